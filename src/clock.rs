@@ -1,0 +1,84 @@
+//! Time and randomness as values that are passed in.
+//!
+//! The only file that reads a clock or the system's entropy, so that a test can replay a run from its seed and pause
+//! its time. Guarantees: ids are 128 bits of entropy in lower-case hex; `monotonic` never goes back.
+//! It knows nothing of what the time is used for. Ages that two gateways act on never come from here but from the
+//! store's own dates (DESIGN §12.9).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time and randomness of one process or one simulated gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    started: tokio::time::Instant,
+    /// Wall time at `started`, so that a paused tokio clock moves the wall clock too.
+    wall_start: SystemTime,
+    follow_system: bool,
+    random: Arc<Mutex<fastrand::Rng>>,
+}
+
+impl Clock {
+    /// The machine's clock and entropy.
+    pub fn system() -> Self {
+        Self {
+            started: tokio::time::Instant::now(),
+            wall_start: SystemTime::now(),
+            follow_system: true,
+            random: Arc::new(Mutex::new(fastrand::Rng::with_seed(system_seed()))),
+        }
+    }
+
+    /// A clock whose ids and jitter repeat for the same seed and whose time is tokio's, paused or not.
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            started: tokio::time::Instant::now(),
+            wall_start: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+            follow_system: false,
+            random: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
+        }
+    }
+
+    /// Time since this clock was made.
+    pub fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The time of day, for signatures, log lines and display only.
+    pub fn wall(&self) -> SystemTime {
+        if self.follow_system { SystemTime::now() } else { self.wall_start + self.started.elapsed() }
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub fn unix_seconds(&self) -> u64 {
+        self.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    /// Returns after `pause`. **Cancel**: safe, nothing is left behind.
+    pub async fn sleep(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+    }
+
+    /// 128 random bits as 32 lower-case hex digits: ids, write ids, upload tags.
+    pub fn random_id(&self) -> String {
+        if self.follow_system {
+            let mut bytes = [0_u8; 16];
+            getrandom::fill(&mut bytes).expect("the kernel's entropy source answers once the machine has booted");
+            return format!("{:032x}", u128::from_le_bytes(bytes));
+        }
+        format!("{:032x}", self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..))
+    }
+
+    /// A random duration, uniform on `[0, most]`: full jitter for back-off.
+    pub fn jitter(&self, most: Duration) -> Duration {
+        let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        let ms = self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..=most_ms);
+        Duration::from_millis(ms)
+    }
+}
+
+fn system_seed() -> u64 {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).expect("the kernel's entropy source answers once the machine has booted");
+    u64::from_le_bytes(bytes)
+}

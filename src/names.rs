@@ -1,0 +1,1 @@
+//! Names of figures and header fields that more than one room uses.

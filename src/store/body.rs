@@ -1,0 +1,82 @@
+//! A stream of bytes with a known length, on its way into or out of a store.
+//!
+//! Guarantees: `collect` never holds more than the caller's bound. A body that ends early or late is the reader's to
+//! notice: every store compares the bytes it got with `len_bytes` and stores nothing if they differ.
+//! It knows nothing of HTTP.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{Error, Kind};
+
+/// Why a body's stream broke off. The private cause travels in it.
+pub type BodyError = Box<dyn StdError + Send + Sync>;
+
+/// Bytes on their way, and how many they will be.
+pub struct Body {
+    len_bytes: u64,
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>,
+}
+
+impl Body {
+    pub fn new(len_bytes: u64, stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
+        Self { len_bytes, stream: Box::pin(stream) }
+    }
+
+    pub fn empty() -> Self {
+        Self::new(0, stream::empty())
+    }
+
+    /// How many bytes the stream promises.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// The whole body in memory. **Errors**: `Body` where it is longer than `most_bytes`, ends early or breaks off.
+    pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
+        let mut all = BytesMut::new();
+        while let Some(next) = self.next().await {
+            let bytes = next.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+            if all.len() + bytes.len() > most_bytes {
+                return Err(Error::new(Kind::Body, format!("the body is longer than {most_bytes} bytes")));
+            }
+            all.extend_from_slice(&bytes);
+        }
+        if all.len() as u64 != self.len_bytes {
+            let what = format!("the body ended after {} of {} bytes", all.len(), self.len_bytes);
+            return Err(Error::new(Kind::Body, what));
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(bytes.len() as u64, stream::iter([Ok(bytes)]))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.stream.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("len_bytes", &self.len_bytes).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,236 @@
+//! The words of the store trait: names, tags, numbers, conditions and answers.
+//!
+//! Guarantees: a `PartNumber` is in `[1, 10000]`; an `ETag` is opaque and kept without its quotes.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU16;
+use std::time::SystemTime;
+
+use crate::digest::Sha256;
+
+/// A bucket's name. Not validated: the front that took it from a client does that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(pub String);
+
+/// An object's key, decoded, never empty.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub String);
+
+/// An entity tag without quotes. Opaque: compared, never computed with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct ETag(pub String);
+
+/// The store's own id of a multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct UploadId(pub String);
+
+/// A part's number, in `[1, 10000]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct PartNumber(NonZeroU16);
+
+impl PartNumber {
+    /// The most parts an upload may have.
+    pub const MAX: u16 = 10_000;
+
+    /// None outside `[1, 10000]`.
+    pub fn new(number: u32) -> Option<Self> {
+        let number = u16::try_from(number).ok().filter(|n| *n <= Self::MAX)?;
+        NonZeroU16::new(number).map(Self)
+    }
+
+    /// The number, in `[1, 10000]`.
+    pub fn get(self) -> u16 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for PartNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! text {
+    ($($name:ident),*) => {$(
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+text!(Bucket, Key, ETag, UploadId);
+
+/// What must hold for a `put` to happen. Atomic: of any number of writers racing on one key, each condition is
+/// decided against the write before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutMode {
+    /// The last write wins.
+    Overwrite,
+    /// Only where no object is (`If-None-Match: *`).
+    CreateOnly,
+    /// Only over the version with this tag (`If-Match`).
+    IfMatch(ETag),
+}
+
+/// What an object carries beside its bytes. Header names of `user` are lower case, without `x-amz-meta-`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub content_type: Option<String>,
+    /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`: as they came.
+    pub headers: BTreeMap<String, String>,
+    pub user: BTreeMap<String, String>,
+}
+
+/// A whole object's new content and terms.
+#[derive(Clone, Debug)]
+pub struct PutOptions {
+    pub mode: PutMode,
+    pub attributes: Attributes,
+    /// The SHA-256 of the bytes where it is known before them; an S3 store checks it too.
+    pub sha256: Option<Sha256>,
+}
+
+impl Default for PutOptions {
+    fn default() -> Self {
+        Self { mode: PutMode::Overwrite, attributes: Attributes::default(), sha256: None }
+    }
+}
+
+/// What a successful write made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub etag: ETag,
+    /// Only in a bucket that keeps versions.
+    pub version: Option<String>,
+}
+
+/// Which bytes a `get` wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// No bytes: the head only.
+    Head,
+    Whole,
+    /// Bytes `[first, last]`, both included; `last` past the end is cut there.
+    Range {
+        first: u64,
+        last: u64,
+    },
+    /// The last `n` bytes, `n` ≥ 1.
+    Suffix(u64),
+}
+
+/// Terms of a `get`.
+#[derive(Clone, Debug, Default)]
+pub struct GetOptions {
+    /// Else `Error::Precondition`.
+    pub if_match: Option<ETag>,
+    /// `Error::NotModified` while the object still has this tag.
+    pub if_none_match: Option<ETag>,
+    pub version: Option<String>,
+}
+
+/// An object's head.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub etag: ETag,
+    /// Length of the whole object, whatever range was read.
+    pub size_bytes: u64,
+    pub modified: SystemTime,
+    /// The store's own clock when it answered (`Date`); ages are `date - modified`.
+    pub date: SystemTime,
+    pub attributes: Attributes,
+    pub version: Option<String>,
+}
+
+/// One page of a listing is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    pub prefix: String,
+    /// Keys are rolled up at the first delimiter after the prefix.
+    pub delimiter: Option<String>,
+    /// Only keys and rolled-up prefixes after this one, in byte order.
+    pub after: Option<String>,
+    /// At most this many entries and prefixes together; 0 means the store's own page, 1,000.
+    pub limit: usize,
+}
+
+/// A key in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub key: Key,
+    pub size_bytes: u64,
+    pub etag: ETag,
+    pub modified: SystemTime,
+}
+
+/// A page of a listing, in the byte order of the keys.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    pub objects: Vec<Listed>,
+    /// Rolled-up prefixes, each with its delimiter.
+    pub prefixes: Vec<String>,
+    /// Where the next page starts (goes into `after`); None on the last page.
+    pub next: Option<String>,
+}
+
+/// A part that the store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    pub number: PartNumber,
+    pub etag: ETag,
+    pub size_bytes: u64,
+    /// Where the store says it.
+    pub sha256: Option<Sha256>,
+}
+
+/// A page of an upload's parts. One number can occur more than once (SeaweedFS lists overwritten parts too).
+#[derive(Clone, Debug, Default)]
+pub struct PartPage {
+    pub parts: Vec<StoredPart>,
+    pub next: Option<PartNumber>,
+}
+
+/// A part as `complete` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenPart {
+    pub number: PartNumber,
+    pub etag: ETag,
+    pub sha256: Option<Sha256>,
+}
+
+/// A bucket in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketInfo {
+    pub bucket: Bucket,
+    pub created: SystemTime,
+}
+
+/// What a store allows and can do; part of the plan of every session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Every part but the last has at least this.
+    pub min_part_bytes: u64,
+    pub max_part_bytes: u64,
+    pub max_parts: u16,
+}
+
+impl Limits {
+    /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+    pub const S3: Self = Self { min_part_bytes: 5 << 20, max_part_bytes: 5 << 30, max_parts: PartNumber::MAX };
+}
