@@ -1,0 +1,192 @@
+//! The house rules, each a function from one source to what it finds there.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::scan::{Named, Source};
+use crate::table::{CLOCK_ONLY, IN_TESTS, MOST_PRODUCTION_LINES, OWNERS, PURE, ROOMS, SETTINGS, VAGUE_NAMES};
+
+/// A broken rule and its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub place: String,
+    pub rule: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.rule)
+    }
+}
+
+fn finding(source: &Source, at: usize, rule: impl Into<String>) -> Finding {
+    Finding { place: format!("{}:{}", source.file, source.line_of(at)), rule: rule.into() }
+}
+
+/// Whether `module` is the room or file `room` or lies in it.
+fn lies_in(module: &str, room: &str) -> bool {
+    module.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The row of the room that a module or path lies in; the longest name wins.
+fn row(module: &str) -> Option<&'static (&'static str, &'static [&'static str])> {
+    ROOMS.iter().filter(|(room, _)| lies_in(module, room)).max_by_key(|(room, _)| room.len())
+}
+
+/// A room names only the rooms in its row.
+pub fn rooms(source: &Source) -> Vec<Finding> {
+    if source.module == "lib" {
+        return Vec::new();
+    }
+    let Some((room, may)) = row(&source.module) else {
+        return vec![finding(source, 0, format!("room `{}` has no row in tests/layers/table.rs", source.module))];
+    };
+    let mut found = Vec::new();
+    for named in source.named.iter().filter(|named| named.inside) {
+        let path = named.path.join("/");
+        let Some((target, _)) = row(&path) else {
+            let what = format!("`crate::{}` is no room of tests/layers/table.rs", named.path.join("::"));
+            found.push(finding(source, named.at, what));
+            continue;
+        };
+        let own_test = source.is_test(named.at) && IN_TESTS.contains(target);
+        let own_settings = SETTINGS.contains(room) && named.path.last().is_some_and(|item| item.ends_with("Settings"));
+        if target != room && !may.contains(target) && !own_test && !own_settings {
+            let allowed = if may.is_empty() { "nothing".to_owned() } else { may.join(", ") };
+            found.push(finding(source, named.at, format!("`{room}` may name {allowed}; not `{target}`")));
+        }
+    }
+    found
+}
+
+/// An outside crate is named by its owners only.
+pub fn owners(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for named in source.named.iter().filter(|named| !named.inside) {
+        let head = named.path[0].as_str();
+        let owned = |name: &str| name.strip_suffix('*').map_or(head == name, |prefix| head.starts_with(prefix));
+        let Some((_, owners)) = OWNERS.iter().find(|(name, _)| owned(name)) else { continue };
+        if !owners.iter().any(|owner| lies_in(&source.module, owner)) {
+            found.push(finding(source, named.at, format!("`{head}` belongs to {}", owners.join(", "))));
+        }
+    }
+    found
+}
+
+/// One `use crate::room` line for each room, and globs only as `use super::*` in tests.
+pub fn imports(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut last = None;
+    for named in source.named.iter().filter(|named| named.in_use.is_some()) {
+        if named.path.last().is_some_and(|leaf| leaf == "*") && !(named.is_super_glob && source.is_test(named.at)) {
+            found.push(finding(source, named.at, "no glob imports but `use super::*` in tests"));
+        }
+        let written = &source.text[named.in_use.unwrap_or_default()..];
+        let rooms = written.starts_with("use crate::") || written.starts_with("use ratchet::");
+        if !rooms || room_of(named).is_empty() {
+            continue;
+        }
+        let (statement, room) = (named.in_use, room_of(named));
+        let before = last.replace((statement, room));
+        if before == Some((statement, room)) {
+            continue;
+        }
+        if before.is_some_and(|(before, _)| before == statement) {
+            found.push(finding(source, named.at, "one room for each `use` line"));
+        } else if !seen.insert((scope(source, named), room)) {
+            found.push(finding(source, named.at, format!("one `use` line for each room: a second for `{room}`")));
+        }
+    }
+    found
+}
+
+fn room_of(named: &Named) -> &'static str {
+    row(&named.path.join("/")).map_or("", |(room, _)| room)
+}
+
+/// Re-exports and tests have import lists of their own.
+fn scope(source: &Source, named: &Named) -> (bool, bool) {
+    let before = source.text[..named.in_use.unwrap_or_default()].trim_end();
+    (source.is_test(named.at), before.ends_with("pub") || before.ends_with(')'))
+}
+
+/// Time and randomness come from `clock`; tests do not sleep; pure files have no effects.
+pub fn time(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !lies_in(&source.module, "clock") {
+        for named in source.named.iter().filter(|named| is_clock_only(&named.path)) {
+            found.push(finding(source, named.at, format!("`{}` is only for src/clock.rs", named.path.join("::"))));
+        }
+    }
+    let tokens = source.tokens();
+    for pair in tokens.windows(2).filter(|pair| pair[0].text == "sleep" && pair[1].text == "(") {
+        if source.is_test(pair[0].at) {
+            found.push(finding(source, pair[0].at, "no `sleep(` in a test: pause the clock or wait on a condition"));
+        }
+    }
+    if PURE.iter().any(|room| lies_in(&source.module, room)) {
+        let effects = tokens.iter().filter(|token| ["async", "await"].contains(&token.text));
+        found.extend(effects.map(|token| finding(source, token.at, format!("`{}` in a pure file", token.text))));
+        let clocks =
+            source.named.iter().filter(|named| named.inside && named.path.first().is_some_and(|room| room == "clock"));
+        found.extend(clocks.map(|named| finding(source, named.at, "a clock in a pure file: take the value")));
+    }
+    found
+}
+
+fn is_clock_only(path: &[String]) -> bool {
+    CLOCK_ONLY.iter().any(|end| path.len() >= end.len() && path[path.len() - end.len()..] == **end)
+}
+
+/// Files are short, named for what they hold, and begin by saying what they are for.
+pub fn shape(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if source.file.split(['/', '.']).any(|part| VAGUE_NAMES.contains(&part)) {
+        found.push(finding(source, 0, "a file is named for the noun it holds or the verb it does"));
+    }
+    if source.file.starts_with("src/") && !source.text.starts_with("//!") {
+        found.push(finding(source, 0, "begins without `//!`: what is this file for?"));
+    }
+    let lines = source.production_lines();
+    if lines > MOST_PRODUCTION_LINES {
+        found.push(finding(source, 0, format!("{lines} production lines; {MOST_PRODUCTION_LINES} at most")));
+    }
+    found
+}
+
+/// Comments say why; they hold no code, no banners, and no task without an issue.
+pub fn comments(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for comment in source.comments() {
+        let doc = ["///", "//!", "/**", "/*!"].iter().any(|mark| comment.text.starts_with(mark));
+        let text = comment.text.trim_start_matches(['/', '*', '!']).trim();
+        if !doc && text.lines().any(looks_like_code) {
+            found.push(finding(source, comment.at, "commented-out code"));
+        }
+        if text.len() > 2 && text.chars().all(|c| "-=*#~_/".contains(c)) {
+            found.push(finding(source, comment.at, "a banner"));
+        }
+        let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+        if words.iter().any(|word| ["FIXME", "XXX", "HACK"].contains(word)) || text.contains("TODO") && !has_issue(text)
+        {
+            found.push(finding(source, comment.at, "a task needs its issue: `TODO(#123): …`"));
+        }
+    }
+    found
+}
+
+fn has_issue(text: &str) -> bool {
+    let after = text.split_once("TODO(#").map_or("", |(_, after)| after);
+    after.split_once(')').is_some_and(|(number, _)| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))
+}
+
+fn looks_like_code(line: &str) -> bool {
+    let line = line.trim();
+    let ends = line.ends_with(';') || line.ends_with('{');
+    let words = ["let ", "use ", "pub ", "fn ", "if ", "for ", "match ", "return", "impl ", "mod ", "while "];
+    let begins = words.iter().any(|word| line.starts_with(word));
+    line == "}"
+        || line.starts_with("#[")
+        || ends && (begins || line.contains("::") || line.contains(");") || line.contains(" = "))
+}

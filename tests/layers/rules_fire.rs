@@ -1,0 +1,133 @@
+//! Each rule catches a sample that breaks it, and leaves alone what only looks so.
+
+use super::rules::{self, Finding};
+use super::scan::Source;
+
+fn found(rule: fn(&Source) -> Vec<Finding>, file: &str, text: &str) -> Vec<String> {
+    rule(&Source::new(file, text)).iter().map(ToString::to_string).collect()
+}
+
+fn count(rule: fn(&Source) -> Vec<Finding>, file: &str, text: &str) -> usize {
+    found(rule, file, text).len()
+}
+
+#[test]
+fn a_room_that_is_not_in_the_row_is_found_however_it_is_named() {
+    let line = ["src/client/mod.rs:1: `client` may name api, digest, retry, clock, names, sigv4; not `store`"];
+    for text in [
+        "use crate::store::ETag;",
+        "use crate::{store::ETag};",
+        "fn f() -> crate::store::ETag {}",
+        "use super::store::ETag;",
+        "mod a { use super::super::store; }",
+        "impl crate::store::Store for A {}",
+    ] {
+        assert_eq!(found(rules::rooms, "src/client/mod.rs", text), line, "{text}");
+    }
+}
+
+#[test]
+fn strings_comments_and_the_room_itself_are_no_paths() {
+    let text = "// crate::store::X\n/* crate::store /* */ */ fn f<'a>(x: &'a str) -> char { '\"' }\n\
+                const A: &str = \"crate::store::X\"; const B: &str = r#\"\"crate::store\"#; use crate::client::C; \
+                use super::C; use self::transport::T;";
+    assert_eq!(count(rules::rooms, "src/client/restore.rs", text), 0);
+}
+
+#[test]
+fn fronts_are_rooms_of_their_own() {
+    assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use crate::api::Backup;"), 1);
+    assert_eq!(count(rules::rooms, "src/front/chunk/ops.rs", "use crate::api::Backup;"), 0);
+    assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use super::super::chunk::problem;"), 1);
+    assert_eq!(count(rules::rooms, "src/front/mod.rs", "use crate::front::{chunk::A, s3::B};"), 0);
+}
+
+#[test]
+fn tests_may_take_a_store_and_a_clock_and_nothing_else() {
+    let inside =
+        "#[cfg(test)]\nmod tests {\n use crate::store::Memory; use crate::clock::Clock;\n use crate::gc::Gc; }";
+    assert_eq!(found(rules::rooms, "src/api.rs", inside), ["src/api.rs:4: `api` may name nothing; not `gc`"]);
+    assert_eq!(count(rules::rooms, "src/api.rs", "#[cfg(test)] fn f() {} use crate::store::Memory;"), 1);
+    assert_eq!(count(rules::rooms, "src/api/tests.rs", "use crate::store::Memory;"), 0);
+    assert_eq!(count(rules::rooms, "src/api.rs", "#[cfg(not(test))] mod a { use crate::store::Memory; }"), 1);
+}
+
+#[test]
+fn settings_name_settings_only() {
+    assert_eq!(count(rules::rooms, "src/settings/mod.rs", "use crate::store::{aws::Settings, dir::DirSettings};"), 0);
+    assert_eq!(count(rules::rooms, "src/settings/mod.rs", "use crate::store::{aws::Settings, ETag};"), 1);
+}
+
+#[test]
+fn unknown_rooms_need_a_row() {
+    assert_eq!(count(rules::rooms, "src/cellar.rs", ""), 1);
+    assert_eq!(count(rules::rooms, "src/upload/plan.rs", "use crate::cellar::Wine;"), 1);
+}
+
+#[test]
+fn an_outside_crate_is_found_at_a_stranger() {
+    assert_eq!(count(rules::owners, "src/upload/mod.rs", "use aws_smithy_types::body::SdkBody;"), 1);
+    assert_eq!(count(rules::owners, "src/store/aws/body.rs", "use aws_smithy_types::body::SdkBody;"), 0);
+    assert_eq!(count(rules::owners, "src/store/awsome.rs", "fn f(x: ::aws_sdk_s3::Client) {}"), 1);
+    assert_eq!(count(rules::owners, "src/client/mod.rs", "let n = fastrand::u64(..);"), 1);
+    assert_eq!(count(rules::owners, "src/client/mod.rs", "use hyper_rustls::Connector; let x = self.toml::<u8>();"), 0);
+}
+
+#[test]
+fn imports_are_one_line_for_each_room() {
+    let file = "src/app/mod.rs";
+    assert_eq!(count(rules::imports, file, "use crate::store::{ETag, values::{A, B}};\nuse crate::upload::C;"), 0);
+    assert_eq!(count(rules::imports, file, "use crate::store::A;\nuse crate::store::B;"), 1);
+    assert_eq!(count(rules::imports, file, "use crate::{store::A, upload::B};"), 1);
+    assert_eq!(count(rules::imports, file, "use crate::store::A;\n#[cfg(test)] mod t { use crate::store::B; }"), 0);
+    assert_eq!(count(rules::imports, file, "pub use crate::store::A;\nuse crate::store::B;"), 0);
+}
+
+#[test]
+fn globs_are_for_tests_only() {
+    let file = "src/app/mod.rs";
+    assert_eq!(count(rules::imports, file, "use std::io::*;"), 1);
+    assert_eq!(count(rules::imports, file, "use super::*;"), 1);
+    assert_eq!(count(rules::imports, file, "#[cfg(test)] mod tests { use super::*; }"), 0);
+    assert_eq!(count(rules::imports, file, "#[cfg(test)] mod tests { use super::{super::*, A}; }"), 1);
+}
+
+#[test]
+fn time_is_taken_from_the_clock() {
+    let text = "fn f() { std::time::SystemTime::now(); tokio::time::Instant::now(); tokio::time::sleep(x); }";
+    assert_eq!(count(rules::time, "src/server/mod.rs", text), 3);
+    assert_eq!(count(rules::time, "src/clock.rs", text), 0);
+    assert_eq!(count(rules::time, "src/server/mod.rs", "fn f() { clock.sleep(x); }"), 0);
+    assert_eq!(count(rules::time, "src/server/mod.rs", "#[cfg(test)] mod tests { fn f() { clock.sleep(x); } }"), 1);
+    assert_eq!(count(rules::time, "src/upload/plan.rs", "async fn f() {} use crate::clock::Clock;"), 2);
+}
+
+#[test]
+fn files_have_a_header_a_name_and_an_end() {
+    let long = format!("//! Long.\n{}", "fn f() {}\n".repeat(450));
+    assert_eq!(found(rules::shape, "src/a.rs", &long), ["src/a.rs:1: 451 production lines; 450 at most"]);
+    let tested = format!("//! Long.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(450));
+    assert_eq!(count(rules::shape, "src/a.rs", &tested), 0);
+    assert_eq!(count(rules::shape, "src/a.rs", "fn f() {}"), 1);
+    assert_eq!(count(rules::shape, "src/http/util.rs", "//! Things."), 1);
+    assert_eq!(count(rules::shape, "src/common/mod.rs", "//! Things."), 1);
+}
+
+#[test]
+fn comments_are_for_people() {
+    let file = "src/a.rs";
+    for text in
+        ["// let x = 3;", "// store.put(key);", "// if x {", "// ------", "// TODO: later", "/* FIXME */", "// #[test]"]
+    {
+        assert_eq!(count(rules::comments, file, text), 1, "{text}");
+    }
+    for text in [
+        "// A crash here leaves garbage;",
+        "// TODO(#12): later",
+        "/// let x = 3;",
+        "// so x = 3",
+        "let a = \"// TODO\";",
+    ] {
+        assert_eq!(count(rules::comments, file, text), 0, "{text}");
+    }
+}

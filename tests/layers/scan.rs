@@ -1,0 +1,383 @@
+//! Reads Rust sources as far as the house rules need: tokens, comments, paths, and which code is only for tests.
+//!
+//! Guarantees: text in strings and comments is never taken for code; a path is reported from the crate's root, whether
+//! it was written with `crate::`, `self::` or `super::`. It does not expand macros and does not know names that a
+//! `use` brought in.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+use std::{fs, io};
+
+/// One word or sign of code, with its byte offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token<'a> {
+    pub at: usize,
+    pub text: &'a str,
+}
+
+impl Token<'_> {
+    fn is_word(&self) -> bool {
+        self.text.starts_with(|first: char| first.is_alphanumeric() || first == '_')
+    }
+}
+
+/// A path that the code names, one for each leaf of a `use` tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub at: usize,
+    /// From the crate's root (`store`, `Kind`) or from an outside crate (`hyper`, `body`); a glob ends in `*`.
+    pub path: Vec<String>,
+    pub inside: bool,
+    /// Where the `use` statement begins that this leaf belongs to, and whether it is written with `crate::`.
+    pub in_use: Option<usize>,
+    pub is_super_glob: bool,
+}
+
+/// One file, taken apart.
+pub struct Source {
+    /// From the crate's directory, with `/`.
+    pub file: String,
+    pub text: String,
+    /// `store/aws/sign` for `src/store/aws/sign.rs`; `lib` and `main` for the two roots.
+    pub module: String,
+    tests: Vec<Range<usize>>,
+    all_tests: bool,
+    pub named: Vec<Named>,
+}
+
+impl Source {
+    pub fn new(file: &str, text: &str) -> Self {
+        let (tokens, _) = lex(text);
+        let module = module_of(file);
+        let all_tests = !file.starts_with("src/") || file.ends_with("/tests.rs") || file.contains("/tests/");
+        let tests = test_items(&tokens).into_iter().map(|item| item.span).collect();
+        let named = names(&tokens, &module);
+        Self { file: file.to_owned(), text: text.to_owned(), module, tests, all_tests, named }
+    }
+
+    pub fn is_test(&self, at: usize) -> bool {
+        self.all_tests || self.tests.iter().any(|span| span.contains(&at))
+    }
+
+    pub fn line_of(&self, at: usize) -> usize {
+        self.text[..at].matches('\n').count() + 1
+    }
+
+    /// Lines that are not part of an item under `#[cfg(test)]`.
+    pub fn production_lines(&self) -> usize {
+        let mut at = 0;
+        let mut count = 0;
+        for line in self.text.split_inclusive('\n') {
+            count += usize::from(!self.is_test(at + line.len() - line.trim_start().len().max(1)));
+            at += line.len();
+        }
+        count
+    }
+
+    pub fn tokens(&self) -> Vec<Token<'_>> {
+        lex(&self.text).0
+    }
+
+    /// Comments with their slashes and stars.
+    pub fn comments(&self) -> Vec<Token<'_>> {
+        lex(&self.text).1
+    }
+}
+
+/// Every `.rs` file below `directory`, in order of its name; files of a module under `#[cfg(test)]` count as tests.
+pub fn read_all(root: &Path, directory: &str) -> io::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    let mut waiting = vec![root.join(directory)];
+    while let Some(next) = waiting.pop() {
+        if next.is_dir() {
+            for entry in fs::read_dir(&next)? {
+                waiting.push(entry?.path());
+            }
+        } else if next.extension().is_some_and(|extension| extension == "rs") {
+            let file = next.strip_prefix(root).unwrap_or(&next).to_string_lossy().replace('\\', "/");
+            sources.push(Source::new(&file, &fs::read_to_string(&next)?));
+        }
+    }
+    sources.sort_by(|a, b| a.file.cmp(&b.file));
+    mark_test_modules(&mut sources);
+    Ok(sources)
+}
+
+fn mark_test_modules(sources: &mut [Source]) {
+    let mut modules = BTreeSet::new();
+    for source in &*sources {
+        let parent = if source.module == "lib" { String::new() } else { format!("{}/", source.module) };
+        for item in test_items(&source.tokens()) {
+            modules.extend(item.module_file.map(|name| format!("{parent}{name}")));
+        }
+    }
+    for source in sources {
+        let within = |module: &String| source.module == *module || source.module.starts_with(&format!("{module}/"));
+        source.all_tests |= modules.iter().any(within);
+    }
+}
+
+fn module_of(file: &str) -> String {
+    let inner = file.strip_prefix("src/").unwrap_or(file).trim_end_matches(".rs");
+    inner.strip_suffix("/mod").unwrap_or(inner).to_owned()
+}
+
+/// Tokens and comments of a text. Strings, characters and lifetimes yield nothing.
+fn lex(text: &str) -> (Vec<Token<'_>>, Vec<Token<'_>>) {
+    let (mut tokens, mut comments) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while let Some(first) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let mut length = first.len_utf8();
+        if rest.starts_with("//") {
+            length = rest.find('\n').unwrap_or(rest.len());
+            comments.push(Token { at, text: &rest[..length] });
+        } else if rest.starts_with("/*") {
+            length = block_comment(rest);
+            comments.push(Token { at, text: &rest[..length] });
+        } else if let Some(quoted) = raw_string(rest) {
+            length = quoted;
+        } else if first == '"' {
+            length = string(rest);
+        } else if first == '\'' {
+            length = character(rest);
+        } else if first.is_alphanumeric() || first == '_' {
+            length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            tokens.push(Token { at, text: &rest[..length] });
+        } else if !first.is_whitespace() {
+            length = if rest.starts_with("::") { 2 } else { length };
+            tokens.push(Token { at, text: &rest[..length] });
+        }
+        at += length;
+    }
+    (tokens, comments)
+}
+
+fn block_comment(rest: &str) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < rest.len() {
+        let here = &rest.as_bytes()[at..];
+        if here.starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if here.starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    rest.len()
+}
+
+/// The length of `r"…"`, `br#"…"#` and their like, or of a plain `b"…"`, where `rest` begins with one.
+fn raw_string(rest: &str) -> Option<usize> {
+    let prefix = ["br", "cr", "r", "b", "c"].into_iter().find(|prefix| {
+        let after = rest.strip_prefix(prefix).map(|after| after.trim_start_matches('#'));
+        after.is_some_and(|after| after.starts_with('"'))
+    })?;
+    let after = &rest[prefix.len()..];
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    if !prefix.contains('r') {
+        return (hashes == 0).then(|| prefix.len() + string(after));
+    }
+    let open = prefix.len() + hashes + 1;
+    let close = format!("\"{}", "#".repeat(hashes));
+    Some(rest[open..].find(&close).map_or(rest.len(), |found| open + found + close.len()))
+}
+
+fn string(rest: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// A character literal whole, or the tick of a lifetime.
+fn character(rest: &str) -> usize {
+    let mut chars = rest.char_indices().skip(1);
+    match (chars.next(), chars.next()) {
+        (Some((_, '\\')), Some((after, _))) => {
+            rest[after + 1..].find('\'').map_or(rest.len(), |close| after + 1 + close + 1)
+        }
+        (Some(_), Some((close, '\''))) => close + 1,
+        _ => 1,
+    }
+}
+
+struct TestItem {
+    span: Range<usize>,
+    /// The `name` of `#[cfg(test)] mod name;`.
+    module_file: Option<String>,
+}
+
+/// What stands under `#[cfg(test)]`, attribute included.
+fn test_items(tokens: &[Token<'_>]) -> Vec<TestItem> {
+    let text = |index: usize| tokens.get(index).map_or("", |token| token.text);
+    let mut items = Vec::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        if !(text(index) == "#" && text(index + 1) == "[" && text(index + 2) == "cfg") {
+            index += 1;
+            continue;
+        }
+        let start = index;
+        let mut end = closing(tokens, index + 1);
+        let condition: Vec<&str> = tokens[start..end].iter().map(|token| token.text).collect();
+        index = end;
+        if !condition.contains(&"test") || condition.contains(&"not") {
+            continue;
+        }
+        while text(end + 1) == "#" {
+            end = closing(tokens, end + 2);
+        }
+        let body = end + 1;
+        let name = tokens[body.min(tokens.len())..].iter().position(|token| token.text == "mod");
+        index = item_end(tokens, body);
+        let last = tokens.get(index).or(tokens.last()).map_or(0, |token| token.at + token.text.len());
+        let module_file = name.filter(|_| text(index) == ";").filter(|at| body + at + 2 == index);
+        items.push(TestItem {
+            span: tokens[start].at..last,
+            module_file: module_file.map(|at| text(body + at + 1).to_owned()),
+        });
+    }
+    items
+}
+
+/// The index of the bracket that closes the one at `open`.
+fn closing(tokens: &[Token<'_>], open: usize) -> usize {
+    let mut depth = 0_usize;
+    for (index, token) in tokens.iter().enumerate().skip(open) {
+        match token.text {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return index;
+        }
+    }
+    tokens.len()
+}
+
+/// The index of the `;` or `}` that ends the item which begins at `index`.
+fn item_end(tokens: &[Token<'_>], mut index: usize) -> usize {
+    while let Some(token) = tokens.get(index) {
+        match token.text {
+            ";" => return index,
+            "{" => return closing(tokens, index),
+            "(" | "[" => index = closing(tokens, index) + 1,
+            _ => index += 1,
+        }
+    }
+    index
+}
+
+fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
+    let mut named = Vec::new();
+    // The modules written inline around the current token, each with the index of its closing brace.
+    let mut around: Vec<(String, usize)> = Vec::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        around.retain(|(_, close)| *close > index);
+        let mut here: Vec<String> = module.split('/').map(str::to_owned).collect();
+        here.retain(|part| part != "lib" && part != "main");
+        here.extend(around.iter().map(|(name, _)| name.clone()));
+        let token = tokens[index];
+        let after = tokens.get(index + 2).map_or("", |token| token.text);
+        if token.text == "mod" && after == "{" {
+            around.push((tokens[index + 1].text.to_owned(), closing(tokens, index + 2)));
+            index += 3;
+        } else if token.text == "use" && tokens.get(index + 1).is_some_and(|next| next.is_word() || next.text == "::") {
+            let mut tree = Tree { tokens, next: index + 1, leaves: Vec::new() };
+            tree.read(&mut Vec::new());
+            index = tree.next + 1;
+            named.extend(tree.leaves.iter().map(|(at, leaf)| resolve(*at, leaf, &here, Some(token.at))));
+        } else if let Some((path, end)) = inline_path(tokens, index) {
+            named.push(resolve(token.at, &path, &here, None));
+            index = end;
+        } else {
+            index += 1;
+        }
+    }
+    named
+}
+
+/// `a::b::c` where it begins at `index`, and the index after it.
+fn inline_path(tokens: &[Token<'_>], index: usize) -> Option<(Vec<String>, usize)> {
+    let text = |index: usize| tokens.get(index).map_or("", |token| token.text);
+    let before = index.checked_sub(1).map_or("", text);
+    let follows = before == "." || before == "::" && index > 1 && tokens[index - 2].is_word();
+    if !tokens[index].is_word() || follows || text(index + 1) != "::" {
+        return None;
+    }
+    let mut path = vec![text(index).to_owned()];
+    let mut end = index + 1;
+    while text(end) == "::" && tokens.get(end + 1).is_some_and(Token::is_word) {
+        path.push(text(end + 1).to_owned());
+        end += 2;
+    }
+    Some((path, end))
+}
+
+/// A `use` tree being flattened.
+struct Tree<'a> {
+    tokens: &'a [Token<'a>],
+    next: usize,
+    leaves: Vec<(usize, Vec<String>)>,
+}
+
+impl Tree<'_> {
+    fn read(&mut self, prefix: &mut Vec<String>) {
+        let depth = prefix.len();
+        let at = self.tokens.get(self.next).map_or(0, |token| token.at);
+        while let Some(token) = self.tokens.get(self.next) {
+            match token.text {
+                "{" => return self.read_branches(prefix, depth),
+                "," | "}" | ";" => break,
+                "::" => self.next += 1,
+                "as" => self.next += 2,
+                part => {
+                    prefix.push(part.to_owned());
+                    self.next += 1;
+                }
+            }
+        }
+        self.leaves.push((at, prefix.clone()));
+        prefix.truncate(depth);
+    }
+
+    fn read_branches(&mut self, prefix: &mut Vec<String>, depth: usize) {
+        while self.tokens.get(self.next).is_some_and(|token| token.text != "}" && token.text != ";") {
+            self.next += 1;
+            if self.tokens.get(self.next).is_some_and(|token| token.text != "}") {
+                self.read(prefix);
+            }
+        }
+        self.next += 1;
+        prefix.truncate(depth);
+    }
+}
+
+fn resolve(at: usize, path: &[String], here: &[String], in_use: Option<usize>) -> Named {
+    let is_super_glob = path == ["super", "*"];
+    let supers = path.iter().take_while(|part| *part == "super" || *part == "self").count();
+    let ups = path.iter().take(supers).filter(|part| *part == "super").count();
+    let inside = supers > 0 || path[0] == "crate" || path[0] == "ratchet";
+    let path = match supers {
+        0 if inside => path[1..].to_vec(),
+        0 => path.to_vec(),
+        _ => [&here[..here.len().saturating_sub(ups)], &path[supers..]].concat(),
+    };
+    Named { at, path, inside, in_use, is_super_glob }
+}

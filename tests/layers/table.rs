@@ -1,0 +1,89 @@
+//! The tables that `tests/layers.rs` holds the sources to. To change a rule, change a row here and say why.
+
+/// A room, and the rooms that it may name. `settings` in every row means the room's own part of it, see [`SETTINGS`].
+pub const ROOMS: &[(&str, &[&str])] = &[
+    // Leaves.
+    ("clock", &[]),
+    ("digest", &[]),
+    ("retry", &[]),
+    ("names", &[]),
+    ("api", &[]),
+    ("sigv4", &[]),
+    ("accounts", &[]),
+    // The ground: bytes and records.
+    ("store", &["clock", "digest", "names", "sigv4"]),
+    ("upload", &["store", "clock", "digest", "retry", "names"]),
+    ("object", &["store", "upload", "clock", "names"]),
+    ("gc", &["store", "upload", "clock", "names"]),
+    // The doors.
+    ("http", &["accounts", "clock", "digest", "names", "sigv4"]),
+    ("front", &["front/chunk", "front/s3", "http", "names"]),
+    ("front/s3", &["upload", "object", "http", "accounts", "digest", "clock", "names"]),
+    ("front/chunk", &["upload", "object", "http", "accounts", "digest", "clock", "names", "api"]),
+    ("server", &["clock", "names"]),
+    // The other end of the wire.
+    ("client", &["api", "digest", "retry", "clock", "names", "sigv4"]),
+    // What puts the parts together.
+    ("settings", &["names"]),
+    ("observe", &["names"]),
+    (
+        "app",
+        &[
+            "settings",
+            "observe",
+            "accounts",
+            "api",
+            "clock",
+            "digest",
+            "front",
+            "front/chunk",
+            "front/s3",
+            "gc",
+            "http",
+            "names",
+            "object",
+            "retry",
+            "server",
+            "sigv4",
+            "store",
+            "upload",
+        ],
+    ),
+    ("cli", &["app", "settings", "observe", "client"]),
+    ("main", &["cli", "app", "settings", "observe", "client"]),
+];
+
+/// Rooms that may also name `…::Settings` (any item whose name ends so) of every other room.
+pub const SETTINGS: &[&str] = &["settings", "observe"];
+
+/// What tests of any room may name besides its row: stores to run on, and a clock to turn.
+pub const IN_TESTS: &[&str] = &["store", "clock"];
+
+/// Values in, values out: no `async`, no clock, no effects.
+pub const PURE: &[&str] =
+    &["digest", "retry", "api", "sigv4", "upload/plan", "upload/manifest", "upload/codec", "front/s3/canonical"];
+
+/// Outside crates (`*` ends a prefix) with the only rooms or files that may name them.
+pub const OWNERS: &[(&str, &[&str])] = &[
+    ("aws_sdk_s3", &["store/aws"]),
+    ("aws_config", &["store/aws"]),
+    ("aws_smithy*", &["store/aws"]),
+    ("quick_xml", &["front/s3", "store/aws"]),
+    ("redb", &["store/dir"]),
+    ("hyper", &["server", "http", "front", "client", "store/aws"]),
+    ("hyper_util", &["server", "http", "front", "client", "store/aws"]),
+    ("clap", &["cli", "main"]),
+    ("indicatif", &["client", "cli"]),
+    ("toml", &["settings"]),
+    ("getrandom", &["clock"]),
+    ("fastrand", &["clock"]),
+];
+
+/// Ends of paths that only `clock` may name, in tests too.
+pub const CLOCK_ONLY: &[&[&str]] =
+    &[&["SystemTime", "now"], &["Instant", "now"], &["time", "sleep"], &["time", "sleep_until"], &["thread", "sleep"]];
+
+/// A file or directory is called by the noun it holds or the verb it does.
+pub const VAGUE_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "types", "misc"];
+
+pub const MOST_PRODUCTION_LINES: usize = 450;
