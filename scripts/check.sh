@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# The checks that need no running program, one line for each: `ok`, `FAIL` (its output follows) or `SKIP` with the reason.
+# shellcheck disable=SC2329  # The functions are called by their names, through `check`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p target
+log=target/check.log
+failed=0
+
+check() {
+    local name=$1 code=0
+    shift
+    "$@" >"$log" 2>&1 || code=$?
+    case $code in
+        0) echo "ok   $name" ;;
+        69) echo "SKIP $name: $(tail -n 1 "$log")" ;;
+        *)
+            echo "FAIL $name"
+            sed 's/^/     /' "$log"
+            failed=1
+            ;;
+    esac
+}
+
+component() {
+    cargo "$1" --version >/dev/null 2>&1 || rustup component add "$2" || {
+        echo "no $2, and rustup cannot add it"
+        return 69
+    }
+}
+
+formatted() {
+    component fmt rustfmt || return
+    cargo fmt --check
+}
+
+linted() {
+    component clippy clippy || return
+    cargo clippy --all-targets --locked -- -D warnings
+}
+
+one_tls_and_one_crypto_library() {
+    local names others versions
+    names=$(cargo tree --locked --edges normal,build --prefix none --format '{p}' | awk '{ print $1, $2 }' | sort -u)
+    others=$(grep -E '^(openssl|openssl-sys|native-tls|boring|boring-sys|aws-lc-rs|aws-lc-sys|aws-lc-fips-sys) ' <<<"$names" || true)
+    versions=$(grep -E '^(rustls|ring) ' <<<"$names")
+    if [ -n "$others" ] || [ "$(wc -l <<<"$versions")" -ne 2 ]; then
+        printf 'wanted one rustls and one ring alone; found:\n%s\n%s\n' "$versions" "$others"
+        return 1
+    fi
+}
+
+# A subject says `room: what now happens` in at most 60 characters.
+commit_subjects() {
+    if ! git rev-parse HEAD >/dev/null 2>&1; then
+        echo "no git history here"
+        return 69
+    fi
+    local bad
+    bad=$(git log --no-merges --format='%h %s' | awk '
+        { hash = $1; subject = substr($0, length($1) + 2) }
+        length(subject) > 60                                { print hash, length(subject) " characters: " subject; next }
+        subject !~ /^[a-z0-9_.\/-]+: [^ ].*[^ .]$/          { print hash, "not `room: what now happens`: " subject }')
+    [ -z "$bad" ] || {
+        echo "$bad"
+        return 1
+    }
+}
+
+shell_scripts() {
+    local shellcheck=.venv/bin/shellcheck
+    [ -x "$shellcheck" ] || shellcheck=$(command -v shellcheck) || {
+        echo "no shellcheck here; scripts/test.sh installs it"
+        return 69
+    }
+    "$shellcheck" scripts/*.sh .ci/run
+}
+
+compose_file() {
+    scripts/compose.sh -f docker-compose.minio.yml config --quiet
+}
+
+check "cargo fmt" formatted
+check "cargo clippy" linted
+check "rooms and house rules" cargo test --locked --test layers
+check "one TLS and one crypto library" one_tls_and_one_crypto_library
+check "commit subjects" commit_subjects
+check "shellcheck" shell_scripts
+check "docker compose config" compose_file
+exit "$failed"

