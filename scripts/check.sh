@@ -50,6 +50,10 @@ one_tls_and_one_crypto_library() {
     fi
 }
 
+rooms_and_house_rules() {
+    RUST_BACKTRACE=0 cargo test --quiet --locked --test layers
+}
+
 # A subject says `room: what now happens` in at most 60 characters.
 commit_subjects() {
     if ! git rev-parse HEAD >/dev/null 2>&1; then
@@ -82,7 +86,7 @@ compose_file() {
 
 check "cargo fmt" formatted
 check "cargo clippy" linted
-check "rooms and house rules" cargo test --locked --test layers
+check "rooms and house rules" rooms_and_house_rules
 check "one TLS and one crypto library" one_tls_and_one_crypto_library
 check "commit subjects" commit_subjects
 check "shellcheck" shell_scripts
