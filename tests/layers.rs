@@ -2,6 +2,8 @@
 //!
 //! The tables stand in `layers/table.rs`, the rules in `layers/rules.rs`. A finding names file, line and rule.
 
+#[path = "layers/lex.rs"]
+mod lex;
 #[path = "layers/rules.rs"]
 mod rules;
 #[path = "layers/rules_fire.rs"]
