@@ -2,8 +2,9 @@
 //!
 //! The rooms, from the ground up; each may name only those that its row in `tests/layers.rs` allows.
 
+pub mod api;
 pub mod clock;
 pub mod digest;
 pub mod names;
-
+pub mod retry;
 pub mod store;
