@@ -8,3 +8,4 @@ pub mod digest;
 pub mod names;
 pub mod retry;
 pub mod store;
+pub mod upload;

@@ -1,0 +1,64 @@
+//! Abort: the end of a session that makes no object.
+//!
+//! Guarantees: idempotent, also after a crash half-way; the root says `aborted` before anything is removed, so that a
+//! late writer finds it closed; a finalize under way is first carried to its end (DESIGN §12.3).
+//! The root stays as a tombstone.
+
+use crate::store;
+
+use super::error::{Error, Result};
+use super::layout::Index;
+use super::manifest::{Root, Status};
+use super::session::{Session, upload_of};
+
+/// How often parts that were still in flight are looked for again after the store's upload was aborted.
+const SWEEPS: usize = 4;
+
+impl Session {
+    /// Ends the session and frees what it holds. **Errors**: `NotOpen` where it is complete or superseded; `Store…`
+    /// (repeat the call: what is left is freed then).
+    pub async fn abort(&self, reason: &str) -> Result<()> {
+        loop {
+            let root = self.current_root().await?.value;
+            match &root.status {
+                Status::Aborted { .. } => return self.free(&root).await,
+                Status::Complete { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
+                Status::Finalizing { expected } => {
+                    let carried = self.carry(expected.as_ref()).await;
+                    // Complete: the loop says so. Failed for sure: it is open again, and can be aborted.
+                    if let Err(error) = carried
+                        && !self.current_root().await?.value.is_open()
+                        && error.kind() != super::Kind::NotOpen
+                    {
+                        return Err(error);
+                    }
+                }
+                Status::InProgress => {
+                    let aborted = Status::Aborted { reason: reason.to_owned() };
+                    // Lost: the loop looks at what it has become.
+                    self.change_status(|status| *status == Status::InProgress, aborted).await?.ok();
+                }
+            }
+        }
+    }
+
+    async fn free(&self, root: &Root) -> Result<()> {
+        let documents = &self.0.shared.documents;
+        let target = root.target();
+        for _ in 0..SWEEPS {
+            // A part that was in flight can land after the abort: again until none is listed.
+            match documents.store.abort(upload_of(root, &target)).await {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind(), store::Kind::NoSuchUpload | store::Kind::NoSuchBucket) => {}
+                Err(error) => return Err(Error::store("aborting the store's upload", error)),
+            }
+            if self.listed_parts(root).await?.is_none_or(|parts| parts.is_empty()) {
+                break;
+            }
+        }
+        documents.delete_all(&self.0.layout.staged_prefix()).await?;
+        documents.delete_all(&self.0.layout.segments()).await?;
+        documents.delete(&self.0.layout.indexed(Index::Open, &root.bucket, &root.key)).await?;
+        documents.delete(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await
+    }
+}

@@ -1,0 +1,184 @@
+//! The JSON of the records.
+//!
+//! Guarantees: what is encoded decodes to the same value; a document of a later version is refused, not misread.
+//! A chunk's record takes about 130 bytes, so a segment of 256 stays under 64 KiB with every kind of digest.
+//! It reads and writes no store.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{ChunkDigests, Extra, Sha256};
+use crate::store::ETag;
+
+use super::manifest::{GroupRecord, Record, Root, Segment, Stamp};
+
+const VERSION: u32 = 1;
+
+/// A record that lives in the store as one JSON object and is changed by conditional writes.
+pub(super) trait Document: Sized + Send + Sync + 'static {
+    fn stamp(&self) -> &Stamp;
+    fn encode(&self) -> Vec<u8>;
+    /// The error is for a person.
+    fn decode(bytes: &[u8]) -> Result<Self, String>;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u32,
+    #[serde(flatten)]
+    value: T,
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(&Versioned { version: VERSION, value }).expect("records have string keys and no failing parts")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let found: Versioned<T> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if found.version == VERSION {
+        Ok(found.value)
+    } else {
+        Err(format!("version {} is not version {VERSION}", found.version))
+    }
+}
+
+impl Document for Root {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        decode(bytes)
+    }
+}
+
+/// Which backup is the open one of a target.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OpenEntry {
+    #[serde(flatten)]
+    pub stamp: Stamp,
+    pub backup_id: String,
+}
+
+impl Document for OpenEntry {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        decode(bytes)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChunkJson {
+    /// Base64.
+    sha256: String,
+    len: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    etags: Vec<ETag>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Extra>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    struck: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GroupJson {
+    len: u64,
+    etags: Vec<ETag>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SegmentJson {
+    #[serde(flatten)]
+    stamp: Stamp,
+    // Keys are numbers in text; `flatten` above keeps serde from reading them as numbers by itself.
+    chunks: BTreeMap<String, ChunkJson>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    groups: BTreeMap<String, GroupJson>,
+}
+
+impl Document for Segment {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let chunk = |record: &Record| ChunkJson {
+            sha256: record.digests.sha256.base64(),
+            len: record.digests.len_bytes,
+            etags: record.etags.clone(),
+            digest: record.digests.extra.clone(),
+            struck: record.struck,
+        };
+        let group = |group: &GroupRecord| GroupJson { len: group.size_bytes, etags: group.etags.clone() };
+        encode(&SegmentJson {
+            stamp: self.stamp.clone(),
+            chunks: self.chunks.iter().map(|(index, record)| (index.to_string(), chunk(record))).collect(),
+            groups: self.groups.iter().map(|(number, record)| (number.to_string(), group(record))).collect(),
+        })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let json: SegmentJson = decode(bytes)?;
+        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no chunk index"));
+        let mut segment = Self { stamp: json.stamp, ..Self::default() };
+        for (index, chunk) in json.chunks {
+            let sha256 = Sha256::from_base64(&chunk.sha256).ok_or_else(|| format!("chunk {index} has no SHA-256"))?;
+            let digests = ChunkDigests { sha256, len_bytes: chunk.len, extra: chunk.digest };
+            segment.chunks.insert(number(&index)?, Record { digests, etags: chunk.etags, struck: chunk.struck });
+        }
+        for (part, group) in json.groups {
+            let part = u16::try_from(number(&part)?).map_err(|_| format!("{part:?} is no part number"))?;
+            segment.groups.insert(part, GroupRecord { etags: group.etags, size_bytes: group.len });
+        }
+        Ok(segment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{ChunkHasher, Kind};
+
+    fn full_segment() -> Segment {
+        let mut segment = Segment { stamp: Stamp::default().next("w1").next("w2"), ..Segment::default() };
+        for index in 0..256_u32 {
+            let mut hasher = ChunkHasher::new(Some(Kind::Blake3), u64::from(index) << 23);
+            hasher.update(&index.to_le_bytes());
+            let etags = vec![ETag(format!("{index:032x}"))];
+            segment.chunks.insert(index, Record { digests: hasher.finish(), etags, struck: index == 7 });
+        }
+        segment.groups.insert(1, GroupRecord { etags: vec![ETag::from("x")], size_bytes: 9 });
+        segment
+    }
+
+    #[test]
+    fn a_segment_comes_back_and_stays_small() {
+        let segment = full_segment();
+        let bytes = segment.encode();
+        assert_eq!(Segment::decode(&bytes).unwrap(), segment);
+        assert!(bytes.len() < 64 << 10, "{}", bytes.len());
+    }
+
+    #[test]
+    fn a_later_version_is_refused() {
+        let text = String::from_utf8(full_segment().encode()).unwrap();
+        let later = text.replacen("\"version\":1", "\"version\":2", 1);
+        assert!(Segment::decode(later.as_bytes()).unwrap_err().contains("version 2"));
+        assert!(Segment::decode(b"{}").is_err());
+        assert!(Segment::decode(b"").is_err());
+    }
+}

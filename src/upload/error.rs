@@ -1,0 +1,157 @@
+//! What an operation on a session can answer instead of success.
+//!
+//! `Kind` is what a front translates to its protocol, one row each; the fields are what the answer names. The store's
+//! own error travels as source, for the log only. It knows no HTTP status.
+
+use std::time::Duration;
+
+use crate::digest::{Expected, Sha256};
+use crate::store;
+
+use super::ChunkRange;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Mend the request.
+    BadRequest,
+    /// No session of this account has that id.
+    NoSuchBackup,
+    /// Make the bucket first.
+    NoSuchBucket,
+    /// The chunk has not the length that the plan gives it.
+    ChunkSizeMismatch,
+    /// The bytes are not what their checksum says: send them again.
+    ChecksumMismatch,
+    /// The whole is not what `expectedDigest` says.
+    DigestMismatch,
+    /// Another checksum is stored for this chunk: begin a fresh backup.
+    ChecksumConflict,
+    /// The id is taken by a backup with other parameters.
+    BackupConflict,
+    /// Chunks are missing: send them.
+    Incomplete,
+    /// Complete, aborted or superseded: begin a fresh backup.
+    NotOpen,
+    /// The completed object was replaced or removed.
+    ObjectChanged,
+    /// The request's body broke off: send it again.
+    BodyBroken,
+    /// The store asks for fewer requests.
+    SlowDown,
+    /// No room left in the store.
+    StoreFull,
+    /// The store does not answer as it should; it may have happened. Try again.
+    StoreUnavailable,
+    /// A record that cannot be read, or a store that refuses our credentials: a person must look.
+    Internal,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("no backup {0:?}")]
+    NoSuchBackup(String),
+    #[error("no bucket {0:?}")]
+    NoSuchBucket(String),
+    #[error("chunk {index} must have {wanted} bytes, not {offered}")]
+    ChunkSizeMismatch { index: u64, wanted: String, offered: u64 },
+    #[error("the bytes of chunk {index} have {found}, not {declared}")]
+    ChecksumMismatch { index: u64, declared: Sha256, found: Sha256 },
+    #[error("the object has {found}, not {expected}")]
+    DigestMismatch { expected: Expected, found: Expected },
+    #[error("chunk {index} is stored with {stored}, not {offered}")]
+    ChecksumConflict { index: u64, stored: Sha256, offered: Sha256 },
+    #[error("backup {id:?} exists with another {field}")]
+    BackupConflict { id: String, field: &'static str },
+    #[error("{} ranges of chunks are missing", .missing.len())]
+    Incomplete { missing: Vec<ChunkRange> },
+    #[error("backup {id:?} is {status}")]
+    NotOpen { id: String, status: String },
+    #[error("the object of backup {0:?} was replaced or removed since")]
+    ObjectChanged(String),
+    #[error("{what}")]
+    Store {
+        kind: Kind,
+        what: String,
+        #[source]
+        source: store::Error,
+    },
+    /// Many waiters of one batch share one cause.
+    #[error("{what}")]
+    Batch { kind: Kind, what: String, retry_after: Option<Duration> },
+    #[error("the record {key} cannot be read: {why}")]
+    Corrupt { key: String, why: String },
+}
+
+impl Error {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::BadRequest(_) => Kind::BadRequest,
+            Self::NoSuchBackup(_) => Kind::NoSuchBackup,
+            Self::NoSuchBucket(_) => Kind::NoSuchBucket,
+            Self::ChunkSizeMismatch { .. } => Kind::ChunkSizeMismatch,
+            Self::ChecksumMismatch { .. } => Kind::ChecksumMismatch,
+            Self::DigestMismatch { .. } => Kind::DigestMismatch,
+            Self::ChecksumConflict { .. } => Kind::ChecksumConflict,
+            Self::BackupConflict { .. } => Kind::BackupConflict,
+            Self::Incomplete { .. } => Kind::Incomplete,
+            Self::NotOpen { .. } => Kind::NotOpen,
+            Self::ObjectChanged(_) => Kind::ObjectChanged,
+            Self::Store { kind, .. } | Self::Batch { kind, .. } => *kind,
+            Self::Corrupt { .. } => Kind::Internal,
+        }
+    }
+
+    /// How long the store asked callers to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store { source, .. } => source.pause(),
+            Self::Batch { retry_after, .. } => *retry_after,
+            Self::BadRequest(_)
+            | Self::NoSuchBackup(_)
+            | Self::NoSuchBucket(_)
+            | Self::ChunkSizeMismatch { .. }
+            | Self::ChecksumMismatch { .. }
+            | Self::DigestMismatch { .. }
+            | Self::ChecksumConflict { .. }
+            | Self::BackupConflict { .. }
+            | Self::Incomplete { .. }
+            | Self::NotOpen { .. }
+            | Self::ObjectChanged(_)
+            | Self::Corrupt { .. } => None,
+        }
+    }
+
+    /// A store's failure while doing `what`, for callers that have no better meaning for it.
+    pub(crate) fn store(what: impl Into<String>, source: store::Error) -> Self {
+        let kind = match source.kind() {
+            store::Kind::NoSuchBucket => Kind::NoSuchBucket,
+            store::Kind::Checksum => Kind::StoreUnavailable,
+            store::Kind::Body => Kind::BodyBroken,
+            store::Kind::Invalid | store::Kind::TooSmall => Kind::BadRequest,
+            store::Kind::Full => Kind::StoreFull,
+            store::Kind::SlowDown => Kind::SlowDown,
+            store::Kind::Denied => Kind::Internal,
+            store::Kind::NotFound
+            | store::Kind::NoSuchUpload
+            | store::Kind::BucketExists
+            | store::Kind::BucketNotEmpty
+            | store::Kind::Precondition
+            | store::Kind::Conflict
+            | store::Kind::NotModified
+            | store::Kind::InvalidPart
+            | store::Kind::Range
+            | store::Kind::Unavailable => Kind::StoreUnavailable,
+        };
+        Self::Store { kind, what: what.into(), source }
+    }
+
+    /// The same outcome for another waiter of the same batch.
+    pub(super) fn for_batch(&self) -> Self {
+        Self::Batch { kind: self.kind(), what: self.to_string(), retry_after: self.retry_after() }
+    }
+}

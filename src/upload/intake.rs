@@ -1,0 +1,254 @@
+//! One chunk's way in: admitted, verified while it streams, stored, recorded.
+//!
+//! Guarantees: a chunk whose length or SHA-256 is wrong changes nothing, not even the bytes that the store had (the
+//! last bytes are held back until they agree); success means durable and recorded; what is known already is answered
+//! before a byte of the body is read.
+//! It buffers one frame of the body, never the body. Source: DESIGN §5, §12.6–8.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, ready};
+
+use crate::digest::{ChunkDigests, ChunkHasher, Sha256};
+use crate::store::{self, Body, BodyError, ETag, PartNumber, PartTarget, PutOptions};
+
+use super::error::{Error, Kind, Result};
+use super::flight::Flight;
+use super::manifest::{Change, Outcome, Policy};
+use super::plan::{self, ChunkIndex, Slot};
+use super::running::Tap;
+use super::session::{Session, lock, upload_of};
+
+/// Whether a chunk's body is wanted.
+#[derive(Debug)]
+pub enum Admission {
+    /// The same bytes are durable and recorded: answer success, leave the body unread.
+    Known,
+    /// Send the body.
+    Wanted(Ticket),
+}
+
+/// The right to put one chunk.
+#[derive(Debug)]
+pub struct Ticket {
+    session: Session,
+    index: ChunkIndex,
+    sha256: Sha256,
+    len_bytes: u64,
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    New,
+    Known,
+}
+
+impl Session {
+    /// Whether the chunk is wanted: from memory, or after two conditional reads, before any byte of its body.
+    /// **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`, `NotOpen`.
+    pub async fn admit(&self, index: u64, sha256: Sha256, len_bytes: u64) -> Result<Admission> {
+        let rule = self.root().plan.chunk_len(index);
+        let chunk = u32::try_from(index).ok().zip(rule);
+        let (chunk, rule) = chunk.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
+        if !rule.allows(len_bytes) {
+            return Err(Error::ChunkSizeMismatch { index, wanted: rule.to_string(), offered: len_bytes });
+        }
+        let (root, segment) = tokio::try_join!(self.fresh_root(), self.segment(plan::segment_of(chunk)))?;
+        if !root.is_open() {
+            return Err(Self::not_open(&root));
+        }
+        match segment.chunks.get(&chunk) {
+            Some(record) if record.digests.sha256 == sha256 && !record.struck => Ok(Admission::Known),
+            Some(record) if record.digests.sha256 != sha256 && root.policy == Policy::FirstWins => {
+                Err(Error::ChecksumConflict { index, stored: record.digests.sha256, offered: sha256 })
+            }
+            Some(_) | None => Ok(Admission::Wanted(Ticket { session: self.clone(), index: chunk, sha256, len_bytes })),
+        }
+    }
+}
+
+impl Ticket {
+    /// Stores and records the chunk. `body` must yield exactly the admitted length; it is verified here and nowhere
+    /// else. **Durability**: on success bytes and record are durable. **Cancel**: safe; bytes without a record are
+    /// overwritten by the next try, and a commit that was queued still happens.
+    /// **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`, `NotOpen`, `Store…`.
+    pub async fn store(self, body: Body) -> Result<Stored> {
+        let session = self.session.clone();
+        let boarded = loop {
+            match session.0.flights.board(self.index, self.sha256).await {
+                Some(boarded) => break boarded,
+                // Someone else's put has just ended: it may have brought these very bytes, or others.
+                None => {
+                    session.current_segment(plan::segment_of(self.index)).await?;
+                    match session.admit(u64::from(self.index), self.sha256, self.len_bytes).await? {
+                        Admission::Known => return Ok(Stored::Known),
+                        Admission::Wanted(_) => {}
+                    }
+                }
+            }
+        };
+        let replaced = || store::Error::new(store::Kind::Body, "a newer request brings the same chunk");
+        let (etag, digests, tap) = tokio::select! {
+            stored = self.stream_in(body, &boarded.flight) => stored?,
+            () = boarded.flight.replaced() => return Err(Error::store("storing the chunk", replaced())),
+        };
+        let change = Change::Chunk { index: self.index, digests, etag };
+        let outcome = session.commit(plan::segment_of(self.index), change).await?;
+        let stored = match outcome {
+            Outcome::Recorded => Stored::New,
+            Outcome::Known => Stored::Known,
+            Outcome::Conflict { stored } => {
+                let index = u64::from(self.index);
+                return Err(Error::ChecksumConflict { index, stored, offered: self.sha256 });
+            }
+        };
+        session.0.running.recorded(self.index, tap);
+        session.assemble_when_whole(self.index);
+        Ok(stored)
+    }
+
+    /// Brings the bytes into the store, as a part or staged. What was there stays unless all of them agree.
+    async fn stream_in(&self, body: Body, flight: &Arc<Flight>) -> Result<(Option<ETag>, ChunkDigests, Tap)> {
+        let root = self.session.root();
+        let shared = &self.session.0.shared;
+        let tap = self.session.0.running.tap(self.index, self.len_bytes, &shared.reorder_room);
+        let state = Arc::new(Mutex::new(Verdict::Pending));
+        let intake = Intake {
+            body,
+            hasher: Some((ChunkHasher::new(root.digest, u64::from(self.index) * root.plan.chunk_size), tap)),
+            held: None,
+            left_bytes: self.len_bytes,
+            ticket: (self.index, self.sha256, self.len_bytes),
+            flight: Arc::clone(flight),
+            verdict: Arc::clone(&state),
+        };
+        let body = Body::new(self.len_bytes, intake);
+        let slot = root.plan.slot(self.index).ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
+        let stored = self.put(&root, slot, body).await;
+        let verdict = std::mem::replace(&mut *lock(&state), Verdict::Pending);
+        match (stored, verdict) {
+            (Ok(etag), Verdict::Agreed(digests, tap)) => Ok((etag, digests, tap)),
+            (Err(_), Verdict::Refused(refusal)) => Err(refusal),
+            (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => Err(self.session.settle_gone().await),
+            (Err(error), _) => Err(Error::store(format!("storing chunk {}", self.index), error)),
+            (Ok(_), _) => {
+                let what = format!("the store took chunk {} without reading it to its end", self.index);
+                let source = store::Error::new(store::Kind::Unavailable, "the body was not read");
+                Err(Error::Store { kind: Kind::StoreUnavailable, what, source })
+            }
+        }
+    }
+
+    async fn put(&self, root: &super::Root, slot: Slot, body: Body) -> store::Result<Option<ETag>> {
+        let documents = &self.session.0.shared.documents;
+        let target = root.target();
+        if slot.chunks == 1 {
+            let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
+            let part = PartTarget { upload: upload_of(root, &target), number };
+            return documents.store.put_part(part, body, Some(self.sha256)).await.map(Some);
+        }
+        let key = self.session.0.layout.staged(self.index, &self.sha256);
+        let options = PutOptions { sha256: Some(self.sha256), ..PutOptions::default() };
+        documents.store.put(&documents.bucket, &key, body, options).await.map(|_| None)
+    }
+}
+
+/// What the verification found.
+enum Verdict {
+    Pending,
+    Agreed(ChunkDigests, Tap),
+    Refused(Error),
+}
+
+/// A body that fails at its end, before its last frame went out, unless its length and SHA-256 are as declared.
+struct Intake {
+    body: Body,
+    /// None once the verdict is given.
+    hasher: Option<(ChunkHasher, Tap)>,
+    /// The newest frame; it goes out when the next one is here or all of them agree.
+    held: Option<Bytes>,
+    left_bytes: u64,
+    /// Index, declared SHA-256, declared length.
+    ticket: (ChunkIndex, Sha256, u64),
+    flight: Arc<Flight>,
+    verdict: Arc<Mutex<Verdict>>,
+}
+
+impl Intake {
+    fn refuse(&mut self, refusal: Error) -> BodyError {
+        self.hasher = None;
+        let text = refusal.to_string();
+        *lock(&self.verdict) = Verdict::Refused(refusal);
+        text.into()
+    }
+
+    fn wrong_length(&mut self, offered: u64) -> BodyError {
+        let (index, _, wanted) = self.ticket;
+        self.refuse(Error::ChunkSizeMismatch { index: u64::from(index), wanted: wanted.to_string(), offered })
+    }
+
+    fn broken(&mut self, cause: BodyError) -> BodyError {
+        let source = store::Error::new(store::Kind::Body, "the request's body broke off").because(cause);
+        self.refuse(Error::store(format!("receiving chunk {}", self.ticket.0), source))
+    }
+
+    fn end(&mut self) -> std::result::Result<Option<Bytes>, BodyError> {
+        let (index, declared, len_bytes) = self.ticket;
+        if self.left_bytes > 0 {
+            return Err(self.wrong_length(len_bytes - self.left_bytes));
+        }
+        let Some((hasher, tap)) = self.hasher.take() else { return Ok(None) };
+        let digests = hasher.finish();
+        if digests.sha256 != declared {
+            let found = digests.sha256;
+            return Err(self.refuse(Error::ChecksumMismatch { index: u64::from(index), declared, found }));
+        }
+        self.flight.mark_received();
+        *lock(&self.verdict) = Verdict::Agreed(digests, tap);
+        Ok(self.held.take())
+    }
+
+    /// Takes one frame in and lets the one before it out.
+    fn accept(&mut self, frame: Bytes) -> std::result::Result<Option<Bytes>, BodyError> {
+        let len_bytes = frame.len() as u64;
+        if len_bytes > self.left_bytes {
+            let offered = self.ticket.2 - self.left_bytes + len_bytes;
+            return Err(self.wrong_length(offered));
+        }
+        self.left_bytes -= len_bytes;
+        if let Some((hasher, tap)) = &mut self.hasher {
+            hasher.update(&frame);
+            tap.update(&frame);
+        }
+        Ok(self.held.replace(frame))
+    }
+}
+
+impl Stream for Intake {
+    type Item = std::result::Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if self.hasher.is_none() {
+                return Poll::Ready(None);
+            }
+            let out = match ready!(self.body.poll_next_unpin(cx)) {
+                Some(Ok(frame)) if frame.is_empty() => continue,
+                Some(Ok(frame)) => self.accept(frame),
+                Some(Err(cause)) => Err(self.broken(cause)),
+                None => {
+                    let last = self.end();
+                    return Poll::Ready(last.transpose());
+                }
+            };
+            match out.transpose() {
+                Some(item) => return Poll::Ready(Some(item)),
+                None => continue,
+            }
+        }
+    }
+}

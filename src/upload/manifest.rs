@@ -1,0 +1,262 @@
+//! The session's records: the root and its segments, and the rules by which they change.
+//!
+//! Guarantees: every change is a pure function from the old record to the new one; a `FirstWins` session never
+//! replaces a checksum; a struck record keeps its checksum (DESIGN §12.3); `seq` grows by one with each write and
+//! the last write ids are remembered, so that a write whose answer was lost is recognised.
+//! It reads and writes nothing; `codec` is its JSON, `commit` its way to the store.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{self, ChunkDigests, Expected, Sha256};
+use crate::store::{ETag, UploadId};
+
+use super::plan::Plan;
+
+/// How many write ids a record remembers: one write is in flight per gateway and record, so this many gateways may
+/// write between a lost answer and the re-read that settles it.
+const REMEMBERED_WRITES: usize = 8;
+
+/// Who wrote a record last, and how often it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stamp {
+    pub seq: u64,
+    pub write_id: String,
+    #[serde(default)]
+    pub recent_write_ids: Vec<String>,
+}
+
+impl Stamp {
+    /// The stamp of the next write.
+    #[must_use]
+    pub fn next(&self, write_id: &str) -> Self {
+        let mut recent_write_ids = self.recent_write_ids.clone();
+        if !self.write_id.is_empty() {
+            recent_write_ids.insert(0, self.write_id.clone());
+        }
+        recent_write_ids.truncate(REMEMBERED_WRITES);
+        Self { seq: self.seq + 1, write_id: write_id.to_owned(), recent_write_ids }
+    }
+
+    /// Whether that write happened.
+    pub fn remembers(&self, write_id: &str) -> bool {
+        self.write_id == write_id || self.recent_write_ids.iter().any(|id| id == write_id)
+    }
+}
+
+/// Whose checksum stays when one index is put twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Policy {
+    /// The chunk API: another checksum is refused.
+    FirstWins,
+    /// S3's rule for part numbers.
+    LastWins,
+}
+
+/// A session's state; `Complete`, `Aborted` and `Superseded` are final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Status {
+    InProgress,
+    /// What the finalize that began it must check; a takeover repeats every check.
+    Finalizing {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Expected>,
+    },
+    Complete {
+        object: Finished,
+        completed_at: u64,
+    },
+    Aborted {
+        reason: String,
+    },
+    Superseded {
+        by: String,
+    },
+}
+
+impl Status {
+    /// Whether an object may still come of it.
+    pub fn is_unfinished(&self) -> bool {
+        match self {
+            Self::InProgress | Self::Finalizing { .. } => true,
+            Self::Complete { .. } | Self::Aborted { .. } | Self::Superseded { .. } => false,
+        }
+    }
+
+    /// The word of the chunk API.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Finalizing { .. } => "finalizing",
+            Self::Complete { .. } => "complete",
+            Self::Aborted { .. } => "aborted",
+            Self::Superseded { .. } => "superseded",
+        }
+    }
+}
+
+/// The object that a finalize made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finished {
+    pub etag: ETag,
+    pub size_bytes: u64,
+    /// All that were computed; `sha256-chunks` always is.
+    pub digests: Vec<Expected>,
+}
+
+/// The session's root record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Root {
+    #[serde(flatten)]
+    pub stamp: Stamp,
+    pub backup_id: String,
+    pub account: String,
+    pub bucket: String,
+    pub key: String,
+    pub file_id: String,
+    pub plan: Plan,
+    pub policy: Policy,
+    /// The digest kind that is computed beside SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<digest::Kind>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4).
+    pub store_upload: UploadId,
+    pub upload_tag: String,
+    /// Seconds since 1970, by the creating gateway's wall clock; for display only.
+    pub created_at: u64,
+    pub status: Status,
+}
+
+impl Root {
+    pub fn is_open(&self) -> bool {
+        self.status == Status::InProgress
+    }
+}
+
+/// What is recorded of one chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub digests: ChunkDigests,
+    /// Every tag seen for these bytes where the chunk is a part of its own; empty for a chunk of a group.
+    pub etags: Vec<ETag>,
+    /// Its bytes were found missing or changed at finalize: only bytes with this checksum may fill it again.
+    pub struck: bool,
+}
+
+/// What is recorded of a part that holds a group of chunks, kept in the segment of its first chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRecord {
+    pub etags: Vec<ETag>,
+    pub size_bytes: u64,
+}
+
+/// The records of 256 consecutive chunks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    pub stamp: Stamp,
+    /// By chunk index.
+    pub chunks: BTreeMap<u32, Record>,
+    /// By part number.
+    pub groups: BTreeMap<u16, GroupRecord>,
+}
+
+/// One wanted change of a segment.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A chunk whose bytes are durable: as part with this tag, or staged (None).
+    Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag> },
+    /// A group whose bytes are durable as a part.
+    Group { number: u16, etag: ETag, size_bytes: u64 },
+    /// The store does not hold these bytes: the records are struck.
+    StrikeChunk { index: u32 },
+    /// The group's part is gone, and with it the bytes of its chunks that are no longer staged.
+    StrikeGroup { number: u16, chunks: Vec<u32> },
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Recorded,
+    /// The same was recorded already; nothing to write.
+    Known,
+    /// Another checksum is recorded.
+    Conflict {
+        stored: Sha256,
+    },
+}
+
+impl Segment {
+    /// Applies one change and says what became of it. `Known` and `Conflict` leave the segment as it was.
+    pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
+        match change {
+            Change::Chunk { index, digests, etag } => self.record(*index, digests, etag.as_ref(), policy),
+            Change::Group { number, etag, size_bytes } => self.record_group(*number, etag, *size_bytes),
+            Change::StrikeChunk { index } => self.strike(&[*index]),
+            Change::StrikeGroup { number, chunks } => {
+                let gone = self.groups.remove(number).is_some();
+                let struck = self.strike(chunks);
+                if gone { Outcome::Recorded } else { struck }
+            }
+        }
+    }
+
+    fn record(&mut self, index: u32, digests: &ChunkDigests, etag: Option<&ETag>, policy: Policy) -> Outcome {
+        let fresh = || Record { digests: digests.clone(), etags: etag.cloned().into_iter().collect(), struck: false };
+        let Some(old) = self.chunks.get_mut(&index) else {
+            self.chunks.insert(index, fresh());
+            return Outcome::Recorded;
+        };
+        if old.digests.sha256 != digests.sha256 {
+            if policy == Policy::FirstWins {
+                return Outcome::Conflict { stored: old.digests.sha256 };
+            }
+            *old = fresh();
+            return Outcome::Recorded;
+        }
+        let news = old.struck || etag.is_some_and(|etag| !old.etags.contains(etag));
+        if !news {
+            return Outcome::Known;
+        }
+        old.struck = false;
+        // The newest first: it is what the store most likely lists.
+        old.etags.retain(|known| Some(known) != etag);
+        old.etags.splice(0..0, etag.cloned());
+        Outcome::Recorded
+    }
+
+    fn record_group(&mut self, number: u16, etag: &ETag, size_bytes: u64) -> Outcome {
+        let group = self.groups.entry(number).or_insert_with(|| GroupRecord { etags: Vec::new(), size_bytes });
+        if group.etags.contains(etag) {
+            return Outcome::Known;
+        }
+        group.etags.insert(0, etag.clone());
+        Outcome::Recorded
+    }
+
+    fn strike(&mut self, chunks: &[u32]) -> Outcome {
+        let mut outcome = Outcome::Known;
+        for index in chunks {
+            if let Some(record) = self.chunks.get_mut(index).filter(|record| !record.struck) {
+                record.struck = true;
+                record.etags.clear();
+                outcome = Outcome::Recorded;
+            }
+        }
+        outcome
+    }
+
+    /// The record of a chunk whose bytes the store holds.
+    pub fn stored(&self, index: u32) -> Option<&Record> {
+        self.chunks.get(&index).filter(|record| !record.struck)
+    }
+}

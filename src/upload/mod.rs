@@ -1,0 +1,39 @@
+//! The core: resumable sessions on top of a store. Knows no HTTP.
+//!
+//! Pure: `plan`, `manifest`, `codec`, `layout`. Effects, from the ground up: `documents` (compare-and-swap), `session`
+//! (records in memory), `commit` (group CAS), `intake` with `flight` and `running` (one chunk's way in), `group`
+//! (staged chunks to parts), `survey`, `readback` and `finalize`, `abort`, `uploads` (create, open), `list`.
+//!
+//! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`, `…/segments/000000.json`,
+//! `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by target
+//! `v1/<account>/{index,done}/<bucket>/<key>/<backupId>`.
+//! **Errors**: see [`Kind`]; after `StoreUnavailable` a caller repeats the call, which is always safe.
+//! Source: DESIGN §3–§6, §9, §12.
+
+mod abort;
+mod codec;
+mod commit;
+mod documents;
+mod error;
+mod finalize;
+mod flight;
+mod group;
+mod intake;
+mod layout;
+mod list;
+mod manifest;
+mod plan;
+mod readback;
+mod running;
+mod session;
+mod survey;
+mod uploads;
+
+pub use crate::store::{Body, BodyError};
+pub use error::{Error, Kind, Result};
+pub use intake::{Admission, Stored, Ticket};
+pub use list::{ListPage, ListQuery};
+pub use manifest::{Finished, GroupRecord, Policy, Record, Root, Segment, Status};
+pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT};
+pub use session::{Progress, Session};
+pub use uploads::{Created, NewBackup, Settings, TAG, Uploads};

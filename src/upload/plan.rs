@@ -1,0 +1,279 @@
+//! How chunks map to parts, and what length each chunk must have.
+//!
+//! Guarantees: every part but the last is within the store's limits; no plan needs more parts than the store allows;
+//! a group of chunks never straddles a segment unless it is made of whole segments.
+//! Pure: it knows no store and no record. Source: DESIGN §4, §12.13.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Limits;
+
+/// Chunks per segment.
+pub const SEGMENT: u32 = 256;
+
+/// Parts after which the group doubles where the size is not known: a power of two, so that no group ever straddles a
+/// segment (with the round 1,000 of the design the fourth doubling would), and nine doublings still fit 10,000 parts.
+const PARTS_PER_GROUP_SIZE: u64 = 1024;
+
+/// A chunk's index, from 0.
+pub type ChunkIndex = u32;
+
+/// Consecutive chunks `[first, last]`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRange {
+    pub first: u64,
+    pub last: u64,
+}
+
+/// Why a file cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("chunkSize must be at least 1 byte and at most {0} bytes")]
+    ChunkSize(u64),
+    #[error("{size} bytes in chunks of {chunk_size} need more than {most_chunks} chunks; take larger chunks")]
+    TooMany { size: u64, chunk_size: u64, most_chunks: u64 },
+    #[error("{size} bytes are more than the {most} that one object can have")]
+    TooLarge { size: u64, most: u64 },
+}
+
+/// How a session's chunks become parts. Fixed at create, kept in the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    pub chunk_size: u64,
+    /// The file's bytes, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Chunks per part, a power of two; 1: each chunk is a part and streams straight through.
+    pub group: u32,
+    pub max_parts: u16,
+}
+
+/// A part and the chunks it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// From 1.
+    pub number: u16,
+    pub first_chunk: ChunkIndex,
+    /// How many chunks it has when it is whole and not the last.
+    pub chunks: u32,
+}
+
+impl Plan {
+    /// Plans a session. **Errors**: the file does not fit in the store's parts with chunks of that size.
+    pub fn new(chunk_size: u64, size: Option<u64>, limits: Limits) -> Result<Self, PlanError> {
+        if chunk_size == 0 || chunk_size > limits.max_part_bytes {
+            return Err(PlanError::ChunkSize(limits.max_part_bytes));
+        }
+        let parts = u64::from(limits.max_parts);
+        if let Some(size) = size.filter(|size| *size > parts.saturating_mul(limits.max_part_bytes)) {
+            return Err(PlanError::TooLarge { size, most: parts.saturating_mul(limits.max_part_bytes) });
+        }
+        let for_part = limits.min_part_bytes.div_ceil(chunk_size);
+        let for_count = size.map_or(1, |size| size.div_ceil(chunk_size).div_ceil(parts));
+        let group = for_part.max(for_count).max(1).next_power_of_two();
+        let too_many = |size: u64| {
+            let most_chunks = parts.saturating_mul(limits.max_part_bytes / chunk_size).min(u64::from(u32::MAX));
+            PlanError::TooMany { size, chunk_size, most_chunks }
+        };
+        let fits = group.saturating_mul(chunk_size) <= limits.max_part_bytes || group == 1;
+        let group = u32::try_from(group).ok().filter(|_| fits).ok_or_else(|| too_many(size.unwrap_or(0)))?;
+        let max_parts = if size.is_some() { limits.max_parts } else { parts_without_size(chunk_size, group, limits) };
+        let plan = Self { chunk_size, size, group, max_parts };
+        match plan.chunks() {
+            Some(chunks) if chunks > plan.most_chunks() => Err(too_many(size.unwrap_or(0))),
+            Some(_) | None => Ok(plan),
+        }
+    }
+
+    /// How many chunks the file has, where its size is known; 0 for the empty file.
+    pub fn chunks(&self) -> Option<u64> {
+        self.size.map(|size| size.div_ceil(self.chunk_size))
+    }
+
+    /// Whether each chunk is a part of its own and streams straight through. Without a size this holds for the first
+    /// parts only where a later group is larger.
+    pub fn is_direct(&self, index: ChunkIndex) -> bool {
+        self.slot(index).is_some_and(|slot| slot.chunks == 1)
+    }
+
+    /// The most chunks that the parts can hold.
+    pub fn most_chunks(&self) -> u64 {
+        let parts = u64::from(self.max_parts);
+        let all = if self.size.is_some() {
+            parts * u64::from(self.group)
+        } else {
+            let (doublings, rest) = (parts / PARTS_PER_GROUP_SIZE, parts % PARTS_PER_GROUP_SIZE);
+            u64::from(self.group) * (PARTS_PER_GROUP_SIZE * ((1 << doublings) - 1) + (rest << doublings))
+        };
+        all.min(u64::from(u32::MAX))
+    }
+
+    /// The length that a chunk must have; without a size any in `[1, chunkSize]`. None: there is no such chunk.
+    pub fn chunk_len(&self, index: u64) -> Option<LenRule> {
+        if index >= self.most_chunks() {
+            return None;
+        }
+        let Some(size) = self.size else { return Some(LenRule::UpTo(self.chunk_size)) };
+        let start = index.checked_mul(self.chunk_size).filter(|start| *start < size)?;
+        Some(LenRule::Exactly(self.chunk_size.min(size - start)))
+    }
+
+    /// The part that holds a chunk; None past the last part.
+    pub fn slot(&self, index: ChunkIndex) -> Option<Slot> {
+        let (mut first_chunk, mut first_part, mut group) = (0_u64, 0_u64, u64::from(self.group));
+        if self.size.is_none() {
+            while u64::from(index) >= first_chunk + PARTS_PER_GROUP_SIZE * group {
+                first_chunk += PARTS_PER_GROUP_SIZE * group;
+                first_part += PARTS_PER_GROUP_SIZE;
+                group *= 2;
+            }
+        }
+        let within = (u64::from(index) - first_chunk) / group;
+        let number = u16::try_from(first_part + within + 1).ok().filter(|number| *number <= self.max_parts)?;
+        let first = u32::try_from(first_chunk + within * group).ok()?;
+        Some(Slot { number, first_chunk: first, chunks: u32::try_from(group).ok()? })
+    }
+}
+
+/// How many parts there can be before a doubled group would be larger than a part may be.
+fn parts_without_size(chunk_size: u64, group: u32, limits: Limits) -> u16 {
+    let first = chunk_size.saturating_mul(u64::from(group)).max(1);
+    let sizes = u64::from((limits.max_part_bytes / first).max(1).ilog2()) + 1;
+    u16::try_from(sizes * PARTS_PER_GROUP_SIZE).unwrap_or(u16::MAX).min(limits.max_parts)
+}
+
+/// What length a chunk may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LenRule {
+    Exactly(u64),
+    /// In `[1, n]`; only the last may have less than `n`, which finalize checks.
+    UpTo(u64),
+}
+
+impl LenRule {
+    pub fn allows(self, len_bytes: u64) -> bool {
+        match self {
+            Self::Exactly(wanted) => len_bytes == wanted,
+            Self::UpTo(most) => (1..=most).contains(&len_bytes),
+        }
+    }
+}
+
+impl std::fmt::Display for LenRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(wanted) => write!(f, "exactly {wanted}"),
+            Self::UpTo(most) => write!(f, "1 to {most}"),
+        }
+    }
+}
+
+impl Slot {
+    /// One past its last chunk, where `total` chunks exist at all.
+    pub fn end(&self, total: u64) -> u64 {
+        (u64::from(self.first_chunk) + u64::from(self.chunks)).min(total)
+    }
+}
+
+/// The segment that records a chunk.
+pub fn segment_of(index: ChunkIndex) -> u32 {
+    index / SEGMENT
+}
+
+/// Gaps in an ascending list of indexes below `total`, as ranges.
+pub fn gaps(stored: impl IntoIterator<Item = u32>, total: u64) -> Vec<ChunkRange> {
+    let mut gaps = Vec::new();
+    let mut next = 0;
+    for index in stored.into_iter().map(u64::from) {
+        if index > next {
+            gaps.push(ChunkRange { first: next, last: index - 1 });
+        }
+        next = index + 1;
+    }
+    if next < total {
+        gaps.push(ChunkRange { first: next, last: total - 1 });
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn large_chunks_are_parts_and_small_ones_are_grouped() {
+        for (chunk_size, size, group) in [
+            (8 * MIB, Some(100 * MIB), 1),
+            (5 * MIB, Some(100 * MIB), 1),
+            (4 * MIB, Some(100 * MIB), 2),
+            (1024, Some(10 * MIB), 8192),
+            (8 * MIB, Some(8 * MIB * 10_000), 1),
+            (8 * MIB, Some(8 * MIB * 10_000 + 1), 2),
+            (8 * MIB, None, 1),
+            (8 * MIB, Some(0), 1),
+        ] {
+            let plan = Plan::new(chunk_size, size, Limits::S3).unwrap();
+            assert_eq!(plan.group, group, "{chunk_size} {size:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert!(matches!(Plan::new(0, None, Limits::S3), Err(PlanError::ChunkSize(_))));
+        assert!(matches!(Plan::new((5 << 30) + 1, None, Limits::S3), Err(PlanError::ChunkSize(_))));
+        assert!(matches!(Plan::new(8 * MIB, Some(60 << 40), Limits::S3), Err(PlanError::TooLarge { .. })));
+        assert!(matches!(Plan::new(3 << 30, Some(40 << 40), Limits::S3), Err(PlanError::TooMany { .. })));
+    }
+
+    #[test]
+    fn every_chunk_has_one_part_and_every_group_is_whole_segments_or_within_one() {
+        for plan in [
+            Plan::new(8 * MIB, None, Limits::S3).unwrap(),
+            Plan::new(4 * MIB, None, Limits::S3).unwrap(),
+            Plan::new(4 * MIB, Some(4 * MIB * 300_000), Limits::S3).unwrap(),
+        ] {
+            let mut index = 0;
+            let mut number = 0;
+            while u64::from(index) < plan.most_chunks().min(600_000) {
+                let slot = plan.slot(index).unwrap();
+                number += 1;
+                assert_eq!((slot.number, slot.first_chunk), (number, index), "{plan:?}");
+                let last = slot.first_chunk + slot.chunks - 1;
+                assert_eq!(plan.slot(last).unwrap(), slot);
+                let within = segment_of(slot.first_chunk) == segment_of(last);
+                assert!(within || (slot.first_chunk % SEGMENT == 0 && slot.chunks % SEGMENT == 0), "{slot:?}");
+                index += slot.chunks;
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_size_still_ends_at_the_last_part() {
+        let plan = Plan::new(8 * MIB, None, Limits::S3).unwrap();
+        let last = u32::try_from(plan.most_chunks() - 1).unwrap();
+        assert_eq!(plan.slot(last).map(|slot| slot.number), Some(10_000));
+        assert_eq!(plan.slot(last + 1), None);
+        assert_eq!(plan.chunk_len(plan.most_chunks()), None);
+    }
+
+    #[test]
+    fn chunks_have_their_length() {
+        let plan = Plan::new(10, Some(25), Limits { min_part_bytes: 1, ..Limits::S3 }).unwrap();
+        let lens: Vec<_> = (0..4).map(|i| plan.chunk_len(i)).collect();
+        let exactly = |n| Some(LenRule::Exactly(n));
+        assert_eq!(lens, [exactly(10), exactly(10), exactly(5), None]);
+        assert_eq!(Plan::new(10, Some(0), Limits::S3).unwrap().chunk_len(0), None);
+    }
+
+    #[test]
+    fn gaps_are_the_missing_ranges() {
+        let range = |first, last| ChunkRange { first, last };
+        assert_eq!(gaps([], 3), [range(0, 2)]);
+        assert_eq!(gaps([0, 1, 4], 6), [range(2, 3), range(5, 5)]);
+        assert_eq!(gaps([0, 1], 2), []);
+        assert_eq!(gaps([], 0), []);
+    }
+}

@@ -1,0 +1,163 @@
+//! Reading bytes back out of the store to compare them: parts against their records, an object against its digest.
+//!
+//! Guarantees: a part agrees if any of the store's entries for its number does (DESIGN §12.3); one that does not is
+//! struck from the records and reported missing, never served; an object whose SHA-256 is wrong is removed by its
+//! version, so that the older object stays.
+
+use std::collections::HashMap;
+
+use futures_util::StreamExt;
+
+use crate::digest::{Expected, Kind as DigestKind, RunningSha256, Sha256};
+use crate::store::{self, Body, ChosenPart, GetOptions, PartNumber, PartTarget, Read, StoredPart, Written};
+
+use super::error::{Error, Result};
+use super::manifest::{Change, Root, Status};
+use super::plan::{self, ChunkRange};
+use super::session::{Session, upload_of};
+use super::survey::{Row, Survey};
+
+impl Session {
+    /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**: `Incomplete` with the
+    /// chunks whose bytes the store does not have as recorded.
+    pub(super) async fn agreed_parts(&self, root: &Root, survey: &Survey) -> Result<Option<Vec<ChosenPart>>> {
+        if survey.rows.is_empty() {
+            return self.empty_part(root).await;
+        }
+        let Some(listed) = self.listed_parts(root).await? else { return Ok(None) };
+        let mut chosen = Vec::with_capacity(survey.rows.len());
+        let mut missing = Vec::new();
+        for row in &survey.rows {
+            match listed.get(&row.slot.number).and_then(|entries| entries.iter().rfind(|part| agrees(row, part))) {
+                Some(part) => {
+                    chosen.push(ChosenPart { number: part.number, etag: part.etag.clone(), sha256: row.sha256 });
+                }
+                None => missing.extend(self.strike(row).await?),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::Incomplete { missing });
+        }
+        if chosen.len() < survey.rows.len() {
+            // A group's part was not as recorded but its chunks are still staged: put it together again.
+            return Box::pin(self.reassembled(root)).await;
+        }
+        Ok(Some(chosen))
+    }
+
+    async fn reassembled(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
+        let survey = self.survey().await?;
+        for row in survey.rows.iter().filter(|row| row.etags.is_empty()) {
+            self.assemble(row.slot, row.end).await?;
+        }
+        let survey = self.survey().await?;
+        self.agreed_parts(root, &survey).await
+    }
+
+    /// S3 completes no upload without parts: the empty file is one empty part.
+    async fn empty_part(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
+        let target = root.target();
+        let number = PartNumber::new(1).expect("1 is a part number");
+        let part = PartTarget { upload: upload_of(root, &target), number };
+        let sha256 = Sha256::of(b"");
+        match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256)).await {
+            Ok(etag) => Ok(Some(vec![ChosenPart { number, etag, sha256: Some(sha256) }])),
+            Err(error) if error.kind() == store::Kind::NoSuchUpload => Ok(None),
+            Err(error) => Err(Error::store("storing the empty part of an empty file", error)),
+        }
+    }
+
+    /// Every part that the store lists, by number; None: the upload is gone.
+    pub(super) async fn listed_parts(&self, root: &Root) -> Result<Option<HashMap<u16, Vec<StoredPart>>>> {
+        let documents = &self.0.shared.documents;
+        let target = root.target();
+        let mut parts: HashMap<u16, Vec<StoredPart>> = HashMap::new();
+        let mut after = None;
+        let mut backoff = documents.backoff();
+        loop {
+            match documents.store.list_parts(upload_of(root, &target), after).await {
+                Ok(page) => {
+                    for part in page.parts {
+                        parts.entry(part.number.get()).or_default().push(part);
+                    }
+                    if page.next.is_none() {
+                        return Ok(Some(parts));
+                    }
+                    after = page.next;
+                }
+                Err(error) if error.kind() == store::Kind::NoSuchUpload => return Ok(None),
+                Err(error) => documents.pause(&mut backoff, Error::store("listing the parts", error)).await?,
+            }
+        }
+    }
+
+    /// Takes back the record of a part that the store does not have as recorded; returns the chunks to send again.
+    async fn strike(&self, row: &Row) -> Result<Vec<ChunkRange>> {
+        let segment = plan::segment_of(row.slot.first_chunk);
+        tracing::warn!(backup = self.root().backup_id, part = row.slot.number, "a part is not as recorded");
+        if row.slot.chunks == 1 {
+            self.commit(segment, Change::StrikeChunk { index: row.slot.first_chunk }).await?;
+            let index = u64::from(row.slot.first_chunk);
+            return Ok(vec![ChunkRange { first: index, last: index }]);
+        }
+        let gone = self.unstaged(row.slot, row.end).await?;
+        let mut by_segment: HashMap<u32, Vec<u32>> = HashMap::from([(segment, Vec::new())]);
+        for index in &gone {
+            by_segment.entry(plan::segment_of(*index)).or_default().push(*index);
+        }
+        for (number, chunks) in by_segment {
+            self.commit(number, Change::StrikeGroup { number: row.slot.number, chunks }).await?;
+        }
+        Ok(gone.into_iter().map(u64::from).map(|index| ChunkRange { first: index, last: index }).collect())
+    }
+
+    /// Reads the object back. The inner error: it has another digest, and was removed by its version.
+    pub(super) async fn check_object(
+        &self,
+        root: &Root,
+        written: &Written,
+        expected: &Expected,
+    ) -> Result<std::result::Result<Expected, Error>> {
+        let store = &self.0.shared.documents.store;
+        let (bucket, key) = root.target();
+        let options = GetOptions { version: written.version.clone(), ..GetOptions::default() };
+        let opened = store.get(&bucket, &key, Read::Whole, options).await;
+        let (_, body) = opened.map_err(|error| Error::store("reading the object back", error))?;
+        let found = Expected { kind: DigestKind::Sha256, hex: hash(body).await?.hex() };
+        let Err(mismatch) = super::finalize::same(expected, &found) else { return Ok(Ok(found)) };
+        if let Some(version) = &written.version {
+            let removed = store.delete(&bucket, &key, Some(version)).await;
+            removed.map_err(|error| Error::store("removing an object with the wrong digest", error))?;
+        }
+        let aborted = Status::Aborted { reason: mismatch.to_string() };
+        // Whoever was first has seen the same object.
+        self.change_status(Status::is_unfinished, aborted).await?.ok();
+        Ok(Err(mismatch))
+    }
+}
+
+/// Whether the store's entry is the part that the records speak of.
+fn agrees(row: &Row, part: &StoredPart) -> bool {
+    let same_sha256 = row.sha256.zip(part.sha256).is_none_or(|(ours, theirs)| ours == theirs);
+    part.size_bytes == row.size_bytes && row.etags.contains(&part.etag) && same_sha256
+}
+
+/// The SHA-256 of a body that comes from the store. **Errors**: `StoreUnavailable` where it breaks off.
+pub(super) async fn hash(mut body: Body) -> Result<Sha256> {
+    let mut running = RunningSha256::default();
+    let (wanted, mut seen) = (body.len_bytes(), 0);
+    let broke = |cause: Option<store::BodyError>| {
+        let error = store::Error::new(store::Kind::Unavailable, "the store's answer broke off");
+        let source = match cause {
+            Some(cause) => error.because(cause),
+            None => error,
+        };
+        Error::store("reading bytes back", source)
+    };
+    while let Some(frame) = body.next().await {
+        let frame = frame.map_err(|cause| broke(Some(cause)))?;
+        seen += frame.len() as u64;
+        running.update(&frame);
+    }
+    if seen == wanted { Ok(running.finish()) } else { Err(broke(None)) }
+}

@@ -1,0 +1,288 @@
+//! A session in memory: its records as last read, and what is in flight for it.
+//!
+//! Guarantees: nothing here is a truth of its own; every answer rests on records that were revalidated within
+//! [`FRESH`], so any gateway can carry any session on. The cache of segments is bounded. No lock is held across a
+//! store call.
+//! It does not decide how records change (`manifest`) or write them (`commit`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+
+use crate::digest::Sha256;
+use crate::store::{ListOptions, UploadTarget};
+
+use super::commit::Queues;
+use super::documents::{Doc, Swap};
+use super::error::{Error, Result};
+use super::flight::Flights;
+use super::layout::Layout;
+use super::manifest::{Root, Segment, Status};
+use super::plan::{self, ChunkRange};
+use super::running::Running;
+use super::uploads::Shared;
+
+/// How long a record counts as current without asking the store (DESIGN §12.8).
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Segments kept in memory per session: the chunks of a client come near each other, so few are warm at a time.
+const CACHED_SEGMENTS: usize = 8;
+
+/// Segments read at the same time by one operation.
+const READ_AHEAD: usize = 8;
+
+/// One session, shared by all requests for it. Cheap to clone.
+#[derive(Clone)]
+pub struct Session(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub shared: Arc<Shared>,
+    pub layout: Layout,
+    root: Mutex<Seen<Root>>,
+    segments: Mutex<HashMap<u32, Seen<Segment>>>,
+    pub queues: Queues,
+    pub flights: Flights,
+    pub running: Running,
+    /// Parts of grouped chunks that are being put together by this gateway.
+    pub assembling: dashmap::DashSet<u16>,
+}
+
+/// A record and when this gateway last knew it to be current.
+struct Seen<T> {
+    doc: Option<Doc<T>>,
+    at: Duration,
+}
+
+/// How far a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Chunks that are durable and recorded.
+    pub stored: u64,
+    /// None while the size is not known.
+    pub remaining: Option<u64>,
+    /// Missing chunks, ascending; without a size only those below the highest recorded one.
+    pub missing: Vec<ChunkRange>,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, layout: Layout, root: Doc<Root>) -> Self {
+        let at = shared.documents.clock.monotonic();
+        Self(Arc::new(Inner {
+            running: Running::new(root.value.digest),
+            shared,
+            layout,
+            root: Mutex::new(Seen { doc: Some(root), at }),
+            segments: Mutex::default(),
+            queues: Queues::default(),
+            flights: Flights::default(),
+            assembling: dashmap::DashSet::new(),
+        }))
+    }
+
+    /// The root as last read.
+    pub fn root(&self) -> Arc<Root> {
+        let seen = lock(&self.0.root);
+        let doc = seen.doc.as_ref().expect("a session is made with a root, and the root is never forgotten");
+        Arc::clone(&doc.value)
+    }
+
+    /// The root, asked for again unless it is fresh. **Errors**: `NoSuchBackup` where it is gone.
+    pub async fn fresh_root(&self) -> Result<Arc<Root>> {
+        let (known, at) = self.seen_root();
+        if self.is_fresh(at) { Ok(known.value) } else { self.current_root().await.map(|doc| doc.value) }
+    }
+
+    /// The root as it is in the store now.
+    pub(super) async fn current_root(&self) -> Result<Doc<Root>> {
+        let asked_at = self.now();
+        let (known, _) = self.seen_root();
+        let found = self.0.shared.documents.revalidate(&self.0.layout.root(), Some(&known)).await?;
+        let found = found.ok_or_else(|| Error::NoSuchBackup(known.value.backup_id.clone()))?;
+        Ok(self.keep_root(found, asked_at))
+    }
+
+    fn seen_root(&self) -> (Doc<Root>, Duration) {
+        let seen = lock(&self.0.root);
+        (seen.doc.clone().expect("a session is made with a root, and the root is never forgotten"), seen.at)
+    }
+
+    /// Keeps the newer of two reads: answers can overtake each other.
+    fn keep_root(&self, found: Doc<Root>, at: Duration) -> Doc<Root> {
+        let mut seen = lock(&self.0.root);
+        let older = seen.doc.as_ref().is_some_and(|doc| doc.value.stamp.seq > found.value.stamp.seq);
+        if older {
+            return found;
+        }
+        *seen = Seen { doc: Some(found.clone()), at };
+        found
+    }
+
+    /// Changes the status by compare-and-swap while `from` holds. **Errors**: those of `Documents::swap`; the inner
+    /// `Err` is the root that stood in the way.
+    pub(super) async fn change_status(
+        &self,
+        from: impl Fn(&Status) -> bool,
+        to: Status,
+    ) -> Result<std::result::Result<Doc<Root>, Doc<Root>>> {
+        let mut known = self.current_root().await?;
+        let mut backoff = self.0.shared.documents.backoff();
+        loop {
+            if !from(&known.value.status) {
+                return Ok(Err(known));
+            }
+            let mut next = Root::clone(&known.value);
+            next.stamp = next.stamp.next(&self.0.shared.documents.clock.random_id());
+            next.status = to.clone();
+            let asked_at = self.now();
+            match self.0.shared.documents.swap(&self.0.layout.root(), Some(&known), next).await? {
+                Swap::Won(doc) => return Ok(Ok(self.keep_root(doc, asked_at))),
+                Swap::Lost(Some(doc)) => known = self.keep_root(doc, asked_at),
+                Swap::Lost(None) => return Err(Error::NoSuchBackup(known.value.backup_id.clone())),
+            }
+            let lost = crate::store::Error::new(crate::store::Kind::Conflict, "another writer was first");
+            self.0.shared.documents.pause(&mut backoff, Error::store("changing the status", lost)).await?;
+        }
+    }
+
+    /// The chunks of one segment, asked for again unless they are fresh; empty where there is none.
+    pub async fn segment(&self, number: u32) -> Result<Arc<Segment>> {
+        let fresh =
+            lock(&self.0.segments).get(&number).filter(|seen| self.is_fresh(seen.at)).map(|seen| seen.doc.clone());
+        let doc = match fresh {
+            Some(doc) => doc,
+            None => self.current_segment(number).await?,
+        };
+        Ok(doc.map_or_else(Arc::default, |doc| doc.value))
+    }
+
+    /// The segment as it is in the store now.
+    pub(super) async fn current_segment(&self, number: u32) -> Result<Option<Doc<Segment>>> {
+        let asked_at = self.now();
+        let known = self.known_segment(number);
+        let found = self.0.shared.documents.revalidate(&self.0.layout.segment(number), known.as_ref()).await?;
+        self.keep_segment(number, found.clone(), asked_at);
+        Ok(found)
+    }
+
+    /// The segment as last read, however long ago.
+    pub(super) fn known_segment(&self, number: u32) -> Option<Doc<Segment>> {
+        lock(&self.0.segments).get(&number).and_then(|seen| seen.doc.clone())
+    }
+
+    /// Remembers a segment that the store held at `at`, unless a newer one is known already.
+    pub(super) fn keep_segment(&self, number: u32, found: Option<Doc<Segment>>, at: Duration) {
+        let seq = |doc: &Option<Doc<Segment>>| doc.as_ref().map(|doc| doc.value.stamp.seq);
+        let mut segments = lock(&self.0.segments);
+        if let Some(seen) = segments.get(&number) {
+            let overtaken = found.is_some() && seq(&seen.doc) > seq(&found);
+            // An absent segment is news only if it was asked for after the last write that we saw.
+            let vanished_before = found.is_none() && seen.doc.is_some() && seen.at >= at;
+            if overtaken || vanished_before {
+                return;
+            }
+        } else if segments.len() >= CACHED_SEGMENTS {
+            let oldest = segments.iter().min_by_key(|(_, seen)| seen.at).map(|(number, _)| *number);
+            oldest.map(|number| segments.remove(&number));
+        }
+        segments.insert(number, Seen { doc: found, at });
+    }
+
+    /// Every segment that exists, by number, as it is now. Without a size their numbers come from a listing.
+    pub(super) async fn all_segments(&self) -> Result<impl Stream<Item = Result<(u32, Arc<Segment>)>> + Send + use<>> {
+        let numbers = self.segments().await?;
+        let session = self.clone();
+        let reads = stream::iter(numbers).map(move |number| {
+            let session = session.clone();
+            async move {
+                let doc = session.current_segment(number).await?;
+                Ok((number, doc.map_or_else(Arc::default, |doc| doc.value)))
+            }
+        });
+        Ok(reads.buffered(READ_AHEAD))
+    }
+
+    /// Numbers of the segments that exist, ascending.
+    pub async fn segments(&self) -> Result<Vec<u32>> {
+        Ok(self.listed_segments().await?.into_iter().map(|(number, _)| number).collect())
+    }
+
+    /// A tag that changes whenever the root or any segment changes.
+    pub async fn version(&self) -> Result<String> {
+        let (root, segments) = tokio::try_join!(self.current_root(), self.listed_segments())?;
+        let tags = segments.iter().map(|(number, etag)| format!("{number}={etag};"));
+        let text: String = std::iter::once(format!("{};", root.etag)).chain(tags).collect();
+        Ok(Sha256::of(text.as_bytes()).hex()[..32].to_owned())
+    }
+
+    async fn listed_segments(&self) -> Result<Vec<(u32, String)>> {
+        let documents = &self.0.shared.documents;
+        let mut options = ListOptions { prefix: self.0.layout.segments().0, ..ListOptions::default() };
+        let mut found = Vec::new();
+        loop {
+            let page = documents.list(&options).await?;
+            let numbered = page
+                .objects
+                .into_iter()
+                .filter_map(|listed| self.0.layout.segment_number(&listed.key).map(|number| (number, listed.etag.0)));
+            found.extend(numbered);
+            if page.next.is_none() {
+                found.sort_unstable();
+                return Ok(found);
+            }
+            options.after = page.next;
+        }
+    }
+
+    /// What is stored and what is missing.
+    pub async fn progress(&self) -> Result<Progress> {
+        let plan = self.root().plan;
+        let segments = self.all_segments().await?;
+        let stored: Vec<u32> = segments
+            .map_ok(|(_, segment)| {
+                let stored = segment.chunks.iter().filter(|(_, record)| !record.struck).map(|(index, _)| *index);
+                stored.collect::<Vec<u32>>()
+            })
+            .try_concat()
+            .await?;
+        let below = stored.last().map_or(0, |last| u64::from(*last) + 1);
+        let count = stored.len() as u64;
+        let missing = plan::gaps(stored, plan.chunks().unwrap_or(below));
+        Ok(Progress { stored: count, remaining: plan.chunks().map(|total| total.saturating_sub(count)), missing })
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.0.shared.documents.clock.monotonic()
+    }
+
+    fn is_fresh(&self, at: Duration) -> bool {
+        self.now().saturating_sub(at) < FRESH
+    }
+
+    pub(super) fn not_open(root: &Root) -> Error {
+        Error::NotOpen { id: root.backup_id.clone(), status: root.status.word().to_owned() }
+    }
+}
+
+impl Root {
+    pub(super) fn target(&self) -> (crate::store::Bucket, crate::store::Key) {
+        (self.bucket.as_str().into(), self.key.as_str().into())
+    }
+}
+
+/// The store's upload of a session.
+pub(super) fn upload_of<'a>(root: &'a Root, target: &'a (crate::store::Bucket, crate::store::Key)) -> UploadTarget<'a> {
+    UploadTarget { bucket: &target.0, key: &target.1, upload: &root.store_upload }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("layout", &self.0.layout).finish_non_exhaustive()
+    }
+}
+
+/// A lock whose holder panicked holds consistent data all the same: no critical section here calls out.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! What the records say of a whole session: its parts, what is missing, its digests.
+//!
+//! Guarantees: one pass over the segments in order; memory is bounded by the 10,000 parts, whatever the number of
+//! chunks. It asks the records only; whether the store agrees is `finalize`'s question.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+
+use crate::digest::{Expected, Kind, Sha256, Whole};
+use crate::store::ETag;
+
+use super::error::{Error, Result};
+use super::manifest::{Record, Root, Segment};
+use super::plan::{ChunkRange, Slot};
+use super::session::Session;
+
+/// One part as the records have it.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub slot: Slot,
+    /// One past its last chunk.
+    pub end: u64,
+    pub size_bytes: u64,
+    /// Every tag that may stand for its bytes; empty: a group that has yet to be put together.
+    pub etags: Vec<ETag>,
+    /// Of a part that is one chunk.
+    pub sha256: Option<Sha256>,
+}
+
+/// The records of a session at one moment.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub chunks: u64,
+    pub size_bytes: u64,
+    pub rows: Vec<Row>,
+    pub missing: Vec<ChunkRange>,
+    /// `sha256-chunks`, and the kind named at create where it can be combined. Meaningless while chunks are missing.
+    pub digests: Vec<Expected>,
+}
+
+/// The pass itself.
+struct Surveyor {
+    root: Arc<Root>,
+    next: u64,
+    size_bytes: u64,
+    rows: Vec<Row>,
+    missing: Vec<ChunkRange>,
+    /// The first chunk that is shorter than the plan's chunk size.
+    short: Option<(u64, u64)>,
+    wholes: Vec<Whole>,
+}
+
+impl Session {
+    /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short, which only a session
+    /// without a size can have.
+    pub(super) async fn survey(&self) -> Result<Survey> {
+        let root = self.root();
+        let kinds = [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
+        let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
+        let mut surveyor =
+            Surveyor { root, next: 0, size_bytes: 0, rows: Vec::new(), missing: Vec::new(), short: None, wholes };
+        let mut segments = self.all_segments().await?;
+        while let Some((_, segment)) = segments.try_next().await? {
+            for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.struck) {
+                surveyor.add(*index, record, &segment)?;
+            }
+        }
+        surveyor.finish()
+    }
+}
+
+impl Surveyor {
+    fn add(&mut self, index: u32, record: &Record, segment: &Segment) -> Result<()> {
+        let at = u64::from(index);
+        if at > self.next {
+            self.missing.push(ChunkRange { first: self.next, last: at - 1 });
+        }
+        self.next = at + 1;
+        self.size_bytes += record.digests.len_bytes;
+        if record.digests.len_bytes < self.root.plan.chunk_size && self.short.is_none() {
+            self.short = Some((at, record.digests.len_bytes));
+        }
+        if self.missing.is_empty() {
+            for whole in &mut self.wholes {
+                whole
+                    .add(&record.digests)
+                    .map_err(|error| Error::Corrupt { key: self.root.backup_id.clone(), why: error.to_string() })?;
+            }
+        }
+        self.add_row(index, record, segment)
+    }
+
+    fn add_row(&mut self, index: u32, record: &Record, segment: &Segment) -> Result<()> {
+        let slot = self.root.plan.slot(index);
+        let slot = slot.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
+        if let Some(row) = self.rows.last_mut().filter(|row| row.slot == slot) {
+            row.end = u64::from(index) + 1;
+            row.size_bytes += record.digests.len_bytes;
+            return Ok(());
+        }
+        let alone = slot.chunks == 1;
+        let grouped = || segment.groups.get(&slot.number).map_or_else(Vec::new, |group| group.etags.clone());
+        self.rows.push(Row {
+            slot,
+            end: u64::from(index) + 1,
+            size_bytes: record.digests.len_bytes,
+            etags: if alone { record.etags.clone() } else { grouped() },
+            sha256: alone.then_some(record.digests.sha256),
+        });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Survey> {
+        let chunks = self.root.plan.chunks().unwrap_or(self.next);
+        if self.next < chunks {
+            self.missing.push(ChunkRange { first: self.next, last: chunks - 1 });
+        }
+        if let Some((index, offered)) =
+            self.short.filter(|(index, _)| index + 1 < chunks && self.root.plan.size.is_none())
+        {
+            let wanted = format!("exactly {}, as more chunks follow it,", self.root.plan.chunk_size);
+            return Err(Error::ChunkSizeMismatch { index, wanted, offered });
+        }
+        let digests = self.wholes.into_iter().map(Whole::finish).collect();
+        Ok(Survey { chunks, size_bytes: self.size_bytes, rows: self.rows, missing: self.missing, digests })
+    }
+}
+
+impl Survey {
+    /// Fails with what is missing. A session without a size and without any chunk is empty only if its client says so
+    /// by an expected digest: a finalize by mistake must not make an empty object.
+    pub fn require_all(&self, root: &Root, expected: Option<&Expected>) -> Result<()> {
+        if self.chunks == 0 && root.plan.size.is_none() && expected.is_none() {
+            return Err(Error::Incomplete { missing: vec![ChunkRange { first: 0, last: 0 }] });
+        }
+        if self.missing.is_empty() { Ok(()) } else { Err(Error::Incomplete { missing: self.missing.clone() }) }
+    }
+
+    /// The digest of that kind, where the records have it.
+    pub fn digest(&self, kind: Kind) -> Option<&Expected> {
+        self.digests.iter().find(|digest| digest.kind == kind)
+    }
+}

@@ -1,0 +1,306 @@
+//! All sessions of a store: create, find, open.
+//!
+//! Guarantees: of any number of clients that create the same target, file, chunk size and size at once, through any
+//! gateways, all get one backup (decided by compare-and-swap on its open entry, DESIGN §12.10); a crash between the
+//! steps of a create is carried on by the next create. The cache of sessions is bounded.
+//! It does not know who may do what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::digest;
+use crate::store::{self, Attributes, Bucket, Store};
+
+use super::codec::OpenEntry;
+use super::documents::{Doc, Documents, Swap};
+use super::error::{Error, Result};
+use super::layout::{self, Index, Layout};
+use super::manifest::{Policy, Root, Stamp, Status};
+use super::plan::Plan;
+use super::running::REORDER_BYTES;
+use super::session::{Session, upload_of};
+
+/// The user metadata that names the session whose object it is; fronts hide it.
+pub const TAG: &str = "ratchet-upload";
+
+/// Groups that one gateway puts together at a time.
+const ASSEMBLIES: usize = 4;
+
+/// How often a create looks again when others are creating the same backup at the same time.
+const CREATE_ROUNDS: usize = 32;
+
+/// The room's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the records are; never reachable as a target.
+    pub state_bucket: String,
+    /// Sessions kept in memory; the least recently used go first.
+    pub cached_sessions: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { state_bucket: "ratchet-state".to_owned(), cached_sessions: 1024 }
+    }
+}
+
+/// What a client asks for at create.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewBackup {
+    pub bucket: String,
+    pub key: String,
+    /// Bytes of every chunk but the last.
+    pub chunk_size: u64,
+    pub size: Option<u64>,
+    pub file_id: String,
+    /// The digest to compute beside SHA-256.
+    pub digest: Option<digest::Kind>,
+    pub metadata: BTreeMap<String, String>,
+    pub content_type: Option<String>,
+}
+
+/// Whether a create made the backup or found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    New,
+    Existing,
+}
+
+/// All sessions of a store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Uploads(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub documents: Documents,
+    settings: Settings,
+    sessions: DashMap<(String, String), Cached>,
+    uses: AtomicU64,
+    pub reorder_room: Arc<Semaphore>,
+    pub assembly_turns: Semaphore,
+}
+
+struct Cached {
+    session: Session,
+    used: u64,
+}
+
+impl Uploads {
+    pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
+        let bucket = Bucket(settings.state_bucket.clone());
+        Self(Arc::new(Shared {
+            documents: Documents { store, bucket, clock },
+            settings,
+            sessions: DashMap::new(),
+            uses: AtomicU64::new(0),
+            reorder_room: Arc::new(Semaphore::new(REORDER_BYTES)),
+            assembly_turns: Semaphore::new(ASSEMBLIES),
+        }))
+    }
+
+    /// The store that holds the objects.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.documents.store
+    }
+
+    pub(super) fn documents(&self) -> &Documents {
+        &self.0.documents
+    }
+
+    /// Makes the state bucket if it is missing.
+    pub async fn prepare(&self) -> Result<()> {
+        self.make_bucket(&self.0.settings.state_bucket).await
+    }
+
+    /// Makes a bucket; success where it is there already.
+    pub async fn make_bucket(&self, bucket: &str) -> Result<()> {
+        match self.store().create_bucket(&bucket.into()).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == store::Kind::BucketExists => Ok(()),
+            Err(error) => Err(Error::store(format!("making the bucket {bucket}"), error)),
+        }
+    }
+
+    /// Whether a client may use this bucket as a target at all.
+    pub fn is_state_bucket(&self, bucket: &str) -> bool {
+        bucket == self.0.settings.state_bucket
+    }
+
+    /// Creates a backup, or hands back the open one with the same target, file id, chunk size and size.
+    /// **Errors**: `BadRequest` (it does not fit), `NoSuchBucket`.
+    pub async fn create(&self, account: &str, new: NewBackup) -> Result<(Created, Session)> {
+        let plan = self.plan(&new)?;
+        let (chunk_size, size) =
+            (plan.chunk_size.to_string(), plan.size.map_or(String::new(), |size| size.to_string()));
+        let entry = layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
+        let documents = self.documents();
+        let mut known: Option<Doc<OpenEntry>> = documents.read(&entry).await?;
+        for _ in 0..CREATE_ROUNDS {
+            if let Some(doc) = &known {
+                let id = &doc.value.backup_id;
+                match self.find(account, id).await? {
+                    Some(session) if session.root().status.is_unfinished() => return Ok((Created::Existing, session)),
+                    // Its creator died before the root was written: carry on under its id.
+                    None => return self.make(account, id, new, plan).await,
+                    Some(_) => {}
+                }
+            }
+            let stamp = known.as_ref().map_or_else(Stamp::default, |doc| doc.value.stamp.clone());
+            let stamp = stamp.next(&documents.clock.random_id());
+            let next = OpenEntry { stamp, backup_id: documents.clock.random_id() };
+            known = match documents.swap(&entry, known.as_ref(), next).await? {
+                Swap::Won(doc) => Some(doc),
+                Swap::Lost(now) => now,
+            };
+        }
+        let what = "creating a backup that others create and end at the same time".to_owned();
+        Err(Error::Batch { kind: super::Kind::StoreUnavailable, what, retry_after: None })
+    }
+
+    /// Creates a backup under an id of the client's choice. **Errors**: `BackupConflict` where it exists with other
+    /// parameters, and those of `create`.
+    pub async fn create_as(&self, account: &str, id: &str, new: NewBackup) -> Result<(Created, Session)> {
+        let plan = self.plan(&new)?;
+        let (created, session) = match self.find(account, id).await? {
+            Some(session) => (Created::Existing, session),
+            None => self.make(account, id, new.clone(), plan).await?,
+        };
+        match difference(&session.root(), &new) {
+            None => Ok((created, session)),
+            Some(field) => Err(Error::BackupConflict { id: id.to_owned(), field }),
+        }
+    }
+
+    /// The session, its root asked for within the last second. **Errors**: `NoSuchBackup`.
+    pub async fn open(&self, account: &str, id: &str) -> Result<Session> {
+        self.find(account, id).await?.ok_or_else(|| Error::NoSuchBackup(id.to_owned()))
+    }
+
+    pub(super) async fn find(&self, account: &str, id: &str) -> Result<Option<Session>> {
+        let name = (account.to_owned(), id.to_owned());
+        let cached = self.0.sessions.get_mut(&name).map(|mut cached| {
+            cached.used = self.0.uses.fetch_add(1, Ordering::Relaxed);
+            cached.session.clone()
+        });
+        if let Some(session) = cached {
+            return match session.fresh_root().await {
+                Ok(_) => Ok(Some(session)),
+                Err(Error::NoSuchBackup(_)) => {
+                    self.0.sessions.remove(&name);
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let layout = Layout::new(account, id);
+        let root: Option<Doc<Root>> = self.documents().read(&layout.root()).await?;
+        Ok(root.map(|root| self.keep(name, layout, root)))
+    }
+
+    /// The one session object of this process for an id: batching and flights depend on there being one.
+    fn keep(&self, name: (String, String), layout: Layout, root: Doc<Root>) -> Session {
+        self.make_room();
+        let used = self.0.uses.fetch_add(1, Ordering::Relaxed);
+        let fresh = || Cached { session: Session::new(Arc::clone(&self.0), layout, root), used };
+        self.0.sessions.entry(name).or_insert_with(fresh).session.clone()
+    }
+
+    fn make_room(&self) {
+        let most = self.0.settings.cached_sessions.max(1);
+        if self.0.sessions.len() < most {
+            return;
+        }
+        // A session that someone holds stays: two objects for one id would not see each other's flights.
+        let idle = |cached: &Cached| Arc::strong_count(&cached.session.0) == 1;
+        let mut uses: Vec<u64> = self.0.sessions.iter().filter(|entry| idle(entry)).map(|entry| entry.used).collect();
+        uses.sort_unstable();
+        let Some(limit) = uses.get(most / 8).or(uses.last()).copied() else { return };
+        self.0.sessions.retain(|_, cached| cached.used > limit || !idle(cached));
+    }
+
+    fn plan(&self, new: &NewBackup) -> Result<Plan> {
+        let plan = Plan::new(new.chunk_size, new.size, self.store().limits());
+        let plan = plan.map_err(|error| Error::BadRequest(error.to_string()))?;
+        let needs_powers = new.digest == Some(digest::Kind::Blake3);
+        if needs_powers && !(plan.chunk_size.is_power_of_two() && plan.chunk_size >= 1024) {
+            let what = "the digest blake3 needs a chunkSize that is a power of two of at least 1024".to_owned();
+            return Err(Error::BadRequest(what));
+        }
+        Ok(plan)
+    }
+
+    /// Makes the session's records. Entries first, the root last: a crash before the root leaves an entry that names
+    /// nothing, which every reader skips.
+    async fn make(&self, account: &str, id: &str, new: NewBackup, plan: Plan) -> Result<(Created, Session)> {
+        let documents = self.documents();
+        let layout = Layout::new(account, id);
+        let upload_tag = documents.clock.random_id();
+        let mut attributes = Attributes { content_type: new.content_type.clone(), ..Attributes::default() };
+        attributes.user = new.metadata.clone();
+        attributes.user.insert(TAG.to_owned(), upload_tag.clone());
+        let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
+        let created = documents.store.create_upload(&bucket, &key, &attributes).await;
+        let store_upload = created.map_err(|error| {
+            if error.kind() == store::Kind::NoSuchBucket {
+                return Error::NoSuchBucket(new.bucket.clone());
+            }
+            Error::store("beginning the store's upload", error)
+        })?;
+        documents.mark(&layout.indexed(Index::Open, &new.bucket, &new.key)).await?;
+        let root = Root {
+            stamp: Stamp::default().next(&documents.clock.random_id()),
+            backup_id: id.to_owned(),
+            account: account.to_owned(),
+            bucket: new.bucket,
+            key: new.key,
+            file_id: new.file_id,
+            plan,
+            policy: Policy::FirstWins,
+            digest: new.digest,
+            metadata: new.metadata,
+            content_type: new.content_type,
+            store_upload,
+            upload_tag,
+            created_at: documents.clock.unix_seconds(),
+            status: Status::InProgress,
+        };
+        let name = (account.to_owned(), id.to_owned());
+        let ours = root.clone();
+        match documents.swap(&layout.root(), None, root).await? {
+            Swap::Won(root) => Ok((Created::New, self.keep(name, layout, root))),
+            Swap::Lost(Some(root)) => {
+                let target = ours.target();
+                if let Err(error) = documents.store.abort(upload_of(&ours, &target)).await {
+                    tracing::warn!(backup = id, %error, "a store upload that lost the race to create stays behind");
+                }
+                Ok((Created::Existing, self.keep(name, layout, root)))
+            }
+            Swap::Lost(None) => Err(Error::NoSuchBackup(id.to_owned())),
+        }
+    }
+}
+
+/// The first field in which a create differs from what exists.
+fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
+    let fields = [
+        ("bucket", root.bucket == new.bucket),
+        ("key", root.key == new.key),
+        ("chunkSize", root.plan.chunk_size == new.chunk_size),
+        ("size", root.plan.size == new.size),
+        ("fileId", root.file_id == new.file_id),
+        ("digest", root.digest == new.digest),
+        ("metadata", root.metadata == new.metadata),
+        ("contentType", root.content_type == new.content_type),
+    ];
+    fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
