@@ -75,6 +75,11 @@ impl Clock {
         let ms = self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..=most_ms);
         Duration::from_millis(ms)
     }
+
+    /// A random number, uniform on `[0, bound)`; 0 where `bound` is 0.
+    pub fn below(&self, bound: u64) -> u64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..bound.max(1))
+    }
 }
 
 fn system_seed() -> u64 {

@@ -6,8 +6,13 @@
 //! It does not retry a body, verify a checksum on behalf of a client, or know what a session is.
 //! Source of the semantics: <https://docs.aws.amazon.com/AmazonS3/latest/API/>
 
+pub mod faulty;
+pub mod memory;
+
 mod body;
 mod error;
+mod listing;
+mod received;
 mod values;
 
 use async_trait::async_trait;
@@ -16,7 +21,10 @@ use crate::digest::Sha256;
 
 pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
-pub use values::*;
+pub use values::{
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, Head, Key, Limits, ListOptions, Listed, Page,
+    PartNumber, PartPage, PutMode, PutOptions, Read, StoredPart, UploadId, Written,
+};
 
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -135,6 +135,21 @@ pub enum Read {
     Suffix(u64),
 }
 
+impl Read {
+    /// The bytes `[first, end)` of an object of `size` that are wanted; None where a range has no byte of it.
+    pub fn span(self, size: u64) -> Option<(u64, u64)> {
+        match self {
+            Self::Head => Some((0, 0)),
+            Self::Whole => Some((0, size)),
+            Self::Range { first, last } if first < size && first <= last => {
+                Some((first, last.saturating_add(1).min(size)))
+            }
+            Self::Suffix(bytes) if bytes > 0 && size > 0 => Some((size.saturating_sub(bytes), size)),
+            Self::Range { .. } | Self::Suffix(_) => None,
+        }
+    }
+}
+
 /// Terms of a `get`.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {

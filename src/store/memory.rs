@@ -1,0 +1,326 @@
+//! A store in memory: for tests, and for trying things out. Everything is gone with the process.
+//!
+//! Guarantees: all of the trait's semantics but durability; one lock decides every condition, and no lock is held
+//! while a body streams. Bodies are kept as they came, and reads share them.
+//! ETags: MD5 of an object's bytes; of a part the first half of its SHA-256 where that was declared, else its MD5.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::listing::{Row, page_of};
+use super::received::receive;
+use super::{
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
+    Listed, Page, PartNumber, PartPage, PartTarget, PutMode, PutOptions, Read, Result, Store, StoredPart, UploadId,
+    UploadTarget, Written,
+};
+use crate::clock::Clock;
+use crate::digest::Sha256;
+
+/// The most that one body may have; memory is no place for more.
+const MAX_BODY_BYTES: usize = 1 << 30;
+
+/// Parts per page of a listing.
+const PART_PAGE: usize = 1000;
+
+/// The store.
+#[derive(Debug)]
+pub struct Memory {
+    clock: Clock,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    buckets: BTreeMap<Bucket, Contents>,
+}
+
+#[derive(Debug)]
+struct Contents {
+    created: SystemTime,
+    objects: BTreeMap<String, Object>,
+    uploads: BTreeMap<String, Upload>,
+}
+
+#[derive(Clone, Debug)]
+struct Object {
+    frames: Vec<Bytes>,
+    size_bytes: u64,
+    etag: ETag,
+    modified: SystemTime,
+    attributes: Attributes,
+}
+
+#[derive(Debug)]
+struct Upload {
+    key: Key,
+    attributes: Attributes,
+    parts: BTreeMap<PartNumber, Part>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    bytes: Bytes,
+    etag: ETag,
+    sha256: Sha256,
+}
+
+impl Memory {
+    pub fn new(clock: Clock) -> Self {
+        Self::with_limits(Limits::S3, clock)
+    }
+
+    /// With other limits than S3's, so that a test needs no 5 MiB for a part.
+    pub fn with_limits(limits: Limits, clock: Clock) -> Self {
+        Self { clock, limits, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_received(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        bytes: Bytes,
+        etag: ETag,
+        options: PutOptions,
+    ) -> Result<Written> {
+        let mut state = self.state();
+        let contents = state.bucket(bucket)?;
+        check(&options.mode, contents.objects.get(&key.0), key)?;
+        let object = Object {
+            size_bytes: bytes.len() as u64,
+            frames: vec![bytes],
+            etag: etag.clone(),
+            modified: self.clock.wall(),
+            attributes: options.attributes,
+        };
+        contents.objects.insert(key.0.clone(), object);
+        Ok(Written { etag, version: None })
+    }
+}
+
+impl State {
+    fn bucket(&mut self, bucket: &Bucket) -> Result<&mut Contents> {
+        let missing = || Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}"));
+        self.buckets.get_mut(bucket).ok_or_else(missing)
+    }
+
+    fn upload(&mut self, target: UploadTarget<'_>) -> Result<&mut Upload> {
+        let missing = || Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key));
+        let upload = self.bucket(target.bucket)?.uploads.get_mut(&target.upload.0);
+        upload.filter(|upload| upload.key == *target.key).ok_or_else(missing)
+    }
+}
+
+fn check(mode: &PutMode, there: Option<&Object>, key: &Key) -> Result<()> {
+    let refused = |why: &str| Error::new(Kind::Precondition, format!("{key} {why}"));
+    match (mode, there) {
+        (PutMode::CreateOnly, Some(_)) => Err(refused("exists")),
+        (PutMode::IfMatch(_), None) => Err(Error::new(Kind::NotFound, format!("no object {key}"))),
+        (PutMode::IfMatch(tag), Some(object)) if object.etag != *tag => Err(refused("has another tag")),
+        (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => Ok(()),
+    }
+}
+
+/// The bytes `[first, end)` of an object.
+fn cut(object: &Object, first: u64, end: u64) -> Body {
+    let mut at = 0;
+    let mut frames = Vec::new();
+    for frame in &object.frames {
+        let (from, to) = (first.max(at), end.min(at + frame.len() as u64));
+        if from < to {
+            let offset = |position: u64| usize::try_from(position - at).expect("within a frame in memory");
+            frames.push(Ok(frame.slice(offset(from)..offset(to))));
+        }
+        at += frame.len() as u64;
+    }
+    Body::new(end - first, stream::iter(frames))
+}
+
+#[async_trait]
+impl Store for Memory {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
+        let mut state = self.state();
+        if state.buckets.contains_key(bucket) {
+            return Err(Error::new(Kind::BucketExists, format!("bucket {bucket} exists")));
+        }
+        let contents = Contents { created: self.clock.wall(), objects: BTreeMap::new(), uploads: BTreeMap::new() };
+        state.buckets.insert(bucket.clone(), contents);
+        Ok(())
+    }
+
+    async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
+        let mut state = self.state();
+        if !state.bucket(bucket)?.objects.is_empty() {
+            return Err(Error::new(Kind::BucketNotEmpty, format!("bucket {bucket} is not empty")));
+        }
+        state.buckets.remove(bucket);
+        Ok(())
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<BucketInfo>> {
+        let state = self.state();
+        let info =
+            |(bucket, contents): (&Bucket, &Contents)| BucketInfo { bucket: bucket.clone(), created: contents.created };
+        Ok(state.buckets.iter().map(info).collect())
+    }
+
+    async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+        self.state().bucket(bucket)?;
+        let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
+        let etag = ETag(received.md5_hex());
+        self.put_received(bucket, key, received.bytes, etag, options)
+    }
+
+    async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+        let mut state = self.state();
+        let object = state.bucket(bucket)?.objects.get(&key.0);
+        let object = object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
+        if options.if_match.is_some_and(|tag| tag != object.etag) {
+            return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
+        }
+        if options.if_none_match.is_some_and(|tag| tag == object.etag) {
+            return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
+        }
+        let (first, end) = read.span(object.size_bytes).ok_or_else(|| {
+            Error::new(Kind::Range, format!("{key} has {} bytes, and none of the range", object.size_bytes))
+        })?;
+        let head = Head {
+            etag: object.etag.clone(),
+            size_bytes: object.size_bytes,
+            modified: object.modified,
+            date: self.clock.wall(),
+            attributes: object.attributes.clone(),
+            version: None,
+        };
+        Ok((head, cut(object, first, end)))
+    }
+
+    async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
+        self.state().bucket(bucket)?.objects.remove(&key.0);
+        Ok(())
+    }
+
+    async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
+        let mut state = self.state();
+        let objects = &state.bucket(bucket)?.objects;
+        page_of(options, |from| {
+            let from = if from.inclusive { Bound::Included(from.key) } else { Bound::Excluded(from.key) };
+            let next = objects.range::<str, _>((from, Bound::Unbounded)).next();
+            let row = next.map(|(key, object)| Row {
+                key: key.clone(),
+                listed: Listed {
+                    key: Key(key.clone()),
+                    size_bytes: object.size_bytes,
+                    etag: object.etag.clone(),
+                    modified: object.modified,
+                },
+            });
+            Ok(row)
+        })
+    }
+
+    async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+        let id = self.clock.random_id();
+        let upload = Upload { key: key.clone(), attributes: attributes.clone(), parts: BTreeMap::new() };
+        self.state().bucket(bucket)?.uploads.insert(id.clone(), upload);
+        Ok(UploadId(id))
+    }
+
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<ETag> {
+        self.state().upload(part.upload)?;
+        let received = receive(body, sha256, MAX_BODY_BYTES).await?;
+        let etag = ETag(received.part_tag(sha256));
+        let stored = Part { sha256: received.sha256, bytes: received.bytes, etag: etag.clone() };
+        self.state().upload(part.upload)?.parts.insert(part.number, stored);
+        Ok(etag)
+    }
+
+    async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+        let mut state = self.state();
+        let upload = state.upload(upload)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut parts: Vec<StoredPart> = upload
+            .parts
+            .range((from, Bound::Unbounded))
+            .take(PART_PAGE + 1)
+            .map(|(number, part)| StoredPart {
+                number: *number,
+                etag: part.etag.clone(),
+                size_bytes: part.bytes.len() as u64,
+                sha256: Some(part.sha256),
+            })
+            .collect();
+        let more = parts.len() > PART_PAGE;
+        parts.truncate(PART_PAGE);
+        Ok(PartPage { next: parts.last().filter(|_| more).map(|part| part.number), parts })
+    }
+
+    async fn complete(&self, target: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
+        let mut state = self.state();
+        let min_part_bytes = self.limits.min_part_bytes;
+        let upload = state.upload(target)?;
+        let chosen = chosen_parts(upload, parts, min_part_bytes)?;
+        let frames: Vec<Bytes> = chosen.iter().map(|part| part.bytes.clone()).collect();
+        let total: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
+        if total != size_bytes {
+            let what = format!("the parts have {total} bytes, not {size_bytes}");
+            return Err(Error::new(Kind::InvalidPart, what));
+        }
+        let etag = ETag(super::received::combined_tag(chosen.iter().map(|part| part.etag.as_str())));
+        let attributes = upload.attributes.clone();
+        let object = Object { frames, size_bytes, etag: etag.clone(), modified: self.clock.wall(), attributes };
+        let contents = state.bucket(target.bucket)?;
+        contents.uploads.remove(&target.upload.0);
+        contents.objects.insert(target.key.0.clone(), object);
+        Ok(Written { etag, version: None })
+    }
+
+    async fn abort(&self, target: UploadTarget<'_>) -> Result<()> {
+        let mut state = self.state();
+        let ours = state.upload(target).is_ok();
+        if ours {
+            state.bucket(target.bucket)?.uploads.remove(&target.upload.0);
+        }
+        Ok(())
+    }
+
+    async fn read_parts(&self, target: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Option<Body>> {
+        let mut state = self.state();
+        let chosen = chosen_parts(state.upload(target)?, parts, 0)?;
+        let frames: Vec<_> = chosen.into_iter().map(|part| Ok(part.bytes)).collect();
+        let len = frames.iter().flatten().map(|frame| frame.len() as u64).sum();
+        Ok(Some(Body::new(len, stream::iter(frames))))
+    }
+}
+
+fn chosen_parts(upload: &Upload, parts: &[ChosenPart], min_part_bytes: u64) -> Result<Vec<Part>> {
+    super::received::require_ascending(parts)?;
+    let mut chosen = Vec::with_capacity(parts.len());
+    for (at, wanted) in parts.iter().enumerate() {
+        let part = upload.parts.get(&wanted.number).filter(|part| part.etag == wanted.etag);
+        let missing =
+            || Error::new(Kind::InvalidPart, format!("no part {} with the tag {}", wanted.number, wanted.etag));
+        let part = part.ok_or_else(missing)?.clone();
+        if at + 1 < parts.len() && (part.bytes.len() as u64) < min_part_bytes {
+            let what = format!("part {} has {} bytes, fewer than {min_part_bytes}", wanted.number, part.bytes.len());
+            return Err(Error::new(Kind::TooSmall, what));
+        }
+        chosen.push(part);
+    }
+    Ok(chosen)
+}

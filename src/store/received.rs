@@ -1,0 +1,91 @@
+//! A body as it was received, the tags made of it, and the rules of Complete that every store of our own keeps.
+//!
+//! Guarantees: a body that is short, long, broken or not what its SHA-256 says is refused before anything is stored.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use md5::{Digest, Md5};
+
+use super::{Body, ChosenPart, Error, Kind, Result};
+use crate::digest::{RunningSha256, Sha256};
+
+/// A small body in memory, with its digests.
+pub(super) struct Received {
+    pub bytes: Bytes,
+    pub sha256: Sha256,
+    md5: Md5,
+}
+
+/// Takes a whole body in. **Errors**: `Body`, `Checksum`.
+pub(super) async fn receive(mut body: Body, declared: Option<Sha256>, most_bytes: usize) -> Result<Received> {
+    let wanted = body.len_bytes();
+    let mut bytes = BytesMut::new();
+    let (mut sha256, mut md5) = (RunningSha256::default(), Md5::new());
+    while let Some(frame) = body.next().await {
+        let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+        if bytes.len() + frame.len() > most_bytes {
+            return Err(Error::new(Kind::Full, format!("a body of more than {most_bytes} bytes")));
+        }
+        sha256.update(&frame);
+        md5.update(&frame);
+        bytes.extend_from_slice(&frame);
+    }
+    check_len(bytes.len() as u64, wanted)?;
+    let sha256 = sha256.finish();
+    check_sha256(sha256, declared)?;
+    Ok(Received { bytes: bytes.freeze(), sha256, md5 })
+}
+
+/// **Errors**: `Body` unless exactly the promised bytes came.
+pub(super) fn check_len(seen: u64, wanted: u64) -> Result<()> {
+    if seen == wanted {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Body, format!("the body had {seen} of {wanted} bytes")))
+}
+
+/// **Errors**: `Checksum` where a digest was declared and is another.
+pub(super) fn check_sha256(found: Sha256, declared: Option<Sha256>) -> Result<()> {
+    match declared.filter(|declared| *declared != found) {
+        None => Ok(()),
+        Some(declared) => Err(Error::new(Kind::Checksum, format!("the body has {found}, not {declared}"))),
+    }
+}
+
+impl Received {
+    pub fn md5_hex(&self) -> String {
+        hex(&self.md5.clone().finalize())
+    }
+
+    /// A part's tag: free where a SHA-256 was declared, for a tag is opaque.
+    pub fn part_tag(&self, declared: Option<Sha256>) -> String {
+        declared.map_or_else(|| self.md5_hex(), |sha256| sha256.hex()[..32].to_owned())
+    }
+}
+
+/// The tag of a completed upload, in S3's form `<hex>-<parts>`.
+pub(super) fn combined_tag<'a>(tags: impl Iterator<Item = &'a str>) -> String {
+    let mut md5 = Md5::new();
+    let mut parts = 0;
+    for tag in tags {
+        md5.update(tag.as_bytes());
+        parts += 1;
+    }
+    format!("{}-{parts}", hex(&md5.finalize()))
+}
+
+/// **Errors**: `InvalidPart` unless there are parts and their numbers grow.
+pub(super) fn require_ascending(parts: &[ChosenPart]) -> Result<()> {
+    if parts.windows(2).all(|pair| pair[0].number < pair[1].number) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidPart, "the part numbers do not ascend"))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}
