@@ -6,7 +6,7 @@
 
 use crate::store;
 
-use super::error::{Error, Result};
+use super::error::{Error, Kind, Result};
 use super::layout::Index;
 use super::manifest::{Root, Status};
 use super::session::{Session, upload_of};
@@ -27,8 +27,7 @@ impl Session {
                     let carried = self.carry(expected.as_ref()).await;
                     // Complete: the loop says so. Failed for sure: it is open again, and can be aborted.
                     if let Err(error) = carried
-                        && !self.current_root().await?.value.is_open()
-                        && error.kind() != super::Kind::NotOpen
+                        && matches!(error.kind(), Kind::StoreUnavailable | Kind::SlowDown | Kind::Internal)
                     {
                         return Err(error);
                     }

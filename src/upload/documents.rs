@@ -87,20 +87,14 @@ impl Documents {
 
     async fn read_once<T: Document>(&self, key: &Key, known: Option<&Doc<T>>) -> Result<Option<Doc<T>>> {
         let options = GetOptions { if_none_match: known.map(|doc| doc.etag.clone()), ..GetOptions::default() };
-        let failed = |error| Error::store(format!("reading the record {key}"), error);
+        let failed = |error| Error::record(format!("reading the record {key}"), error);
         let (head, body) = match self.store.get(&self.bucket, key, Read::Whole, options).await {
             Ok(found) => found,
             Err(error) if error.kind() == store::Kind::NotFound => return Ok(None),
             Err(error) if error.kind() == store::Kind::NotModified => return Ok(known.cloned()),
             Err(error) => return Err(failed(error)),
         };
-        // A body that breaks off is the store's failure here, not a client's.
-        let broke = |error| Error::Store {
-            kind: super::Kind::StoreUnavailable,
-            what: format!("reading the record {key}"),
-            source: error,
-        };
-        let bytes = body.collect(MAX_DOCUMENT_BYTES).await.map_err(broke)?;
+        let bytes = body.collect(MAX_DOCUMENT_BYTES).await.map_err(failed)?;
         let value = T::decode(&bytes).map_err(|why| Error::Corrupt { key: key.0.clone(), why })?;
         Ok(Some(Doc { value: Arc::new(value), etag: head.etag }))
     }
@@ -112,7 +106,7 @@ impl Documents {
             match self.store.list(&self.bucket, options).await {
                 Ok(page) => return Ok(page),
                 Err(error) => {
-                    let error = Error::store(format!("listing the records under {}", options.prefix), error);
+                    let error = Error::record(format!("listing the records under {}", options.prefix), error);
                     self.pause(&mut backoff, error).await?;
                 }
             }
@@ -125,7 +119,7 @@ impl Documents {
         loop {
             match self.store.delete(&self.bucket, key, None).await {
                 Ok(()) => return Ok(()),
-                Err(error) => self.pause(&mut backoff, Error::store(format!("deleting {key}"), error)).await?,
+                Err(error) => self.pause(&mut backoff, Error::record(format!("deleting {key}"), error)).await?,
             }
         }
     }
@@ -150,7 +144,7 @@ impl Documents {
         loop {
             match self.store.put(&self.bucket, key, Body::empty(), PutOptions::default()).await {
                 Ok(_) => return Ok(()),
-                Err(error) => self.pause(&mut backoff, Error::store(format!("writing {key}"), error)).await?,
+                Err(error) => self.pause(&mut backoff, Error::record(format!("writing {key}"), error)).await?,
             }
         }
     }
@@ -171,13 +165,13 @@ impl Documents {
             };
             let kind = error.kind();
             if kind == store::Kind::Conflict {
-                self.pause(&mut backoff, Error::store(format!("changing the record {key}"), error)).await?;
+                self.pause(&mut backoff, Error::record(format!("changing the record {key}"), error)).await?;
                 continue;
             }
             let refused = matches!(kind, store::Kind::Precondition | store::Kind::NotFound);
             if !refused {
                 // The write may have happened, or may still: only the record can tell.
-                self.pause(&mut backoff, Error::store(format!("changing the record {key}"), error)).await?;
+                self.pause(&mut backoff, Error::record(format!("changing the record {key}"), error)).await?;
             }
             let now: Option<Doc<T>> = self.read(key).await?;
             match &now {
@@ -194,7 +188,7 @@ impl Documents {
                 // A refusal over a record that did not change: the store has not made up its mind (a stale read, or
                 // Ceph's 412 in a race). Ask again, later.
                 let error = store::Error::new(store::Kind::Conflict, "refused over an unchanged record");
-                self.pause(&mut backoff, Error::store(format!("changing the record {key}"), error)).await?;
+                self.pause(&mut backoff, Error::record(format!("changing the record {key}"), error)).await?;
             }
         }
     }

@@ -150,6 +150,15 @@ impl Error {
         Self::Store { kind, what: what.into(), source }
     }
 
+    /// The same where the body was the gateway's own: that it broke off is between the gateway and its store.
+    pub(crate) fn record(what: impl Into<String>, source: store::Error) -> Self {
+        let mut error = Self::store(what, source);
+        if let Self::Store { kind: kind @ Kind::BodyBroken, .. } = &mut error {
+            *kind = Kind::StoreUnavailable;
+        }
+        error
+    }
+
     /// The same outcome for another waiter of the same batch.
     pub(super) fn for_batch(&self) -> Self {
         Self::Batch { kind: self.kind(), what: self.to_string(), retry_after: self.retry_after() }

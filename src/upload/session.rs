@@ -239,14 +239,13 @@ impl Session {
     pub async fn progress(&self) -> Result<Progress> {
         let plan = self.root().plan;
         let segments = self.all_segments().await?;
-        let stored: Vec<u32> = segments
-            .map_ok(|(_, segment)| {
-                let stored = segment.chunks.iter().filter(|(_, record)| !record.struck).map(|(index, _)| *index);
-                stored.collect::<Vec<u32>>()
+        let (stored, below) = segments
+            .try_fold((Vec::<u32>::new(), 0), |(mut stored, _), (_, segment)| async move {
+                stored.extend(segment.chunks.iter().filter(|(_, record)| !record.struck).map(|(index, _)| *index));
+                let below = segment.chunks.keys().next_back().map_or(0, |last| u64::from(*last) + 1);
+                Ok((stored, below))
             })
-            .try_concat()
             .await?;
-        let below = stored.last().map_or(0, |last| u64::from(*last) + 1);
         let count = stored.len() as u64;
         let missing = plan::gaps(stored, plan.chunks().unwrap_or(below));
         Ok(Progress { stored: count, remaining: plan.chunks().map(|total| total.saturating_sub(count)), missing })

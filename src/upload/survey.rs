@@ -43,6 +43,8 @@ pub(super) struct Survey {
 struct Surveyor {
     root: Arc<Root>,
     next: u64,
+    /// One past the highest chunk that has any record.
+    highest: u64,
     size_bytes: u64,
     rows: Vec<Row>,
     missing: Vec<ChunkRange>,
@@ -58,12 +60,24 @@ impl Session {
         let root = self.root();
         let kinds = [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
         let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
-        let mut surveyor =
-            Surveyor { root, next: 0, size_bytes: 0, rows: Vec::new(), missing: Vec::new(), short: None, wholes };
+        let mut surveyor = Surveyor {
+            root,
+            next: 0,
+            highest: 0,
+            size_bytes: 0,
+            rows: Vec::new(),
+            missing: Vec::new(),
+            short: None,
+            wholes,
+        };
         let mut segments = self.all_segments().await?;
         while let Some((_, segment)) = segments.try_next().await? {
-            for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.struck) {
-                surveyor.add(*index, record, &segment)?;
+            for (index, record) in &segment.chunks {
+                // Without a size the highest record says how long the file is, also if its bytes were struck.
+                surveyor.highest = u64::from(*index) + 1;
+                if !record.struck {
+                    surveyor.add(*index, record, &segment)?;
+                }
             }
         }
         surveyor.finish()
@@ -112,7 +126,7 @@ impl Surveyor {
     }
 
     fn finish(mut self) -> Result<Survey> {
-        let chunks = self.root.plan.chunks().unwrap_or(self.next);
+        let chunks = self.root.plan.chunks().unwrap_or(self.highest);
         if self.next < chunks {
             self.missing.push(ChunkRange { first: self.next, last: chunks - 1 });
         }
