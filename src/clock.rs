@@ -55,7 +55,7 @@ impl Clock {
     }
 
     /// Returns after `pause`. **Cancel**: safe, nothing is left behind.
-    pub async fn sleep(&self, pause: Duration) {
+    pub async fn pause(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
     }
 

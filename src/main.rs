@@ -1,1 +1,3 @@
+//! The `ratchet` program.
+
 fn main() {}

@@ -14,6 +14,7 @@ use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
     Page, PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
 };
+use crate::clock::Clock;
 use crate::digest::Sha256;
 
 /// A call, as the hook sees it.
@@ -61,19 +62,20 @@ pub type Hook = dyn Fn(Call<'_>) -> (Duration, Option<Fault>) + Send + Sync;
 /// A store behind a hook.
 pub struct Faulty {
     inner: Arc<dyn Store>,
+    clock: Clock,
     hook: Box<Hook>,
 }
 
 impl Faulty {
-    pub fn new(inner: Arc<dyn Store>, hook: Box<Hook>) -> Self {
-        Self { inner, hook }
+    pub fn new(inner: Arc<dyn Store>, clock: Clock, hook: Box<Hook>) -> Self {
+        Self { inner, clock, hook }
     }
 
     /// Waits as the hook says; fails where it says before.
     async fn enter(&self, op: Op, bucket: &str, key: &str) -> Result<Option<Fault>> {
         let (delay, fault) = (self.hook)(Call { op, bucket, key });
         if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+            self.clock.pause(delay).await;
         }
         match fault {
             Some(Fault::Before(kind)) => Err(Error::new(kind, format!("injected before {op:?} of {key}"))),

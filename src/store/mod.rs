@@ -6,6 +6,7 @@
 //! It does not retry a body, verify a checksum on behalf of a client, or know what a session is.
 //! Source of the semantics: <https://docs.aws.amazon.com/AmazonS3/latest/API/>
 
+pub mod dir;
 pub mod faulty;
 pub mod memory;
 

@@ -65,7 +65,7 @@ impl Documents {
         let again = matches!(error.kind(), super::Kind::StoreUnavailable | super::Kind::SlowDown);
         let pause = if again { backoff.next(error.retry_after(), |most| self.clock.jitter(most)) } else { None };
         let Some(pause) = pause else { return Err(error) };
-        self.clock.sleep(pause).await;
+        self.clock.pause(pause).await;
         Ok(())
     }
 

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
-use ratchet::store::faulty::{Call, Fault, Faulty, Op};
-use ratchet::store::memory::Memory;
-use ratchet::store::{Kind, Limits, Store};
+use ratchet::store::{
+    Kind, Limits, Store,
+    faulty::{Call, Fault, Faulty, Op},
+    memory::Memory,
+};
 
 /// What can go wrong between the gateways of one run and their store.
 pub struct Chaos {
@@ -39,7 +41,7 @@ impl Chaos {
             }
             chaos.fate(call)
         };
-        Arc::new(Faulty::new(Arc::clone(&self.truth), Box::new(hook)))
+        Arc::new(Faulty::new(Arc::clone(&self.truth), self.random.clone(), Box::new(hook)))
     }
 
     fn fate(&self, call: Call<'_>) -> (Duration, Option<Fault>) {

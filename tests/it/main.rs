@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod conformance;
+mod dir_kill;
 mod faults;
 mod model;

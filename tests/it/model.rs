@@ -144,7 +144,7 @@ impl Gateway {
 /// One client: it knows one file and does what clients do, in any order.
 async fn client(world: Arc<World>, id: String, file: u8) {
     for _ in 0..world.random.below(24) {
-        world.random.sleep(world.random.jitter(std::time::Duration::from_millis(400))).await;
+        world.random.pause(world.random.jitter(std::time::Duration::from_millis(400))).await;
         match world.random.below(20) {
             0 => world.crash(),
             1 if world.random.below(6) == 0 => abort(&world, &id).await,
@@ -196,7 +196,7 @@ fn client_body(world: &World, bytes: &Bytes) -> Body {
     let frames = futures_util::StreamExt::then(stream::iter(frames), move |frame| {
         let clock = clock.clone();
         async move {
-            clock.sleep(clock.jitter(std::time::Duration::from_millis(40))).await;
+            clock.pause(clock.jitter(std::time::Duration::from_millis(40))).await;
             frame
         }
     });

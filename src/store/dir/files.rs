@@ -1,0 +1,156 @@
+//! The files of bodies.
+//!
+//! Guarantees: a file is whole and synced, and so is its name, before its id is given out; a body that fails leaves no
+//! file. It does not know which files the index names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use futures_util::StreamExt;
+use md5::{Digest, Md5};
+use tokio::io::AsyncWriteExt;
+
+use super::super::received::{check_len, check_sha256, hex};
+use super::super::{Body, ETag, Error, Kind, Result};
+use crate::digest::{RunningSha256, Sha256};
+
+/// How much of a body waits for the disk at a time.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// The directories of a store.
+#[derive(Debug)]
+pub(super) struct Files {
+    data: PathBuf,
+    incoming: PathBuf,
+}
+
+/// How a file gets its tag.
+pub(super) enum Tag {
+    /// As S3 tools expect of a whole object.
+    Md5,
+    /// From what was declared; costs nothing.
+    Sha256(Sha256),
+}
+
+/// A body on disk.
+pub(super) struct WrittenFile {
+    pub id: String,
+    pub etag: ETag,
+    pub sha256: Sha256,
+}
+
+/// Removes a file that was not finished.
+struct Unfinished(Option<PathBuf>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // Should it stay, opening the store removes it.
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+impl Files {
+    /// Makes the directories where they are missing. Blocks.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let files = Self { data: path.join("data"), incoming: path.join("incoming") };
+        fs::create_dir_all(&files.incoming)?;
+        for shard in 0..=255_u8 {
+            fs::create_dir_all(files.data.join(format!("{shard:02x}")))?;
+        }
+        for dir in [path, &files.data] {
+            fs::File::open(dir)?.sync_all()?;
+        }
+        Ok(files)
+    }
+
+    /// Writes a body to a file of its own under `incoming/`. **Durability**: the file and its name are synced.
+    /// **Cancel**: a dropped future leaves no file. **Errors**: `Body`, `Checksum`, `Full`.
+    pub async fn write(&self, id: String, body: Body, declared: Option<Sha256>, tag: Tag) -> Result<WrittenFile> {
+        let path = self.incoming.join(&id);
+        let file = tokio::fs::File::create(&path).await.map_err(|error| disk("creating a file", error))?;
+        let mut unfinished = Unfinished(Some(path));
+        let (md5, sha256) = fill(file, body, &tag).await?;
+        check_sha256(sha256, declared)?;
+        let incoming = self.incoming.clone();
+        let synced = tokio::task::spawn_blocking(move || fs::File::open(incoming)?.sync_all()).await;
+        synced.map_err(io::Error::other).flatten().map_err(|error| disk("syncing a directory", error))?;
+        let etag = match tag {
+            Tag::Md5 => hex(&md5.finalize()),
+            Tag::Sha256(declared) => declared.hex()[..32].to_owned(),
+        };
+        unfinished.0 = None;
+        Ok(WrittenFile { id, etag: ETag(etag), sha256 })
+    }
+
+    /// Moves a committed file to its place. Blocks. A crash before it is caught up when the store is opened.
+    pub fn settle(&self, id: &str) -> io::Result<()> {
+        fs::rename(self.incoming.join(id), self.place(id))
+    }
+
+    /// Removes a file wherever it is; success where it is gone. Blocks.
+    pub fn remove(&self, id: &str) -> io::Result<()> {
+        for path in [self.place(id), self.incoming.join(id)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ids of the files that were being written or had just been committed. Blocks.
+    pub fn incoming(&self) -> io::Result<Vec<String>> {
+        let name =
+            |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        fs::read_dir(&self.incoming)?.map(name).collect()
+    }
+
+    /// Opens a file for reading: in its place, or where it waits to be moved there.
+    pub async fn read(&self, id: &str) -> io::Result<tokio::fs::File> {
+        match tokio::fs::File::open(self.place(id)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        match tokio::fs::File::open(self.incoming.join(id)).await {
+            // It may have been moved between the two looks.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => tokio::fs::File::open(self.place(id)).await,
+            opened => opened,
+        }
+    }
+
+    fn place(&self, id: &str) -> PathBuf {
+        self.data.join(id.get(..2).unwrap_or("00")).join(id)
+    }
+}
+
+async fn fill(file: tokio::fs::File, mut body: Body, tag: &Tag) -> Result<(Md5, Sha256)> {
+    let wanted = body.len_bytes();
+    let mut out = tokio::io::BufWriter::with_capacity(WRITE_BYTES, file);
+    let (mut md5, mut sha256, mut seen) = (Md5::new(), RunningSha256::default(), 0);
+    while let Some(frame) = body.next().await {
+        let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+        seen += frame.len() as u64;
+        if seen > wanted {
+            break;
+        }
+        sha256.update(&frame);
+        if matches!(tag, Tag::Md5) {
+            md5.update(&frame);
+        }
+        out.write_all(&frame).await.map_err(|error| disk("writing a file", error))?;
+    }
+    check_len(seen, wanted)?;
+    out.flush().await.map_err(|error| disk("writing a file", error))?;
+    out.get_ref().sync_all().await.map_err(|error| disk("syncing a file", error))?;
+    Ok((md5, sha256.finish()))
+}
+
+/// An I/O error as the store's error.
+pub(super) fn disk(what: &str, error: io::Error) -> Error {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let kind = if full { Kind::Full } else { Kind::Unavailable };
+    Error::new(kind, format!("{what} failed")).because(error)
+}

@@ -1,0 +1,192 @@
+//! The index as its readers and writers see it: opening, look-ups, and the way to the writer thread.
+//!
+//! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted: files that were
+//! committed but not moved are moved, files that nothing names are removed; the cost is that of the files that were
+//! in the air, not of the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+
+use super::super::listing::{Row, page_of};
+use super::super::{
+    Bucket, BucketInfo, ChosenPart, Error, Key, Kind, ListOptions, Listed, Page, PartNumber, PartPage, Result,
+    StoredPart, UploadTarget,
+};
+use super::OpenError;
+use super::files::Files;
+use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json};
+use super::tables::{BUCKETS, FILES, GARBAGE, OBJECTS, PARTS, Tables, UPLOADS, failed, object_key};
+use super::writer::Writer;
+use crate::digest::Sha256;
+
+/// What redb may keep of the index in memory.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Parts per page of a listing.
+const PART_PAGE: usize = 1000;
+
+#[derive(Debug)]
+pub(super) struct Index {
+    database: Arc<Database>,
+    writer: Writer,
+}
+
+impl Index {
+    /// Opens or makes the index of a directory, and catches up after a crash. Blocks.
+    pub fn open(path: &Path, files: Arc<Files>) -> std::result::Result<Self, OpenError> {
+        let broken = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path.join("index.redb"));
+        let database = Arc::new(database.map_err(|error| {
+            if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+                return OpenError::InUse(path.into());
+            }
+            broken(error.into())
+        })?);
+        Tables::make(&database).map_err(|error| broken(error.into()))?;
+        catch_up(&database, &files).map_err(|error| broken(error.into()))?;
+        let writer = Writer::start(Arc::clone(&database), files).map_err(|error| broken(error.into()))?;
+        Ok(Self { database, writer })
+    }
+
+    /// Runs a change on the writer thread and returns once it is committed. A change that fails must not have
+    /// written anything. **Cancel**: a change that was queued still happens.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.run(None, change).await
+    }
+
+    /// As `write`, for a change that makes a file count; without the change the file goes.
+    pub async fn write_with_file<T: Send + 'static>(
+        &self,
+        file: Option<String>,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.run(file, change).await
+    }
+
+    fn read(&self) -> Result<ReadTransaction> {
+        self.database.begin_read().map_err(failed)
+    }
+
+    pub fn file_count(&self) -> Result<u64> {
+        self.read()?.open_table(FILES).map_err(failed)?.len().map_err(failed)
+    }
+
+    pub fn buckets(&self) -> Result<Vec<BucketInfo>> {
+        let table = self.read()?.open_table(BUCKETS).map_err(failed)?;
+        let rows = table.iter().map_err(failed)?;
+        rows.map(|row| {
+            let (name, created_ms) = row.map_err(failed)?;
+            let created = UNIX_EPOCH + Duration::from_millis(created_ms.value());
+            Ok(BucketInfo { bucket: name.value().into(), created })
+        })
+        .collect()
+    }
+
+    pub fn require_bucket(&self, bucket: &Bucket) -> Result<()> {
+        let table = self.read()?.open_table(BUCKETS).map_err(failed)?;
+        let found = table.get(bucket.as_str()).map_err(failed)?;
+        found.map(|_| ()).ok_or_else(|| Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
+    }
+
+    pub fn object(&self, bucket: &Bucket, key: &Key) -> Result<ObjectRow> {
+        let table = self.read()?.open_table(OBJECTS).map_err(failed)?;
+        let row = table.get(object_key(bucket, key.as_str()).as_str()).map_err(failed)?;
+        match row {
+            Some(row) => ObjectRow::decode(row.value()),
+            None => {
+                self.require_bucket(bucket)?;
+                Err(Error::new(Kind::NotFound, format!("no object {key}")))
+            }
+        }
+    }
+
+    pub fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
+        self.require_bucket(bucket)?;
+        let table = self.read()?.open_table(OBJECTS).map_err(failed)?;
+        let root = object_key(bucket, "");
+        page_of(options, |from| {
+            let place = object_key(bucket, from.key);
+            let mut rows = table.range(place.as_str()..).map_err(failed)?;
+            let mut next = rows.next().transpose().map_err(failed)?;
+            if !from.inclusive && next.as_ref().is_some_and(|(key, _)| key.value() == place) {
+                next = rows.next().transpose().map_err(failed)?;
+            }
+            let Some((key, row)) = next else { return Ok(None) };
+            let Some(key) = key.value().strip_prefix(&root) else { return Ok(None) };
+            let row = ObjectRow::decode(row.value())?;
+            let modified = row.modified();
+            let listed = Listed { key: Key(key.to_owned()), size_bytes: row.size_bytes, etag: row.etag, modified };
+            Ok(Some(Row { key: key.to_owned(), listed }))
+        })
+    }
+
+    /// The upload's row. **Errors**: `NoSuchUpload`.
+    pub fn upload(&self, target: UploadTarget<'_>) -> Result<UploadRow> {
+        let table = self.read()?.open_table(UPLOADS).map_err(failed)?;
+        let row = table.get(target.upload.as_str()).map_err(failed)?;
+        let row: Option<UploadRow> = row.map(|row| from_json(row.value())).transpose()?;
+        let ours = row.filter(|row| row.bucket == target.bucket.0 && row.key == target.key.0);
+        ours.ok_or_else(|| no_upload(target))
+    }
+
+    pub fn list_parts(&self, target: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+        self.upload(target)?;
+        let table = self.read()?.open_table(PARTS).map_err(failed)?;
+        let first = after.map_or(0, |after| after.get() + 1);
+        let upload = target.upload.as_str();
+        let rows = table.range((upload, first)..=(upload, PartNumber::MAX)).map_err(failed)?;
+        let mut page = PartPage::default();
+        for row in rows {
+            if page.parts.len() == PART_PAGE {
+                page.next = page.parts.last().map(|part| part.number);
+                break;
+            }
+            let (key, row) = row.map_err(failed)?;
+            let row: PartRow = from_json(row.value())?;
+            let number = PartNumber::new(u32::from(key.value().1));
+            let number = number.ok_or_else(|| Error::new(Kind::Unavailable, "a part of the index has no number"))?;
+            let sha256 = Sha256::from_hex(&row.sha256);
+            page.parts.push(StoredPart { number, etag: row.etag, size_bytes: row.file.len_bytes, sha256 });
+        }
+        Ok(page)
+    }
+
+    /// The files of an upload's chosen parts. **Errors**: `InvalidPart`, `NoSuchUpload`.
+    pub fn chosen(&self, target: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Vec<FileRef>> {
+        self.upload(target)?;
+        let table = self.read()?.open_table(PARTS).map_err(failed)?;
+        parts.iter().map(|part| super::tables::chosen_part(&table, target, part).map(|row| row.file)).collect()
+    }
+}
+
+pub(super) fn no_upload(target: UploadTarget<'_>) -> Error {
+    Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key))
+}
+
+/// Moves what was committed, removes what was not, and removes what was let go.
+fn catch_up(database: &Database, files: &Files) -> Result<()> {
+    let disk = |error| super::files::disk("catching up after a crash", error);
+    let transaction = database.begin_write().map_err(failed)?;
+    {
+        let known = transaction.open_table(FILES).map_err(failed)?;
+        for id in files.incoming().map_err(disk)? {
+            if known.get(id.as_str()).map_err(failed)?.is_some() {
+                files.settle(&id).map_err(disk)?;
+            } else {
+                files.remove(&id).map_err(disk)?;
+            }
+        }
+        let mut garbage = transaction.open_table(GARBAGE).map_err(failed)?;
+        for row in garbage.iter().map_err(failed)? {
+            files.remove(row.map_err(failed)?.0.value()).map_err(disk)?;
+        }
+        garbage.retain(|_, ()| false).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}

@@ -1,0 +1,224 @@
+//! The embedded store: a directory with an ACID index and plain files.
+//!
+//! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves the old or the new
+//! object or part, whole, and no file that nothing names once the store was opened again; a completed object is a list
+//! of part files, never a copy. All writes that wait are committed together, with one fsync of the index.
+//! It keeps no versions. A download of an object that is replaced or removed meanwhile can break off.
+//!
+//! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB); `incoming/<32 hex>`
+//! (bodies that are being written, or whose crash came between commit and rename). Small objects live in the index.
+//! **Errors**: `Full` for a full disk. Opening a directory that another process has open is refused.
+
+mod files;
+mod index;
+mod read;
+mod rows;
+mod tables;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::received::{combined_tag, receive, require_ascending};
+use super::{
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
+    Page, PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
+};
+use crate::clock::Clock;
+use crate::digest::Sha256;
+
+use files::Files;
+use index::Index;
+use rows::{Content, FileRef, ObjectRow, PartRow, UploadRow};
+
+/// Objects up to this size live in the index: manifests and segments cost one commit and no file.
+const INLINE_BYTES: u64 = 64 << 10;
+
+/// The store. Dropping it waits for the writes that were begun.
+#[derive(Debug)]
+pub struct Dir {
+    clock: Clock,
+    limits: Limits,
+    files: Arc<Files>,
+    index: Index,
+}
+
+/// Why a directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{0} is open in another process; stop that one, or give this one a directory of its own")]
+    InUse(PathBuf),
+    #[error("{path} cannot be opened as a store")]
+    Failed {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Dir {
+    /// Opens the store, makes it where there is none, and removes what a crash left behind. Blocks.
+    pub fn open(path: &Path, clock: Clock) -> std::result::Result<Self, OpenError> {
+        Self::with_limits(path, Limits::S3, clock)
+    }
+
+    /// With other limits than S3's, so that a test needs no 5 MiB for a part.
+    pub fn with_limits(path: &Path, limits: Limits, clock: Clock) -> std::result::Result<Self, OpenError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
+        let files = Arc::new(Files::open(path).map_err(|error| failed(error.into()))?);
+        let index = Index::open(path, Arc::clone(&files))?;
+        Ok(Self { clock, limits, files, index })
+    }
+
+    /// How many files objects and parts are made of, for checks: `data/` holds exactly these after opening.
+    pub fn file_census(&self) -> Result<u64> {
+        self.index.file_count()
+    }
+
+    fn now_ms(&self) -> u64 {
+        let since = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[async_trait]
+impl Store for Dir {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
+        let (bucket, now_ms) = (bucket.clone(), self.now_ms());
+        self.index.write(move |tables| tables.create_bucket(&bucket, now_ms)).await
+    }
+
+    async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
+        let bucket = bucket.clone();
+        self.index.write(move |tables| tables.delete_bucket(&bucket)).await
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<BucketInfo>> {
+        self.index.buckets()
+    }
+
+    async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+        self.index.require_bucket(bucket)?;
+        let size_bytes = body.len_bytes();
+        let (content, etag) = if size_bytes <= INLINE_BYTES {
+            let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
+            let etag = ETag(received.md5_hex());
+            (Content::Inline(received.bytes.to_vec()), etag)
+        } else {
+            let written = self.files.write(self.clock.random_id(), body, options.sha256, files::Tag::Md5).await?;
+            let file = FileRef { id: written.id.clone(), len_bytes: size_bytes };
+            (Content::Files(vec![file]), written.etag)
+        };
+        let row = ObjectRow {
+            etag: etag.clone(),
+            size_bytes,
+            modified_ms: self.now_ms(),
+            attributes: options.attributes.into(),
+            content,
+        };
+        let (bucket, key, mode) = (bucket.clone(), key.clone(), options.mode);
+        let file = row.files().first().map(|file| file.id.clone());
+        self.index.write_with_file(file, move |tables| tables.put(&bucket, &key, &mode, &row)).await?;
+        Ok(Written { etag, version: None })
+    }
+
+    async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+        let row = self.index.object(bucket, key)?;
+        if options.if_match.is_some_and(|tag| tag != row.etag) {
+            return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
+        }
+        if options.if_none_match.is_some_and(|tag| tag == row.etag) {
+            return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
+        }
+        let none = || Error::new(Kind::Range, format!("{key} has {} bytes, and none of the range", row.size_bytes));
+        let (first, end) = read.span(row.size_bytes).ok_or_else(none)?;
+        let head = row.head(self.clock.wall());
+        Ok((head, read::body(Arc::clone(&self.files), row.content, first, end)))
+    }
+
+    async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
+        let (bucket, key) = (bucket.clone(), key.clone());
+        self.index.write(move |tables| tables.delete(&bucket, &key)).await
+    }
+
+    async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
+        self.index.list(bucket, options)
+    }
+
+    async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+        let id = UploadId(self.clock.random_id());
+        let row = UploadRow { bucket: bucket.0.clone(), key: key.0.clone(), attributes: attributes.clone().into() };
+        let (bucket, upload) = (bucket.clone(), id.clone());
+        self.index.write(move |tables| tables.create_upload(&bucket, &upload, &row)).await?;
+        Ok(id)
+    }
+
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<ETag> {
+        self.index.upload(part.upload)?;
+        let len_bytes = body.len_bytes();
+        let tag = sha256.map_or(files::Tag::Md5, files::Tag::Sha256);
+        let written = self.files.write(self.clock.random_id(), body, sha256, tag).await?;
+        let file = FileRef { id: written.id.clone(), len_bytes };
+        let row = PartRow { etag: written.etag.clone(), file, sha256: written.sha256.hex() };
+        let (owner, number) = (OwnedTarget::from(part.upload), part.number);
+        let write = move |tables: &mut tables::Tables<'_>| tables.put_part(owner.borrow(), number, &row);
+        self.index.write_with_file(Some(written.id), write).await?;
+        Ok(written.etag)
+    }
+
+    async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+        self.index.list_parts(upload, after)
+    }
+
+    async fn complete(&self, upload: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
+        require_ascending(parts)?;
+        let etag = ETag(combined_tag(parts.iter().map(|part| part.etag.as_str())));
+        let (owner, parts, min, now_ms) =
+            (OwnedTarget::from(upload), parts.to_vec(), self.limits.min_part_bytes, self.now_ms());
+        let tag = etag.clone();
+        self.index
+            .write(move |tables| {
+                let chosen = tables.chosen(owner.borrow(), &parts, min)?;
+                tables.complete(owner.borrow(), chosen, tables::Finish { etag: tag, size_bytes, now_ms })
+            })
+            .await?;
+        Ok(Written { etag, version: None })
+    }
+
+    async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
+        let owner = OwnedTarget::from(upload);
+        self.index.write(move |tables| tables.abort(owner.borrow())).await
+    }
+
+    async fn read_parts(&self, upload: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Option<Body>> {
+        require_ascending(parts)?;
+        let chosen = self.index.chosen(upload, parts)?;
+        let len = chosen.iter().map(|file| file.len_bytes).sum();
+        Ok(Some(read::body(Arc::clone(&self.files), Content::Files(chosen), 0, len)))
+    }
+}
+
+/// An upload's target that can travel to the writer thread.
+struct OwnedTarget {
+    bucket: Bucket,
+    key: Key,
+    upload: UploadId,
+}
+
+impl From<UploadTarget<'_>> for OwnedTarget {
+    fn from(target: UploadTarget<'_>) -> Self {
+        Self { bucket: target.bucket.clone(), key: target.key.clone(), upload: target.upload.clone() }
+    }
+}
+
+impl OwnedTarget {
+    fn borrow(&self) -> UploadTarget<'_> {
+        UploadTarget { bucket: &self.bucket, key: &self.key, upload: &self.upload }
+    }
+}

@@ -1,0 +1,168 @@
+//! The rows of the index and their bytes.
+//!
+//! Guarantees: what is encoded decodes to the same row. An object's row is its head as JSON behind a length, then the
+//! bytes of a small object as they are, so that no manifest is stored as text within text.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Attributes, ETag, Error, Head, Kind, Result};
+
+/// A body's file and how many bytes of it count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileRef {
+    pub id: String,
+    pub len_bytes: u64,
+}
+
+/// Where an object's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Inline(Vec<u8>),
+    /// In order.
+    Files(Vec<FileRef>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectRow {
+    pub etag: ETag,
+    pub size_bytes: u64,
+    pub modified_ms: u64,
+    pub attributes: AttributesRow,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AttributesRow {
+    content_type: Option<String>,
+    headers: BTreeMap<String, String>,
+    user: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UploadRow {
+    pub bucket: String,
+    pub key: String,
+    pub attributes: AttributesRow,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PartRow {
+    pub etag: ETag,
+    pub file: FileRef,
+    pub sha256: String,
+}
+
+/// The head of an object's row; `files` is None for an inline one.
+#[derive(Serialize, Deserialize)]
+struct ObjectHead {
+    etag: ETag,
+    size_bytes: u64,
+    modified_ms: u64,
+    attributes: AttributesRow,
+    files: Option<Vec<FileRef>>,
+}
+
+impl ObjectRow {
+    pub fn encode(&self) -> Vec<u8> {
+        let (files, inline) = match &self.content {
+            Content::Inline(bytes) => (None, bytes.as_slice()),
+            Content::Files(files) => (Some(files.clone()), &[][..]),
+        };
+        let head = ObjectHead {
+            etag: self.etag.clone(),
+            size_bytes: self.size_bytes,
+            modified_ms: self.modified_ms,
+            attributes: self.attributes.clone(),
+            files,
+        };
+        let head = to_json(&head);
+        let len = u32::try_from(head.len()).expect("10,000 parts of 60 bytes are less than 4 GiB");
+        [&len.to_le_bytes(), head.as_slice(), inline].concat()
+    }
+
+    pub fn decode(row: &[u8]) -> Result<Self> {
+        let (len, rest) = row.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (head, inline) = rest.split_at_checked(len).ok_or_else(damaged)?;
+        let head: ObjectHead = from_json(head)?;
+        let content = head.files.map_or_else(|| Content::Inline(inline.to_vec()), Content::Files);
+        Ok(Self {
+            etag: head.etag,
+            size_bytes: head.size_bytes,
+            modified_ms: head.modified_ms,
+            attributes: head.attributes,
+            content,
+        })
+    }
+
+    pub fn files(&self) -> &[FileRef] {
+        match &self.content {
+            Content::Inline(_) => &[],
+            Content::Files(files) => files,
+        }
+    }
+
+    pub fn modified(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.modified_ms)
+    }
+
+    pub fn head(&self, date: SystemTime) -> Head {
+        Head {
+            etag: self.etag.clone(),
+            size_bytes: self.size_bytes,
+            modified: self.modified(),
+            date,
+            attributes: self.attributes.clone().into(),
+            version: None,
+        }
+    }
+}
+
+impl From<Attributes> for AttributesRow {
+    fn from(from: Attributes) -> Self {
+        Self { content_type: from.content_type, headers: from.headers, user: from.user }
+    }
+}
+
+impl From<AttributesRow> for Attributes {
+    fn from(from: AttributesRow) -> Self {
+        Self { content_type: from.content_type, headers: from.headers, user: from.user }
+    }
+}
+
+pub(super) fn to_json<T: Serialize>(row: &T) -> Vec<u8> {
+    serde_json::to_vec(row).expect("rows have string keys and no failing parts")
+}
+
+pub(super) fn from_json<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(row).map_err(|error| damaged().because(error))
+}
+
+fn damaged() -> Error {
+    Error::new(Kind::Unavailable, "a row of the index is damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_come_back() {
+        let file = FileRef { id: "ab".into(), len_bytes: 9 };
+        for content in [Content::Inline(vec![]), Content::Inline(vec![1, 2]), Content::Files(vec![file])] {
+            let row = ObjectRow {
+                etag: ETag::from("e"),
+                size_bytes: 2,
+                modified_ms: 3,
+                attributes: AttributesRow::default(),
+                content,
+            };
+            assert_eq!(ObjectRow::decode(&row.encode()).unwrap(), row);
+        }
+        assert!(ObjectRow::decode(&[1, 0]).is_err());
+        assert!(ObjectRow::decode(&[9, 0, 0, 0, 1]).is_err());
+    }
+}

@@ -1,0 +1,169 @@
+//! Objects: conditions, ranges, attributes, listing, bodies that break.
+
+use std::collections::BTreeMap;
+
+use ratchet::digest::Sha256;
+use ratchet::store::{Attributes, Body, GetOptions, Kind, ListOptions, PutMode, PutOptions, Read};
+
+use super::{Lab, broken, key, pattern};
+
+pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
+    let attributes = Attributes {
+        content_type: Some("text/x-test".into()),
+        headers: BTreeMap::from([("cache-control".to_owned(), "no-store".to_owned())]),
+        user: BTreeMap::from([("ratchet-upload".to_owned(), "tag-1".to_owned())]),
+    };
+    let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
+    let written = lab.store.put(&lab.bucket, &key("a/b c+d"), Body::from(b"hello".to_vec()), options).await.unwrap();
+    let (head, bytes) = lab.get("a/b c+d", Read::Whole).await.unwrap();
+    assert_eq!((&bytes[..], head.size_bytes, &head.etag), (&b"hello"[..], 5, &written.etag));
+    assert_eq!(head.attributes, attributes);
+    assert!(!written.etag.0.contains('"'));
+    let head = lab.store.head(&lab.bucket, &key("a/b c+d")).await.unwrap();
+    assert_eq!((head.size_bytes, head.etag), (5, written.etag));
+    let age = head.date.duration_since(head.modified).unwrap_or_default();
+    assert!(age.as_secs() < 60, "{age:?}");
+}
+
+pub async fn absence_has_its_own_errors(lab: Lab) {
+    assert_eq!(lab.get("nothing", Read::Whole).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(lab.store.head(&lab.bucket, &key("nothing")).await.unwrap_err().kind(), Kind::NotFound);
+    lab.store.delete(&lab.bucket, &key("nothing"), None).await.unwrap();
+    let nowhere = "ratchet-no-such-bucket".into();
+    let put = lab.store.put(&nowhere, &key("k"), Body::empty(), PutOptions::default()).await;
+    assert_eq!(put.unwrap_err().kind(), Kind::NoSuchBucket);
+    let begun = lab.store.create_upload(&nowhere, &key("k"), &Attributes::default()).await;
+    assert_eq!(begun.unwrap_err().kind(), Kind::NoSuchBucket);
+    assert_eq!(lab.store.create_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::BucketExists);
+}
+
+pub async fn buckets_come_and_go(lab: Lab) {
+    let names: Vec<_> = lab.store.list_buckets().await.unwrap().into_iter().map(|info| info.bucket).collect();
+    assert!(names.contains(&lab.bucket));
+    lab.put("k", "v", PutMode::Overwrite).await.unwrap();
+    assert_eq!(lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::BucketNotEmpty);
+    lab.store.delete(&lab.bucket, &key("k"), None).await.unwrap();
+    lab.store.delete_bucket(&lab.bucket).await.unwrap();
+    assert_eq!(lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::NoSuchBucket);
+}
+
+pub async fn ranges_are_cut_at_the_end(lab: Lab) {
+    lab.put("r", "0123456789", PutMode::Overwrite).await.unwrap();
+    for (read, expected) in [
+        (Read::Range { first: 0, last: 0 }, "0"),
+        (Read::Range { first: 3, last: 5 }, "345"),
+        (Read::Range { first: 8, last: 99 }, "89"),
+        (Read::Range { first: 9, last: u64::MAX - 1 }, "9"),
+        (Read::Suffix(3), "789"),
+        (Read::Suffix(99), "0123456789"),
+    ] {
+        let (head, bytes) = lab.get("r", read).await.unwrap();
+        assert_eq!((bytes.as_ref(), head.size_bytes), (expected.as_bytes(), 10), "{read:?}");
+    }
+    assert_eq!(lab.get("r", Read::Range { first: 10, last: 20 }).await.unwrap_err().kind(), Kind::Range);
+}
+
+pub async fn an_empty_object_is_an_object(lab: Lab) {
+    lab.put("empty", "", PutMode::Overwrite).await.unwrap();
+    let (head, bytes) = lab.get("empty", Read::Whole).await.unwrap();
+    assert_eq!((head.size_bytes, bytes.len()), (0, 0));
+}
+
+pub async fn conditions_decide_writes(lab: Lab) {
+    let first = lab.put("c", "1", PutMode::CreateOnly).await.unwrap();
+    assert_eq!(lab.put("c", "x", PutMode::CreateOnly).await.unwrap_err().kind(), Kind::Precondition);
+    let second = lab.put("c", "2", PutMode::IfMatch(first.etag.clone())).await.unwrap();
+    assert_eq!(lab.put("c", "x", PutMode::IfMatch(first.etag.clone())).await.unwrap_err().kind(), Kind::Precondition);
+    assert_eq!(lab.text("c").await, "2");
+    lab.store.delete(&lab.bucket, &key("c"), None).await.unwrap();
+    let gone = lab.put("c", "x", PutMode::IfMatch(second.etag)).await.unwrap_err().kind();
+    assert!(matches!(gone, Kind::NotFound | Kind::Precondition), "{gone:?}");
+    lab.put("c", "3", PutMode::CreateOnly).await.unwrap();
+}
+
+pub async fn conditions_decide_reads(lab: Lab) {
+    let written = lab.put("c", "1", PutMode::Overwrite).await.unwrap();
+    let name = key("c");
+    let get = |options| lab.store.get(&lab.bucket, &name, Read::Whole, options);
+    let same = GetOptions { if_none_match: Some(written.etag.clone()), ..GetOptions::default() };
+    assert_eq!(get(same.clone()).await.unwrap_err().kind(), Kind::NotModified);
+    let matching = GetOptions { if_match: Some(written.etag), ..GetOptions::default() };
+    assert!(get(matching.clone()).await.is_ok());
+    lab.put("c", "2", PutMode::Overwrite).await.unwrap();
+    assert_eq!(get(matching).await.unwrap_err().kind(), Kind::Precondition);
+    assert!(get(same).await.is_ok());
+}
+
+pub async fn listings_page_in_byte_order(lab: Lab) {
+    let keys = ["a", "a/1", "a/2", "a0", "b/1/x", "b/1/y", "b/2", "c", "é", "zz/1"];
+    for name in keys {
+        lab.put(name, name, PutMode::Overwrite).await.unwrap();
+    }
+    let mut sorted: Vec<&str> = keys.to_vec();
+    sorted.sort_unstable();
+    for limit in [1, 2, 3, 100] {
+        let mut found = Vec::new();
+        let mut options = ListOptions { limit, ..ListOptions::default() };
+        loop {
+            let page = lab.store.list(&lab.bucket, &options).await.unwrap();
+            assert!(page.objects.len() <= limit);
+            found.extend(page.objects.into_iter().map(|object| object.key.0));
+            options.after = page.next;
+            if options.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, sorted, "pages of {limit}");
+    }
+    let options = ListOptions { prefix: "a/".into(), ..ListOptions::default() };
+    let page = lab.store.list(&lab.bucket, &options).await.unwrap();
+    assert_eq!(page.objects.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), ["a/1", "a/2"]);
+    assert_eq!(page.objects[0].size_bytes, 3);
+}
+
+pub async fn delimiters_roll_keys_up(lab: Lab) {
+    for name in ["a", "b/1/x", "b/1/y", "b/2", "b/3", "c/1", "d"] {
+        lab.put(name, "", PutMode::Overwrite).await.unwrap();
+    }
+    for limit in [1, 2, 100] {
+        let mut options = ListOptions { delimiter: Some("/".into()), limit, ..ListOptions::default() };
+        let (mut objects, mut prefixes) = (Vec::new(), Vec::new());
+        loop {
+            let page = lab.store.list(&lab.bucket, &options).await.unwrap();
+            objects.extend(page.objects.into_iter().map(|object| object.key.0));
+            prefixes.extend(page.prefixes);
+            options.after = page.next;
+            if options.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((objects, prefixes), (vec!["a".into(), "d".into()], vec!["b/".into(), "c/".to_owned()]), "{limit}");
+    }
+    let options = ListOptions { prefix: "b/".into(), delimiter: Some("/".into()), ..ListOptions::default() };
+    let page = lab.store.list(&lab.bucket, &options).await.unwrap();
+    assert_eq!(page.prefixes, ["b/1/"]);
+    assert_eq!(page.objects.len(), 2);
+}
+
+pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
+    let (old, new) = (pattern(300 << 10, 1), pattern(2 << 20, 2));
+    lab.store.put(&lab.bucket, &key("k"), old.clone().into(), PutOptions::default()).await.unwrap();
+    for (sent, torn) in [(0, true), (1 << 20, true), (1 << 20, false), ((2 << 20) - 1, false)] {
+        let put = lab.store.put(&lab.bucket, &key("k"), broken(&new, sent, torn), PutOptions::default()).await;
+        let kind = put.unwrap_err().kind();
+        assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{sent} {torn} {kind:?}");
+        assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, old, "{sent} {torn}");
+    }
+    let wrong = PutOptions { sha256: Some(Sha256::of(b"other")), ..PutOptions::default() };
+    for body in [new.clone(), pattern(100, 3)] {
+        let put = lab.store.put(&lab.bucket, &key("k"), body.into(), wrong.clone()).await;
+        assert_eq!(put.unwrap_err().kind(), Kind::Checksum);
+    }
+    assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, old);
+    lab.store.put(&lab.bucket, &key("k"), new.clone().into(), PutOptions::default()).await.unwrap();
+    assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, new);
+    let (_, middle) = lab.get("k", Read::Range { first: 700_000, last: 1_500_000 }).await.unwrap();
+    assert_eq!(middle, new.slice(700_000..=1_500_000));
+}
+
+super::on_every_store!(objects: an_object_comes_back_with_its_attributes, absence_has_its_own_errors, buckets_come_and_go, ranges_are_cut_at_the_end, an_empty_object_is_an_object, conditions_decide_writes, conditions_decide_reads, listings_page_in_byte_order, delimiters_roll_keys_up, a_broken_body_leaves_the_old_object);

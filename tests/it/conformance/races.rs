@@ -1,0 +1,71 @@
+//! Conditional writes under contention: what the whole design rests on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+use ratchet::store::{Kind, PutMode, Read};
+
+use super::Lab;
+
+const WRITERS: usize = 32;
+const INCREMENTS: usize = 50;
+
+pub async fn of_many_creators_one_wins(lab: Lab) {
+    for round in 0..4 {
+        let name = format!("create-{round}");
+        let puts = (0..WRITERS).map(|writer| {
+            let (lab, name) = (lab.clone(), name.clone());
+            tokio::spawn(async move { (writer, until_decided(&lab, &name, writer).await) })
+        });
+        let outcomes = join_all(puts).await;
+        let winners: Vec<usize> =
+            outcomes.into_iter().map(Result::unwrap).filter(|(_, won)| *won).map(|(writer, _)| writer).collect();
+        assert_eq!(winners.len(), 1, "{winners:?}");
+        assert_eq!(lab.text(&name).await, winners[0].to_string());
+    }
+}
+
+async fn until_decided(lab: &Lab, name: &str, writer: usize) -> bool {
+    loop {
+        match lab.put(name, &writer.to_string(), PutMode::CreateOnly).await {
+            Ok(_) => return true,
+            Err(error) if error.kind() == Kind::Precondition => return false,
+            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::SlowDown) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// 32 writers × 50 increments, each by read and If-Match: none may be lost.
+pub async fn no_increment_is_lost(lab: Lab) {
+    lab.put("counter", "0", PutMode::CreateOnly).await.unwrap();
+    let tries = Arc::new(AtomicU64::new(0));
+    let writers = (0..WRITERS).map(|_| {
+        let (lab, tries) = (lab.clone(), Arc::clone(&tries));
+        tokio::spawn(async move {
+            for _ in 0..INCREMENTS {
+                increment(&lab, &tries).await;
+            }
+        })
+    });
+    join_all(writers).await.into_iter().for_each(|writer| writer.unwrap());
+    assert_eq!(lab.text("counter").await, (WRITERS * INCREMENTS).to_string());
+}
+
+async fn increment(lab: &Lab, tries: &AtomicU64) {
+    loop {
+        tries.fetch_add(1, Ordering::Relaxed);
+        let (head, bytes) = lab.get("counter", Read::Whole).await.unwrap();
+        let value: u64 = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
+        match lab.put("counter", &(value + 1).to_string(), PutMode::IfMatch(head.etag)).await {
+            Ok(_) => return,
+            Err(error) if matches!(error.kind(), Kind::Precondition | Kind::Conflict | Kind::SlowDown) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+        // Losers of a race wait seconds on some servers; a little jitter keeps them apart.
+        tokio::task::yield_now().await;
+    }
+}
+
+super::on_every_store!(races: of_many_creators_one_wins, no_increment_is_lost);

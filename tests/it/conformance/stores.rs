@@ -1,0 +1,47 @@
+//! The stores under test, each with a bucket of its own.
+
+use std::sync::Arc;
+
+use ratchet::clock::Clock;
+use ratchet::store::{Body, Bucket, PutOptions, Read, Store, dir::Dir, memory::Memory};
+
+use super::Lab;
+
+async fn lab(store: Arc<dyn Store>, keep: Arc<dyn std::any::Any + Send + Sync>) -> Lab {
+    let bucket = Bucket(format!("conformance-{}", Clock::system().random_id()));
+    store.create_bucket(&bucket).await.unwrap();
+    Lab { store, bucket, refuses_stale_tags: true, refuses_small_parts: true, forgets_aborted: true, _keep: keep }
+}
+
+pub async fn memory() -> Option<Lab> {
+    Some(lab(Arc::new(Memory::new(Clock::system())), Arc::new(())).await)
+}
+
+pub async fn dir() -> Option<Lab> {
+    let home = tempfile::tempdir().unwrap();
+    let store = Dir::open(home.path(), Clock::system()).unwrap();
+    Some(lab(Arc::new(store), Arc::new(home)).await)
+}
+
+pub async fn s3() -> Option<Lab> {
+    None
+}
+
+#[tokio::test]
+async fn a_restart_loses_nothing_and_a_second_process_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let (bucket, key) = (Bucket::from("b"), "k".into());
+    for round in 0..3 {
+        let store = Dir::open(home.path(), Clock::system()).unwrap();
+        let refused = Dir::open(home.path(), Clock::system()).unwrap_err().to_string();
+        assert!(refused.contains("another process"), "{refused}");
+        if round == 0 {
+            store.create_bucket(&bucket).await.unwrap();
+        } else {
+            let (_, body) = store.get(&bucket, &key, Read::Whole, Default::default()).await.unwrap();
+            assert_eq!(body.collect(99).await.unwrap(), format!("{}", round - 1).as_bytes());
+        }
+        let body = Body::from(round.to_string().into_bytes());
+        store.put(&bucket, &key, body, PutOptions::default()).await.unwrap();
+    }
+}
