@@ -7,5 +7,6 @@ pub mod clock;
 pub mod digest;
 pub mod names;
 pub mod retry;
+pub mod sigv4;
 pub mod store;
 pub mod upload;

@@ -1,0 +1,102 @@
+//! Signing a request, in its headers or in its URL.
+//!
+//! It signs every header that is there but those that proxies and clients change or add on the way.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+
+use super::canonical::{self, Terms, encoded};
+use super::{ALGORITHM, Credentials, LONGEST_EXPIRY_SECONDS, Payload, Scope, date};
+
+/// Headers that are not signed: hop-by-hop, or rewritten on the way.
+const UNSIGNED: [&str; 6] = ["authorization", "connection", "expect", "te", "transfer-encoding", "user-agent"];
+
+/// Why a request cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsignable {
+    #[error("the request's URL names no host")]
+    NoHost,
+    #[error("a header, the access key id or the session token is not plain text")]
+    NotText,
+}
+
+/// Signs in the headers: adds `host`, `x-amz-date`, `x-amz-content-sha256`, `x-amz-security-token`, `authorization`.
+pub fn sign(
+    parts: &mut Parts,
+    credentials: &Credentials,
+    region: &str,
+    payload: Payload,
+    now: SystemTime,
+) -> Result<(), Unsignable> {
+    let time = date::stamp(now);
+    let scope = Scope { day: time[..8].to_owned(), region: region.to_owned() };
+    if !parts.headers.contains_key(http::header::HOST) {
+        let host = parts.uri.authority().ok_or(Unsignable::NoHost)?.as_str().to_owned();
+        set(parts, "host", &host)?;
+    }
+    set(parts, "x-amz-date", &time)?;
+    let payload = payload.text();
+    set(parts, "x-amz-content-sha256", &payload)?;
+    if let Some(token) = &credentials.session_token {
+        set(parts, "x-amz-security-token", token)?;
+    }
+    let mut signed_headers: Vec<String> = parts
+        .headers
+        .keys()
+        .map(|name| name.as_str().to_owned())
+        .filter(|name| !UNSIGNED.contains(&name.as_str()))
+        .collect();
+    signed_headers.sort_unstable();
+    let request = canonical::request(parts, &Terms { signed_headers: &signed_headers, payload: &payload });
+    let signature = canonical::signature(&request.ok_or(Unsignable::NotText)?, &time, &scope, &credentials.secret);
+    let headers = signed_headers.join(";");
+    let key = &credentials.access_key_id;
+    let line = format!("{ALGORITHM} Credential={key}/{scope},SignedHeaders={headers},Signature={signature}");
+    set(parts, "authorization", &line)
+}
+
+/// The request's URL with the signature in its query; only the host is signed beside it. `expires` is cut to
+/// `[1 s, 7 days]`.
+pub fn presign(
+    parts: &Parts,
+    credentials: &Credentials,
+    region: &str,
+    expires: Duration,
+    now: SystemTime,
+) -> Result<String, Unsignable> {
+    let time = date::stamp(now);
+    let scope = Scope { day: time[..8].to_owned(), region: region.to_owned() };
+    let expires = expires.as_secs().clamp(1, LONGEST_EXPIRY_SECONDS);
+    let credential = encoded(&format!("{}/{scope}", credentials.access_key_id));
+    let mut query = parts.uri.query().map_or_else(String::new, |query| format!("{query}&"));
+    query.push_str(&format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Date={time}"));
+    query.push_str(&format!("&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host"));
+    if let Some(token) = &credentials.session_token {
+        query.push_str(&format!("&X-Amz-Security-Token={}", encoded(token)));
+    }
+    let authority = parts.uri.authority().ok_or(Unsignable::NoHost)?;
+    let scheme = parts.uri.scheme_str().unwrap_or("http");
+    let url = format!("{scheme}://{authority}{}?{query}", parts.uri.path());
+    let (mut signed, ()) = http::Request::builder()
+        .method(parts.method.clone())
+        .uri(&url)
+        .body(())
+        .map_err(|_| Unsignable::NotText)?
+        .into_parts();
+    signed.headers.insert(http::header::HOST, value(authority.as_str())?);
+    let terms = Terms { signed_headers: &["host".to_owned()], payload: "UNSIGNED-PAYLOAD" };
+    let request = canonical::request(&signed, &terms).ok_or(Unsignable::NotText)?;
+    let signature = canonical::signature(&request, &time, &scope, &credentials.secret);
+    Ok(format!("{url}&X-Amz-Signature={signature}"))
+}
+
+fn set(parts: &mut Parts, name: &'static str, text: &str) -> Result<(), Unsignable> {
+    parts.headers.insert(HeaderName::from_static(name), value(text)?);
+    Ok(())
+}
+
+fn value(text: &str) -> Result<HeaderValue, Unsignable> {
+    HeaderValue::from_str(text).map_err(|_| Unsignable::NotText)
+}

@@ -1,0 +1,151 @@
+//! The published examples, the refusals, and properties of signing and verifying.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::request::Parts;
+use proptest::{prop_assert, prop_assert_eq, proptest};
+use sha2::Digest;
+
+use super::*;
+
+// The keys and dates of the published examples.
+const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const SKEW: Duration = Duration::from_secs(900);
+
+fn then() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_369_353_600)
+}
+
+fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
+    let mut request = http::Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+fn empty() -> Payload {
+    Payload::Sha256(sha2::Sha256::digest(b"").into())
+}
+
+fn signed(method: &str, uri: &str, headers: &[(&str, &str)], payload: Payload) -> Parts {
+    let mut parts = parts(method, uri, headers);
+    let credentials = Credentials::new(KEY, SECRET, None);
+    sign(&mut parts, &credentials, "us-east-1", payload, then()).unwrap();
+    parts
+}
+
+fn signature(parts: &Parts) -> &str {
+    parts.headers["authorization"].to_str().unwrap().rsplit_once("Signature=").unwrap().1
+}
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, the four examples.
+#[test]
+fn the_published_header_examples_are_signed_alike() {
+    let get = signed("GET", "https://examplebucket.s3.amazonaws.com/test.txt", &[("range", "bytes=0-9")], empty());
+    assert_eq!(signature(&get), "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
+    let body = Payload::Sha256(sha2::Sha256::digest(b"Welcome to Amazon S3.").into());
+    let headers = [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
+    let put = signed("PUT", "https://examplebucket.s3.amazonaws.com/test%24file.text", &headers, body);
+    assert_eq!(signature(&put), "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
+    let lifecycle = signed("GET", "https://examplebucket.s3.amazonaws.com/?lifecycle", &[], empty());
+    assert_eq!(signature(&lifecycle), "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
+    let list = signed("GET", "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", &[], empty());
+    assert_eq!(signature(&list), "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
+    for request in [get, put, lifecycle, list] {
+        let claim = parse(&request).unwrap();
+        assert_eq!(claim.access_key_id(), KEY);
+        claim.verify(&request, &Secret::new(SECRET), then(), SKEW).unwrap();
+    }
+}
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
+#[test]
+fn the_published_presigned_example_is_signed_alike() {
+    let get = parts("GET", "https://examplebucket.s3.amazonaws.com/test.txt", &[]);
+    let credentials = Credentials::new(KEY, SECRET, None);
+    let url = presign(&get, &credentials, "us-east-1", Duration::from_secs(86_400), then()).unwrap();
+    assert!(url.ends_with("aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"), "{url}");
+    let request = parts("GET", &url, &[("host", "examplebucket.s3.amazonaws.com")]);
+    let verify = |at| parse(&request).unwrap().verify(&request, &Secret::new(SECRET), at, SKEW);
+    assert_eq!(verify(then()).unwrap().payload, PayloadClaim::Unsigned);
+    assert!(verify(then() + Duration::from_secs(86_400)).is_ok());
+    assert_eq!(verify(then() + Duration::from_secs(86_401)), Err(Error::Expired));
+    assert_eq!(verify(then() - Duration::from_secs(901)), Err(Error::Expired));
+}
+
+#[test]
+fn what_is_wrong_has_its_own_error() {
+    let good = signed("PUT", "http://127.0.0.1:9010/b/k", &[("content-type", "x")], Payload::Unsigned);
+    let verify = |parts: &Parts, secret, at| parse(parts).and_then(|c| c.verify(parts, &Secret::new(secret), at, SKEW));
+    assert!(verify(&good, SECRET, then()).is_ok());
+    assert_eq!(verify(&good, "other", then()), Err(Error::Mismatch));
+    assert_eq!(verify(&good, SECRET, then() + Duration::from_secs(901)), Err(Error::Expired));
+    assert_eq!(verify(&good, "other", then() + Duration::from_secs(901)), Err(Error::Mismatch));
+    assert_eq!(parse(&parts("GET", "/b/k", &[])).unwrap_err(), Error::Unsigned);
+    for (name, value) in [
+        ("authorization", "AWS4-ECDSA-P256-SHA256 x"),
+        ("authorization", "AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders=host,Signature=0"),
+        ("x-amz-date", "20130525T000000Z"),
+        ("x-amz-date", "long ago"),
+    ] {
+        let mut bad = good.clone();
+        bad.headers.insert(http::header::HeaderName::from_static(name), value.parse().unwrap());
+        assert!(matches!(verify(&bad, SECRET, then()), Err(Error::Malformed(_))), "{name}: {value}");
+    }
+    let mut bare = good.clone();
+    bare.headers.remove("x-amz-content-sha256");
+    assert!(matches!(verify(&bare, SECRET, then()), Err(Error::Malformed(_))));
+    assert_eq!(format!("{:?}", Credentials::new(KEY, SECRET, None)).find(SECRET), None);
+}
+
+#[test]
+fn queries_sort_by_name_not_by_pair() {
+    let request = signed("GET", "http://h/b?a=1&a-b=2&A=3", &[], empty());
+    let text = canonical::request(&request, &canonical::Terms { signed_headers: &[], payload: "" }).unwrap();
+    assert!(text.contains("\nA=3&a=1&a-b=2\n"), "{text}");
+}
+
+proptest! {
+    #[test]
+    fn what_is_signed_verifies_and_what_is_changed_does_not(
+        path in "(/[a-zA-Z0-9 _.~+=%@é-]{0,12}){1,3}",
+        query in "[a-z0-9]{0,5}(=[a-z0-9]{0,5})?",
+        header in "[ -~]{0,20}",
+        flip in 0_usize..64,
+    ) {
+        let path = path.replace('%', "%25").replace(' ', "%20").replace('é', "%C3%A9");
+        let uri = format!("http://127.0.0.1:9010{path}?{query}");
+        let request = signed("PUT", &uri, &[("x-amz-meta-a", &header)], Payload::Unsigned);
+        let secret = Secret::new(SECRET);
+        prop_assert!(parse(&request).unwrap().verify(&request, &secret, then(), SKEW).is_ok());
+        let mut other = request.clone();
+        other.uri = format!("http://127.0.0.1:9010{path}x?{query}").parse().unwrap();
+        prop_assert_eq!(parse(&other).unwrap().verify(&other, &secret, then(), SKEW), Err(Error::Mismatch));
+        let mut other = request.clone();
+        let line = other.headers["authorization"].to_str().unwrap().to_owned();
+        let at = line.len() - 64 + flip;
+        let flipped = if &line[at..=at] == "0" { "1" } else { "0" };
+        let line = format!("{}{flipped}{}", &line[..at], &line[at + 1..]);
+        other.headers.insert("authorization", line.parse().unwrap());
+        prop_assert_eq!(parse(&other).unwrap().verify(&other, &secret, then(), SKEW), Err(Error::Mismatch));
+    }
+
+    #[test]
+    fn no_header_or_query_makes_it_panic(line in "\\PC{0,80}", date in "\\PC{0,20}", query in "[!-~]{0,60}") {
+        let uri = format!("/{}", http::Uri::try_from(format!("/?{query}")).map(|u| u.to_string()).unwrap_or_default());
+        let Ok(request) = http::Request::builder()
+            .uri(uri)
+            .header("authorization", format!("AWS4-HMAC-SHA256 {line}"))
+            .header("x-amz-date", date)
+            .body(())
+        else { return Ok(()) };
+        let (mut request, ()) = request.into_parts();
+        if let Ok(claim) = parse(&request) {
+            claim.verify(&request, &Secret::new("s"), then(), SKEW).ok();
+        }
+        request.headers.remove("authorization");
+        parse(&request).ok();
+    }
+}

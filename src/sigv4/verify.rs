@@ -1,0 +1,162 @@
+//! Verifying a request's signature: read the claim, look the key up elsewhere, verify.
+//!
+//! Guarantees: no byte of a request makes it panic; time is checked after the signature, so that a stranger learns
+//! nothing from it; any region is accepted, the service must be `s3`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::request::Parts;
+use subtle::ConstantTimeEq;
+
+use super::canonical::{self, Terms, decoded, pairs};
+use super::{ALGORITHM, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("the request is not signed")]
+    Unsigned,
+    #[error("the signature is malformed: {0}")]
+    Malformed(&'static str),
+    #[error("the signature is expired or its date is too far from now; check the clock")]
+    Expired,
+    #[error("the signature does not match, or nobody has this access key")]
+    Mismatch,
+}
+
+/// What was signed of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadClaim {
+    /// The SHA-256 of the whole body.
+    Hash([u8; 32]),
+    Unsigned,
+    /// One of the `STREAMING-…` forms.
+    Streaming,
+}
+
+/// A signature that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub payload: PayloadClaim,
+}
+
+/// A signature that was read, not yet verified.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    access_key_id: String,
+    scope: Scope,
+    signed_headers: Vec<String>,
+    signature: String,
+    time: String,
+    /// Seconds; only of a presigned URL.
+    expires: Option<u64>,
+}
+
+/// The parts of a claim, wherever they stood.
+struct Fields {
+    credential: String,
+    signed_headers: String,
+    signature: String,
+    time: String,
+    expires: Option<u64>,
+}
+
+/// Reads the signature of a request. **Errors**: `Unsigned`, `Malformed`.
+pub fn parse(parts: &Parts) -> Result<Claim, Error> {
+    if parts.headers.contains_key(http::header::AUTHORIZATION) {
+        return claim(header_fields(parts)?);
+    }
+    claim(query_fields(parts)?)
+}
+
+fn header_fields(parts: &Parts) -> Result<Fields, Error> {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let line = text("authorization").ok_or(Error::Malformed("authorization is not plain text"))?;
+    let line = line.strip_prefix(ALGORITHM).ok_or(Error::Malformed("another algorithm"))?;
+    let fields: BTreeMap<&str, &str> = line.split(',').filter_map(|field| field.trim().split_once('=')).collect();
+    let field = |name| fields.get(name).map(|text| (*text).to_owned()).ok_or(Error::Malformed("a field is missing"));
+    Ok(Fields {
+        credential: field("Credential")?,
+        signed_headers: field("SignedHeaders")?,
+        signature: field("Signature")?,
+        time: text("x-amz-date").ok_or(Error::Malformed("no x-amz-date"))?.to_owned(),
+        expires: None,
+    })
+}
+
+fn query_fields(parts: &Parts) -> Result<Fields, Error> {
+    let query: BTreeMap<String, String> = pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
+    let field = |name| query.get(name).cloned().ok_or(Error::Malformed("a parameter is missing"));
+    if !query.contains_key("X-Amz-Signature") {
+        return Err(Error::Unsigned);
+    }
+    if field("X-Amz-Algorithm")? != ALGORITHM {
+        return Err(Error::Malformed("another algorithm"));
+    }
+    let expires = field("X-Amz-Expires")?.parse().ok();
+    let expires = expires.filter(|expires| (1..=LONGEST_EXPIRY_SECONDS).contains(expires));
+    Ok(Fields {
+        credential: field("X-Amz-Credential")?,
+        signed_headers: field("X-Amz-SignedHeaders")?,
+        signature: field("X-Amz-Signature")?,
+        time: field("X-Amz-Date")?,
+        expires: Some(expires.ok_or(Error::Malformed("X-Amz-Expires is not in [1, 604800]"))?),
+    })
+}
+
+fn claim(fields: Fields) -> Result<Claim, Error> {
+    let scope: Vec<&str> = fields.credential.split('/').collect();
+    let [key, day, region, SERVICE, "aws4_request"] = scope[..] else {
+        return Err(Error::Malformed("the credential's scope"));
+    };
+    if !fields.time.starts_with(day) || day.len() != 8 {
+        return Err(Error::Malformed("the scope is of another day"));
+    }
+    let signed_headers: Vec<String> = fields.signed_headers.split(';').map(str::to_ascii_lowercase).collect();
+    if !signed_headers.iter().any(|name| name == "host") {
+        return Err(Error::Malformed("host is not signed"));
+    }
+    Ok(Claim {
+        access_key_id: key.to_owned(),
+        scope: Scope { day: day.to_owned(), region: region.to_owned() },
+        signed_headers,
+        signature: fields.signature,
+        time: fields.time,
+        expires: fields.expires,
+    })
+}
+
+impl Claim {
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// Verifies the request with the claimed key's secret. **Errors**: `Mismatch`, then `Expired`; `Malformed`.
+    pub fn verify(self, parts: &Parts, secret: &Secret, now: SystemTime, skew: Duration) -> Result<Verified, Error> {
+        let payload = match parts.headers.get("x-amz-content-sha256").map(|value| value.to_str()) {
+            Some(text) => text.map_err(|_| Error::Malformed("x-amz-content-sha256"))?,
+            None if self.expires.is_some() => "UNSIGNED-PAYLOAD",
+            None => return Err(Error::Malformed("no x-amz-content-sha256")),
+        };
+        let terms = Terms { signed_headers: &self.signed_headers, payload };
+        let request = canonical::request(parts, &terms).ok_or(Error::Malformed("a signed header is absent"))?;
+        let ours = canonical::signature(&request, &self.time, &self.scope, secret);
+        if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
+            return Err(Error::Mismatch);
+        }
+        self.check_time(now, skew)?;
+        let payload = match payload {
+            "UNSIGNED-PAYLOAD" => PayloadClaim::Unsigned,
+            text if text.starts_with("STREAMING-") => PayloadClaim::Streaming,
+            text => PayloadClaim::Hash(canonical::unhex(text).ok_or(Error::Malformed("x-amz-content-sha256"))?),
+        };
+        Ok(Verified { payload })
+    }
+
+    fn check_time(&self, now: SystemTime, skew: Duration) -> Result<(), Error> {
+        let signed_at = date::seconds(&self.time).ok_or(Error::Malformed("the date"))?;
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let until = signed_at + self.expires.unwrap_or(skew.as_secs());
+        if now > until || signed_at > now + skew.as_secs() { Err(Error::Expired) } else { Ok(()) }
+    }
+}
