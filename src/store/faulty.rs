@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
-    Page, PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, Head, Key, Kind, Limits, ListOptions, Page,
+    PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -161,7 +161,7 @@ impl Store for Faulty {
         leave(fault, self.inner.create_upload(bucket, key, attributes).await)
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<ETag> {
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart> {
         let fault = self.enter(Op::PutPart, &part.upload.bucket.0, &part.upload.key.0).await?;
         leave(fault, self.inner.put_part(part, torn(fault, body), sha256).await)
     }

@@ -204,6 +204,14 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// What a successful `put_part` made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenPart {
+    pub etag: ETag,
+    /// Declared or computed: `complete` names it.
+    pub sha256: Sha256,
+}
+
 /// A part that the store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPart {

@@ -96,6 +96,8 @@ struct ChunkJson {
 
 #[derive(Serialize, Deserialize)]
 struct GroupJson {
+    /// Base64.
+    sha256: String,
     len: u64,
     etags: Vec<ETag>,
 }
@@ -123,7 +125,11 @@ impl Document for Segment {
             digest: record.digests.extra.clone(),
             struck: record.struck,
         };
-        let group = |group: &GroupRecord| GroupJson { len: group.size_bytes, etags: group.etags.clone() };
+        let group = |group: &GroupRecord| GroupJson {
+            sha256: group.sha256.base64(),
+            len: group.size_bytes,
+            etags: group.etags.clone(),
+        };
         encode(&SegmentJson {
             stamp: self.stamp.clone(),
             chunks: self.chunks.iter().map(|(index, record)| (index.to_string(), chunk(record))).collect(),
@@ -142,7 +148,8 @@ impl Document for Segment {
         }
         for (part, group) in json.groups {
             let part = u16::try_from(number(&part)?).map_err(|_| format!("{part:?} is no part number"))?;
-            segment.groups.insert(part, GroupRecord { etags: group.etags, size_bytes: group.len });
+            let sha256 = Sha256::from_base64(&group.sha256).ok_or_else(|| format!("part {part} has no SHA-256"))?;
+            segment.groups.insert(part, GroupRecord { etags: group.etags, size_bytes: group.len, sha256 });
         }
         Ok(segment)
     }
@@ -161,7 +168,7 @@ mod tests {
             let etags = vec![ETag(format!("{index:032x}"))];
             segment.chunks.insert(index, Record { digests: hasher.finish(), etags, struck: index == 7 });
         }
-        segment.groups.insert(1, GroupRecord { etags: vec![ETag::from("x")], size_bytes: 9 });
+        segment.groups.insert(1, GroupRecord { etags: vec![ETag::from("x")], size_bytes: 9, sha256: Sha256::of(b"x") });
         segment
     }
 

@@ -82,8 +82,8 @@ impl Session {
         let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
         let part = PartTarget { upload: upload_of(&root, &target), number };
         let body = Body::new(size_bytes, Box::pin(staged).try_flatten());
-        let etag = match documents.store.put_part(part, body, None).await {
-            Ok(etag) => etag,
+        let written = match documents.store.put_part(part, body, None).await {
+            Ok(written) => written,
             Err(error) if error.kind() == store::Kind::NoSuchUpload => return Err(self.settle_gone().await),
             Err(error) => {
                 // Another gateway may have been first, and its staged chunks are gone.
@@ -94,7 +94,7 @@ impl Session {
                 return Err(Error::Store { kind: super::Kind::StoreUnavailable, what, source: error });
             }
         };
-        let change = Change::Group { number: slot.number, etag, size_bytes };
+        let change = Change::Group { number: slot.number, written, size_bytes };
         self.commit(plan::segment_of(slot.first_chunk), change).await?;
         // After the record: a crash before leaves staged chunks, which the session's end removes, never a hole.
         for key in keys {

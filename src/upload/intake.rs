@@ -149,7 +149,8 @@ impl Ticket {
         if slot.chunks == 1 {
             let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
             let part = PartTarget { upload: upload_of(root, &target), number };
-            return documents.store.put_part(part, body, Some(self.sha256)).await.map(Some);
+            let written = documents.store.put_part(part, body, Some(self.sha256)).await?;
+            return Ok(Some(written.etag));
         }
         let key = self.session.0.layout.staged(self.index, &self.sha256);
         let options = PutOptions { sha256: Some(self.sha256), ..PutOptions::default() };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, ChunkDigests, Expected, Sha256};
-use crate::store::{ETag, UploadId};
+use crate::store::{ETag, UploadId, WrittenPart};
 
 use super::plan::Plan;
 
@@ -158,6 +158,7 @@ pub struct Record {
 pub struct GroupRecord {
     pub etags: Vec<ETag>,
     pub size_bytes: u64,
+    pub sha256: Sha256,
 }
 
 /// The records of 256 consecutive chunks.
@@ -176,7 +177,7 @@ pub enum Change {
     /// A chunk whose bytes are durable: as part with this tag, or staged (None).
     Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag> },
     /// A group whose bytes are durable as a part.
-    Group { number: u16, etag: ETag, size_bytes: u64 },
+    Group { number: u16, written: WrittenPart, size_bytes: u64 },
     /// The store does not hold these bytes: the records are struck.
     StrikeChunk { index: u32 },
     /// The group's part is gone, and with it the bytes of its chunks that are no longer staged.
@@ -200,7 +201,7 @@ impl Segment {
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
             Change::Chunk { index, digests, etag } => self.record(*index, digests, etag.as_ref(), policy),
-            Change::Group { number, etag, size_bytes } => self.record_group(*number, etag, *size_bytes),
+            Change::Group { number, written, size_bytes } => self.record_group(*number, written, *size_bytes),
             Change::StrikeChunk { index } => self.strike(&[*index]),
             Change::StrikeGroup { number, chunks } => {
                 let gone = self.groups.remove(number).is_some();
@@ -234,8 +235,10 @@ impl Segment {
         Outcome::Recorded
     }
 
-    fn record_group(&mut self, number: u16, etag: &ETag, size_bytes: u64) -> Outcome {
-        let group = self.groups.entry(number).or_insert_with(|| GroupRecord { etags: Vec::new(), size_bytes });
+    fn record_group(&mut self, number: u16, written: &WrittenPart, size_bytes: u64) -> Outcome {
+        let fresh = || GroupRecord { etags: Vec::new(), size_bytes, sha256: written.sha256 };
+        let group = self.groups.entry(number).or_insert_with(fresh);
+        let etag = &written.etag;
         if group.etags.contains(etag) {
             return Outcome::Known;
         }

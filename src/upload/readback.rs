@@ -30,7 +30,8 @@ impl Session {
         for row in &survey.rows {
             match listed.get(&row.slot.number).and_then(|entries| entries.iter().rfind(|part| agrees(row, part))) {
                 Some(part) => {
-                    chosen.push(ChosenPart { number: part.number, etag: part.etag.clone(), sha256: row.sha256 });
+                    let sha256 = row.sha256.or(part.sha256);
+                    chosen.push(ChosenPart { number: part.number, etag: part.etag.clone(), sha256 });
                 }
                 None => missing.extend(self.strike(row).await?),
             }
@@ -61,7 +62,7 @@ impl Session {
         let part = PartTarget { upload: upload_of(root, &target), number };
         let sha256 = Sha256::of(b"");
         match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256)).await {
-            Ok(etag) => Ok(Some(vec![ChosenPart { number, etag, sha256: Some(sha256) }])),
+            Ok(written) => Ok(Some(vec![ChosenPart { number, etag: written.etag, sha256: Some(sha256) }])),
             Err(error) if error.kind() == store::Kind::NoSuchUpload => Ok(None),
             Err(error) => Err(Error::store("storing the empty part of an empty file", error)),
         }

@@ -24,7 +24,7 @@ pub(super) struct Row {
     pub size_bytes: u64,
     /// Every tag that may stand for its bytes; empty: a group that has yet to be put together.
     pub etags: Vec<ETag>,
-    /// Of a part that is one chunk.
+    /// None for a group that has yet to be put together.
     pub sha256: Option<Sha256>,
 }
 
@@ -114,13 +114,14 @@ impl Surveyor {
             return Ok(());
         }
         let alone = slot.chunks == 1;
-        let grouped = || segment.groups.get(&slot.number).map_or_else(Vec::new, |group| group.etags.clone());
+        let group = segment.groups.get(&slot.number);
+        let grouped = || group.map_or_else(Vec::new, |group| group.etags.clone());
         self.rows.push(Row {
             slot,
             end: u64::from(index) + 1,
             size_bytes: record.digests.len_bytes,
             etags: if alone { record.etags.clone() } else { grouped() },
-            sha256: alone.then_some(record.digests.sha256),
+            sha256: if alone { Some(record.digests.sha256) } else { group.map(|group| group.sha256) },
         });
         Ok(())
     }

@@ -25,6 +25,7 @@ use super::received::{combined_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
     Page, PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -159,7 +160,7 @@ impl Store for Dir {
         Ok(id)
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<ETag> {
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart> {
         self.index.upload(part.upload)?;
         let len_bytes = body.len_bytes();
         let tag = sha256.map_or(files::Tag::Md5, files::Tag::Sha256);
@@ -169,7 +170,7 @@ impl Store for Dir {
         let (owner, number) = (OwnedTarget::from(part.upload), part.number);
         let write = move |tables: &mut tables::Tables<'_>| tables.put_part(owner.borrow(), number, &row);
         self.index.write_with_file(Some(written.id), write).await?;
-        Ok(written.etag)
+        Ok(WrittenPart { etag: written.etag, sha256: written.sha256 })
     }
 
     async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {

@@ -25,6 +25,8 @@ pub struct Lab {
     pub refuses_stale_tags: bool,
     /// Complete refuses small parts in the middle (SeaweedFS takes them).
     pub refuses_small_parts: bool,
+    /// A key can be a prefix of others and still be paged over (SeaweedFS skips what is below it).
+    pub lists_keys_below_keys: bool,
     /// Listing the parts of an aborted upload is an error (others list none).
     pub forgets_aborted: bool,
     /// Keeps the directories or servers alive that the store needs.

@@ -36,8 +36,8 @@ impl Upload {
     async fn put(&self, number: u32, bytes: &Bytes, sha256: Option<Sha256>) -> Result<ChosenPart, Error> {
         let number = PartNumber::new(number).unwrap();
         let part = PartTarget { upload: self.target(), number };
-        let etag = self.lab.store.put_part(part, bytes.clone().into(), sha256).await?;
-        Ok(ChosenPart { number, etag, sha256: None })
+        let written = self.lab.store.put_part(part, bytes.clone().into(), sha256).await?;
+        Ok(ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) })
     }
 
     async fn complete(&self, parts: &[ChosenPart], size: usize) -> Result<ETag, Error> {

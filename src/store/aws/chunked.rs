@@ -1,0 +1,132 @@
+//! `aws-chunked` framing with a checksum trailer, for bodies whose SHA-256 is known only at their end.
+//!
+//! Guarantees: the encoded length is known before the first byte; frames are passed on, not copied. Each frame that
+//! comes is split so that all chunks but the last have one fixed size, which makes the length computable.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+
+use super::super::{Body, BodyError};
+use crate::digest::{RunningSha256, Sha256};
+
+/// Bytes of payload per chunk; S3 wants at least 8 KiB in all but the last.
+const CHUNK: u64 = 64 << 10;
+const TRAILER: &str = "x-amz-checksum-sha256";
+/// Base64 of 32 bytes.
+const DIGEST_LEN: u64 = 44;
+
+/// The SHA-256 that a trailer carried; None until its body went out to the end.
+pub(super) type Trailer = Arc<OnceLock<Sha256>>;
+
+/// The body in `aws-chunked` form, and what its trailer will say.
+pub(super) fn with_trailer(body: Body) -> (Body, Trailer) {
+    let trailer = Trailer::default();
+    let len = encoded_len(body.len_bytes());
+    let encoder = Encoder {
+        left: body.len_bytes(),
+        body,
+        sha256: RunningSha256::default(),
+        open: 0,
+        out: VecDeque::new(),
+        ended: false,
+        trailer: Arc::clone(&trailer),
+    };
+    let frames = stream::try_unfold(encoder, |mut encoder| async move {
+        let frame = encoder.next().await?;
+        Ok::<_, BodyError>(frame.map(|frame| (frame, encoder)))
+    });
+    (Body::new(len, frames), trailer)
+}
+
+fn encoded_len(payload: u64) -> u64 {
+    let chunk = |size: u64| format!("{size:x}").len() as u64 + 2 + size + 2;
+    let (full, rest) = (payload / CHUNK, payload % CHUNK);
+    let last = if rest > 0 { chunk(rest) } else { 0 };
+    let trailer = TRAILER.len() as u64 + 1 + DIGEST_LEN + 4;
+    full * chunk(CHUNK) + last + 3 + trailer
+}
+
+struct Encoder {
+    body: Body,
+    /// Payload bytes that are still to come.
+    left: u64,
+    sha256: RunningSha256,
+    /// Payload bytes that the open chunk still wants.
+    open: u64,
+    out: VecDeque<Bytes>,
+    ended: bool,
+    trailer: Trailer,
+}
+
+impl Encoder {
+    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            if let Some(frame) = self.out.pop_front() {
+                return Ok(Some(frame));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match self.body.next().await.transpose()? {
+                Some(frame) => self.take(frame)?,
+                None if self.left > 0 => return Err(format!("the body ended {} bytes too early", self.left).into()),
+                None => self.end(),
+            }
+        }
+    }
+
+    fn take(&mut self, mut frame: Bytes) -> Result<(), BodyError> {
+        if frame.len() as u64 > self.left {
+            return Err("the body is longer than promised".into());
+        }
+        self.sha256.update(&frame);
+        while !frame.is_empty() {
+            if self.open == 0 {
+                self.open = CHUNK.min(self.left);
+                self.out.push_back(format!("{:x}\r\n", self.open).into());
+            }
+            let piece = frame.split_to(frame.len().min(usize::try_from(self.open).unwrap_or(usize::MAX)));
+            self.open -= piece.len() as u64;
+            self.left -= piece.len() as u64;
+            self.out.push_back(piece);
+            if self.open == 0 {
+                self.out.push_back(Bytes::from_static(b"\r\n"));
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let sha256 = std::mem::take(&mut self.sha256).finish();
+        // Set once: the end comes once.
+        self.trailer.set(sha256).ok();
+        let digest = sha256.base64();
+        let mut tail = BytesMut::from(&b"0\r\n"[..]);
+        tail.extend_from_slice(format!("{TRAILER}:{digest}\r\n\r\n").as_bytes());
+        self.out.push_back(tail.freeze());
+        self.ended = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_length_is_known_before_the_first_byte() {
+        for size in [0, 1, 65_535, 65_536, 65_537, 300_000] {
+            let bytes = Bytes::from(vec![7_u8; size]);
+            let frames: Vec<_> = bytes.chunks(10_000).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+            let (body, _) = with_trailer(Body::new(size as u64, stream::iter(frames)));
+            let len = body.len_bytes();
+            let encoded = body.collect(1 << 20).await.unwrap();
+            assert_eq!(encoded.len() as u64, len, "{size}");
+            let tail = format!("0\r\n{TRAILER}:{}\r\n\r\n", crate::digest::Sha256::of(&bytes).base64());
+            assert!(encoded.ends_with(tail.as_bytes()), "{size}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! From settings to clients: credentials, region, endpoint, addressing.
+//!
+//! Guarantees: credentials come from the AWS chain (environment, profile, process, instance) and are asked for again
+//! before they expire. Nothing is sent to the S3 server here.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_smithy_http_client::tls;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use http::uri::{Authority, Scheme};
+
+use super::wire::Wire;
+use crate::clock::Clock;
+
+/// How buckets stand in URLs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Addressing {
+    /// In the path where the endpoint is an address or `localhost`, else by whether an endpoint was given at all.
+    #[default]
+    Auto,
+    /// `http://host/bucket/key`.
+    Path,
+    /// `http://bucket.host/key`.
+    Virtual,
+}
+
+/// The room's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `http://HOST:PORT` or `https://HOST`; None: AWS itself.
+    pub endpoint: Option<String>,
+    /// None: from the chain, else `us-east-1`.
+    pub region: Option<String>,
+    pub addressing: Addressing,
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the store's endpoint {0:?} is not of the form http://HOST:PORT or https://HOST")]
+    Endpoint(String),
+    #[error(
+        "no credentials for the store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where the \
+         gateway runs"
+    )]
+    NoCredentials(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    #[error("the TLS roots of this machine cannot be read")]
+    Roots(#[source] std::io::Error),
+}
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest that a control call may take; Complete of a large object takes its time.
+const CONTROL: Duration = Duration::from_secs(120);
+
+pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sdk_s3::Client, Wire), ConnectError> {
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CONTROL).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+    loader = loader.timeout_config(timeouts).retry_config(RetryConfig::disabled());
+    if let Some(region) = &settings.region {
+        loader = loader.region(aws_config::Region::new(region.clone()));
+    }
+    let shared = loader.load().await;
+    let region = shared.region().map_or("us-east-1", |region| region.as_ref()).to_owned();
+    let (scheme, authority) = endpoint(settings.endpoint.as_deref(), &region)?;
+    let path_style = match settings.addressing {
+        Addressing::Path => true,
+        Addressing::Virtual => false,
+        Addressing::Auto => settings.endpoint.is_some() && is_local(&authority),
+    };
+    let mut config = aws_sdk_s3::config::Builder::from(&shared)
+        .region(aws_config::Region::new(region.clone()))
+        .force_path_style(path_style)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    if settings.endpoint.is_some() {
+        config = config.endpoint_url(format!("{scheme}://{authority}"));
+    }
+    let credentials = shared.credentials_provider().ok_or(ConnectError::NoCredentials(None))?;
+    let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock })?;
+    // Now, and not in the middle of the first upload.
+    wire.credentials().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
+    Ok((aws_sdk_s3::Client::from_conf(config.build()), wire))
+}
+
+fn endpoint(text: Option<&str>, region: &str) -> Result<(Scheme, Authority), ConnectError> {
+    let text = text.map_or_else(|| format!("https://s3.{region}.amazonaws.com"), str::to_owned);
+    let bad = || ConnectError::Endpoint(text.clone());
+    let uri: http::Uri = text.parse().map_err(|_| bad())?;
+    let parts = uri.into_parts();
+    let plain_path = parts.path_and_query.is_none_or(|path| path.as_str() == "/");
+    match (parts.scheme, parts.authority) {
+        (Some(scheme), Some(authority)) if plain_path && (scheme == Scheme::HTTP || scheme == Scheme::HTTPS) => {
+            Ok((scheme, authority))
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// Whether a bucket's name cannot stand in front of this host: an address, or a name without a dot.
+fn is_local(authority: &Authority) -> bool {
+    let host = authority.host().trim_matches(['[', ']']);
+    host.parse::<IpAddr>().is_ok() || !host.contains('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_a_scheme_and_a_host() {
+        for good in ["http://127.0.0.1:9000", "https://s3.example.com", "http://minio:9000/"] {
+            assert!(endpoint(Some(good), "eu-central-1").is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:9000", "ftp://host", "http://host/path", "http://"] {
+            assert!(endpoint(Some(bad), "eu-central-1").is_err(), "{bad}");
+        }
+        let (_, aws) = endpoint(None, "eu-central-1").unwrap();
+        assert_eq!(aws, "s3.eu-central-1.amazonaws.com");
+    }
+
+    #[test]
+    fn addresses_and_short_names_take_the_path() {
+        for (host, local) in
+            [("127.0.0.1:9000", true), ("[::1]:9000", true), ("minio", true), ("s3.example.com", false)]
+        {
+            assert_eq!(is_local(&host.parse().unwrap()), local, "{host}");
+        }
+    }
+}

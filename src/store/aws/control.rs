@@ -1,0 +1,219 @@
+//! Calls without a body of ours: buckets, listings, the life of an upload. Through the AWS SDK.
+//!
+//! Guarantees: no call is retried here. Complete that answers 200 with an error in its body is an error (the SDK reads
+//! it); an empty ETag in its answer stays empty, and the caller asks HEAD.
+
+use std::time::SystemTime;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, BucketVersioningStatus, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
+    CreateBucketConfiguration, EncodingType,
+};
+
+use super::super::{
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, ListOptions, Listed, Page, PartNumber,
+    PartPage, Result, StoredPart, UploadId, UploadTarget, Written,
+};
+use super::error::of_sdk;
+use crate::digest::Sha256;
+
+pub(super) async fn create_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
+    let mut call = client.create_bucket().bucket(bucket.as_str());
+    let region = client.config().region().map(|region| region.as_ref().to_owned());
+    if let Some(region) = region.filter(|region| region != "us-east-1") {
+        let place = BucketLocationConstraint::from(region.as_str());
+        call =
+            call.create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
+    }
+    call.send().await.map(|_| ()).map_err(|error| of_sdk(&format!("creating bucket {bucket}"), error))
+}
+
+pub(super) async fn delete_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
+    let call = client.delete_bucket().bucket(bucket.as_str()).send().await;
+    call.map(|_| ()).map_err(|error| of_sdk(&format!("deleting bucket {bucket}"), error))
+}
+
+pub(super) async fn list_buckets(client: &Client) -> Result<Vec<BucketInfo>> {
+    let answer = client.list_buckets().send().await.map_err(|error| of_sdk("listing the buckets", error))?;
+    let info = |bucket: &aws_sdk_s3::types::Bucket| {
+        Some(BucketInfo { bucket: bucket.name()?.into(), created: time(bucket.creation_date()) })
+    };
+    let mut buckets: Vec<BucketInfo> = answer.buckets().iter().filter_map(info).collect();
+    buckets.sort_by(|one, other| one.bucket.cmp(&other.bucket));
+    Ok(buckets)
+}
+
+pub(super) async fn delete(client: &Client, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+    let call = client.delete_object().bucket(bucket.as_str()).key(key.as_str());
+    match call.set_version_id(version.map(str::to_owned)).send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match of_sdk(&format!("deleting {bucket}/{key}"), error) {
+            error if error.kind() == Kind::NotFound => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+pub(super) async fn list(client: &Client, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
+    let after = options.after.as_ref().map(|after| match &options.delimiter {
+        // Behind all keys of a prefix that was rolled up: no key holds U+10FFFF.
+        Some(delimiter) if !delimiter.is_empty() && after.ends_with(delimiter) && *after != options.prefix => {
+            format!("{after}\u{10FFFF}")
+        }
+        Some(_) | None => after.clone(),
+    });
+    let limit = i32::try_from(options.limit).ok().filter(|limit| *limit > 0);
+    let answer = client
+        .list_objects_v2()
+        .bucket(bucket.as_str())
+        .prefix(&options.prefix)
+        .set_delimiter(options.delimiter.clone())
+        .set_start_after(after)
+        .set_max_keys(limit)
+        .encoding_type(EncodingType::Url)
+        .send()
+        .await
+        .map_err(|error| of_sdk(&format!("listing {bucket}"), error))?;
+    // Some servers leave names as they are and do not say so: those that say `url` are decoded.
+    let encoded = answer.encoding_type() == Some(&EncodingType::Url);
+    let name = |text: &str| if encoded { decoded(text) } else { text.to_owned() };
+    let mut page = Page::default();
+    for object in answer.contents() {
+        page.objects.push(Listed {
+            key: Key(name(object.key().unwrap_or_default())),
+            size_bytes: bytes(object.size()),
+            etag: etag(object.e_tag()),
+            modified: time(object.last_modified()),
+        });
+    }
+    page.prefixes = answer.common_prefixes().iter().filter_map(|prefix| prefix.prefix()).map(name).collect();
+    if answer.is_truncated() == Some(true) {
+        let key = page.objects.last().map(|object| object.key.0.clone());
+        page.next = key.max(page.prefixes.last().cloned());
+    }
+    Ok(page)
+}
+
+pub(super) async fn create_upload(
+    client: &Client,
+    bucket: &Bucket,
+    key: &Key,
+    attributes: &Attributes,
+) -> Result<UploadId> {
+    let header = |name: &str| attributes.headers.get(name).cloned();
+    let answer = client
+        .create_multipart_upload()
+        .bucket(bucket.as_str())
+        .key(key.as_str())
+        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .set_content_type(attributes.content_type.clone())
+        .set_cache_control(header("cache-control"))
+        .set_content_disposition(header("content-disposition"))
+        .set_content_encoding(header("content-encoding"))
+        .set_content_language(header("content-language"))
+        .set_metadata(Some(attributes.user.clone().into_iter().collect()))
+        .send()
+        .await
+        .map_err(|error| of_sdk(&format!("beginning an upload of {bucket}/{key}"), error))?;
+    let id = answer.upload_id().map(UploadId::from);
+    id.ok_or_else(|| Error::new(Kind::Unavailable, format!("the upload of {bucket}/{key} got no id")))
+}
+
+pub(super) async fn list_parts(
+    client: &Client,
+    target: UploadTarget<'_>,
+    after: Option<PartNumber>,
+) -> Result<PartPage> {
+    let answer = client
+        .list_parts()
+        .bucket(target.bucket.as_str())
+        .key(target.key.as_str())
+        .upload_id(target.upload.as_str())
+        .set_part_number_marker(after.map(|after| after.to_string()))
+        .send()
+        .await
+        .map_err(|error| of_upload(of_sdk(&format!("listing the parts of {}", target.key), error)))?;
+    let part = |part: &aws_sdk_s3::types::Part| {
+        Some(StoredPart {
+            number: PartNumber::new(u32::try_from(part.part_number()?).ok()?)?,
+            etag: etag(part.e_tag()),
+            size_bytes: bytes(part.size()),
+            sha256: part.checksum_sha256().and_then(Sha256::from_base64),
+        })
+    };
+    let parts: Vec<StoredPart> = answer.parts().iter().filter_map(part).collect();
+    let more = answer.is_truncated() == Some(true);
+    Ok(PartPage { next: parts.last().filter(|_| more).map(|part| part.number), parts })
+}
+
+pub(super) async fn complete(
+    client: &Client,
+    target: UploadTarget<'_>,
+    parts: &[ChosenPart],
+    size_bytes: u64,
+) -> Result<Written> {
+    // Checksums of all parts or of none: an upload whose parts carry them wants each.
+    let all = parts.iter().all(|part| part.sha256.is_some());
+    let part = |part: &ChosenPart| {
+        CompletedPart::builder()
+            .part_number(i32::from(part.number.get()))
+            .e_tag(format!("\"{}\"", part.etag))
+            .set_checksum_sha256(part.sha256.filter(|_| all).map(|sha256| sha256.base64()))
+            .build()
+    };
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
+    let answer = client
+        .complete_multipart_upload()
+        .bucket(target.bucket.as_str())
+        .key(target.key.as_str())
+        .upload_id(target.upload.as_str())
+        .set_mpu_object_size(i64::try_from(size_bytes).ok())
+        .multipart_upload(parts)
+        .send()
+        .await
+        .map_err(|error| of_upload(of_sdk(&format!("completing {}", target.key), error)))?;
+    Ok(Written { etag: etag(answer.e_tag()), version: answer.version_id().map(str::to_owned) })
+}
+
+pub(super) async fn abort(client: &Client, target: UploadTarget<'_>) -> Result<()> {
+    let call = client.abort_multipart_upload().bucket(target.bucket.as_str()).key(target.key.as_str());
+    match call.upload_id(target.upload.as_str()).send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match of_upload(of_sdk(&format!("aborting the upload of {}", target.key), error)) {
+            error if error.kind() == Kind::NoSuchUpload => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+pub(super) async fn keeps_versions(client: &Client, bucket: &Bucket) -> Result<bool> {
+    let answer = client.get_bucket_versioning().bucket(bucket.as_str()).send().await;
+    let answer = answer.map_err(|error| of_sdk(&format!("asking for the versioning of {bucket}"), error))?;
+    Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
+}
+
+/// A 404 of an upload's own calls that names nothing else means the upload.
+fn of_upload(error: Error) -> Error {
+    if error.kind() == Kind::NotFound {
+        return Error::new(Kind::NoSuchUpload, error.to_string()).because(error);
+    }
+    error
+}
+
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
+}
+
+fn etag(text: Option<&str>) -> ETag {
+    ETag(text.unwrap_or_default().trim_matches('"').to_owned())
+}
+
+fn bytes(size: Option<i64>) -> u64 {
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)
+}
+
+fn time(date: Option<&aws_sdk_s3::primitives::DateTime>) -> SystemTime {
+    date.and_then(|date| SystemTime::try_from(*date).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
+}

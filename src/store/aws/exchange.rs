@@ -1,0 +1,158 @@
+//! Objects and parts over the wire: which headers go out, what the answers say.
+//!
+//! Guarantees: ETags leave their quotes here; a put without a declared SHA-256 gets one in its trailer; an answer
+//! without an ETag is completed by HEAD.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use aws_smithy_types::date_time::{DateTime, Format};
+use http::{HeaderMap, Method};
+
+use super::super::{
+    Attributes, Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PartTarget, PutMode, PutOptions, Read, Result,
+    Written, WrittenPart,
+};
+use super::chunked::{Trailer, with_trailer};
+use super::wire::{Call, Wire, incoming};
+use crate::digest::Sha256;
+use crate::sigv4::Payload;
+
+/// Headers that an object keeps beside its type and user metadata.
+pub(super) const KEPT: [&str; 5] =
+    ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+
+type Headers = Vec<(&'static str, String)>;
+
+pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+    let (payload, mut headers, body, _) = checksummed(body, options.sha256);
+    match options.mode {
+        PutMode::Overwrite => {}
+        PutMode::CreateOnly => headers.push(("if-none-match", "*".to_owned())),
+        PutMode::IfMatch(tag) => headers.push(("if-match", format!("\"{tag}\""))),
+    }
+    headers.extend(options.attributes.content_type.map(|value| ("content-type", value)));
+    for (name, value) in options.attributes.headers {
+        // `aws-chunked` stands in the same header; the server strips it.
+        let name = KEPT.into_iter().find(|kept| **kept == *name);
+        headers.extend(name.map(|name| (name, value)));
+    }
+    let user = options.attributes.user.into_iter().collect();
+    let call = Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
+    let answer = wire.send(call, body).await?;
+    Ok(Written { etag: etag(answer.headers()), version: text(answer.headers(), "x-amz-version-id") })
+}
+
+pub(super) async fn put_part(
+    wire: &Wire,
+    part: PartTarget<'_>,
+    body: Body,
+    sha256: Option<Sha256>,
+) -> Result<WrittenPart> {
+    let (payload, headers, body, trailer) = checksummed(body, sha256);
+    let upload = percent_encoding::utf8_percent_encode(part.upload.upload.as_str(), percent_encoding::NON_ALPHANUMERIC);
+    let query = format!("partNumber={}&uploadId={upload}", part.number);
+    let (bucket, key) = (part.upload.bucket, part.upload.key);
+    let call = Call { method: Method::PUT, bucket, key, query, headers, user: Vec::new(), payload };
+    match wire.send(call, body).await {
+        Ok(answer) => {
+            let unread =
+                || Error::new(Kind::Unavailable, format!("part {} was answered before it was read", part.number));
+            let sha256 = sha256.or(trailer.get().copied()).ok_or_else(unread)?;
+            Ok(WrittenPart { etag: etag(answer.headers()), sha256 })
+        }
+        // A 404 without a code: of all that can be absent here, it is the upload.
+        Err(error) if error.kind() == Kind::NotFound => {
+            Err(Error::new(Kind::NoSuchUpload, error.to_string()).because(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The body with the checksum that the server is to check it by.
+fn checksummed(body: Body, declared: Option<Sha256>) -> (Payload, Headers, Body, Trailer) {
+    if let Some(sha256) = declared {
+        return (Payload::Sha256(sha256.0), vec![("x-amz-checksum-sha256", sha256.base64())], body, Trailer::default());
+    }
+    let headers = vec![
+        ("content-encoding", "aws-chunked".to_owned()),
+        ("x-amz-decoded-content-length", body.len_bytes().to_string()),
+        ("x-amz-trailer", "x-amz-checksum-sha256".to_owned()),
+    ];
+    let (body, trailer) = with_trailer(body);
+    (Payload::StreamingUnsignedTrailer, headers, body, trailer)
+}
+
+pub(super) async fn get(
+    wire: &Wire,
+    bucket: &Bucket,
+    key: &Key,
+    read: Read,
+    options: GetOptions,
+) -> Result<(Head, Body)> {
+    let mut headers = Headers::new();
+    headers.extend(options.if_match.map(|tag| ("if-match", format!("\"{tag}\""))));
+    headers.extend(options.if_none_match.map(|tag| ("if-none-match", format!("\"{tag}\""))));
+    match read {
+        Read::Head | Read::Whole => {}
+        Read::Range { first, last } => headers.push(("range", format!("bytes={first}-{}", last.min(i64::MAX as u64)))),
+        Read::Suffix(bytes) => headers.push(("range", format!("bytes=-{bytes}"))),
+    }
+    let method = if read == Read::Head { Method::HEAD } else { Method::GET };
+    let version = options
+        .version
+        .map(|id| percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC).to_string());
+    let query = version.map_or_else(String::new, |id| format!("versionId={id}"));
+    let payload = Payload::Sha256(Sha256::of(b"").0);
+    let call = Call { method, bucket, key, query, headers, user: Vec::new(), payload };
+    let answer = wire.send(call, Body::empty()).await?;
+    let len = text(answer.headers(), "content-length").and_then(|len| len.parse::<u64>().ok());
+    let len = len.ok_or_else(|| Error::new(Kind::Unavailable, format!("the answer for {key} says no length")))?;
+    let head = head(answer.headers(), len, wire.now());
+    if read == Read::Head {
+        return Ok((head, Body::empty()));
+    }
+    Ok((head, incoming(answer, Some(len))))
+}
+
+fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
+    // `bytes 3-5/10`: the whole object's size is behind the slash.
+    let whole = text(headers, "content-range").and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+    let date =
+        |name| text(headers, name).and_then(|text| DateTime::from_str(&text, Format::HttpDate).ok()?.try_into().ok());
+    let date_now = date("date").unwrap_or(now);
+    Head {
+        etag: etag(headers),
+        size_bytes: whole.unwrap_or(len_bytes),
+        modified: date("last-modified").unwrap_or(date_now),
+        date: date_now,
+        attributes: attributes(headers),
+        version: text(headers, "x-amz-version-id"),
+    }
+}
+
+fn attributes(headers: &HeaderMap) -> Attributes {
+    // SeaweedFS keeps the framing of a put with a trailer as if it were the object's own encoding.
+    let framing = |name: &str, value: &str| name == "content-encoding" && value == "aws-chunked";
+    let kept = KEPT.iter().filter_map(|name| {
+        let value = text(headers, name).filter(|value| !framing(name, value))?;
+        Some(((*name).to_owned(), value))
+    });
+    let user = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix("x-amz-meta-")?;
+        Some((name.to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    Attributes {
+        content_type: text(headers, "content-type"),
+        headers: kept.collect::<BTreeMap<_, _>>(),
+        user: user.collect(),
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn etag(headers: &HeaderMap) -> ETag {
+    ETag(text(headers, "etag").unwrap_or_default().trim_matches('"').to_owned())
+}

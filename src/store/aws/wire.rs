@@ -1,0 +1,228 @@
+//! Signed requests through one pooled HTTP client: the way of all bodies.
+//!
+//! Guarantees: exactly the promised bytes go out, or the connection is cut; the signing key never leaves this room;
+//! a head has to come within its time, and so has every frame of a body.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::config::{ProvideCredentials, SharedCredentialsProvider};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
+use super::connect::ConnectError;
+use super::error::{code, pause, refused};
+use crate::clock::Clock;
+use crate::sigv4::{Credentials, Payload, sign};
+
+/// How S3 wants a key in a URL.
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// From the last byte sent to the answer's head. A server may verify and replicate a part of 5 GiB before it answers.
+const ANSWER: Duration = Duration::from_secs(300);
+/// Between two frames of an answer's body.
+const FRAME: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(20);
+/// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
+const CREDENTIALS_LIVE: Duration = Duration::from_secs(300);
+/// The most of an error document that is read.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// What a wire is made of.
+pub(super) struct Terms {
+    pub scheme: Scheme,
+    pub authority: Authority,
+    pub path_style: bool,
+    pub region: String,
+    pub credentials: SharedCredentialsProvider,
+    pub clock: Clock,
+}
+
+pub(super) struct Wire {
+    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    terms: Terms,
+    cached: Mutex<Option<(Credentials, Duration)>>,
+}
+
+/// A request before it is signed. The query's names and values are encoded already.
+pub(super) struct Call<'a> {
+    pub method: Method,
+    pub bucket: &'a Bucket,
+    pub key: &'a Key,
+    pub query: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub user: Vec<(String, String)>,
+    pub payload: Payload,
+}
+
+impl Wire {
+    pub fn new(terms: Terms) -> std::result::Result<Self, ConnectError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT));
+        let tls = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(ConnectError::Roots)?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .http1_read_buf_exact_size(256 << 10)
+            .build(tls);
+        Ok(Self { client, terms, cached: Mutex::new(None) })
+    }
+
+    /// The credentials of now, from the chain at most once in a while.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        let now = self.terms.clock.monotonic();
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((credentials, _)) = cached.filter(|(_, until)| now < *until) {
+            return Ok(credentials);
+        }
+        let found = self.terms.credentials.provide_credentials().await;
+        let found = found.map_err(|error| Error::new(Kind::Denied, "no credentials for the store").because(error))?;
+        let token = found.session_token().map(str::to_owned);
+        let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
+        let wall = self.terms.clock.wall();
+        let left = found.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default());
+        // A minute before they expire, so that none expires on the way.
+        let live = left.map_or(CREDENTIALS_LIVE, |left| left.saturating_sub(Duration::from_secs(60)));
+        let entry = (credentials.clone(), now + live.min(CREDENTIALS_LIVE));
+        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+        Ok(credentials)
+    }
+
+    pub fn now(&self) -> SystemTime {
+        self.terms.clock.wall()
+    }
+
+    /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body` where the outgoing
+    /// body broke off; by the error document else; `Unavailable` without an answer.
+    pub async fn send(&self, call: Call<'_>, body: Body) -> Result<Response<Incoming>> {
+        let what = format!("{} of {}/{}", call.method, call.bucket, call.key);
+        let request = self.request(call).await?;
+        let broke = Arc::new(AtomicBool::new(false));
+        let request = request.map(|()| Outgoing { left: body.len_bytes(), body, broke: Arc::clone(&broke) });
+        let answer = match tokio::time::timeout(ANSWER.max(FRAME), self.client.request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if broke.load(Ordering::Acquire) => {
+                return Err(Error::new(Kind::Body, format!("the body of {what} broke off")).because(error));
+            }
+            Ok(Err(error)) => {
+                return Err(Error::new(Kind::Unavailable, format!("{what} got no answer")).because(error));
+            }
+            Err(_) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),
+        };
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        // A server that heard only half of a broken body may still say something; the cause is ours.
+        if broke.load(Ordering::Acquire) {
+            return Err(Error::new(Kind::Body, format!("the body of {what} broke off")));
+        }
+        let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
+        let wait = pause(wait.and_then(|value| value.to_str().ok()));
+        let document = incoming(answer, None).collect(ERROR_BYTES).await.unwrap_or_default();
+        Err(refused(&what, status, &code(&document), wait))
+    }
+
+    async fn request(&self, call: Call<'_>) -> Result<Request<()>> {
+        let Terms { scheme, authority, path_style, .. } = &self.terms;
+        let key = utf8_percent_encode(&call.key.0, KEY);
+        let place = if *path_style {
+            format!("{scheme}://{authority}/{}/{key}", call.bucket)
+        } else {
+            format!("{scheme}://{}.{authority}/{key}", call.bucket)
+        };
+        let uri = if call.query.is_empty() { place } else { format!("{place}?{}", call.query) };
+        let mut request = Request::builder().method(call.method).uri(uri);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        for (name, value) in &call.user {
+            request = request.header(format!("x-amz-meta-{name}"), value);
+        }
+        let invalid = |error: http::Error| Error::new(Kind::Invalid, "a name or header is not sendable").because(error);
+        let (mut parts, ()) = request.body(()).map_err(invalid)?.into_parts();
+        let credentials = self.credentials().await?;
+        sign(&mut parts, &credentials, &self.terms.region, call.payload, self.now())
+            .map_err(|error| Error::new(Kind::Invalid, "the request cannot be signed").because(error))?;
+        Ok(Request::from_parts(parts, ()))
+    }
+}
+
+/// An answer's body as a store's body of known length. A frame that does not come in time ends it.
+pub(super) fn incoming(answer: Response<Incoming>, len_bytes: Option<u64>) -> Body {
+    let body = answer.into_body();
+    let len = len_bytes.or(http_body::Body::size_hint(&body).exact()).unwrap_or(0);
+    let frames = futures_util::stream::try_unfold(body, |mut body| async move {
+        let late = |_| BodyError::from("the store's answer stood still for too long");
+        while let Some(frame) = tokio::time::timeout(FRAME, body.frame()).await.map_err(late)?.transpose()? {
+            // Anything else is a trailer.
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some((bytes, body)));
+            }
+        }
+        Ok(None)
+    });
+    Body::new(len, frames)
+}
+
+/// A body on its way out: exactly `left` more bytes, or an error that cuts the request short.
+pub(super) struct Outgoing {
+    body: Body,
+    left: u64,
+    broke: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, BodyError>>> {
+        let failure: BodyError = match ready!(Pin::new(&mut self.body).poll_next(cx)) {
+            Some(Ok(bytes)) if bytes.len() as u64 <= self.left => {
+                self.left -= bytes.len() as u64;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            None if self.left == 0 => return Poll::Ready(None),
+            Some(Ok(_)) => "the body is longer than promised".into(),
+            None => format!("the body ended {} bytes too early", self.left).into(),
+            Some(Err(cause)) => cause,
+        };
+        self.broke.store(true, Ordering::Release);
+        Poll::Ready(Some(Err(failure)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("authority", &self.terms.authority).finish_non_exhaustive()
+    }
+}
