@@ -1,0 +1,255 @@
+//! A request's body on its way in: capped in time and rate, and known to be read to its end or not.
+//!
+//! Guarantees: a client that pauses longer than the idle time, or brings less than the least per window, is cut off.
+//! Only time in which we wait for the client counts: a slow store never makes a fast client time out. Nothing is
+//! buffered, and nothing is read before the first poll (which is when hyper answers `100 Continue`).
+//! It does not hash and does not know what the bytes are for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use crate::clock::Clock;
+
+use super::Settings;
+use super::error::{Error, Kind};
+use super::reply::{BoxError, ReplyBody};
+
+/// How far the body of a request was read. Shared with who answers it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Read>);
+
+#[derive(Debug, Default)]
+struct Read {
+    bytes: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Progress {
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing of the body is left in the connection.
+    pub fn ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
+    }
+}
+
+/// A body that arrives.
+pub struct Arriving {
+    body: ReplyBody,
+    progress: Progress,
+    pace: Pace,
+}
+
+impl Arriving {
+    pub fn new<B>(body: B, clock: Clock, settings: &Settings) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let progress = Progress::default();
+        progress.0.ended.store(body.is_end_stream(), Ordering::Release);
+        let pace = Pace::new(clock, settings);
+        Self { body: body.map_err(Into::into).boxed_unsync(), progress, pace }
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// The whole body. **Errors**: `BadRequest` where it is longer than `most_bytes`, `RequestTimeout` where it does
+    /// not come or breaks off.
+    pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
+        let mut all = BytesMut::new();
+        while let Some(next) = self.next().await {
+            let bytes = next.map_err(|cause| match cause.downcast::<Error>() {
+                Ok(ours) => *ours,
+                Err(other) => Error::new(Kind::RequestTimeout, "the body broke off").because(other),
+            })?;
+            if all.len() + bytes.len() > most_bytes {
+                return Err(Error::bad(format!("the body is longer than {most_bytes} bytes")));
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl Stream for Arriving {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(None) => {
+                    self.progress.0.ended.store(true, Ordering::Release);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers carry nothing that this room's callers ask for.
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    self.progress.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.pace.came(bytes.len() as u64);
+                    if self.body.is_end_stream() {
+                        self.progress.0.ended.store(true, Ordering::Release);
+                    }
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Poll::Pending => return self.pace.poll_too_slow(cx).map(|error| Some(Err(error.into()))),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Arriving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arriving").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+/// The watch on a client's pace.
+struct Pace {
+    clock: Clock,
+    idle: Duration,
+    window: Duration,
+    min_bytes: u64,
+    /// Since when we have been waiting for the next bytes.
+    waiting_since: Option<Duration>,
+    /// Waited, and got, in this window; waits still going on not counted.
+    waited: Duration,
+    got_bytes: u64,
+    timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Pace {
+    fn new(clock: Clock, settings: &Settings) -> Self {
+        Self {
+            clock,
+            idle: settings.body_idle,
+            window: settings.body_window,
+            min_bytes: settings.body_min_bytes,
+            waiting_since: None,
+            waited: Duration::ZERO,
+            got_bytes: 0,
+            timer: None,
+        }
+    }
+
+    fn came(&mut self, bytes: u64) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += self.clock.monotonic().saturating_sub(since);
+        }
+        self.got_bytes += bytes;
+        if self.got_bytes >= self.min_bytes {
+            (self.waited, self.got_bytes) = (Duration::ZERO, 0);
+        }
+    }
+
+    /// Ready once the client was too slow. One timer serves many waits: it looks again when it fires early.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let since = *self.waiting_since.get_or_insert_with(|| self.clock.monotonic());
+        loop {
+            let waiting = self.clock.monotonic().saturating_sub(since);
+            let left = self.idle.saturating_sub(waiting);
+            if left.is_zero() {
+                let what = format!("no byte of the body came for {} s", self.idle.as_secs());
+                return Poll::Ready(Error::new(Kind::RequestTimeout, what));
+            }
+            let window_left = self.window.saturating_sub(self.waited + waiting);
+            if window_left.is_zero() {
+                let what = format!("the body brings less than {} bytes in {} s", self.min_bytes, self.window.as_secs());
+                return Poll::Ready(Error::new(Kind::RequestTimeout, what));
+            }
+            let clock = &self.clock;
+            let timer = self.timer.get_or_insert_with(|| {
+                let (clock, pause) = (clock.clone(), left.min(window_left));
+                Box::pin(async move { clock.pause(pause).await })
+            });
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.timer = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        body_idle: Duration::from_secs(10),
+        body_window: Duration::from_secs(30),
+        body_min_bytes: 1000,
+        max_skew: Duration::ZERO,
+    };
+
+    /// Ready once tokio's clock, which is paused, has moved on.
+    async fn passed(seconds: u64) {
+        let never = std::future::pending::<()>();
+        tokio::time::timeout(Duration::from_secs(seconds), never).await.unwrap_err();
+    }
+
+    /// A body of frames, each after a pause in seconds.
+    fn body(clock: &Clock, frames: Vec<(u64, usize)>) -> Arriving {
+        let frames = stream::iter(frames).then(move |(pause, bytes)| async move {
+            passed(pause).await;
+            Ok::<_, BoxError>(Frame::data(Bytes::from(vec![0; bytes])))
+        });
+        Arriving::new(StreamBody::new(frames), clock.clone(), &SETTINGS)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_body_comes_whole() {
+        let clock = Clock::seeded(1);
+        let body = body(&clock, vec![(9, 500); 20]);
+        let progress = body.progress();
+        assert_eq!(body.collect(10_000).await.unwrap().len(), 10_000);
+        assert!(progress.ended());
+        assert_eq!(progress.bytes(), 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_pauses_or_dribbles_is_cut_off() {
+        let clock = Clock::seeded(1);
+        for frames in [vec![(0, 5000), (11, 1)], vec![(9, 1); 20]] {
+            let error = body(&clock, frames).collect(100_000).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::RequestTimeout, "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_does_not_time_the_client_out() {
+        let clock = Clock::seeded(1);
+        let mut body = body(&clock, vec![(0, 10), (1, 10), (1, 10)]);
+        let mut read = 0;
+        while let Some(bytes) = body.next().await {
+            read += bytes.unwrap().len();
+            passed(100).await;
+        }
+        assert_eq!(read, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_over_the_cap_is_refused_and_not_read_on() {
+        let clock = Clock::seeded(1);
+        let body = body(&clock, vec![(0, 100), (0, 100)]);
+        let progress = body.progress();
+        assert_eq!(body.collect(99).await.unwrap_err().kind(), Kind::BadRequest);
+        assert!(!progress.ended());
+    }
+}

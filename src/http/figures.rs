@@ -1,0 +1,101 @@
+//! What the gateway counts, and its Prometheus text.
+//!
+//! Guarantees: figures only grow, but for what is in flight; labels come from fixed sets, so their number is bounded
+//! whatever clients send.
+//! Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::names;
+
+/// The figures of one process. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Figures(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    in_flight: AtomicU64,
+    chunks_stored: AtomicU64,
+    chunks_known: AtomicU64,
+}
+
+impl Figures {
+    pub fn begun(&self) {
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that ended, whoever ended it.
+    pub fn ended(&self, op: &'static str, status: u16, bytes_in: u64, bytes_out: u64) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
+        self.0.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+        *self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).entry((op, status)).or_default() += 1;
+    }
+
+    pub fn chunk_stored(&self) {
+        self.0.chunks_stored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn chunk_known(&self) {
+        self.0.chunks_known.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The text that `/metrics` answers.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let counted = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        line(&mut text, names::REQUESTS, "counter", "Requests by operation and status.");
+        for ((op, status), count) in counted {
+            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", names::REQUESTS).expect(CANNOT_FAIL);
+        }
+        let figures = [
+            (names::BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
+            (names::BYTES_OUT, "counter", "Bytes of response bodies sent.", &self.0.bytes_out),
+            (names::IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
+            (names::CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
+            (names::CHUNKS_KNOWN, "counter", "Chunks that were there already.", &self.0.chunks_known),
+        ];
+        for (name, kind, help, figure) in figures {
+            line(&mut text, name, kind, help);
+            writeln!(text, "{name} {}", figure.load(Ordering::Relaxed)).expect(CANNOT_FAIL);
+        }
+        text
+    }
+}
+
+const CANNOT_FAIL: &str = "writing to a String cannot fail";
+
+fn line(text: &mut String, name: &str, kind: &str, help: &str) {
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(CANNOT_FAIL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let figures = Figures::default();
+        figures.begun();
+        figures.begun();
+        figures.ended("put-chunk", 201, 8, 20);
+        figures.chunk_stored();
+        let text = figures.render();
+        for wanted in [
+            "ratchet_requests_total{op=\"put-chunk\",status=\"201\"} 1\n",
+            "ratchet_request_bytes_total 8\n",
+            "ratchet_response_bytes_total 20\n",
+            "ratchet_requests_in_flight 1\n",
+            "ratchet_chunks_stored_total 1\n",
+            "ratchet_chunks_known_total 0\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+        }
+    }
+}

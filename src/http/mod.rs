@@ -1,0 +1,50 @@
+//! What both fronts share of HTTP: who asks, how a body comes in and goes out, and what is written down of it.
+//!
+//! Guarantees: a request's id is on every answer and every log line of it; a client that sends too slowly is cut off;
+//! a body that was not read to its end closes the connection by an explicit `Connection: close`.
+//! It knows no route and no rule of a session. Source: RFC 9110, RFC 9530, DESIGN §10.
+
+mod auth;
+mod body;
+mod digest_field;
+mod error;
+mod figures;
+mod record;
+mod reply;
+mod service;
+mod target;
+
+pub use auth::{Identity, authenticate};
+pub use body::{Arriving, Progress};
+pub use digest_field::{content_digest, print_sha256};
+pub use error::{Error, Kind};
+pub use figures::Figures;
+pub use record::Record;
+pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
+pub use service::ByRequest;
+pub use target::{Query, segments};
+
+use std::time::Duration;
+
+/// The room's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The most that a client may pause in mid-body.
+    pub body_idle: Duration,
+    /// A body must bring `body_min_bytes` in each of these, counted while we wait for the client.
+    pub body_window: Duration,
+    pub body_min_bytes: u64,
+    /// How far a signature's date may be off.
+    pub max_skew: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_idle: Duration::from_secs(30),
+            body_window: Duration::from_secs(60),
+            body_min_bytes: 64 << 10,
+            max_skew: Duration::from_secs(900),
+        }
+    }
+}

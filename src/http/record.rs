@@ -1,0 +1,108 @@
+//! What is written down of a request: one log line and its figures, when its answer has gone out or was given up.
+//!
+//! Guarantees: every request that got a record gets its line, also if the client hung up before the answer or in
+//! mid-body; the line names no secret and no query.
+//! It does not know what the operations are.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use crate::clock::Clock;
+
+use super::body::Progress;
+use super::figures::Figures;
+use super::reply::{BoxError, Reply, ReplyBody};
+
+/// What stands for the status of a request whose client was gone before its answer.
+const HUNG_UP: u16 = 499;
+
+/// The record of one request, written when it is dropped.
+#[derive(Debug)]
+pub struct Record {
+    clock: Clock,
+    figures: Figures,
+    begun: Duration,
+    /// On every answer, as `x-amz-request-id`.
+    pub id: String,
+    pub op: &'static str,
+    pub account: Option<String>,
+    pub body: Progress,
+    status: u16,
+    bytes_out: u64,
+}
+
+impl Record {
+    pub fn new(clock: &Clock, figures: &Figures, body: Progress) -> Self {
+        figures.begun();
+        Self {
+            begun: clock.monotonic(),
+            id: clock.random_id(),
+            clock: clock.clone(),
+            figures: figures.clone(),
+            op: "unknown",
+            account: None,
+            body,
+            status: HUNG_UP,
+            bytes_out: 0,
+        }
+    }
+
+    /// The answer with this record tied to its body.
+    pub fn attach(mut self, reply: Reply) -> Reply {
+        self.status = reply.status().as_u16();
+        reply.map(|body| Recorded { body, record: self }.boxed_unsync())
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.figures.ended(self.op, self.status, self.body.bytes(), self.bytes_out);
+        tracing::info!(
+            request = self.id,
+            op = self.op,
+            account = self.account.as_deref().unwrap_or("-"),
+            status = self.status,
+            bytes_in = self.body.bytes(),
+            bytes_out = self.bytes_out,
+            ms = u64::try_from(self.clock.monotonic().saturating_sub(self.begun).as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+struct Recorded {
+    body: ReplyBody,
+    record: Record,
+}
+
+impl Body for Recorded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.record.bytes_out += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(request = self.record.id, error = %error, "an answer broke off");
+            }
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,79 @@
+//! The request target: path segments and query, decoded strictly.
+//!
+//! Guarantees: a percent sign is followed by two hex digits and what is decoded is UTF-8, or the request is refused;
+//! a parameter given twice is refused, so that no two readers pick different ones.
+//! It does not know which segments or parameters exist. Source: RFC 3986 §2.1.
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+
+use super::error::Error;
+
+/// The path's segments after the first slash, each decoded on its own: an encoded slash stays within its segment.
+pub fn segments(path: &str) -> Result<Vec<String>, Error> {
+    path.trim_start_matches('/').split('/').map(decode).collect()
+}
+
+/// The query's parameters, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(BTreeMap<String, String>);
+
+impl Query {
+    /// **Errors**: `BadRequest`.
+    pub fn parse(query: Option<&str>) -> Result<Self, Error> {
+        let mut found = BTreeMap::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name)?;
+            if found.insert(name.clone(), decode(&value.replace('+', "%20"))?).is_some() {
+                return Err(Error::bad(format!("the query parameter {name:?} stands there twice")));
+            }
+        }
+        Ok(Self(found))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The first parameter that is none of these, nor part of a presigned URL.
+    pub fn stranger(&self, known: &[&str]) -> Option<&str> {
+        let signing = |name: &str| name.to_ascii_lowercase().starts_with("x-amz-");
+        self.0.keys().map(String::as_str).find(|name| !known.contains(name) && !signing(name))
+    }
+}
+
+fn decode(text: &str) -> Result<String, Error> {
+    let whole = text.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    let decoded = whole.then(|| percent_decode_str(text).decode_utf8().ok()).flatten();
+    decoded.map(String::from).ok_or_else(|| Error::bad(format!("{text:?} is not percent-encoded UTF-8")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_decoded_each_on_its_own() {
+        assert_eq!(segments("/a/b%2Fc/%C3%A4").unwrap(), ["a", "b/c", "ä"]);
+        assert_eq!(segments("/").unwrap(), [""]);
+        for bad in ["/%", "/%4", "/%zz", "/%FF", "/%+4"] {
+            assert!(segments(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_decoded_and_its_strangers_are_found() {
+        let query = Query::parse(Some("prefix=a%2Fb&after=x+y&view&X-Amz-Date=1")).unwrap();
+        assert_eq!(query.get("prefix"), Some("a/b"));
+        assert_eq!(query.get("after"), Some("x y"));
+        assert_eq!(query.get("view"), Some(""));
+        assert_eq!(query.stranger(&["prefix", "after"]), Some("view"));
+        assert_eq!(query.stranger(&["prefix", "after", "view"]), None);
+        assert!(Query::parse(Some("a=1&a=2")).is_err());
+    }
+}
