@@ -1,0 +1,73 @@
+//! Chunks in and out.
+//!
+//! Guarantees: a chunk that is there already is answered before a byte of its body is asked for, so that a client
+//! that waits for `100 Continue` sends none; the bytes are hashed once, in `upload`.
+//! Source: DESIGN §5, §12.8; RFC 9530.
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::accounts::Access;
+use crate::api;
+use crate::digest::Sha256;
+use crate::http::{Reply, content_digest, print_sha256, streamed};
+use crate::upload::{Admission, Body, Stored};
+
+use super::problem::Problem;
+use super::{Answer, Asked, ChunkApi, json};
+
+impl ChunkApi {
+    pub(super) async fn put_chunk(&self, asked: Asked, id: &str, index: u64) -> Answer {
+        let (sha256, len_bytes) = declared(&asked)?;
+        let session = self.session(&asked.identity.account, id, Access::Write).await?;
+        let known = match session.admit(index, sha256, len_bytes).await? {
+            Admission::Known => true,
+            Admission::Wanted(ticket) => match ticket.store(Body::new(len_bytes, asked.body)).await? {
+                Stored::New => false,
+                Stored::Known => true,
+            },
+        };
+        if known {
+            self.0.figures.chunk_known();
+        } else {
+            self.0.figures.chunk_stored();
+        }
+        let status = if known { StatusCode::OK } else { StatusCode::CREATED };
+        Ok(stored(status, index, &sha256))
+    }
+
+    pub(super) async fn get_chunk(&self, asked: Asked, id: &str, index: u64) -> Answer {
+        let session = self.session(&asked.identity.account, id, Access::Read).await?;
+        let chunk = self.0.objects.read_chunk(&session, index).await?;
+        let len_bytes = chunk.body.len_bytes();
+        let mut reply = Response::new(streamed(chunk.body));
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(header::CONTENT_LENGTH, len_bytes.into());
+        headers.insert("content-digest", digest_value(&chunk.record.digests.sha256));
+        Ok(reply)
+    }
+}
+
+/// The checksum and length that the request promises. **Errors**: `BadRequest`, `LengthRequired`.
+fn declared(asked: &Asked) -> Result<(Sha256, u64), Problem> {
+    let headers = &asked.head.headers;
+    let len = headers.get(header::CONTENT_LENGTH).ok_or_else(Problem::length_required)?;
+    let len = len.to_str().ok().and_then(|text| text.parse().ok());
+    let len = len.ok_or_else(|| Problem::bad("Content-Length is not a number"))?;
+    let sha256 = content_digest(headers)?;
+    let sha256 = sha256.ok_or_else(|| Problem::bad("a chunk needs Content-Digest: sha-256=:<base64>:"))?;
+    match asked.identity.payload_sha256 {
+        Some(signed) if signed != sha256 => {
+            Err(Problem::bad("Content-Digest and x-amz-content-sha256 name different bytes"))
+        }
+        Some(_) | None => Ok((sha256, len)),
+    }
+}
+
+fn stored(status: StatusCode, index: u64, sha256: &Sha256) -> Reply {
+    json::reply(status, &api::StoredChunk { index, checksum: sha256.to_string() })
+}
+
+fn digest_value(sha256: &Sha256) -> HeaderValue {
+    HeaderValue::from_str(&print_sha256(sha256)).expect("Base64 is printable ASCII")
+}

@@ -1,0 +1,67 @@
+//! Creating a backup, or finding the one that is there.
+//!
+//! Guarantees: a missing bucket is made only for an account with `admin` on the whole of it; the state bucket looks
+//! absent. It does not decide which backup is the same: `upload` does.
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::accounts::Access;
+use crate::api;
+use crate::http::Reply;
+use crate::upload::{self, Created, NewBackup, Session};
+
+use super::problem::Problem;
+use super::{Answer, Asked, ChunkApi, json, validate, view};
+
+impl ChunkApi {
+    pub(super) async fn create(&self, asked: Asked) -> Answer {
+        self.create_with(asked, None).await
+    }
+
+    pub(super) async fn create_as(&self, asked: Asked, id: &str) -> Answer {
+        validate::backup_id(id)?;
+        self.create_with(asked, Some(id)).await
+    }
+
+    async fn create_with(&self, asked: Asked, id: Option<&str>) -> Answer {
+        let account = asked.identity.account.clone();
+        let new = validate::create(json::read::<api::CreateBackup>(asked.body, &asked.identity).await?)?;
+        if self.0.uploads.is_state_bucket(&new.bucket) {
+            return Err(upload::Error::NoSuchBucket(new.bucket).into());
+        }
+        if !account.allows(Access::Write, &new.bucket, &new.key) {
+            return Err(Problem::forbidden(Access::Write, &new.bucket));
+        }
+        let bucket = new.bucket.clone();
+        let made = match self.create_once(account.name(), id, new.clone()).await {
+            // An account that may make the bucket gets it made.
+            Err(error) if error.kind() == upload::Kind::NoSuchBucket && account.allows(Access::Admin, &bucket, "") => {
+                self.0.uploads.make_bucket(&bucket).await?;
+                self.create_once(account.name(), id, new).await
+            }
+            made => made,
+        };
+        let (created, session) = made?;
+        Ok(reply(created, &session))
+    }
+
+    async fn create_once(&self, account: &str, id: Option<&str>, new: NewBackup) -> upload::Result<(Created, Session)> {
+        match id {
+            Some(id) => self.0.uploads.create_as(account, id, new).await,
+            None => self.0.uploads.create(account, new).await,
+        }
+    }
+}
+
+fn reply(created: Created, session: &Session) -> Reply {
+    let root = session.root();
+    let status = match created {
+        Created::New => StatusCode::CREATED,
+        Created::Existing => StatusCode::OK,
+    };
+    let mut reply = json::reply(status, &view::summary(&root));
+    let location = format!("{}/backups/{}", api::ROOT, root.backup_id);
+    let location = HeaderValue::from_str(&location).expect("a backupId is made of letters, digits, - and _");
+    reply.headers_mut().insert(header::LOCATION, location);
+    reply
+}

@@ -1,0 +1,31 @@
+//! The two ends of a backup: finalize and abort. Both may be repeated.
+//!
+//! Guarantees: a repeated call gives the answer of the first.
+
+use http::{Response, StatusCode};
+
+use crate::accounts::Access;
+use crate::api;
+use crate::http::full;
+
+use super::problem::Problem;
+use super::{Answer, Asked, ChunkApi, json, view};
+
+impl ChunkApi {
+    pub(super) async fn finalize(&self, asked: Asked, id: &str) -> Answer {
+        let session = self.session(&asked.identity.account, id, Access::Write).await?;
+        let wanted: api::Finalize = json::read_or_default(asked.body, &asked.identity).await?;
+        let expected = wanted.expected_digest.as_deref().map(str::parse).transpose();
+        let expected = expected.map_err(|error| Problem::bad(format!("expectedDigest: {error}")))?;
+        let object = session.finalize(expected).await?;
+        Ok(json::reply(StatusCode::OK, &view::finalized(&object)))
+    }
+
+    pub(super) async fn abort(&self, asked: Asked, id: &str) -> Answer {
+        let session = self.session(&asked.identity.account, id, Access::Write).await?;
+        session.abort("aborted by a client").await?;
+        let mut reply = Response::new(full(""));
+        *reply.status_mut() = StatusCode::NO_CONTENT;
+        Ok(reply)
+    }
+}

@@ -1,0 +1,126 @@
+//! The chunk API: resumable backups over HTTP (DESIGN §10).
+//!
+//! Guarantees: every answer carries the request id; every failure is a problem document; no operation but the
+//! description, the probes and the figures happens for a request that is not signed by an account that may do it; a
+//! foreign backup looks absent.
+//! It decides nothing about sessions: `upload` does. `problem` is the only place that knows which failure is which
+//! status.
+
+mod chunks;
+mod create;
+mod end;
+mod json;
+mod problem;
+mod public;
+mod read;
+mod route;
+mod validate;
+mod view;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body::Body;
+
+use crate::accounts::{Access, Account, Accounts};
+use crate::clock::Clock;
+use crate::http::{self as ours, Arriving, BoxError, Figures, Identity, Record, Reply};
+use crate::names;
+use crate::object::Objects;
+use crate::upload::{Session, Uploads};
+
+use problem::Problem;
+use route::Op;
+
+type Answer = Result<Reply, Problem>;
+
+/// The chunk API of one gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ChunkApi(Arc<Parts>);
+
+/// What the chunk API is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    pub uploads: Uploads,
+    pub objects: Objects,
+    pub accounts: Accounts,
+    pub clock: Clock,
+    pub figures: Figures,
+    pub settings: ours::Settings,
+}
+
+/// A request that was routed and whose sender is known.
+struct Asked {
+    head: http::request::Parts,
+    query: ours::Query,
+    body: Arriving,
+    identity: Identity,
+}
+
+impl ChunkApi {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Answers one request. **Cancel**: safe at any point; what was acknowledged stays.
+    pub async fn answer<B>(&self, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let body = Arriving::new(body, self.0.clock.clone(), &self.0.settings);
+        let mut record = Record::new(&self.0.clock, &self.0.figures, body.progress());
+        let answer = self.routed(head, body, &mut record).await;
+        let mut reply = answer.unwrap_or_else(|problem| problem.reply(&record.id));
+        let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
+        reply.headers_mut().insert(names::REQUEST_ID, id);
+        if !record.body.ended() {
+            // What is left of the body stands in the way of another request, and a silent close confuses clients.
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        record.attach(reply)
+    }
+
+    async fn routed(&self, head: http::request::Parts, body: Arriving, record: &mut Record) -> Answer {
+        let op = route::route(&head.method, head.uri.path())?;
+        record.op = op.name();
+        if let Some(public) = op.public() {
+            return self.public(public).await;
+        }
+        let query = ours::Query::parse(head.uri.query())?;
+        if let Some(stranger) = query.stranger(op.parameters()) {
+            return Err(Problem::bad(format!("the query parameter {stranger:?} is not known here")));
+        }
+        let parts = &self.0;
+        let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
+        record.account = Some(identity.account.name().to_owned());
+        let asked = Asked { head, query, body, identity };
+        match op {
+            Op::Create => self.create(asked).await,
+            Op::CreateAs(id) => self.create_as(asked, &id).await,
+            Op::List => self.list(asked).await,
+            Op::Get(id) => self.get(asked, &id).await,
+            Op::PutChunk(id, index) => self.put_chunk(asked, &id, index).await,
+            Op::GetChunk(id, index) => self.get_chunk(asked, &id, index).await,
+            Op::Finalize(id) => self.finalize(asked, &id).await,
+            Op::Abort(id) => self.abort(asked, &id).await,
+            Op::Public(public) => self.public(public).await,
+        }
+    }
+
+    /// The caller's session, if its grants cover the target. What they do not even let it see looks absent.
+    async fn session(&self, account: &Account, id: &str, access: Access) -> Result<Session, Problem> {
+        validate::backup_id(id)?;
+        let session = self.0.uploads.open(account.name(), id).await?;
+        let root = session.root();
+        if account.allows(access, &root.bucket, &root.key) {
+            return Ok(session);
+        }
+        if account.allows(Access::Read, &root.bucket, &root.key) {
+            return Err(Problem::forbidden(access, &root.bucket));
+        }
+        Err(crate::upload::Error::NoSuchBackup(id.to_owned()).into())
+    }
+}

@@ -1,0 +1,252 @@
+//! Who sees what when something fails: the only place where a failure becomes a status.
+//!
+//! Guarantees: each kind of failure has one problem type and each type one status, title and advice; a golden file
+//! lists them all. The client gets the text of the failure, the request id and what to do next; the private cause of
+//! a 5xx goes to the log only.
+//! Source: RFC 9457, DESIGN §10.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use crate::accounts::Access;
+use crate::api::{self, ProblemType};
+use crate::http::{self as ours, Reply, full};
+use crate::names;
+use crate::upload;
+
+/// Ranges that one problem lists at most.
+const MOST_RANGES: usize = 1000;
+
+/// What a caller waits before it asks again where the store said nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A failure on its way to the client.
+#[derive(Debug)]
+pub struct Problem {
+    word: ProblemType,
+    detail: String,
+    retry_after: Option<Duration>,
+    cause: Option<ours::BoxError>,
+    /// Boxed, for few problems have any and every call hands a `Problem` on.
+    extras: Box<Extras>,
+}
+
+#[derive(Debug, Default)]
+struct Extras {
+    missing: Vec<[u64; 2]>,
+    stored: Option<String>,
+    offered: Option<String>,
+    found: Option<String>,
+    /// The methods of a `MethodNotAllowed`.
+    allow: Option<String>,
+}
+
+/// Status, title and advice.
+fn row(word: ProblemType) -> (StatusCode, &'static str, &'static str) {
+    use StatusCode as S;
+    match word {
+        ProblemType::BadRequest => {
+            (S::BAD_REQUEST, "the request is not valid", "mend the request; do not repeat it as it is")
+        }
+        ProblemType::Unauthorized => (
+            S::UNAUTHORIZED,
+            "the request is not signed as it should be",
+            "check access key, secret and clock, and sign again",
+        ),
+        ProblemType::Forbidden => (S::FORBIDDEN, "the account may not do this", "ask the operator for a grant"),
+        ProblemType::NotFound => (S::NOT_FOUND, "nothing is here", "see openapi.json for what there is"),
+        ProblemType::MethodNotAllowed => {
+            (S::METHOD_NOT_ALLOWED, "not with this method", "take a method of the Allow field")
+        }
+        ProblemType::NoSuchBackup => (S::NOT_FOUND, "no such backup", "check the id, or create the backup"),
+        ProblemType::NoSuchBucket => (S::NOT_FOUND, "no such bucket", "make the bucket, or name another one"),
+        ProblemType::LengthRequired => (S::LENGTH_REQUIRED, "the length is missing", "send Content-Length"),
+        ProblemType::ChunkSizeMismatch => {
+            (S::BAD_REQUEST, "the chunk has the wrong length", "cut the file by the backup's chunkSize and size")
+        }
+        ProblemType::ChecksumMismatch => {
+            (S::UNPROCESSABLE_ENTITY, "the bytes are not what their checksum says", "send the chunk again")
+        }
+        ProblemType::DigestMismatch => (
+            S::UNPROCESSABLE_ENTITY,
+            "the whole is not what the expected digest says",
+            "read the file again, and begin a fresh backup if it changed",
+        ),
+        ProblemType::ChecksumConflict => {
+            (S::CONFLICT, "another checksum is stored for this chunk", "begin a fresh backup: this is another file")
+        }
+        ProblemType::BackupConflict => {
+            (S::CONFLICT, "the id belongs to a backup with other parameters", "take another id")
+        }
+        ProblemType::Incomplete => (S::CONFLICT, "chunks are missing", "send the missing chunks, then finalize again"),
+        ProblemType::NotOpen => (S::CONFLICT, "the backup's status does not allow this", "look at the backup's status"),
+        ProblemType::ObjectChanged => {
+            (S::CONFLICT, "the object was replaced or removed since", "back the file up again if it is still wanted")
+        }
+        ProblemType::RequestTimeout => (S::REQUEST_TIMEOUT, "the body did not come in time", "send the request again"),
+        ProblemType::SlowDown => (S::SERVICE_UNAVAILABLE, "too many requests", "wait as Retry-After says, then repeat"),
+        ProblemType::StoreFull => (S::INSUFFICIENT_STORAGE, "the store is full", "ask the operator to make room"),
+        ProblemType::StoreUnavailable => {
+            (S::SERVICE_UNAVAILABLE, "the store does not answer", "wait as Retry-After says, then repeat")
+        }
+        ProblemType::Internal => (S::INTERNAL_SERVER_ERROR, "the gateway failed", "tell the operator the request id"),
+    }
+}
+
+fn of_upload(kind: upload::Kind) -> ProblemType {
+    match kind {
+        upload::Kind::BadRequest => ProblemType::BadRequest,
+        upload::Kind::NoSuchBackup => ProblemType::NoSuchBackup,
+        upload::Kind::NoSuchBucket => ProblemType::NoSuchBucket,
+        upload::Kind::ChunkSizeMismatch => ProblemType::ChunkSizeMismatch,
+        upload::Kind::ChecksumMismatch => ProblemType::ChecksumMismatch,
+        upload::Kind::DigestMismatch => ProblemType::DigestMismatch,
+        upload::Kind::ChecksumConflict => ProblemType::ChecksumConflict,
+        upload::Kind::BackupConflict => ProblemType::BackupConflict,
+        upload::Kind::Incomplete => ProblemType::Incomplete,
+        upload::Kind::NotOpen => ProblemType::NotOpen,
+        upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
+        upload::Kind::BodyBroken => ProblemType::RequestTimeout,
+        upload::Kind::SlowDown => ProblemType::SlowDown,
+        upload::Kind::StoreFull => ProblemType::StoreFull,
+        upload::Kind::StoreUnavailable => ProblemType::StoreUnavailable,
+        upload::Kind::Internal => ProblemType::Internal,
+    }
+}
+
+fn of_http(kind: ours::Kind) -> ProblemType {
+    match kind {
+        ours::Kind::BadRequest => ProblemType::BadRequest,
+        ours::Kind::Unauthorized => ProblemType::Unauthorized,
+        ours::Kind::LengthRequired => ProblemType::LengthRequired,
+        ours::Kind::RequestTimeout => ProblemType::RequestTimeout,
+    }
+}
+
+impl Problem {
+    fn new(word: ProblemType, detail: impl Into<String>) -> Self {
+        Self { word, detail: detail.into(), retry_after: None, cause: None, extras: Box::default() }
+    }
+
+    pub fn bad(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::BadRequest, detail)
+    }
+
+    pub fn not_found(path: &str) -> Self {
+        Self::new(ProblemType::NotFound, format!("the path {path:?} leads nowhere"))
+    }
+
+    pub fn length_required() -> Self {
+        Self::new(ProblemType::LengthRequired, "a chunk needs its Content-Length")
+    }
+
+    pub fn forbidden(access: Access, bucket: &str) -> Self {
+        let verb = match access {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Admin => "administer",
+        };
+        Self::new(ProblemType::Forbidden, format!("the account may not {verb} this in the bucket {bucket:?}"))
+    }
+
+    pub fn method_not_allowed(method: &Method, allowed: &[Method]) -> Self {
+        let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+        let mut problem = Self::new(ProblemType::MethodNotAllowed, format!("{method} is not possible here"));
+        problem.extras.allow = Some(allowed.join(", "));
+        problem
+    }
+
+    /// The answer. The private cause is logged here, once.
+    pub fn reply(self, request_id: &str) -> Reply {
+        let (status, title, action) = row(self.word);
+        if status.is_server_error() {
+            let cause = self.cause.as_deref().map(causes).unwrap_or_default();
+            tracing::error!(request = request_id, status = status.as_u16(), detail = self.detail, cause, "failed");
+        }
+        let document = api::Problem {
+            type_uri: type_uri(self.word),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail,
+            action: action.to_owned(),
+            request_id: request_id.to_owned(),
+            missing: self.extras.missing,
+            stored: self.extras.stored,
+            offered: self.extras.offered,
+            found: self.extras.found,
+        };
+        let json = serde_json::to_vec(&document).expect("text and numbers are always JSON");
+        let mut reply = Response::new(full(json));
+        *reply.status_mut() = status;
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let pause = self.retry_after.unwrap_or(PAUSE).max(PAUSE);
+            headers.insert(header::RETRY_AFTER, pause.as_secs().into());
+            headers.insert(names::RETRY_AFTER_MS, u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("AWS4-HMAC-SHA256"));
+        }
+        if let Some(allow) = self.extras.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        reply
+    }
+}
+
+fn type_uri(word: ProblemType) -> String {
+    let word = serde_json::to_value(word).expect("a word is always JSON");
+    format!("{}{}", api::PROBLEM_BASE, word.as_str().unwrap_or_default())
+}
+
+/// An error with all that lies behind it, in one line.
+fn causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl From<ours::Error> for Problem {
+    fn from(error: ours::Error) -> Self {
+        Self::new(of_http(error.kind()), error.to_string())
+    }
+}
+
+impl From<upload::Error> for Problem {
+    fn from(error: upload::Error) -> Self {
+        let mut problem = Self::new(of_upload(error.kind()), error.to_string());
+        problem.retry_after = error.retry_after();
+        match &error {
+            upload::Error::ChecksumMismatch { declared, found, .. } => {
+                (problem.extras.offered, problem.extras.found) = (Some(declared.to_string()), Some(found.to_string()));
+            }
+            upload::Error::DigestMismatch { expected, found } => {
+                (problem.extras.offered, problem.extras.found) = (Some(expected.to_string()), Some(found.to_string()));
+            }
+            upload::Error::ChecksumConflict { stored, offered, .. } => {
+                (problem.extras.stored, problem.extras.offered) = (Some(stored.to_string()), Some(offered.to_string()));
+            }
+            upload::Error::Incomplete { missing } => {
+                problem.extras.missing =
+                    missing.iter().take(MOST_RANGES).map(|range| [range.first, range.last]).collect();
+            }
+            // The record's name and what is wrong in it are the operator's business.
+            upload::Error::Corrupt { .. } => "a record of the backup cannot be read".clone_into(&mut problem.detail),
+            upload::Error::BadRequest(_)
+            | upload::Error::NoSuchBackup(_)
+            | upload::Error::NoSuchBucket(_)
+            | upload::Error::ChunkSizeMismatch { .. }
+            | upload::Error::BackupConflict { .. }
+            | upload::Error::NotOpen { .. }
+            | upload::Error::ObjectChanged(_)
+            | upload::Error::Store { .. }
+            | upload::Error::Batch { .. } => {}
+        }
+        problem.cause = Some(Box::new(error));
+        problem
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The golden file of problems, and what only some of them say.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::*;
+
+const ALL: &[ProblemType] = &[
+    ProblemType::BadRequest,
+    ProblemType::Unauthorized,
+    ProblemType::Forbidden,
+    ProblemType::NotFound,
+    ProblemType::MethodNotAllowed,
+    ProblemType::NoSuchBackup,
+    ProblemType::NoSuchBucket,
+    ProblemType::LengthRequired,
+    ProblemType::ChunkSizeMismatch,
+    ProblemType::ChecksumMismatch,
+    ProblemType::DigestMismatch,
+    ProblemType::ChecksumConflict,
+    ProblemType::BackupConflict,
+    ProblemType::Incomplete,
+    ProblemType::NotOpen,
+    ProblemType::ObjectChanged,
+    ProblemType::RequestTimeout,
+    ProblemType::SlowDown,
+    ProblemType::StoreFull,
+    ProblemType::StoreUnavailable,
+    ProblemType::Internal,
+];
+
+const KINDS: &[upload::Kind] = &[
+    upload::Kind::BadRequest,
+    upload::Kind::NoSuchBackup,
+    upload::Kind::NoSuchBucket,
+    upload::Kind::ChunkSizeMismatch,
+    upload::Kind::ChecksumMismatch,
+    upload::Kind::DigestMismatch,
+    upload::Kind::ChecksumConflict,
+    upload::Kind::BackupConflict,
+    upload::Kind::Incomplete,
+    upload::Kind::NotOpen,
+    upload::Kind::ObjectChanged,
+    upload::Kind::BodyBroken,
+    upload::Kind::SlowDown,
+    upload::Kind::StoreFull,
+    upload::Kind::StoreUnavailable,
+    upload::Kind::Internal,
+];
+
+const HTTP: &[ours::Kind] =
+    &[ours::Kind::BadRequest, ours::Kind::Unauthorized, ours::Kind::LengthRequired, ours::Kind::RequestTimeout];
+
+#[test]
+fn every_failure_has_the_row_of_the_golden_file() {
+    let mut table = String::from("# problem type: status, title; advice\n");
+    for word in ALL {
+        let (status, title, action) = row(*word);
+        writeln!(table, "{}: {}, {title}; {action}", type_uri(*word), status.as_u16()).unwrap();
+    }
+    table.push_str("\n# kind of failure: problem type\n");
+    for kind in KINDS {
+        writeln!(table, "upload {kind:?}: {}", type_uri(of_upload(*kind))).unwrap();
+    }
+    for kind in HTTP {
+        writeln!(table, "http {kind:?}: {}", type_uri(of_http(*kind))).unwrap();
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/chunk-problems.txt");
+    if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
+        std::fs::write(path, &table).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), table, "RATCHET_TEST_BLESS=1 writes the file anew");
+}
+
+#[test]
+fn the_openapi_document_has_these_types() {
+    let document: serde_json::Value = serde_json::from_str(crate::front::chunk::public::OPENAPI).unwrap();
+    let described = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap();
+    let described: BTreeSet<String> = described.iter().map(|word| word.as_str().unwrap().to_owned()).collect();
+    assert_eq!(described, ALL.iter().map(|word| type_uri(*word)).collect());
+}
+
+#[test]
+fn only_a_503_says_when_to_come_back() {
+    for word in ALL {
+        let reply = Problem::new(*word, "text").reply("id");
+        let says = reply.headers().contains_key(header::RETRY_AFTER);
+        assert_eq!(says, reply.status() == StatusCode::SERVICE_UNAVAILABLE, "{word:?}");
+    }
+}

@@ -1,0 +1,36 @@
+//! What anyone may ask: the description, the probes and the figures. None of them names a bucket, key or account.
+//!
+//! Guarantees: `/healthz` asks nothing but this process; `/readyz` asks the store.
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::http::{Reply, full};
+use crate::upload::ListQuery;
+
+use super::route::Public;
+use super::{Answer, ChunkApi};
+
+/// The OpenAPI document; tests hold its paths and problem types to the code.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+impl ChunkApi {
+    pub(super) async fn public(&self, what: Public) -> Answer {
+        Ok(match what {
+            Public::OpenApi => text("application/json", OPENAPI.to_owned()),
+            Public::Health => text("text/plain", "alive\n".to_owned()),
+            Public::Ready => {
+                // Any record will do: this asks the state bucket and changes nothing.
+                self.0.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
+                text("text/plain", "ready\n".to_owned())
+            }
+            Public::Metrics => text("text/plain; version=0.0.4", self.0.figures.render()),
+        })
+    }
+}
+
+fn text(content_type: &'static str, body: String) -> Reply {
+    let mut reply = Response::new(full(body));
+    *reply.status_mut() = StatusCode::OK;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}

@@ -1,0 +1,90 @@
+//! Reading backups: the manifest, what is missing, and the list.
+//!
+//! Guarantees: a list holds only what the account may read; the manifest's `ETag` changes whenever its text does.
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::accounts::Access;
+use crate::api;
+use crate::http::{full, streamed};
+use crate::upload::ListQuery;
+
+use super::problem::Problem;
+use super::{Answer, Asked, ChunkApi, json, view};
+
+const MOST_LISTED: usize = 1000;
+const LISTED: usize = 100;
+
+impl ChunkApi {
+    pub(super) async fn get(&self, asked: Asked, id: &str) -> Answer {
+        let view = asked.query.get("view").map(str::to_owned);
+        let session = self.session(&asked.identity.account, id, Access::Read).await?;
+        match view.as_deref() {
+            None => {}
+            Some("missing") => {
+                let progress = session.progress().await?;
+                let root = session.root();
+                let missing = api::Missing {
+                    backup_id: root.backup_id.clone(),
+                    status: view::status(&root.status),
+                    stored: progress.stored,
+                    remaining: progress.remaining,
+                    missing: progress.missing.iter().map(|range| [range.first, range.last]).collect(),
+                };
+                return Ok(json::reply(StatusCode::OK, &missing));
+            }
+            Some(other) => return Err(Problem::bad(format!("view={other:?} is not known; there is view=missing"))),
+        }
+        // The tag first: what changes after it makes the text newer than its tag, never older.
+        let tag = format!("\"{}\"", session.version().await?);
+        let known = asked.head.headers.get_all(header::IF_NONE_MATCH).iter().any(|line| matches(line, &tag));
+        let mut reply = if known {
+            let mut reply = Response::new(full(""));
+            *reply.status_mut() = StatusCode::NOT_MODIFIED;
+            reply
+        } else {
+            let segments = session.segments().await?;
+            let mut reply = Response::new(streamed(view::manifest(session, segments)));
+            reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            reply
+        };
+        let tag = HeaderValue::from_str(&tag).expect("a version is made of hex digits");
+        reply.headers_mut().insert(header::ETAG, tag);
+        Ok(reply)
+    }
+
+    pub(super) async fn list(&self, asked: Asked) -> Answer {
+        let query = list_query(&asked)?;
+        let account = &asked.identity.account;
+        let page = self.0.uploads.list(account.name(), &query).await?;
+        let visible = page.roots.iter().filter(|root| account.allows(Access::Read, &root.bucket, &root.key));
+        let list = api::BackupList { backups: visible.map(|root| view::summary(root)).collect(), next: page.next };
+        Ok(json::reply(StatusCode::OK, &list))
+    }
+}
+
+fn list_query(asked: &Asked) -> Result<ListQuery, Problem> {
+    let text = |name: &str| asked.query.get(name).map(str::to_owned);
+    let limit = match asked.query.get("limit") {
+        None => LISTED,
+        Some(text) => {
+            let limit = text.parse().ok().filter(|limit| (1..=MOST_LISTED).contains(limit));
+            limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MOST_LISTED}]")))?
+        }
+    };
+    if let Some(status) = asked.query.get("status") {
+        let known = serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
+        known.map_err(|_| Problem::bad(format!("status {status:?} is not known")))?;
+    }
+    let (bucket, prefix) = (text("bucket"), text("prefix").unwrap_or_default());
+    if bucket.is_none() && !prefix.is_empty() {
+        return Err(Problem::bad("prefix needs bucket"));
+    }
+    Ok(ListQuery { bucket, prefix, file_id: text("fileId"), status: text("status"), after: text("after"), limit })
+}
+
+/// Whether a line of `If-None-Match` names the tag. Weak comparison, RFC 9110 §13.1.2.
+fn matches(line: &HeaderValue, tag: &str) -> bool {
+    let line = line.to_str().unwrap_or_default();
+    line.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+}

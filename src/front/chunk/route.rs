@@ -1,0 +1,186 @@
+//! Which operation a method and a path mean.
+//!
+//! Guarantees: `ROUTES` is all there is; the OpenAPI document is held to it by a test. A path that exists with another
+//! method answers which ones it has.
+
+use http::Method;
+
+use crate::api;
+use crate::http as ours;
+
+use super::problem::Problem;
+
+/// What anyone may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Public {
+    OpenApi,
+    Health,
+    Ready,
+    Metrics,
+}
+
+/// An operation, with what its path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    Create,
+    CreateAs(String),
+    List,
+    Get(String),
+    PutChunk(String, u64),
+    GetChunk(String, u64),
+    Finalize(String),
+    Abort(String),
+    Public(Public),
+}
+
+/// Every path under [`api::ROOT`] with its methods, as in the OpenAPI document.
+const ROUTES: &[(&str, &[Method])] = &[
+    ("/backups", &[Method::GET, Method::POST]),
+    ("/backups/{backupId}", &[Method::GET, Method::PUT, Method::DELETE]),
+    ("/backups/{backupId}/chunks/{index}", &[Method::GET, Method::PUT]),
+    ("/backups/{backupId}/finalize", &[Method::POST]),
+    ("/openapi.json", &[Method::GET]),
+    ("/healthz", &[Method::GET]),
+    ("/readyz", &[Method::GET]),
+    ("/metrics", &[Method::GET]),
+];
+
+impl Op {
+    /// For logs and figures.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create | Self::CreateAs(_) => "create",
+            Self::List => "list",
+            Self::Get(_) => "get",
+            Self::PutChunk(..) => "put-chunk",
+            Self::GetChunk(..) => "get-chunk",
+            Self::Finalize(_) => "finalize",
+            Self::Abort(_) => "abort",
+            Self::Public(Public::OpenApi) => "openapi",
+            Self::Public(Public::Health) => "healthz",
+            Self::Public(Public::Ready) => "readyz",
+            Self::Public(Public::Metrics) => "metrics",
+        }
+    }
+
+    /// The query parameters it takes.
+    pub fn parameters(&self) -> &'static [&'static str] {
+        match self {
+            Self::List => &["bucket", "prefix", "fileId", "status", "after", "limit"],
+            Self::Get(_) => &["view"],
+            Self::Create
+            | Self::CreateAs(_)
+            | Self::PutChunk(..)
+            | Self::GetChunk(..)
+            | Self::Finalize(_)
+            | Self::Abort(_)
+            | Self::Public(_) => &[],
+        }
+    }
+
+    pub fn public(&self) -> Option<Public> {
+        if let Self::Public(public) = self { Some(*public) } else { None }
+    }
+}
+
+/// **Errors**: `NotFound`, `MethodNotAllowed`, `BadRequest`.
+pub fn route(method: &Method, path: &str) -> Result<Op, Problem> {
+    // Probes are asked for at the root too, where every orchestrator looks for them.
+    let inner = path.strip_prefix(api::ROOT).filter(|rest| rest.starts_with('/'));
+    let segments = ours::segments(inner.unwrap_or(path))?;
+    let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let at_root = matches!(names[..], ["healthz" | "readyz" | "metrics"]);
+    let (_, methods) = ROUTES
+        .iter()
+        .find(|(pattern, _)| (inner.is_some() || at_root) && fits(pattern, &names))
+        .ok_or_else(|| Problem::not_found(path))?;
+    if !methods.contains(method) {
+        return Err(Problem::method_not_allowed(method, methods));
+    }
+    let id = || names[1].to_owned();
+    Ok(match names[..] {
+        ["backups"] if method == Method::POST => Op::Create,
+        ["backups"] => Op::List,
+        ["backups", _] if method == Method::PUT => Op::CreateAs(id()),
+        ["backups", _] if method == Method::DELETE => Op::Abort(id()),
+        ["backups", _] => Op::Get(id()),
+        ["backups", _, "finalize"] => Op::Finalize(id()),
+        ["backups", _, "chunks", index] if method == Method::PUT => Op::PutChunk(id(), chunk_index(index)?),
+        ["backups", _, "chunks", index] => Op::GetChunk(id(), chunk_index(index)?),
+        ["openapi.json"] => Op::Public(Public::OpenApi),
+        ["healthz"] => Op::Public(Public::Health),
+        ["readyz"] => Op::Public(Public::Ready),
+        ["metrics"] => Op::Public(Public::Metrics),
+        _ => return Err(Problem::not_found(path)),
+    })
+}
+
+fn fits(pattern: &str, names: &[&str]) -> bool {
+    let wanted: Vec<&str> = pattern.split('/').skip(1).collect();
+    wanted.len() == names.len() && wanted.iter().zip(names).all(|(want, name)| want.starts_with('{') || want == name)
+}
+
+/// A number without sign, space or leading zero, so that one chunk has one address.
+fn chunk_index(text: &str) -> Result<u64, Problem> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let index = if plain { text.parse().ok() } else { None };
+    index.ok_or_else(|| Problem::bad(format!("{text:?} is not a chunk's index: a whole number from 0")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    fn found(method: &str, path: &str) -> Result<Op, u16> {
+        route(&method.parse().unwrap(), path).map_err(|problem| problem.reply("id").status().as_u16())
+    }
+
+    #[test]
+    fn paths_lead_to_operations() {
+        let id = || "b".to_owned();
+        let table = [
+            ("POST", "/_ratchet/v1/backups", Ok(Op::Create)),
+            ("GET", "/_ratchet/v1/backups", Ok(Op::List)),
+            ("PUT", "/_ratchet/v1/backups/b", Ok(Op::CreateAs(id()))),
+            ("GET", "/_ratchet/v1/backups/b", Ok(Op::Get(id()))),
+            ("DELETE", "/_ratchet/v1/backups/b", Ok(Op::Abort(id()))),
+            ("PUT", "/_ratchet/v1/backups/b/chunks/0", Ok(Op::PutChunk(id(), 0))),
+            ("GET", "/_ratchet/v1/backups/b/chunks/17", Ok(Op::GetChunk(id(), 17))),
+            ("POST", "/_ratchet/v1/backups/b/finalize", Ok(Op::Finalize(id()))),
+            ("GET", "/healthz", Ok(Op::Public(Public::Health))),
+            ("GET", "/_ratchet/v1/metrics", Ok(Op::Public(Public::Metrics))),
+            ("GET", "/backups", Err(404)),
+            ("GET", "/_ratchet/v1", Err(404)),
+            ("GET", "/_ratchet/v1x/backups", Err(404)),
+            ("GET", "/_ratchet/v1/backups/b/", Err(404)),
+            ("PATCH", "/_ratchet/v1/backups/b", Err(405)),
+            ("PUT", "/_ratchet/v1/backups/b/chunks/01", Err(400)),
+            ("PUT", "/_ratchet/v1/backups/b/chunks/-1", Err(400)),
+            ("PUT", "/_ratchet/v1/backups/b/chunks/99999999999999999999", Err(400)),
+            ("GET", "/_ratchet/v1/backups/%zz", Err(400)),
+        ];
+        for (method, path, wanted) in table {
+            assert_eq!(found(method, path), wanted, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_openapi_document_has_these_paths_and_methods() {
+        let document: serde_json::Value = serde_json::from_str(super::super::public::OPENAPI).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let described: BTreeMap<String, BTreeSet<String>> = paths
+            .iter()
+            .map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                (path.clone(), methods.map(|method| method.to_uppercase()).collect())
+            })
+            .collect();
+        let routed = ROUTES.iter().map(|(path, methods)| {
+            ((*path).to_owned(), methods.iter().map(|method| method.as_str().to_owned()).collect())
+        });
+        assert_eq!(described, routed.collect());
+        assert_eq!(document["servers"][0]["url"], api::ROOT);
+    }
+}

@@ -1,0 +1,143 @@
+//! What names and sizes a request may carry.
+//!
+//! Guarantees: what comes through fits every store and every header field it will travel in; a refusal names the
+//! field. Pure.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html> and `UsingMetadata.html`.
+
+use std::collections::BTreeMap;
+
+use crate::api;
+use crate::upload::{NewBackup, TAG};
+
+use super::problem::Problem;
+
+/// S3's 2 KiB, less the entry of ours that names the session.
+const MOST_METADATA_BYTES: usize = 2048 - 64;
+const MOST_KEY_BYTES: usize = 1024;
+const MOST_FILE_ID_BYTES: usize = 256;
+const MOST_CONTENT_TYPE_BYTES: usize = 256;
+
+fn check(holds: bool, rule: &str) -> Result<(), Problem> {
+    if holds { Ok(()) } else { Err(Problem::bad(rule)) }
+}
+
+pub fn backup_id(id: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    check(
+        (1..=64).contains(&id.len()) && id.bytes().all(fits),
+        "a backupId is made of 1 to 64 of A-Z, a-z, 0-9, _ and -",
+    )
+}
+
+pub fn bucket(name: &str) -> Result<(), Problem> {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+    let holds = (3..=63).contains(&name.len())
+        && edge(name.bytes().next())
+        && edge(name.bytes().last())
+        && name.bytes().all(inner)
+        && !name.contains("..")
+        && name.parse::<std::net::Ipv4Addr>().is_err();
+    check(holds, "bucket is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address")
+}
+
+/// The request as `upload` wants it.
+pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
+    bucket(&asked.bucket)?;
+    let key_fits = (1..=MOST_KEY_BYTES).contains(&asked.key.len()) && !asked.key.contains('\0');
+    check(key_fits, "key must have 1 to 1024 bytes, none of them 0")?;
+    check(asked.file_id.len() <= MOST_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
+    let digest = asked.digest.as_deref().map(str::parse).transpose();
+    let digest = digest.map_err(|error| Problem::bad(format!("digest: {error}")))?;
+    let metadata = metadata(asked.metadata)?;
+    let typed = asked
+        .content_type
+        .as_deref()
+        .is_none_or(|text| !text.is_empty() && text.len() <= MOST_CONTENT_TYPE_BYTES && header_safe(text));
+    check(typed, "contentType must have 1 to 256 printable ASCII characters")?;
+    Ok(NewBackup {
+        bucket: asked.bucket,
+        key: asked.key,
+        chunk_size: asked.chunk_size,
+        size: asked.size,
+        file_id: asked.file_id,
+        digest,
+        metadata,
+        content_type: asked.content_type,
+    })
+}
+
+/// Names come out in lower case, as stores hand them back.
+fn metadata(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+    let total: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    check(total <= MOST_METADATA_BYTES, "metadata must have at most 1984 bytes, names and values together")?;
+    let mut kept = BTreeMap::new();
+    for (name, value) in given {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
+        let name_fits = !name.is_empty() && name.bytes().all(token);
+        check(name_fits, &format!("metadata: the name {name:?} is not made of letters, digits, -, _ and ."))?;
+        let name = name.to_ascii_lowercase();
+        check(name != TAG, &format!("metadata: the name {name:?} is taken"))?;
+        check(
+            header_safe(&value),
+            &format!("metadata: the value of {name:?} is not printable ASCII without spaces around"),
+        )?;
+        check(!kept.contains_key(&name), &format!("metadata: the name {name:?} stands there twice"))?;
+        kept.insert(name, value);
+    }
+    Ok(kept)
+}
+
+fn header_safe(text: &str) -> bool {
+    text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> api::CreateBackup {
+        api::CreateBackup { bucket: "bucket".to_owned(), key: "key".to_owned(), chunk_size: 1, ..Default::default() }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for name in ["abc", "a.b-c", "123", &"a".repeat(63)] {
+            assert!(bucket(name).is_ok(), "{name}");
+        }
+        for name in ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "a/b", "äbc", &"a".repeat(64)] {
+            assert!(bucket(name).is_err(), "{name}");
+        }
+        for id in ["a", "A-z_0", &"a".repeat(64)] {
+            assert!(backup_id(id).is_ok(), "{id}");
+        }
+        for id in ["", "a.b", "a/b", "..", &"a".repeat(65)] {
+            assert!(backup_id(id).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_create_that_would_not_fit_is_refused() {
+        assert!(create(good()).is_ok());
+        type Change = fn(&mut api::CreateBackup);
+        let changes: [(&str, Change); 9] = [
+            ("empty key", |c| c.key.clear()),
+            ("long key", |c| c.key = "k".repeat(1025)),
+            ("zero in key", |c| c.key = "a\0b".to_owned()),
+            ("long file id", |c| c.file_id = "f".repeat(257)),
+            ("digest", |c| c.digest = Some("md5".to_owned())),
+            ("type", |c| c.content_type = Some("a\r\nb".to_owned())),
+            ("metadata name", |c| drop(c.metadata.insert("a b".to_owned(), String::new()))),
+            ("metadata value", |c| drop(c.metadata.insert("a".to_owned(), "\u{e4}".to_owned()))),
+            ("metadata size", |c| drop(c.metadata.insert("a".to_owned(), "v".repeat(2048)))),
+        ];
+        for (what, change) in changes {
+            let mut asked = good();
+            change(&mut asked);
+            assert!(create(asked).is_err(), "{what}");
+        }
+        let mut asked = good();
+        asked.metadata.insert(TAG.to_uppercase(), "x".to_owned());
+        assert!(create(asked).is_err());
+    }
+}

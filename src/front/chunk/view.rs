@@ -1,0 +1,78 @@
+//! A session as the chunk API shows it.
+//!
+//! Guarantees: the manifest is written segment by segment, so its size is never held in memory; its text is the JSON
+//! of `api::Manifest`.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+
+use crate::api;
+use crate::http::BoxError;
+use crate::upload::{Finished, Root, Segment, Session, Status};
+
+pub fn summary(root: &Root) -> api::Summary {
+    let (completed_at, object, reason) = match &root.status {
+        Status::Complete { object, completed_at } => (Some(*completed_at), Some(finalized(object)), None),
+        Status::Aborted { reason } => (None, None, Some(reason.clone())),
+        Status::Superseded { by } => (None, None, Some(format!("carried on by {by}"))),
+        Status::InProgress | Status::Finalizing { .. } => (None, None, None),
+    };
+    api::Summary {
+        backup_id: root.backup_id.clone(),
+        file_id: root.file_id.clone(),
+        bucket: root.bucket.clone(),
+        key: root.key.clone(),
+        chunk_size: root.plan.chunk_size,
+        size: root.plan.size,
+        status: status(&root.status),
+        digest: root.digest.map(|kind| kind.to_string()),
+        created_at: root.created_at,
+        completed_at,
+        object,
+        reason,
+        metadata: root.metadata.clone(),
+        content_type: root.content_type.clone(),
+    }
+}
+
+pub fn status(status: &Status) -> api::Status {
+    match status {
+        Status::InProgress => api::Status::InProgress,
+        Status::Finalizing { .. } => api::Status::Finalizing,
+        Status::Complete { .. } => api::Status::Complete,
+        Status::Aborted { .. } => api::Status::Aborted,
+        Status::Superseded { .. } => api::Status::Superseded,
+    }
+}
+
+pub fn finalized(object: &Finished) -> api::Finalized {
+    let digests = object.digests.iter().map(|digest| (digest.kind.to_string(), digest.to_string()));
+    api::Finalized { etag: object.etag.to_string(), size: object.size_bytes, digests: digests.collect() }
+}
+
+/// The manifest's JSON.
+pub fn manifest(session: Session, segments: Vec<u32>) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
+    let mut head = serde_json::to_string(&summary(&session.root())).expect("text and numbers are always JSON");
+    head.truncate(head.len() - "}".len());
+    head.push_str(",\"chunks\":{");
+    let records = stream::iter(segments).then(move |number| {
+        let session = session.clone();
+        async move { session.segment(number).await.map_err(BoxError::from) }
+    });
+    let mut first = true;
+    let records = records.map(move |segment| {
+        let text = segment.map(|segment| entries(&segment, first))?;
+        first = first && text.is_empty();
+        Ok(Bytes::from(text))
+    });
+    stream::iter([Ok(Bytes::from(head))]).chain(records).chain(stream::iter([Ok(Bytes::from_static(b"}}"))]))
+}
+
+fn entries(segment: &Segment, first: bool) -> String {
+    let mut text = String::new();
+    for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.struck) {
+        let comma = if first && text.is_empty() { "" } else { "," };
+        text.push_str(&format!("{comma}\"{index}\":\"{}\"", record.digests.sha256));
+    }
+    text
+}

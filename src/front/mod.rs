@@ -1,0 +1,3 @@
+//! The protocols that clients speak, each a thin translation to `upload` and `object`.
+
+pub mod chunk;
