@@ -1,0 +1,121 @@
+//! Sockets: accept, limits, time-outs, drain. Generic over a hyper service; it knows no routes.
+//!
+//! Guarantees: never more connections than the limit; a client that is slow with its head, idle between requests or
+//! does not read its answer is closed; at shutdown what is in flight may finish within the drain time; an answer that
+//! goes out before its request was read reaches the client (lingering close).
+//! Plain HTTP/1.1 only. Source: RFC 9112 §9.6, DESIGN §2.
+
+mod activity;
+mod connection;
+mod linger;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+
+/// The room's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub max_connections: usize,
+    /// Of the request line and all fields.
+    pub max_head_bytes: usize,
+    /// From a request's first byte to the end of its head.
+    pub head_timeout: Duration,
+    /// Between two requests of one connection, and before the first.
+    pub idle_timeout: Duration,
+    /// For a client that takes nothing of its answer.
+    pub write_timeout: Duration,
+    /// How long requests in flight may go on at shutdown.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_head_bytes: 32 << 10,
+            head_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How long accepting rests when the system has no descriptor left for another connection.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// Binds a listening socket. **Errors**: the system's, for example that the port is busy.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until `shutdown` is ready, then drains. **Cancel**: a dropped future cuts every connection.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    clock: Clock,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let (drain, draining) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        // A full house stops accepting: what waits in the system's queue is served when someone leaves.
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            (place, accept(&listener, &clock).await)
+        };
+        let (place, socket) = tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = next => accepted,
+        };
+        let served = connection::serve(socket, service.clone(), clock.clone(), settings.clone(), draining.clone());
+        connections.spawn(async move {
+            served.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    drain.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    tokio::select! {
+        () = all => {}
+        () = clock.pause(settings.drain_timeout) => {
+            tracing::warn!(seconds = settings.drain_timeout.as_secs(), "the drain time is over: connections are cut");
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, clock: &Clock) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return socket,
+            // One connection's error, such as a reset before we took it, is not the listener's.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                clock.pause(OUT_OF_DESCRIPTORS).await;
+            }
+        }
+    }
+}
