@@ -1,0 +1,203 @@
+//! Every setting that is a single value: name, meaning, default, and how its text is read.
+//!
+//! Guarantees: this table is all there is: the file, the environment and `config/ratchet.toml` are held to it. The
+//! name of a key's variable is `RATCHET_` and the key in capitals, `.` as `_`.
+
+use std::time::Duration;
+
+use super::{Environment, Error, Place, Settings};
+
+/// A single setting.
+pub struct Key {
+    /// As in the file, with the table's name before a dot.
+    pub name: &'static str,
+    pub meaning: &'static str,
+    /// As TOML.
+    pub show: fn(&Settings) -> String,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+/// A whole number in a range that its setting makes sense in.
+fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("it is a whole number in [{least}, {most}]"))
+}
+
+fn size(text: &str, least: u64, most: u64) -> Result<usize, String> {
+    number(text, least, most).and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    number(text, 1, 86_400).map(Duration::from_secs)
+}
+
+fn quoted(text: impl std::fmt::Display) -> String {
+    format!("{:?}", text.to_string())
+}
+
+macro_rules! seconds_key {
+    ($name:literal, $meaning:literal, $($field:ident).+) => {
+        Key {
+            name: $name,
+            meaning: $meaning,
+            show: |s| s.$($field).+.as_secs().to_string(),
+            set: |s, text| seconds(text).map(|value| s.$($field).+ = value),
+        }
+    };
+}
+
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        meaning: "Address and port that clients connect to; port 0 takes any free one.",
+        show: |s| quoted(s.listen),
+        set: |s, text| {
+            s.listen =
+                text.parse().map_err(|_| "it is ADDRESS:PORT, such as 127.0.0.1:9010 or [::]:9010".to_owned())?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "store",
+        meaning: "Where the bytes go: dir:PATH (embedded), s3+http://HOST:PORT or s3+https://HOST.",
+        show: |s| match &s.store.choice {
+            super::StoreChoice::Dir(path) => quoted(format!("dir:{}", path.display())),
+            super::StoreChoice::S3(endpoint) => quoted(format!("s3+{endpoint}")),
+        },
+        set: |s, text| text.parse().map(|value| s.store.choice = value),
+    },
+    Key {
+        name: "store_region",
+        meaning: "Region of an S3 store; empty: from the AWS environment or profile.",
+        show: |s| quoted(s.store.region.as_deref().unwrap_or_default()),
+        set: |s, text| {
+            if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                return Err("it is a region's name, such as eu-central-1, or empty".to_owned());
+            }
+            s.store.region = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        name: "store_addressing",
+        meaning: "How buckets of an S3 store are addressed: path or virtual.",
+        show: |s| match s.store.addressing {
+            super::Addressing::Path => quoted("path"),
+            super::Addressing::Virtual => quoted("virtual"),
+        },
+        set: |s, text| text.parse().map(|value| s.store.addressing = value),
+    },
+    Key {
+        name: "state_bucket",
+        meaning: "The bucket of the records; made if missing, never a target. One per group of gateways.",
+        show: |s| quoted(&s.upload.state_bucket),
+        set: |s, text| {
+            let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            if !(3..=63).contains(&text.len())
+                || !text.bytes().all(fits)
+                || text.starts_with('-')
+                || text.ends_with('-')
+            {
+                return Err("it is a bucket's name: 3 to 63 of a-z, 0-9 and -".to_owned());
+            }
+            text.clone_into(&mut s.upload.state_bucket);
+            Ok(())
+        },
+    },
+    Key {
+        name: "cached_sessions",
+        meaning: "Sessions kept in memory; the least recently used go first.",
+        show: |s| s.upload.cached_sessions.to_string(),
+        set: |s, text| size(text, 1, 1_000_000).map(|value| s.upload.cached_sessions = value),
+    },
+    Key {
+        name: "server.max_connections",
+        meaning: "Connections at a time; more wait in the system's queue.",
+        show: |s| s.server.max_connections.to_string(),
+        set: |s, text| size(text, 1, 1_000_000).map(|value| s.server.max_connections = value),
+    },
+    Key {
+        name: "server.max_head_bytes",
+        meaning: "Bytes of a request's line and header fields together.",
+        show: |s| s.server.max_head_bytes.to_string(),
+        set: |s, text| size(text, 8192, 1 << 20).map(|value| s.server.max_head_bytes = value),
+    },
+    seconds_key!(
+        "server.head_timeout_s",
+        "Seconds from a request's first byte to the end of its head.",
+        server.head_timeout
+    ),
+    seconds_key!("server.idle_timeout_s", "Seconds that a connection may rest between requests.", server.idle_timeout),
+    seconds_key!(
+        "server.write_timeout_s",
+        "Seconds in which a client may take nothing of its answer.",
+        server.write_timeout
+    ),
+    seconds_key!("server.drain_timeout_s", "Seconds that requests may go on after SIGTERM.", server.drain_timeout),
+    seconds_key!("request.body_idle_s", "Seconds that a client may pause within a body.", http.body_idle),
+    seconds_key!(
+        "request.body_window_s",
+        "Seconds of waiting in which a body must bring body_min_bytes.",
+        http.body_window
+    ),
+    Key {
+        name: "request.body_min_bytes",
+        meaning: "Bytes that a body must bring per body_window_s; 0 turns the rule off but for a body that stands still.",
+        show: |s| s.http.body_min_bytes.to_string(),
+        set: |s, text| number(text, 0, 1 << 40).map(|value| s.http.body_min_bytes = value),
+    },
+    seconds_key!("request.max_skew_s", "Seconds that a signature's date may be off.", http.max_skew),
+    Key {
+        name: "log.format",
+        meaning: "Log lines on stderr for people (text) or machines (json).",
+        show: |s| quoted(s.log.format),
+        set: |s, text| text.parse().map(|value| s.log.format = value),
+    },
+    Key {
+        name: "log.level",
+        meaning: "error, warn, info, debug, trace, off, or a filter such as info,ratchet::upload=debug.",
+        show: |s| quoted(&s.log.level),
+        set: |s, text| s.log.set_level(text),
+    },
+];
+
+/// The name of a key's environment variable.
+pub fn variable(key: &str) -> String {
+    format!("RATCHET_{}", key.to_ascii_uppercase().replace('.', "_"))
+}
+
+/// Sets one key. **Errors**: `UnknownKey`, `Value`.
+pub fn set(settings: &mut Settings, name: &str, text: &str, place: &Place) -> Result<(), Error> {
+    let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+        return Err(unknown(name, place));
+    };
+    (key.set)(settings, text).map_err(|fix| Error::Value {
+        key: name.to_owned(),
+        value: text.to_owned(),
+        place: place.clone(),
+        fix,
+    })
+}
+
+/// Sets what the environment says. A variable that is no key is none of ours: orchestrators put `RATCHET_PORT` and the
+/// like there for a service of this name.
+pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
+    for key in KEYS {
+        let name = variable(key.name);
+        if let Some(text) = environment.get(&name) {
+            set(settings, key.name, text, &Place::Variable(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The nearest key is the likeliest to be meant.
+pub fn unknown(name: &str, place: &Place) -> Error {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let near = KEYS.iter().find(|key| key.name.ends_with(last) || last.contains(key.name));
+    let fix = match near {
+        Some(key) => format!("did you mean {:?}? config/ratchet.toml shows every key", key.name),
+        None => "remove it; config/ratchet.toml shows every key".to_owned(),
+    };
+    Error::UnknownKey { key: name.to_owned(), place: place.clone(), fix }
+}

@@ -1,0 +1,185 @@
+//! Every key absent, good and each way of being bad; the reference file; flags over environment over file.
+
+use std::path::Path;
+
+use super::file::Text;
+use super::*;
+
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ratchet.toml");
+
+/// For each key a good value that is not the default, and bad ones.
+const VALUES: &[(&str, &str, &[&str])] = &[
+    ("listen", "0.0.0.0:80", &["", "9010", "localhost:1", "1.2.3.4:99999"]),
+    ("store", "s3+http://127.0.0.1:9000", &["", "dir:", "s3+ftp://x", "http://x", "s3+https://", "s3+http://a:b@c/d"]),
+    ("store_region", "eu-central-1", &["eu central", "a/b"]),
+    ("store_addressing", "virtual", &["", "dns"]),
+    ("state_bucket", "other-state", &["", "ab", "Upper", "a/b", "-ab"]),
+    ("cached_sessions", "7", &["0", "-1", "many", "1.5"]),
+    ("server.max_connections", "7", &["0", "-1", "many"]),
+    ("server.max_head_bytes", "16384", &["0", "8191", "many"]),
+    ("server.head_timeout_s", "7", &["0", "-1", "86401", "1s"]),
+    ("server.idle_timeout_s", "7", &["0", "-1", "86401", "1s"]),
+    ("server.write_timeout_s", "7", &["0", "-1", "86401", "1s"]),
+    ("server.drain_timeout_s", "7", &["0", "-1", "86401", "1s"]),
+    ("request.body_idle_s", "7", &["0", "-1", "86401", "1s"]),
+    ("request.body_window_s", "7", &["0", "-1", "86401", "1s"]),
+    ("request.body_min_bytes", "7", &["-1", "many"]),
+    ("request.max_skew_s", "7", &["0", "-1", "86401", "1s"]),
+    ("log.format", "json", &["", "xml"]),
+    ("log.level", "info,ratchet::upload=debug", &["", "loud", "a=loud"]),
+];
+
+fn read(text: &str) -> Result<Settings, Error> {
+    let mut settings = Settings::default();
+    file::apply_text(&Text { path: Path::new("x.toml"), text }, &mut settings)?;
+    Ok(settings)
+}
+
+#[test]
+fn the_reference_shows_every_key_with_its_default() {
+    let text = reference();
+    if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
+        std::fs::write(REFERENCE, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(REFERENCE).unwrap(), text, "RATCHET_TEST_BLESS=1 writes the file anew");
+    let uncommented = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let uncommented = text.lines().map(|line| uncommented(line) + "\n").collect::<String>();
+    let mut settings = read(&uncommented).unwrap();
+    assert_eq!(settings.accounts.accounts.len(), 1);
+    settings.accounts.accounts.clear();
+    assert_eq!(settings, Settings::default());
+    assert_eq!(read(&text).unwrap(), Settings::default());
+}
+
+#[test]
+fn every_key_is_tested() {
+    let tested: Vec<&str> = VALUES.iter().map(|(name, ..)| *name).collect();
+    let keys: Vec<&str> = keys::KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(tested, keys);
+}
+
+#[test]
+fn good_values_are_taken_from_file_and_environment() {
+    for (name, good, _) in VALUES {
+        let key = keys::KEYS.iter().find(|key| key.name == *name).unwrap();
+        let line = toml_line(name, good);
+        let from_file = read(&line).unwrap();
+        let mut from_environment = Settings::default();
+        let environment = Environment::from([(keys::variable(name), (*good).to_owned())]);
+        keys::apply_environment(&environment, &mut from_environment).unwrap();
+        assert_eq!(from_file, from_environment, "{name}");
+        assert_ne!((key.show)(&from_file), (key.show)(&Settings::default()), "{name}");
+        assert_eq!(read(&toml_shown(name, &(key.show)(&from_file))).unwrap(), from_file, "{name}");
+    }
+}
+
+#[test]
+fn bad_values_are_refused_with_key_value_and_place() {
+    for (name, _, bad) in VALUES {
+        for value in *bad {
+            let error = read(&format!("\n{}", toml_line(name, value))).unwrap_err().to_string();
+            let line = if name.contains('.') { 3 } else { 2 };
+            assert!(error.starts_with(&format!("x.toml:{line}: {name} = {value:?} cannot be: ")), "{error}");
+            let variable = keys::variable(name);
+            let environment = Environment::from([(variable.clone(), (*value).to_owned())]);
+            let error = join(&Args::default(), &environment).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("environment variable {variable}: {name} = ")), "{error}");
+        }
+    }
+}
+
+fn toml_line(name: &str, value: &str) -> String {
+    toml_shown(name, &if value.parse::<i64>().is_ok() { value.to_owned() } else { format!("{value:?}") })
+}
+
+fn toml_shown(name: &str, value: &str) -> String {
+    match name.split_once('.') {
+        Some((table, key)) => format!("[{table}]\n{key} = {value}\n"),
+        None => format!("{name} = {value}\n"),
+    }
+}
+
+#[test]
+fn what_is_not_known_is_refused_with_its_line() {
+    let table = [
+        ("lissten = \"x\"", "x.toml:1: the key \"lissten\" is not known"),
+        ("[server]\nmax = 1", "x.toml:2: the key \"server.max\" is not known"),
+        ("[nothing]\nx = 1", "x.toml:2: the key \"nothing.x\" is not known"),
+        ("listen = [1]", "x.toml:1: listen = \"[1]\" cannot be"),
+        ("listen = 'x", "x.toml:1: this is not TOML"),
+        ("[[account]]\nnmae = \"x\"", "x.toml:2: the key \"nmae\" is not known"),
+        ("account = 1", "x.toml:1: account is written as [[account]]"),
+    ];
+    for (text, wanted) in table {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.starts_with(wanted), "{error}\n{wanted}");
+    }
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.toml");
+    std::fs::write(&path, "listen = \"127.0.0.1:1\"\nstore = \"dir:file\"\nstate_bucket = \"from-file\"\n").unwrap();
+    let args = Args { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), store: None };
+    let environment =
+        [("RATCHET_LISTEN", "127.0.0.1:2"), ("RATCHET_STORE", "dir:environment"), ("RATCHET_PORT", "tcp://x")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let settings = join(&args, &environment).unwrap();
+    assert_eq!(settings.listen.port(), 3);
+    assert_eq!(settings.store.choice, StoreChoice::Dir("environment".into()));
+    assert_eq!(settings.upload.state_bucket, "from-file");
+    let missing = Args { config: Some("nowhere.toml".into()), ..Args::default() };
+    assert!(join(&missing, &Environment::new()).unwrap_err().to_string().contains("nowhere.toml"));
+}
+
+#[test]
+fn accounts_are_read_and_their_secrets_stay_out_of_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("secret"), "from-a-file-0123\nmore\n").unwrap();
+    let text = "[[account]]\nname = \"ops\"\n[[account.key]]\nid = \"AKOPS\"\nsecret_file = \"secret\"\n\
+                [[account.grant]]\nbucket = \"*\"\naccess = \"read\"\n";
+    let path = directory.path().join("x.toml");
+    let mut settings = Settings::default();
+    file::apply_text(&Text { path: &path, text }, &mut settings).unwrap();
+    let account = &settings.accounts.accounts[0];
+    assert_eq!((account.name.as_str(), account.keys[0].secret.expose()), ("ops", "from-a-file-0123"));
+    let bad = [
+        ("name = \"Ops\"", "name"),
+        (
+            "name = \"ops\"\n[[account.key]]\nid = \"AKOPS\"\nsecret = \"shhh\"\n[[account.grant]]\nbucket=\"*\"\naccess=\"read\"",
+            "shorter",
+        ),
+        ("name = \"ops\"\n[[account.key]]\nid = \"AKOPS\"", "secret or secret_file"),
+        ("name = \"ops\"\n[[account.key]]\nsecret = 5", "text in quotes"),
+        ("name = \"ops\"\n[[account.key]]\nsecret = \"shhh\"\nsecret_file = \"x\"", "not both"),
+        ("name = \"ops\"\n[[account.key]]\nsecret_file = \"nowhere\"", "cannot be read"),
+        ("name = \"ops\"\n[[account.grant]]\nbucket = \"*\"", "needs access"),
+        ("name = \"ops\"\n[[account.grant]]\naccess = \"own\"", "\"own\""),
+        ("root = 1", "true or false"),
+    ];
+    for (text, wanted) in bad {
+        let error = read(&format!("[[account]]\n{text}\n")).unwrap_err().to_string();
+        assert!(error.contains(wanted) && error.starts_with("x.toml:") && !error.contains("shhh"), "{error}");
+    }
+}
+
+#[test]
+fn an_s3_store_needs_an_account_and_the_environment_can_name_one() {
+    let args = Args { store: Some("s3+http://127.0.0.1:9000".to_owned()), ..Args::default() };
+    let variables = |pairs: &[(&str, &str)]| -> Environment {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let id = ("RATCHET_ACCESS_KEY_ID", "AKROOT");
+    let secret = ("RATCHET_SECRET_ACCESS_KEY", "0123456789abcdef");
+    assert!(join(&args, &variables(&[])).unwrap_err().to_string().contains("access key"));
+    for half in [id, secret] {
+        let error = join(&args, &variables(&[half])).unwrap_err().to_string();
+        assert!(error.contains(half.0) && !error.contains("0123456789abcdef"), "{error}");
+    }
+    let settings = join(&args, &variables(&[id, secret])).unwrap();
+    assert!(settings.accounts.accounts[0].root);
+}
