@@ -10,3 +10,15 @@ pub mod retry;
 pub mod sigv4;
 pub mod store;
 pub mod upload;
+
+pub mod accounts;
+pub mod object;
+
+pub mod front;
+pub mod http;
+pub mod server;
+
+pub mod app;
+pub mod cli;
+pub mod observe;
+pub mod settings;

@@ -1,3 +1,5 @@
-//! The `ratchet` program.
+//! The program `ratchet`. All of it is in the library; see `cli`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ratchet::cli::run()
+}

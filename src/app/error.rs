@@ -1,0 +1,77 @@
+//! Why a gateway does not start, and who can mend it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::store;
+use crate::upload;
+
+/// What a supervisor or a person does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Change a setting.
+    WrongUse,
+    /// Look after the store.
+    Unreachable,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {address}; if another program has the port, change `listen` or --listen")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("accounts: {0}")]
+    Accounts(String),
+    #[error("the store {place} cannot be opened; check `store` or --store")]
+    Store {
+        place: String,
+        #[source]
+        source: store::Error,
+    },
+    #[error("the store does not take the gateway's records")]
+    Unprepared {
+        #[source]
+        source: upload::Error,
+    },
+    #[error("the access key in {} cannot be kept or read: {what}", path.display())]
+    Credentials { path: PathBuf, what: String },
+}
+
+impl Error {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Bind { .. } | Self::Accounts(_) | Self::Credentials { .. } => Kind::WrongUse,
+            Self::Store { source, .. } => match source.kind() {
+                store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,
+                store::Kind::NotFound
+                | store::Kind::NoSuchBucket
+                | store::Kind::NoSuchUpload
+                | store::Kind::BucketExists
+                | store::Kind::BucketNotEmpty
+                | store::Kind::Precondition
+                | store::Kind::Conflict
+                | store::Kind::NotModified
+                | store::Kind::InvalidPart
+                | store::Kind::TooSmall
+                | store::Kind::Range
+                | store::Kind::Checksum
+                | store::Kind::Body
+                | store::Kind::Denied
+                | store::Kind::Invalid
+                | store::Kind::Full => Kind::WrongUse,
+            },
+            Self::Unprepared { .. } => Kind::Unreachable,
+        }
+    }
+
+    /// DESIGN §11: 2 wrong use, 3 not reachable.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind() {
+            Kind::WrongUse => 2,
+            Kind::Unreachable => 3,
+        }
+    }
+}

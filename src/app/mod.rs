@@ -1,0 +1,86 @@
+//! Puts the parts together: store, sessions, objects, accounts, the front and the server.
+//!
+//! Guarantees: no port is opened before the settings are checked, the store answers and the accounts stand; each
+//! failure on the way says whose it is to mend.
+//! It parses nothing and prints nothing.
+
+mod credentials;
+mod error;
+mod stores;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::accounts::{Accounts, Settings as AccountsSettings};
+use crate::clock::Clock;
+use crate::front::chunk::{ChunkApi, Parts};
+use crate::http::{ByRequest, Figures};
+use crate::object::Objects;
+use crate::server;
+use crate::settings::{Settings, StoreChoice};
+use crate::store::Store;
+use crate::upload::Uploads;
+
+pub use credentials::OwnKey;
+pub use error::Error;
+
+/// What a caller learns once the gateway accepts requests.
+#[derive(Debug)]
+pub struct Ready {
+    pub address: SocketAddr,
+    /// The key that the embedded store keeps, where nobody wrote an account.
+    pub own_key: Option<OwnKey>,
+}
+
+/// Runs a gateway until `shutdown` is ready and what was in flight has ended. `ready` is called once it accepts.
+pub async fn run(
+    settings: Settings,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let clock = Clock::system();
+    let store = stores::open(&settings.store, &clock).await?;
+    let own_key = own_key(&settings, &clock)?;
+    let mut accounts = settings.accounts.clone();
+    accounts.accounts.extend(own_key.as_ref().map(OwnKey::account));
+    let api = gateway(store, &accounts, &settings, &clock).await?;
+    let listener = server::bind(settings.listen).await;
+    let listener = listener.map_err(|source| Error::Bind { address: settings.listen, source })?;
+    let address = listener.local_addr().map_err(|source| Error::Bind { address: settings.listen, source })?;
+    ready(Ready { address, own_key });
+    let service = ByRequest::new(move |request| {
+        let api = api.clone();
+        async move { Ok::<_, Infallible>(api.answer(request).await) }
+    });
+    server::serve(listener, service, clock, settings.server, shutdown).await;
+    Ok(())
+}
+
+/// The chunk API on a store that stands.
+async fn gateway(
+    store: Arc<dyn Store>,
+    accounts: &AccountsSettings,
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<ChunkApi, Error> {
+    let accounts = Accounts::new(accounts).map_err(|error| Error::Accounts(error.to_string()))?;
+    let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
+    uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
+    Ok(ChunkApi::new(Parts {
+        uploads,
+        objects: Objects::new(store),
+        accounts,
+        clock: clock.clone(),
+        figures: Figures::default(),
+        settings: settings.http.clone(),
+    }))
+}
+
+/// The embedded store's own key, where no account was written.
+fn own_key(settings: &Settings, clock: &Clock) -> Result<Option<OwnKey>, Error> {
+    match &settings.store.choice {
+        StoreChoice::Dir(path) if settings.accounts.accounts.is_empty() => OwnKey::find_or_make(path, clock).map(Some),
+        StoreChoice::Dir(_) | StoreChoice::S3(_) => Ok(None),
+    }
+}

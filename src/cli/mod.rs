@@ -1,0 +1,47 @@
+//! The command line: one variant for each command, each with its arguments in a file of its own.
+//!
+//! Guarantees: exit codes are those of DESIGN §11 (0 done, 1 not all done, 2 wrong use, 3 server unreachable); stdout
+//! is data, stderr is talk.
+//! It does no work itself: `app` serves, `client` backs up and restores.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Resumable, verified uploads to any S3 store.
+#[derive(Debug, Parser)]
+#[command(name = "ratchet", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::Args),
+}
+
+/// Parses the arguments and does what they say.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ratchet: the runtime does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match cli.command {
+        Command::Serve(args) => runtime.block_on(serve::run(args)),
+    };
+    ExitCode::from(code)
+}
+
+/// An error with all that lies behind it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
