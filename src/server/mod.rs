@@ -119,3 +119,6 @@ async fn accept(listener: &TcpListener, clock: &Clock) -> TcpStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
