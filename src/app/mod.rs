@@ -41,13 +41,24 @@ pub async fn run(
 ) -> Result<(), Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
+    run_on(store, settings, clock, ready, shutdown).await
+}
+
+/// As `run`, on a store that is open.
+pub async fn run_on(
+    store: Arc<dyn Store>,
+    settings: Settings,
+    clock: Clock,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let own_key = own_key(&settings, &clock)?;
     let mut accounts = settings.accounts.clone();
     accounts.accounts.extend(own_key.as_ref().map(OwnKey::account));
     let api = gateway(store, &accounts, &settings, &clock).await?;
-    let listener = server::bind(settings.listen).await;
-    let listener = listener.map_err(|source| Error::Bind { address: settings.listen, source })?;
-    let address = listener.local_addr().map_err(|source| Error::Bind { address: settings.listen, source })?;
+    let bind_failed = |source| Error::Bind { address: settings.listen, source };
+    let listener = server::bind(settings.listen).await.map_err(bind_failed)?;
+    let address = listener.local_addr().map_err(bind_failed)?;
     ready(Ready { address, own_key });
     let service = ByRequest::new(move |request| {
         let api = api.clone();

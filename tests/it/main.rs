@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod chunk_api;
 mod conformance;
 mod dir_kill;
 mod faults;
+mod gateway;
 mod model;

@@ -1,0 +1,361 @@
+//! The chunk API through the door: every problem, and that what is refused changes nothing.
+
+use std::time::Duration;
+
+use ratchet::digest::Sha256;
+use ratchet::store::{GetOptions, Read, Store};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::gateway::{Ask, Gateway, LIMITED, OTHER, READER, ROOT, Told, ask, exchange, settings, start};
+
+const CHUNK: usize = 5 << 20;
+
+/// Everything that an answer may carry. A new field is a decision, not an accident.
+const HEADERS: &[&str] = &[
+    "allow",
+    "connection",
+    "content-digest",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "location",
+    "retry-after",
+    "transfer-encoding",
+    "www-authenticate",
+    "x-amz-request-id",
+    "x-amz-retry-after",
+];
+
+fn bytes(seed: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+}
+
+/// A backup of one whole chunk and a last one of 100 bytes.
+fn wanted() -> Value {
+    json!({"bucket": "bucket", "key": "mine/key", "chunkSize": CHUNK, "size": CHUNK + 100, "fileId": "file"})
+}
+
+async fn created(gateway: &Gateway) -> String {
+    let told = ask("POST", "/backups").json(&wanted()).send(gateway).await;
+    assert!(told.status == 200 || told.status == 201, "{told:?}");
+    told.json()["backupId"].as_str().unwrap().to_owned()
+}
+
+fn put(id: &str, index: u64, body: &[u8]) -> Ask {
+    ask("PUT", &format!("/backups/{id}/chunks/{index}")).body(body).digest_of(body)
+}
+
+async fn chunks(gateway: &Gateway, id: &str) -> Value {
+    ask("GET", &format!("/backups/{id}")).send(gateway).await.json()["chunks"].clone()
+}
+
+#[tokio::test]
+async fn a_backup_goes_all_the_way() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    assert_eq!(created(&gateway).await, id, "the same file is the same backup");
+    let (first, last) = (bytes(1, CHUNK), bytes(2, 100));
+    let told = put(&id, 1, &last).send(&gateway).await;
+    assert_eq!(told.status, 201, "{told:?}");
+    assert_eq!(told.json(), json!({"index": 1, "checksum": Sha256::of(&last).to_string()}));
+    let missing = ask("GET", &format!("/backups/{id}?view=missing")).send(&gateway).await.json();
+    assert_eq!(
+        (&missing["stored"], &missing["remaining"], &missing["missing"]),
+        (&json!(1), &json!(1), &json!([[0, 0]]))
+    );
+    let told = ask("POST", &format!("/backups/{id}/finalize")).send(&gateway).await;
+    assert_eq!((told.status, told.problem().as_str()), (409, "incomplete"));
+    assert_eq!(told.json()["missing"], json!([[0, 0]]));
+    assert_eq!(put(&id, 0, &first).send(&gateway).await.status, 201);
+    assert_eq!(put(&id, 0, &first).send(&gateway).await.status, 200);
+    let told = ask("GET", &format!("/backups/{id}/chunks/0")).send(&gateway).await;
+    assert_eq!(told.problem(), "not-open");
+    let finalize = ask("POST", &format!("/backups/{id}/finalize")).json(&json!({}));
+    let told = finalize.clone().send(&gateway).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    assert_eq!(finalize.send(&gateway).await.json(), told.json(), "repeating gives the same answer");
+    let read = Read::Whole;
+    let (_, body) = gateway.store.get(&"bucket".into(), &"mine/key".into(), read, GetOptions::default()).await.unwrap();
+    assert_eq!(body.collect(2 * CHUNK).await.unwrap(), [first.clone(), last.clone()].concat());
+    for (index, chunk) in [(0, &first), (1, &last)] {
+        let told = ask("GET", &format!("/backups/{id}/chunks/{index}")).send(&gateway).await;
+        assert_eq!((told.status, &told.body), (200, chunk));
+        let digest = format!("sha-256=:{}:", Sha256::of(chunk).base64());
+        assert_eq!(told.header("content-digest"), Some(digest.as_str()));
+    }
+    let told = put(&id, 1, &bytes(3, 100)).send(&gateway).await;
+    assert_eq!(told.problem(), "not-open");
+    let options = ratchet::store::PutOptions::default();
+    gateway.store.put(&"bucket".into(), &"mine/key".into(), bytes(9, 10).into(), options).await.unwrap();
+    let told = ask("GET", &format!("/backups/{id}/chunks/0")).send(&gateway).await;
+    assert_eq!((told.status, told.problem().as_str()), (409, "object-changed"));
+}
+
+#[tokio::test]
+async fn the_manifest_has_its_shape_and_a_tag() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    assert_eq!(put(&id, 1, &bytes(2, 100)).send(&gateway).await.status, 201);
+    let told = ask("GET", &format!("/backups/{id}")).send(&gateway).await;
+    let manifest: ratchet::api::Manifest = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(manifest.summary.backup_id, id);
+    assert_eq!(
+        manifest.chunks.into_iter().collect::<Vec<_>>(),
+        [("1".to_owned(), Sha256::of(&bytes(2, 100)).to_string())]
+    );
+    let tag = told.header("etag").unwrap().to_owned();
+    let again = |tag: &str| ask("GET", &format!("/backups/{id}")).header("if-none-match", tag);
+    let told = again(&tag).send(&gateway).await;
+    assert_eq!((told.status, told.header("etag")), (304, Some(tag.as_str())));
+    assert_eq!(again("\"other\"").send(&gateway).await.status, 200);
+    assert_eq!(put(&id, 0, &bytes(1, CHUNK)).send(&gateway).await.status, 201);
+    assert_eq!(again(&tag).send(&gateway).await.status, 200, "a chunk more is another tag");
+}
+
+#[tokio::test]
+async fn bad_chunks_get_their_problem_and_change_nothing() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let (good, other) = (bytes(2, 100), bytes(3, 100));
+    assert_eq!(put(&id, 1, &good).send(&gateway).await.status, 201);
+    let before = chunks(&gateway, &id).await;
+    let path = format!("/backups/{id}/chunks/0");
+    let whole = bytes(1, CHUNK);
+    let mut streaming = put(&id, 0, &whole);
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".clone_into(&mut streaming.payload);
+    let mut another_hash = put(&id, 0, &whole);
+    another_hash.payload = Sha256::of(&good).hex();
+    let mut expired = put(&id, 0, &whole);
+    "20231114T010000Z".clone_into(&mut expired.date);
+    let refused = [
+        (put(&id, 1, &other), 409, "checksum-conflict"),
+        (put(&id, 0, &good), 400, "chunk-size-mismatch"),
+        (put(&id, 0, &bytes(1, CHUNK + 1)), 400, "chunk-size-mismatch"),
+        (put(&id, 2, &good), 400, "bad-request"),
+        (ask("PUT", &path).body(&whole).digest_of(&good), 422, "checksum-mismatch"),
+        (ask("PUT", &path).body(&whole), 400, "bad-request"),
+        (ask("PUT", &path).body(&whole).header("content-digest", "sha-256=abc"), 400, "bad-request"),
+        (
+            ask("PUT", &path).header("transfer-encoding", "chunked").body(b"0\r\n\r\n").digest_of(b""),
+            411,
+            "length-required",
+        ),
+        (streaming, 400, "bad-request"),
+        (another_hash, 400, "bad-request"),
+        (expired, 401, "unauthorized"),
+        (put(&id, 0, &whole).by(None), 401, "unauthorized"),
+        (put(&id, 0, &whole).by(Some((ROOT.0, "wrong-secret-0123"))), 401, "unauthorized"),
+        (put(&id, 0, &whole).by(Some(("AKNOBODY", ROOT.1))), 401, "unauthorized"),
+        (put(&id, 0, &whole).by(Some(OTHER)), 404, "no-such-backup"),
+        (put(&id, 0, &whole).by(Some(READER)), 404, "no-such-backup"),
+        (put("absent", 0, &whole), 404, "no-such-backup"),
+        (put("a.b", 0, &whole), 400, "bad-request"),
+    ];
+    for (request, status, problem) in refused {
+        let what = format!("{} by {:?} {:?}", request.target, request.key, request.headers);
+        let told = request.send(&gateway).await;
+        assert_eq!((told.status, told.problem().as_str()), (status, problem), "{what}: {told:?}");
+    }
+    assert_eq!(chunks(&gateway, &id).await, before);
+    assert_eq!(put(&id, 0, &whole).send(&gateway).await.status, 201, "the good chunk is still welcome");
+}
+
+#[tokio::test]
+async fn a_truncated_chunk_is_not_recorded() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let whole = bytes(1, CHUNK);
+    let head = put(&id, 0, &whole).head(gateway.address);
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&whole[..CHUNK / 2]).await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    // The gateway may answer or just close; either way nothing is kept.
+    drop(socket.read_to_end(&mut rest).await);
+    assert_eq!(chunks(&gateway, &id).await, json!({}));
+    assert_eq!(put(&id, 0, &whole).send(&gateway).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_known_chunk_is_answered_before_its_body_is_asked_for() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let whole = bytes(1, CHUNK);
+    let waiting = put(&id, 0, &whole).header("expect", "100-continue").head(gateway.address);
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    socket.write_all(waiting.as_bytes()).await.unwrap();
+    let mut interim = [0; 25];
+    socket.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write_all(&whole).await.unwrap();
+    assert_eq!(Told::read(&mut socket).await.status, 201);
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    socket.write_all(waiting.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_cut_off() {
+    let mut short = settings();
+    short.http.body_idle = Duration::from_millis(50);
+    let gateway = start(short).await;
+    let id = created(&gateway).await;
+    let whole = bytes(1, CHUNK);
+    let head = put(&id, 0, &whole).head(gateway.address);
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let told = Told::read(&mut socket).await;
+    assert_eq!((told.status, told.problem().as_str()), (408, "request-timeout"));
+    assert_eq!(told.header("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn creating_is_checked_field_by_field() {
+    let gateway = start(settings()).await;
+    let with = |name: &str, value: Value| {
+        let mut body = wanted();
+        body[name] = value;
+        ask("POST", "/backups").json(&body)
+    };
+    let mut hashed = ask("POST", "/backups").json(&wanted());
+    hashed.payload = Sha256::of(b"another body").hex();
+    let refused = [
+        (with("bucket", json!("Not_A_Bucket")), 400, "bad-request", "bucket"),
+        (with("bucket", json!("ratchet-state")), 404, "no-such-bucket", "ratchet-state"),
+        (with("bucket", json!("absent")).by(Some(LIMITED)), 403, "forbidden", "absent"),
+        (with("key", json!("")), 400, "bad-request", "key"),
+        (with("key", json!("theirs/key")).by(Some(LIMITED)), 403, "forbidden", "bucket"),
+        (with("key", json!("mine/key")).by(Some(READER)), 403, "forbidden", "bucket"),
+        (with("chunkSize", json!(0)), 400, "bad-request", "chunkSize"),
+        (with("colour", json!("red")), 400, "bad-request", "colour"),
+        (with("digest", json!("md5")), 400, "bad-request", "digest"),
+        (with("metadata", json!({"a": "v".repeat(3000)})), 400, "bad-request", "metadata"),
+        (with("fileId", json!("f".repeat(300))), 400, "bad-request", "fileId"),
+        (ask("POST", "/backups").body(&vec![b' '; 70_000]), 400, "bad-request", "65536"),
+        (ask("POST", "/backups").body(b"{"), 400, "bad-request", "body"),
+        (hashed, 400, "bad-request", "SHA-256"),
+        (ask("POST", "/backups?x=1").json(&wanted()), 400, "bad-request", "\"x\""),
+        (ask("PUT", "/backups/a%2Fb").json(&wanted()), 400, "bad-request", "backupId"),
+    ];
+    for (request, status, problem, named) in refused {
+        let told = request.send(&gateway).await;
+        let detail = told.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((told.status, told.problem().as_str()), (status, problem), "{told:?}");
+        assert!(detail.contains(named), "{detail} does not name {named}");
+    }
+    let told = with("bucket", json!("made-for-root")).send(&gateway).await;
+    assert_eq!(told.status, 201, "an admin gets a missing bucket made: {told:?}");
+    assert_eq!(ask("POST", "/backups").json(&wanted()).by(Some(LIMITED)).send(&gateway).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_id_of_the_clients_choice_is_kept_or_conflicts() {
+    let gateway = start(settings()).await;
+    let put = |body: &Value| ask("PUT", "/backups/my-id").json(body);
+    let told = put(&wanted()).send(&gateway).await;
+    assert_eq!((told.status, told.header("location")), (201, Some("/_ratchet/v1/backups/my-id")));
+    assert_eq!(put(&wanted()).send(&gateway).await.status, 200);
+    let mut other = wanted();
+    other["fileId"] = json!("another");
+    let told = put(&other).send(&gateway).await;
+    assert_eq!((told.status, told.problem().as_str()), (409, "backup-conflict"));
+}
+
+#[tokio::test]
+async fn abort_may_be_repeated_and_ends_the_backup() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let abort = ask("DELETE", &format!("/backups/{id}"));
+    assert_eq!(abort.clone().by(Some(OTHER)).send(&gateway).await.problem(), "no-such-backup");
+    assert_eq!(abort.clone().send(&gateway).await.status, 204);
+    assert_eq!(abort.send(&gateway).await.status, 204);
+    assert_eq!(put(&id, 1, &bytes(2, 100)).send(&gateway).await.problem(), "not-open");
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_show_ones_own() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let listed = |query: &str, key| ask("GET", &format!("/backups{query}")).by(Some(key));
+    let ids = |told: Told| -> Vec<String> {
+        let list: ratchet::api::BackupList = serde_json::from_slice(&told.body).unwrap();
+        list.backups.into_iter().map(|backup| backup.backup_id).collect()
+    };
+    assert_eq!(ids(listed("", ROOT).send(&gateway).await), [id.clone()]);
+    assert_eq!(ids(listed("?bucket=bucket&prefix=mine%2F&fileId=file", ROOT).send(&gateway).await), [id]);
+    assert!(ids(listed("?status=complete", ROOT).send(&gateway).await).is_empty());
+    assert!(ids(listed("", OTHER).send(&gateway).await).is_empty());
+    for bad in ["?limit=0", "?limit=1001", "?status=odd", "?prefix=x", "?what=x"] {
+        assert_eq!(listed(bad, ROOT).send(&gateway).await.problem(), "bad-request", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn presigned_urls_are_signatures_too() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let get = ask("GET", &format!("/backups/{id}?view=missing"));
+    let good = get.clone().presigned(60, gateway.address);
+    assert_eq!(exchange(&gateway, &good, b"").await.status, 200);
+    let tampered = good.replacen("view=missing", "view=mis5ing", 1);
+    assert_eq!(exchange(&gateway, &tampered, b"").await.problem(), "unauthorized");
+    let mut old = get;
+    "20231114T010000Z".clone_into(&mut old.date);
+    assert_eq!(exchange(&gateway, &old.presigned(60, gateway.address), b"").await.problem(), "unauthorized");
+}
+
+#[tokio::test]
+async fn probes_figures_and_description_need_no_signature() {
+    let gateway = start(settings()).await;
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+        assert_eq!(ask("GET", path).by(None).send(&gateway).await.status, 200, "{path}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let mut at_root = ask("GET", "").by(None);
+        path.clone_into(&mut at_root.target);
+        let told = at_root.send(&gateway).await;
+        assert_eq!(told.status, 200, "{path}");
+    }
+    let told = ask("GET", "/metrics").by(None).send(&gateway).await;
+    assert!(String::from_utf8(told.body).unwrap().contains("op=\"healthz\",status=\"200\"} 2"));
+    let told = ask("GET", "/nothing").send(&gateway).await;
+    assert_eq!((told.status, told.problem().as_str()), (404, "not-found"));
+    let told = ask("PATCH", "/backups").send(&gateway).await;
+    assert_eq!(
+        (told.status, told.problem().as_str(), told.header("allow")),
+        (405, "method-not-allowed", Some("GET, POST"))
+    );
+}
+
+#[tokio::test]
+async fn answers_carry_no_field_that_is_not_on_the_list() {
+    let gateway = start(settings()).await;
+    let id = created(&gateway).await;
+    let last = bytes(2, 100);
+    let requests = [
+        ask("POST", "/backups").json(&wanted()),
+        put(&id, 1, &last),
+        put(&id, 1, &last),
+        put(&id, 1, &bytes(3, 100)),
+        ask("GET", &format!("/backups/{id}")),
+        ask("GET", "/backups"),
+        ask("GET", "/metrics"),
+        ask("GET", "/backups").by(None),
+        ask("PATCH", "/backups"),
+        ask("DELETE", &format!("/backups/{id}")),
+    ];
+    for request in requests {
+        let told = request.send(&gateway).await;
+        for (name, value) in &told.headers {
+            assert!(HEADERS.contains(&name.as_str()), "{name}: {value}");
+        }
+        assert!(told.header("x-amz-request-id").is_some_and(|id| id.len() == 32), "{told:?}");
+    }
+}
