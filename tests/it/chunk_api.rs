@@ -288,7 +288,7 @@ async fn lists_are_filtered_and_show_ones_own() {
         let list: ratchet::api::BackupList = serde_json::from_slice(&told.body).unwrap();
         list.backups.into_iter().map(|backup| backup.backup_id).collect()
     };
-    assert_eq!(ids(listed("", ROOT).send(&gateway).await), [id.clone()]);
+    assert_eq!(ids(listed("", ROOT).send(&gateway).await), std::slice::from_ref(&id));
     assert_eq!(ids(listed("?bucket=bucket&prefix=mine%2F&fileId=file", ROOT).send(&gateway).await), [id]);
     assert!(ids(listed("?status=complete", ROOT).send(&gateway).await).is_empty());
     assert!(ids(listed("", OTHER).send(&gateway).await).is_empty());
