@@ -1,20 +1,45 @@
 //! Opens the store that the settings choose.
 //!
-//! Guarantees: a store that comes through has answered.
+//! Guarantees: an embedded store that comes through is open and is this process's alone; an S3 store has credentials.
+//! Whether an S3 store answers shows when the sessions are prepared.
 
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::settings::{StoreChoice, StoreSettings};
-use crate::store::{self, Store};
+use crate::settings::{Addressing, StoreChoice, StoreSettings};
+use crate::store::{
+    self, Store,
+    aws::{self, Aws},
+    dir::Dir,
+};
 
 use super::Error;
 
 /// **Errors**: `Store`.
 pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>, Error> {
-    let absent = store::Error::new(store::Kind::Invalid, "this build has no such store");
-    tracing::debug!(?clock, "opening");
-    Err(Error::Store { place: place(settings), source: absent })
+    let refused = |what: String, source: Box<dyn std::error::Error + Send + Sync>| Error::Store {
+        place: place(settings),
+        source: store::Error::new(store::Kind::Invalid, what).because(source),
+    };
+    match &settings.choice {
+        StoreChoice::Dir(path) => {
+            let (path, clock) = (path.clone(), clock.clone());
+            let opened = tokio::task::spawn_blocking(move || Dir::open(&path, clock)).await;
+            let opened = opened.map_err(|error| refused("opening it failed".to_owned(), error.into()))?;
+            let dir = opened.map_err(|error| refused("it is not to be had".to_owned(), error.into()))?;
+            Ok(Arc::new(dir))
+        }
+        StoreChoice::S3(endpoint) => {
+            let addressing = match settings.addressing {
+                Addressing::Path => aws::Addressing::Path,
+                Addressing::Virtual => aws::Addressing::Virtual,
+            };
+            let endpoint = Some(endpoint.clone());
+            let terms = aws::Settings { endpoint, region: settings.region.clone(), addressing };
+            let connected = Aws::connect(&terms, clock.clone()).await;
+            Ok(Arc::new(connected.map_err(|error| refused("there is no way to it".to_owned(), error.into()))?))
+        }
+    }
 }
 
 fn place(settings: &StoreSettings) -> String {

@@ -42,7 +42,7 @@ pub fn authenticate(
     let payload_sha256 = match verified.map_err(refused)?.payload {
         PayloadClaim::Hash(sha256) => Some(Sha256(sha256)),
         PayloadClaim::Unsigned => None,
-        PayloadClaim::Streaming { .. } => {
+        PayloadClaim::Streaming => {
             return Err(Error::bad("aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD"));
         }
     };

@@ -16,7 +16,6 @@ use super::{ALGORITHM, Scope, Secret};
 
 /// All but the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// What goes into a canonical request beside the request itself.
 pub(super) struct Terms<'a> {
@@ -28,7 +27,7 @@ pub(super) struct Terms<'a> {
 
 /// The request in the form that is signed. None where a signed header is absent or not text.
 pub(super) fn request(parts: &Parts, terms: &Terms<'_>) -> Option<String> {
-    let mut text = format!("{}\n{}\n{}\n", parts.method, normal(parts.uri.path(), PATH), query(parts));
+    let mut text = format!("{}\n{}\n{}\n", parts.method, path(parts), query(parts));
     for name in terms.signed_headers {
         let mut values = Vec::new();
         for value in parts.headers.get_all(name) {
@@ -73,19 +72,24 @@ pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
+/// Segment by segment: a `%2F` on the wire is not the `/` between two segments.
+fn path(parts: &Parts) -> String {
+    parts.uri.path().split('/').map(normal).collect::<Vec<_>>().join("/")
+}
+
 fn query(parts: &Parts) -> String {
     let mut pairs: Vec<(String, String)> = pairs(parts)
         .filter(|(name, _)| *name != "X-Amz-Signature")
-        .map(|(name, value)| (normal(name, QUERY), normal(value, QUERY)))
+        .map(|(name, value)| (normal(name), normal(value)))
         .collect();
     // By name, then by value: not by the joined text, where `=` sorts behind `-`.
     pairs.sort_unstable();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-fn normal(text: &str, set: &'static AsciiSet) -> String {
+fn normal(text: &str) -> String {
     let bytes: Vec<u8> = percent_decode_str(text).collect();
-    percent_encoding::percent_encode(&bytes, set).to_string()
+    percent_encoding::percent_encode(&bytes, QUERY).to_string()
 }
 
 fn folded(value: &str) -> Cow<'_, str> {

@@ -3,7 +3,6 @@
 //! Guarantees: credentials come from the AWS chain (environment, profile, process, instance) and are asked for again
 //! before they expire. Nothing is sent to the S3 server here.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -17,13 +16,10 @@ use super::wire::Wire;
 use crate::clock::Clock;
 
 /// How buckets stand in URLs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addressing {
-    /// In the path where the endpoint is an address or `localhost`, else by whether an endpoint was given at all.
+    /// `http://host/bucket/key`: works with addresses and short names too.
     #[default]
-    Auto,
-    /// `http://host/bucket/key`.
     Path,
     /// `http://bucket.host/key`.
     Virtual,
@@ -69,11 +65,7 @@ pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sd
     let shared = loader.load().await;
     let region = shared.region().map_or("us-east-1", |region| region.as_ref()).to_owned();
     let (scheme, authority) = endpoint(settings.endpoint.as_deref(), &region)?;
-    let path_style = match settings.addressing {
-        Addressing::Path => true,
-        Addressing::Virtual => false,
-        Addressing::Auto => settings.endpoint.is_some() && is_local(&authority),
-    };
+    let path_style = settings.addressing == Addressing::Path;
     let mut config = aws_sdk_s3::config::Builder::from(&shared)
         .region(aws_config::Region::new(region.clone()))
         .force_path_style(path_style)
@@ -103,12 +95,6 @@ fn endpoint(text: Option<&str>, region: &str) -> Result<(Scheme, Authority), Con
     }
 }
 
-/// Whether a bucket's name cannot stand in front of this host: an address, or a name without a dot.
-fn is_local(authority: &Authority) -> bool {
-    let host = authority.host().trim_matches(['[', ']']);
-    host.parse::<IpAddr>().is_ok() || !host.contains('.')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,14 +109,5 @@ mod tests {
         }
         let (_, aws) = endpoint(None, "eu-central-1").unwrap();
         assert_eq!(aws, "s3.eu-central-1.amazonaws.com");
-    }
-
-    #[test]
-    fn addresses_and_short_names_take_the_path() {
-        for (host, local) in
-            [("127.0.0.1:9000", true), ("[::1]:9000", true), ("minio", true), ("s3.example.com", false)]
-        {
-            assert_eq!(is_local(&host.parse().unwrap()), local, "{host}");
-        }
     }
 }

@@ -42,7 +42,7 @@ pub async fn s3() -> Option<Lab> {
         println!("SKIP s3: RATCHET_TEST_S3 names no server; `scripts/s3-server.sh start` starts one");
         return None;
     };
-    let settings = Settings { endpoint: Some(endpoint), region: None, addressing: Addressing::Auto };
+    let settings = Settings { endpoint: Some(endpoint), region: None, addressing: Addressing::Path };
     let store = Aws::connect(&settings, Clock::system()).await.unwrap();
     let lab = lab(Arc::new(store), Arc::new(())).await;
     Some(Lab {
