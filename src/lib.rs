@@ -20,5 +20,6 @@ pub mod server;
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod observe;
 pub mod settings;

@@ -36,6 +36,8 @@ pub enum Error {
         #[source]
         source: upload::Error,
     },
+    #[error("the store cannot be used: {check}: {detail}; `ratchet doctor` tries it again")]
+    Unusable { check: &'static str, detail: String },
     #[error("the access key in {} cannot be kept or read: {what}", path.display())]
     Credentials { path: PathBuf, what: String },
 }
@@ -43,7 +45,7 @@ pub enum Error {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Bind { .. } | Self::Accounts(_) | Self::Credentials { .. } => Kind::WrongUse,
+            Self::Bind { .. } | Self::Accounts(_) | Self::Credentials { .. } | Self::Unusable { .. } => Kind::WrongUse,
             Self::Store { source, .. } => match source.kind() {
                 store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,
                 store::Kind::NotFound

@@ -19,7 +19,7 @@ use crate::http::{ByRequest, Figures};
 use crate::object::Objects;
 use crate::server;
 use crate::settings::{Settings, StoreChoice};
-use crate::store::Store;
+use crate::store::{Store, probe::Check};
 use crate::upload::Uploads;
 
 pub use credentials::OwnKey;
@@ -42,6 +42,15 @@ pub async fn run(
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
     run_on(store, settings, clock, ready, shutdown).await
+}
+
+/// Tries on the store of these settings what the gateway builds on; for `ratchet doctor`.
+pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
+    let clock = Clock::system();
+    let store = stores::open(&settings.store, &clock).await?;
+    let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
+    uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
+    stores::examine(&store, settings, &clock).await
 }
 
 /// As `run`, on a store that is open.
@@ -78,6 +87,9 @@ async fn gateway(
     let accounts = Accounts::new(accounts).map_err(|error| Error::Accounts(error.to_string()))?;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
+    if let Some(failed) = stores::examine(&store, settings, clock).await?.into_iter().find(|check| !check.passed) {
+        return Err(Error::Unusable { check: failed.name, detail: failed.detail });
+    }
     Ok(ChunkApi::new(Parts {
         uploads,
         objects: Objects::new(store),

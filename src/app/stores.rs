@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::settings::{Addressing, StoreChoice, StoreSettings};
+use crate::settings::{Addressing, Settings, StoreChoice, StoreSettings};
 use crate::store::{
     self, Store,
     aws::{self, Aws},
     dir::Dir,
+    probe::{self, Check},
 };
 
 use super::Error;
@@ -40,6 +41,13 @@ pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Sto
             Ok(Arc::new(connected.map_err(|error| refused("there is no way to it".to_owned(), error.into()))?))
         }
     }
+}
+
+/// Tries what sessions build on, in the state bucket. It takes a fraction of a second.
+pub async fn examine(store: &Arc<dyn Store>, settings: &Settings, clock: &Clock) -> Result<Vec<Check>, Error> {
+    let bucket = settings.upload.state_bucket.as_str().into();
+    let checks = probe::probe(store, &bucket, &clock.random_id()).await;
+    checks.map_err(|source| Error::Store { place: place(&settings.store), source })
 }
 
 fn place(settings: &StoreSettings) -> String {

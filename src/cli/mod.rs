@@ -4,7 +4,15 @@
 //! is data, stderr is talk.
 //! It does no work itself: `app` serves, `client` backs up and restores.
 
+mod abort;
+mod backup;
+mod connection;
+mod doctor;
+mod ls;
+mod restore;
 mod serve;
+mod status;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -22,6 +30,20 @@ pub struct Cli {
 enum Command {
     /// Run the gateway.
     Serve(serve::Args),
+    /// Back a file, a directory or stdin up; run it again to go on.
+    Backup(backup::Args),
+    /// Bring a file or a directory back, every chunk checked.
+    Restore(restore::Args),
+    /// List the backups below a target.
+    Ls(ls::Args),
+    /// Show how far a backup is.
+    Status(status::Args),
+    /// Read every chunk of a complete backup again and check it.
+    Verify(verify::Args),
+    /// End a backup and free what it holds.
+    Abort(abort::Args),
+    /// Find out whether a store keeps what the gateway builds on.
+    Doctor(doctor::Args),
 }
 
 /// Parses the arguments and does what they say.
@@ -36,6 +58,13 @@ pub fn run() -> ExitCode {
     };
     let code = match cli.command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
+        Command::Backup(args) => runtime.block_on(backup::run(args)),
+        Command::Restore(args) => runtime.block_on(restore::run(args)),
+        Command::Ls(args) => runtime.block_on(ls::run(args)),
+        Command::Status(args) => runtime.block_on(status::run(args)),
+        Command::Verify(args) => runtime.block_on(verify::run(args)),
+        Command::Abort(args) => runtime.block_on(abort::run(args)),
+        Command::Doctor(args) => runtime.block_on(doctor::run(args)),
     };
     ExitCode::from(code)
 }

@@ -10,6 +10,7 @@ pub mod aws;
 pub mod dir;
 pub mod faulty;
 pub mod memory;
+pub mod probe;
 
 mod body;
 mod error;

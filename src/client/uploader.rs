@@ -1,0 +1,367 @@
+//! Backs one file, or stdin, up.
+//!
+//! Guarantees: only what is not recorded is sent; every local chunk is compared with its record, and at a difference a
+//! fresh backup is begun, once; it is done only when the gateway confirmed the digest of what was read here, and the
+//! file is as it was. At most `jobs` chunks are in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::Method;
+use tokio::io::AsyncReadExt;
+
+use super::chunker::{Chunker, chunk_size_for};
+use super::limit::Limit;
+use super::transport::{Call, encoded};
+use super::{Error, Progress, Result, Target, Transport};
+use crate::api::{BackupList, CreateBackup, Finalize, Finalized, Manifest, ProblemType, StoredChunk, Summary};
+use crate::digest::{ChunkDigests, ChunkHasher, Kind, RunningSha256, Sha256, Whole};
+
+/// How often chunks that finalize found missing are sent again.
+const MENDS: usize = 3;
+const MOST_ANSWER: usize = 1 << 20;
+
+/// The terms of a backup.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub jobs: usize,
+    /// Bytes; doubled until the file fits 10,000 parts.
+    pub chunk_size: u64,
+    /// The whole-file digest that the gateway must confirm.
+    pub digest: Kind,
+    /// None: from size, first and last chunk.
+    pub file_id: Option<String>,
+    /// Bytes per second over all jobs.
+    pub limit_rate: Option<u64>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: 4,
+            chunk_size: 8 << 20,
+            digest: Kind::Sha256Chunks,
+            file_id: None,
+            limit_rate: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+}
+
+/// A backup that is complete.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backed {
+    pub backup_id: String,
+    pub bucket: String,
+    pub key: String,
+    #[serde(flatten)]
+    pub object: Finalized,
+    pub bytes_sent: u64,
+    pub bytes_skipped: u64,
+}
+
+/// One backup under way.
+struct Upload<'a> {
+    transport: &'a Transport,
+    progress: &'a Progress,
+    limit: Limit,
+    options: &'a Options,
+    target: &'a Target,
+    chunk_size: u64,
+    size: Option<u64>,
+    file_id: String,
+}
+
+/// The backup as the gateway has it.
+struct Remote {
+    id: String,
+    /// Chunk index → checksum.
+    recorded: BTreeMap<u64, Sha256>,
+    digests: Mutex<BTreeMap<u64, ChunkDigests>>,
+}
+
+/// What one chunk of a pass came to.
+enum Put {
+    Done,
+    /// The records hold another file.
+    Differs,
+    /// Someone else has ended the backup.
+    Ended,
+}
+
+/// Backs a file up. **Errors**: `Changed`, `Problem`, `Unreachable`; running it again goes on where it ended.
+pub async fn backup_file(
+    transport: &Transport,
+    path: &Path,
+    target: &Target,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Backed> {
+    let chunker = Chunker::open(path, options.chunk_size)?;
+    let file_id = match &options.file_id {
+        Some(id) => id.clone(),
+        None => chunker.file_id().await?,
+    };
+    let mut upload = Upload {
+        transport,
+        progress,
+        limit: Limit::new(options.limit_rate, transport.clock().clone()),
+        options,
+        target,
+        chunk_size: chunker.chunk_size,
+        size: Some(chunker.size()),
+        file_id,
+    };
+    progress.expect(chunker.size());
+    if let Some(done) = upload.already_complete(&chunker).await? {
+        return Ok(done);
+    }
+    for fresh in [false, true] {
+        if fresh {
+            upload.begin_afresh("what is recorded is another file, or the backup was ended");
+        }
+        let remote = upload.open().await?;
+        match upload.send_file(&chunker, &remote, 0..chunker.chunks()).await? {
+            Put::Differs => continue,
+            Put::Ended | Put::Done => {}
+        }
+        match upload.finish(&remote, Some(&chunker)).await {
+            Err(error) if error.is(ProblemType::NotOpen) && !fresh => {}
+            other => return other,
+        }
+    }
+    Err(Error::NotDone(format!("{target} was changed by another client twice; see who else writes there")))
+}
+
+/// Backs stdin up: the chunks are numbered as they come. **Errors**: as `backup_file`; what was read cannot be read
+/// again, so a difference to what is recorded is final.
+pub async fn backup_stdin(
+    transport: &Transport,
+    target: &Target,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Backed> {
+    let upload = Upload {
+        transport,
+        progress,
+        limit: Limit::new(options.limit_rate, transport.clock().clone()),
+        options,
+        target,
+        chunk_size: chunk_size_for(0, options.chunk_size),
+        size: None,
+        file_id: options.file_id.clone().unwrap_or_else(|| "stdin".to_owned()),
+    };
+    let remote = upload.open().await?;
+    let chunk_size =
+        usize::try_from(upload.chunk_size).map_err(|_| Error::WrongUse("the chunks are too large".into()))?;
+    let stdin = (tokio::io::stdin(), 0_u64);
+    let chunks = stream::try_unfold(stdin, |(mut stdin, index)| async move {
+        let mut bytes = Vec::with_capacity(chunk_size.min(1 << 20));
+        let read = (&mut stdin).take(chunk_size as u64).read_to_end(&mut bytes).await;
+        let read = read.map_err(Error::io(Path::new("-"), "cannot be read"))?;
+        Ok::<_, Error>((read > 0).then(|| ((index, Bytes::from(bytes)), (stdin, index + 1))))
+    });
+    let puts = chunks.map(|chunk| async {
+        let (index, bytes) = chunk?;
+        progress.expect(bytes.len() as u64);
+        upload.put(&remote, index, bytes).await
+    });
+    let mut puts = Box::pin(puts.buffer_unordered(options.jobs.max(1)));
+    while let Some(put) = puts.try_next().await? {
+        if matches!(put, Put::Differs | Put::Ended) {
+            let what =
+                "another backup of this target is under way with other bytes; give this one a --file-id of its own";
+            return Err(Error::NotDone(what.to_owned()));
+        }
+    }
+    drop(puts);
+    upload.finish(&remote, None).await
+}
+
+impl Upload<'_> {
+    fn begin_afresh(&mut self, why: &str) {
+        self.file_id = format!("{}-{}", self.file_id, self.transport.clock().random_id());
+        self.progress.say(&format!("{why}: beginning a fresh backup of {}", self.target));
+    }
+
+    /// The same content is complete at the target already: nothing to do.
+    async fn already_complete(&self, chunker: &Chunker) -> Result<Option<Backed>> {
+        let Target { bucket, key } = self.target;
+        let (prefix, id) = (encoded(key), encoded(&self.file_id));
+        let path = format!("/backups?bucket={}&prefix={prefix}&fileId={id}&status=complete", encoded(bucket));
+        let list: BackupList = match self.transport.ask(&Call::get(path)).await {
+            Ok(list) => list,
+            // Not there yet, or not ours to look at: creating it will say so better.
+            Err(error) if error.is(ProblemType::NoSuchBucket) || error.is(ProblemType::Forbidden) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let same = |summary: &&Summary| {
+            summary.key == *key && summary.size == self.size && summary.chunk_size == self.chunk_size
+        };
+        let Some(found) = list.backups.iter().filter(same).max_by_key(|summary| summary.completed_at) else {
+            return Ok(None);
+        };
+        let remote = self.look(&found.backup_id).await?;
+        for index in 0..chunker.chunks() {
+            if remote.recorded.get(&index) != Some(&Sha256::of(&chunker.read(index).await?)) {
+                return Ok(None);
+            }
+        }
+        chunker.require_unchanged()?;
+        if chunker.chunks() > 0 {
+            // The object may have been replaced since by other means.
+            let last = Call::get(format!("/backups/{}/chunks/{}", found.backup_id, chunker.chunks() - 1));
+            match self.transport.send(&last, usize::MAX).await {
+                Ok(_) => {}
+                Err(error) if error.is(ProblemType::ObjectChanged) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(object) = found.object.clone() else { return Ok(None) };
+        self.progress.was_there(chunker.size());
+        Ok(Some(self.backed(&found.backup_id, object)))
+    }
+
+    async fn open(&self) -> Result<Remote> {
+        let wanted = CreateBackup {
+            bucket: self.target.bucket.clone(),
+            key: self.target.key.clone(),
+            chunk_size: self.chunk_size,
+            size: self.size,
+            file_id: self.file_id.clone(),
+            digest: Some(self.options.digest.name().to_owned()),
+            metadata: self.options.metadata.clone(),
+            content_type: None,
+        };
+        let created: Summary = self.transport.ask(&Call::json(Method::POST, "/backups".to_owned(), &wanted)).await?;
+        self.look(&created.backup_id).await
+    }
+
+    async fn look(&self, id: &str) -> Result<Remote> {
+        let manifest: Manifest = self.transport.ask(&Call::get(format!("/backups/{id}"))).await?;
+        let recorded = manifest.chunks.iter().filter_map(|(index, sum)| Some((index.parse().ok()?, sum.parse().ok()?)));
+        Ok(Remote { id: id.to_owned(), recorded: recorded.collect(), digests: Mutex::default() })
+    }
+
+    /// Sends the chunks that are not recorded. Ends early where the backup turns out to be another.
+    async fn send_file(
+        &self,
+        chunker: &Chunker,
+        remote: &Remote,
+        chunks: impl IntoIterator<Item = u64>,
+    ) -> Result<Put> {
+        let puts = stream::iter(chunks).map(|index| async move {
+            let bytes = chunker.read(index).await?;
+            self.put(remote, index, bytes).await
+        });
+        let mut puts = puts.buffer_unordered(self.options.jobs.max(1));
+        let mut ended = false;
+        while let Some(put) = puts.try_next().await? {
+            match put {
+                Put::Done => {}
+                Put::Differs => return Ok(Put::Differs),
+                // The digests of all chunks are needed all the same.
+                Put::Ended => ended = true,
+            }
+        }
+        Ok(if ended { Put::Ended } else { Put::Done })
+    }
+
+    async fn put(&self, remote: &Remote, index: u64, bytes: Bytes) -> Result<Put> {
+        let digests = self.digests(index, &bytes).await;
+        let (sha256, len) = (digests.sha256, digests.len_bytes);
+        remote.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(index, digests);
+        match remote.recorded.get(&index) {
+            Some(recorded) if *recorded == sha256 => {
+                self.progress.was_there(len);
+                return Ok(Put::Done);
+            }
+            Some(_) => return Ok(Put::Differs),
+            None => {}
+        }
+        self.limit.pass(len).await;
+        let digest = format!("sha-256=:{}:", sha256.base64());
+        let path = format!("/backups/{}/chunks/{index}", remote.id);
+        let headers = vec![("content-digest", digest), ("content-type", "application/octet-stream".to_owned())];
+        let call = Call { method: Method::PUT, path, headers, body: bytes, sha256 };
+        match self.transport.send(&call, MOST_ANSWER).await {
+            Ok(answer) => {
+                let _: StoredChunk = serde_json::from_slice(&answer.body)
+                    .map_err(|_| Error::Stranger { url: self.transport.url().to_owned(), status: 200 })?;
+                self.progress.moved(len);
+                Ok(Put::Done)
+            }
+            Err(error) if error.is(ProblemType::ChecksumConflict) => Ok(Put::Differs),
+            Err(error) if error.is(ProblemType::NotOpen) => Ok(Put::Ended),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn digests(&self, index: u64, bytes: &Bytes) -> ChunkDigests {
+        let (kind, offset, bytes) = (self.options.digest, index * self.chunk_size, bytes.clone());
+        let hashed = tokio::task::spawn_blocking(move || {
+            let mut hasher = ChunkHasher::new(Some(kind), offset);
+            hasher.update(&bytes);
+            hasher.finish()
+        });
+        hashed.await.expect("hashing does not panic, and the runtime waits for it")
+    }
+
+    /// Finalizes; sends again what the gateway finds missing.
+    async fn finish(&self, remote: &Remote, chunker: Option<&Chunker>) -> Result<Backed> {
+        for mend in 0..=MENDS {
+            if let Some(chunker) = chunker {
+                chunker.require_unchanged()?;
+            }
+            let expected = self.expected(remote, chunker).await?;
+            let wanted = Finalize { expected_digest: Some(expected) };
+            let call = Call::json(Method::POST, format!("/backups/{}/finalize", remote.id), &wanted);
+            let error = match self.transport.ask::<Finalized>(&call).await {
+                Ok(object) => return Ok(self.backed(&remote.id, object)),
+                Err(error) => error,
+            };
+            let (Some(chunker), Error::Problem(problem)) = (chunker, &error) else { return Err(error) };
+            if problem.word() != Some(ProblemType::Incomplete) || mend == MENDS {
+                return Err(error);
+            }
+            let missing: Vec<u64> = problem.missing.iter().flat_map(|[first, last]| *first..=*last).collect();
+            self.progress.expect(missing.len() as u64 * self.chunk_size);
+            let remote = Remote { id: remote.id.clone(), recorded: BTreeMap::new(), digests: Mutex::default() };
+            self.send_file(chunker, &remote, missing).await?;
+        }
+        Err(Error::NotDone(format!("{} does not become whole", self.target)))
+    }
+
+    /// The digest of what was read here.
+    async fn expected(&self, remote: &Remote, chunker: Option<&Chunker>) -> Result<String> {
+        let Some(mut whole) = Whole::new(self.options.digest) else {
+            let chunker = chunker.ok_or_else(|| Error::WrongUse("stdin cannot be read twice for sha256".to_owned()))?;
+            let mut running = RunningSha256::default();
+            for index in 0..chunker.chunks() {
+                running.update(&chunker.read(index).await?);
+            }
+            return Ok(running.finish().to_string());
+        };
+        for chunk in remote.digests.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            whole.add(chunk).map_err(|error| Error::NotDone(error.to_string()))?;
+        }
+        Ok(whole.finish().to_string())
+    }
+
+    fn backed(&self, id: &str, object: Finalized) -> Backed {
+        Backed {
+            backup_id: id.to_owned(),
+            bucket: self.target.bucket.clone(),
+            key: self.target.key.clone(),
+            object,
+            bytes_sent: self.progress.sent(),
+            bytes_skipped: self.progress.skipped(),
+        }
+    }
+}
