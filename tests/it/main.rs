@@ -8,3 +8,4 @@ mod dir_kill;
 mod faults;
 mod gateway;
 mod model;
+mod resume;
