@@ -9,3 +9,4 @@ mod faults;
 mod gateway;
 mod model;
 mod resume;
+mod shapes;
