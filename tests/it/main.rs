@@ -8,5 +8,6 @@ mod dir_kill;
 mod faults;
 mod gateway;
 mod model;
+mod process;
 mod resume;
 mod shapes;
