@@ -1,7 +1,8 @@
 //! `ratchet backup`: a file, a directory or stdin to `s3://bucket/key`.
 //!
 //! With `--json` one object: for a file `backupId`, `bucket`, `key`, `etag`, `size`, `digests`, `bytesSent`,
-//! `bytesSkipped`; for a directory `done`, `failed`, `leftOut`.
+//! `bytesSkipped`; for a directory `done`, `failed`, `leftOut`, `bytesMoved`,
+//! `bytesSkipped`.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,8 @@ pub struct Args {
     /// Bytes per chunk, as in 8MiB; doubled until the file fits 10,000 chunks.
     #[arg(long, value_parser = parse_size, default_value = "8MiB")]
     chunk_size: u64,
-    /// The digest of the whole file that the gateway must confirm: blake3, crc64nvme, sha256-chunks or sha256.
+    /// The digest of the whole file that the gateway must confirm: blake3, crc64nvme, sha256-chunks or sha256 (one
+    /// chunk at a time).
     #[arg(long, default_value_t = Options::default().digest)]
     digest: DigestKind,
     /// A name for this content; else the hash of its size, first and last chunk.
@@ -70,7 +72,6 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Done> {
         chunk_size: args.chunk_size,
         digest: args.digest,
         file_id: args.file_id.clone(),
-        limit_rate: args.limit_rate,
         ..Options::default()
     };
     let stdin = args.source == Path::new("-");
@@ -83,7 +84,7 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Done> {
         let name = name.ok_or_else(|| Error::WrongUse(format!("{target} has no key to back up to")))?;
         target = target.with_key(format!("{}{name}", target.key));
     }
-    let transport = args.connection.open()?;
+    let transport = args.connection.open_at(args.limit_rate)?;
     if directory {
         return backup_tree(&transport, &args.source, &target, &options, progress).await.map(Done::Tree);
     }

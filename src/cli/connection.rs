@@ -22,8 +22,13 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(&self) -> Result<Transport> {
+        self.open_at(None)
+    }
+
+    /// With a limit of bytes per second that are sent.
+    pub fn open_at(&self, rate: Option<u64>) -> Result<Transport> {
         let endpoint = Endpoint::find(self.endpoint.as_deref())?;
-        Transport::new(endpoint, Duration::from_secs(self.retry_for))
+        Transport::new(endpoint, Duration::from_secs(self.retry_for), rate)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A limit of bytes per second over all jobs of a process.
+//! A limit of bytes per second of request bodies, over all calls of a process.
 //!
 //! Guarantees: over any stretch of time no more goes out than the rate allows and one second's worth beyond it.
 

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::restore::listed;
+use super::restore::of_key;
 use super::transport::Call;
 use super::{Error, Result, Target, Transport};
 use crate::api::{Missing, Status};
@@ -35,12 +35,9 @@ async fn ids(transport: &Transport, backup: &str, open_only: bool) -> Result<Vec
         return Ok(vec![backup.to_owned()]);
     }
     let target = Target::parse(backup)?;
-    let all = listed(transport, &target, None).await?;
+    let all = of_key(transport, &target, None).await?;
     let open = |status| matches!(status, Status::InProgress | Status::Finalizing);
-    let ids: Vec<String> = all
-        .into_iter()
-        .filter(|found| found.0.key == target.key && (!open_only || open(found.0.status)))
-        .map(|found| found.0.backup_id)
-        .collect();
+    let ids: Vec<String> =
+        all.into_iter().filter(|found| !open_only || open(found.0.status)).map(|found| found.0.backup_id).collect();
     if ids.is_empty() { Err(Error::NotDone(format!("there is no such backup of {target}"))) } else { Ok(ids) }
 }

@@ -149,15 +149,23 @@ pub async fn verify(
 
 /// The complete backups of exactly this key, the newest first.
 pub(super) async fn sources(transport: &Transport, target: &Target) -> Result<Vec<Listed>> {
-    let all = listed(transport, target, Some(Status::Complete)).await?;
-    let mut exact: Vec<Listed> = all.into_iter().filter(|found| found.0.key == target.key).collect();
+    let mut exact = of_key(transport, target, Some(Status::Complete)).await?;
     exact.sort_by_key(|found| std::cmp::Reverse(found.0.completed_at));
     if exact.is_empty() { Err(none_left(target)) } else { Ok(exact) }
 }
 
-/// All backups below a target, page by page.
+/// All backups below a target.
 pub(super) async fn listed(transport: &Transport, target: &Target, status: Option<Status>) -> Result<Vec<Listed>> {
-    let mut query = format!("/backups?bucket={}&prefix={}", encoded(&target.bucket), encoded(&target.key));
+    pages(transport, target, "prefix", status).await
+}
+
+/// All backups of exactly this key.
+pub(super) async fn of_key(transport: &Transport, target: &Target, status: Option<Status>) -> Result<Vec<Listed>> {
+    pages(transport, target, "key", status).await
+}
+
+async fn pages(transport: &Transport, target: &Target, by: &str, status: Option<Status>) -> Result<Vec<Listed>> {
+    let mut query = format!("/backups?bucket={}&{by}={}", encoded(&target.bucket), encoded(&target.key));
     if status == Some(Status::Complete) {
         query.push_str("&status=complete");
     }
@@ -246,6 +254,10 @@ async fn restore_from(
 ) -> Result<()> {
     let span = source.span(range)?;
     progress.expect(span.1 - span.0);
+    if range.is_none() && is_there(path, source).await {
+        progress.was_there(source.size);
+        return Ok(());
+    }
     let part = part_name(path);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&part);
     let file = Arc::new(file.map_err(Error::io(&part, "cannot be opened"))?);
@@ -268,6 +280,21 @@ async fn restore_from(
     writes.buffer_unordered(jobs.max(1)).try_collect::<Vec<()>>().await?;
     file.sync_all().map_err(Error::io(part, "cannot be synced"))?;
     std::fs::rename(part, path).map_err(Error::io(path, "cannot be put in place"))
+}
+
+/// Whether an earlier restore has finished this very file.
+async fn is_there(path: &Path, source: &Source) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    if !file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == source.size) {
+        return false;
+    }
+    let file = Arc::new(file);
+    for (index, wanted) in &source.chunks {
+        if !holds(&file, index * source.summary.chunk_size, source.chunk_len(*index), Some(wanted)).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether the file has the chunk already, from an earlier try.

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
+use super::limit::Limit;
 use super::{Endpoint, Error, Result};
 use crate::api::{Problem, ROOT};
 use crate::clock::Clock;
@@ -38,6 +39,7 @@ pub struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     endpoint: Endpoint,
     clock: Clock,
+    limit: Limit,
     policy: Policy,
     reached: AtomicBool,
 }
@@ -84,8 +86,9 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 impl Transport {
-    /// `retry_for`: the most that all pauses of one call may take together.
-    pub fn new(endpoint: Endpoint, retry_for: Duration) -> Result<Self> {
+    /// `retry_for`: the most that all pauses of one call may take together. `rate`: bytes of bodies per second, over
+    /// all calls.
+    pub fn new(endpoint: Endpoint, retry_for: Duration, rate: Option<u64>) -> Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -107,7 +110,9 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .build(builder.https_or_http().enable_http1().wrap_connector(tcp));
         let policy = Policy { base: Duration::from_millis(200), most: Duration::from_secs(20), budget: retry_for };
-        Ok(Self { client, endpoint, clock: Clock::system(), policy, reached: AtomicBool::new(false) })
+        let clock = Clock::system();
+        let limit = Limit::new(rate, clock.clone());
+        Ok(Self { client, endpoint, clock, limit, policy, reached: AtomicBool::new(false) })
     }
 
     pub fn clock(&self) -> &Clock {
@@ -124,6 +129,7 @@ impl Transport {
         let first = Policy { budget: self.policy.budget.min(FIRST_CONTACT), ..self.policy };
         let mut first_contact = first.start();
         loop {
+            self.limit.pass(call.body.len() as u64).await;
             let failure = match tokio::time::timeout(TRY, self.try_once(call, most_bytes)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: one file that fails does not stop the others, and is named at the end; a restore writes nowhere but
 //! below its directory. Symbolic links and special files are left out and named; names that are not UTF-8 too.
-//! An empty directory is an empty object whose key ends in `/`.
+//! A directory is an empty object whose key ends in `/`. Files of one chunk go several at a time, larger ones one after
+//! the other with several chunks at a time, so that never more than `jobs` chunks are in memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata, Permissions};
@@ -10,10 +11,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use futures_util::{StreamExt, stream};
+
 use super::restore::{listed, restore};
-use super::uploader::{Options, backup_file};
+use super::uploader::{Options, backup_empty, backup_file};
 use super::{Error, Progress, Result, Target, Transport};
-use crate::api::Status;
+use crate::api::{Status, Summary};
 
 /// Octal permission bits.
 const MODE: &str = "ratchet-mode";
@@ -29,11 +32,30 @@ pub struct Tally {
     pub failed: Vec<(String, String)>,
     /// Links, special files, names that cannot be keys.
     pub left_out: Vec<String>,
+    /// Bytes that went over the wire.
+    pub bytes_moved: u64,
+    /// Bytes of files that were there already.
+    pub bytes_skipped: u64,
 }
 
-enum Entry {
-    File(PathBuf, String),
-    EmptyDirectory(PathBuf, String),
+impl Tally {
+    /// **Errors**: what would fail for every other file too.
+    fn count(&mut self, name: String, outcome: Result<()>) -> Result<()> {
+        match outcome {
+            Ok(()) => self.done += 1,
+            Err(error @ (Error::Unreachable { .. } | Error::WrongUse(_))) => return Err(error),
+            Err(error) => self.failed.push((name, error.to_string())),
+        }
+        Ok(())
+    }
+}
+
+/// A file or a directory below the root.
+struct Entry {
+    path: PathBuf,
+    /// A directory's ends in `/`.
+    key: String,
+    size: u64,
 }
 
 /// Backs every regular file below `root` up under the target's prefix.
@@ -47,38 +69,38 @@ pub async fn backup_tree(
     let mut tally = Tally::default();
     let mut entries = Vec::new();
     walk(root, &target.key, &mut entries, &mut tally);
-    for entry in entries {
-        let (path, key) = match &entry {
-            Entry::File(path, key) | Entry::EmptyDirectory(path, key) => (path, key),
-        };
-        let outcome = async {
-            let meta = fs::metadata(path).map_err(Error::io(path, "cannot be looked at"))?;
-            let options = Options { metadata: kept(&meta), ..options.clone() };
-            let target = target.with_key(key.clone());
-            match &entry {
-                Entry::File(path, _) => backup_file(transport, path, &target, &options, progress).await,
-                Entry::EmptyDirectory(..) => {
-                    let empty = tempfile_like(&transport.clock().random_id())?;
-                    let backed = backup_file(transport, &empty, &target, &options, progress).await;
-                    // A leftover in the temporary directory is empty, and goes with it.
-                    fs::remove_file(&empty).ok();
-                    backed
-                }
-            }
-        };
-        match outcome.await {
-            Ok(_) => tally.done += 1,
-            Err(error @ (Error::Unreachable { .. } | Error::WrongUse(_))) => return Err(error),
-            Err(error) => tally.failed.push((path.display().to_string(), error.to_string())),
+    let (small, large): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| entry.size <= options.chunk_size);
+    for (entries, at_a_time) in [(small, options.jobs.max(1)), (large, 1)] {
+        let backups = stream::iter(entries).map(|entry| async move {
+            let outcome = backup_entry(transport, &entry, target, options, progress).await;
+            (entry, outcome)
+        });
+        let mut backups = std::pin::pin!(backups.buffer_unordered(at_a_time));
+        while let Some((entry, outcome)) = backups.next().await {
+            tally.count(entry.path.display().to_string(), outcome)?;
         }
     }
+    (tally.bytes_moved, tally.bytes_skipped) = (progress.sent(), progress.skipped());
     Ok(tally)
 }
 
-fn tempfile_like(id: &str) -> Result<PathBuf> {
-    let path = std::env::temp_dir().join(format!("ratchet-empty-{id}"));
-    fs::File::create_new(&path).map_err(Error::io(&path, "cannot be made"))?;
-    Ok(path)
+async fn backup_entry(
+    transport: &Transport,
+    entry: &Entry,
+    target: &Target,
+    options: &Options,
+    progress: &Progress,
+) -> Result<()> {
+    let meta = fs::metadata(&entry.path).map_err(Error::io(&entry.path, "cannot be looked at"))?;
+    let mut options = Options { metadata: kept(&meta), ..options.clone() };
+    let target = target.with_key(entry.key.clone());
+    if meta.is_dir() {
+        // Nothing but its metadata tells one state of a directory from another.
+        options.file_id = Some(format!("{:?}", options.metadata));
+        return backup_empty(transport, &target, &options, progress).await.map(drop);
+    }
+    backup_file(transport, &entry.path, &target, &options, progress).await.map(drop)
 }
 
 fn walk(dir: &Path, prefix: &str, entries: &mut Vec<Entry>, tally: &mut Tally) {
@@ -86,16 +108,19 @@ fn walk(dir: &Path, prefix: &str, entries: &mut Vec<Entry>, tally: &mut Tally) {
         Ok(listed) => listed,
         Err(error) => return tally.failed.push((dir.display().to_string(), error.to_string())),
     };
-    if listed.is_empty() && !prefix.is_empty() {
-        entries.push(Entry::EmptyDirectory(dir.to_owned(), prefix.to_owned()));
-    }
     let mut names: Vec<_> = listed.into_iter().map(|entry| (entry.file_name(), entry.path())).collect();
     names.sort();
     for (name, path) in names {
-        let kind = fs::symlink_metadata(&path).map(|meta| meta.file_type());
-        match (name.to_str(), kind) {
-            (Some(name), Ok(kind)) if kind.is_dir() => walk(&path, &format!("{prefix}{name}/"), entries, tally),
-            (Some(name), Ok(kind)) if kind.is_file() => entries.push(Entry::File(path, format!("{prefix}{name}"))),
+        let meta = fs::symlink_metadata(&path);
+        match (name.to_str(), meta) {
+            (Some(name), Ok(meta)) if meta.is_dir() => {
+                let key = format!("{prefix}{name}/");
+                walk(&path, &key, entries, tally);
+                entries.push(Entry { path, key, size: 0 });
+            }
+            (Some(name), Ok(meta)) if meta.is_file() => {
+                entries.push(Entry { key: format!("{prefix}{name}"), size: meta.len(), path });
+            }
             (_, Err(error)) => tally.failed.push((path.display().to_string(), error.to_string())),
             (_, Ok(_)) => tally.left_out.push(path.display().to_string()),
         }
@@ -116,43 +141,57 @@ pub async fn restore_tree(
     jobs: usize,
     progress: &Progress,
 ) -> Result<Tally> {
-    let mut newest: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut newest: BTreeMap<String, Summary> = BTreeMap::new();
     let mut found: Vec<_> = listed(transport, target, Some(Status::Complete)).await?.into_iter().map(|f| f.0).collect();
     found.sort_by_key(|summary| summary.completed_at);
     for summary in found {
-        newest.insert(summary.key, summary.metadata);
+        newest.insert(summary.key.clone(), summary);
     }
     if newest.is_empty() {
         return Err(Error::NotDone(format!("there is no complete backup below {target}")));
     }
     let mut tally = Tally::default();
-    let mut directories = Vec::new();
-    for (key, metadata) in newest {
-        let rest = key.strip_prefix(&target.key).unwrap_or(&key);
-        let Some(path) = below(root, rest) else {
-            tally.failed.push((key, "its name leads out of the directory".to_owned()));
-            continue;
-        };
-        let outcome = async {
-            make_directories(root, if rest.ends_with('/') { Some(&path) } else { path.parent() })?;
-            if rest.ends_with('/') {
-                directories.push((path.clone(), metadata.clone()));
-                return Ok(());
-            }
-            restore(transport, &target.with_key(key.clone()), &path, (jobs, None), progress).await?;
-            give_back(&path, &metadata)
-        };
-        match outcome.await {
-            Ok(()) => tally.done += 1,
-            Err(error @ Error::Unreachable { .. }) => return Err(error),
-            Err(error) => tally.failed.push((key, error.to_string())),
+    let (directories, files): (Vec<Summary>, Vec<Summary>) =
+        newest.into_values().partition(|summary| summary.key.ends_with('/'));
+    // A directory's mode and time come last: a file that is made in it changes its time, and its mode may forbid it.
+    let (small, large): (Vec<Summary>, Vec<Summary>) = files
+        .into_iter()
+        .partition(|summary| summary.object.as_ref().is_some_and(|object| object.size <= summary.chunk_size));
+    for (files, at_a_time) in [(small, jobs.max(1)), (large, 1)] {
+        let restores = stream::iter(files).map(|file| async move {
+            let outcome = restore_entry(transport, &file, target, root, (jobs, progress)).await;
+            (file.key, outcome)
+        });
+        let mut restores = std::pin::pin!(restores.buffer_unordered(at_a_time));
+        while let Some((key, outcome)) = restores.next().await {
+            tally.count(key, outcome)?;
         }
     }
-    // Last: a file made in a directory changes its time.
-    for (path, metadata) in directories.iter().rev() {
-        give_back(path, metadata)?;
+    // The deepest first, for the same reason.
+    for directory in directories.into_iter().rev() {
+        let outcome = restore_entry(transport, &directory, target, root, (jobs, progress)).await;
+        tally.count(directory.key, outcome)?;
     }
+    (tally.bytes_moved, tally.bytes_skipped) = (progress.sent(), progress.skipped());
     Ok(tally)
+}
+
+async fn restore_entry(
+    transport: &Transport,
+    entry: &Summary,
+    target: &Target,
+    root: &Path,
+    (jobs, progress): (usize, &Progress),
+) -> Result<()> {
+    let rest = entry.key.strip_prefix(&target.key).unwrap_or(&entry.key);
+    let path = below(root, rest).ok_or_else(|| Error::NotDone("its name leads out of the directory".to_owned()))?;
+    if rest.ends_with('/') {
+        make_directories(root, Some(&path))?;
+    } else {
+        make_directories(root, path.parent())?;
+        restore(transport, &target.with_key(entry.key.clone()), &path, (jobs, None), progress).await?;
+    }
+    give_back(&path, &entry.metadata)
 }
 
 /// The path of a key below `root`; None where it would lead out of it.

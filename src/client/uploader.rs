@@ -15,7 +15,6 @@ use http::Method;
 use tokio::io::AsyncReadExt;
 
 use super::chunker::{Chunker, chunk_size_for};
-use super::limit::Limit;
 use super::transport::{Call, encoded};
 use super::{Error, Progress, Result, Target, Transport};
 use crate::api::{BackupList, CreateBackup, Finalize, Finalized, Manifest, ProblemType, StoredChunk, Summary};
@@ -35,20 +34,22 @@ pub struct Options {
     pub digest: Kind,
     /// None: from size, first and last chunk.
     pub file_id: Option<String>,
-    /// Bytes per second over all jobs.
-    pub limit_rate: Option<u64>,
     pub metadata: BTreeMap<String, String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            jobs: 4,
-            chunk_size: 8 << 20,
-            digest: Kind::Sha256Chunks,
-            file_id: None,
-            limit_rate: None,
-            metadata: BTreeMap::new(),
+        Self { jobs: 4, chunk_size: 8 << 20, digest: Kind::Sha256Chunks, file_id: None, metadata: BTreeMap::new() }
+    }
+}
+
+impl Options {
+    /// Chunks of one file at the same time. A whole-file SHA-256 is free for the gateway only while chunks come in
+    /// order; else the object has to be read back, which not every bucket allows.
+    fn at_a_time(&self) -> usize {
+        match self.digest {
+            Kind::Sha256 => 1,
+            Kind::Blake3 | Kind::Crc64Nvme | Kind::Sha256Chunks => self.jobs.max(1),
         }
     }
 }
@@ -70,7 +71,6 @@ pub struct Backed {
 struct Upload<'a> {
     transport: &'a Transport,
     progress: &'a Progress,
-    limit: Limit,
     options: &'a Options,
     target: &'a Target,
     chunk_size: u64,
@@ -111,7 +111,6 @@ pub async fn backup_file(
     let mut upload = Upload {
         transport,
         progress,
-        limit: Limit::new(options.limit_rate, transport.clock().clone()),
         options,
         target,
         chunk_size: chunker.chunk_size,
@@ -119,7 +118,7 @@ pub async fn backup_file(
         file_id,
     };
     progress.expect(chunker.size());
-    if let Some(done) = upload.already_complete(&chunker).await? {
+    if let Some(done) = upload.already_complete(Some(&chunker)).await? {
         return Ok(done);
     }
     for fresh in [false, true] {
@@ -139,6 +138,29 @@ pub async fn backup_file(
     Err(Error::NotDone(format!("{target} was changed by another client twice; see who else writes there")))
 }
 
+/// Backs up what has no bytes but metadata: a directory. Its file id must tell one state of it from another.
+pub(super) async fn backup_empty(
+    transport: &Transport,
+    target: &Target,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Backed> {
+    let upload = Upload {
+        transport,
+        progress,
+        options,
+        target,
+        chunk_size: options.chunk_size,
+        size: Some(0),
+        file_id: options.file_id.clone().unwrap_or_default(),
+    };
+    if let Some(done) = upload.already_complete(None).await? {
+        return Ok(done);
+    }
+    let remote = upload.open().await?;
+    upload.finish(&remote, None).await
+}
+
 /// Backs stdin up: the chunks are numbered as they come. **Errors**: as `backup_file`; what was read cannot be read
 /// again, so a difference to what is recorded is final.
 pub async fn backup_stdin(
@@ -150,7 +172,6 @@ pub async fn backup_stdin(
     let upload = Upload {
         transport,
         progress,
-        limit: Limit::new(options.limit_rate, transport.clock().clone()),
         options,
         target,
         chunk_size: chunk_size_for(0, options.chunk_size),
@@ -172,7 +193,7 @@ pub async fn backup_stdin(
         progress.expect(bytes.len() as u64);
         upload.put(&remote, index, bytes).await
     });
-    let mut puts = Box::pin(puts.buffer_unordered(options.jobs.max(1)));
+    let mut puts = Box::pin(puts.buffer_unordered(options.at_a_time()));
     while let Some(put) = puts.try_next().await? {
         if matches!(put, Put::Differs | Put::Ended) {
             let what =
@@ -190,42 +211,48 @@ impl Upload<'_> {
         self.progress.say(&format!("{why}: beginning a fresh backup of {}", self.target));
     }
 
-    /// The same content is complete at the target already: nothing to do.
-    async fn already_complete(&self, chunker: &Chunker) -> Result<Option<Backed>> {
+    /// The same content is complete at the target already: nothing to do. Without a chunker there is no content.
+    async fn already_complete(&self, chunker: Option<&Chunker>) -> Result<Option<Backed>> {
         let Target { bucket, key } = self.target;
-        let (prefix, id) = (encoded(key), encoded(&self.file_id));
-        let path = format!("/backups?bucket={}&prefix={prefix}&fileId={id}&status=complete", encoded(bucket));
+        let (key, id) = (encoded(key), encoded(&self.file_id));
+        let path = format!("/backups?bucket={}&key={key}&fileId={id}&status=complete", encoded(bucket));
         let list: BackupList = match self.transport.ask(&Call::get(path)).await {
             Ok(list) => list,
             // Not there yet, or not ours to look at: creating it will say so better.
             Err(error) if error.is(ProblemType::NoSuchBucket) || error.is(ProblemType::Forbidden) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let same = |summary: &&Summary| {
-            summary.key == *key && summary.size == self.size && summary.chunk_size == self.chunk_size
-        };
+        let same = |summary: &&Summary| summary.size == self.size && summary.chunk_size == self.chunk_size;
         let Some(found) = list.backups.iter().filter(same).max_by_key(|summary| summary.completed_at) else {
             return Ok(None);
         };
-        let remote = self.look(&found.backup_id).await?;
+        if let Some(chunker) = chunker
+            && !self.holds_all(&found.backup_id, chunker).await?
+        {
+            return Ok(None);
+        }
+        let Some(object) = found.object.clone() else { return Ok(None) };
+        self.progress.was_there(self.size.unwrap_or(0));
+        Ok(Some(self.backed(&found.backup_id, object)))
+    }
+
+    /// Whether a complete backup holds every chunk of the file, and its object is still there.
+    async fn holds_all(&self, id: &str, chunker: &Chunker) -> Result<bool> {
+        let remote = self.look(id).await?;
         for index in 0..chunker.chunks() {
             if remote.recorded.get(&index) != Some(&Sha256::of(&chunker.read(index).await?)) {
-                return Ok(None);
+                return Ok(false);
             }
         }
         chunker.require_unchanged()?;
-        if chunker.chunks() > 0 {
-            // The object may have been replaced since by other means.
-            let last = Call::get(format!("/backups/{}/chunks/{}", found.backup_id, chunker.chunks() - 1));
-            match self.transport.send(&last, usize::MAX).await {
-                Ok(_) => {}
-                Err(error) if error.is(ProblemType::ObjectChanged) => return Ok(None),
-                Err(error) => return Err(error),
-            }
+        let Some(last) = chunker.chunks().checked_sub(1) else { return Ok(true) };
+        // The object may have been replaced since by other means.
+        let last = Call::get(format!("/backups/{id}/chunks/{last}"));
+        match self.transport.send(&last, usize::MAX).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(ProblemType::ObjectChanged) => Ok(false),
+            Err(error) => Err(error),
         }
-        let Some(object) = found.object.clone() else { return Ok(None) };
-        self.progress.was_there(chunker.size());
-        Ok(Some(self.backed(&found.backup_id, object)))
     }
 
     async fn open(&self) -> Result<Remote> {
@@ -260,7 +287,7 @@ impl Upload<'_> {
             let bytes = chunker.read(index).await?;
             self.put(remote, index, bytes).await
         });
-        let mut puts = puts.buffer_unordered(self.options.jobs.max(1));
+        let mut puts = puts.buffer_unordered(self.options.at_a_time());
         let mut ended = false;
         while let Some(put) = puts.try_next().await? {
             match put {
@@ -285,7 +312,6 @@ impl Upload<'_> {
             Some(_) => return Ok(Put::Differs),
             None => {}
         }
-        self.limit.pass(len).await;
         let digest = format!("sha-256=:{}:", sha256.base64());
         let path = format!("/backups/{}/chunks/{index}", remote.id);
         let headers = vec![("content-digest", digest), ("content-type", "application/octet-stream".to_owned())];

@@ -73,13 +73,18 @@ impl Layout {
     /// The session's entry in an index by target.
     pub fn indexed(&self, index: Index, bucket: &str, key: &str) -> Key {
         let plain = format!("v1/{}/{}/{bucket}/{key}/{}", self.account, index.word(), self.id);
-        let refused = |part: &str| matches!(part, "" | "." | "..") || part.len() > MAX_SEGMENT_BYTES;
-        if plain.len() <= MAX_KEY_BYTES && !key.contains('\\') && !key.split('/').any(refused) {
+        if plain.len() <= MAX_KEY_BYTES && stores_take(key) {
             return Key(plain);
         }
         let hash = Sha256::of(key.as_bytes()).hex();
         Key(format!("v1/{}/{}-hashed/{bucket}/{hash}/{}", self.account, index.word(), self.id))
     }
+}
+
+/// Whether every store takes the key as a part of another one.
+fn stores_take(key: &str) -> bool {
+    let refused = |part: &str| matches!(part, "" | "." | "..") || part.len() > MAX_SEGMENT_BYTES;
+    !key.contains('\\') && !key.split('/').any(refused)
 }
 
 /// Where the open backup of a target is named (DESIGN §12.10).
@@ -107,7 +112,20 @@ pub(super) fn index_prefixes(account: &str, bucket: Option<&str>, prefix: &str) 
     prefixes
 }
 
-/// Account and session that an index entry names.
+/// As `index_prefixes`, for the entries of exactly one key: what lies directly below these.
+pub(super) fn key_prefixes(account: &str, bucket: &str, key: &str) -> Vec<(Index, String)> {
+    let hash = Sha256::of(key.as_bytes()).hex();
+    let mut prefixes = Vec::new();
+    for index in [Index::Open, Index::Done] {
+        if stores_take(key) {
+            prefixes.push((index, format!("v1/{account}/{}/{bucket}/{key}/", index.word())));
+        }
+        prefixes.push((index, format!("v1/{account}/{}-hashed/{bucket}/{hash}/", index.word())));
+    }
+    prefixes
+}
+
+/// The session that an index entry names.
 pub(super) fn session_of(entry: &Key) -> Option<&str> {
     entry.0.rsplit_once('/').map(|(_, id)| id)
 }
@@ -126,6 +144,16 @@ mod tests {
             let hashed = layout.indexed(Index::Done, "photos", key).0;
             assert!(hashed.starts_with("v1/home/done-hashed/photos/"), "{hashed}");
             assert!(hashed.ends_with("/b1"));
+        }
+    }
+
+    #[test]
+    fn the_entries_of_a_key_lie_directly_below_its_prefixes() {
+        for key in ["a/b", "a//b", "dir/", "x"] {
+            let entry = Layout::new("home", "b1").indexed(Index::Done, "photos", key).0;
+            let parent = entry.strip_suffix("b1").unwrap();
+            let prefixes = key_prefixes("home", "photos", key);
+            assert!(prefixes.contains(&(Index::Done, parent.to_owned())), "{key}: {prefixes:?}");
         }
     }
 

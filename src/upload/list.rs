@@ -27,6 +27,8 @@ pub struct ListQuery {
     pub bucket: Option<String>,
     /// Of the key; only together with a bucket.
     pub prefix: String,
+    /// Exactly this key, instead of a prefix; only together with a bucket. Costs what its own sessions cost.
+    pub key: Option<String>,
     pub file_id: Option<String>,
     /// A word of `Status::word`.
     pub status: Option<String>,
@@ -49,7 +51,11 @@ impl Uploads {
         let limit = query.limit.clamp(1, MOST_ENTRIES);
         let mut looked_at = 0;
         let mut page = ListPage::default();
-        let prefixes = layout::index_prefixes(account, query.bucket.as_deref(), &query.prefix);
+        let prefixes = match (&query.bucket, &query.key) {
+            (Some(bucket), Some(key)) => layout::key_prefixes(account, bucket, key),
+            (bucket, _) => layout::index_prefixes(account, bucket.as_deref(), &query.prefix),
+        };
+        let delimiter = query.key.as_ref().map(|_| "/".to_owned());
         let wanted = prefixes.into_iter().filter(|(index, _)| may_hold(*index, query.status.as_deref()));
         for (rank, (index, prefix)) in wanted.enumerate() {
             // The cursor is the place in this order and the last entry looked at: `<rank>:<key>`.
@@ -57,7 +63,7 @@ impl Uploads {
             if rank < at {
                 continue;
             }
-            let mut options = ListOptions { prefix, limit: 0, ..ListOptions::default() };
+            let mut options = ListOptions { prefix, delimiter: delimiter.clone(), ..ListOptions::default() };
             options.after = if rank == at { after } else { None };
             loop {
                 let listed = self.documents().list(&options).await?;
@@ -115,6 +121,7 @@ fn matches(root: &Root, index: Index, query: &ListQuery) -> bool {
     complete == (index == Index::Done)
         && query.bucket.as_ref().is_none_or(|bucket| *bucket == root.bucket)
         && root.key.starts_with(&query.prefix)
+        && query.key.as_ref().is_none_or(|key| *key == root.key)
         && query.file_id.as_ref().is_none_or(|id| *id == root.file_id)
         && query.status.as_deref().is_none_or(|word| word == root.status.word())
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod chunk_api;
+mod commands;
 mod conformance;
 mod dir_kill;
 mod faults;

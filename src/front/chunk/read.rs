@@ -76,11 +76,11 @@ fn list_query(asked: &Asked) -> Result<ListQuery, Problem> {
         let known = serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
         known.map_err(|_| Problem::bad(format!("status {status:?} is not known")))?;
     }
-    let (bucket, prefix) = (text("bucket"), text("prefix").unwrap_or_default());
-    if bucket.is_none() && !prefix.is_empty() {
-        return Err(Problem::bad("prefix needs bucket"));
+    let (bucket, prefix, key) = (text("bucket"), text("prefix").unwrap_or_default(), text("key"));
+    if bucket.is_none() && !(prefix.is_empty() && key.is_none()) {
+        return Err(Problem::bad("prefix and key need bucket"));
     }
-    Ok(ListQuery { bucket, prefix, file_id: text("fileId"), status: text("status"), after: text("after"), limit })
+    Ok(ListQuery { bucket, prefix, key, file_id: text("fileId"), status: text("status"), after: text("after"), limit })
 }
 
 /// Whether a line of `If-None-Match` names the tag. Weak comparison, RFC 9110 §13.1.2.

@@ -66,7 +66,7 @@ impl Op {
     /// The query parameters it takes.
     pub fn parameters(&self) -> &'static [&'static str] {
         match self {
-            Self::List => &["bucket", "prefix", "fileId", "status", "after", "limit"],
+            Self::List => &["bucket", "prefix", "key", "fileId", "status", "after", "limit"],
             Self::Get(_) => &["view"],
             Self::Create
             | Self::CreateAs(_)
