@@ -38,7 +38,7 @@ pub async fn run(args: Args) -> u8 {
         return 0;
     }
     let typed = settings::Args { config: args.config, listen: args.listen, store: args.store };
-    let settings = match settings::join(&typed, &settings::environment()) {
+    let settings = match settings::join_to_serve(&typed, &settings::environment()) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("ratchet: {}", super::chain(&error));

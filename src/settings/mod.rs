@@ -70,7 +70,14 @@ pub fn environment() -> Environment {
     ours.filter(|(name, _)| name.starts_with("RATCHET_")).collect()
 }
 
-/// Joins the three. **Errors**: the first thing that cannot be.
+/// Joins the three, for a gateway. **Errors**: the first thing that cannot be.
+pub fn join_to_serve(args: &Args, environment: &Environment) -> Result<Settings, Error> {
+    let settings = join(args, environment)?;
+    store::serves(&settings)?;
+    Ok(settings)
+}
+
+/// Joins the three, for a look at the store. **Errors**: the first thing that cannot be.
 pub fn join(args: &Args, environment: &Environment) -> Result<Settings, Error> {
     let mut settings = Settings::default();
     let config = args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
@@ -84,7 +91,6 @@ pub fn join(args: &Args, environment: &Environment) -> Result<Settings, Error> {
         }
     }
     accounts::add_root_key(environment, &mut settings)?;
-    store::check(&settings)?;
     Ok(settings)
 }
 

@@ -67,8 +67,8 @@ impl Default for StoreSettings {
     }
 }
 
-/// What can only be checked together.
-pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+/// Whether a gateway can be served so.
+pub(super) fn serves(settings: &Settings) -> Result<(), Error> {
     let keyless = settings.accounts.accounts.is_empty();
     match &settings.store.choice {
         StoreChoice::S3(_) if keyless => Err(Error::Together(

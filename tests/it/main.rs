@@ -10,5 +10,7 @@ mod faults;
 mod gateway;
 mod model;
 mod process;
+mod readback;
 mod resume;
+mod serve;
 mod shapes;

@@ -5,7 +5,7 @@
 
 mod objects;
 mod races;
-mod stores;
+pub mod stores;
 mod uploads;
 
 use std::sync::Arc;
