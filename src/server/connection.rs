@@ -22,6 +22,10 @@ use crate::clock::Clock;
 use super::activity::{Activity, Late, Tracked, Watched};
 use super::{Settings, linger};
 
+/// The most that is read ahead of a request's body. Several frames of this size are on their way per connection, so it
+/// is what memory grows with; `scripts/bench.sh memory` shows by how much.
+const READ_BYTES: usize = 128 << 10;
+
 /// Serves one connection to its end. Errors of the client's end there too: they are nobody else's business.
 pub async fn serve<S, B>(
     socket: TcpStream,
@@ -53,6 +57,7 @@ pub async fn serve<S, B>(
         // `activity` keeps the time, since hyper's own would close an idle connection as early as a slow head.
         .header_read_timeout(None)
         .max_header_size(settings.max_head_bytes)
+        .max_buf_size(READ_BYTES.max(settings.max_head_bytes))
         .half_close(false)
         .serve_connection(io, tracking);
     let mut closing = *draining.borrow_and_update();

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
@@ -34,11 +34,14 @@ use crate::sigv4::{Credentials, Payload, sign};
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// From the last byte sent to the answer's head. A server may verify and replicate a part of 5 GiB before it answers.
+/// From the last frame that the server took to the answer's head, however long the body took before: a slow client
+/// is not the server's fault. A server may verify and replicate a part of 5 GiB before it answers.
 const ANSWER: Duration = Duration::from_secs(300);
 /// Between two frames of an answer's body.
 const FRAME: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(20);
+/// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh memory` shows its price.
+const BUFFER: usize = 128 << 10;
 /// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
 const CREDENTIALS_LIVE: Duration = Duration::from_secs(300);
 /// The most of an error document that is read.
@@ -86,7 +89,7 @@ impl Wire {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            .http1_read_buf_exact_size(256 << 10)
+            .http1_max_buf_size(BUFFER)
             .build(tls);
         Ok(Self { client, terms, cached: Mutex::new(None) })
     }
@@ -120,9 +123,10 @@ impl Wire {
     pub async fn send(&self, call: Call<'_>, body: Body) -> Result<Response<Incoming>> {
         let what = format!("{} of {}/{}", call.method, call.bucket, call.key);
         let request = self.request(call).await?;
-        let broke = Arc::new(AtomicBool::new(false));
-        let request = request.map(|()| Outgoing { left: body.len_bytes(), body, broke: Arc::clone(&broke) });
-        let answer = match tokio::time::timeout(ANSWER.max(FRAME), self.client.request(request)).await {
+        let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let left = body.len_bytes();
+        let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
+        let answer = match self.in_time(self.client.request(request), &sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) if broke.load(Ordering::Acquire) => {
                 return Err(Error::new(Kind::Body, format!("the body of {what} broke off")).because(error));
@@ -130,7 +134,7 @@ impl Wire {
             Ok(Err(error)) => {
                 return Err(Error::new(Kind::Unavailable, format!("{what} got no answer")).because(error));
             }
-            Err(_) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),
+            Err(()) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),
         };
         if answer.status().is_success() {
             return Ok(answer);
@@ -143,6 +147,19 @@ impl Wire {
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
         let document = incoming(answer, None).collect(ERROR_BYTES).await.unwrap_or_default();
         Err(refused(&what, status, &code(&document), wait))
+    }
+
+    /// The answer, or that nothing went out and nothing came in for [`ANSWER`].
+    async fn in_time<T>(&self, answer: impl Future<Output = T>, sent: &AtomicU64) -> std::result::Result<T, ()> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let before = sent.load(Ordering::Relaxed);
+            match tokio::time::timeout(ANSWER, answer.as_mut()).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if sent.load(Ordering::Relaxed) == before => return Err(()),
+                Err(_) => {}
+            }
+        }
     }
 
     async fn request(&self, call: Call<'_>) -> Result<Request<()>> {
@@ -192,6 +209,8 @@ pub(super) struct Outgoing {
     body: Body,
     left: u64,
     broke: Arc<AtomicBool>,
+    /// Frames that went out.
+    sent: Arc<AtomicU64>,
 }
 
 impl http_body::Body for Outgoing {
@@ -205,6 +224,7 @@ impl http_body::Body for Outgoing {
         let failure: BodyError = match ready!(Pin::new(&mut self.body).poll_next(cx)) {
             Some(Ok(bytes)) if bytes.len() as u64 <= self.left => {
                 self.left -= bytes.len() as u64;
+                self.sent.fetch_add(1, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             None if self.left == 0 => return Poll::Ready(None),

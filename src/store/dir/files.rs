@@ -4,19 +4,19 @@
 //! file. It does not know which files the index names.
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
-use tokio::io::AsyncWriteExt;
 
 use super::super::received::{check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
 use crate::digest::{RunningSha256, Sha256};
 
-/// How much of a body waits for the disk at a time.
-const WRITE_BYTES: usize = 1 << 20;
+/// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
+const WRITE_BYTES: usize = 128 << 10;
 
 /// The directories of a store.
 #[derive(Debug)]
@@ -70,13 +70,16 @@ impl Files {
     /// **Cancel**: a dropped future leaves no file. **Errors**: `Body`, `Checksum`, `Full`.
     pub async fn write(&self, id: String, body: Body, declared: Option<Sha256>, tag: Tag) -> Result<WrittenFile> {
         let path = self.incoming.join(&id);
-        let file = tokio::fs::File::create(&path).await.map_err(|error| disk("creating a file", error))?;
-        let mut unfinished = Unfinished(Some(path));
-        let (md5, sha256) = fill(file, body, &tag).await?;
+        let mut unfinished = Unfinished(Some(path.clone()));
+        let file = blocking("creating a file", move || fs::File::create(path)).await?;
+        let (file, md5, sha256) = fill(file, body, &tag).await?;
         check_sha256(sha256, declared)?;
         let incoming = self.incoming.clone();
-        let synced = tokio::task::spawn_blocking(move || fs::File::open(incoming)?.sync_all()).await;
-        synced.map_err(io::Error::other).flatten().map_err(|error| disk("syncing a directory", error))?;
+        let synced = move || {
+            file.sync_all()?;
+            fs::File::open(incoming)?.sync_all()
+        };
+        blocking("syncing a file", synced).await?;
         let etag = match tag {
             Tag::Md5 => hex(&md5.finalize()),
             Tag::Sha256(declared) => declared.hex()[..32].to_owned(),
@@ -126,12 +129,16 @@ impl Files {
     }
 }
 
-async fn fill(file: tokio::fs::File, mut body: Body, tag: &Tag) -> Result<(Md5, Sha256)> {
+/// Writes a body to the end of a file, frame by frame as they came, without a copy.
+async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File, Md5, Sha256)> {
     let wanted = body.len_bytes();
-    let mut out = tokio::io::BufWriter::with_capacity(WRITE_BYTES, file);
     let (mut md5, mut sha256, mut seen) = (Md5::new(), RunningSha256::default(), 0);
+    let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+        if frame.is_empty() {
+            continue;
+        }
         seen += frame.len() as u64;
         if seen > wanted {
             break;
@@ -140,12 +147,43 @@ async fn fill(file: tokio::fs::File, mut body: Body, tag: &Tag) -> Result<(Md5, 
         if matches!(tag, Tag::Md5) {
             md5.update(&frame);
         }
-        out.write_all(&frame).await.map_err(|error| disk("writing a file", error))?;
+        gathered_bytes += frame.len();
+        gathered.push(frame);
+        if gathered_bytes >= WRITE_BYTES || seen == wanted {
+            let frames = std::mem::take(&mut gathered);
+            file = blocking("writing a file", move || write_all(file, frames)).await?;
+            gathered_bytes = 0;
+        }
     }
     check_len(seen, wanted)?;
-    out.flush().await.map_err(|error| disk("writing a file", error))?;
-    out.get_ref().sync_all().await.map_err(|error| disk("syncing a file", error))?;
-    Ok((md5, sha256.finish()))
+    Ok((file, md5, sha256.finish()))
+}
+
+fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File> {
+    let mut at = 0;
+    while at < frames.len() {
+        let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
+        let mut written = match file.write_vectored(&slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        while at < frames.len() && written >= frames[at].len() {
+            written -= frames[at].len();
+            at += 1;
+        }
+        if let Some(frame) = frames.get_mut(at) {
+            frame.advance(written);
+        }
+    }
+    Ok(file)
+}
+
+/// Work that waits for the disk, on a thread that may.
+async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other).flatten().map_err(|error| disk(what, error))
 }
 
 /// An I/O error as the store's error.
