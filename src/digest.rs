@@ -6,10 +6,12 @@
 //! Source: BLAKE3 paper §2.1 and `blake3::hazmat` (subtree chaining values); CRC-64/NVME is the checksum of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
+mod checksum;
 mod chunk;
 mod sha256;
 mod whole;
 
+pub use checksum::{Algorithm, Checksum, ChecksumHasher, combined, composite};
 pub use chunk::{ChunkDigests, ChunkHasher, Extra};
 pub use sha256::{ParseDigestError, RunningSha256, Sha256};
 pub use whole::{Expected, Kind, Unsupported, Whole};

@@ -11,7 +11,7 @@ use http::request;
 
 use crate::accounts::{Account, Accounts};
 use crate::digest::Sha256;
-use crate::sigv4::{self, PayloadClaim};
+use crate::sigv4::{self, ChunkSigner, PayloadClaim};
 
 use super::Settings;
 use super::error::{Error, Kind};
@@ -20,11 +20,32 @@ use super::error::{Error, Kind};
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub account: Arc<Account>,
-    /// Where the client signed the body's hash. Not yet compared with the body.
-    pub payload_sha256: Option<Sha256>,
+    /// Not yet compared with the body.
+    pub payload: PayloadClaim,
+    pub(super) chunks: ChunkSigner,
 }
 
-/// **Errors**: `Unauthorized`; `BadRequest` for a payload that is framed in a way we do not take here.
+impl Identity {
+    /// The SHA-256 of the body, where the client signed it.
+    pub fn payload_sha256(&self) -> Option<Sha256> {
+        match self.payload {
+            PayloadClaim::Hash(sha256) => Some(Sha256(sha256)),
+            PayloadClaim::Unsigned | PayloadClaim::Streaming(_) => None,
+        }
+    }
+
+    /// **Errors**: `BadRequest` for a body in frames, which not every protocol takes.
+    pub fn require_plain(&self) -> Result<(), Error> {
+        match self.payload {
+            PayloadClaim::Hash(_) | PayloadClaim::Unsigned => Ok(()),
+            PayloadClaim::Streaming(_) => {
+                Err(Error::bad("aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD"))
+            }
+        }
+    }
+}
+
+/// **Errors**: `Unsigned`, `Unauthorized` (malformed), `SignatureMismatch`, `Expired`, `Skewed`.
 pub fn authenticate(
     head: &request::Parts,
     accounts: &Accounts,
@@ -36,19 +57,18 @@ pub fn authenticate(
     let secret = sigv4::Secret::new(credentials.secret.expose());
     let verified = claim.verify(head, &secret, now, settings.max_skew);
     // Only now: the work is the same for a key that nobody has.
-    let Some(account) = credentials.account else {
-        return Err(Error::new(Kind::Unauthorized, "the signature does not match, or nobody has this access key"));
-    };
-    let payload_sha256 = match verified.map_err(refused)?.payload {
-        PayloadClaim::Hash(sha256) => Some(Sha256(sha256)),
-        PayloadClaim::Unsigned => None,
-        PayloadClaim::Streaming => {
-            return Err(Error::bad("aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD"));
-        }
-    };
-    Ok(Identity { account: Arc::clone(account), payload_sha256 })
+    let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
+    let verified = verified.map_err(refused)?;
+    Ok(Identity { account: Arc::clone(account), payload: verified.payload, chunks: verified.chunks })
 }
 
 fn refused(error: sigv4::Error) -> Error {
-    Error::new(Kind::Unauthorized, error.to_string())
+    let kind = match error {
+        sigv4::Error::Unsigned => Kind::Unsigned,
+        sigv4::Error::Malformed(_) => Kind::Unauthorized,
+        sigv4::Error::Expired => Kind::Expired,
+        sigv4::Error::Skewed => Kind::Skewed,
+        sigv4::Error::Mismatch => Kind::SignatureMismatch,
+    };
+    Error::new(kind, error.to_string())
 }

@@ -15,6 +15,22 @@ pub enum Kind {
     LengthRequired,
     /// Send faster, or again.
     RequestTimeout,
+    /// A presigned URL's time is over.
+    Expired,
+    /// Set the clock.
+    Skewed,
+    /// The signature of the request, or of a chunk of its body, is another one.
+    SignatureMismatch,
+    /// Sign it, if it is not meant for everyone.
+    Unsigned,
+    /// The digest or checksum that the request declares is not well formed.
+    InvalidDigest,
+    /// The bytes are not what the request's digest or checksum says.
+    BadDigest,
+    /// The bytes are not what `x-amz-content-sha256` says.
+    PayloadMismatch,
+    /// The body ended before its promised length.
+    IncompleteBody,
 }
 
 /// A request that is refused.

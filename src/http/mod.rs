@@ -5,10 +5,12 @@
 //! It knows no route and no rule of a session. Source: RFC 9110, RFC 9530, DESIGN §10.
 
 mod auth;
+mod aws_chunked;
 mod body;
 mod digest_field;
 mod error;
 mod figures;
+mod payload;
 mod record;
 mod reply;
 mod service;
@@ -19,6 +21,7 @@ pub use body::{Arriving, Progress};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Error, Kind};
 pub use figures::Figures;
+pub use payload::{Declared, Payload, Verdict, named_algorithm};
 pub use record::Record;
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use service::ByRequest;

@@ -41,7 +41,7 @@ impl Objects {
         let chunk = u32::try_from(index).map_err(|_| absent())?;
         let segment = session.segment(chunk / SEGMENT).await?;
         let record = segment.stored(chunk).ok_or_else(absent)?.clone();
-        let first = index.checked_mul(root.plan.chunk_size).ok_or_else(absent)?;
+        let first = index.checked_mul(session.chunk_size().await?).ok_or_else(absent)?;
         let read = match record.digests.len_bytes {
             0 => Read::Head,
             len => Read::Range { first, last: first + (len - 1) },

@@ -50,11 +50,15 @@ pub(super) fn request(parts: &Parts, terms: &Terms<'_>) -> Option<String> {
 pub(super) fn signature(request: &str, time: &str, scope: &Scope, secret: &Secret) -> String {
     let hash = hex(&sha2::Sha256::digest(request.as_bytes()));
     let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{hash}");
+    hex(&mac(&key(scope, secret), &to_sign))
+}
+
+/// The signing key of a scope.
+pub(super) fn key(scope: &Scope, secret: &Secret) -> Vec<u8> {
     let first = format!("AWS4{}", secret.0).into_bytes();
-    let key = [scope.day.as_str(), &scope.region, super::SERVICE, "aws4_request"]
+    [scope.day.as_str(), &scope.region, super::SERVICE, "aws4_request"]
         .into_iter()
-        .fold(first, |key, text| mac(&key, text));
-    hex(&mac(&key, &to_sign))
+        .fold(first, |key, text| mac(&key, text))
 }
 
 /// The query's pairs as they came.
@@ -100,7 +104,7 @@ fn folded(value: &str) -> Cow<'_, str> {
     Cow::Owned(value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
-fn mac(key: &[u8], text: &str) -> Vec<u8> {
+pub(super) fn mac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()

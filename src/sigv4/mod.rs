@@ -2,18 +2,20 @@
 //!
 //! Guarantees: what is signed here verifies here and at AWS (the published examples are tests); verification runs over
 //! the request as it was sent and compares in constant time; a secret is never printed.
-//! It does not look keys up, and does not verify the signatures of single chunks of a stream.
+//! It does not look keys up.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 
 mod canonical;
 mod date;
 mod sign;
+mod stream;
 mod verify;
 
 use std::fmt;
 
 pub use sign::{Unsignable, presign, sign};
-pub use verify::{Claim, Error, PayloadClaim, Verified, parse};
+pub use stream::ChunkSigner;
+pub use verify::{Claim, Error, PayloadClaim, StreamForm, Verified, parse};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "s3";

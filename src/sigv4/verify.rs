@@ -10,7 +10,7 @@ use http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::canonical::{self, Terms, decoded, pairs};
-use super::{ALGORITHM, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
+use super::{ALGORITHM, ChunkSigner, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -18,8 +18,10 @@ pub enum Error {
     Unsigned,
     #[error("the signature is malformed: {0}")]
     Malformed(&'static str),
-    #[error("the signature is expired or its date is too far from now; check the clock")]
+    #[error("the presigned URL is expired, or not valid yet")]
     Expired,
+    #[error("the signature's date is too far from now; check the clock")]
+    Skewed,
     #[error("the signature does not match, or nobody has this access key")]
     Mismatch,
 }
@@ -30,14 +32,40 @@ pub enum PayloadClaim {
     /// The SHA-256 of the whole body.
     Hash([u8; 32]),
     Unsigned,
-    /// One of the `STREAMING-…` forms.
-    Streaming,
+    /// Framed as `aws-chunked`.
+    Streaming(StreamForm),
+}
+
+/// The `STREAMING-…` values of `x-amz-content-sha256`.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamForm {
+    /// Each chunk is signed.
+    Signed,
+    /// Each chunk is signed, and the trailer.
+    SignedTrailer,
+    /// Nothing of the body is signed; a checksum comes in the trailer.
+    UnsignedTrailer,
+}
+
+impl PayloadClaim {
+    fn parse(text: &str) -> Result<Self, Error> {
+        match text {
+            "UNSIGNED-PAYLOAD" => Ok(Self::Unsigned),
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Ok(Self::Streaming(StreamForm::Signed)),
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Ok(Self::Streaming(StreamForm::SignedTrailer)),
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Self::Streaming(StreamForm::UnsignedTrailer)),
+            text => canonical::unhex(text).map(Self::Hash).ok_or(Error::Malformed("x-amz-content-sha256")),
+        }
+    }
 }
 
 /// A signature that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Verified {
     pub payload: PayloadClaim,
+    /// Verifies the chunks of a body whose chunks are signed.
+    pub chunks: ChunkSigner,
 }
 
 /// A signature that was read, not yet verified.
@@ -145,18 +173,18 @@ impl Claim {
             return Err(Error::Mismatch);
         }
         self.check_time(now, skew)?;
-        let payload = match payload {
-            "UNSIGNED-PAYLOAD" => PayloadClaim::Unsigned,
-            text if text.starts_with("STREAMING-") => PayloadClaim::Streaming,
-            text => PayloadClaim::Hash(canonical::unhex(text).ok_or(Error::Malformed("x-amz-content-sha256"))?),
-        };
-        Ok(Verified { payload })
+        let payload = PayloadClaim::parse(payload)?;
+        let chunks = ChunkSigner::new(canonical::key(&self.scope, secret), self.scope, self.time, self.signature);
+        Ok(Verified { payload, chunks })
     }
 
     fn check_time(&self, now: SystemTime, skew: Duration) -> Result<(), Error> {
         let signed_at = date::seconds(&self.time).ok_or(Error::Malformed("the date"))?;
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let until = signed_at + self.expires.unwrap_or(skew.as_secs());
-        if now > until || signed_at > now + skew.as_secs() { Err(Error::Expired) } else { Ok(()) }
+        if now <= until && signed_at <= now + skew.as_secs() {
+            return Ok(());
+        }
+        Err(if self.expires.is_some() { Error::Expired } else { Error::Skewed })
     }
 }

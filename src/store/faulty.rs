@@ -12,10 +12,10 @@ use futures_util::StreamExt;
 
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, Head, Key, Kind, Limits, ListOptions, Page,
-    PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written, WrittenPart,
+    PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
-use crate::digest::Sha256;
 
 /// A call, as the hook sees it.
 #[derive(Clone, Copy, Debug)]
@@ -161,9 +161,9 @@ impl Store for Faulty {
         leave(fault, self.inner.create_upload(bucket, key, attributes).await)
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart> {
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
         let fault = self.enter(Op::PutPart, &part.upload.bucket.0, &part.upload.key.0).await?;
-        leave(fault, self.inner.put_part(part, torn(fault, body), sha256).await)
+        leave(fault, self.inner.put_part(part, torn(fault, body), options).await)
     }
 
     async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {

@@ -17,8 +17,8 @@ use super::listing::{Row, page_of};
 use super::received::receive;
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
-    Listed, Page, PartNumber, PartPage, PartTarget, PutMode, PutOptions, Read, Result, Store, StoredPart, UploadId,
-    UploadTarget, Written, WrittenPart,
+    Listed, Page, PartNumber, PartOptions, PartPage, PartTarget, PutMode, PutOptions, Read, Result, Store, StoredPart,
+    UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -241,10 +241,10 @@ impl Store for Memory {
         Ok(UploadId(id))
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart> {
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
         self.state().upload(part.upload)?;
-        let received = receive(body, sha256, MAX_BODY_BYTES).await?;
-        let etag = ETag(received.part_tag(sha256));
+        let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
+        let etag = ETag(received.part_tag(options));
         let written = WrittenPart { etag: etag.clone(), sha256: received.sha256 };
         let stored = Part { sha256: received.sha256, bytes: received.bytes, etag };
         self.state().upload(part.upload)?.parts.insert(part.number, stored);

@@ -20,13 +20,11 @@ mod values;
 
 use async_trait::async_trait;
 
-use crate::digest::Sha256;
-
 pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
 pub use values::{
     Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, Head, Key, Limits, ListOptions, Listed, Page,
-    PartNumber, PartPage, PutMode, PutOptions, Read, StoredPart, UploadId, Written, WrittenPart,
+    PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, Read, StoredPart, UploadId, Written, WrittenPart,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -71,7 +69,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Stores a part, replacing one of the same number. **Durability**: on return. **Cancel**: a dropped future
     /// leaves the part as it was, or the new one whole. **Errors**: `NoSuchUpload`, `Body`, `Checksum`.
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart>;
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart>;
 
     /// One page of an upload's parts, by number; `after` is the last number of the page before.
     async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage>;

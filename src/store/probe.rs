@@ -151,7 +151,7 @@ impl Probe {
         let number = PartNumber::new(1).ok_or("1 is a part number")?;
         let part = PartTarget { upload: target, number };
         let sha256 = Sha256::of(&bytes);
-        let written = self.store.put_part(part, bytes.clone().into(), Some(sha256)).await.map_err(text)?;
+        let written = self.store.put_part(part, bytes.clone().into(), Some(sha256).into()).await.map_err(text)?;
         let chosen = [ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) }];
         self.store.complete(target, &chosen, bytes.len() as u64).await.map_err(text)?;
         let (_, value) = self.read("parts").await.map_err(text)?;

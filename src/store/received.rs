@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
-use super::{Body, ChosenPart, Error, Kind, Result};
+use super::{Body, ChosenPart, Error, Kind, PartOptions, PartTag, Result};
 use crate::digest::{RunningSha256, Sha256};
 
 /// A small body in memory, with its digests.
@@ -57,18 +57,23 @@ impl Received {
         hex(&self.md5.clone().finalize())
     }
 
-    /// A part's tag: free where a SHA-256 was declared, for a tag is opaque.
-    pub fn part_tag(&self, declared: Option<Sha256>) -> String {
-        declared.map_or_else(|| self.md5_hex(), |sha256| sha256.hex()[..32].to_owned())
+    pub fn part_tag(&self, options: PartOptions) -> String {
+        free_tag(options).unwrap_or_else(|| self.md5_hex())
     }
 }
 
-/// The tag of a completed upload, in S3's form `<hex>-<parts>`.
+/// A part's tag where it costs nothing: a tag is opaque, so the half of a declared SHA-256 does. None: the MD5.
+pub(super) fn free_tag(options: PartOptions) -> Option<String> {
+    let declared = options.sha256.filter(|_| options.tag == PartTag::Any);
+    declared.map(|sha256| sha256.hex()[..32].to_owned())
+}
+
+/// The tag of a completed upload: the MD5 of its parts' tags as bytes, and their number, as S3 makes it.
 pub(super) fn combined_tag<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     let mut md5 = Md5::new();
     let mut parts = 0;
     for tag in tags {
-        md5.update(tag.as_bytes());
+        md5.update(u128::from_str_radix(tag, 16).map_or(tag.as_bytes().to_vec(), |tag| tag.to_be_bytes().to_vec()));
         parts += 1;
     }
     format!("{}-{parts}", hex(&md5.finalize()))

@@ -204,6 +204,29 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// What is known of a part before its bytes come, and what its tag must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartOptions {
+    pub sha256: Option<Sha256>,
+    pub tag: PartTag,
+}
+
+/// What a part's tag must be, where the store can choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartTag {
+    /// Whatever costs nothing.
+    #[default]
+    Any,
+    /// The MD5 of its bytes, which some S3 clients check.
+    Md5,
+}
+
+impl From<Option<Sha256>> for PartOptions {
+    fn from(sha256: Option<Sha256>) -> Self {
+        Self { sha256, tag: PartTag::Any }
+    }
+}
+
 /// What a successful `put_part` made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenPart {

@@ -18,13 +18,29 @@ impl Session {
     /// Ends the session and frees what it holds. **Errors**: `NotOpen` where it is complete or superseded; `Store…`
     /// (repeat the call: what is left is freed then).
     pub async fn abort(&self, reason: &str) -> Result<()> {
+        self.abort_as(reason, false).await
+    }
+
+    /// As `abort`, but leaves the parts where they are: whoever uploads to the target again can adopt them.
+    pub async fn abort_and_keep(&self, reason: &str) -> Result<()> {
+        self.abort_as(reason, true).await
+    }
+
+    async fn abort_as(&self, reason: &str, kept: bool) -> Result<()> {
         loop {
             let root = self.current_root().await?.value;
             match &root.status {
-                Status::Aborted { .. } => return self.free(&root).await,
+                Status::Aborted { kept: true, .. } if kept => return Ok(()),
+                Status::Aborted { kept: false, .. } => return self.free(&root).await,
+                Status::Aborted { reason, kept: true } => {
+                    let from = root.status.clone();
+                    let freed = Status::Aborted { reason: reason.clone(), kept: false };
+                    // Lost: a successor adopts the parts, or another sweep frees them.
+                    self.change_status(|status| *status == from, freed).await?.ok();
+                }
                 Status::Complete { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
-                Status::Finalizing { expected } => {
-                    let carried = self.carry(expected.as_ref()).await;
+                Status::Finalizing { checks } => {
+                    let carried = self.carry(checks).await;
                     // Complete: the loop says so. Failed for sure: it is open again, and can be aborted.
                     if let Err(error) = carried
                         && matches!(error.kind(), Kind::StoreUnavailable | Kind::SlowDown | Kind::Internal)
@@ -33,7 +49,7 @@ impl Session {
                     }
                 }
                 Status::InProgress => {
-                    let aborted = Status::Aborted { reason: reason.to_owned() };
+                    let aborted = Status::Aborted { reason: reason.to_owned(), kept };
                     // Lost: the loop looks at what it has become.
                     self.change_status(|status| *status == Status::InProgress, aborted).await?.ok();
                 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{ChunkDigests, Extra, Sha256};
+use crate::digest::{Checksum, ChunkDigests, Extra, Sha256};
 use crate::store::ETag;
 
 use super::manifest::{GroupRecord, Record, Root, Segment, Stamp};
@@ -92,6 +92,8 @@ struct ChunkJson {
     digest: Option<Extra>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     struck: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<Checksum>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,6 +126,7 @@ impl Document for Segment {
             etags: record.etags.clone(),
             digest: record.digests.extra.clone(),
             struck: record.struck,
+            checksum: record.checksum.clone(),
         };
         let group = |group: &GroupRecord| GroupJson {
             sha256: group.sha256.base64(),
@@ -144,7 +147,10 @@ impl Document for Segment {
         for (index, chunk) in json.chunks {
             let sha256 = Sha256::from_base64(&chunk.sha256).ok_or_else(|| format!("chunk {index} has no SHA-256"))?;
             let digests = ChunkDigests { sha256, len_bytes: chunk.len, extra: chunk.digest };
-            segment.chunks.insert(number(&index)?, Record { digests, etags: chunk.etags, struck: chunk.struck });
+            segment.chunks.insert(
+                number(&index)?,
+                Record { digests, etags: chunk.etags, struck: chunk.struck, checksum: chunk.checksum },
+            );
         }
         for (part, group) in json.groups {
             let part = u16::try_from(number(&part)?).map_err(|_| format!("{part:?} is no part number"))?;
@@ -166,7 +172,9 @@ mod tests {
             let mut hasher = ChunkHasher::new(Some(Kind::Blake3), u64::from(index) << 23);
             hasher.update(&index.to_le_bytes());
             let etags = vec![ETag(format!("{index:032x}"))];
-            segment.chunks.insert(index, Record { digests: hasher.finish(), etags, struck: index == 7 });
+            segment
+                .chunks
+                .insert(index, Record { digests: hasher.finish(), etags, struck: index == 7, checksum: None });
         }
         segment.groups.insert(1, GroupRecord { etags: vec![ETag::from("x")], size_bytes: 9, sha256: Sha256::of(b"x") });
         segment

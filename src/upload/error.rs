@@ -35,6 +35,10 @@ pub enum Kind {
     Incomplete,
     /// Complete, aborted or superseded: begin a fresh backup.
     NotOpen,
+    /// S3's Complete named a part that is absent or has another tag.
+    InvalidPart,
+    /// S3's Complete named a part that is too small and not the last.
+    PartTooSmall,
     /// The completed object was replaced or removed.
     ObjectChanged,
     /// The request's body broke off: send it again.
@@ -71,6 +75,10 @@ pub enum Error {
     Incomplete { missing: Vec<ChunkRange> },
     #[error("backup {id:?} is {status}")]
     NotOpen { id: String, status: String },
+    #[error("part {number} of upload {id:?} is absent or has another tag")]
+    InvalidPart { id: String, number: u16 },
+    #[error("part {number} has {size_bytes} bytes; all but the last need {least}")]
+    PartTooSmall { number: u16, size_bytes: u64, least: u64 },
     #[error("the object of backup {0:?} was replaced or removed since")]
     ObjectChanged(String),
     #[error("{what}")]
@@ -100,6 +108,8 @@ impl Error {
             Self::BackupConflict { .. } => Kind::BackupConflict,
             Self::Incomplete { .. } => Kind::Incomplete,
             Self::NotOpen { .. } => Kind::NotOpen,
+            Self::InvalidPart { .. } => Kind::InvalidPart,
+            Self::PartTooSmall { .. } => Kind::PartTooSmall,
             Self::ObjectChanged(_) => Kind::ObjectChanged,
             Self::Store { kind, .. } | Self::Batch { kind, .. } => *kind,
             Self::Corrupt { .. } => Kind::Internal,
@@ -121,6 +131,8 @@ impl Error {
             | Self::BackupConflict { .. }
             | Self::Incomplete { .. }
             | Self::NotOpen { .. }
+            | Self::InvalidPart { .. }
+            | Self::PartTooSmall { .. }
             | Self::ObjectChanged(_)
             | Self::Corrupt { .. } => None,
         }

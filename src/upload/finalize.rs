@@ -11,7 +11,7 @@ use crate::store::{self, ChosenPart, Written};
 
 use super::error::{Error, Result};
 use super::layout::Index;
-use super::manifest::{Finished, Root, Status};
+use super::manifest::{Checks, Finished, Root, Status};
 use super::session::{Session, upload_of};
 use super::survey::Survey;
 use super::uploads::TAG;
@@ -31,28 +31,33 @@ impl Session {
     /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `BadRequest` (a digest that cannot be had), `Store…`
     /// (then the session may be `finalizing`; repeat the call).
     pub async fn finalize(&self, expected: Option<Expected>) -> Result<Finished> {
+        self.finalize_as(Checks { expected, parts: None }).await
+    }
+
+    pub(super) async fn finalize_as(&self, asked: Checks) -> Result<Finished> {
+        let expected = asked.expected.as_ref();
         for _ in 0..ROUNDS {
             let root = self.current_root().await?.value;
             let checks = match &root.status {
-                Status::Complete { object, .. } => return check_finished(object, expected.as_ref()),
+                Status::Complete { object, .. } => return check_finished(object, expected),
                 Status::Aborted { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
-                Status::Finalizing { expected } => expected.clone(),
+                Status::Finalizing { checks } => checks.clone(),
                 Status::InProgress => {
-                    self.require_obtainable(&root, expected.as_ref()).await?;
+                    self.require_obtainable(&root, expected).await?;
                     // Before the status changes: a call that comes too early must not disturb chunks in flight.
-                    self.survey().await?.require_all(&root, expected.as_ref())?;
-                    let to = Status::Finalizing { expected: expected.clone() };
+                    self.survey(&asked).await?.require_all(&root, expected)?;
+                    let to = Status::Finalizing { checks: asked.clone() };
                     if self.change_status(|status| *status == Status::InProgress, to).await?.is_err() {
                         continue;
                     }
-                    expected.clone()
+                    asked.clone()
                 }
             };
-            match self.carry(checks.as_ref()).await {
-                Ok(Carried::Done(object)) => return check_finished(&object, expected.as_ref()),
+            match self.carry(&checks).await {
+                Ok(Carried::Done(object)) => return check_finished(&object, expected),
                 Ok(Carried::Again) => {}
                 // Another client's digest was wrong, not ours.
-                Err(Error::DigestMismatch { .. }) if checks != expected => {}
+                Err(Error::DigestMismatch { .. }) if checks != asked => {}
                 Err(error) => return Err(error),
             }
         }
@@ -61,7 +66,7 @@ impl Session {
     }
 
     /// Carries a `finalizing` session to its end, or back to `in_progress` where it fails for sure.
-    pub(super) async fn carry(&self, checks: Option<&Expected>) -> Result<Carried> {
+    pub(super) async fn carry(&self, checks: &Checks) -> Result<Carried> {
         match self.round(checks).await {
             Err(error) if fails_for_sure(&error) => {
                 // Whoever moved it meanwhile knows better: either way it is not ours to hold any more.
@@ -74,10 +79,11 @@ impl Session {
         }
     }
 
-    async fn round(&self, checks: Option<&Expected>) -> Result<Carried> {
+    async fn round(&self, checks: &Checks) -> Result<Carried> {
         let root = self.root();
-        let survey = self.survey().await?;
-        survey.require_all(&root, checks)?;
+        let survey = self.survey(checks).await?;
+        let expected = checks.expected.as_ref();
+        survey.require_all(&root, expected)?;
         let loose = survey.rows.iter().filter(|row| row.etags.is_empty());
         let mut assembled = false;
         for row in loose {
@@ -89,7 +95,7 @@ impl Session {
         }
         let Some(chosen) = self.agreed_parts(&root, &survey).await? else { return self.after_gone().await };
         let mut digests = survey.digests.clone();
-        let read_back = self.check_before(&root, checks, &survey, &chosen, &mut digests).await?;
+        let read_back = self.check_before(&root, expected, &survey, &chosen, &mut digests).await?;
         // Before the root says complete: a listing of complete backups must not miss it after a crash.
         let documents = &self.0.shared.documents;
         documents.mark(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await?;
@@ -102,7 +108,7 @@ impl Session {
                 None => return Ok(Carried::Again),
             },
         };
-        let finished = Finished { etag: done.etag.clone(), size_bytes: survey.size_bytes, digests };
+        let finished = Finished { digests, ..survey.finished(&root, &done) };
         self.conclude(&root, done, finished, read_back.as_ref()).await
     }
 
@@ -154,7 +160,7 @@ impl Session {
     async fn require_read_back(&self, root: &Root) -> Result<()> {
         let chunks = match root.plan.chunks() {
             Some(chunks) => chunks,
-            None => self.survey().await?.chunks,
+            None => self.survey(&Checks::default()).await?.chunks,
         };
         if self.0.running.value(chunks).is_some() {
             return Ok(());
@@ -211,18 +217,16 @@ impl Session {
         let checks = match &root.status {
             Status::Complete { object, .. } => return Ok(Carried::Done(object.clone())),
             Status::Aborted { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
-            Status::Finalizing { expected } => expected.clone(),
-            Status::InProgress => None,
+            Status::Finalizing { checks } => checks.clone(),
+            Status::InProgress => Checks::default(),
         };
         if let Some(written) = self.tagged_object(&root).await? {
-            let survey = self.survey().await?;
-            let finished =
-                Finished { etag: written.etag.clone(), size_bytes: survey.size_bytes, digests: survey.digests };
-            let read_back = checks.filter(|expected| expected.kind == DigestKind::Sha256);
+            let finished = self.survey(&checks).await?.finished(&root, &written);
+            let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);
             return self.conclude(&root, written, finished, read_back.as_ref()).await;
         }
         let reason = "the store's upload is gone and no object of this backup is there".to_owned();
-        let aborted = Status::Aborted { reason };
+        let aborted = Status::Aborted { reason, kept: false };
         match self.change_status(Status::is_unfinished, aborted).await? {
             Ok(doc) => Err(Self::not_open(&doc.value)),
             Err(_) => Ok(Carried::Again),
@@ -296,6 +300,8 @@ fn fails_for_sure(error: &Error) -> bool {
         | Kind::ChecksumMismatch
         | Kind::ChecksumConflict
         | Kind::StoreFull
+        | Kind::InvalidPart
+        | Kind::PartTooSmall
         | Kind::NoSuchBucket => true,
         Kind::NoSuchBackup
         | Kind::BackupConflict

@@ -21,7 +21,8 @@ use super::plan::ChunkIndex;
 pub(super) struct Flights(DashMap<ChunkIndex, Arc<Flight>>);
 
 pub(super) struct Flight {
-    sha256: Sha256,
+    /// None: not known before the bytes; then a newer put is taken for a repetition.
+    sha256: Option<Sha256>,
     /// All bytes are in and verified: from here on it is waited for, not replaced.
     received: AtomicBool,
     replaced: Notify,
@@ -55,9 +56,13 @@ impl Drop for Boarded<'_> {
 }
 
 impl Flights {
+    pub fn none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes the chunk's place where it is free. Otherwise waits for the one that has it to end, and returns None:
     /// the caller looks at the records again.
-    pub async fn board(&self, index: ChunkIndex, sha256: Sha256) -> Option<Boarded<'_>> {
+    pub async fn board(&self, index: ChunkIndex, sha256: Option<Sha256>) -> Option<Boarded<'_>> {
         let mut ended = {
             match self.0.entry(index) {
                 Entry::Vacant(place) => {
@@ -89,8 +94,8 @@ impl Flights {
 mod tests {
     use super::*;
 
-    fn sha(byte: u8) -> Sha256 {
-        Sha256([byte; 32])
+    fn sha(byte: u8) -> Option<Sha256> {
+        Some(Sha256([byte; 32]))
     }
 
     #[tokio::test]

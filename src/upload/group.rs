@@ -7,7 +7,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::digest::Sha256;
-use crate::store::{self, Body, BodyError, ETag, GetOptions, PartNumber, PartTarget, Read};
+use crate::store::{self, Body, BodyError, ETag, GetOptions, PartNumber, PartOptions, PartTarget, Read};
 
 use super::error::{Error, Result};
 use super::manifest::{Change, Record};
@@ -82,7 +82,7 @@ impl Session {
         let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
         let part = PartTarget { upload: upload_of(&root, &target), number };
         let body = Body::new(size_bytes, Box::pin(staged).try_flatten());
-        let written = match documents.store.put_part(part, body, None).await {
+        let written = match documents.store.put_part(part, body, PartOptions::default()).await {
             Ok(written) => written,
             Err(error) if error.kind() == store::Kind::NoSuchUpload => return Err(self.settle_gone().await),
             Err(error) => {

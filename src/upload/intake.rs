@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, ready};
 
-use crate::digest::{ChunkDigests, ChunkHasher, Sha256};
-use crate::store::{self, Body, BodyError, ETag, PartNumber, PartTarget, PutOptions};
+use crate::digest::{Checksum, ChunkDigests, ChunkHasher, Sha256};
+use crate::store::{self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions};
 
 use super::error::{Error, Kind, Result};
 use super::flight::Flight;
 use super::manifest::{Change, Outcome, Policy};
-use super::plan::{self, ChunkIndex, Slot};
+use super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
 use super::running::Tap;
 use super::session::{Session, lock, upload_of};
 
@@ -36,8 +36,18 @@ pub enum Admission {
 pub struct Ticket {
     session: Session,
     index: ChunkIndex,
-    sha256: Sha256,
+    /// None: an S3 client did not say; then whatever comes is what it is.
+    sha256: Option<Sha256>,
     len_bytes: u64,
+}
+
+/// A chunk that is durable and recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    pub stored: Stored,
+    pub sha256: Sha256,
+    /// The store's tag of it as a part; None where it is staged or was known already.
+    pub etag: Option<ETag>,
 }
 
 /// What became of a chunk.
@@ -51,7 +61,7 @@ impl Session {
     /// Whether the chunk is wanted: from memory, or after two conditional reads, before any byte of its body.
     /// **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`, `NotOpen`.
     pub async fn admit(&self, index: u64, sha256: Sha256, len_bytes: u64) -> Result<Admission> {
-        let rule = self.root().plan.chunk_len(index);
+        let rule = self.len_rule(index).await?;
         let chunk = u32::try_from(index).ok().zip(rule);
         let (chunk, rule) = chunk.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
         if !rule.allows(len_bytes) {
@@ -66,8 +76,24 @@ impl Session {
             Some(record) if record.digests.sha256 != sha256 && root.policy == Policy::FirstWins => {
                 Err(Error::ChecksumConflict { index, stored: record.digests.sha256, offered: sha256 })
             }
-            Some(_) | None => Ok(Admission::Wanted(Ticket { session: self.clone(), index: chunk, sha256, len_bytes })),
+            Some(_) | None => Ok(Admission::Wanted(self.ticket(chunk, Some(sha256), len_bytes))),
         }
+    }
+}
+
+impl Session {
+    pub(super) fn ticket(&self, index: ChunkIndex, sha256: Option<Sha256>, len_bytes: u64) -> Ticket {
+        Ticket { session: self.clone(), index, sha256, len_bytes }
+    }
+
+    /// The length that a chunk must have. What the chunk API adds to an S3 session is cut as its first part is.
+    async fn len_rule(&self, index: u64) -> Result<Option<LenRule>> {
+        let plan = self.root().plan;
+        if plan.shape == Shape::Chunks || index == 0 {
+            return Ok(plan.chunk_len(index));
+        }
+        let first = self.segment(0).await?.stored(0).map(|record| record.digests.len_bytes);
+        Ok(plan.chunk_len(index).map(|rule| first.map_or(rule, LenRule::UpTo)))
     }
 }
 
@@ -77,6 +103,11 @@ impl Ticket {
     /// overwritten by the next try, and a commit that was queued still happens.
     /// **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`, `NotOpen`, `Store…`.
     pub async fn store(self, body: Body) -> Result<Stored> {
+        self.store_part(body, || None).await.map(|brought| brought.stored)
+    }
+
+    /// As `store`, with what the client's own checksum turned out to be once the body was read.
+    pub async fn store_part(self, body: Body, checksum: impl FnOnce() -> Option<Checksum> + Send) -> Result<Brought> {
         let session = self.session.clone();
         let boarded = loop {
             match session.0.flights.board(self.index, self.sha256).await {
@@ -84,8 +115,9 @@ impl Ticket {
                 // Someone else's put has just ended: it may have brought these very bytes, or others.
                 None => {
                     session.current_segment(plan::segment_of(self.index)).await?;
-                    match session.admit(u64::from(self.index), self.sha256, self.len_bytes).await? {
-                        Admission::Known => return Ok(Stored::Known),
+                    let Some(sha256) = self.sha256 else { continue };
+                    match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
+                        Admission::Known => return Ok(Brought { stored: Stored::Known, sha256, etag: None }),
                         Admission::Wanted(_) => {}
                     }
                 }
@@ -93,22 +125,23 @@ impl Ticket {
         };
         let replaced = || store::Error::new(store::Kind::Body, "a newer request brings the same chunk");
         let (etag, digests, tap) = tokio::select! {
-            stored = self.stream_in(body, &boarded.flight) => stored?,
+            stored = session.alive_during(self.stream_in(body, &boarded.flight)) => stored?,
             () = boarded.flight.replaced() => return Err(Error::store("storing the chunk", replaced())),
         };
-        let change = Change::Chunk { index: self.index, digests, etag };
+        let sha256 = digests.sha256;
+        let change = Change::Chunk { index: self.index, digests, etag: etag.clone(), checksum: checksum() };
         let outcome = session.commit(plan::segment_of(self.index), change).await?;
         let stored = match outcome {
             Outcome::Recorded => Stored::New,
             Outcome::Known => Stored::Known,
             Outcome::Conflict { stored } => {
                 let index = u64::from(self.index);
-                return Err(Error::ChecksumConflict { index, stored, offered: self.sha256 });
+                return Err(Error::ChecksumConflict { index, stored, offered: sha256 });
             }
         };
         session.0.running.recorded(self.index, tap);
         session.assemble_when_whole(self.index);
-        Ok(stored)
+        Ok(Brought { stored, sha256, etag })
     }
 
     /// Brings the bytes into the store, as a part or staged. What was there stays unless all of them agree.
@@ -149,11 +182,15 @@ impl Ticket {
         if slot.chunks == 1 {
             let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
             let part = PartTarget { upload: upload_of(root, &target), number };
-            let written = documents.store.put_part(part, body, Some(self.sha256)).await?;
+            let tag = if root.s3.is_some() { PartTag::Md5 } else { PartTag::Any };
+            let options = PartOptions { sha256: self.sha256, tag };
+            let written = documents.store.put_part(part, body, options).await?;
             return Ok(Some(written.etag));
         }
-        let key = self.session.0.layout.staged(self.index, &self.sha256);
-        let options = PutOptions { sha256: Some(self.sha256), ..PutOptions::default() };
+        let sha256 =
+            self.sha256.ok_or_else(|| store::Error::new(store::Kind::Invalid, "a staged chunk needs its SHA-256"))?;
+        let key = self.session.0.layout.staged(self.index, &sha256);
+        let options = PutOptions { sha256: Some(sha256), ..PutOptions::default() };
         documents.store.put(&documents.bucket, &key, body, options).await.map(|_| None)
     }
 }
@@ -174,7 +211,7 @@ struct Intake {
     held: Option<Bytes>,
     left_bytes: u64,
     /// Index, declared SHA-256, declared length.
-    ticket: (ChunkIndex, Sha256, u64),
+    ticket: (ChunkIndex, Option<Sha256>, u64),
     flight: Arc<Flight>,
     verdict: Arc<Mutex<Verdict>>,
 }
@@ -204,7 +241,7 @@ impl Intake {
         }
         let Some((hasher, tap)) = self.hasher.take() else { return Ok(None) };
         let digests = hasher.finish();
-        if digests.sha256 != declared {
+        if let Some(declared) = declared.filter(|declared| digests.sha256 != *declared) {
             let found = digests.sha256;
             return Err(self.refuse(Error::ChecksumMismatch { index: u64::from(index), declared, found }));
         }

@@ -86,7 +86,7 @@ impl Uploads {
         Ok(page)
     }
 
-    async fn roots(&self, account: &str, entries: &[Key]) -> Result<Vec<Option<Arc<Root>>>> {
+    pub(super) async fn roots(&self, account: &str, entries: &[Key]) -> Result<Vec<Option<Arc<Root>>>> {
         let keys: Vec<Option<Key>> =
             entries.iter().map(|entry| Some(Layout::new(account, layout::session_of(entry)?).root())).collect();
         let documents = self.documents().clone();
@@ -118,7 +118,9 @@ fn may_hold(index: Index, status: Option<&str>) -> bool {
 fn matches(root: &Root, index: Index, query: &ListQuery) -> bool {
     // Each session is shown in one index only, though for a moment it stands in both.
     let complete = matches!(root.status, Status::Complete { .. });
-    complete == (index == Index::Done)
+    let shown = complete || root.status.is_unfinished() || query.status.is_some();
+    shown
+        && complete == (index == Index::Done)
         && query.bucket.as_ref().is_none_or(|bucket| *bucket == root.bucket)
         && root.key.starts_with(&query.prefix)
         && query.key.as_ref().is_none_or(|key| *key == root.key)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{self, ChunkDigests, Expected, Sha256};
+use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
 use crate::store::{ETag, UploadId, WrittenPart};
 
 use super::plan::Plan;
@@ -63,8 +63,8 @@ pub enum Status {
     InProgress,
     /// What the finalize that began it must check; a takeover repeats every check.
     Finalizing {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expected: Option<Expected>,
+        #[serde(flatten)]
+        checks: Checks,
     },
     Complete {
         object: Finished,
@@ -72,10 +72,24 @@ pub enum Status {
     },
     Aborted {
         reason: String,
+        /// The parts are still there, for a successor to adopt (DESIGN §7).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        kept: bool,
     },
     Superseded {
         by: String,
     },
+}
+
+/// What a finalize was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checks {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+    /// The part numbers that S3's Complete named, ascending; None: all that are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<u16>>,
 }
 
 impl Status {
@@ -107,6 +121,49 @@ pub struct Finished {
     pub size_bytes: u64,
     /// All that were computed; `sha256-chunks` always is.
     pub digests: Vec<Expected>,
+    /// In the algorithm that the S3 client named at create, as S3 prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<ObjectChecksum>,
+}
+
+/// The checksum of a whole object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectChecksum {
+    pub algorithm: Algorithm,
+    /// Base64; of a composite one with `-<parts>` behind it.
+    pub value: String,
+    pub kind: ChecksumKind,
+}
+
+/// How the checksum of a whole object follows from its parts. The words are S3's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChecksumKind {
+    #[serde(rename = "FULL_OBJECT")]
+    FullObject,
+    #[serde(rename = "COMPOSITE")]
+    Composite,
+}
+
+/// What only the session of an S3 multipart upload has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3Terms {
+    /// The algorithm that its client named for the parts, and what the object gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<(Algorithm, ChecksumKind)>,
+    /// `cache-control` and the like, for the object.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Sessions whose parts lie in the same store upload, newest first; the first is the one it was adopted from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
+    /// How often a gateway said that it has parts in flight.
+    #[serde(default)]
+    pub beats: u64,
+    /// Its client hung up in mid-part, with nothing in flight.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// The session's root record.
@@ -129,6 +186,9 @@ pub struct Root {
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// None: it was created over the chunk API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Terms>,
     /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4).
     pub store_upload: UploadId,
     pub upload_tag: String,
@@ -151,6 +211,8 @@ pub struct Record {
     pub etags: Vec<ETag>,
     /// Its bytes were found missing or changed at finalize: only bytes with this checksum may fill it again.
     pub struck: bool,
+    /// As an S3 client declared it.
+    pub checksum: Option<Checksum>,
 }
 
 /// What is recorded of a part that holds a group of chunks, kept in the segment of its first chunk.
@@ -175,7 +237,7 @@ pub struct Segment {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A chunk whose bytes are durable: as part with this tag, or staged (None).
-    Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag> },
+    Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag>, checksum: Option<Checksum> },
     /// A group whose bytes are durable as a part.
     Group { number: u16, written: WrittenPart, size_bytes: u64 },
     /// The store does not hold these bytes: the records are struck.
@@ -200,7 +262,11 @@ impl Segment {
     /// Applies one change and says what became of it. `Known` and `Conflict` leave the segment as it was.
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
-            Change::Chunk { index, digests, etag } => self.record(*index, digests, etag.as_ref(), policy),
+            Change::Chunk { index, digests, etag, checksum } => {
+                let etags = etag.iter().cloned().collect();
+                let fresh = Record { digests: digests.clone(), etags, struck: false, checksum: checksum.clone() };
+                self.record(*index, fresh, policy)
+            }
             Change::Group { number, written, size_bytes } => self.record_group(*number, written, *size_bytes),
             Change::StrikeChunk { index } => self.strike(&[*index]),
             Change::StrikeGroup { number, chunks } => {
@@ -211,27 +277,29 @@ impl Segment {
         }
     }
 
-    fn record(&mut self, index: u32, digests: &ChunkDigests, etag: Option<&ETag>, policy: Policy) -> Outcome {
-        let fresh = || Record { digests: digests.clone(), etags: etag.cloned().into_iter().collect(), struck: false };
+    fn record(&mut self, index: u32, fresh: Record, policy: Policy) -> Outcome {
         let Some(old) = self.chunks.get_mut(&index) else {
-            self.chunks.insert(index, fresh());
+            self.chunks.insert(index, fresh);
             return Outcome::Recorded;
         };
-        if old.digests.sha256 != digests.sha256 {
+        if old.digests.sha256 != fresh.digests.sha256 {
             if policy == Policy::FirstWins {
                 return Outcome::Conflict { stored: old.digests.sha256 };
             }
-            *old = fresh();
+            *old = fresh;
             return Outcome::Recorded;
         }
-        let news = old.struck || etag.is_some_and(|etag| !old.etags.contains(etag));
+        let etag = fresh.etags.first();
+        let newer = fresh.checksum.is_some() && fresh.checksum != old.checksum;
+        let news = old.struck || newer || etag.is_some_and(|etag| !old.etags.contains(etag));
         if !news {
             return Outcome::Known;
         }
         old.struck = false;
+        old.checksum = fresh.checksum.clone().or(old.checksum.take());
         // The newest first: it is what the store most likely lists.
-        old.etags.retain(|known| Some(known) != etag);
-        old.etags.splice(0..0, etag.cloned());
+        old.etags.retain(|known| !fresh.etags.contains(known));
+        old.etags.splice(0..0, fresh.etags.clone());
         Outcome::Recorded
     }
 

@@ -11,6 +11,7 @@
 //! Source: DESIGN §3–§6, §9, §12.
 
 mod abort;
+mod adopt;
 mod codec;
 mod commit;
 mod documents;
@@ -22,7 +23,9 @@ mod intake;
 mod layout;
 mod list;
 mod manifest;
+mod parts;
 mod plan;
+mod pulse;
 mod readback;
 mod running;
 mod session;
@@ -31,9 +34,12 @@ mod uploads;
 
 pub use crate::store::{Body, BodyError};
 pub use error::{Error, Kind, Result};
-pub use intake::{Admission, Stored, Ticket};
+pub use intake::{Admission, Brought, Stored, Ticket};
 pub use list::{ListPage, ListQuery};
-pub use manifest::{Finished, GroupRecord, Policy, Record, Root, Segment, Status};
-pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT};
+pub use manifest::{
+    ChecksumKind, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root, S3Terms, Segment, Status,
+};
+pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartEntry};
+pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use session::{Progress, Session};
-pub use uploads::{Created, NewBackup, Settings, TAG, Uploads};
+pub use uploads::{Created, NewBackup, Resume, Settings, TAG, Uploads};

@@ -36,6 +36,23 @@ pub enum PlanError {
     TooLarge { size: u64, most: u64 },
 }
 
+/// Who decides how long a chunk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Shape {
+    /// The plan: all of `chunkSize` but the last.
+    #[default]
+    Chunks,
+    /// The client, for each: a chunk is a part of an S3 multipart upload (DESIGN §12.13).
+    Parts,
+}
+
+impl Shape {
+    fn is_chunks(&self) -> bool {
+        *self == Self::Chunks
+    }
+}
+
 /// How a session's chunks become parts. Fixed at create, kept in the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +64,8 @@ pub struct Plan {
     /// Chunks per part, a power of two; 1: each chunk is a part and streams straight through.
     pub group: u32,
     pub max_parts: u16,
+    #[serde(default, skip_serializing_if = "Shape::is_chunks")]
+    pub shape: Shape,
 }
 
 /// A part and the chunks it is made of.
@@ -79,10 +98,21 @@ impl Plan {
         let fits = group.saturating_mul(chunk_size) <= limits.max_part_bytes || group == 1;
         let group = u32::try_from(group).ok().filter(|_| fits).ok_or_else(|| too_many(size.unwrap_or(0)))?;
         let max_parts = if size.is_some() { limits.max_parts } else { parts_without_size(chunk_size, group, limits) };
-        let plan = Self { chunk_size, size, group, max_parts };
+        let plan = Self { chunk_size, size, group, max_parts, shape: Shape::Chunks };
         match plan.chunks() {
             Some(chunks) if chunks > plan.most_chunks() => Err(too_many(size.unwrap_or(0))),
             Some(_) | None => Ok(plan),
+        }
+    }
+
+    /// The plan of an S3 multipart upload: chunk `i` is part `i` + 1, of whatever length its client chooses.
+    pub fn of_parts(limits: Limits) -> Self {
+        Self {
+            chunk_size: limits.max_part_bytes,
+            size: None,
+            group: 1,
+            max_parts: limits.max_parts,
+            shape: Shape::Parts,
         }
     }
 
@@ -100,7 +130,7 @@ impl Plan {
     /// The most chunks that the parts can hold.
     pub fn most_chunks(&self) -> u64 {
         let parts = u64::from(self.max_parts);
-        let all = if self.size.is_some() {
+        let all = if self.size.is_some() || self.shape == Shape::Parts {
             parts * u64::from(self.group)
         } else {
             let (doublings, rest) = (parts / PARTS_PER_GROUP_SIZE, parts % PARTS_PER_GROUP_SIZE);
@@ -114,6 +144,9 @@ impl Plan {
         if index >= self.most_chunks() {
             return None;
         }
+        if self.shape == Shape::Parts {
+            return Some(LenRule::Part(self.chunk_size));
+        }
         let Some(size) = self.size else { return Some(LenRule::UpTo(self.chunk_size)) };
         let start = index.checked_mul(self.chunk_size).filter(|start| *start < size)?;
         Some(LenRule::Exactly(self.chunk_size.min(size - start)))
@@ -122,7 +155,7 @@ impl Plan {
     /// The part that holds a chunk; None past the last part.
     pub fn slot(&self, index: ChunkIndex) -> Option<Slot> {
         let (mut first_chunk, mut first_part, mut group) = (0_u64, 0_u64, u64::from(self.group));
-        if self.size.is_none() {
+        if self.size.is_none() && self.shape == Shape::Chunks {
             while u64::from(index) >= first_chunk + PARTS_PER_GROUP_SIZE * group {
                 first_chunk += PARTS_PER_GROUP_SIZE * group;
                 first_part += PARTS_PER_GROUP_SIZE;
@@ -149,6 +182,8 @@ pub enum LenRule {
     Exactly(u64),
     /// In `[1, n]`; only the last may have less than `n`, which finalize checks.
     UpTo(u64),
+    /// In `[0, n]`; S3 checks the least length of a part when the upload is completed.
+    Part(u64),
 }
 
 impl LenRule {
@@ -156,6 +191,7 @@ impl LenRule {
         match self {
             Self::Exactly(wanted) => len_bytes == wanted,
             Self::UpTo(most) => (1..=most).contains(&len_bytes),
+            Self::Part(most) => len_bytes <= most,
         }
     }
 }
@@ -165,6 +201,7 @@ impl std::fmt::Display for LenRule {
         match self {
             Self::Exactly(wanted) => write!(f, "exactly {wanted}"),
             Self::UpTo(most) => write!(f, "1 to {most}"),
+            Self::Part(most) => write!(f, "at most {most}"),
         }
     }
 }

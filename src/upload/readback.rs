@@ -12,7 +12,7 @@ use crate::digest::{Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::store::{self, Body, ChosenPart, GetOptions, PartNumber, PartTarget, Read, StoredPart, Written};
 
 use super::error::{Error, Result};
-use super::manifest::{Change, Root, Status};
+use super::manifest::{Change, Checks, Root, Status};
 use super::plan::{self, ChunkRange};
 use super::session::{Session, upload_of};
 use super::survey::{Row, Survey};
@@ -47,11 +47,11 @@ impl Session {
     }
 
     async fn reassembled(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
-        let survey = self.survey().await?;
+        let survey = self.survey(&Checks::default()).await?;
         for row in survey.rows.iter().filter(|row| row.etags.is_empty()) {
             self.assemble(row.slot, row.end).await?;
         }
-        let survey = self.survey().await?;
+        let survey = self.survey(&Checks::default()).await?;
         self.agreed_parts(root, &survey).await
     }
 
@@ -61,7 +61,7 @@ impl Session {
         let number = PartNumber::new(1).expect("1 is a part number");
         let part = PartTarget { upload: upload_of(root, &target), number };
         let sha256 = Sha256::of(b"");
-        match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256)).await {
+        match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256).into()).await {
             Ok(written) => Ok(Some(vec![ChosenPart { number, etag: written.etag, sha256: Some(sha256) }])),
             Err(error) if error.kind() == store::Kind::NoSuchUpload => Ok(None),
             Err(error) => Err(Error::store("storing the empty part of an empty file", error)),
@@ -130,7 +130,7 @@ impl Session {
             let removed = store.delete(&bucket, &key, Some(version)).await;
             removed.map_err(|error| Error::store("removing an object with the wrong digest", error))?;
         }
-        let aborted = Status::Aborted { reason: mismatch.to_string() };
+        let aborted = Status::Aborted { reason: mismatch.to_string(), kept: false };
         // Whoever was first has seen the same object.
         self.change_status(Status::is_unfinished, aborted).await?.ok();
         Ok(Err(mismatch))

@@ -21,6 +21,7 @@ use super::flight::Flights;
 use super::layout::Layout;
 use super::manifest::{Root, Segment, Status};
 use super::plan::{self, ChunkRange};
+use super::pulse::Pulse;
 use super::running::Running;
 use super::uploads::Shared;
 
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     segments: Mutex<HashMap<u32, Seen<Segment>>>,
     pub queues: Queues,
     pub flights: Flights,
+    pub pulse: Pulse,
     pub running: Running,
     /// Parts of grouped chunks that are being put together by this gateway.
     pub assembling: dashmap::DashSet<u16>,
@@ -77,6 +79,7 @@ impl Session {
             segments: Mutex::default(),
             queues: Queues::default(),
             flights: Flights::default(),
+            pulse: Pulse::default(),
             assembling: dashmap::DashSet::new(),
         }))
     }
@@ -126,15 +129,28 @@ impl Session {
         from: impl Fn(&Status) -> bool,
         to: Status,
     ) -> Result<std::result::Result<Doc<Root>, Doc<Root>>> {
+        self.change_root(|root| {
+            let holds = from(&root.status);
+            root.status = to.clone();
+            holds
+        })
+        .await
+    }
+
+    /// Changes the root by compare-and-swap. `change` says whether it may, of the root as it is. **Errors**: as
+    /// `change_status`.
+    pub(super) async fn change_root(
+        &self,
+        change: impl Fn(&mut Root) -> bool,
+    ) -> Result<std::result::Result<Doc<Root>, Doc<Root>>> {
         let mut known = self.current_root().await?;
         let mut backoff = self.0.shared.documents.backoff();
         loop {
-            if !from(&known.value.status) {
+            let mut next = Root::clone(&known.value);
+            if !change(&mut next) {
                 return Ok(Err(known));
             }
-            let mut next = Root::clone(&known.value);
             next.stamp = next.stamp.next(&self.0.shared.documents.clock.random_id());
-            next.status = to.clone();
             let asked_at = self.now();
             match self.0.shared.documents.swap(&self.0.layout.root(), Some(&known), next).await? {
                 Swap::Won(doc) => return Ok(Ok(self.keep_root(doc, asked_at))),

@@ -3,16 +3,17 @@
 //! Guarantees: one pass over the segments in order; memory is bounded by the 10,000 parts, whatever the number of
 //! chunks. It asks the records only; whether the store agrees is `finalize`'s question.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
-use crate::digest::{Expected, Kind, Sha256, Whole};
-use crate::store::ETag;
+use crate::digest::{Checksum, Expected, Kind, Sha256, Whole, combined, composite};
+use crate::store::{ETag, Written};
 
 use super::error::{Error, Result};
-use super::manifest::{Record, Root, Segment};
-use super::plan::{ChunkRange, Slot};
+use super::manifest::{Checks, ChecksumKind, Finished, ObjectChecksum, Record, Root, Segment};
+use super::plan::{ChunkRange, Shape, Slot};
 use super::session::Session;
 
 /// One part as the records have it.
@@ -26,6 +27,7 @@ pub(super) struct Row {
     pub etags: Vec<ETag>,
     /// None for a group that has yet to be put together.
     pub sha256: Option<Sha256>,
+    pub checksum: Option<Checksum>,
 }
 
 /// The records of a session at one moment.
@@ -51,12 +53,14 @@ struct Surveyor {
     /// The first chunk that is shorter than the plan's chunk size.
     short: Option<(u64, u64)>,
     wholes: Vec<Whole>,
+    /// The part numbers that count, where the client chose.
+    chosen: Option<BTreeSet<u16>>,
 }
 
 impl Session {
     /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short, which only a session
     /// without a size can have.
-    pub(super) async fn survey(&self) -> Result<Survey> {
+    pub(super) async fn survey(&self, checks: &Checks) -> Result<Survey> {
         let root = self.root();
         let kinds = [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
         let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
@@ -69,13 +73,14 @@ impl Session {
             missing: Vec::new(),
             short: None,
             wholes,
+            chosen: checks.parts.as_ref().map(|parts| parts.iter().copied().collect()),
         };
         let mut segments = self.all_segments().await?;
         while let Some((_, segment)) = segments.try_next().await? {
             for (index, record) in &segment.chunks {
                 // Without a size the highest record says how long the file is, also if its bytes were struck.
                 surveyor.highest = u64::from(*index) + 1;
-                if !record.struck {
+                if !record.struck && surveyor.counts(*index) {
                     surveyor.add(*index, record, &segment)?;
                 }
             }
@@ -85,14 +90,22 @@ impl Session {
 }
 
 impl Surveyor {
+    fn counts(&self, index: u32) -> bool {
+        let number = self.root.plan.slot(index).map(|slot| slot.number);
+        self.chosen.as_ref().is_none_or(|chosen| number.is_some_and(|number| chosen.contains(&number)))
+    }
+
     fn add(&mut self, index: u32, record: &Record, segment: &Segment) -> Result<()> {
         let at = u64::from(index);
-        if at > self.next {
+        if at > self.next && self.chosen.is_none() {
             self.missing.push(ChunkRange { first: self.next, last: at - 1 });
         }
         self.next = at + 1;
         self.size_bytes += record.digests.len_bytes;
-        if record.digests.len_bytes < self.root.plan.chunk_size && self.short.is_none() {
+        if self.root.plan.shape == Shape::Chunks
+            && record.digests.len_bytes < self.root.plan.chunk_size
+            && self.short.is_none()
+        {
             self.short = Some((at, record.digests.len_bytes));
         }
         if self.missing.is_empty() {
@@ -122,13 +135,19 @@ impl Surveyor {
             size_bytes: record.digests.len_bytes,
             etags: if alone { record.etags.clone() } else { grouped() },
             sha256: if alone { Some(record.digests.sha256) } else { group.map(|group| group.sha256) },
+            checksum: record.checksum.clone(),
         });
         Ok(())
     }
 
     fn finish(mut self) -> Result<Survey> {
         let chunks = self.root.plan.chunks().unwrap_or(self.highest);
-        if self.next < chunks {
+        if let Some(chosen) = &mut self.chosen {
+            let seen: BTreeSet<u16> = self.rows.iter().map(|row| row.slot.number).collect();
+            chosen.retain(|number| !seen.contains(number));
+            let indexes = chosen.iter().map(|number| u64::from(*number) - 1);
+            self.missing = indexes.map(|index| ChunkRange { first: index, last: index }).collect();
+        } else if self.next < chunks {
             self.missing.push(ChunkRange { first: self.next, last: chunks - 1 });
         }
         if let Some((index, offered)) =
@@ -150,6 +169,31 @@ impl Survey {
             return Err(Error::Incomplete { missing: vec![ChunkRange { first: 0, last: 0 }] });
         }
         if self.missing.is_empty() { Ok(()) } else { Err(Error::Incomplete { missing: self.missing.clone() }) }
+    }
+
+    /// The object that the surveyed parts make.
+    pub fn finished(&self, root: &Root, written: &Written) -> Finished {
+        Finished {
+            etag: written.etag.clone(),
+            size_bytes: self.size_bytes,
+            digests: self.digests.clone(),
+            checksum: self.checksum(root),
+        }
+    }
+
+    /// The checksum of the object in its client's algorithm; None where a part came without one.
+    fn checksum(&self, root: &Root) -> Option<ObjectChecksum> {
+        let (algorithm, kind) = root.s3.as_ref()?.checksum?;
+        let parts = self.rows.iter().map(|row| row.checksum.clone().filter(|sum| sum.algorithm() == algorithm));
+        let parts: Vec<Checksum> = parts.collect::<Option<_>>()?;
+        let value = match kind {
+            ChecksumKind::FullObject => {
+                let lengths = self.rows.iter().map(|row| row.size_bytes);
+                combined(parts.into_iter().zip(lengths))?.base64()
+            }
+            ChecksumKind::Composite => format!("{}-{}", composite(&parts)?.base64(), parts.len()),
+        };
+        Some(ObjectChecksum { algorithm, value, kind })
     }
 
     /// The digest of that kind, where the records have it.

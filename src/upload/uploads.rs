@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
@@ -41,11 +42,29 @@ pub struct Settings {
     pub state_bucket: String,
     /// Sessions kept in memory; the least recently used go first.
     pub cached_sessions: usize,
+    pub resume: Resume,
+}
+
+/// How S3 uploads of tools that cannot resume are resumed all the same (DESIGN §7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Off: every S3 upload begins from nothing, and an abort frees its parts at once.
+    pub enabled: bool,
+    /// How long the parts of an upload that its client aborted wait for a successor.
+    pub keep_aborted: Duration,
+    /// After this long without a sign of life an upload counts as dead. At least three heartbeats.
+    pub idle: Duration,
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self { enabled: true, keep_aborted: Duration::from_secs(24 * 3600), idle: Duration::from_secs(300) }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { state_bucket: "ratchet-state".to_owned(), cached_sessions: 1024 }
+        Self { state_bucket: "ratchet-state".to_owned(), cached_sessions: 1024, resume: Resume::default() }
     }
 }
 
@@ -73,11 +92,11 @@ pub enum Created {
 
 /// All sessions of a store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Uploads(Arc<Shared>);
+pub struct Uploads(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub documents: Documents,
-    settings: Settings,
+    pub settings: Settings,
     sessions: DashMap<(String, String), Cached>,
     uses: AtomicU64,
     pub reorder_room: Arc<Semaphore>,
@@ -202,7 +221,7 @@ impl Uploads {
     }
 
     /// The one session object of this process for an id: batching and flights depend on there being one.
-    fn keep(&self, name: (String, String), layout: Layout, root: Doc<Root>) -> Session {
+    pub(super) fn keep(&self, name: (String, String), layout: Layout, root: Doc<Root>) -> Session {
         self.make_room();
         let used = self.0.uses.fetch_add(1, Ordering::Relaxed);
         let fresh = || Cached { session: Session::new(Arc::clone(&self.0), layout, root), used };
@@ -263,6 +282,7 @@ impl Uploads {
             digest: new.digest,
             metadata: new.metadata,
             content_type: new.content_type,
+            s3: None,
             store_upload,
             upload_tag,
             created_at: documents.clock.unix_seconds(),

@@ -99,7 +99,7 @@ async fn upload(store: &Arc<dyn Store>, name: &str, number: u64, random: &Clock)
     let mut chosen = Vec::new();
     for (at, part) in [bytes.slice(..cut), bytes.slice(cut..)].into_iter().enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();
-        let etag = store.put_part(PartTarget { upload: target, number }, part.into(), None).await.unwrap();
+        let etag = store.put_part(PartTarget { upload: target, number }, part.into(), None.into()).await.unwrap();
         chosen.push(ChosenPart { number, etag: etag.etag, sha256: None });
     }
     store.complete(target, &chosen, bytes.len() as u64).await.unwrap();

@@ -56,7 +56,7 @@ fn declared(asked: &Asked) -> Result<(Sha256, u64), Problem> {
     let len = len.ok_or_else(|| Problem::bad("Content-Length is not a number"))?;
     let sha256 = content_digest(headers)?;
     let sha256 = sha256.ok_or_else(|| Problem::bad("a chunk needs Content-Digest: sha-256=:<base64>:"))?;
-    match asked.identity.payload_sha256 {
+    match asked.identity.payload_sha256() {
         Some(signed) if signed != sha256 => {
             Err(Problem::bad("Content-Digest and x-amz-content-sha256 name different bytes"))
         }

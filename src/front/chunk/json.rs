@@ -31,7 +31,7 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(body: Arriving, iden
 
 async fn collect(body: Arriving, identity: &Identity) -> Result<bytes::Bytes, Problem> {
     let bytes = body.collect(MOST_BYTES).await?;
-    match identity.payload_sha256 {
+    match identity.payload_sha256() {
         Some(signed) if signed != Sha256::of(&bytes) => {
             Err(Problem::bad("the body is not the one whose SHA-256 was signed in x-amz-content-sha256"))
         }

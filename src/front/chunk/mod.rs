@@ -95,6 +95,7 @@ impl ChunkApi {
         }
         let parts = &self.0;
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
+        identity.require_plain()?;
         record.account = Some(identity.account.name().to_owned());
         let asked = Asked { head, query, body, identity };
         match op {

@@ -106,6 +106,8 @@ fn of_upload(kind: upload::Kind) -> ProblemType {
         upload::Kind::BackupConflict => ProblemType::BackupConflict,
         upload::Kind::Incomplete => ProblemType::Incomplete,
         upload::Kind::NotOpen => ProblemType::NotOpen,
+        // Only S3's Complete names parts.
+        upload::Kind::InvalidPart | upload::Kind::PartTooSmall => ProblemType::BadRequest,
         upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
         upload::Kind::BodyBroken => ProblemType::RequestTimeout,
         upload::Kind::SlowDown => ProblemType::SlowDown,
@@ -118,7 +120,13 @@ fn of_upload(kind: upload::Kind) -> ProblemType {
 fn of_http(kind: ours::Kind) -> ProblemType {
     match kind {
         ours::Kind::BadRequest => ProblemType::BadRequest,
-        ours::Kind::Unauthorized => ProblemType::Unauthorized,
+        ours::Kind::Unauthorized
+        | ours::Kind::Expired
+        | ours::Kind::Skewed
+        | ours::Kind::SignatureMismatch
+        | ours::Kind::Unsigned => ProblemType::Unauthorized,
+        ours::Kind::InvalidDigest | ours::Kind::IncompleteBody => ProblemType::BadRequest,
+        ours::Kind::BadDigest | ours::Kind::PayloadMismatch => ProblemType::ChecksumMismatch,
         ours::Kind::LengthRequired => ProblemType::LengthRequired,
         ours::Kind::RequestTimeout => ProblemType::RequestTimeout,
     }
@@ -238,6 +246,8 @@ impl From<upload::Error> for Problem {
             | upload::Error::NoSuchBucket(_)
             | upload::Error::ChunkSizeMismatch { .. }
             | upload::Error::BackupConflict { .. }
+            | upload::Error::InvalidPart { .. }
+            | upload::Error::PartTooSmall { .. }
             | upload::Error::NotOpen { .. }
             | upload::Error::ObjectChanged(_)
             | upload::Error::Store { .. }

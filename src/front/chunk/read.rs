@@ -43,8 +43,8 @@ impl ChunkApi {
             *reply.status_mut() = StatusCode::NOT_MODIFIED;
             reply
         } else {
-            let segments = session.segments().await?;
-            let mut reply = Response::new(streamed(view::manifest(session, segments)));
+            let (segments, chunk_size) = (session.segments().await?, session.chunk_size().await?);
+            let mut reply = Response::new(streamed(view::manifest(session, chunk_size, segments)));
             reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             reply
         };

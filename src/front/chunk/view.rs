@@ -8,12 +8,18 @@ use futures_util::{Stream, StreamExt, stream};
 
 use crate::api;
 use crate::http::BoxError;
-use crate::upload::{Finished, Root, Segment, Session, Status};
+use crate::upload::{Finished, Root, Segment, Session, Shape, Status};
 
+/// The chunk size of an S3 session is known from its first part on; in a list it is 0.
 pub fn summary(root: &Root) -> api::Summary {
+    let chunk_size = if root.plan.shape == Shape::Chunks { root.plan.chunk_size } else { 0 };
+    summary_of(root, chunk_size)
+}
+
+fn summary_of(root: &Root, chunk_size: u64) -> api::Summary {
     let (completed_at, object, reason) = match &root.status {
         Status::Complete { object, completed_at } => (Some(*completed_at), Some(finalized(object)), None),
-        Status::Aborted { reason } => (None, None, Some(reason.clone())),
+        Status::Aborted { reason, .. } => (None, None, Some(reason.clone())),
         Status::Superseded { by } => (None, None, Some(format!("carried on by {by}"))),
         Status::InProgress | Status::Finalizing { .. } => (None, None, None),
     };
@@ -22,7 +28,7 @@ pub fn summary(root: &Root) -> api::Summary {
         file_id: root.file_id.clone(),
         bucket: root.bucket.clone(),
         key: root.key.clone(),
-        chunk_size: root.plan.chunk_size,
+        chunk_size,
         size: root.plan.size,
         status: status(&root.status),
         digest: root.digest.map(|kind| kind.to_string()),
@@ -51,8 +57,13 @@ pub fn finalized(object: &Finished) -> api::Finalized {
 }
 
 /// The manifest's JSON.
-pub fn manifest(session: Session, segments: Vec<u32>) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
-    let mut head = serde_json::to_string(&summary(&session.root())).expect("text and numbers are always JSON");
+pub fn manifest(
+    session: Session,
+    chunk_size: u64,
+    segments: Vec<u32>,
+) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
+    let mut head =
+        serde_json::to_string(&summary_of(&session.root(), chunk_size)).expect("text and numbers are always JSON");
     head.truncate(head.len() - "}".len());
     head.push_str(",\"chunks\":{");
     let records = stream::iter(segments).then(move |number| {

@@ -19,11 +19,10 @@ pub use connect::{Addressing, ConnectError, Settings};
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page, PartNumber, PartPage,
-    PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page, PartNumber,
+    PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
-use crate::digest::Sha256;
 
 /// The store.
 #[derive(Debug)]
@@ -74,8 +73,8 @@ impl Store for Aws {
         control::create_upload(&self.control, bucket, key, attributes).await
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart> {
-        exchange::put_part(&self.wire, part, body, sha256).await
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
+        exchange::put_part(&self.wire, part, body, options.sha256).await
     }
 
     async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {

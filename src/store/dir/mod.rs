@@ -21,14 +21,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::received::{combined_tag, receive, require_ascending};
+use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
-    Page, PartNumber, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
-    WrittenPart,
+    Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget,
+    Written, WrittenPart,
 };
 use crate::clock::Clock;
-use crate::digest::Sha256;
 
 use files::Files;
 use index::Index;
@@ -160,11 +159,11 @@ impl Store for Dir {
         Ok(id)
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, sha256: Option<Sha256>) -> Result<WrittenPart> {
+    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
         self.index.upload(part.upload)?;
         let len_bytes = body.len_bytes();
-        let tag = sha256.map_or(files::Tag::Md5, files::Tag::Sha256);
-        let written = self.files.write(self.clock.random_id(), body, sha256, tag).await?;
+        let tag = free_tag(options).map_or(files::Tag::Md5, files::Tag::Given);
+        let written = self.files.write(self.clock.random_id(), body, options.sha256, tag).await?;
         let file = FileRef { id: written.id.clone(), len_bytes };
         let row = PartRow { etag: written.etag.clone(), file, sha256: written.sha256.hex() };
         let (owner, number) = (OwnedTarget::from(part.upload), part.number);

@@ -36,7 +36,7 @@ impl Upload {
     async fn put(&self, number: u32, bytes: &Bytes, sha256: Option<Sha256>) -> Result<ChosenPart, Error> {
         let number = PartNumber::new(number).unwrap();
         let part = PartTarget { upload: self.target(), number };
-        let written = self.lab.store.put_part(part, bytes.clone().into(), sha256).await?;
+        let written = self.lab.store.put_part(part, bytes.clone().into(), sha256.into()).await?;
         Ok(ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) })
     }
 
@@ -77,10 +77,10 @@ pub async fn a_part_is_replaced_whole_or_not_at_all(lab: Lab) {
     let kept = upload.put(1, &old, None).await.unwrap();
     let part = PartTarget { upload: upload.target(), number: kept.number };
     for (sent, torn) in [(0, true), (FULL / 2, true), (FULL / 2, false), (FULL - 1, true)] {
-        let kind = lab.store.put_part(part, broken(&new, sent, torn), None).await.unwrap_err().kind();
+        let kind = lab.store.put_part(part, broken(&new, sent, torn), None.into()).await.unwrap_err().kind();
         assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{kind:?}");
         let declared = Some(Sha256::of(&new));
-        let kind = lab.store.put_part(part, broken(&new, sent, torn), declared).await.unwrap_err().kind();
+        let kind = lab.store.put_part(part, broken(&new, sent, torn), declared.into()).await.unwrap_err().kind();
         assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{kind:?}");
     }
     let wrong = upload.put(1, &new, Some(Sha256::of(b"other"))).await.unwrap_err().kind();
@@ -109,7 +109,7 @@ pub async fn a_dropped_put_leaves_the_old_part(lab: Lab) {
     });
     let body = ratchet::store::Body::new(FULL as u64, stalls);
     tokio::select! {
-        _ = lab.store.put_part(part, body, None) => panic!("the body never ends"),
+        _ = lab.store.put_part(part, body, None.into()) => panic!("the body never ends"),
         _ = middle => {}
     }
     assert_eq!(upload.numbers().await, [1]);

@@ -40,6 +40,8 @@ const KINDS: &[upload::Kind] = &[
     upload::Kind::BackupConflict,
     upload::Kind::Incomplete,
     upload::Kind::NotOpen,
+    upload::Kind::InvalidPart,
+    upload::Kind::PartTooSmall,
     upload::Kind::ObjectChanged,
     upload::Kind::BodyBroken,
     upload::Kind::SlowDown,
@@ -48,8 +50,20 @@ const KINDS: &[upload::Kind] = &[
     upload::Kind::Internal,
 ];
 
-const HTTP: &[ours::Kind] =
-    &[ours::Kind::BadRequest, ours::Kind::Unauthorized, ours::Kind::LengthRequired, ours::Kind::RequestTimeout];
+const HTTP: &[ours::Kind] = &[
+    ours::Kind::BadRequest,
+    ours::Kind::Unauthorized,
+    ours::Kind::LengthRequired,
+    ours::Kind::RequestTimeout,
+    ours::Kind::Expired,
+    ours::Kind::Skewed,
+    ours::Kind::SignatureMismatch,
+    ours::Kind::Unsigned,
+    ours::Kind::InvalidDigest,
+    ours::Kind::BadDigest,
+    ours::Kind::PayloadMismatch,
+    ours::Kind::IncompleteBody,
+];
 
 #[test]
 fn every_failure_has_the_row_of_the_golden_file() {

@@ -1,0 +1,273 @@
+//! The checksums of S3 clients: CRC32, CRC32C, CRC64NVME, SHA1 and SHA256.
+//!
+//! Guarantees: a checksum that was parsed has its algorithm's length; a CRC combined from parts is that of the whole.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crc_fast::CrcAlgorithm;
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+
+/// The words are S3's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Algorithm {
+    Crc32,
+    Crc32c,
+    Crc64Nvme,
+    Sha1,
+    Sha256,
+}
+
+impl Algorithm {
+    pub const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+
+    /// As in `x-amz-checksum-algorithm`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crc32 => "CRC32",
+            Self::Crc32c => "CRC32C",
+            Self::Crc64Nvme => "CRC64NVME",
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+        }
+    }
+
+    /// The header or trailer that carries it.
+    pub fn header(self) -> &'static str {
+        match self {
+            Self::Crc32 => "x-amz-checksum-crc32",
+            Self::Crc32c => "x-amz-checksum-crc32c",
+            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Self::Sha1 => "x-amz-checksum-sha1",
+            Self::Sha256 => "x-amz-checksum-sha256",
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Crc32 | Self::Crc32c => 4,
+            Self::Crc64Nvme => 8,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+
+    fn crc(self) -> Option<CrcAlgorithm> {
+        match self {
+            Self::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+            Self::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+            Self::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
+            Self::Sha1 | Self::Sha256 => None,
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No algorithm of S3 has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no checksum algorithm; there are CRC32, CRC32C, CRC64NVME, SHA1 and SHA256")]
+pub struct UnknownAlgorithm(pub String);
+
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| UnknownAlgorithm(text.to_owned()))
+    }
+}
+
+/// A checksum of some bytes.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Text", into = "Text")]
+pub struct Checksum {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
+}
+
+/// Its JSON.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    algorithm: Algorithm,
+    value: String,
+}
+
+impl From<Checksum> for Text {
+    fn from(checksum: Checksum) -> Self {
+        Self { algorithm: checksum.algorithm, value: checksum.base64() }
+    }
+}
+
+impl TryFrom<Text> for Checksum {
+    type Error = &'static str;
+
+    fn try_from(text: Text) -> Result<Self, Self::Error> {
+        Self::from_base64(text.algorithm, &text.value).ok_or("a checksum is not of its algorithm's length")
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm, self.base64())
+    }
+}
+
+impl Checksum {
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub fn base64(&self) -> String {
+        STANDARD.encode(&self.bytes)
+    }
+
+    /// None unless it has the algorithm's length.
+    pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == algorithm.bytes())?;
+        Some(Self { algorithm, bytes })
+    }
+
+    fn of_crc(algorithm: Algorithm, crc: u64) -> Self {
+        Self { algorithm, bytes: crc.to_be_bytes()[8 - algorithm.bytes()..].to_vec() }
+    }
+
+    fn crc(&self) -> u64 {
+        self.bytes.iter().fold(0, |crc, byte| crc << 8 | u64::from(*byte))
+    }
+}
+
+/// A checksum under way.
+#[derive(Clone)]
+pub struct ChecksumHasher {
+    algorithm: Algorithm,
+    state: State,
+}
+
+#[derive(Clone)]
+enum State {
+    Crc(Box<crc_fast::Digest>),
+    Sha1(sha1::Sha1),
+    Sha256(sha2::Sha256),
+}
+
+impl ChecksumHasher {
+    pub fn new(algorithm: Algorithm) -> Self {
+        let state = match (algorithm.crc(), algorithm) {
+            (Some(crc), _) => State::Crc(Box::new(crc_fast::Digest::new(crc))),
+            (None, Algorithm::Sha1) => State::Sha1(sha1::Sha1::new()),
+            (None, _) => State::Sha256(sha2::Sha256::new()),
+        };
+        Self { algorithm, state }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Crc(crc) => crc.update(bytes),
+            State::Sha1(sha1) => sha1.update(bytes),
+            State::Sha256(sha256) => sha256.update(bytes),
+        }
+    }
+
+    pub fn finish(self) -> Checksum {
+        let bytes = match self.state {
+            State::Crc(crc) => return Checksum::of_crc(self.algorithm, crc.finalize()),
+            State::Sha1(sha1) => sha1.finalize().to_vec(),
+            State::Sha256(sha256) => sha256.finalize().to_vec(),
+        };
+        Checksum { algorithm: self.algorithm, bytes }
+    }
+}
+
+impl fmt::Debug for ChecksumHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChecksumHasher({})", self.algorithm)
+    }
+}
+
+/// The checksum of the whole, from those of its parts and their lengths. None for SHA, for no part, and for a mixture.
+pub fn combined(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<Checksum> {
+    let mut parts = parts.into_iter();
+    let (first, _) = parts.next()?;
+    let crc = first.algorithm.crc()?;
+    let mut all = first.crc();
+    for (part, len_bytes) in parts {
+        if part.algorithm != first.algorithm {
+            return None;
+        }
+        all = crc_fast::checksum_combine(crc, all, part.crc(), len_bytes);
+    }
+    Some(Checksum::of_crc(first.algorithm, all))
+}
+
+/// The checksum of the parts' checksums, behind which S3 prints `-<parts>`. None for no part and for a mixture.
+pub fn composite<'a>(parts: impl IntoIterator<Item = &'a Checksum>) -> Option<Checksum> {
+    let mut parts = parts.into_iter().peekable();
+    let algorithm = parts.peek()?.algorithm;
+    let mut all = ChecksumHasher::new(algorithm);
+    for part in parts {
+        if part.algorithm != algorithm {
+            return None;
+        }
+        all.update(&part.bytes);
+    }
+    Some(all.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(algorithm: Algorithm, bytes: &[u8]) -> Checksum {
+        let mut hasher = ChecksumHasher::new(algorithm);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// Check values of the CRC catalogue (reveng), and of FIPS 180 for "abc".
+    #[test]
+    fn published_values_come_out() {
+        let crcs = [
+            (Algorithm::Crc32, 0xcbf4_3926),
+            (Algorithm::Crc32c, 0xe306_9283),
+            (Algorithm::Crc64Nvme, 0xae8b_1486_0a79_9888),
+        ];
+        for (algorithm, crc) in crcs {
+            assert_eq!(of(algorithm, b"123456789").crc(), crc, "{algorithm}");
+        }
+        assert_eq!(of(Algorithm::Sha1, b"abc").base64(), "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=");
+        assert_eq!(of(Algorithm::Sha256, b"abc").base64(), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+    }
+
+    #[test]
+    fn only_what_has_the_right_length_is_a_checksum() {
+        assert!(Checksum::from_base64(Algorithm::Crc32, "y/Q5Jg==").is_some());
+        for bad in ["", "y/Q5", "y/Q5Jg", "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=", "****"] {
+            assert!(Checksum::from_base64(Algorithm::Crc32, bad).is_none(), "{bad}");
+        }
+        let json = serde_json::to_string(&of(Algorithm::Crc64Nvme, b"x")).unwrap();
+        assert_eq!(serde_json::from_str::<Checksum>(&json).unwrap(), of(Algorithm::Crc64Nvme, b"x"));
+        assert!("crc64nvme".parse::<Algorithm>().is_ok() && "MD5".parse::<Algorithm>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn parts_combine_to_the_whole(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..8)) {
+            for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {
+                let sums = parts.iter().map(|part| (of(algorithm, part), part.len() as u64));
+                prop_assert_eq!(combined(sums), Some(of(algorithm, &parts.concat())));
+            }
+        }
+    }
+}

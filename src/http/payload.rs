@@ -1,0 +1,275 @@
+//! The body of an S3 request as its sender meant it: out of its framing, and what it says of itself verified.
+//!
+//! Guarantees: the last bytes go out only once length, digests, checksums and signatures agree; a body that does not
+//! agree fails before, so that whoever stores it stores nothing (DESIGN §12.6). Only what is asked for is hashed, once;
+//! one frame is held.
+//! It does not know what the bytes are for.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
+
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{HeaderMap, header, request};
+use md5::{Digest, Md5};
+
+use super::auth::Identity;
+use super::aws_chunked::Decoder;
+use super::body::Arriving;
+use super::error::{Error, Kind};
+use super::reply::BoxError;
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, RunningSha256, Sha256};
+use crate::sigv4::{PayloadClaim, StreamForm};
+
+/// What a request's head says of its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Without framing; None where the head does not say.
+    pub len_bytes: Option<u64>,
+    /// Signed, or as a checksum.
+    pub sha256: Option<Sha256>,
+    pub md5: Option<[u8; 16]>,
+    pub checksum: Option<Checksum>,
+    /// Whose value comes behind the body.
+    pub trailer: Option<Algorithm>,
+}
+
+impl Declared {
+    /// **Errors**: `BadRequest`, `InvalidDigest`.
+    pub fn read(head: &request::Parts, identity: &Identity) -> Result<Self, Error> {
+        let headers = &head.headers;
+        let framed = matches!(identity.payload, PayloadClaim::Streaming(_));
+        let name = if framed { "x-amz-decoded-content-length" } else { header::CONTENT_LENGTH.as_str() };
+        let number = |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is no number")));
+        let checksum = checksum(headers)?;
+        let of_checksum = checksum.as_ref().filter(|sum| sum.algorithm() == Algorithm::Sha256);
+        let of_checksum = of_checksum.and_then(|sum| Sha256::from_base64(&sum.base64()));
+        let signed = identity.payload_sha256();
+        if signed.is_some() && of_checksum.is_some() && signed != of_checksum {
+            return Err(Error::bad("x-amz-content-sha256 and x-amz-checksum-sha256 name different bytes"));
+        }
+        Ok(Self {
+            len_bytes: text(headers, name)?.map(number).transpose()?,
+            sha256: signed.or(of_checksum),
+            md5: text(headers, "content-md5")?.map(md5_of).transpose()?,
+            checksum,
+            trailer: text(headers, "x-amz-trailer")?.map(trailer).transpose()?,
+        })
+    }
+
+    /// The algorithm of the client's checksum, wherever its value stands.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        self.checksum.as_ref().map(Checksum::algorithm).or(self.trailer)
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+    let text = headers.get(name).map(|value| value.to_str().map(str::trim));
+    text.transpose().map_err(|_| Error::bad(format!("{name} is not plain text")))
+}
+
+fn md5_of(text: &str) -> Result<[u8; 16], Error> {
+    let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| Error::new(Kind::InvalidDigest, "Content-MD5 is not the Base64 of an MD5"))
+}
+
+fn trailer(text: &str) -> Result<Algorithm, Error> {
+    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.header().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| Error::bad(format!("the trailer {text:?} is none of the checksums")))
+}
+
+/// The checksum that the head carries. `x-amz-checksum-type`, `-algorithm` and `-mode` are none.
+fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
+    let mut found = None;
+    for algorithm in Algorithm::ALL {
+        let Some(text) = text(headers, algorithm.header())? else { continue };
+        if found.is_some() {
+            return Err(Error::bad("there must be one x-amz-checksum- header at most"));
+        }
+        let malformed = || Error::bad(format!("the value of {} is no {algorithm}", algorithm.header()));
+        found = Some(Checksum::from_base64(algorithm, text).ok_or_else(malformed)?);
+    }
+    Ok(found)
+}
+
+/// The algorithm that a request names for what comes later. **Errors**: `BadRequest`.
+pub fn named_algorithm(headers: &HeaderMap, name: &str) -> Result<Option<Algorithm>, Error> {
+    let parse = |text: &str| Algorithm::from_str(text).map_err(|error| Error::bad(error.to_string()));
+    text(headers, name)?.map(parse).transpose()
+}
+
+/// What the verification came to; shared with the payload.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict(Arc<Mutex<Findings>>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    failure: Option<Error>,
+    checksum: Option<Checksum>,
+}
+
+impl Verdict {
+    /// Why the body failed, if that was its own fault. Given out once.
+    pub fn failure(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).failure.take()
+    }
+
+    /// The client's checksum, once the body was read to its end.
+    pub fn checksum(&self) -> Option<Checksum> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).checksum.clone()
+    }
+}
+
+/// The decoded, verified bytes.
+pub struct Payload {
+    body: Arriving,
+    decoder: Option<Decoder>,
+    /// Framed bytes that are still to be decoded.
+    input: Bytes,
+    declared: Declared,
+    seen_bytes: u64,
+    sha256: Option<RunningSha256>,
+    md5: Option<Md5>,
+    checksum: Option<ChecksumHasher>,
+    held: Option<Bytes>,
+    ended: bool,
+    verdict: Verdict,
+}
+
+impl Payload {
+    /// `declared` is what is to be verified: a caller that compares a digest itself takes it out.
+    pub fn new(declared: Declared, identity: &Identity, body: Arriving) -> (Self, Verdict) {
+        let decoder = match identity.payload {
+            PayloadClaim::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
+            PayloadClaim::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
+                Some(Decoder::new(Some(identity.chunks.clone())))
+            }
+            PayloadClaim::Hash(_) | PayloadClaim::Unsigned => None,
+        };
+        let verdict = Verdict::default();
+        let of_sha256 = |algorithm: Algorithm| algorithm == Algorithm::Sha256 && declared.sha256.is_some();
+        let payload = Self {
+            body,
+            decoder,
+            input: Bytes::new(),
+            seen_bytes: 0,
+            sha256: declared.sha256.map(|_| RunningSha256::default()),
+            md5: declared.md5.map(|_| Md5::new()),
+            checksum: declared.algorithm().filter(|algorithm| !of_sha256(*algorithm)).map(ChecksumHasher::new),
+            declared,
+            held: None,
+            ended: false,
+            verdict: verdict.clone(),
+        };
+        (payload, verdict)
+    }
+
+    fn fail(&mut self, error: Error) -> BoxError {
+        self.ended = true;
+        let text = error.to_string();
+        self.verdict.0.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(error);
+        text.into()
+    }
+
+    /// Takes decoded bytes in and lets the ones before them out.
+    fn accept(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
+        self.seen_bytes += bytes.len() as u64;
+        if self.declared.len_bytes.is_some_and(|len| self.seen_bytes > len) {
+            return Err(Error::bad("the body is longer than it was said to be"));
+        }
+        self.sha256.iter_mut().for_each(|sha256| sha256.update(&bytes));
+        self.md5.iter_mut().for_each(|md5| md5.update(&bytes));
+        self.checksum.iter_mut().for_each(|checksum| checksum.update(&bytes));
+        Ok(self.held.replace(bytes))
+    }
+
+    /// The end of the body has come: everything must agree.
+    fn verify(&mut self) -> Result<(), Error> {
+        let trailers = self.decoder.as_mut().map(Decoder::finish).transpose()?.unwrap_or_default();
+        if let Some(len) = self.declared.len_bytes.filter(|len| *len != self.seen_bytes) {
+            let what = format!("the body ended after {} of {len} bytes", self.seen_bytes);
+            return Err(Error::new(Kind::IncompleteBody, what));
+        }
+        let sha256 = self.sha256.take().map(RunningSha256::finish);
+        if sha256 != self.declared.sha256 {
+            return Err(Error::new(Kind::PayloadMismatch, "the body is not what its SHA-256 says"));
+        }
+        let md5: Option<[u8; 16]> = self.md5.take().map(|md5| md5.finalize().into());
+        if md5 != self.declared.md5 {
+            return Err(Error::new(Kind::BadDigest, "the body is not what Content-MD5 says"));
+        }
+        let of_trailer = |algorithm: Algorithm| {
+            let absent = || Error::bad(format!("the trailer {} is absent", algorithm.header()));
+            let text = trailers.get(algorithm.header()).ok_or_else(absent)?;
+            Checksum::from_base64(algorithm, text).ok_or_else(|| Error::bad(format!("the trailer is no {algorithm}")))
+        };
+        let declared = match (&self.declared.checksum, self.declared.trailer) {
+            (Some(checksum), _) => Some(checksum.clone()),
+            (None, trailer) => trailer.map(of_trailer).transpose()?,
+        };
+        let found = self.checksum.take().map(ChecksumHasher::finish);
+        if let (Some(found), Some(declared)) = (&found, &declared)
+            && found != declared
+        {
+            let what = format!("the body's {} is not the one that was sent", declared.algorithm());
+            return Err(Error::new(Kind::BadDigest, what));
+        }
+        self.verdict.0.lock().unwrap_or_else(PoisonError::into_inner).checksum = declared;
+        Ok(())
+    }
+
+    /// The next decoded bytes of what has arrived.
+    fn decoded(&mut self) -> Result<Option<Bytes>, Error> {
+        match &mut self.decoder {
+            Some(decoder) => decoder.next(&mut self.input),
+            None => Ok(Some(std::mem::take(&mut self.input)).filter(|bytes| !bytes.is_empty())),
+        }
+    }
+}
+
+impl Stream for Payload {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        while !this.ended {
+            let out = match this.decoded() {
+                Ok(Some(bytes)) if bytes.is_empty() => continue,
+                Ok(Some(bytes)) => this.accept(bytes),
+                Ok(None) => match ready!(Pin::new(&mut this.body).poll_next(cx)) {
+                    Some(Ok(frame)) => {
+                        this.input = frame;
+                        continue;
+                    }
+                    Some(Err(cause)) => {
+                        this.ended = true;
+                        return Poll::Ready(Some(Err(cause)));
+                    }
+                    None => {
+                        let verified = this.verify();
+                        this.ended = true;
+                        verified.map(|()| this.held.take())
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            match out {
+                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(this.fail(error)))),
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Payload").field("declared", &self.declared).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,269 @@
+//! S3 multipart uploads as sessions: created, or adopted from a dead one; their parts, and Complete.
+//!
+//! Guarantees: a part is known only if the SHA-256 and the length of what would come equal those of bytes that the
+//! store holds and that are recorded; Complete takes exactly the parts that its client lists, and only as they are
+//! recorded. A session of the chunk API takes parts too, as long as each of its chunks is one.
+//! Source: DESIGN §7, §12.13; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+
+use super::Ticket;
+use super::error::{Error, Result};
+use super::layout::{Index, Layout};
+use super::manifest::{Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status};
+use super::plan::{self, ChunkIndex, Plan, Shape};
+use super::session::Session;
+use super::uploads::{TAG, Uploads};
+use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::store::{self, Attributes, ETag, PartNumber, UploadId};
+
+/// What a client asks for with `CreateMultipartUpload`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewUpload {
+    pub bucket: String,
+    pub key: String,
+    pub content_type: Option<String>,
+    pub headers: BTreeMap<String, String>,
+    pub metadata: BTreeMap<String, String>,
+    pub checksum: Option<(Algorithm, ChecksumKind)>,
+}
+
+impl NewUpload {
+    /// Whether an upload with this root was created with the same terms.
+    pub(super) fn fits(&self, root: &Root) -> bool {
+        root.s3.as_ref().is_some_and(|s3| s3.headers == self.headers && s3.checksum == self.checksum)
+            && root.content_type == self.content_type
+            && root.metadata == self.metadata
+    }
+
+    pub(super) fn terms(&self) -> S3Terms {
+        S3Terms { checksum: self.checksum, headers: self.headers.clone(), ..S3Terms::default() }
+    }
+}
+
+/// A recorded part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartEntry {
+    pub number: u16,
+    pub etag: ETag,
+    pub size_bytes: u64,
+    pub sha256: Sha256,
+    pub checksum: Option<Checksum>,
+}
+
+/// A part as Complete lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenEntry {
+    pub number: PartNumber,
+    pub etag: ETag,
+}
+
+/// Whether a part's body is wanted.
+#[derive(Debug)]
+pub enum PartAdmission {
+    Known(PartEntry),
+    Wanted(Ticket),
+}
+
+impl Uploads {
+    /// Begins an upload, or takes a dead one of the same target over. **Errors**: `NoSuchBucket`.
+    pub async fn create_upload(&self, account: &str, new: NewUpload) -> Result<Session> {
+        if let Some(session) = self.adopt(account, &new).await? {
+            return Ok(session);
+        }
+        let documents = self.documents();
+        let upload_tag = documents.clock.random_id();
+        let mut attributes = Attributes {
+            content_type: new.content_type.clone(),
+            headers: new.headers.clone(),
+            user: new.metadata.clone(),
+        };
+        attributes.user.insert(TAG.to_owned(), upload_tag.clone());
+        let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
+        let created = documents.store.create_upload(&bucket, &key, &attributes).await;
+        let store_upload = created.map_err(|error| match error.kind() {
+            store::Kind::NoSuchBucket => Error::NoSuchBucket(new.bucket.clone()),
+            _ => Error::store("beginning the store's upload", error),
+        })?;
+        let terms = new.terms();
+        self.write_upload(account, &new, terms, (store_upload, upload_tag)).await
+    }
+
+    /// Writes the records of a new S3 session over a store upload. Index first, the root last.
+    pub(super) async fn write_upload(
+        &self,
+        account: &str,
+        new: &NewUpload,
+        terms: S3Terms,
+        (store_upload, upload_tag): (UploadId, String),
+    ) -> Result<Session> {
+        let documents = self.documents();
+        let id = documents.clock.random_id();
+        let layout = Layout::new(account, &id);
+        documents.mark(&layout.indexed(Index::Open, &new.bucket, &new.key)).await?;
+        let root = Root {
+            stamp: Stamp::default().next(&documents.clock.random_id()),
+            backup_id: id.clone(),
+            account: account.to_owned(),
+            bucket: new.bucket.clone(),
+            key: new.key.clone(),
+            file_id: String::new(),
+            plan: Plan::of_parts(documents.store.limits()),
+            policy: Policy::LastWins,
+            digest: None,
+            metadata: new.metadata.clone(),
+            content_type: new.content_type.clone(),
+            s3: Some(terms),
+            store_upload,
+            upload_tag,
+            created_at: documents.clock.unix_seconds(),
+            status: Status::InProgress,
+        };
+        match documents.swap(&layout.root(), None, root).await? {
+            super::documents::Swap::Won(root) => Ok(self.keep((account.to_owned(), id), layout, root)),
+            // The id is random: nobody else has it.
+            super::documents::Swap::Lost(_) => Err(Error::NoSuchBackup(id)),
+        }
+    }
+
+    /// The session of an upload id at its target. **Errors**: `NoSuchBackup`.
+    pub async fn open_upload(&self, account: &str, bucket: &str, key: &str, id: &str) -> Result<Session> {
+        let session = self.open(account, id).await?;
+        let root = session.root();
+        if root.bucket == bucket && root.key == key { Ok(session) } else { Err(Error::NoSuchBackup(id.to_owned())) }
+    }
+}
+
+impl Session {
+    /// Whether a part is wanted. **Errors**: `NotOpen`, `ChunkSizeMismatch`, `ChecksumConflict` (a session of the
+    /// chunk API), `BadRequest`.
+    pub async fn admit_part(
+        &self,
+        number: PartNumber,
+        sha256: Option<Sha256>,
+        len_bytes: u64,
+    ) -> Result<PartAdmission> {
+        let index = u32::from(number.get()) - 1;
+        let root = self.fresh_root().await?;
+        if !root.is_open() {
+            return Err(Self::not_open(&root));
+        }
+        let rule = root.plan.chunk_len(u64::from(index)).filter(|_| root.plan.group == 1);
+        let rule = rule.ok_or_else(|| Error::BadRequest(format!("this upload takes no part {number}")))?;
+        if !rule.allows(len_bytes) {
+            let index = u64::from(index);
+            return Err(Error::ChunkSizeMismatch { index, wanted: rule.to_string(), offered: len_bytes });
+        }
+        let Some(sha256) = sha256 else { return Ok(PartAdmission::Wanted(self.ticket(index, None, len_bytes))) };
+        let segment = self.segment(plan::segment_of(index)).await?;
+        match segment.chunks.get(&index) {
+            Some(record) if record.digests.sha256 == sha256 && !record.struck => {
+                Ok(PartAdmission::Known(entry(index, record)))
+            }
+            Some(record) if record.digests.sha256 != sha256 && root.policy == Policy::FirstWins => {
+                let (index, stored) = (u64::from(index), record.digests.sha256);
+                Err(Error::ChecksumConflict { index, stored, offered: sha256 })
+            }
+            None => match self.confirm(&root, index, sha256, len_bytes).await? {
+                Some(entry) => Ok(PartAdmission::Known(entry)),
+                None => Ok(PartAdmission::Wanted(self.ticket(index, Some(sha256), len_bytes))),
+            },
+            Some(_) => Ok(PartAdmission::Wanted(self.ticket(index, Some(sha256), len_bytes))),
+        }
+    }
+
+    /// Records a part that a predecessor left in the store upload, if it has these very bytes.
+    async fn confirm(
+        &self,
+        root: &Root,
+        index: ChunkIndex,
+        sha256: Sha256,
+        len_bytes: u64,
+    ) -> Result<Option<PartEntry>> {
+        let uploads = Uploads(Arc::clone(&self.0.shared));
+        for id in root.s3.iter().flat_map(|s3| &s3.candidates) {
+            let Some(session) = uploads.find(&root.account, id).await? else { continue };
+            let segment = session.segment(plan::segment_of(index)).await?;
+            // The newest record of this number says what lies in the store; an older one was overwritten by it.
+            let Some(record) = segment.chunks.get(&index) else { continue };
+            let same = record.digests.sha256 == sha256 && record.digests.len_bytes == len_bytes && !record.struck;
+            let Some(etag) = record.etags.first().filter(|_| same).cloned() else { return Ok(None) };
+            let (digests, checksum) = (record.digests.clone(), record.checksum.clone());
+            let change = Change::Chunk { index, digests, etag: Some(etag), checksum };
+            return match self.commit(plan::segment_of(index), change).await? {
+                Outcome::Recorded | Outcome::Known => Ok(Some(entry(index, record))),
+                Outcome::Conflict { .. } => Ok(None),
+            };
+        }
+        Ok(None)
+    }
+
+    /// The recorded parts, ascending.
+    pub async fn part_entries(&self) -> Result<Vec<PartEntry>> {
+        let root = self.current_root().await?.value;
+        if root.plan.group != 1 {
+            return Ok(Vec::new());
+        }
+        let segments = self.all_segments().await?;
+        let of_segment = |mut all: Vec<PartEntry>, (_, segment): (u32, Arc<super::Segment>)| async move {
+            let stored = segment.chunks.iter().filter(|(_, record)| !record.struck);
+            all.extend(stored.map(|(index, record)| entry(*index, record)));
+            Ok(all)
+        };
+        segments.try_fold(Vec::new(), of_segment).await
+    }
+
+    /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`, `PartTooSmall`, and
+    /// those of `finalize`.
+    pub async fn complete_parts(&self, chosen: &[ChosenEntry]) -> Result<Finished> {
+        let root = self.current_root().await?.value;
+        if let Status::Complete { object, .. } = &root.status {
+            return Ok(object.clone());
+        }
+        let entries = self.part_entries().await?;
+        let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
+        let least = self.0.shared.documents.store.limits().min_part_bytes;
+        for (at, wanted) in chosen.iter().enumerate() {
+            let number = wanted.number.get();
+            let found = entries.binary_search_by_key(&number, |entry| entry.number).ok().map(|found| &entries[found]);
+            let entry = found.filter(|entry| entry.etag == wanted.etag).ok_or_else(|| invalid(number))?;
+            if entry.size_bytes < least && at + 1 < chosen.len() {
+                return Err(Error::PartTooSmall { number, size_bytes: entry.size_bytes, least });
+            }
+        }
+        if root.plan.shape == Shape::Chunks {
+            // The plan says which parts there are: all of them.
+            return self.finalize(None).await;
+        }
+        let parts = Some(chosen.iter().map(|entry| entry.number.get()).collect());
+        match self.finalize_as(Checks { expected: None, parts }).await {
+            Err(Error::Incomplete { missing }) => {
+                let number = missing.first().map_or(0, |range| u16::try_from(range.first + 1).unwrap_or(u16::MAX));
+                Err(invalid(number))
+            }
+            other => other,
+        }
+    }
+
+    /// Bytes of every chunk but the last; 0 where an S3 session has no first part yet.
+    pub async fn chunk_size(&self) -> Result<u64> {
+        let plan = self.root().plan;
+        if plan.shape == Shape::Chunks {
+            return Ok(plan.chunk_size);
+        }
+        Ok(self.segment(0).await?.stored(0).map_or(0, |record| record.digests.len_bytes))
+    }
+}
+
+fn entry(index: ChunkIndex, record: &Record) -> PartEntry {
+    PartEntry {
+        number: u16::try_from(index + 1).expect("an S3 part's number is at most 10,000"),
+        etag: record.etags.first().cloned().unwrap_or_else(|| ETag(record.digests.sha256.hex()[..32].to_owned())),
+        size_bytes: record.digests.len_bytes,
+        sha256: record.digests.sha256,
+        checksum: record.checksum.clone(),
+    }
+}

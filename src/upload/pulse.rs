@@ -1,0 +1,85 @@
+//! Signs of life of an S3 session: a gateway with parts in flight says so in the root, and says when its client hung
+//! up in mid-part.
+//!
+//! Guarantees: the first sign comes before the first byte of a part goes to the store unless the last is younger than
+//! [`BEAT`], so that a client that wakes up late is refused before it overwrites a part that a successor has taken
+//! over; at most one sign per session, gateway and [`BEAT`]. A session that another gateway has spoken for is not
+//! declared left. Source: DESIGN §7, *Who may write parts*.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::error::{Error, Result};
+use super::session::{Session, lock};
+
+pub(super) const BEAT: Duration = Duration::from_secs(10);
+
+/// When this gateway gave its last sign for a session, and the count that it made.
+#[derive(Default)]
+pub(super) struct Pulse(Mutex<Option<(Duration, u64)>>);
+
+impl Session {
+    /// Whether signs of life matter for this session at all: only an S3 upload can be adopted.
+    fn has_pulse(&self) -> bool {
+        self.0.shared.settings.resume.enabled && self.root().s3.is_some()
+    }
+
+    /// Gives a sign of life, if the last is not fresh. **Errors**: `NotOpen`.
+    pub(super) async fn beat(&self) -> Result<()> {
+        let (now, left) = (self.now(), self.root().s3.as_ref().is_some_and(|s3| s3.left));
+        let fresh = lock(&self.0.pulse.0).is_some_and(|(at, _)| now.saturating_sub(at) < BEAT);
+        if !self.has_pulse() || fresh && !left {
+            return Ok(());
+        }
+        let changed = self
+            .change_root(|root| {
+                let open = root.is_open();
+                if let Some(s3) = &mut root.s3 {
+                    s3.beats += 1;
+                    s3.left = false;
+                }
+                open
+            })
+            .await?;
+        let root = changed.map_err(|root| Self::not_open(&root.value))?.value;
+        let beats = root.s3.as_ref().map_or(0, |s3| s3.beats);
+        *lock(&self.0.pulse.0) = Some((now, beats));
+        Ok(())
+    }
+
+    /// Gives signs of life while `work` goes on. **Errors**: those of `work`; `NotOpen` once the session is closed.
+    pub(super) async fn alive_during<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        if !self.has_pulse() {
+            return work.await;
+        }
+        self.beat().await?;
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = work.as_mut() => return done,
+                () = self.0.shared.documents.clock.pause(BEAT) => {}
+            }
+            match self.beat().await {
+                Ok(()) => {}
+                Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => return Err(error),
+                // The store is slow or away: the part itself will tell.
+                Err(error) => tracing::debug!(backup = self.root().backup_id, %error, "a sign of life was not given"),
+            }
+        }
+    }
+
+    /// The client hung up in mid-part. Where nothing else is in flight, the root says so: a successor need not wait.
+    pub async fn client_left(&self) -> Result<()> {
+        let ours = lock(&self.0.pulse.0).map(|(_, beats)| beats);
+        let Some(ours) = ours.filter(|_| self.has_pulse() && self.0.flights.none()) else { return Ok(()) };
+        // Lost: it is closed, or another gateway has parts of it in flight.
+        let left = self.change_root(|root| {
+            let open = root.is_open();
+            root.s3.as_mut().is_some_and(|s3| {
+                s3.left = true;
+                open && s3.beats == ours
+            })
+        });
+        left.await.map(drop)
+    }
+}
