@@ -55,6 +55,11 @@ impl Account {
         &self.name
     }
 
+    /// Whether the account may do anything in the bucket.
+    pub fn sees(&self, bucket: &str) -> bool {
+        self.root || self.grants.iter().any(|grant| grant.bucket.as_deref().is_none_or(|name| name == bucket))
+    }
+
     /// Whether the account may do this to the key, or, with an empty key, to the bucket as a whole.
     pub fn allows(&self, access: Access, bucket: &str, key: &str) -> bool {
         self.root || self.grants.iter().any(|grant| grant.covers(access, bucket, key))

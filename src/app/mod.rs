@@ -13,9 +13,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::accounts::{Accounts, Settings as AccountsSettings};
+use crate::api;
 use crate::clock::Clock;
 use crate::front::chunk::{ChunkApi, Parts};
-use crate::http::{ByRequest, Figures};
+use crate::front::s3::{self, S3Api};
+use crate::http::{ByRequest, Figures, Reply};
 use crate::object::Objects;
 use crate::server;
 use crate::settings::{Settings, StoreChoice};
@@ -64,40 +66,68 @@ pub async fn run_on(
     let own_key = own_key(&settings, &clock)?;
     let mut accounts = settings.accounts.clone();
     accounts.accounts.extend(own_key.as_ref().map(OwnKey::account));
-    let api = gateway(store, &accounts, &settings, &clock).await?;
+    let fronts = gateway(store, &accounts, &settings, &clock).await?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
     let listener = server::bind(settings.listen).await.map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
     ready(Ready { address, own_key });
     let service = ByRequest::new(move |request| {
-        let api = api.clone();
-        async move { Ok::<_, Infallible>(api.answer(request).await) }
+        let fronts = fronts.clone();
+        async move { Ok::<_, Infallible>(fronts.answer(request).await) }
     });
     server::serve(listener, service, clock, settings.server, shutdown).await;
     Ok(())
 }
 
-/// The chunk API on a store that stands.
+/// Both protocols of a gateway.
+#[derive(Clone)]
+struct Fronts {
+    chunk: ChunkApi,
+    s3: S3Api,
+}
+
+impl Fronts {
+    /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else is S3.
+    async fn answer(&self, request: http::Request<hyper::body::Incoming>) -> Reply {
+        let path = request.uri().path();
+        let signed = request.headers().contains_key(http::header::AUTHORIZATION);
+        let probes = ["/healthz", "/readyz", "/metrics"].contains(&path) && !signed;
+        if probes || path.starts_with(api::ROOT) {
+            self.chunk.answer(request).await
+        } else {
+            self.s3.answer(request).await
+        }
+    }
+}
+
+/// Both fronts on a store that stands.
 async fn gateway(
     store: Arc<dyn Store>,
     accounts: &AccountsSettings,
     settings: &Settings,
     clock: &Clock,
-) -> Result<ChunkApi, Error> {
+) -> Result<Fronts, Error> {
     let accounts = Accounts::new(accounts).map_err(|error| Error::Accounts(error.to_string()))?;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     if let Some(failed) = stores::examine(&store, settings, clock).await?.into_iter().find(|check| !check.passed) {
         return Err(Error::Unusable { check: failed.name, detail: failed.detail });
     }
-    Ok(ChunkApi::new(Parts {
-        uploads,
-        objects: Objects::new(store),
-        accounts,
+    let objects = Objects::new(store, &settings.upload.state_bucket);
+    let figures = Figures::default();
+    let s3 = S3Api::new(s3::Parts {
+        uploads: uploads.clone(),
+        objects: objects.clone(),
+        accounts: accounts.clone(),
         clock: clock.clone(),
-        figures: Figures::default(),
-        settings: settings.http.clone(),
-    }))
+        figures: figures.clone(),
+        http: settings.http.clone(),
+        settings: settings.s3.clone(),
+        keeps_aborted: settings.upload.resume.enabled,
+    });
+    let http = settings.http.clone();
+    let chunk = ChunkApi::new(Parts { uploads, objects, accounts, clock: clock.clone(), figures, settings: http });
+    Ok(Fronts { chunk, s3 })
 }
 
 /// The embedded store's own key, where no account was written.

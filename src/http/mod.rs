@@ -25,7 +25,7 @@ pub use payload::{Declared, Payload, Verdict, named_algorithm};
 pub use record::Record;
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use service::ByRequest;
-pub use target::{Query, segments};
+pub use target::{Query, bucket_name_fits, segments};
 
 use std::time::Duration;
 

@@ -44,6 +44,19 @@ impl Query {
     }
 }
 
+/// Whether S3 lets a bucket have this name.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+pub fn bucket_name_fits(name: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+    (3..=63).contains(&name.len())
+        && edge(name.bytes().next())
+        && edge(name.bytes().last())
+        && name.bytes().all(inner)
+        && !name.contains("..")
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
 fn decode(text: &str) -> Result<String, Error> {
     let whole = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);

@@ -1,77 +1,34 @@
-//! The read path: bytes of completed backups.
+//! The read path, and whole objects: bytes of completed backups; GET, PUT, copy, delete and listings for the S3 front.
 //!
-//! Guarantees: what is read is the object that the finalize made, never one that was put over it later (`If-Match`).
-//! It verifies no bytes: the client has the checksum. Source: DESIGN §10.
+//! Guarantees: a chunk of a backup is read from the object that its finalize made, never from one that was put over it
+//! later (`If-Match`); what the gateway keeps in an object's metadata for itself is never shown; the state bucket is
+//! absent, whatever is asked of it.
+//! It verifies no bytes: who puts them does. Source: DESIGN §10, §12.14.
+
+mod chunk;
+mod whole;
 
 use std::sync::Arc;
 
-use crate::store::{self, Body, GetOptions, Read, Store};
-use crate::upload::{self, Record, SEGMENT, Session, Status};
+pub use crate::store::{
+    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, Head, Key, Kind as StoreKind,
+    ListOptions, Listed, Page, PartNumber, PutMode, Read, Written,
+};
+pub use chunk::ChunkRead;
+pub use whole::{NewObject, Stored, is_ours};
+
+use crate::store::Store;
 
 /// Objects of a store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     store: Arc<dyn Store>,
-}
-
-/// A chunk on its way to a client.
-#[derive(Debug)]
-pub struct ChunkRead {
-    /// Its checksum and length.
-    pub record: Record,
-    pub body: Body,
+    /// Where the records are.
+    hidden: Bucket,
 }
 
 impl Objects {
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
-    }
-
-    /// A chunk of a complete backup. **Errors**: `NotOpen` (it is not complete), `BadRequest` (no such chunk),
-    /// `ObjectChanged`, `Store…`. The body can fail half-way.
-    pub async fn read_chunk(&self, session: &Session, index: u64) -> upload::Result<ChunkRead> {
-        let root = session.root();
-        let Status::Complete { object, .. } = &root.status else {
-            return Err(upload::Error::NotOpen {
-                id: root.backup_id.clone(),
-                status: format!("{}, not complete", root.status.word()),
-            });
-        };
-        let absent = || upload::Error::BadRequest(format!("the backup has no chunk {index}"));
-        let chunk = u32::try_from(index).map_err(|_| absent())?;
-        let segment = session.segment(chunk / SEGMENT).await?;
-        let record = segment.stored(chunk).ok_or_else(absent)?.clone();
-        let first = index.checked_mul(session.chunk_size().await?).ok_or_else(absent)?;
-        let read = match record.digests.len_bytes {
-            0 => Read::Head,
-            len => Read::Range { first, last: first + (len - 1) },
-        };
-        let options = GetOptions { if_match: Some(object.etag.clone()), ..GetOptions::default() };
-        let (bucket, key) = (root.bucket.as_str().into(), root.key.as_str().into());
-        let found = self.store.get(&bucket, &key, read, options).await;
-        let (_, body) = found.map_err(|error| changed_or(error, &root.backup_id))?;
-        Ok(ChunkRead { record, body })
-    }
-}
-
-fn changed_or(error: store::Error, id: &str) -> upload::Error {
-    match error.kind() {
-        store::Kind::Precondition | store::Kind::NotFound | store::Kind::NoSuchBucket | store::Kind::Range => {
-            upload::Error::ObjectChanged(id.to_owned())
-        }
-        store::Kind::NoSuchUpload
-        | store::Kind::BucketExists
-        | store::Kind::BucketNotEmpty
-        | store::Kind::Conflict
-        | store::Kind::NotModified
-        | store::Kind::InvalidPart
-        | store::Kind::TooSmall
-        | store::Kind::Checksum
-        | store::Kind::Body
-        | store::Kind::Denied
-        | store::Kind::Invalid
-        | store::Kind::Full
-        | store::Kind::SlowDown
-        | store::Kind::Unavailable => upload::Error::store("reading the chunk", error),
+    pub fn new(store: Arc<dyn Store>, state_bucket: &str) -> Self {
+        Self { store, hidden: state_bucket.into() }
     }
 }

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::accounts::Settings as AccountsSettings;
+use crate::front::s3::Settings as S3Settings;
 use crate::http::Settings as HttpSettings;
 use crate::observe::Settings as ObserveSettings;
 use crate::server::Settings as ServerSettings;
@@ -41,6 +42,7 @@ pub struct Settings {
     pub upload: UploadSettings,
     pub server: ServerSettings,
     pub http: HttpSettings,
+    pub s3: S3Settings,
     pub log: ObserveSettings,
     /// Empty: nobody wrote any; the embedded store then keeps a key of its own.
     pub accounts: AccountsSettings,
@@ -54,6 +56,7 @@ impl Default for Settings {
             upload: UploadSettings::default(),
             server: ServerSettings::default(),
             http: HttpSettings::default(),
+            s3: S3Settings::default(),
             log: ObserveSettings::default(),
             accounts: AccountsSettings::default(),
         }

@@ -198,6 +198,14 @@ pub struct Root {
 }
 
 impl Root {
+    /// The object, once complete.
+    pub fn finished(&self) -> Option<&Finished> {
+        match &self.status {
+            Status::Complete { object, .. } => Some(object),
+            Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } | Status::Superseded { .. } => None,
+        }
+    }
+
     pub fn is_open(&self) -> bool {
         self.status == Status::InProgress
     }

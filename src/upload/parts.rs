@@ -13,6 +13,7 @@ use futures_util::TryStreamExt;
 use super::Ticket;
 use super::error::{Error, Result};
 use super::layout::{Index, Layout};
+use super::list::ListQuery;
 use super::manifest::{Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status};
 use super::plan::{self, ChunkIndex, Plan, Shape};
 use super::session::Session;
@@ -129,6 +130,28 @@ impl Uploads {
         }
     }
 
+    /// The completed session whose object carries this tag; None where another account's or no upload made it.
+    pub async fn completed_with_tag(
+        &self,
+        account: &str,
+        bucket: &str,
+        key: &str,
+        tag: &str,
+    ) -> Result<Option<Session>> {
+        let query = ListQuery {
+            bucket: Some(bucket.to_owned()),
+            key: Some(key.to_owned()),
+            status: Some("complete".to_owned()),
+            limit: 1000,
+            ..ListQuery::default()
+        };
+        let page = self.list(account, &query).await?;
+        match page.roots.iter().find(|root| root.upload_tag == tag) {
+            Some(root) => self.find(account, &root.backup_id).await,
+            None => Ok(None),
+        }
+    }
+
     /// The session of an upload id at its target. **Errors**: `NoSuchBackup`.
     pub async fn open_upload(&self, account: &str, bucket: &str, key: &str, id: &str) -> Result<Session> {
         let session = self.open(account, id).await?;
@@ -214,6 +237,14 @@ impl Session {
             Ok(all)
         };
         segments.try_fold(Vec::new(), of_segment).await
+    }
+
+    /// The parts that the object was made of; empty where the records do not say.
+    pub async fn completed_parts(&self) -> Result<Vec<PartEntry>> {
+        let entries = self.part_entries().await?;
+        let size: u64 = entries.iter().map(|entry| entry.size_bytes).sum();
+        let whole = self.root().finished().is_some_and(|object| object.size_bytes == size);
+        Ok(if whole { entries } else { Vec::new() })
     }
 
     /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`, `PartTooSmall`, and

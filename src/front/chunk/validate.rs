@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::api;
+use crate::http::bucket_name_fits;
 use crate::upload::{NewBackup, TAG};
 
 use super::problem::Problem;
@@ -30,15 +31,7 @@ pub fn backup_id(id: &str) -> Result<(), Problem> {
 }
 
 pub fn bucket(name: &str) -> Result<(), Problem> {
-    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
-    let holds = (3..=63).contains(&name.len())
-        && edge(name.bytes().next())
-        && edge(name.bytes().last())
-        && name.bytes().all(inner)
-        && !name.contains("..")
-        && name.parse::<std::net::Ipv4Addr>().is_err();
-    check(holds, "bucket is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address")
+    check(bucket_name_fits(name), "bucket is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address")
 }
 
 /// The request as `upload` wants it.

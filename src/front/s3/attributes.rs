@@ -1,0 +1,139 @@
+//! What travels with an object: from a request's head into the store, and back into an answer's.
+//!
+//! Guarantees: metadata is at most 2 KiB, names and values together; entries of the gateway's own can neither be set
+//! nor seen. Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use super::error::S3Error;
+use crate::http::ReplyBody;
+use crate::object::{Attributes, Stored, is_ours};
+use crate::upload::{ChecksumKind, ObjectChecksum};
+
+/// Kept beside the type: what S3 calls system-defined metadata that a client sets.
+const KEPT: [&str; 5] = ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+const USER: &str = "x-amz-meta-";
+/// S3's limit, less what the gateway adds.
+const MOST_BYTES: usize = 2048;
+const DEFAULT_TYPE: &str = "binary/octet-stream";
+
+/// **Errors**: `MetadataTooLarge`, `InvalidArgument`, `NotImplemented` for what would be lost silently.
+pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
+    for refused in ["x-amz-tagging", "x-amz-server-side-encryption-customer-algorithm", "x-amz-object-lock-mode"] {
+        if headers.contains_key(refused) {
+            return Err(S3Error::not_implemented(refused));
+        }
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let mut kept = BTreeMap::new();
+    for name in KEPT {
+        let Some(value) = text(name) else { continue };
+        let value = if name == "content-encoding" { without_framing(value) } else { value.to_owned() };
+        if !value.is_empty() {
+            kept.insert(name.to_owned(), value);
+        }
+    }
+    let mut user = BTreeMap::new();
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix(USER) else { continue };
+        if is_ours(name) {
+            return Err(S3Error::invalid(format!("the metadata name {name:?} is taken")));
+        }
+        let value = String::from_utf8(value.as_bytes().to_vec());
+        let value = value.map_err(|_| S3Error::invalid(format!("the metadata {name:?} is not UTF-8")))?;
+        // Several lines of one name are one value, as RFC 9110 has it.
+        user.entry(name.to_owned()).and_modify(|all: &mut String| *all = format!("{all},{value}")).or_insert(value);
+    }
+    let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MOST_BYTES {
+        let message = format!("the metadata has {bytes} bytes, more than {MOST_BYTES}");
+        return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
+    }
+    Ok(Attributes { content_type: text("content-type").map(str::to_owned), headers: kept, user })
+}
+
+/// `aws-chunked` is how the body travels, not what the object is.
+fn without_framing(value: &str) -> String {
+    let kept: Vec<&str> = value.split(',').map(str::trim).filter(|word| *word != "aws-chunked").collect();
+    kept.join(",")
+}
+
+/// Writes an object's head into an answer; what cannot be a header's value is left out.
+pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
+    let head = &stored.head;
+    let headers = reply.headers_mut();
+    let mut put = |name: &str, value: &str| {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
+        {
+            headers.insert(name, value);
+        }
+    };
+    put("etag", &format!("\"{}\"", head.etag));
+    put("last-modified", &httpdate::fmt_http_date(head.modified));
+    put("content-type", head.attributes.content_type.as_deref().unwrap_or(DEFAULT_TYPE));
+    for (name, value) in &head.attributes.headers {
+        put(name, value);
+    }
+    for (name, value) in &head.attributes.user {
+        put(&format!("{USER}{name}"), value);
+    }
+    if let Some(version) = &head.version {
+        put("x-amz-version-id", version);
+    }
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+}
+
+/// The checksum of a whole object into an answer's head.
+pub fn write_checksum(checksum: &ObjectChecksum, headers: &mut HeaderMap) {
+    let kind = match checksum.kind {
+        ChecksumKind::FullObject => "FULL_OBJECT",
+        ChecksumKind::Composite => "COMPOSITE",
+    };
+    if let Ok(value) = HeaderValue::from_str(&checksum.value) {
+        headers.insert(checksum.algorithm.header(), value);
+        headers.insert("x-amz-checksum-type", HeaderValue::from_static(kind));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn headers_become_attributes() {
+        let found = read(&headers(&[
+            ("content-type", "text/plain"),
+            ("content-encoding", "aws-chunked, gzip"),
+            ("cache-control", "no-cache"),
+            ("x-amz-meta-a", "1"),
+            ("x-amz-meta-b-c", "é"),
+            ("host", "x"),
+        ]))
+        .unwrap();
+        assert_eq!(found.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(found.headers.get("content-encoding").map(String::as_str), Some("gzip"));
+        assert_eq!(found.user.len(), 2);
+        let framed = read(&headers(&[("content-encoding", "aws-chunked")])).unwrap();
+        assert!(framed.headers.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        let long = "v".repeat(2048);
+        let table = [
+            ("x-amz-meta-a", long.as_str(), "MetadataTooLarge"),
+            ("x-amz-meta-ratchet-upload", "x", "InvalidArgument"),
+            ("x-amz-tagging", "a=b", "NotImplemented"),
+        ];
+        for (name, value, code) in table {
+            assert_eq!(read(&headers(&[(name, value)])).unwrap_err().code, code, "{name}");
+        }
+    }
+}

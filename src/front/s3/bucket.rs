@@ -1,0 +1,86 @@
+//! Buckets: list, create, look, delete, location, versioning.
+//!
+//! Guarantees: an account sees only buckets in which it has a grant.
+
+use http::{HeaderValue, StatusCode};
+
+use super::error::S3Error;
+use super::xml::{Xml, timestamp};
+use super::{Answer, Asked, S3Api, empty_reply, xml_reply};
+use crate::accounts::Access;
+use crate::http::Arriving;
+
+const MOST_DOCUMENT: usize = 64 << 10;
+const REGION: &str = "us-east-1";
+
+impl S3Api {
+    pub(super) async fn list_buckets(&self, asked: Asked) -> Answer {
+        let account = &asked.identity.account;
+        let mut xml = Xml::new("ListAllMyBucketsResult");
+        xml.open("Owner").element("ID", account.name()).element("DisplayName", account.name()).close();
+        xml.open("Buckets");
+        for info in self.0.objects.buckets().await? {
+            if account.sees(info.bucket.as_str()) {
+                xml.open("Bucket").element("Name", &info.bucket);
+                xml.element("CreationDate", timestamp(info.created)).close();
+            }
+        }
+        Ok(xml_reply(xml.finish()))
+    }
+
+    pub(super) async fn create_bucket(&self, asked: Asked, body: Arriving) -> Answer {
+        let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
+        if !account.allows(Access::Admin, &bucket, "") {
+            // Some tools begin with this whatever they may do; that it is there is all they want to know.
+            let known = account.sees(&bucket) && self.0.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
+            return Err(if known { exists(&bucket) } else { S3Error::denied() });
+        }
+        // A location may be asked for; there is only one.
+        asked.document(body, MOST_DOCUMENT).await?;
+        self.0.objects.create_bucket(&bucket.as_str().into()).await?;
+        let mut reply = empty_reply(StatusCode::OK);
+        let location = HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket's name is plain ASCII");
+        reply.headers_mut().insert(http::header::LOCATION, location);
+        Ok(reply)
+    }
+
+    pub(super) async fn head_bucket(&self, asked: Asked) -> Answer {
+        self.known_bucket(&asked).await?;
+        let mut reply = empty_reply(StatusCode::OK);
+        reply.headers_mut().insert("x-amz-bucket-region", HeaderValue::from_static(REGION));
+        Ok(reply)
+    }
+
+    pub(super) async fn delete_bucket(&self, asked: Asked) -> Answer {
+        asked.require(Access::Admin)?;
+        self.0.objects.delete_bucket(&asked.bucket.as_str().into()).await?;
+        Ok(empty_reply(StatusCode::NO_CONTENT))
+    }
+
+    pub(super) async fn bucket_location(&self, asked: Asked) -> Answer {
+        self.known_bucket(&asked).await?;
+        // Empty means us-east-1.
+        Ok(xml_reply(Xml::new("LocationConstraint").finish()))
+    }
+
+    pub(super) async fn bucket_versioning(&self, asked: Asked) -> Answer {
+        self.known_bucket(&asked).await?;
+        let mut xml = Xml::new("VersioningConfiguration");
+        if self.0.objects.keeps_versions(&asked.bucket.as_str().into()).await? {
+            xml.element("Status", "Enabled");
+        }
+        Ok(xml_reply(xml.finish()))
+    }
+
+    /// **Errors**: `AccessDenied`, `NoSuchBucket`.
+    async fn known_bucket(&self, asked: &Asked) -> Result<(), S3Error> {
+        if !asked.identity.account.sees(&asked.bucket) {
+            return Err(S3Error::denied());
+        }
+        Ok(self.0.objects.find_bucket(&asked.bucket.as_str().into()).await?)
+    }
+}
+
+fn exists(bucket: &str) -> S3Error {
+    S3Error::new(StatusCode::CONFLICT, "BucketAlreadyOwnedByYou", format!("the bucket {bucket} is there already"))
+}

@@ -1,0 +1,99 @@
+//! CopyObject and UploadPartCopy.
+//!
+//! Guarantees: the source is read with the account's own rights; the bytes stream from store to store through the
+//! gateway, so that a copied part has its SHA-256 recorded like any other.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>, `API_UploadPartCopy.html`.
+
+use http::StatusCode;
+use percent_encoding::percent_decode_str;
+
+use super::conditions::{self, OF_SOURCE};
+use super::error::S3Error;
+use super::get::range;
+use super::part::part_number;
+use super::xml::{Xml, timestamp};
+use super::{Answer, Asked, S3Api, attributes, validate, xml_reply};
+use crate::accounts::Access;
+use crate::object::{Body, GetOptions, NewObject, Read, Stored};
+use crate::upload::PartAdmission;
+
+/// Where a copy comes from.
+struct Source {
+    bucket: String,
+    key: String,
+    version: Option<String>,
+}
+
+impl S3Api {
+    pub(super) async fn copy_object(&self, asked: Asked) -> Answer {
+        asked.require(Access::Write)?;
+        let source = source(&asked)?;
+        let replaces = match asked.header("x-amz-metadata-directive") {
+            None | Some("COPY") => false,
+            Some("REPLACE") => true,
+            Some(_) => return Err(S3Error::invalid("x-amz-metadata-directive is COPY or REPLACE")),
+        };
+        if source.bucket == asked.bucket && source.key == asked.key && !replaces {
+            return Err(S3Error::invalid_request("a copy onto itself must change something"));
+        }
+        let (stored, body) = self.open_source(&asked, &source, Read::Whole).await?;
+        let attributes = if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
+        let mode = conditions::of_write(&asked.head.headers)?;
+        let new = NewObject { body, mode, attributes, checksum: stored.checksum };
+        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let written = self.0.objects.put(&bucket, &key, new).await?;
+        let mut xml = Xml::new("CopyObjectResult");
+        xml.element("LastModified", timestamp(self.0.clock.wall())).element("ETag", format!("\"{}\"", written.etag));
+        Ok(xml_reply(xml.finish()))
+    }
+
+    pub(super) async fn upload_part_copy(&self, asked: Asked) -> Answer {
+        let number = part_number(&asked)?;
+        let session = self.upload_of(&asked, Access::Write).await?;
+        let source = source(&asked)?;
+        let read = match asked.header("x-amz-copy-source-range") {
+            None => Read::Whole,
+            Some(text) => range(text).ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
+        };
+        let (_, body) = self.open_source(&asked, &source, read).await?;
+        let brought = match session.admit_part(number, None, body.len_bytes()).await? {
+            PartAdmission::Wanted(ticket) => ticket.store_part(body, || None).await?,
+            PartAdmission::Known(_) => return Err(S3Error::invalid_request("a copy's SHA-256 is not known before it")),
+        };
+        let etag = brought.etag.map_or_else(|| brought.sha256.hex()[..32].to_owned(), |etag| etag.0);
+        let mut xml = Xml::new("CopyPartResult");
+        xml.element("LastModified", timestamp(self.0.clock.wall())).element("ETag", format!("\"{etag}\""));
+        Ok(xml_reply(xml.finish()))
+    }
+
+    async fn open_source(&self, asked: &Asked, source: &Source, read: Read) -> Result<(Stored, Body), S3Error> {
+        if !asked.identity.account.allows(Access::Read, &source.bucket, &source.key) {
+            return Err(S3Error::denied());
+        }
+        let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());
+        let options = GetOptions { version: source.version.clone(), ..GetOptions::default() };
+        let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
+        // S3 answers 412 for each of the four.
+        let checked = conditions::check(&asked.head.headers, OF_SOURCE, &stored.head);
+        checked.map_err(|_| S3Error::precondition())?;
+        Ok((stored, body))
+    }
+}
+
+/// **Errors**: `InvalidArgument`.
+fn source(asked: &Asked) -> Result<Source, S3Error> {
+    let malformed = || S3Error::invalid("x-amz-copy-source is not /bucket/key");
+    let text = asked.header("x-amz-copy-source").ok_or_else(malformed)?;
+    let (path, version) = match text.split_once("?versionId=") {
+        Some((path, version)) => (path, Some(version.to_owned())),
+        None => (text, None),
+    };
+    let path = percent_decode_str(path).decode_utf8().map_err(|_| malformed())?;
+    let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(malformed)?;
+    validate::bucket(bucket)?;
+    validate::key(key)?;
+    if key.is_empty() {
+        return Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidArgument", "the source has no key"));
+    }
+    Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), version })
+}

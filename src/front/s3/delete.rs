@@ -1,0 +1,69 @@
+//! DeleteObject and DeleteObjects.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
+
+use futures_util::{StreamExt, stream};
+use http::{HeaderValue, StatusCode};
+
+use super::error::S3Error;
+use super::xml::Xml;
+use super::{Answer, Asked, S3Api, document, empty_reply, validate, xml_reply};
+use crate::accounts::Access;
+use crate::http::Arriving;
+
+const MOST_DOCUMENT: usize = 2 << 20;
+const MOST_KEYS: usize = 1000;
+/// Keys deleted at the same time.
+const AT_A_TIME: usize = 16;
+
+impl S3Api {
+    pub(super) async fn delete_object(&self, asked: Asked) -> Answer {
+        asked.require(Access::Write)?;
+        let version = asked.query.get("versionId");
+        self.0.objects.delete(&asked.bucket.as_str().into(), &asked.key.as_str().into(), version).await?;
+        let mut reply = empty_reply(StatusCode::NO_CONTENT);
+        if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
+            reply.headers_mut().insert("x-amz-version-id", version);
+        }
+        Ok(reply)
+    }
+
+    pub(super) async fn delete_objects(&self, asked: Asked, body: Arriving) -> Answer {
+        let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
+        let wanted = document::deletions(&asked.document(body, MOST_DOCUMENT).await?)?;
+        if wanted.keys.is_empty() || wanted.keys.len() > MOST_KEYS {
+            return Err(S3Error::malformed_xml());
+        }
+        self.0.objects.find_bucket(&bucket.as_str().into()).await?;
+        let deletions = stream::iter(wanted.keys).map(|entry| {
+            let (account, bucket) = (account.clone(), bucket.clone());
+            async move {
+                let outcome = async {
+                    validate::key(&entry.key)?;
+                    if entry.key.is_empty() || !account.allows(Access::Write, &bucket, &entry.key) {
+                        return Err(S3Error::denied());
+                    }
+                    let (bucket, key) = (bucket.as_str().into(), entry.key.as_str().into());
+                    Ok(self.0.objects.delete(&bucket, &key, entry.version.as_deref()).await?)
+                };
+                let outcome = outcome.await;
+                (entry, outcome)
+            }
+        });
+        let mut deletions = std::pin::pin!(deletions.buffered(AT_A_TIME));
+        let mut xml = Xml::new("DeleteResult");
+        while let Some((entry, outcome)) = deletions.next().await {
+            match outcome {
+                Ok(()) if wanted.quiet => {}
+                Ok(()) => {
+                    xml.open("Deleted").element("Key", &entry.key).maybe("VersionId", entry.version).close();
+                }
+                Err(error) => {
+                    xml.open("Error").element("Key", &entry.key).element("Code", error.code);
+                    xml.element("Message", error.message()).close();
+                }
+            }
+        }
+        Ok(xml_reply(xml.finish()))
+    }
+}

@@ -1,0 +1,214 @@
+//! The XML that S3 clients send: what Complete lists, and what is to be deleted.
+//!
+//! Guarantees: no entity is expanded and no document type is looked at, so no document grows by being read; depth and
+//! length are bounded by the caller's cap; an element that is not known is passed over, as S3 does. Pure.
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use super::conditions::bare;
+use super::error::S3Error;
+use crate::object::PartNumber;
+use crate::upload::ChosenEntry;
+
+/// No document of S3's is nested deeper.
+const MOST_DEPTH: usize = 8;
+
+/// A key to be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deletion {
+    pub key: String,
+    pub version: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deletions {
+    pub keys: Vec<Deletion>,
+    /// Only failures are to be answered.
+    pub quiet: bool,
+}
+
+/// **Errors**: `MalformedXML`.
+pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
+    let mut found = Deletions::default();
+    walk(bytes, "Delete", |path, text| match path {
+        ["Object"] => found.keys.push(Deletion::default()),
+        ["Object", "Key"] => {
+            if let Some(last) = found.keys.last_mut() {
+                last.key = text.to_owned();
+            }
+        }
+        ["Object", "VersionId"] => {
+            if let Some(last) = found.keys.last_mut().filter(|_| !text.is_empty() && text != "null") {
+                last.version = Some(text.to_owned());
+            }
+        }
+        ["Quiet"] => found.quiet = text == "true",
+        _ => {}
+    })?;
+    Ok(found)
+}
+
+/// The parts of a Complete, as they are listed. **Errors**: `MalformedXML`, `InvalidPartOrder`, `InvalidArgument`.
+pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
+    let mut parts: Vec<(Option<u32>, String)> = Vec::new();
+    walk(bytes, "CompleteMultipartUpload", |path, text| match path {
+        ["Part"] => parts.push((None, String::new())),
+        ["Part", "PartNumber"] => {
+            if let Some(last) = parts.last_mut() {
+                last.0 = text.parse().ok();
+            }
+        }
+        ["Part", "ETag"] => {
+            if let Some(last) = parts.last_mut() {
+                last.1 = text.to_owned();
+            }
+        }
+        _ => {}
+    })?;
+    if parts.is_empty() {
+        return Err(S3Error::malformed_xml());
+    }
+    let entry = |(number, etag): (Option<u32>, String)| {
+        let number = number.ok_or_else(S3Error::malformed_xml)?;
+        let number = PartNumber::new(number).ok_or_else(|| S3Error::invalid("a part number is in [1, 10000]"))?;
+        Ok(ChosenEntry { number, etag: bare(&etag) })
+    };
+    let parts: Vec<ChosenEntry> = parts.into_iter().map(entry).collect::<Result<_, S3Error>>()?;
+    if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
+        let message = "the parts are not listed in ascending order";
+        return Err(S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidPartOrder", message));
+    }
+    Ok(parts)
+}
+
+/// Calls `found` for each element below the root: with an empty text when it opens, and with its text when it closes if
+/// it had one. `path` is without the root.
+fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Result<(), S3Error> {
+    let text = std::str::from_utf8(bytes).map_err(|_| S3Error::malformed_xml())?;
+    let mut reader = Reader::from_str(text);
+    let mut path: Vec<String> = Vec::new();
+    let mut value = String::new();
+    let mut complete = false;
+    loop {
+        match reader.read_event().map_err(|_| S3Error::malformed_xml())? {
+            Event::Start(tag) => {
+                let name = tag.local_name();
+                let name: &str = name.as_ref();
+                if path.is_empty() && (name != root || complete) || path.len() == MOST_DEPTH {
+                    return Err(S3Error::malformed_xml());
+                }
+                path.push(name.to_owned());
+                value.clear();
+                if path.len() == 2 {
+                    found(&names(&path), "");
+                }
+            }
+            Event::Empty(tag) if path.is_empty() => {
+                let name = tag.local_name();
+                let name: &str = name.as_ref();
+                complete = name == root;
+            }
+            Event::Text(text) => {
+                let text: &str = text.as_ref();
+                value.push_str(text);
+            }
+            Event::CData(text) => {
+                let text: &str = text.as_ref();
+                value.push_str(text);
+            }
+            Event::GeneralRef(name) => {
+                let name: &str = name.as_ref();
+                value.push(reference(name).ok_or_else(S3Error::malformed_xml)?);
+            }
+            Event::End(_) => {
+                if path.len() > 2 || path.len() == 2 && !value.trim().is_empty() {
+                    found(&names(&path), &value);
+                }
+                path.pop();
+                value.clear();
+                complete = path.is_empty();
+            }
+            Event::DocType(_) => return Err(S3Error::malformed_xml()),
+            Event::Eof if complete => return Ok(()),
+            Event::Eof => return Err(S3Error::malformed_xml()),
+            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+        }
+    }
+}
+
+fn names(path: &[String]) -> Vec<&str> {
+    path.iter().skip(1).map(String::as_str).collect()
+}
+
+/// The character of a predefined entity or a character reference.
+fn reference(name: &str) -> Option<char> {
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        other => {
+            let digits = other.strip_prefix('#')?;
+            let code = match digits.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => digits.parse().ok()?,
+            };
+            char::from_u32(code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_deleted_is_read() {
+        let text = "<?xml version=\"1.0\"?><Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n  <Quiet>true</Quiet>\
+                    <Object><Key>a&amp;b &#x41;/</Key></Object><Object><Key>c</Key><VersionId>v</VersionId></Object></Delete>";
+        let found = deletions(text.as_bytes()).unwrap();
+        let keys: Vec<(&str, Option<&str>)> =
+            found.keys.iter().map(|entry| (entry.key.as_str(), entry.version.as_deref())).collect();
+        assert_eq!((found.quiet, keys), (true, vec![("a&b A/", None), ("c", Some("v"))]));
+    }
+
+    #[test]
+    fn what_is_to_be_completed_is_read() {
+        let part =
+            |number: &str, etag: &str| format!("<Part><ETag>{etag}</ETag><PartNumber>{number}</PartNumber></Part>");
+        let document =
+            |parts: &[String]| format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.concat());
+        let found = chosen_parts(document(&[part("1", "&quot;a&quot;"), part("3", "b")]).as_bytes()).unwrap();
+        let found: Vec<(u16, &str)> = found.iter().map(|part| (part.number.get(), part.etag.as_str())).collect();
+        assert_eq!(found, [(1, "a"), (3, "b")]);
+        let code = |text: String| chosen_parts(text.as_bytes()).unwrap_err().code;
+        assert_eq!(code(document(&[part("2", "a"), part("1", "b")])), "InvalidPartOrder");
+        assert_eq!(code(document(&[part("1", "a"), part("1", "b")])), "InvalidPartOrder");
+        assert_eq!(code(document(&[part("0", "a")])), "InvalidArgument");
+        for bad in ["", "<A/>", "<CompleteMultipartUpload>", "<CompleteMultipartUpload/>", "x", "<Delete></Delete>"] {
+            assert_eq!(code(bad.to_owned()), "MalformedXML", "{bad}");
+        }
+    }
+
+    #[test]
+    fn bombs_do_not_go_off() {
+        let bomb =
+            "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><Delete><Object><Key>&b;</Key></Object></Delete>";
+        assert!(deletions(bomb.as_bytes()).is_err());
+        assert!(deletions("<Delete><Object><Key>&b;</Key></Object></Delete>".as_bytes()).is_err());
+        let deep = format!("<Delete>{}", "<Object>".repeat(100_000));
+        assert!(deletions(deep.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text in "[<>/&;a-zA-Z \"=!#?\\[\\]-]{0,200}") {
+            deletions(text.as_bytes()).ok();
+            chosen_parts(format!("<CompleteMultipartUpload>{text}</CompleteMultipartUpload>").as_bytes()).ok();
+        }
+    }
+}

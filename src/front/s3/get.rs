@@ -1,0 +1,208 @@
+//! GetObject, HeadObject and GetObjectAttributes.
+//!
+//! Guarantees: a range answers exactly its bytes, with 206; more than one range, or one that is malformed, answers the
+//! whole, as S3 does.
+//! Source: RFC 9110 §14; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::conditions::{self, OF_TARGET};
+use super::error::S3Error;
+use super::xml::Xml;
+use super::{Answer, Asked, S3Api, attributes, is_head, xml_reply};
+use crate::accounts::Access;
+use crate::http::{full, streamed};
+use crate::object::{GetOptions, Read, Stored};
+use crate::upload::{ChecksumKind, ObjectChecksum, PartEntry};
+
+/// Query parameters that replace a header of the answer.
+const OVERRIDES: [(&str, &str); 6] = [
+    ("response-cache-control", "cache-control"),
+    ("response-content-disposition", "content-disposition"),
+    ("response-content-encoding", "content-encoding"),
+    ("response-content-language", "content-language"),
+    ("response-content-type", "content-type"),
+    ("response-expires", "expires"),
+];
+
+/// What of the object is wanted.
+struct Wanted {
+    read: Read,
+    /// How many parts the object has, where one was asked for.
+    parts: Option<usize>,
+}
+
+impl S3Api {
+    pub(super) async fn get_object(&self, asked: Asked) -> Answer {
+        self.read_object(asked).await
+    }
+
+    pub(super) async fn head_object(&self, asked: Asked) -> Answer {
+        self.read_object(asked).await
+    }
+
+    async fn read_object(&self, asked: Asked) -> Answer {
+        asked.require(Access::Read)?;
+        let wanted = self.wanted(&asked).await?;
+        let head_only = is_head(&asked.head.method);
+        let options = GetOptions { version: asked.query.get("versionId").map(str::to_owned), ..GetOptions::default() };
+        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let read = if head_only { Read::Head } else { wanted.read };
+        let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
+        conditions::check(&asked.head.headers, OF_TARGET, &stored.head)?;
+        let size = stored.head.size_bytes;
+        let out_of_range =
+            || S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", format!("the object has {size} bytes"));
+        let (first, end) = match wanted.read {
+            Read::Whole | Read::Head => (0, size),
+            read => read.span(size).ok_or_else(out_of_range)?,
+        };
+        let mut reply = Response::new(if head_only { full("") } else { streamed(body) });
+        attributes::write(&stored, &mut reply);
+        let whole = wanted.read == Read::Whole;
+        if !whole {
+            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {first}-{}/{size}", end.saturating_sub(1));
+            reply.headers_mut().insert(header::CONTENT_RANGE, text(&range));
+        }
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, (end - first).into());
+        if let Some(parts) = wanted.parts {
+            headers.insert("x-amz-mp-parts-count", parts.into());
+        }
+        if whole
+            && asked.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
+            && let Some(checksum) = self.checksum_of(&asked, &stored).await?
+        {
+            attributes::write_checksum(&checksum, headers);
+        }
+        for (parameter, name) in OVERRIDES {
+            if let Some(value) = asked.query.get(parameter).and_then(|value| HeaderValue::from_str(value).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn wanted(&self, asked: &Asked) -> Result<Wanted, S3Error> {
+        let Some(number) = asked.query.get("partNumber") else {
+            let range = asked.header("range").and_then(range);
+            return Ok(Wanted { read: range.unwrap_or(Read::Whole), parts: None });
+        };
+        let number: usize = number
+            .parse()
+            .ok()
+            .filter(|number| (1..=10_000).contains(number))
+            .ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))?;
+        let parts = self.parts_of(asked).await?;
+        let absent =
+            || S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidPartNumber", "the object has no such part");
+        if parts.is_empty() {
+            return if number == 1 { Ok(Wanted { read: Read::Whole, parts: None }) } else { Err(absent()) };
+        }
+        let part = parts.get(number - 1).ok_or_else(absent)?;
+        let first: u64 = parts[..number - 1].iter().map(|part| part.size_bytes).sum();
+        let read =
+            if part.size_bytes == 0 { Read::Whole } else { Read::Range { first, last: first + part.size_bytes - 1 } };
+        Ok(Wanted { read, parts: Some(parts.len()) })
+    }
+
+    /// The parts that the object was made of; empty where it was put whole, or by someone else.
+    async fn parts_of(&self, asked: &Asked) -> Result<Vec<PartEntry>, S3Error> {
+        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let (stored, _) = self.0.objects.get(&bucket, &key, Read::Head, GetOptions::default()).await?;
+        let Some(session) = self.session_of(asked, &stored).await? else { return Ok(Vec::new()) };
+        Ok(session.completed_parts().await?)
+    }
+
+    async fn session_of(&self, asked: &Asked, stored: &Stored) -> Result<Option<crate::upload::Session>, S3Error> {
+        let Some(tag) = &stored.upload_tag else { return Ok(None) };
+        let account = asked.identity.account.name();
+        Ok(self.0.uploads.completed_with_tag(account, &asked.bucket, &asked.key, tag).await?)
+    }
+
+    async fn checksum_of(&self, asked: &Asked, stored: &Stored) -> Result<Option<ObjectChecksum>, S3Error> {
+        if let Some(checksum) = &stored.checksum {
+            let (algorithm, value) = (checksum.algorithm(), checksum.base64());
+            return Ok(Some(ObjectChecksum { algorithm, value, kind: ChecksumKind::FullObject }));
+        }
+        let session = self.session_of(asked, stored).await?;
+        Ok(session.and_then(|session| session.root().finished().and_then(|object| object.checksum.clone())))
+    }
+
+    pub(super) async fn object_attributes(&self, asked: Asked) -> Answer {
+        asked.require(Access::Read)?;
+        let wanted = asked.header("x-amz-object-attributes").unwrap_or_default().to_owned();
+        let wants = |name: &str| wanted.split(',').any(|word| word.trim() == name);
+        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let (stored, _) = self.0.objects.get(&bucket, &key, Read::Head, GetOptions::default()).await?;
+        let mut xml = Xml::new("GetObjectAttributesResponse");
+        if wants("ETag") {
+            xml.element("ETag", &stored.head.etag);
+        }
+        if wants("Checksum")
+            && let Some(checksum) = self.checksum_of(&asked, &stored).await?
+        {
+            xml.open("Checksum").element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
+            let kind = if checksum.kind == ChecksumKind::Composite { "COMPOSITE" } else { "FULL_OBJECT" };
+            xml.element("ChecksumType", kind).close();
+        }
+        if wants("ObjectParts") {
+            let parts = self.parts_of(&asked).await?;
+            if !parts.is_empty() {
+                xml.open("ObjectParts").element("TotalPartsCount", parts.len()).close();
+            }
+        }
+        if wants("StorageClass") {
+            xml.element("StorageClass", "STANDARD");
+        }
+        if wants("ObjectSize") {
+            xml.element("ObjectSize", stored.head.size_bytes);
+        }
+        let mut reply = xml_reply(xml.finish());
+        let modified = text(&httpdate::fmt_http_date(stored.head.modified));
+        reply.headers_mut().insert(header::LAST_MODIFIED, modified);
+        Ok(reply)
+    }
+}
+
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).expect("digits, letters and punctuation are a header's value")
+}
+
+/// One range of bytes; None for anything else, which RFC 9110 lets a server ignore.
+pub(super) fn range(value: &str) -> Option<Read> {
+    let (first, last) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    match (first, last) {
+        ("", last) => number(last).map(Read::Suffix),
+        (first, "") => Some(Read::Range { first: number(first)?, last: u64::MAX }),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(Read::Range { first, last })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_or_ignored() {
+        let table = [
+            ("bytes=0-4", Some(Read::Range { first: 0, last: 4 })),
+            ("bytes=5-", Some(Read::Range { first: 5, last: u64::MAX })),
+            ("bytes=-3", Some(Read::Suffix(3))),
+            ("bytes=4-2", None),
+            ("bytes=0-1,3-4", None),
+            ("bytes=a-b", None),
+            ("bytes=-", None),
+            ("lines=0-1", None),
+            ("bytes=99999999999999999999-", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(range(text), wanted, "{text}");
+        }
+    }
+}

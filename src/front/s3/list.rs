@@ -1,0 +1,135 @@
+//! ListObjects and ListObjectsV2.
+//!
+//! Guarantees: keys in S3's byte order; a page names where the next begins, and that place is no secret and no state.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::error::S3Error;
+use super::xml::{Xml, timestamp};
+use super::{Answer, Asked, S3Api, xml_reply};
+use crate::accounts::Access;
+use crate::object::{ListOptions, Page};
+
+const MOST_KEYS: usize = 1000;
+/// What S3 leaves bare with `encoding-type=url`.
+const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What both versions share.
+struct Wanted {
+    options: ListOptions,
+    max_keys: usize,
+    encoded: bool,
+}
+
+impl Wanted {
+    fn name(&self, text: &str) -> String {
+        if self.encoded { utf8_percent_encode(text, URL).to_string() } else { text.to_owned() }
+    }
+}
+
+impl S3Api {
+    pub(super) async fn list_objects(&self, asked: Asked) -> Answer {
+        let mut wanted = wanted(&asked)?;
+        let marker = asked.query.get("marker").unwrap_or_default().to_owned();
+        wanted.options.after = Some(marker.clone()).filter(|marker| !marker.is_empty());
+        let page = self.page(&asked, &wanted).await?;
+        let mut xml = Xml::new("ListBucketResult");
+        xml.element("Name", &asked.bucket).element("Prefix", wanted.name(&wanted.options.prefix));
+        xml.element("Marker", wanted.name(&marker));
+        finish(&mut xml, &wanted, &page, true);
+        // S3 names it only with a delimiter; clients without one take the last key, which is the same.
+        xml.maybe("NextMarker", page.next.as_deref().map(|next| wanted.name(next)));
+        Ok(xml_reply(xml.finish()))
+    }
+
+    pub(super) async fn list_objects_v2(&self, asked: Asked) -> Answer {
+        let mut wanted = wanted(&asked)?;
+        let token = asked.query.get("continuation-token").filter(|token| !token.is_empty());
+        let start_after = asked.query.get("start-after").filter(|after| !after.is_empty());
+        wanted.options.after = match token {
+            Some(token) => Some(place(token)?),
+            None => start_after.map(str::to_owned),
+        };
+        let page = self.page(&asked, &wanted).await?;
+        let mut xml = Xml::new("ListBucketResult");
+        xml.element("Name", &asked.bucket).element("Prefix", wanted.name(&wanted.options.prefix));
+        xml.maybe("StartAfter", start_after.map(|after| wanted.name(after)));
+        xml.maybe("ContinuationToken", token);
+        xml.element("KeyCount", page.objects.len() + page.prefixes.len());
+        finish(&mut xml, &wanted, &page, asked.query.get("fetch-owner") == Some("true"));
+        xml.maybe("NextContinuationToken", page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)));
+        Ok(xml_reply(xml.finish()))
+    }
+
+    async fn page(&self, asked: &Asked, wanted: &Wanted) -> Result<Page, S3Error> {
+        if !asked.identity.account.allows(Access::Read, &asked.bucket, &wanted.options.prefix) {
+            return Err(S3Error::denied());
+        }
+        let bucket = asked.bucket.as_str().into();
+        if wanted.max_keys == 0 {
+            self.0.objects.find_bucket(&bucket).await?;
+            return Ok(Page::default());
+        }
+        Ok(self.0.objects.list(&bucket, &wanted.options).await?)
+    }
+}
+
+fn wanted(asked: &Asked) -> Result<Wanted, S3Error> {
+    let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
+    let max_keys = max_of(text("max-keys"), "max-keys")?;
+    let options = ListOptions {
+        prefix: text("prefix").unwrap_or_default().to_owned(),
+        delimiter: text("delimiter").map(str::to_owned),
+        after: None,
+        limit: max_keys,
+    };
+    Ok(Wanted { options, max_keys, encoded: encodes(asked)? })
+}
+
+/// At most 1,000, which is also the default. **Errors**: `InvalidArgument`.
+pub(super) fn max_of(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
+    let number = text.map_or(Ok(MOST_KEYS), str::parse::<usize>);
+    number.map(|number| number.min(MOST_KEYS)).map_err(|_| S3Error::invalid(format!("{name} is no number")))
+}
+
+/// Whether names are to be percent-encoded. **Errors**: `InvalidArgument`.
+pub(super) fn encodes(asked: &Asked) -> Result<bool, S3Error> {
+    match asked.query.get("encoding-type").filter(|text| !text.is_empty()) {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("url") => Ok(true),
+        Some(_) => Err(S3Error::invalid("encoding-type must be url")),
+    }
+}
+
+pub(super) fn url_encoded(text: &str) -> String {
+    utf8_percent_encode(text, URL).to_string()
+}
+
+fn place(token: &str) -> Result<String, S3Error> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    bytes.ok_or_else(|| S3Error::invalid("the continuation token is none of ours"))
+}
+
+fn finish(xml: &mut Xml, wanted: &Wanted, page: &Page, with_owner: bool) {
+    xml.element("MaxKeys", wanted.max_keys);
+    xml.maybe("Delimiter", wanted.options.delimiter.as_deref().map(|text| wanted.name(text)));
+    if wanted.encoded {
+        xml.element("EncodingType", "url");
+    }
+    xml.element("IsTruncated", page.next.is_some());
+    for object in &page.objects {
+        xml.open("Contents").element("Key", wanted.name(object.key.as_str()));
+        xml.element("LastModified", timestamp(object.modified)).element("ETag", format!("\"{}\"", object.etag));
+        xml.element("Size", object.size_bytes).element("StorageClass", "STANDARD");
+        if with_owner {
+            xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();
+        }
+        xml.close();
+    }
+    for prefix in &page.prefixes {
+        xml.open("CommonPrefixes").element("Prefix", wanted.name(prefix)).close();
+    }
+}

@@ -1,0 +1,209 @@
+//! The S3 protocol: what existing tools speak (DESIGN §7).
+//!
+//! Guarantees: every answer carries the request id; every failure is an S3 error document with a code that clients act
+//! on; nothing happens for a request that is not signed by an account that may do it; the state bucket and the uploads
+//! of other accounts are absent. A body that was not read to its end closes the connection by an explicit
+//! `Connection: close`.
+//! It decides nothing about sessions or objects: `upload` and `object` do. `error` is the only place that knows which
+//! failure is which status.
+
+mod attributes;
+mod bucket;
+mod complete;
+mod conditions;
+mod copy;
+mod delete;
+mod document;
+mod error;
+mod get;
+mod list;
+mod multipart;
+mod part;
+mod put;
+mod route;
+mod validate;
+mod xml;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http_body::Body;
+
+use crate::accounts::{Access, Accounts};
+use crate::clock::Clock;
+use crate::http::{self as ours, Arriving, BoxError, Declared, Figures, Identity, Payload, Query, Record, Reply, full};
+use crate::names;
+use crate::object::Objects;
+use crate::upload::Uploads;
+
+use error::S3Error;
+use route::{Op, Target};
+
+type Answer = Result<Reply, S3Error>;
+
+/// The room's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Host below which every name is a bucket.
+    pub domain: Option<String>,
+    /// Beginnings of the `User-Agent` of clients that do not wait for `100 Continue`, and that are answered all the same
+    /// while they send (CLIENTS.md, *early close*). Empty: nobody.
+    pub early_close: Vec<String>,
+}
+
+/// The S3 front of one gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct S3Api(Arc<Parts>);
+
+/// What the S3 front is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    pub uploads: Uploads,
+    pub objects: Objects,
+    pub accounts: Accounts,
+    pub clock: Clock,
+    pub figures: Figures,
+    pub http: ours::Settings,
+    pub settings: Settings,
+    /// Whether an upload that its client aborts is kept for a successor.
+    pub keeps_aborted: bool,
+}
+
+/// A request that was routed and whose sender is known.
+struct Asked {
+    head: request::Parts,
+    query: Query,
+    identity: Identity,
+    bucket: String,
+    key: String,
+}
+
+impl S3Api {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Answers one request. **Cancel**: safe at any point; what was acknowledged stays.
+    pub async fn answer<B>(&self, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let body = Arriving::new(body, self.0.clock.clone(), &self.0.http);
+        let mut record = Record::new(&self.0.clock, &self.0.figures, body.progress());
+        let (method, resource) = (head.method.clone(), head.uri.path().to_owned());
+        let answer = self.routed(head, body, &mut record).await;
+        let mut reply = answer.unwrap_or_else(|error| error.reply(&method, &resource, &record.id));
+        let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
+        reply.headers_mut().insert(names::REQUEST_ID, id);
+        if !record.body.ended() {
+            // What is left of the body stands in the way of another request, and a silent close confuses clients.
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        record.attach(reply)
+    }
+
+    async fn routed(&self, head: request::Parts, body: Arriving, record: &mut Record) -> Answer {
+        let Target { bucket, key } = route::target(head.uri.path(), &head.headers, self.0.settings.domain.as_deref())?;
+        let query = Query::parse(head.uri.query())?;
+        let target = Target { bucket, key };
+        let op = route::route(&head.method, &target, &query, &head.headers)?;
+        record.op = op.name();
+        let parts = &self.0;
+        let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
+        record.account = Some(identity.account.name().to_owned());
+        if !target.bucket.is_empty() {
+            validate::bucket(&target.bucket)?;
+        }
+        if parts.uploads.is_state_bucket(&target.bucket) {
+            return Err(S3Error::no_such_bucket(&target.bucket));
+        }
+        validate::key(&target.key)?;
+        let Target { bucket, key } = target;
+        self.serve(op, Asked { head, query, identity, bucket, key }, body).await
+    }
+
+    async fn serve(&self, op: Op, asked: Asked, body: Arriving) -> Answer {
+        match op {
+            Op::ListBuckets => self.list_buckets(asked).await,
+            Op::CreateBucket => self.create_bucket(asked, body).await,
+            Op::HeadBucket => self.head_bucket(asked).await,
+            Op::DeleteBucket => self.delete_bucket(asked).await,
+            Op::GetBucketLocation => self.bucket_location(asked).await,
+            Op::GetBucketVersioning => self.bucket_versioning(asked).await,
+            Op::ListObjects => self.list_objects(asked).await,
+            Op::ListObjectsV2 => self.list_objects_v2(asked).await,
+            Op::DeleteObjects => self.delete_objects(asked, body).await,
+            Op::ListMultipartUploads => self.list_uploads(asked).await,
+            Op::GetObject => self.get_object(asked).await,
+            Op::HeadObject => self.head_object(asked).await,
+            Op::PutObject => self.put_object(asked, body).await,
+            Op::CopyObject => self.copy_object(asked).await,
+            Op::DeleteObject => self.delete_object(asked).await,
+            Op::GetObjectAttributes => self.object_attributes(asked).await,
+            Op::CreateMultipartUpload => self.create_upload(asked).await,
+            Op::UploadPart => self.upload_part(asked, body).await,
+            Op::UploadPartCopy => self.upload_part_copy(asked).await,
+            Op::CompleteMultipartUpload => self.complete_upload(asked, body).await,
+            Op::AbortMultipartUpload => self.abort_upload(asked).await,
+            Op::ListParts => self.list_parts(asked).await,
+            Op::PostObject => Err(S3Error::not_implemented("the POST of a form")),
+            Op::Other => Err(S3Error::not_implemented("this subresource")),
+        }
+    }
+}
+
+impl Asked {
+    /// **Errors**: `AccessDenied`.
+    fn require(&self, access: Access) -> Result<(), S3Error> {
+        if self.identity.account.allows(access, &self.bucket, &self.key) { Ok(()) } else { Err(S3Error::denied()) }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+    }
+
+    /// The whole body, verified. **Errors**: those of its digests; `MalformedXML` where it is longer than `most_bytes`.
+    async fn document(&self, body: Arriving, most_bytes: usize) -> Result<Bytes, S3Error> {
+        let declared = Declared::read(&self.head, &self.identity)?;
+        if declared.len_bytes.is_some_and(|len| len > most_bytes as u64) {
+            return Err(S3Error::malformed_xml());
+        }
+        let (payload, verdict) = Payload::new(declared, &self.identity, body);
+        let mut all = Vec::new();
+        let mut payload = std::pin::pin!(payload);
+        while let Some(frame) = futures_util::StreamExt::next(&mut payload).await {
+            let frame = frame.map_err(|_| broken(&verdict))?;
+            if all.len() + frame.len() > most_bytes {
+                return Err(S3Error::malformed_xml());
+            }
+            all.extend_from_slice(&frame);
+        }
+        Ok(all.into())
+    }
+}
+
+/// Why a body did not come whole.
+fn broken(verdict: &ours::Verdict) -> S3Error {
+    let broke_off = || ours::Error::new(ours::Kind::IncompleteBody, "the body broke off");
+    verdict.failure().unwrap_or_else(broke_off).into()
+}
+
+/// An answer with an XML document.
+fn xml_reply(text: String) -> Reply {
+    let mut reply = Response::new(full(text));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    reply
+}
+
+fn empty_reply(status: StatusCode) -> Reply {
+    let mut reply = Response::new(full(""));
+    *reply.status_mut() = status;
+    reply
+}
+
+fn is_head(method: &Method) -> bool {
+    *method == Method::HEAD
+}

@@ -1,0 +1,239 @@
+//! The life of a multipart upload: create, list, abort. Each is a session (DESIGN §7).
+//!
+//! Guarantees: an upload of another account, or of another key, is absent; an aborted one keeps its parts for a
+//! successor, where that is switched on.
+
+use http::{HeaderMap, StatusCode};
+
+use super::error::S3Error;
+use super::list::{encodes, max_of, url_encoded};
+use super::xml::{Xml, timestamp};
+use super::{Answer, Asked, S3Api, attributes, empty_reply, xml_reply};
+use crate::accounts::Access;
+use crate::digest::Algorithm;
+use crate::http::named_algorithm;
+use crate::upload::{ChecksumKind, ListQuery, NewUpload, Root, Session};
+
+impl S3Api {
+    pub(super) async fn create_upload(&self, asked: Asked) -> Answer {
+        asked.require(Access::Write)?;
+        let attributes = attributes::read(&asked.head.headers)?;
+        let new = NewUpload {
+            bucket: asked.bucket.clone(),
+            key: asked.key.clone(),
+            content_type: attributes.content_type,
+            headers: attributes.headers,
+            metadata: attributes.user,
+            checksum: checksum_terms(&asked.head.headers)?,
+        };
+        let session = self.0.uploads.create_upload(asked.identity.account.name(), new.clone()).await?;
+        let mut xml = Xml::new("InitiateMultipartUploadResult");
+        xml.element("Bucket", &asked.bucket).element("Key", &asked.key);
+        xml.element("UploadId", &session.root().backup_id);
+        let mut reply = xml_reply(xml.finish());
+        if let Some((algorithm, kind)) = new.checksum {
+            let headers = reply.headers_mut();
+            headers.insert("x-amz-checksum-algorithm", http::HeaderValue::from_static(algorithm.name()));
+            headers.insert("x-amz-checksum-type", http::HeaderValue::from_static(word(kind)));
+        }
+        Ok(reply)
+    }
+
+    /// The session of the request's upload id. **Errors**: `AccessDenied`, `NoSuchUpload`.
+    pub(super) async fn upload_of(&self, asked: &Asked, access: Access) -> Result<Session, S3Error> {
+        asked.require(access)?;
+        let id = asked.query.get("uploadId").unwrap_or_default();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+            return Err(S3Error::no_such_upload());
+        }
+        let account = asked.identity.account.name();
+        Ok(self.0.uploads.open_upload(account, &asked.bucket, &asked.key, id).await?)
+    }
+
+    pub(super) async fn abort_upload(&self, asked: Asked) -> Answer {
+        let session = self.upload_of(&asked, Access::Write).await?;
+        if !session.root().status.is_unfinished() {
+            return Err(S3Error::no_such_upload());
+        }
+        let reason = "aborted by its client";
+        if self.0.keeps_aborted && session.root().s3.is_some() {
+            session.abort_and_keep(reason).await?;
+        } else {
+            session.abort(reason).await?;
+        }
+        Ok(empty_reply(StatusCode::NO_CONTENT))
+    }
+
+    pub(super) async fn list_parts(&self, asked: Asked) -> Answer {
+        let session = self.upload_of(&asked, Access::Read).await?;
+        if !session.root().status.is_unfinished() {
+            return Err(S3Error::no_such_upload());
+        }
+        let most = max_of(asked.query.get("max-parts"), "max-parts")?;
+        let marker = asked.query.get("part-number-marker").filter(|text| !text.is_empty());
+        let marker: u16 =
+            marker.map_or(Ok(0), str::parse).map_err(|_| S3Error::invalid("part-number-marker is no number"))?;
+        let entries = session.part_entries().await?;
+        let root = session.root();
+        let rest: Vec<_> = entries.into_iter().filter(|entry| entry.number > marker).collect();
+        let page = &rest[..most.min(rest.len())];
+        let mut xml = Xml::new("ListPartsResult");
+        xml.element("Bucket", &asked.bucket).element("Key", &asked.key).element("UploadId", &root.backup_id);
+        owner(&mut xml, &root);
+        xml.element("StorageClass", "STANDARD").element("PartNumberMarker", marker);
+        xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
+        xml.element("MaxParts", most).element("IsTruncated", page.len() < rest.len());
+        if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
+            xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", word(kind));
+        }
+        for entry in page {
+            xml.open("Part").element("PartNumber", entry.number);
+            xml.element("LastModified", timestamp(since_1970(root.created_at)));
+            xml.element("ETag", format!("\"{}\"", entry.etag)).element("Size", entry.size_bytes);
+            if let Some(checksum) = &entry.checksum {
+                xml.element(&format!("Checksum{}", checksum.algorithm()), checksum.base64());
+            }
+            xml.close();
+        }
+        Ok(xml_reply(xml.finish()))
+    }
+
+    pub(super) async fn list_uploads(&self, asked: Asked) -> Answer {
+        let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
+        let prefix = text("prefix").unwrap_or_default();
+        if !asked.identity.account.allows(Access::Read, &asked.bucket, prefix) {
+            return Err(S3Error::denied());
+        }
+        self.0.objects.find_bucket(&asked.bucket.as_str().into()).await?;
+        let most = max_of(text("max-uploads"), "max-uploads")?;
+        let encoded = encodes(&asked)?;
+        let name = |text: &str| if encoded { url_encoded(text) } else { text.to_owned() };
+        let marker = (text("key-marker").unwrap_or_default(), text("upload-id-marker"));
+        let roots = self.open_uploads(&asked, prefix).await?;
+        let page = roll_up(&roots, prefix, text("delimiter"), marker, most);
+        let mut xml = Xml::new("ListMultipartUploadsResult");
+        xml.element("Bucket", &asked.bucket).element("KeyMarker", name(marker.0));
+        xml.element("UploadIdMarker", marker.1.unwrap_or_default()).element("Prefix", name(prefix));
+        xml.maybe("Delimiter", text("delimiter").map(name)).element("MaxUploads", most);
+        if encoded {
+            xml.element("EncodingType", "url");
+        }
+        xml.element("IsTruncated", page.more);
+        if page.more {
+            xml.element("NextKeyMarker", name(&page.last.0)).element("NextUploadIdMarker", &page.last.1);
+        }
+        for root in &page.uploads {
+            xml.open("Upload").element("Key", name(&root.key)).element("UploadId", &root.backup_id);
+            xml.open("Initiator").element("ID", &root.account).element("DisplayName", &root.account).close();
+            xml.open("Owner").element("ID", &root.account).element("DisplayName", &root.account).close();
+            xml.element("StorageClass", "STANDARD");
+            xml.element("Initiated", timestamp(since_1970(root.created_at))).close();
+        }
+        for prefix in &page.prefixes {
+            xml.open("CommonPrefixes").element("Prefix", name(prefix)).close();
+        }
+        Ok(xml_reply(xml.finish()))
+    }
+
+    /// All open uploads below the prefix, by key and age: what S3 promises, and no index of ours gives by itself.
+    async fn open_uploads(&self, asked: &Asked, prefix: &str) -> Result<Vec<std::sync::Arc<Root>>, S3Error> {
+        let mut query = ListQuery {
+            bucket: Some(asked.bucket.clone()),
+            prefix: prefix.to_owned(),
+            status: Some("in_progress".to_owned()),
+            limit: 1000,
+            ..ListQuery::default()
+        };
+        let account = &asked.identity.account;
+        let mut roots = Vec::new();
+        loop {
+            let page = self.0.uploads.list(account.name(), &query).await?;
+            roots.extend(page.roots.into_iter().filter(|root| account.allows(Access::Read, &root.bucket, &root.key)));
+            query.after = page.next;
+            if query.after.is_none() {
+                roots.sort_by(|a, b| (&a.key, a.created_at, &a.backup_id).cmp(&(&b.key, b.created_at, &b.backup_id)));
+                return Ok(roots);
+            }
+        }
+    }
+}
+
+/// One page of uploads.
+struct Uploads<'a> {
+    uploads: Vec<&'a Root>,
+    prefixes: Vec<String>,
+    more: bool,
+    /// Key (or prefix) and upload id of the last.
+    last: (String, String),
+}
+
+fn roll_up<'a>(
+    roots: &'a [std::sync::Arc<Root>],
+    prefix: &str,
+    delimiter: Option<&str>,
+    (key_marker, id_marker): (&str, Option<&str>),
+    most: usize,
+) -> Uploads<'a> {
+    let mut page = Uploads { uploads: Vec::new(), prefixes: Vec::new(), more: false, last: Default::default() };
+    // With both markers the place is behind that very upload; it may be gone, then behind its key.
+    let place = id_marker.and_then(|id| roots.iter().position(|root| root.key == key_marker && root.backup_id == id));
+    for (at, root) in roots.iter().enumerate() {
+        let passed = place.map_or(root.key.as_str() <= key_marker && !key_marker.is_empty(), |place| at <= place);
+        let rolled = delimiter.and_then(|delimiter| {
+            let rest = &root.key[prefix.len()..];
+            rest.find(delimiter).map(|at| root.key[..prefix.len() + at + delimiter.len()].to_owned())
+        });
+        if passed || rolled.as_ref().is_some_and(|rolled| page.prefixes.last() == Some(rolled) || rolled == key_marker)
+        {
+            continue;
+        }
+        if page.uploads.len() + page.prefixes.len() == most {
+            page.more = most > 0;
+            break;
+        }
+        match rolled {
+            Some(rolled) => {
+                page.last = (rolled.clone(), String::new());
+                page.prefixes.push(rolled);
+            }
+            None => {
+                page.last = (root.key.clone(), root.backup_id.clone());
+                page.uploads.push(root);
+            }
+        }
+    }
+    page
+}
+
+/// What the client wants to be checked, and how the object's checksum follows. **Errors**: `InvalidRequest`.
+fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
+    let Some(algorithm) = named_algorithm(headers, "x-amz-checksum-algorithm")? else { return Ok(None) };
+    let named = headers.get("x-amz-checksum-type").map(|value| value.to_str().unwrap_or_default());
+    let kind = match (named, algorithm) {
+        (Some("FULL_OBJECT"), Algorithm::Sha1 | Algorithm::Sha256) | (Some("COMPOSITE"), Algorithm::Crc64Nvme) => {
+            return Err(S3Error::invalid_request("this checksum type is not to be had with this algorithm"));
+        }
+        (Some("FULL_OBJECT"), _) | (None, Algorithm::Crc64Nvme) => ChecksumKind::FullObject,
+        (Some("COMPOSITE") | None, _) => ChecksumKind::Composite,
+        (Some(_), _) => return Err(S3Error::invalid_request("x-amz-checksum-type is FULL_OBJECT or COMPOSITE")),
+    };
+    Ok(Some((algorithm, kind)))
+}
+
+pub(super) fn word(kind: ChecksumKind) -> &'static str {
+    match kind {
+        ChecksumKind::FullObject => "FULL_OBJECT",
+        ChecksumKind::Composite => "COMPOSITE",
+    }
+}
+
+fn owner(xml: &mut Xml, root: &Root) {
+    for name in ["Initiator", "Owner"] {
+        xml.open(name).element("ID", &root.account).element("DisplayName", &root.account).close();
+    }
+}
+
+fn since_1970(seconds: u64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+}

@@ -1,0 +1,118 @@
+//! UploadPart, and the early answer for a part that is known.
+//!
+//! Guarantees: a part whose SHA-256 and length are recorded, or are a dead predecessor's, is answered before a byte of
+//! its body is asked for, if its client waits for `100 Continue`; else its body is read to its end and verified, but
+//! not stored again. When a client hangs up in mid-part, its session hears of it.
+//! Source: CLIENTS.md, *Rules for the early answer*; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http::{HeaderValue, StatusCode};
+
+use super::error::S3Error;
+use super::{Answer, Asked, S3Api, broken, empty_reply};
+use crate::accounts::Access;
+use crate::digest::Checksum;
+use crate::http::{Arriving, Declared, Payload, Progress, Reply};
+use crate::object::{Body, ETag, PartNumber};
+use crate::upload::{self, PartAdmission, Session};
+
+/// A client that waits for `100 Continue` sends its body after about a second without it.
+const DECIDE: Duration = Duration::from_millis(900);
+
+impl S3Api {
+    pub(super) async fn upload_part(&self, asked: Asked, body: Arriving) -> Answer {
+        let number = part_number(&asked)?;
+        let declared = Declared::read(&asked.head, &asked.identity)?;
+        let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
+        let session = self.upload_of(&asked, Access::Write).await?;
+        let sha256 = declared.sha256;
+        let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, sha256, len_bytes)).await {
+            Ok(admission) => admission?,
+            // Not in time to spare the client its body: the record can still be found while it comes.
+            Err(_) => session.admit_part(number, sha256, len_bytes).await?,
+        };
+        let mut guard = HangUp(Some(session));
+        let (etag, checksum) = match admission {
+            PartAdmission::Known(entry) => {
+                self.0.figures.chunk_known();
+                if !self.answers_early(&asked, &body.progress()) {
+                    read_out(declared.clone(), &asked, body).await?;
+                }
+                (Some(entry.etag), declared.checksum)
+            }
+            PartAdmission::Wanted(ticket) => {
+                // The session hashes and compares the SHA-256 itself: once is enough.
+                let (payload, verdict) = Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
+                let checksum = verdict.clone();
+                let stored = ticket.store_part(Body::new(len_bytes, payload), move || checksum.checksum()).await;
+                let brought = match stored {
+                    Ok(brought) => brought,
+                    Err(error) => {
+                        let failure = verdict.failure();
+                        if failure.is_some() || error.kind() != upload::Kind::BodyBroken {
+                            guard.0 = None;
+                        }
+                        return Err(failure.map_or_else(|| error.into(), S3Error::from));
+                    }
+                };
+                self.0.figures.chunk_stored();
+                let sha256 = brought.sha256;
+                let etag = brought.etag.or_else(|| Some(ETag(sha256.hex()[..32].to_owned())));
+                (etag, verdict.checksum())
+            }
+        };
+        guard.0 = None;
+        Ok(reply(etag, checksum))
+    }
+
+    /// Whether the client is to be answered before its body is read: it waits, or it is known to listen while it sends.
+    fn answers_early(&self, asked: &Asked, read: &Progress) -> bool {
+        let waits = asked.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
+        let agent = asked.header("user-agent").unwrap_or_default();
+        let listens = self.0.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
+        waits && read.bytes() == 0 || listens
+    }
+}
+
+/// Tells the session when the request is given up in mid-part.
+struct HangUp(Option<Session>);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        let Some(session) = self.0.take() else { return };
+        tokio::spawn(async move {
+            if let Err(error) = session.client_left().await {
+                tracing::debug!(backup = session.root().backup_id, %error, "that its client left is not recorded");
+            }
+        });
+    }
+}
+
+/// Reads a body that is not needed, so that its connection can go on, and verifies it all the same.
+async fn read_out(declared: Declared, asked: &Asked, body: Arriving) -> Result<(), S3Error> {
+    let (mut payload, verdict) = Payload::new(declared, &asked.identity, body);
+    while let Some(frame) = payload.next().await {
+        frame.map_err(|_| broken(&verdict))?;
+    }
+    Ok(())
+}
+
+pub(super) fn part_number(asked: &Asked) -> Result<PartNumber, S3Error> {
+    let number = asked.query.get("partNumber").and_then(|text| text.parse().ok()).and_then(PartNumber::new);
+    number.ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))
+}
+
+fn reply(etag: Option<ETag>, checksum: Option<Checksum>) -> Reply {
+    let mut reply = empty_reply(StatusCode::OK);
+    let headers = reply.headers_mut();
+    if let Some(tag) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok()) {
+        headers.insert("etag", tag);
+    }
+    if let Some(checksum) = checksum {
+        let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
+        headers.insert(checksum.algorithm().header(), value);
+    }
+    reply
+}

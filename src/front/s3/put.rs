@@ -1,0 +1,62 @@
+//! PutObject.
+//!
+//! Guarantees: a body that is not what its digests say leaves the older object as it was; nothing is buffered.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
+
+use http::{HeaderValue, StatusCode};
+
+use super::error::S3Error;
+use super::{Answer, Asked, S3Api, attributes, broken, conditions, empty_reply};
+use crate::accounts::Access;
+use crate::http::{Arriving, Declared, Payload, Reply};
+use crate::object::{Body, NewObject, PutMode, StoreKind, Written};
+
+/// S3's limit of one put.
+const MOST_BYTES: u64 = 5 << 30;
+
+impl S3Api {
+    pub(super) async fn put_object(&self, asked: Asked, body: Arriving) -> Answer {
+        asked.require(Access::Write)?;
+        let declared = Declared::read(&asked.head, &asked.identity)?;
+        let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
+        if len_bytes > MOST_BYTES {
+            let message = format!("one put has at most {MOST_BYTES} bytes; use a multipart upload");
+            return Err(S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message));
+        }
+        let mode = conditions::of_write(&asked.head.headers)?;
+        let attributes = attributes::read(&asked.head.headers)?;
+        let checksum = declared.checksum.clone();
+        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let conditional = mode != PutMode::Overwrite;
+        let (payload, verdict) = Payload::new(declared, &asked.identity, body);
+        let new = NewObject { body: Body::new(len_bytes, payload), mode, attributes, checksum };
+        let written = self.0.objects.put(&bucket, &key, new).await.map_err(|error| match verdict.failure() {
+            Some(failure) => failure.into(),
+            None if error.kind() == StoreKind::Body => broken(&verdict),
+            None if conditional && error.kind() == StoreKind::NotFound => {
+                S3Error::new(StatusCode::NOT_FOUND, "NoSuchKey", "there is no object that If-Match could mean")
+            }
+            None => S3Error::from(error),
+        })?;
+        let mut reply = written_reply(&written);
+        if let Some(checksum) = verdict.checksum() {
+            let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
+            reply.headers_mut().insert(checksum.algorithm().header(), value);
+            reply.headers_mut().insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
+        }
+        Ok(reply)
+    }
+}
+
+/// An answer that names what was written.
+pub(super) fn written_reply(written: &Written) -> Reply {
+    let mut reply = empty_reply(StatusCode::OK);
+    let headers = reply.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", written.etag)) {
+        headers.insert("etag", tag);
+    }
+    if let Some(version) = written.version.as_deref().and_then(|version| HeaderValue::from_str(version).ok()) {
+        headers.insert("x-amz-version-id", version);
+    }
+    reply
+}

@@ -1,0 +1,248 @@
+//! Which operation a request is: from its method, its bucket and key, and the subresource in its query.
+//!
+//! Guarantees: a subresource that is not known is never taken for a plain GET or PUT of the object; pure.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
+
+use http::{HeaderMap, Method};
+
+use super::error::S3Error;
+use crate::http::{Query, segments};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    ListBuckets,
+    CreateBucket,
+    HeadBucket,
+    DeleteBucket,
+    GetBucketLocation,
+    GetBucketVersioning,
+    ListObjects,
+    ListObjectsV2,
+    DeleteObjects,
+    ListMultipartUploads,
+    PostObject,
+    GetObject,
+    HeadObject,
+    PutObject,
+    CopyObject,
+    DeleteObject,
+    GetObjectAttributes,
+    CreateMultipartUpload,
+    UploadPart,
+    UploadPartCopy,
+    CompleteMultipartUpload,
+    AbortMultipartUpload,
+    ListParts,
+    /// A subresource that only an S3 store behind the gateway knows.
+    Other,
+}
+
+impl Op {
+    /// As figures and log lines name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ListBuckets => "s3-list-buckets",
+            Self::CreateBucket => "s3-create-bucket",
+            Self::HeadBucket => "s3-head-bucket",
+            Self::DeleteBucket => "s3-delete-bucket",
+            Self::GetBucketLocation => "s3-get-bucket-location",
+            Self::GetBucketVersioning => "s3-get-bucket-versioning",
+            Self::ListObjects => "s3-list-objects",
+            Self::ListObjectsV2 => "s3-list-objects-v2",
+            Self::DeleteObjects => "s3-delete-objects",
+            Self::ListMultipartUploads => "s3-list-multipart-uploads",
+            Self::PostObject => "s3-post-object",
+            Self::GetObject => "s3-get-object",
+            Self::HeadObject => "s3-head-object",
+            Self::PutObject => "s3-put-object",
+            Self::CopyObject => "s3-copy-object",
+            Self::DeleteObject => "s3-delete-object",
+            Self::GetObjectAttributes => "s3-get-object-attributes",
+            Self::CreateMultipartUpload => "s3-create-multipart-upload",
+            Self::UploadPart => "s3-upload-part",
+            Self::UploadPartCopy => "s3-upload-part-copy",
+            Self::CompleteMultipartUpload => "s3-complete-multipart-upload",
+            Self::AbortMultipartUpload => "s3-abort-multipart-upload",
+            Self::ListParts => "s3-list-parts",
+            Self::Other => "s3-other",
+        }
+    }
+}
+
+/// Bucket and key of a request; either may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    pub bucket: String,
+    pub key: String,
+}
+
+/// Subresources that are operations of their own, here or only at a store.
+const SUBRESOURCES: &[&str] = &[
+    "accelerate",
+    "acl",
+    "analytics",
+    "attributes",
+    "cors",
+    "delete",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "location",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versioning",
+    "versions",
+    "website",
+];
+
+/// Where a request points: path-style, or virtual-hosted where its host is a bucket below `domain`.
+/// **Errors**: `InvalidURI`.
+pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<Target, S3Error> {
+    let invalid =
+        |_| S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidURI", "the path is not percent-encoded UTF-8");
+    let names = segments(path).map_err(invalid)?;
+    if let Some(bucket) = domain.and_then(|domain| bucket_of_host(headers, domain)) {
+        return Ok(Target { bucket, key: names.join("/") });
+    }
+    let (bucket, key) =
+        names.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.join("/")));
+    Ok(Target { bucket, key })
+}
+
+fn bucket_of_host(headers: &HeaderMap, domain: &str) -> Option<String> {
+    let host = headers.get(http::header::HOST)?.to_str().ok()?.to_ascii_lowercase();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(&*host, |(name, _)| name);
+    let bucket = name.strip_suffix(domain)?.strip_suffix('.')?;
+    (!bucket.is_empty()).then(|| bucket.to_owned())
+}
+
+/// **Errors**: `MethodNotAllowed`.
+pub fn route(method: &Method, target: &Target, query: &Query, headers: &HeaderMap) -> Result<Op, S3Error> {
+    let named = SUBRESOURCES.iter().copied().find(|name| query.get(name).is_some());
+    let op = match (target.bucket.is_empty(), target.key.is_empty()) {
+        (true, _) => service(method, named),
+        (false, true) => bucket(method, named, query),
+        (false, false) => object(method, named, query, headers),
+    };
+    op.ok_or_else(|| {
+        let message = format!("{method} is not allowed here");
+        S3Error::new(http::StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    })
+}
+
+fn service(method: &Method, named: Option<&str>) -> Option<Op> {
+    (*method == Method::GET && named.is_none()).then_some(Op::ListBuckets)
+}
+
+fn bucket(method: &Method, named: Option<&str>, query: &Query) -> Option<Op> {
+    Some(match (method.as_str(), named) {
+        ("PUT", None) => Op::CreateBucket,
+        ("HEAD", None) => Op::HeadBucket,
+        ("DELETE", None) => Op::DeleteBucket,
+        ("GET", None) if query.get("list-type") == Some("2") => Op::ListObjectsV2,
+        ("GET", None) => Op::ListObjects,
+        ("GET", Some("location")) => Op::GetBucketLocation,
+        ("GET", Some("versioning")) => Op::GetBucketVersioning,
+        ("GET", Some("uploads")) => Op::ListMultipartUploads,
+        ("POST", Some("delete")) => Op::DeleteObjects,
+        ("POST", None) => Op::PostObject,
+        ("GET" | "PUT" | "DELETE" | "POST", Some(_)) => Op::Other,
+        _ => return None,
+    })
+}
+
+fn object(method: &Method, named: Option<&str>, query: &Query, headers: &HeaderMap) -> Option<Op> {
+    let copies = headers.contains_key("x-amz-copy-source");
+    let part = query.get("partNumber").is_some();
+    Some(match (method.as_str(), named) {
+        ("GET", None) => Op::GetObject,
+        ("HEAD", None) => Op::HeadObject,
+        // Never a plain put: a part number without an upload is a mistake that must not replace the object.
+        ("PUT", None) if part => return None,
+        ("PUT", None) if copies => Op::CopyObject,
+        ("PUT", None) => Op::PutObject,
+        ("DELETE", None) => Op::DeleteObject,
+        ("GET", Some("attributes")) => Op::GetObjectAttributes,
+        ("POST", Some("uploads")) => Op::CreateMultipartUpload,
+        ("PUT", Some("uploadId")) if part && copies => Op::UploadPartCopy,
+        ("PUT", Some("uploadId")) if part => Op::UploadPart,
+        ("POST", Some("uploadId")) => Op::CompleteMultipartUpload,
+        ("DELETE", Some("uploadId")) => Op::AbortMultipartUpload,
+        ("GET", Some("uploadId")) => Op::ListParts,
+        ("PUT" | "HEAD", Some("uploadId" | "uploads")) | ("GET" | "DELETE", Some("uploads")) => return None,
+        ("GET" | "HEAD" | "PUT" | "DELETE" | "POST", Some(_)) => Op::Other,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(method: &str, path: &str, query: &str) -> Option<Op> {
+        let target = target(path, &HeaderMap::new(), None).unwrap();
+        route(&method.parse().unwrap(), &target, &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).ok()
+    }
+
+    #[test]
+    fn requests_lead_to_operations() {
+        let table = [
+            ("GET", "/", "", Some(Op::ListBuckets)),
+            ("GET", "/b", "list-type=2&prefix=a", Some(Op::ListObjectsV2)),
+            ("GET", "/b/", "", Some(Op::ListObjects)),
+            ("PUT", "/b", "", Some(Op::CreateBucket)),
+            ("PUT", "/b", "versioning", Some(Op::Other)),
+            ("GET", "/b", "policy", Some(Op::Other)),
+            ("POST", "/b", "delete", Some(Op::DeleteObjects)),
+            ("PUT", "/b/k", "", Some(Op::PutObject)),
+            ("PUT", "/b/k", "tagging", Some(Op::Other)),
+            ("PUT", "/b/k", "partNumber=1", None),
+            ("PUT", "/b/k", "partNumber=1&uploadId=u", Some(Op::UploadPart)),
+            ("POST", "/b/k", "uploads", Some(Op::CreateMultipartUpload)),
+            ("POST", "/b/k", "uploadId=u", Some(Op::CompleteMultipartUpload)),
+            ("DELETE", "/b/k", "uploadId=u", Some(Op::AbortMultipartUpload)),
+            ("DELETE", "/b/k", "uploads", None),
+            ("PATCH", "/b/k", "", None),
+            ("DELETE", "/", "", None),
+        ];
+        for (method, path, query, wanted) in table {
+            assert_eq!(op(method, path, query), wanted, "{method} {path}?{query}");
+        }
+    }
+
+    #[test]
+    fn keys_keep_their_slashes_and_hosts_name_buckets() {
+        let of = |path: &str, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", host.parse().unwrap());
+            let found = target(path, &headers, Some("s3.example.com")).unwrap();
+            (found.bucket, found.key)
+        };
+        let pair = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
+        assert_eq!(of("/b/a//b%2Fc/", "s3.example.com"), pair("b", "a//b/c/"));
+        assert_eq!(of("/a/b", "photos.s3.example.com:9010"), pair("photos", "a/b"));
+        assert_eq!(of("/", "photos.S3.example.com"), pair("photos", ""));
+        assert_eq!(of("/b", "evils3.example.com"), pair("b", ""));
+    }
+}

@@ -1,0 +1,28 @@
+//! What names a request may carry, refused with S3's own codes.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>, `object-keys.html`.
+
+use http::StatusCode;
+
+use super::error::S3Error;
+use crate::http::bucket_name_fits;
+
+const MOST_KEY_BYTES: usize = 1024;
+
+/// **Errors**: `InvalidBucketName`.
+pub fn bucket(name: &str) -> Result<(), S3Error> {
+    if bucket_name_fits(name) {
+        return Ok(());
+    }
+    let message = format!("{name:?} is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address");
+    Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message))
+}
+
+/// **Errors**: `KeyTooLongError`, `InvalidArgument`.
+pub fn key(key: &str) -> Result<(), S3Error> {
+    if key.len() > MOST_KEY_BYTES {
+        let message = format!("a key has at most {MOST_KEY_BYTES} bytes");
+        return Err(S3Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", message));
+    }
+    if key.contains('\0') { Err(S3Error::invalid("a key must not hold a zero byte")) } else { Ok(()) }
+}

@@ -1,0 +1,91 @@
+//! The XML of answers: elements in the order that S3 gives them, text escaped.
+
+use quick_xml::escape::escape;
+
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+
+/// A document under construction.
+#[derive(Debug)]
+pub(super) struct Xml {
+    text: String,
+    open: Vec<&'static str>,
+}
+
+impl Xml {
+    /// A document with this root element, in S3's namespace.
+    pub fn new(root: &'static str) -> Self {
+        let head = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} xmlns=\"{NAMESPACE}\">");
+        Self { text: head, open: vec![root] }
+    }
+
+    /// An error document, which has no namespace.
+    pub fn error() -> Self {
+        Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>".to_owned(), open: vec!["Error"] }
+    }
+
+    pub fn open(&mut self, name: &'static str) -> &mut Self {
+        self.text.push_str(&format!("<{name}>"));
+        self.open.push(name);
+        self
+    }
+
+    pub fn close(&mut self) -> &mut Self {
+        let name = self.open.pop().expect("every close has its open");
+        self.text.push_str(&format!("</{name}>"));
+        self
+    }
+
+    /// An element with a text.
+    pub fn element(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
+        let value = value.to_string();
+        self.text.push_str(&format!("<{name}>{}</{name}>", escape(printable(&value).as_str())));
+        self
+    }
+
+    /// An element where there is a value.
+    pub fn maybe(&mut self, name: &str, value: Option<impl std::fmt::Display>) -> &mut Self {
+        if let Some(value) = value {
+            self.element(name, value);
+        }
+        self
+    }
+
+    pub fn finish(mut self) -> String {
+        while !self.open.is_empty() {
+            self.close();
+        }
+        self.text
+    }
+}
+
+/// XML 1.0 has no way to write most control characters; S3 clients ask for `encoding-type=url` where keys hold them.
+fn printable(text: &str) -> String {
+    let fits = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    text.chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect()
+}
+
+/// `2009-10-12T17:50:30.000Z`.
+pub(super) fn timestamp(time: std::time::SystemTime) -> String {
+    let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let millis = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
+    let date = httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).to_string();
+    // `Sun, 06 Nov 1994 08:49:37 GMT`: all fields have fixed places.
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = MONTHS.find(&date[8..11]).map_or(1, |at| at / 3 + 1);
+    format!("{}-{month:02}-{}T{}.{millis:03}Z", &date[12..16], &date[5..7], &date[17..25])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_and_times_are_iso() {
+        let mut xml = Xml::new("R");
+        xml.open("A").element("K", "a<b>&\u{1}").close().maybe("N", None::<&str>);
+        assert!(xml.finish().ends_with("<A><K>a&lt;b&gt;&amp;\u{FFFD}</K></A></R>"));
+        assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)), "2009-10-12T17:50:30.120Z");
+    }
+}

@@ -1,0 +1,106 @@
+//! Whole objects and buckets, as the S3 front has them.
+//!
+//! Guarantees: metadata of ours comes off on the way out and cannot come in; a copy does not carry the tag of the
+//! upload that made its source. **Errors**: the store's own.
+
+use crate::digest::{Algorithm, Checksum};
+use crate::store::{
+    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, Head, Key, Kind, ListOptions, Page, PutMode, PutOptions,
+    Read, Result, Written,
+};
+use crate::upload::TAG;
+
+use super::Objects;
+
+/// The metadata that keeps the checksum of an object's client: `<algorithm>:<base64>`.
+const CHECKSUM: &str = "ratchet-checksum";
+
+/// An object to be put.
+#[derive(Debug)]
+pub struct NewObject {
+    pub body: Body,
+    pub mode: PutMode,
+    pub attributes: Attributes,
+    /// As its client declared it.
+    pub checksum: Option<Checksum>,
+}
+
+/// An object's head without what is ours in it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub head: Head,
+    pub checksum: Option<Checksum>,
+    /// The tag of the upload that made it, if it was one.
+    pub upload_tag: Option<String>,
+}
+
+impl Objects {
+    fn visible(&self, bucket: &Bucket) -> Result<()> {
+        if *bucket == self.hidden { Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}"))) } else { Ok(()) }
+    }
+
+    pub async fn buckets(&self) -> Result<Vec<BucketInfo>> {
+        let mut all = self.store.list_buckets().await?;
+        all.retain(|info| info.bucket != self.hidden);
+        Ok(all)
+    }
+
+    pub async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
+        self.visible(bucket).map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))?;
+        self.store.create_bucket(bucket).await
+    }
+
+    pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
+        self.visible(bucket)?;
+        self.store.delete_bucket(bucket).await
+    }
+
+    /// **Errors**: `NoSuchBucket`.
+    pub async fn find_bucket(&self, bucket: &Bucket) -> Result<()> {
+        self.list(bucket, &ListOptions { limit: 1, ..ListOptions::default() }).await.map(drop)
+    }
+
+    pub async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {
+        self.visible(bucket)?;
+        self.store.keeps_versions(bucket).await
+    }
+
+    pub async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
+        self.visible(bucket)?;
+        self.store.list(bucket, options).await
+    }
+
+    pub async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Stored, Body)> {
+        self.visible(bucket)?;
+        let (head, body) = self.store.get(bucket, key, read, options).await?;
+        Ok((shown(head), body))
+    }
+
+    pub async fn put(&self, bucket: &Bucket, key: &Key, new: NewObject) -> Result<Written> {
+        self.visible(bucket)?;
+        let mut attributes = new.attributes;
+        let checksum = new.checksum.map(|checksum| format!("{}:{}", checksum.algorithm(), checksum.base64()));
+        attributes.user.extend(checksum.map(|text| (CHECKSUM.to_owned(), text)));
+        let options = PutOptions { mode: new.mode, attributes, sha256: None };
+        self.store.put(bucket, key, new.body, options).await
+    }
+
+    pub async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+        self.visible(bucket)?;
+        self.store.delete(bucket, key, version).await
+    }
+}
+
+/// Whether a client may not choose this name for metadata of its own.
+pub fn is_ours(name: &str) -> bool {
+    name == TAG || name == CHECKSUM
+}
+
+fn shown(mut head: Head) -> Stored {
+    let upload_tag = head.attributes.user.remove(TAG);
+    let checksum = head.attributes.user.remove(CHECKSUM).and_then(|text| {
+        let (algorithm, value) = text.split_once(':')?;
+        Checksum::from_base64(algorithm.parse::<Algorithm>().ok()?, value)
+    });
+    Stored { head, checksum, upload_tag }
+}
