@@ -31,6 +31,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     number(text, 1, 86_400).map(Duration::from_secs)
 }
 
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "it is true or false".to_owned())
+}
+
 fn quoted(text: impl std::fmt::Display) -> String {
     format!("{:?}", text.to_string())
 }
@@ -134,6 +138,19 @@ pub const KEYS: &[Key] = &[
         server.write_timeout
     ),
     seconds_key!("server.drain_timeout_s", "Seconds that requests may go on after SIGTERM.", server.drain_timeout),
+    Key {
+        name: "server.domain",
+        meaning: "Host below which every name is a bucket (virtual-hosted addressing), such as s3.example.com; empty: none.",
+        show: |s| quoted(s.s3.domain.as_deref().unwrap_or_default()),
+        set: |s, text| {
+            let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+            if !text.bytes().all(fits) || text.starts_with('.') || text.ends_with('.') {
+                return Err("it is a host's name in lower case, without scheme and port, or empty".to_owned());
+            }
+            s.s3.domain = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+    },
     seconds_key!("request.body_idle_s", "Seconds that a client may pause within a body.", http.body_idle),
     seconds_key!(
         "request.body_window_s",
@@ -147,6 +164,41 @@ pub const KEYS: &[Key] = &[
         set: |s, text| number(text, 0, 1 << 40).map(|value| s.http.body_min_bytes = value),
     },
     seconds_key!("request.max_skew_s", "Seconds that a signature's date may be off.", http.max_skew),
+    Key {
+        name: "resume.enabled",
+        meaning: "Whether S3 uploads that were cut off are carried on by the next upload of the same file.",
+        show: |s| s.upload.resume.enabled.to_string(),
+        set: |s, text| truth(text).map(|value| s.upload.resume.enabled = value),
+    },
+    Key {
+        name: "resume.keep_aborted_s",
+        meaning: "Seconds that the parts of an S3 upload wait for a successor after its client aborted it.",
+        show: |s| s.upload.resume.keep_aborted.as_secs().to_string(),
+        set: |s, text| {
+            s.upload.resume.keep_aborted = number(text, 1, 365 * 86_400).map(Duration::from_secs)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "resume.idle_s",
+        meaning: "Seconds without a sign of life after which an S3 upload counts as dead.",
+        show: |s| s.upload.resume.idle.as_secs().to_string(),
+        set: |s, text| {
+            s.upload.resume.idle = number(text, 30, 86_400).map(Duration::from_secs)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "resume.early_close",
+        meaning: "Words in the User-Agent of clients that send without waiting but listen while they do, with commas; \
+                  such as rclone/,aws-sdk-go-v2,aws-sdk-rust,object_store/.",
+        show: |s| quoted(s.s3.early_close.join(",")),
+        set: |s, text| {
+            s.s3.early_close =
+                text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+            Ok(())
+        },
+    },
     Key {
         name: "log.format",
         meaning: "Log lines on stderr for people (text) or machines (json).",
