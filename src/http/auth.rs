@@ -11,10 +11,11 @@ use http::request;
 
 use crate::accounts::{Account, Accounts};
 use crate::digest::Sha256;
-use crate::sigv4::{self, ChunkSigner, PayloadClaim};
+use crate::sigv4::{self, ChunkSigner, OldClaim, PayloadClaim};
 
 use super::Settings;
 use super::error::{Error, Kind};
+use super::target::bucket_of_host;
 
 /// Who asks, and what was signed of the body.
 #[derive(Clone, Debug)]
@@ -22,7 +23,8 @@ pub struct Identity {
     pub account: Arc<Account>,
     /// Not yet compared with the body.
     pub payload: PayloadClaim,
-    pub(super) chunks: ChunkSigner,
+    /// None: nothing but a version 4 signature can sign chunks.
+    pub(super) chunks: Option<ChunkSigner>,
 }
 
 impl Identity {
@@ -52,14 +54,37 @@ pub fn authenticate(
     now: SystemTime,
     settings: &Settings,
 ) -> Result<Identity, Error> {
-    let claim = sigv4::parse(head).map_err(refused)?;
+    let claim = match sigv4::parse(head) {
+        Ok(claim) => claim,
+        Err(error) => {
+            let old = OldClaim::parse(head).filter(|_| error == sigv4::Error::Unsigned);
+            return authenticate_old(old.ok_or_else(|| refused(error))?, head, accounts, now, settings);
+        }
+    };
     let credentials = accounts.credentials(claim.access_key_id());
     let secret = sigv4::Secret::new(credentials.secret.expose());
     let verified = claim.verify(head, &secret, now, settings.max_skew);
     // Only now: the work is the same for a key that nobody has.
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     let verified = verified.map_err(refused)?;
-    Ok(Identity { account: Arc::clone(account), payload: verified.payload, chunks: verified.chunks })
+    Ok(Identity { account: Arc::clone(account), payload: verified.payload, chunks: Some(verified.chunks) })
+}
+
+/// As `authenticate`, for a URL that was signed the old way.
+fn authenticate_old(
+    claim: OldClaim,
+    head: &request::Parts,
+    accounts: &Accounts,
+    now: SystemTime,
+    settings: &Settings,
+) -> Result<Identity, Error> {
+    let credentials = accounts.credentials(claim.access_key_id());
+    let secret = sigv4::Secret::new(credentials.secret.expose());
+    let bucket = settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
+    let verified = claim.verify(head, bucket.as_deref(), &secret, now);
+    let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
+    verified.map_err(refused)?;
+    Ok(Identity { account: Arc::clone(account), payload: PayloadClaim::Unsigned, chunks: None })
 }
 
 fn refused(error: sigv4::Error) -> Error {

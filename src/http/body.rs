@@ -196,6 +196,7 @@ mod tests {
         body_window: Duration::from_secs(30),
         body_min_bytes: 1000,
         max_skew: Duration::ZERO,
+        domain: None,
     };
 
     /// Ready once tokio's clock, which is paused, has moved on.

@@ -25,7 +25,7 @@ pub use payload::{Declared, Payload, Verdict, named_algorithm};
 pub use record::Record;
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use service::ByRequest;
-pub use target::{Query, bucket_name_fits, segments};
+pub use target::{Query, bucket_name_fits, bucket_of_host, segments};
 
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub body_min_bytes: u64,
     /// How far a signature's date may be off.
     pub max_skew: Duration,
+    /// Host below which every name is a bucket.
+    pub domain: Option<String>,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             body_window: Duration::from_secs(60),
             body_min_bytes: 64 << 10,
             max_skew: Duration::from_secs(900),
+            domain: None,
         }
     }
 }

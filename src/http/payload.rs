@@ -147,7 +147,7 @@ impl Payload {
         let decoder = match identity.payload {
             PayloadClaim::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
             PayloadClaim::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
-                Some(Decoder::new(Some(identity.chunks.clone())))
+                Some(Decoder::new(identity.chunks.clone()))
             }
             PayloadClaim::Hash(_) | PayloadClaim::Unsigned => None,
         };

@@ -44,6 +44,17 @@ impl Query {
     }
 }
 
+/// The bucket that a host below `domain` names.
+pub fn bucket_of_host(headers: &http::HeaderMap, domain: &str) -> Option<String> {
+    let host = headers.get(http::header::HOST)?.to_str().ok()?.to_ascii_lowercase();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(&*host, |(name, _)| name);
+    let bucket = name.strip_suffix(domain)?.strip_suffix('.')?;
+    (!bucket.is_empty()).then(|| bucket.to_owned())
+}
+
 /// Whether S3 lets a bucket have this name.
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 pub fn bucket_name_fits(name: &str) -> bool {

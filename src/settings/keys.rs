@@ -141,13 +141,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "server.domain",
         meaning: "Host below which every name is a bucket (virtual-hosted addressing), such as s3.example.com; empty: none.",
-        show: |s| quoted(s.s3.domain.as_deref().unwrap_or_default()),
+        show: |s| quoted(s.http.domain.as_deref().unwrap_or_default()),
         set: |s, text| {
             let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
             if !text.bytes().all(fits) || text.starts_with('.') || text.ends_with('.') {
                 return Err("it is a host's name in lower case, without scheme and port, or empty".to_owned());
             }
-            s.s3.domain = (!text.is_empty()).then(|| text.to_owned());
+            s.http.domain = (!text.is_empty()).then(|| text.to_owned());
             Ok(())
         },
     },

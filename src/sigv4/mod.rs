@@ -9,12 +9,14 @@ mod canonical;
 mod date;
 mod sign;
 mod stream;
+mod v2;
 mod verify;
 
 use std::fmt;
 
 pub use sign::{Unsignable, presign, sign};
 pub use stream::ChunkSigner;
+pub use v2::OldClaim;
 pub use verify::{Claim, Error, PayloadClaim, StreamForm, Verified, parse};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";

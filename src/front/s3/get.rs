@@ -150,7 +150,7 @@ impl S3Api {
         if wants("ObjectParts") {
             let parts = self.parts_of(&asked).await?;
             if !parts.is_empty() {
-                xml.open("ObjectParts").element("TotalPartsCount", parts.len()).close();
+                xml.open("ObjectParts").element("PartsCount", parts.len()).close();
             }
         }
         if wants("StorageClass") {

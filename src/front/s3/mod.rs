@@ -45,8 +45,6 @@ type Answer = Result<Reply, S3Error>;
 /// The room's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Host below which every name is a bucket.
-    pub domain: Option<String>,
     /// Beginnings of the `User-Agent` of clients that do not wait for `100 Continue`, and that are answered all the same
     /// while they send (CLIENTS.md, *early close*). Empty: nobody.
     pub early_close: Vec<String>,
@@ -106,7 +104,7 @@ impl S3Api {
     }
 
     async fn routed(&self, head: request::Parts, body: Arriving, record: &mut Record) -> Answer {
-        let Target { bucket, key } = route::target(head.uri.path(), &head.headers, self.0.settings.domain.as_deref())?;
+        let Target { bucket, key } = route::target(head.uri.path(), &head.headers, self.0.http.domain.as_deref())?;
         let query = Query::parse(head.uri.query())?;
         let target = Target { bucket, key };
         let op = route::route(&head.method, &target, &query, &head.headers)?;

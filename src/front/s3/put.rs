@@ -9,7 +9,7 @@ use super::error::S3Error;
 use super::{Answer, Asked, S3Api, attributes, broken, conditions, empty_reply};
 use crate::accounts::Access;
 use crate::http::{Arriving, Declared, Payload, Reply};
-use crate::object::{Body, NewObject, PutMode, StoreKind, Written};
+use crate::object::{Body, Bucket, GetOptions, Key, NewObject, PutMode, Read, StoreKind, Written};
 
 /// S3's limit of one put.
 const MOST_BYTES: u64 = 5 << 30;
@@ -27,17 +27,21 @@ impl S3Api {
         let attributes = attributes::read(&asked.head.headers)?;
         let checksum = declared.checksum.clone();
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
-        let conditional = mode != PutMode::Overwrite;
+        let replaces = matches!(mode, PutMode::IfMatch(_));
         let (payload, verdict) = Payload::new(declared, &asked.identity, body);
         let new = NewObject { body: Body::new(len_bytes, payload), mode, attributes, checksum };
-        let written = self.0.objects.put(&bucket, &key, new).await.map_err(|error| match verdict.failure() {
-            Some(failure) => failure.into(),
-            None if error.kind() == StoreKind::Body => broken(&verdict),
-            None if conditional && error.kind() == StoreKind::NotFound => {
-                S3Error::new(StatusCode::NOT_FOUND, "NoSuchKey", "there is no object that If-Match could mean")
+        let written = match self.0.objects.put(&bucket, &key, new).await {
+            Ok(written) => written,
+            Err(error) => {
+                let failure = verdict.failure().map(S3Error::from);
+                return Err(match (failure, error.kind()) {
+                    (Some(failure), _) => failure,
+                    (None, StoreKind::Body) => broken(&verdict),
+                    (None, StoreKind::Precondition) if replaces => self.absent_or(&bucket, &key, error.into()).await,
+                    (None, _) => error.into(),
+                });
             }
-            None => S3Error::from(error),
-        })?;
+        };
         let mut reply = written_reply(&written);
         if let Some(checksum) = verdict.checksum() {
             let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
@@ -45,6 +49,14 @@ impl S3Api {
             reply.headers_mut().insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
         }
         Ok(reply)
+    }
+
+    /// What a refused If-Match means: some servers say 412 also where no object is (BACKENDS.md §3).
+    async fn absent_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
+        match self.0.objects.get(bucket, key, Read::Head, GetOptions::default()).await {
+            Err(error) if error.kind() == StoreKind::NotFound => error.into(),
+            Ok(_) | Err(_) => refused,
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use http::{HeaderMap, Method};
 
 use super::error::S3Error;
-use crate::http::{Query, segments};
+use crate::http::{Query, bucket_of_host, segments};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,16 +125,6 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
     let (bucket, key) =
         names.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.join("/")));
     Ok(Target { bucket, key })
-}
-
-fn bucket_of_host(headers: &HeaderMap, domain: &str) -> Option<String> {
-    let host = headers.get(http::header::HOST)?.to_str().ok()?.to_ascii_lowercase();
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(&*host, |(name, _)| name);
-    let bucket = name.strip_suffix(domain)?.strip_suffix('.')?;
-    (!bucket.is_empty()).then(|| bucket.to_owned())
 }
 
 /// **Errors**: `MethodNotAllowed`.

@@ -22,6 +22,9 @@ use crate::sigv4::Payload;
 pub(super) const KEPT: [&str; 5] =
     ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
 
+const ENCODING: &str = "content-encoding";
+const FRAMING: &str = "aws-chunked";
+
 type Headers = Vec<(&'static str, String)>;
 
 pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
@@ -33,9 +36,12 @@ pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, opt
     }
     headers.extend(options.attributes.content_type.map(|value| ("content-type", value)));
     for (name, value) in options.attributes.headers {
-        // `aws-chunked` stands in the same header; the server strips it.
-        let name = KEPT.into_iter().find(|kept| **kept == *name);
-        headers.extend(name.map(|name| (name, value)));
+        let Some(name) = KEPT.into_iter().find(|kept| **kept == *name) else { continue };
+        match headers.iter_mut().find(|(there, _)| *there == name) {
+            // The framing stands in the same header; the server strips it.
+            Some((_, framing)) => *framing = format!("{framing},{value}"),
+            None => headers.push((name, value)),
+        }
     }
     let user = options.attributes.user.into_iter().collect();
     let call = Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
@@ -75,7 +81,7 @@ fn checksummed(body: Body, declared: Option<Sha256>) -> (Payload, Headers, Body,
         return (Payload::Sha256(sha256.0), vec![("x-amz-checksum-sha256", sha256.base64())], body, Trailer::default());
     }
     let headers = vec![
-        ("content-encoding", "aws-chunked".to_owned()),
+        (ENCODING, FRAMING.to_owned()),
         ("x-amz-decoded-content-length", body.len_bytes().to_string()),
         ("x-amz-trailer", "x-amz-checksum-sha256".to_owned()),
     ];
@@ -132,11 +138,10 @@ fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
 }
 
 fn attributes(headers: &HeaderMap) -> Attributes {
-    // SeaweedFS keeps the framing of a put with a trailer as if it were the object's own encoding.
-    let framing = |name: &str, value: &str| name == "content-encoding" && value == "aws-chunked";
     let kept = KEPT.iter().filter_map(|name| {
-        let value = text(headers, name).filter(|value| !framing(name, value))?;
-        Some(((*name).to_owned(), value))
+        let value = text(headers, name)?;
+        let value = if *name == ENCODING { without_framing(&value) } else { value };
+        Some(((*name).to_owned(), value)).filter(|(_, value)| !value.is_empty())
     });
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix("x-amz-meta-")?;
@@ -147,6 +152,11 @@ fn attributes(headers: &HeaderMap) -> Attributes {
         headers: kept.collect::<BTreeMap<_, _>>(),
         user: user.collect(),
     }
+}
+
+/// SeaweedFS keeps the framing of a put with a trailer as if it were the object's own encoding.
+fn without_framing(value: &str) -> String {
+    value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -1,0 +1,92 @@
+"""The aws CLI: copies of every size, stdin and stdout, sync, move, remove, presign, and multipart by hand."""
+
+import json
+import urllib.request
+
+from harness import OnEachStore, on_each_store
+
+MIB = 1 << 20
+
+
+class Aws(OnEachStore):
+    def setUp(self):
+        super().setUp()
+        self.need("aws")
+        self.aws("s3", "mb", f"s3://{self.bucket}")
+
+    def aws(self, *words, **terms):
+        return self.run_client("aws", *words, **terms)
+
+    def api(self, *words, **terms):
+        told = self.aws("s3api", words[0], "--bucket", self.bucket, *words[1:], **terms)
+        return json.loads(told) if told.strip() else {}
+
+    def test_files_of_every_size_go_up_and_come_down(self):
+        for mib in (1, 40, 300):
+            file, back = self.file(f"{mib}.bin", mib * MIB + 1, mib), self.home / "back"
+            self.aws("s3", "cp", file, f"s3://{self.bucket}/dir/{mib}.bin")
+            self.aws("s3", "cp", f"s3://{self.bucket}/dir/{mib}.bin", back)
+            self.assertSameFile(file, back)
+        listed = self.aws("s3", "ls", f"s3://{self.bucket}/dir/").decode().split()
+        self.assertEqual([word for word in listed if word.endswith(".bin")], ["1.bin", "300.bin", "40.bin"])
+
+    def test_stdin_and_stdout(self):
+        data = self.file("data", 20 * MIB + 3).read_bytes()
+        self.aws("s3", "cp", "-", f"s3://{self.bucket}/piped", stdin=data)
+        self.assertTrue(self.aws("s3", "cp", f"s3://{self.bucket}/piped", "-") == data)
+
+    def test_sync_both_ways_and_again(self):
+        tree, back = self.tree("tree"), self.home / "back"
+        self.aws("s3", "sync", tree, f"s3://{self.bucket}/tree")
+        self.assertEqual(self.aws("s3", "sync", tree, f"s3://{self.bucket}/tree"), b"", "nothing is to be sent again")
+        self.aws("s3", "sync", f"s3://{self.bucket}/tree", back)
+        self.assertSameTree(tree, back)
+
+    def test_move_remove_and_the_end_of_a_bucket(self):
+        file = self.file("file", 20 * MIB)
+        self.aws("s3", "cp", file, f"s3://{self.bucket}/a")
+        self.aws("s3", "mv", f"s3://{self.bucket}/a", f"s3://{self.bucket}/b")
+        self.assertNotIn(b" a\n", self.aws("s3", "ls", f"s3://{self.bucket}"))
+        self.aws("s3", "cp", f"s3://{self.bucket}/b", self.home / "back")
+        self.assertSameFile(file, self.home / "back")
+        self.aws("s3", "rb", f"s3://{self.bucket}", ok=False)
+        self.aws("s3", "rm", "--recursive", f"s3://{self.bucket}")
+        self.aws("s3", "rb", f"s3://{self.bucket}")
+        self.assertNotIn(self.bucket.encode(), self.aws("s3", "ls"))
+
+    def test_a_presigned_url_is_good_for_anyone(self):
+        file = self.file("file", 100_000)
+        self.aws("s3", "cp", file, f"s3://{self.bucket}/a key+%")
+        url = self.aws("s3", "presign", f"s3://{self.bucket}/a key+%", "--expires-in", "60").decode().strip()
+        self.assertEqual(urllib.request.urlopen(url).read(), file.read_bytes())
+
+    def test_multipart_by_hand(self):
+        parts = [self.file("p1", 5 * MIB, 1), self.file("p2", 6 * MIB, 2), self.file("p3", 17, 3)]
+        upload = self.api("create-multipart-upload", "--key", "k", "--content-type", "text/x")["UploadId"]
+        where = ("--key", "k", "--upload-id", upload)
+        tags = {}
+        for number in (3, 1, 2):
+            told = self.api("upload-part", *where, "--part-number", number, "--body", parts[number - 1])
+            tags[number] = told["ETag"]
+        listed = self.api("list-parts", *where)["Parts"]
+        self.assertEqual([(part["PartNumber"], part["Size"]) for part in listed], [(1, 5 * MIB), (2, 6 * MIB), (3, 17)])
+        self.assertIn(upload, [each["UploadId"] for each in self.api("list-multipart-uploads")["Uploads"]])
+        chosen = {"Parts": [{"PartNumber": number, "ETag": tags[number]} for number in (1, 2, 3)]}
+        self.api("complete-multipart-upload", *where, "--multipart-upload", json.dumps(chosen))
+        self.assertEqual(self.api("head-object", "--key", "k")["ContentType"], "text/x")
+        self.api("get-object", "--key", "k", self.home / "back")
+        self.assertEqual((self.home / "back").read_bytes(), b"".join(part.read_bytes() for part in parts))
+        self.api("get-object", "--key", "k", "--range", f"bytes={5 * MIB - 2}-{5 * MIB + 1}", self.home / "range")
+        self.assertEqual((self.home / "range").read_bytes(), parts[0].read_bytes()[-2:] + parts[1].read_bytes()[:2])
+        self.api("list-parts", *where, ok=False)
+
+    def test_an_aborted_upload_is_gone(self):
+        upload = self.api("create-multipart-upload", "--key", "k")["UploadId"]
+        where = ("--key", "k", "--upload-id", upload)
+        self.api("abort-multipart-upload", *where)
+        self.api("upload-part", *where, "--part-number", "1", "--body", self.file("p", 10), ok=False)
+        self.assertNotIn("Uploads", self.api("list-multipart-uploads"))
+
+
+def load_tests(loader, _tests, _pattern):
+    return on_each_store(loader, [Aws])

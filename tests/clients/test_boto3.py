@@ -1,0 +1,220 @@
+"""boto3: what an SDK relies on, call by call, with the codes that programs act on."""
+
+import base64
+import hashlib
+import io
+import urllib.error
+import urllib.request
+
+import boto3
+import botocore.config
+from botocore.exceptions import ClientError
+from harness import OnEachStore, on_each_store
+
+MIB = 1 << 20
+ODD_KEYS = ["a b", "a+b", "a%20b", "ümlaut/é", "dir/", "quote'\"<&>", "~tilde", "k" * 200]
+
+
+class Boto3(OnEachStore):
+    def setUp(self):
+        super().setUp()
+        config = botocore.config.Config(signature_version="s3v4", retries={"max_attempts": 2}, s3={"addressing_style": "path"})
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=self.server.url,
+            aws_access_key_id=self.server.key,
+            aws_secret_access_key=self.server.secret,
+            region_name="us-east-1",
+            config=config,
+        )
+        self.addCleanup(self.s3.close)
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.here = {"Bucket": self.bucket}
+
+    def put(self, key, body=b"x", **terms):
+        return self.s3.put_object(**self.here, Key=key, Body=body, **terms)
+
+    def get(self, key, **terms):
+        return self.s3.get_object(**self.here, Key=key, **terms)
+
+    def refused(self, code, call, **terms):
+        with self.assertRaises(ClientError) as told:
+            call(**self.here, **terms)
+        self.assertEqual(told.exception.response["Error"]["Code"], code)
+
+    def test_files_and_metadata_come_back(self):
+        data = self.file("data", 40 * MIB + 5).read_bytes()
+        kept = {
+            "ContentType": "text/plain",
+            "CacheControl": "max-age=3",
+            "ContentDisposition": 'attachment; filename="x"',
+            "ContentEncoding": "gzip",
+            "ContentLanguage": "de",
+            "Metadata": {"one": "1", "two-words": "zwei"},
+        }
+        for key, body in (("big", data), ("small", data[:100])):
+            self.s3.upload_fileobj(io.BytesIO(body), self.bucket, key, ExtraArgs=kept)
+            head = self.s3.head_object(**self.here, Key=key)
+            self.assertEqual({name: head[name] for name in kept}, kept)
+            self.assertEqual(head["ContentLength"], len(body))
+            back = io.BytesIO()
+            self.s3.download_fileobj(self.bucket, key, back)
+            self.assertTrue(back.getvalue() == body)
+
+    def test_conditions_of_reads_and_writes(self):
+        tag = self.put("k", b"one", IfNoneMatch="*")["ETag"]
+        self.assertEqual(tag, f'"{hashlib.md5(b"one").hexdigest()}"')
+        self.refused("PreconditionFailed", self.s3.put_object, Key="k", Body=b"two", IfNoneMatch="*")
+        self.refused("PreconditionFailed", self.s3.put_object, Key="k", Body=b"two", IfMatch='"0"')
+        newer = self.put("k", b"two", IfMatch=tag)["ETag"]
+        self.refused("PreconditionFailed", self.s3.get_object, Key="k", IfMatch=tag)
+        self.refused("304", self.s3.get_object, Key="k", IfNoneMatch=newer)
+        self.assertEqual(self.get("k", IfMatch=newer)["Body"].read(), b"two")
+        self.refused("NoSuchKey", self.s3.put_object, Key="absent", Body=b"", IfMatch=tag)
+
+    def test_checksums_of_each_kind(self):
+        for algorithm in ("CRC32", "SHA1", "SHA256", "CRC32C", "CRC64NVME"):
+            with self.subTest(algorithm):
+                told = self.put(algorithm, b"hello", ChecksumAlgorithm=algorithm)
+                name = f"Checksum{algorithm}"
+                found = self.get(algorithm, ChecksumMode="ENABLED")
+                self.assertEqual(found[name], told[name])
+                self.assertEqual(found["Body"].read(), b"hello")
+        self.refused("BadDigest", self.s3.put_object, Key="bad", Body=b"hello", ChecksumSHA1="qZk+NkcGgWq6PiVxeFDCbJzQ2J0=")
+        md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+        self.refused("BadDigest", self.s3.put_object, Key="bad", Body=b"hello", ContentMD5=md5)
+        self.refused("NoSuchKey", self.s3.get_object, Key="bad")
+
+    def test_checksums_of_parts_make_the_objects(self):
+        parts = [b"a" * 5 * MIB, b"b" * 100]
+        for algorithm, kind in (("CRC32", "FULL_OBJECT"), ("CRC32", "COMPOSITE"), ("SHA256", "COMPOSITE")):
+            with self.subTest(f"{algorithm} {kind}"):
+                terms = {**self.here, "Key": "k"}
+                made = self.s3.create_multipart_upload(**terms, ChecksumAlgorithm=algorithm, ChecksumType=kind)
+                terms["UploadId"], chosen = made["UploadId"], []
+                for number, body in enumerate(parts, 1):
+                    told = self.s3.upload_part(**terms, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)
+                    name = f"Checksum{algorithm}"
+                    chosen.append({"PartNumber": number, "ETag": told["ETag"], name: told[name]})
+                done = self.s3.complete_multipart_upload(**terms, MultipartUpload={"Parts": chosen}, ChecksumType=kind)
+                found = self.get("k", ChecksumMode="ENABLED")
+                self.assertEqual(found[f"Checksum{algorithm}"], done[f"Checksum{algorithm}"])
+                self.assertEqual(found["ChecksumType"], kind)
+                self.assertTrue(found["Body"].read() == b"".join(parts))
+                if kind == "COMPOSITE":
+                    self.assertTrue(done[f"Checksum{algorithm}"].endswith("-2"))
+                    continue
+                whole = self.put("whole", b"".join(parts), ChecksumAlgorithm=algorithm)
+                self.assertEqual(whole[f"Checksum{algorithm}"], done[f"Checksum{algorithm}"])
+
+    def test_listings_page_in_order(self):
+        keys = sorted(["a", "b/1", "b/2", "b/c/3", "d", "e/4", "f"], key=str.encode)
+        for key in keys:
+            self.put(key)
+        for name in ("list_objects_v2", "list_objects"):
+            pages = list(self.s3.get_paginator(name).paginate(**self.here, PaginationConfig={"PageSize": 2}))
+            self.assertEqual([each["Key"] for page in pages for each in page["Contents"]], keys, name)
+            pages = self.s3.get_paginator(name).paginate(**self.here, Delimiter="/", PaginationConfig={"PageSize": 2})
+            found, rolled = [], []
+            for page in pages:
+                found += [each["Key"] for each in page.get("Contents", [])]
+                rolled += [each["Prefix"] for each in page.get("CommonPrefixes", [])]
+            self.assertEqual((found, rolled), (["a", "d", "f"], ["b/", "e/"]), name)
+        pages = self.s3.get_paginator("list_objects_v2").paginate(**self.here, Prefix="b/", Delimiter="/")
+        self.assertEqual([each["Key"] for page in pages for each in page["Contents"]], ["b/1", "b/2"])
+
+    def test_uploads_and_parts_page_in_order(self):
+        made = []
+        for key in ("u/1", "u/2", "v"):
+            made.append((key, self.s3.create_multipart_upload(**self.here, Key=key)["UploadId"]))
+        paginator = self.s3.get_paginator("list_multipart_uploads")
+        pages = list(paginator.paginate(**self.here, PaginationConfig={"PageSize": 2}))
+        self.assertEqual([(each["Key"], each["UploadId"]) for page in pages for each in page["Uploads"]], made)
+        rolled = self.s3.list_multipart_uploads(**self.here, Delimiter="/")
+        self.assertEqual([each["Prefix"] for each in rolled["CommonPrefixes"]], ["u/"])
+        key, upload = made[0]
+        terms = {**self.here, "Key": key, "UploadId": upload}
+        for number in (1, 2, 7):
+            self.s3.upload_part(**terms, PartNumber=number, Body=b"part")
+        pages = self.s3.get_paginator("list_parts").paginate(**terms, PaginationConfig={"PageSize": 2})
+        self.assertEqual([part["PartNumber"] for page in pages for part in page["Parts"]], [1, 2, 7])
+
+    def test_keys_of_every_look(self):
+        for key in ODD_KEYS:
+            # SeaweedFS takes a key that ends so for a directory, which has no bytes.
+            self.put(key, b"" if key.endswith("/") else key.encode())
+        listed = [each["Key"] for each in self.s3.list_objects_v2(**self.here)["Contents"]]
+        self.assertEqual(listed, sorted(ODD_KEYS, key=str.encode))
+        for key in ODD_KEYS:
+            self.assertEqual(self.get(key)["Body"].read(), b"" if key.endswith("/") else key.encode())
+        told = self.s3.delete_objects(**self.here, Delete={"Objects": [{"Key": key} for key in ODD_KEYS + ["absent"]]})
+        self.assertEqual(len(told["Deleted"]), len(ODD_KEYS) + 1)
+        self.assertNotIn("Contents", self.s3.list_objects_v2(**self.here))
+
+    def test_copies(self):
+        data = self.file("data", 12 * MIB).read_bytes()
+        self.put("from", data, Metadata={"a": "1"}, ContentType="text/x")
+        source = {"Bucket": self.bucket, "Key": "from"}
+        self.s3.copy_object(**self.here, Key="same", CopySource=source)
+        self.assertEqual(self.s3.head_object(**self.here, Key="same")["Metadata"], {"a": "1"})
+        self.s3.copy_object(**self.here, Key="other", CopySource=source, MetadataDirective="REPLACE", Metadata={"b": "2"})
+        self.assertEqual(self.s3.head_object(**self.here, Key="other")["Metadata"], {"b": "2"})
+        terms = {**self.here, "Key": "joined"}
+        terms["UploadId"] = self.s3.create_multipart_upload(**terms)["UploadId"]
+        chosen = []
+        for number, span in enumerate([(0, 5 * MIB - 1), (5 * MIB, 12 * MIB - 1)], 1):
+            part = {"PartNumber": number, "CopySource": source, "CopySourceRange": f"bytes={span[0]}-{span[1]}"}
+            chosen.append({"PartNumber": number, "ETag": self.s3.upload_part_copy(**terms, **part)["CopyPartResult"]["ETag"]})
+        self.s3.complete_multipart_upload(**terms, MultipartUpload={"Parts": chosen})
+        self.assertTrue(self.get("joined")["Body"].read() == data)
+        self.assertEqual(self.get("joined", PartNumber=2)["ContentLength"], 7 * MIB)
+        told = self.s3.get_object_attributes(**self.here, Key="joined", ObjectAttributes=["ETag", "ObjectSize", "ObjectParts"])
+        self.assertEqual((told["ObjectSize"], told["ObjectParts"]["TotalPartsCount"]), (12 * MIB, 2))
+
+    def test_presigned_urls_and_clocks(self):
+        url = self.s3.generate_presigned_url("put_object", Params={**self.here, "Key": "p"}, ExpiresIn=60)
+        request = urllib.request.Request(url, data=b"by url", method="PUT")
+        self.assertEqual(urllib.request.urlopen(request).status, 200)
+        self.assertEqual(self.get("p")["Body"].read(), b"by url")
+        with self.assertRaises(urllib.error.HTTPError) as told:
+            urllib.request.urlopen(url.replace("X-Amz-Expires=60", "X-Amz-Expires=61"))
+        self.assertEqual(told.exception.code, 403)
+        told.exception.close()
+
+    def test_buckets(self):
+        self.assertIsNone(self.s3.get_bucket_location(**self.here)["LocationConstraint"])
+        self.assertNotIn("Status", self.s3.get_bucket_versioning(**self.here))
+        self.s3.head_bucket(**self.here)
+        names = [each["Name"] for each in self.s3.list_buckets()["Buckets"]]
+        self.assertIn(self.bucket, names)
+        self.assertNotIn("ratchet-state", names)
+        self.put("k")
+        self.refused("BucketNotEmpty", self.s3.delete_bucket)
+
+    def test_refusals_have_their_codes(self):
+        self.refused("NoSuchKey", self.s3.get_object, Key="absent")
+        self.refused("404", self.s3.head_object, Key="absent")
+        self.put("k", b"0123456789")
+        self.refused("InvalidRange", self.s3.get_object, Key="k", Range="bytes=10-")
+        self.refused("NoSuchUpload", self.s3.upload_part, Key="k", UploadId="nobody", PartNumber=1, Body=b"")
+        terms = {"Key": "m", "UploadId": self.s3.create_multipart_upload(**self.here, Key="m")["UploadId"]}
+        tags = [self.s3.upload_part(**self.here, **terms, PartNumber=n, Body=b"small")["ETag"] for n in (1, 2)]
+        complete = self.s3.complete_multipart_upload
+        small = [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]
+        self.refused("EntityTooSmall", complete, **terms, MultipartUpload={"Parts": small})
+        self.refused("InvalidPartOrder", complete, **terms, MultipartUpload={"Parts": small[::-1]})
+        wrong = [{"PartNumber": 1, "ETag": '"0123"'}]
+        self.refused("InvalidPart", complete, **terms, MultipartUpload={"Parts": wrong})
+        self.refused("InvalidArgument", self.s3.upload_part, **terms, PartNumber=10001, Body=b"")
+        self.refused("KeyTooLongError", self.s3.put_object, Key="k" * 1025, Body=b"")
+        self.refused("MetadataTooLarge", self.s3.put_object, Key="k", Body=b"", Metadata={"a": "v" * 2048})
+        with self.assertRaises(ClientError) as told:
+            self.s3.list_objects_v2(Bucket=f"no-{self.bucket}")
+        self.assertEqual(told.exception.response["Error"]["Code"], "NoSuchBucket")
+        with self.assertRaises(ClientError) as told:
+            self.s3.list_objects_v2(Bucket="ratchet-state")
+        self.assertEqual(told.exception.response["Error"]["Code"], "NoSuchBucket")
+
+
+def load_tests(loader, _tests, _pattern):
+    return on_each_store(loader, [Boto3])
