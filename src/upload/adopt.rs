@@ -15,6 +15,11 @@ use super::session::Session;
 use super::uploads::Uploads;
 use crate::store::{self, Key, ListOptions};
 
+/// How long a create waits for an upload of the same file that still seems alive: what a killed client left in its
+/// machine's buffers may still be arriving when it is run again.
+const LAST_BREATH: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Sessions whose parts are looked through for one that fits; each is a dead run of the same upload.
 const MOST_CANDIDATES: usize = 8;
 
@@ -24,12 +29,22 @@ impl Uploads {
         if !self.0.settings.resume.enabled {
             return Ok(None);
         }
-        let mut dead = Vec::new();
-        for root in self.of_target(account, new).await? {
-            if new.fits(&root) && self.is_dead(&root).await? {
-                dead.push(root);
+        let clock = &self.documents().clock;
+        let until = clock.monotonic() + LAST_BREATH;
+        let mut dead = loop {
+            let (mut dead, mut alive) = (Vec::new(), false);
+            for root in self.of_target(account, new).await?.into_iter().filter(|root| new.fits(root)) {
+                if self.is_dead(&root).await? {
+                    dead.push(root);
+                } else {
+                    alive |= root.is_open();
+                }
             }
-        }
+            if !dead.is_empty() || !alive || clock.monotonic() >= until {
+                break dead;
+            }
+            clock.pause(LOOK_AGAIN).await;
+        };
         dead.sort_by_key(|root| std::cmp::Reverse(root.created_at));
         for root in dead {
             if let Some(session) = self.succeed(&root, new).await? {

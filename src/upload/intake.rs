@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, ready};
+use tokio::sync::oneshot;
 
 use crate::digest::{Checksum, ChunkDigests, ChunkHasher, Sha256};
 use crate::store::{self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions};
@@ -99,15 +100,36 @@ impl Session {
 
 impl Ticket {
     /// Stores and records the chunk. `body` must yield exactly the admitted length; it is verified here and nowhere
-    /// else. **Durability**: on success bytes and record are durable. **Cancel**: safe; bytes without a record are
-    /// overwritten by the next try, and a commit that was queued still happens.
+    /// else. **Durability**: on success bytes and record are durable. **Cancel**: the put goes on by itself; it ends with
+    /// its body, or, once all bytes are here, with the record.
     /// **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`, `NotOpen`, `Store…`.
     pub async fn store(self, body: Body) -> Result<Stored> {
         self.store_part(body, || None).await.map(|brought| brought.stored)
     }
 
     /// As `store`, with what the client's own checksum turned out to be once the body was read.
-    pub async fn store_part(self, body: Body, checksum: impl FnOnce() -> Option<Checksum> + Send) -> Result<Brought> {
+    pub async fn store_part(
+        self,
+        body: Body,
+        checksum: impl FnOnce() -> Option<Checksum> + Send + 'static,
+    ) -> Result<Brought> {
+        let (tell, told) = oneshot::channel();
+        // A task of its own: a client that is killed after its last byte must not cost the chunk.
+        tokio::spawn(async move {
+            let session = self.session.clone();
+            if tell.send(self.bring_in(body, checksum).await).is_err()
+                && let Err(error) = session.client_left().await
+            {
+                tracing::debug!(backup = session.root().backup_id, %error, "that its client left is not recorded");
+            }
+        });
+        told.await.unwrap_or_else(|_| {
+            let what = "the gateway stopped before the chunk was stored".to_owned();
+            Err(Error::Batch { kind: Kind::StoreUnavailable, what, retry_after: None })
+        })
+    }
+
+    async fn bring_in(self, body: Body, checksum: impl FnOnce() -> Option<Checksum> + Send) -> Result<Brought> {
         let session = self.session.clone();
         let boarded = loop {
             match session.0.flights.board(self.index, self.sha256).await {

@@ -7,10 +7,12 @@ S3 server instead.
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -112,7 +114,7 @@ class OnEachStore(unittest.TestCase):
     def environment(self, **more):
         """A clean environment with the server's address and key."""
         return {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PATH": f"{BIN}:{ROOT}/target/debian/usr/bin:{os.environ['PATH']}",
             "HOME": str(self.home),
             "AWS_CONFIG_FILE": str(self.home / "aws-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.home / "aws-credentials"),
@@ -147,6 +149,11 @@ class OnEachStore(unittest.TestCase):
         told = f"{command} ended with {done.returncode}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}"
         self.assertEqual(done.returncode == 0, ok, told)
         return done.stdout
+
+    def received(self):
+        """Bytes of request bodies that the gateway has read."""
+        figures = urllib.request.urlopen(f"{self.server.url}/metrics").read().decode()
+        return int(re.search(r"^ratchet_request_bytes_total (\d+)$", figures, re.MULTILINE).group(1))
 
     def file(self, name, size, seed=0):
         """A file of pseudo-random bytes, the same for the same seed."""

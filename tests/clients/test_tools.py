@@ -1,0 +1,129 @@
+"""s5cmd, rclone, restic and s3cmd, each doing its everyday work. Every test ends with a comparison of bytes."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+from harness import OnEachStore, on_each_store
+
+MIB = 1 << 20
+
+
+class S5cmd(OnEachStore):
+    def s5cmd(self, *words, **terms):
+        return self.run_client(self.need("s5cmd"), *words, S3_ENDPOINT_URL=self.server.url, **terms)
+
+    def test_files_go_up_and_come_down(self):
+        self.s5cmd("mb", f"s3://{self.bucket}")
+        for size in (1000, 60 * MIB + 1):
+            file = self.file("file", size)
+            self.s5cmd("cp", file, f"s3://{self.bucket}/k")
+            self.s5cmd("cp", f"s3://{self.bucket}/k", self.home / "back")
+            self.assertSameFile(file, self.home / "back")
+
+    def test_sync_and_a_long_listing(self):
+        self.s5cmd("mb", f"s3://{self.bucket}")
+        for at in range(2500):
+            self.file(f"many/{at:04}", at % 7, at)
+        self.s5cmd("--numworkers", "16", "sync", f"{self.home}/many/", f"s3://{self.bucket}/many/")
+        listed = self.s5cmd("ls", f"s3://{self.bucket}/many/*").decode().splitlines()
+        self.assertEqual([line.split()[-1] for line in listed], [f"{at:04}" for at in range(2500)])
+        self.s5cmd("sync", f"s3://{self.bucket}/many/*", f"{self.home}/back/")
+        self.assertSameTree(self.home / "many", self.home / "back")
+        self.s5cmd("rm", f"s3://{self.bucket}/*")
+        self.s5cmd("rb", f"s3://{self.bucket}")
+
+
+class Rclone(OnEachStore):
+    def rclone(self, *words, **terms):
+        config = {
+            "RCLONE_CONFIG": str(self.home / "rclone.conf"),
+            "RCLONE_CONFIG_R_TYPE": "s3",
+            "RCLONE_CONFIG_R_PROVIDER": "Other",
+            "RCLONE_CONFIG_R_ENDPOINT": self.server.url,
+            "RCLONE_CONFIG_R_ACCESS_KEY_ID": self.server.key,
+            "RCLONE_CONFIG_R_SECRET_ACCESS_KEY": self.server.secret,
+            "RCLONE_CONFIG_R_REGION": "us-east-1",
+        }
+        return self.run_client(self.need("rclone"), "--s3-upload-cutoff", "6M", *words, **config, **terms)
+
+    def test_copy_check_sync_and_list(self):
+        tree = self.tree("tree")
+        self.file("tree/large", 12 * MIB + 1)
+        self.rclone("copy", tree, f"r:{self.bucket}/tree")
+        self.rclone("check", tree, f"r:{self.bucket}/tree", "--download")
+        self.rclone("check", tree, f"r:{self.bucket}/tree")
+        listed = self.rclone("lsl", f"r:{self.bucket}/tree").decode()
+        self.assertEqual(len(listed.splitlines()), 5, listed)
+        (tree / "a.txt").unlink()
+        self.rclone("sync", tree, f"r:{self.bucket}/tree")
+        self.rclone("copy", f"r:{self.bucket}/tree", self.home / "back")
+        self.assertSameTree(tree, self.home / "back")
+        self.rclone("purge", f"r:{self.bucket}")
+
+
+class Restic(OnEachStore):
+    def restic(self, *words, **terms):
+        more = {"RESTIC_REPOSITORY": f"s3:{self.server.url}/{self.bucket}/repo", "RESTIC_PASSWORD": "secret"}
+        return self.run_client(self.need("restic"), *words, **more, **terms)
+
+    def test_a_repository_lives(self):
+        tree = self.tree("tree")
+        self.file("tree/large", 40 * MIB)
+        self.restic("init")
+        self.restic("backup", tree)
+        self.file("tree/a.txt", 20, 1)
+        self.restic("backup", tree)
+        self.restic("check", "--read-data")
+        self.restic("forget", "--keep-last", "1", "--prune")
+        self.assertEqual(len(json.loads(self.restic("snapshots", "--json"))), 1)
+        self.restic("check", "--read-data")
+        self.restic("restore", "latest", "--target", self.home / "back")
+        self.assertSameTree(tree, self.home / "back" / tree.relative_to("/"))
+
+
+class S3cmd(OnEachStore):
+    def command(self, *words):
+        host = self.server.url.removeprefix("http://")
+        where = [f"--host={host}", f"--host-bucket={host}", "--no-ssl", "--signature-v2"][:3]
+        keys = [f"--access_key={self.server.key}", f"--secret_key={self.server.secret}"]
+        return [self.need("s3cmd"), *where, *keys, "--region=us-east-1", "--no-progress", *map(str, words)]
+
+    def s3cmd(self, *words, **terms):
+        return self.run_client(*self.command(*words), **terms)
+
+    def test_put_get_and_sync(self):
+        self.s3cmd("mb", f"s3://{self.bucket}")
+        file, tree = self.file("file", 20 * MIB), self.tree("tree")
+        self.s3cmd("put", file, f"s3://{self.bucket}/k")
+        self.s3cmd("get", f"s3://{self.bucket}/k", self.home / "back")
+        self.assertSameFile(file, self.home / "back")
+        self.s3cmd("sync", f"{tree}/", f"s3://{self.bucket}/tree/")
+        self.s3cmd("sync", f"s3://{self.bucket}/tree/", f"{self.home}/tree-back/")
+        self.assertSameTree(tree, self.home / "tree-back")
+
+    def test_put_goes_on_where_it_was(self):
+        self.s3cmd("mb", f"s3://{self.bucket}")
+        file, target = self.file("file", 40 * MIB), f"s3://{self.bucket}/k"
+        slow = self.command("--multipart-chunk-size-mb=5", "--limit-rate=8m", "put", file, target)
+        putting = subprocess.Popen(slow, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        upload, until = None, time.monotonic() + 60
+        while time.monotonic() < until and putting.poll() is None:
+            found = re.search(r"\t([0-9a-zA-Z._-]{16,})\s*$", self.s3cmd("multipart", f"s3://{self.bucket}").decode())
+            upload = found and found.group(1)
+            if upload and self.s3cmd("listmp", target, upload).decode().count("\n") > 3:
+                break
+        putting.send_signal(signal.SIGKILL)
+        putting.wait()
+        self.assertTrue(upload, "no upload was begun")
+        before = self.received()
+        self.s3cmd("--multipart-chunk-size-mb=5", "put", "--continue-put", f"--upload-id={upload}", file, target)
+        self.assertLess(self.received() - before, 35 * MIB, "what is there already was sent again")
+        self.s3cmd("get", target, self.home / "back")
+        self.assertSameFile(file, self.home / "back")
+
+
+def load_tests(loader, _tests, _pattern):
+    return on_each_store(loader, [S5cmd, Rclone, Restic, S3cmd])
