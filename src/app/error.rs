@@ -23,6 +23,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("{0}; see server.tls_certificate and server.tls_key")]
+    Tls(String),
     #[error("accounts: {0}")]
     Accounts(String),
     #[error("the store {place} cannot be opened; check `store` or --store")]
@@ -45,7 +47,9 @@ pub enum Error {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Bind { .. } | Self::Accounts(_) | Self::Credentials { .. } | Self::Unusable { .. } => Kind::WrongUse,
+            Self::Bind { .. } | Self::Tls(_) | Self::Accounts(_) | Self::Credentials { .. } | Self::Unusable { .. } => {
+                Kind::WrongUse
+            }
             Self::Store { source, .. } => match source.kind() {
                 store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,
                 store::Kind::NotFound

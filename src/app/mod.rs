@@ -17,9 +17,9 @@ use crate::api;
 use crate::clock::Clock;
 use crate::front::chunk::{ChunkApi, Parts};
 use crate::front::s3::{self, S3Api};
-use crate::http::{ByRequest, Figures, Reply};
+use crate::http::{BoxError, ByRequest, Figures, Reply};
 use crate::object::Objects;
-use crate::server;
+use crate::server::{self, Tls};
 use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::Check};
 use crate::upload::Uploads;
@@ -31,6 +31,7 @@ pub use error::Error;
 #[derive(Debug)]
 pub struct Ready {
     pub address: SocketAddr,
+    pub tls: bool,
     /// The key that the embedded store keeps, where nobody wrote an account.
     pub own_key: Option<OwnKey>,
 }
@@ -67,15 +68,17 @@ pub async fn run_on(
     let mut accounts = settings.accounts.clone();
     accounts.accounts.extend(own_key.as_ref().map(OwnKey::account));
     let fronts = gateway(store, &accounts, &settings, &clock).await?;
+    let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
+    let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
     let listener = server::bind(settings.listen).await.map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
-    ready(Ready { address, own_key });
+    ready(Ready { address, tls: tls.is_some(), own_key });
     let service = ByRequest::new(move |request| {
         let fronts = fronts.clone();
         async move { Ok::<_, Infallible>(fronts.answer(request).await) }
     });
-    server::serve(listener, service, clock, settings.server, shutdown).await;
+    server::serve(listener, service, clock, (settings.server, tls), shutdown).await;
     Ok(())
 }
 
@@ -88,7 +91,11 @@ struct Fronts {
 
 impl Fronts {
     /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else is S3.
-    async fn answer(&self, request: http::Request<hyper::body::Incoming>) -> Reply {
+    async fn answer<B>(&self, request: http::Request<B>) -> Reply
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let path = request.uri().path();
         let signed = request.headers().contains_key(http::header::AUTHORIZATION);
         let probes = ["/healthz", "/readyz", "/metrics"].contains(&path) && !signed;

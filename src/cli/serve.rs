@@ -77,7 +77,8 @@ pub async fn run(args: Args) -> u8 {
 }
 
 fn announce(ready: Ready) {
-    let url = format!("http://{}", reachable(ready.address));
+    let scheme = if ready.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}", reachable(ready.address));
     if let Some(key) = &ready.own_key {
         eprint!("{}", to_paste(key, &url));
     }

@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub url: String,
     pub region: String,
     pub credentials: Credentials,
+    /// `AWS_CA_BUNDLE`: roots of trust instead of the machine's.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 impl Endpoint {
@@ -46,7 +48,8 @@ impl Endpoint {
                     .to_owned(),
             )
         })?;
-        Ok(Self { url: checked(&url)?, region, credentials })
+        let ca_bundle = env("AWS_CA_BUNDLE").map(PathBuf::from);
+        Ok(Self { url: checked(&url)?, region, credentials, ca_bundle })
     }
 }
 

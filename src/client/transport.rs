@@ -14,6 +14,8 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 
 use super::limit::Limit;
@@ -85,6 +87,22 @@ pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
+/// Whom to trust: the roots of `AWS_CA_BUNDLE`, or of this machine. A plain endpoint needs none, and works without.
+fn trust(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {
+    let wrong = |what: String| Error::WrongUse(format!("the TLS roots cannot be used: {what}"));
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(bundle) = &endpoint.ca_bundle {
+        let certificates = CertificateDer::pem_file_iter(bundle).map_err(|_| wrong(bundle.display().to_string()))?;
+        roots.add_parsable_certificates(certificates.flatten());
+    } else if endpoint.url.starts_with("https:") {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
 impl Transport {
     /// `retry_for`: the most that all pauses of one call may take together. `rate`: bytes of bodies per second, over
     /// all calls.
@@ -93,18 +111,7 @@ impl Transport {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT));
-        let builder = hyper_rustls::HttpsConnectorBuilder::new();
-        // A plain endpoint needs no roots of trust, and works on a machine without them.
-        let builder = if endpoint.url.starts_with("https:") {
-            let tls = builder.with_provider_and_native_roots(rustls::crypto::ring::default_provider());
-            tls.map_err(|error| Error::WrongUse(format!("the TLS roots of this machine cannot be read: {error}")))?
-        } else {
-            let nobody = rustls::RootCertStore::empty();
-            let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| Error::WrongUse(format!("TLS cannot be set up: {error}")))?;
-            builder.with_tls_config(config.with_root_certificates(nobody).with_no_client_auth())
-        };
+        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(trust(&endpoint)?);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())

@@ -225,7 +225,7 @@ pub fn composite<'a>(parts: impl IntoIterator<Item = &'a Checksum>) -> Option<Ch
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
 
     use super::*;
 

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -27,21 +27,18 @@ use super::{Settings, linger};
 const READ_BYTES: usize = 128 << 10;
 
 /// Serves one connection to its end. Errors of the client's end there too: they are nobody else's business.
-pub async fn serve<S, B>(
-    socket: TcpStream,
+pub async fn serve<T, S, B>(
+    socket: T,
     service: S,
-    clock: Clock,
-    settings: Settings,
+    (clock, settings): (Clock, Settings),
     mut draining: watch::Receiver<bool>,
 ) where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "the socket does not take TCP_NODELAY");
-    }
     let activity = Activity::new(clock.clone());
     let tracked = activity.clone();
     let tracking = service_fn(move |request| {

@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::clock::Clock;
 
@@ -16,7 +15,7 @@ const MOST_BYTES: usize = 64 << 10;
 const MOST_TIME: Duration = Duration::from_secs(2);
 
 /// Closes the socket.
-pub async fn close(mut socket: TcpStream, clock: &Clock) {
+pub async fn close(mut socket: impl AsyncRead + AsyncWrite + Unpin, clock: &Clock) {
     if socket.shutdown().await.is_err() {
         return;
     }

@@ -3,11 +3,12 @@
 //! Guarantees: never more connections than the limit; a client that is slow with its head, idle between requests or
 //! does not read its answer is closed; at shutdown what is in flight may finish within the drain time; an answer that
 //! goes out before its request was read reaches the client (lingering close).
-//! Plain HTTP/1.1 only. Source: RFC 9112 §9.6, DESIGN §2.
+//! HTTP/1.1 only, plain or in TLS. Source: RFC 9112 §9.6, DESIGN §2.
 
 mod activity;
 mod connection;
 mod linger;
+mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 
+pub use tls::{Tls, TlsError, TlsSettings};
+
 /// The room's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +42,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// How long requests in flight may go on at shutdown.
     pub drain_timeout: Duration,
+    /// None: plain HTTP.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Default for Settings {
@@ -50,6 +55,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
+            tls: None,
         }
     }
 }
@@ -67,7 +73,7 @@ pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
     clock: Clock,
-    settings: Settings,
+    (settings, tls): (Settings, Option<Tls>),
     shutdown: impl Future<Output = ()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
@@ -90,9 +96,26 @@ pub async fn serve<S, B>(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = next => accepted,
         };
-        let served = connection::serve(socket, service.clone(), clock.clone(), settings.clone(), draining.clone());
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "the socket does not take TCP_NODELAY");
+        }
+        let terms = (clock.clone(), settings.clone());
+        let (service, draining, tls) = (service.clone(), draining.clone(), tls.clone());
         connections.spawn(async move {
-            served.await;
+            match tls {
+                None => connection::serve(socket, service, terms, draining).await,
+                Some(tls) => {
+                    let (clock, settings) = &terms;
+                    let shaken = tokio::select! {
+                        shaken = tls.accept(socket) => shaken,
+                        () = clock.pause(settings.head_timeout) => Err(std::io::ErrorKind::TimedOut.into()),
+                    };
+                    match shaken {
+                        Ok(socket) => connection::serve(socket, service, terms, draining).await,
+                        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+                    }
+                }
+            }
             drop(place);
         });
     }

@@ -46,7 +46,7 @@ async fn start(settings: Settings) -> Running {
     });
     let (shutdown, told) = oneshot::channel::<()>();
     let until = async move { drop(told.await) };
-    let served = tokio::spawn(serve(listener, service, Clock::system(), settings, until));
+    let served = tokio::spawn(serve(listener, service, Clock::system(), (settings, None), until));
     Running { address, shutdown, served, release, begun }
 }
 

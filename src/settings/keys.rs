@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{Environment, Error, Place, Settings};
+use crate::server::TlsSettings;
 
 /// A single setting.
 pub struct Key {
@@ -33,6 +34,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn truth(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "it is true or false".to_owned())
+}
+
+fn tls_file(settings: &mut Settings, set: impl FnOnce(&mut TlsSettings)) -> Result<(), String> {
+    let nowhere = TlsSettings { certificate: "".into(), key: "".into() };
+    let mut tls = settings.server.tls.take().unwrap_or(nowhere.clone());
+    set(&mut tls);
+    settings.server.tls = Some(tls).filter(|tls| *tls != nowhere);
+    Ok(())
 }
 
 fn quoted(text: impl std::fmt::Display) -> String {
@@ -138,6 +147,18 @@ pub const KEYS: &[Key] = &[
         server.write_timeout
     ),
     seconds_key!("server.drain_timeout_s", "Seconds that requests may go on after SIGTERM.", server.drain_timeout),
+    Key {
+        name: "server.tls_certificate",
+        meaning: "PEM file of the certificate chain; with server.tls_key the gateway speaks https. Read again when it changes.",
+        show: |s| quoted(s.server.tls.as_ref().map_or("", |tls| tls.certificate.to_str().unwrap_or_default())),
+        set: |s, text| tls_file(s, |tls| tls.certificate = text.into()),
+    },
+    Key {
+        name: "server.tls_key",
+        meaning: "PEM file of the certificate's private key.",
+        show: |s| quoted(s.server.tls.as_ref().map_or("", |tls| tls.key.to_str().unwrap_or_default())),
+        set: |s, text| tls_file(s, |tls| tls.key = text.into()),
+    },
     Key {
         name: "server.domain",
         meaning: "Host below which every name is a bucket (virtual-hosted addressing), such as s3.example.com; empty: none.",

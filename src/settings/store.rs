@@ -69,6 +69,12 @@ impl Default for StoreSettings {
 
 /// Whether a gateway can be served so.
 pub(super) fn serves(settings: &Settings) -> Result<(), Error> {
+    let half =
+        |tls: &crate::server::TlsSettings| tls.certificate.as_os_str().is_empty() || tls.key.as_os_str().is_empty();
+    if settings.server.tls.as_ref().is_some_and(half) {
+        let what = "server.tls_certificate and server.tls_key go together: set both, or none for plain http";
+        return Err(Error::Together(what.to_owned()));
+    }
     let keyless = settings.accounts.accounts.is_empty();
     match &settings.store.choice {
         StoreChoice::S3(_) if keyless => Err(Error::Together(

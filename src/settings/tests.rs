@@ -21,6 +21,8 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("server.idle_timeout_s", "7", &["0", "-1", "86401", "1s"]),
     ("server.write_timeout_s", "7", &["0", "-1", "86401", "1s"]),
     ("server.drain_timeout_s", "7", &["0", "-1", "86401", "1s"]),
+    ("server.tls_certificate", "cert.pem", &[]),
+    ("server.tls_key", "key.pem", &[]),
     ("server.domain", "s3.example.com", &["S3.example.com", "http://x", ".x", "x:80"]),
     ("request.body_idle_s", "7", &["0", "-1", "86401", "1s"]),
     ("request.body_window_s", "7", &["0", "-1", "86401", "1s"]),

@@ -85,9 +85,11 @@ impl Uploads {
         attributes.user.insert(TAG.to_owned(), upload_tag.clone());
         let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
         let created = documents.store.create_upload(&bucket, &key, &attributes).await;
-        let store_upload = created.map_err(|error| match error.kind() {
-            store::Kind::NoSuchBucket => Error::NoSuchBucket(new.bucket.clone()),
-            _ => Error::store("beginning the store's upload", error),
+        let store_upload = created.map_err(|error| {
+            if error.kind() == store::Kind::NoSuchBucket {
+                return Error::NoSuchBucket(new.bucket.clone());
+            }
+            Error::store("beginning the store's upload", error)
         })?;
         let terms = new.terms();
         self.write_upload(account, &new, terms, (store_upload, upload_tag)).await

@@ -165,6 +165,41 @@ fn sigterm_lets_what_is_in_flight_finish() {
 }
 
 #[test]
+fn over_tls_a_backup_goes_up_and_half_a_pair_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    fs::write(at("cert.pem"), key.cert.pem()).unwrap();
+    fs::write(at("key.pem"), key.signing_key.serialize_pem()).unwrap();
+    let settings = |certificate: &str, key: &str| {
+        let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
+        command.envs([("RATCHET_SERVER_TLS_CERTIFICATE", at(certificate)), ("RATCHET_SERVER_TLS_KEY", at(key))]);
+        command
+    };
+    let mut half = settings("cert.pem", "key.pem");
+    half.env_remove("RATCHET_SERVER_TLS_KEY");
+    let (code, said) = refused(half);
+    assert_eq!((code, said.contains("server.tls_key")), (Some(2), true), "{said}");
+    let (code, said) = refused(settings("cert.pem", "absent.pem"));
+    assert_eq!((code, said.contains("absent.pem")), (Some(2), true), "{said}");
+    let gateway = Gateway::spawn(settings("cert.pem", "key.pem"));
+    assert!(gateway.url.starts_with("https://"), "{}", gateway.url);
+    fs::write(home.path().join("file"), vec![3; 9 << 20]).unwrap();
+    let client = |trusts: bool| {
+        let mut client = Command::new(PROGRAM);
+        client.args(["backup", "file", "s3://bucket/key", "--retry-for", "0", "--endpoint", &gateway.url]);
+        client.current_dir(home.path()).env_clear();
+        if trusts {
+            client.env("AWS_CA_BUNDLE", at("cert.pem"));
+        }
+        client.output().unwrap()
+    };
+    assert_eq!(client(false).status.code(), Some(3), "nobody vouches for the certificate");
+    let told = client(true);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+}
+
+#[test]
 fn doctor_says_what_a_store_keeps() {
     let home = tempfile::tempdir().unwrap();
     for store in crate::process::stores(home.path()) {

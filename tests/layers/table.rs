@@ -13,7 +13,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     // The ground: bytes and records.
     ("store", &["clock", "digest", "names", "sigv4"]),
     ("upload", &["store", "clock", "digest", "retry", "names"]),
-    ("object", &["store", "upload", "clock", "names"]),
+    // An object is put with its client's checksum, so it must have the word for it.
+    ("object", &["store", "upload", "clock", "digest", "names"]),
     ("gc", &["store", "upload", "clock", "names"]),
     // The doors.
     ("http", &["accounts", "clock", "digest", "names", "sigv4"]),
@@ -74,6 +75,8 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["server", "http", "front", "client", "store/aws"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["client", "cli"]),
+    ("tokio_rustls", &["server"]),
+    ("rustls", &["server", "client", "store/aws"]),
     ("toml", &["settings"]),
     ("getrandom", &["clock"]),
     ("fastrand", &["clock"]),

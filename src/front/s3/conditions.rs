@@ -104,7 +104,8 @@ mod tests {
             check(&headers, OF_TARGET, &head).err().map(|error: S3Error| error.code)
         };
         let (failed, same_still) = (Some("PreconditionFailed"), Some("NotModified"));
-        let table: [(&[(&'static str, &str)], Option<&str>); 10] = [
+        type Row<'a> = (&'a [(&'static str, &'a str)], Option<&'a str>);
+        let table: [Row<'_>; 10] = [
             (&[], None),
             (&[("if-match", "\"abc\"")], None),
             (&[("if-match", "\"x\", \"y\"")], failed),

@@ -55,7 +55,7 @@ impl S3Api {
             || S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", format!("the object has {size} bytes"));
         let (first, end) = match wanted.read {
             Read::Whole | Read::Head => (0, size),
-            read => read.span(size).ok_or_else(out_of_range)?,
+            read @ (Read::Range { .. } | Read::Suffix(_)) => read.span(size).ok_or_else(out_of_range)?,
         };
         let mut reply = Response::new(if head_only { full("") } else { streamed(body) });
         attributes::write(&stored, &mut reply);
