@@ -11,7 +11,7 @@ use http::request;
 
 use crate::accounts::{Account, Accounts};
 use crate::digest::Sha256;
-use crate::sigv4::{self, ChunkSigner, OldClaim, PayloadClaim};
+use crate::sigv4::{self, ChunkSigner, OldClaim, PayloadClaim, PolicyClaim};
 
 use super::Settings;
 use super::error::{Error, Kind};
@@ -85,6 +85,20 @@ fn authenticate_old(
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     verified.map_err(refused)?;
     Ok(Identity { account: Arc::clone(account), payload: PayloadClaim::Unsigned, chunks: None })
+}
+
+/// Whose signature a form's policy bears: algorithm, credential, signature, policy. **Errors**: as `authenticate`.
+pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Account>, Error> {
+    let [algorithm, credential, signature, policy] = fields;
+    if signature.is_empty() {
+        return Err(refused(sigv4::Error::Unsigned));
+    }
+    let claim = PolicyClaim { algorithm, credential, signature, policy };
+    let credentials = accounts.credentials(claim.access_key_id());
+    let verified = claim.verify(&sigv4::Secret::new(credentials.secret.expose()));
+    let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
+    verified.map_err(refused)?;
+    Ok(Arc::clone(account))
 }
 
 fn refused(error: sigv4::Error) -> Error {

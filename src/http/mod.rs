@@ -16,7 +16,7 @@ mod reply;
 mod service;
 mod target;
 
-pub use auth::{Identity, authenticate};
+pub use auth::{Identity, authenticate, policy_account};
 pub use body::{Arriving, Progress};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Error, Kind};

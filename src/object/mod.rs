@@ -11,8 +11,8 @@ mod whole;
 use std::sync::Arc;
 
 pub use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, Head, Key, Kind as StoreKind,
-    ListOptions, Listed, Page, PartNumber, PutMode, Read, Written,
+    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, Foreign, ForeignAnswer, GetOptions, Head, Key,
+    Kind as StoreKind, ListOptions, Listed, Page, PartNumber, PutMode, Read, Written,
 };
 pub use chunk::ChunkRead;
 pub use whole::{NewObject, Stored, is_ours};

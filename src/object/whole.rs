@@ -5,8 +5,8 @@
 
 use crate::digest::{Algorithm, Checksum};
 use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, Head, Key, Kind, ListOptions, Page, PutMode, PutOptions,
-    Read, Result, Written,
+    Attributes, Body, Bucket, BucketInfo, Error, Foreign, ForeignAnswer, GetOptions, Head, Key, Kind, ListOptions,
+    Page, PutMode, PutOptions, Read, Result, Written,
 };
 use crate::upload::TAG;
 
@@ -68,6 +68,12 @@ impl Objects {
     pub async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
         self.visible(bucket)?;
         self.store.list(bucket, options).await
+    }
+
+    /// Passes a request on; None where the store knows no more than the gateway.
+    pub async fn pass_on(&self, request: Foreign) -> Result<Option<ForeignAnswer>> {
+        self.visible(&request.bucket)?;
+        self.store.pass_on(request).await
     }
 
     pub async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Stored, Body)> {

@@ -7,6 +7,7 @@
 
 mod canonical;
 mod date;
+mod policy;
 mod sign;
 mod stream;
 mod v2;
@@ -14,6 +15,7 @@ mod verify;
 
 use std::fmt;
 
+pub use policy::PolicyClaim;
 pub use sign::{Unsignable, presign, sign};
 pub use stream::ChunkSigner;
 pub use v2::OldClaim;

@@ -23,8 +23,9 @@ use async_trait::async_trait;
 pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
 pub use values::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, Head, Key, Limits, ListOptions, Listed, Page,
-    PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, Read, StoredPart, UploadId, Written, WrittenPart,
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Foreign, ForeignAnswer, GetOptions, Head, Key, Limits,
+    ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, Read, StoredPart,
+    UploadId, Written, WrittenPart,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -83,6 +84,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Reads an upload's chosen parts before `complete`, in order, or None where a store cannot (S3).
     async fn read_parts(&self, _upload: UploadTarget<'_>, _parts: &[ChosenPart]) -> Result<Option<Body>> {
+        Ok(None)
+    }
+
+    /// Passes a request on as it came, signed anew; None where the store is no S3 server.
+    async fn pass_on(&self, _request: Foreign) -> Result<Option<ForeignAnswer>> {
         Ok(None)
     }
 

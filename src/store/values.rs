@@ -204,6 +204,28 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// A request that no operation of the trait means, on its way to a store that may know it.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    pub method: http::Method,
+    pub bucket: Bucket,
+    /// Empty: the bucket itself.
+    pub key: Key,
+    /// As it came, without a signature.
+    pub query: String,
+    /// Without what belongs to one connection or one signature.
+    pub headers: http::HeaderMap,
+    pub body: bytes::Bytes,
+}
+
+/// A store's answer to it, success or not.
+#[derive(Debug)]
+pub struct ForeignAnswer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: super::Body,
+}
+
 /// What is known of a part before its bytes come, and what its tag must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartOptions {

@@ -17,7 +17,7 @@ use crate::store::{self, Key, ListOptions};
 
 /// How long a create waits for an upload of the same file that still seems alive: what a killed client left in its
 /// machine's buffers may still be arriving when it is run again.
-const LAST_BREATH: Duration = Duration::from_secs(3);
+const LAST_BREATH: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Sessions whose parts are looked through for one that fits; each is a dead run of the same upload.

@@ -181,6 +181,41 @@ class Boto3(OnEachStore):
         self.assertEqual(told.exception.code, 403)
         told.exception.close()
 
+    def test_a_form_goes_by_its_policy(self):
+        terms = {"Fields": {"x-amz-meta-a": "1"}, "Conditions": [{"x-amz-meta-a": "1"}, ["content-length-range", 1, 300_000]]}
+        form = self.s3.generate_presigned_post(self.bucket, "dir/${filename}", ExpiresIn=60, **terms)
+        data = self.file("data", 200_001).read_bytes()
+
+        def post(fields, body):
+            parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+            parts.append(b'Content-Disposition: form-data; name="file"; filename="f.bin"\r\nContent-Type: x/y\r\n\r\n' + body)
+            text = b"".join(b"--bound\r\n" + part + b"\r\n" for part in parts) + b"--bound--\r\n"
+            headers = {"Content-Type": "multipart/form-data; boundary=bound"}
+            request = urllib.request.Request(form["url"], data=text, headers=headers, method="POST")
+            try:
+                return urllib.request.urlopen(request).status
+            except urllib.error.HTTPError as error:
+                error.close()
+                return error.code
+
+        self.assertEqual(post(form["fields"], data), 204)
+        found = self.get("dir/f.bin")
+        self.assertEqual((found["Body"].read(), found["Metadata"]), (data, {"a": "1"}))
+        self.assertEqual(post({**form["fields"], "x-amz-meta-a": "2"}, data), 403)
+        self.assertEqual(post({**form["fields"], "x-amz-meta-b": "2"}, data), 403)
+        self.assertEqual(post(form["fields"], data * 2), 400)
+        self.assertEqual(post({**form["fields"], "x-amz-signature": "0" * 64}, data), 403)
+
+    def test_what_only_a_store_knows_is_passed_on(self):
+        self.put("k")
+        tags = {"Key": "k", "Tagging": {"TagSet": [{"Key": "a", "Value": "1"}]}}
+        if self.server.store.startswith("dir:"):
+            self.refused("NotImplemented", self.s3.put_object_tagging, **tags)
+            return
+        self.s3.put_object_tagging(**self.here, **tags)
+        self.assertEqual(self.s3.get_object_tagging(**self.here, Key="k")["TagSet"], tags["Tagging"]["TagSet"])
+        self.refused("NoSuchKey", self.s3.get_object_tagging, Key="absent")
+
     def test_buckets(self):
         self.assertIsNone(self.s3.get_bucket_location(**self.here)["LocationConstraint"])
         self.assertNotIn("Status", self.s3.get_bucket_versioning(**self.here))

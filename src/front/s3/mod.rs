@@ -15,10 +15,13 @@ mod copy;
 mod delete;
 mod document;
 mod error;
+mod form;
 mod get;
 mod list;
 mod multipart;
 mod part;
+mod pass_on;
+mod post;
 mod put;
 mod route;
 mod validate;
@@ -110,17 +113,26 @@ impl S3Api {
         let op = route::route(&head.method, &target, &query, &head.headers)?;
         record.op = op.name();
         let parts = &self.0;
+        if op == Op::PostObject {
+            self.require_visible(&target)?;
+            return self.post_object(&head, &target.bucket, body).await;
+        }
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
         record.account = Some(identity.account.name().to_owned());
+        self.require_visible(&target)?;
+        let Target { bucket, key } = target;
+        self.serve(op, Asked { head, query, identity, bucket, key }, body).await
+    }
+
+    /// **Errors**: `InvalidBucketName`, `KeyTooLongError`; `NoSuchBucket` for the gateway's own.
+    fn require_visible(&self, target: &Target) -> Result<(), S3Error> {
         if !target.bucket.is_empty() {
             validate::bucket(&target.bucket)?;
         }
-        if parts.uploads.is_state_bucket(&target.bucket) {
+        if self.0.uploads.is_state_bucket(&target.bucket) {
             return Err(S3Error::no_such_bucket(&target.bucket));
         }
-        validate::key(&target.key)?;
-        let Target { bucket, key } = target;
-        self.serve(op, Asked { head, query, identity, bucket, key }, body).await
+        validate::key(&target.key)
     }
 
     async fn serve(&self, op: Op, asked: Asked, body: Arriving) -> Answer {
@@ -147,8 +159,8 @@ impl S3Api {
             Op::CompleteMultipartUpload => self.complete_upload(asked, body).await,
             Op::AbortMultipartUpload => self.abort_upload(asked).await,
             Op::ListParts => self.list_parts(asked).await,
-            Op::PostObject => Err(S3Error::not_implemented("the POST of a form")),
-            Op::Other => Err(S3Error::not_implemented("this subresource")),
+            Op::PostObject => Err(S3Error::not_implemented("a POST that is no form")),
+            Op::Other => self.pass_on(asked, body).await,
         }
     }
 }

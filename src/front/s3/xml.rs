@@ -64,6 +64,11 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect()
 }
 
+/// As `timestamp`, without fractions and zone.
+pub(super) fn iso_seconds(time: std::time::SystemTime) -> String {
+    timestamp(time)[..19].to_owned()
+}
+
 /// `2009-10-12T17:50:30.000Z`.
 pub(super) fn timestamp(time: std::time::SystemTime) -> String {
     let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());

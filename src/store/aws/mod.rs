@@ -19,8 +19,9 @@ pub use connect::{Addressing, ConnectError, Settings};
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page, PartNumber,
-    PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, Foreign, ForeignAnswer, GetOptions, Head, Key, ListOptions, Page,
+    PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -87,6 +88,10 @@ impl Store for Aws {
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
         control::abort(&self.control, upload).await
+    }
+
+    async fn pass_on(&self, request: Foreign) -> Result<Option<ForeignAnswer>> {
+        self.wire.pass_on(request).await.map(Some)
     }
 
     async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {

@@ -24,10 +24,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
+use super::super::{Body, BodyError, Bucket, Error, Foreign, ForeignAnswer, Key, Kind, Result};
 use super::connect::ConnectError;
 use super::error::{code, pause, refused};
 use crate::clock::Clock;
+use crate::digest::Sha256;
 use crate::sigv4::{Credentials, Payload, sign};
 
 /// How S3 wants a key in a URL.
@@ -149,6 +150,29 @@ impl Wire {
         Err(refused(&what, status, &code(&document), wait))
     }
 
+    /// Sends what no operation of ours means, signed anew, and hands the answer back whatever it is.
+    pub async fn pass_on(&self, foreign: Foreign) -> Result<ForeignAnswer> {
+        let what = format!("{} of {}/{}", foreign.method, foreign.bucket, foreign.key);
+        let mut request = Request::builder()
+            .method(foreign.method)
+            .uri(self.uri(&foreign.bucket, &foreign.key, &foreign.query))
+            .body(())
+            .map_err(|error| Error::new(Kind::Invalid, "the request is not sendable").because(error))?;
+        *request.headers_mut() = foreign.headers;
+        let payload = Payload::Sha256(Sha256::of(&foreign.body).0);
+        let request = self.signed(request, payload).await?;
+        let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (left, body) = (foreign.body.len() as u64, Body::from(foreign.body));
+        let request = request.map(|()| Outgoing { left, body, broke, sent: Arc::clone(&sent) });
+        let answer = match self.in_time(self.client.request(request), &sent).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer")).because(error)),
+            Err(()) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),
+        };
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Ok(ForeignAnswer { status, headers, body: incoming(answer, None) })
+    }
+
     /// The answer, or that nothing went out and nothing came in for [`ANSWER`].
     async fn in_time<T>(&self, answer: impl Future<Output = T>, sent: &AtomicU64) -> std::result::Result<T, ()> {
         let mut answer = std::pin::pin!(answer);
@@ -162,15 +186,19 @@ impl Wire {
         }
     }
 
-    async fn request(&self, call: Call<'_>) -> Result<Request<()>> {
+    fn uri(&self, bucket: &Bucket, key: &Key, query: &str) -> String {
         let Terms { scheme, authority, path_style, .. } = &self.terms;
-        let key = utf8_percent_encode(&call.key.0, KEY);
+        let key = utf8_percent_encode(&key.0, KEY);
         let place = if *path_style {
-            format!("{scheme}://{authority}/{}/{key}", call.bucket)
+            format!("{scheme}://{authority}/{bucket}/{key}")
         } else {
-            format!("{scheme}://{}.{authority}/{key}", call.bucket)
+            format!("{scheme}://{bucket}.{authority}/{key}")
         };
-        let uri = if call.query.is_empty() { place } else { format!("{place}?{}", call.query) };
+        if query.is_empty() { place } else { format!("{place}?{query}") }
+    }
+
+    async fn request(&self, call: Call<'_>) -> Result<Request<()>> {
+        let uri = self.uri(call.bucket, call.key, &call.query);
         let mut request = Request::builder().method(call.method).uri(uri);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
@@ -179,9 +207,13 @@ impl Wire {
             request = request.header(format!("x-amz-meta-{name}"), value);
         }
         let invalid = |error: http::Error| Error::new(Kind::Invalid, "a name or header is not sendable").because(error);
-        let (mut parts, ()) = request.body(()).map_err(invalid)?.into_parts();
+        self.signed(request.body(()).map_err(invalid)?, call.payload).await
+    }
+
+    async fn signed(&self, request: Request<()>, payload: Payload) -> Result<Request<()>> {
+        let (mut parts, ()) = request.into_parts();
         let credentials = self.credentials().await?;
-        sign(&mut parts, &credentials, &self.terms.region, call.payload, self.now())
+        sign(&mut parts, &credentials, &self.terms.region, payload, self.now())
             .map_err(|error| Error::new(Kind::Invalid, "the request cannot be signed").because(error))?;
         Ok(Request::from_parts(parts, ()))
     }

@@ -1,0 +1,142 @@
+//! The form of a POST: its fields, and the file that comes last.
+//!
+//! Guarantees: the fields before the file are bounded, the file is passed on as it comes; the end of the form is checked
+//! before the file's last bytes go out, so that a form that is cut off stores nothing.
+//! Source: RFC 7578, RFC 2046 §5.1.1; <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+use super::error::S3Error;
+use crate::http::{Arriving, BoxError};
+
+/// All fields together, with their heads.
+const MOST_FIELDS: usize = 64 << 10;
+
+/// A form whose file is still to come.
+pub struct Form {
+    /// By lower-case name.
+    pub fields: BTreeMap<String, String>,
+    pub file_name: String,
+    /// Bytes of the file.
+    pub len_bytes: u64,
+    pub file: File,
+}
+
+/// The file's bytes, without the end of the form.
+pub struct File {
+    body: Arriving,
+    /// What came and may be part of the end.
+    held: BytesMut,
+    end: Vec<u8>,
+}
+
+fn malformed(what: &str) -> S3Error {
+    let message = format!("the form is malformed: {what}");
+    S3Error::new(http::StatusCode::BAD_REQUEST, "MalformedPOSTRequest", message)
+}
+
+/// The boundary that a content type names.
+pub fn boundary(content_type: &str) -> Option<String> {
+    let (kind, parameters) = content_type.split_once(';')?;
+    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    let found = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
+    let found = found.trim_matches('"');
+    ((1..=70).contains(&found.len())).then(|| found.to_owned())
+}
+
+/// Reads the form up to its file. **Errors**: `MalformedPOSTRequest`.
+pub async fn read(mut body: Arriving, boundary: &str, len_bytes: u64) -> Result<Form, S3Error> {
+    let delimiter = format!("\r\n--{boundary}");
+    // A line end before the first delimiter makes it like the others.
+    let mut read = BytesMut::from("\r\n");
+    let mut taken = 0_u64;
+    let mut fields = BTreeMap::new();
+    loop {
+        if let Some((head, rest)) = part_head(&read, &delimiter)? {
+            let (name, file_name) = disposition(&head)?;
+            if name == "file" {
+                let used = taken + rest as u64 - 2;
+                let end = format!("{delimiter}--\r\n").into_bytes();
+                let left = len_bytes.checked_sub(used + end.len() as u64);
+                let len_bytes = left.ok_or_else(|| malformed("it ends before its file"))?;
+                let file = File { body, held: read.split_off(rest), end };
+                return Ok(Form { fields, file_name: file_name.unwrap_or_default(), len_bytes, file });
+            }
+            if let Some(value) = find(&read[rest..], delimiter.as_bytes()) {
+                let text = String::from_utf8(read[rest..rest + value].to_vec());
+                fields.insert(name.to_ascii_lowercase(), text.map_err(|_| malformed("a field is not UTF-8"))?);
+                taken += (rest + value) as u64;
+                read = read.split_off(rest + value);
+                continue;
+            }
+        }
+        if read.len() + fields.values().map(String::len).sum::<usize>() > MOST_FIELDS {
+            return Err(malformed("its fields are too long"));
+        }
+        match body.next().await {
+            Some(Ok(frame)) => read.extend_from_slice(&frame),
+            Some(Err(_)) | None => return Err(malformed("it has no file")),
+        }
+    }
+}
+
+/// The head of the part at the beginning, and where its content begins; None while it is not all there.
+fn part_head(read: &[u8], delimiter: &str) -> Result<Option<(String, usize)>, S3Error> {
+    let start = delimiter.len() + 2;
+    if read.len() < start {
+        return Ok(None);
+    }
+    if !read.starts_with(delimiter.as_bytes()) || &read[delimiter.len()..start] != b"\r\n" {
+        return Err(malformed("there is no file, or no delimiter where one must be"));
+    }
+    let Some(end) = find(&read[start..], b"\r\n\r\n") else { return Ok(None) };
+    let head = String::from_utf8(read[start..start + end].to_vec()).map_err(|_| malformed("a head is not UTF-8"))?;
+    Ok(Some((head, start + end + 4)))
+}
+
+/// `name` and `filename` of a part.
+fn disposition(head: &str) -> Result<(String, Option<String>), S3Error> {
+    let line = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.trim())
+    });
+    let line = line.ok_or_else(|| malformed("a part has no Content-Disposition"))?;
+    let parameter = |wanted: &str| {
+        line.split(';').find_map(|part| {
+            let value = part.trim().strip_prefix(wanted)?.strip_prefix('=')?;
+            Some(value.trim_matches('"').to_owned())
+        })
+    };
+    Ok((parameter("name").ok_or_else(|| malformed("a part has no name"))?, parameter("filename")))
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+impl Stream for File {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if this.held.len() > this.end.len() {
+                let out = this.held.len() - this.end.len();
+                return Poll::Ready(Some(Ok(this.held.split_to(out).freeze())));
+            }
+            match ready!(Pin::new(&mut this.body).poll_next(cx)) {
+                Some(Ok(frame)) => this.held.extend_from_slice(&frame),
+                Some(Err(cause)) => return Poll::Ready(Some(Err(cause))),
+                None if this.held == this.end => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Err("the form does not end behind its file".into()))),
+            }
+        }
+    }
+}

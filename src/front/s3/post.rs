@@ -1,0 +1,145 @@
+//! PostObject: a file from a browser's form, allowed by a policy that someone signed before.
+//!
+//! Guarantees: what the policy does not name must not be in the form; the policy's conditions hold before a byte is stored.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html>.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+use super::error::S3Error;
+use super::form::{Form, boundary, read};
+use super::put::written_reply;
+use super::xml::{Xml, iso_seconds};
+use super::{Answer, S3Api, attributes, validate};
+use crate::accounts::Access;
+use crate::http::{Arriving, full, policy_account};
+use crate::object::{Body, NewObject, PutMode};
+
+/// Fields that need no condition.
+const FREE: &[&str] = &["x-amz-signature", "policy", "file", "x-amz-security-token", "submit"];
+
+impl S3Api {
+    /// Its own way in: it is the form that is signed, not the request.
+    pub(super) async fn post_object(&self, head: &http::request::Parts, bucket: &str, body: Arriving) -> Answer {
+        let text = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let boundary = text(header::CONTENT_TYPE).and_then(boundary);
+        let boundary = boundary.ok_or_else(|| {
+            S3Error::new(
+                StatusCode::PRECONDITION_FAILED,
+                "PreconditionFailed",
+                "a POST to a bucket is a multipart/form-data form",
+            )
+        })?;
+        let len_bytes = text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok());
+        let form = read(body, &boundary, len_bytes.ok_or_else(S3Error::length_required)?).await?;
+        let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
+        let fields = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
+        let account = policy_account(&self.0.accounts, fields)?;
+        let policy = STANDARD.decode(field("policy")).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        let policy: Value = policy.ok_or_else(|| invalid("it is no JSON"))?;
+        let key = field("key").replace("${filename}", &form.file_name);
+        validate::key(&key)?;
+        if key.is_empty() {
+            return Err(S3Error::invalid("the form has no key"));
+        }
+        let now = iso_seconds(self.0.clock.wall());
+        allow(&policy, &form, bucket, &now)?;
+        if !account.allows(Access::Write, bucket, &key) {
+            return Err(S3Error::denied());
+        }
+        let attributes = attributes::read(&headers(&form.fields))?;
+        let (status, redirect) =
+            (field("success_action_status").to_owned(), field("success_action_redirect").to_owned());
+        let body = Body::new(form.len_bytes, form.file);
+        let new = NewObject { body, mode: PutMode::Overwrite, attributes, checksum: None };
+        let written = self.0.objects.put(&bucket.into(), &key.as_str().into(), new).await?;
+        let mut reply = written_reply(&written);
+        *reply.status_mut() = match (redirect.is_empty(), status.as_str()) {
+            (false, _) => StatusCode::SEE_OTHER,
+            (true, "200") => StatusCode::OK,
+            (true, "201") => StatusCode::CREATED,
+            (true, _) => StatusCode::NO_CONTENT,
+        };
+        if let Ok(redirect) = HeaderValue::from_str(&redirect).map(|value| (value, redirect.is_empty()))
+            && !redirect.1
+        {
+            reply.headers_mut().insert(header::LOCATION, redirect.0);
+        }
+        if reply.status() == StatusCode::CREATED {
+            let mut xml = Xml::new("PostResponse");
+            xml.element("Location", format!("/{bucket}/{key}")).element("Bucket", bucket).element("Key", &key);
+            xml.element("ETag", format!("\"{}\"", written.etag));
+            *reply.body_mut() = full(xml.finish());
+            reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        }
+        Ok(reply)
+    }
+}
+
+fn invalid(what: &str) -> S3Error {
+    S3Error::new(StatusCode::BAD_REQUEST, "InvalidPolicyDocument", format!("the policy is not usable: {what}"))
+}
+
+fn refused(what: &str) -> S3Error {
+    S3Error::new(StatusCode::FORBIDDEN, "AccessDenied", format!("the policy does not allow it: {what}"))
+}
+
+/// The fields that an object keeps, as the headers that they stand for.
+fn headers(fields: &BTreeMap<String, String>) -> HeaderMap {
+    let header = |(name, value): (&String, &String)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+    };
+    fields.iter().filter_map(header).collect()
+}
+
+/// **Errors**: `AccessDenied`, `EntityTooLarge`, `EntityTooSmall`, `InvalidPolicyDocument`.
+fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3Error> {
+    let until = policy["expiration"].as_str().ok_or_else(|| invalid("it has no expiration"))?;
+    // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so the text decides.
+    if until.get(..19).is_none_or(|until| until < &now[..19]) {
+        return Err(refused("it is expired"));
+    }
+    let mut named: Vec<String> = vec!["bucket".to_owned()];
+    let value = |name: &str| if name == "bucket" { bucket } else { form.fields.get(name).map_or("", String::as_str) };
+    for condition in policy["conditions"].as_array().ok_or_else(|| invalid("it has no conditions"))? {
+        if let Some(exact) = condition.as_object() {
+            for (name, wanted) in exact {
+                let name = name.to_ascii_lowercase();
+                if wanted.as_str() != Some(value(&name)) {
+                    return Err(refused(&name));
+                }
+                named.push(name);
+            }
+            continue;
+        }
+        let parts: Vec<&Value> = condition.as_array().map(|parts| parts.iter().collect()).unwrap_or_default();
+        let [kind, one, two] = parts[..] else { return Err(invalid("a condition has not three parts")) };
+        if kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("content-length-range")) {
+            let bounds = one.as_u64().zip(two.as_u64()).ok_or_else(|| invalid("a length is no number"))?;
+            let told = |code| S3Error::new(StatusCode::BAD_REQUEST, code, "the policy wants another length");
+            match form.len_bytes {
+                len if len < bounds.0 => return Err(told("EntityTooSmall")),
+                len if len > bounds.1 => return Err(told("EntityTooLarge")),
+                _ => continue,
+            }
+        }
+        let name = one.as_str().and_then(|name| name.strip_prefix('$')).map(str::to_ascii_lowercase);
+        let (name, wanted) = name.zip(two.as_str()).ok_or_else(|| invalid("a condition names no field"))?;
+        let holds = match kind.as_str() {
+            Some("eq") => value(&name) == wanted,
+            Some("starts-with") => value(&name).starts_with(wanted),
+            _ => return Err(invalid("a condition is of no known kind")),
+        };
+        if !holds {
+            return Err(refused(&name));
+        }
+        named.push(name);
+    }
+    let free =
+        |name: &str| FREE.contains(&name) || name.starts_with("x-ignore-") || named.iter().any(|known| known == name);
+    form.fields.keys().find(|name| !free(name)).map_or(Ok(()), |name| Err(refused(name)))
+}
