@@ -9,7 +9,8 @@ import subprocess
 import sys
 import unittest
 
-from harness import ROOT, OnEachStore, on_each_store
+import trustme
+from harness import ROOT, Gateway, OnEachStore, on_each_store
 from wire import Wire
 
 MIB = 1 << 20
@@ -47,11 +48,12 @@ class Resume(OnEachStore):
             command = [self.need("node"), "-e", LIB_STORAGE, "--", file, self.bucket, name]
         return [str(word) for word in command], environment
 
-    def interrupted(self, name, sent_signal):
+    def interrupted(self, name, sent_signal, resumes=True, label="", **more):
         file = self.file("file", SIZE, name)
         wire = Wire(self.server.url, limit=SIZE // SECONDS)
         self.addCleanup(wire.close)
         command, environment = self.commands(name, file, wire)
+        environment |= more
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         # A group of its own: some programs come wrapped in another process.
         client = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
@@ -64,12 +66,13 @@ class Resume(OnEachStore):
         again = subprocess.run(command, env=environment, capture_output=True, timeout=300)
         self.assertEqual(again.returncode, 0, again.stderr[-2000:])
         second = wire.sent - first
-        self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{name}", self.home / "back")
+        self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{name}", self.home / "back", **more)
         self.assertSameFile(file, self.home / "back")
         percent = 100 * second / SIZE
-        told = f"{name:12} {sent_signal.name:8} first {first / MIB:6.1f} MiB, again {second / MIB:6.1f} MiB = {percent:.0f} %"
+        told = f"{name + label:20} {sent_signal.name:8} first {first / MIB:6.1f} MiB, again {second / MIB:6.1f} MiB = {percent:.0f} %"
         print(f"resume: {self.server_name:4} {told}, identical", flush=True)
-        self.assertLessEqual(percent, 60, told)
+        if resumes:
+            self.assertLessEqual(percent, 60, told)
 
     def test_aws_killed(self):
         self.interrupted("aws", signal.SIGKILL)
@@ -96,7 +99,80 @@ class Resume(OnEachStore):
         self.interrupted("lib-storage", signal.SIGINT)
 
 
+class Mixed(Resume):
+    """Known parts and new ones on shared connections: no client may hang on an early answer."""
+
+    test_aws_killed = test_aws_interrupted = test_boto3_killed = test_boto3_interrupted = None
+    test_s5cmd_killed = test_s5cmd_interrupted = test_lib_storage_killed = test_lib_storage_interrupted = None
+
+    def test_twenty_runs_that_mix_known_and_new_parts_end(self):
+        size = 80 * MIB
+        file = self.file("file", size)
+        for run in range(20):
+            name = ("aws", "boto3", "s5cmd", "lib-storage")[run % 4]
+            wire = Wire(self.server.url, limit=2 * size)
+            command, environment = self.commands(name, file, wire)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+            client = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
+            while wire.sent < size * (run + 5) // 30 and client.poll() is None:
+                pass
+            if client.poll() is None:
+                os.killpg(client.pid, signal.SIGKILL)
+            client.wait()
+            wire.cut()
+            wire.limit = None
+            subprocess.run(command, env=environment, check=True, timeout=60, **quiet)
+            wire.close()
+            self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{name}", self.home / "back")
+            self.assertSameFile(file, self.home / "back")
+            # Another file for the next run of this client.
+            self.run_client("aws", "s3", "rm", f"s3://{self.bucket}/{name}")
+        print("resume: 20 runs that mixed known and new parts ended", flush=True)
+
+
+class OverTls(Resume):
+    """The same over TLS, where the aws CLI says what its parts are only with `when_required`."""
+
+    test_boto3_killed = test_boto3_interrupted = test_aws_interrupted = None
+    test_s5cmd_interrupted = test_lib_storage_interrupted = None
+
+    def setUp(self):
+        OnEachStore.setUp(self)
+        authority = trustme.CA()
+        pair = authority.issue_cert("127.0.0.1")
+        self.root, certificate, key = (str(self.home / name) for name in ("root.pem", "cert.pem", "key.pem"))
+        authority.cert_pem.write_to_path(self.root)
+        with open(certificate, "wb") as out:
+            for blob in pair.cert_chain_pems:
+                out.write(blob.bytes())
+        pair.private_key_pem.write_to_path(key)
+        tls = {"RATCHET_SERVER_TLS_CERTIFICATE": certificate, "RATCHET_SERVER_TLS_KEY": key}
+        self.server = Gateway(f"dir:{self.home}/store", **tls)
+        self.addCleanup(self.server.stop)
+        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
+
+    def environment(self, **more):
+        trusted = {"AWS_CA_BUNDLE": self.root, "NODE_EXTRA_CA_CERTS": self.root, "SSL_CERT_FILE": self.root}
+        return {**super().environment(**more), **trusted, **more}
+
+    def test_aws_killed(self):
+        self.interrupted("aws", signal.SIGKILL, resumes=False, label=" tls")
+
+    def test_aws_killed_when_required(self):
+        required = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
+        self.interrupted("aws", signal.SIGKILL, label=" tls WR", **required)
+
+    def test_s5cmd_killed(self):
+        self.interrupted("s5cmd", signal.SIGKILL, label=" tls")
+
+    def test_lib_storage_killed(self):
+        self.interrupted("lib-storage", signal.SIGKILL, label=" tls")
+
+
 def load_tests(loader, _tests, _pattern):
     if "RATCHET_CLIENTS_ENDPOINT" in os.environ:
         return unittest.TestSuite()
-    return on_each_store(loader, [Resume])
+    suite = on_each_store(loader, [Resume])
+    for case in (Mixed, OverTls):
+        suite.addTests(loader.loadTestsFromTestCase(case))
+    return suite

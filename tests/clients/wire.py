@@ -9,7 +9,8 @@ class Wire:
     """Listens on a port of its own. `limit`: bytes per second over all connections, or None."""
 
     def __init__(self, url, limit=None):
-        host, port = url.removeprefix("http://").split(":")
+        scheme, place = url.split("://")
+        host, port = place.split(":")
         self.to = (host, int(port))
         self.limit = limit
         self.sent = 0
@@ -21,7 +22,7 @@ class Wire:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
@@ -47,6 +48,10 @@ class Wire:
             threading.Thread(target=self._relay, args=(server, client, False), daemon=True).start()
 
     def _relay(self, source, sink, counts):
+        with source:
+            self._copy(source, sink, counts)
+
+    def _copy(self, source, sink, counts):
         try:
             while data := source.recv(1 << 16):
                 if counts:
