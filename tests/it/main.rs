@@ -12,5 +12,6 @@ mod model;
 mod process;
 mod readback;
 mod resume;
+mod s3_api;
 mod serve;
 mod shapes;

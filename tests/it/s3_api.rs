@@ -1,0 +1,152 @@
+//! The S3 front through the door, with requests that no SDK sends: what is refused, and what that leaves untouched; the
+//! early answer for a known part; one truth for both protocols. What SDKs do send is shown by tests/clients.
+
+use ratchet::digest::Sha256;
+use ratchet::store::{PutOptions, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::gateway::{Ask, Gateway, LIMITED, OTHER, READER, ask, settings, start};
+
+const PART: usize = 5 << 20;
+
+fn s3(method: &str, target: &str) -> Ask {
+    let mut ask = ask(method, "");
+    target.clone_into(&mut ask.target);
+    ask
+}
+
+/// With the body's hash signed.
+fn signed(ask: Ask, body: &[u8]) -> Ask {
+    let mut ask = ask.body(body);
+    ask.payload = Sha256::of(body).hex();
+    ask
+}
+
+async fn code(gateway: &Gateway, ask: Ask) -> (u16, String) {
+    let told = ask.send(gateway).await;
+    assert!(told.header("x-amz-request-id").is_some(), "{told:?}");
+    let text = String::from_utf8(told.body).unwrap();
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    (told.status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
+}
+
+async fn upload_id(gateway: &Gateway, target: &str) -> String {
+    let told = s3("POST", &format!("{target}?uploads=")).send(gateway).await;
+    let text = String::from_utf8(told.body).unwrap();
+    let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
+    id.to_owned()
+}
+
+#[tokio::test]
+async fn what_is_refused_has_its_code_and_changes_nothing() {
+    let gateway = start(settings()).await;
+    let old = PutOptions::default();
+    gateway.store.put(&"bucket".into(), &"k".into(), b"old".to_vec().into(), old).await.unwrap();
+    let bytes = vec![7; 1000];
+    let mut lied = signed(s3("PUT", "/bucket/k"), &bytes);
+    lied.body[3] ^= 1;
+    let mut short = signed(s3("PUT", "/bucket/k"), &bytes);
+    short.date = "20231114T200000Z".to_owned();
+    let id = upload_id(&gateway, "/bucket/mine/up").await;
+    let part = format!("/bucket/mine/up?partNumber=1&uploadId={id}");
+    let table: Vec<(&str, Ask, u16, &str)> = vec![
+        ("other bytes", lied, 400, "XAmzContentSHA256Mismatch"),
+        (
+            "wrong MD5",
+            s3("PUT", "/bucket/k").body(&bytes).header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            400,
+            "BadDigest",
+        ),
+        ("no MD5", s3("PUT", "/bucket/k").body(&bytes).header("content-md5", "x"), 400, "InvalidDigest"),
+        ("CRC", s3("PUT", "/bucket/k").body(&bytes).header("x-amz-checksum-crc32", "AAAAAA=="), 400, "BadDigest"),
+        ("unsigned", s3("PUT", "/bucket/k").body(&bytes).by(None), 403, "AccessDenied"),
+        ("stranger", s3("PUT", "/bucket/k").body(&bytes).by(Some(("AKNOBODY", "x"))), 403, "SignatureDoesNotMatch"),
+        ("clock", short, 403, "RequestTimeTooSkewed"),
+        ("reader", s3("PUT", "/bucket/k").body(&bytes).by(Some(READER)), 403, "AccessDenied"),
+        ("outside the prefix", s3("PUT", "/bucket/k").body(&bytes).by(Some(LIMITED)), 403, "AccessDenied"),
+        ("half a part", s3("PUT", "/bucket/k?partNumber=1").body(&bytes), 405, "MethodNotAllowed"),
+        ("state bucket", s3("GET", "/ratchet-state/v1/probe"), 404, "NoSuchBucket"),
+        (
+            "a copy of state",
+            s3("PUT", "/bucket/k").header("x-amz-copy-source", "/ratchet-state/x"),
+            404,
+            "NoSuchBucket",
+        ),
+        ("a foreign upload", s3("PUT", &part).body(&bytes).by(Some(OTHER)), 404, "NoSuchUpload"),
+        ("another key's upload", s3("PUT", &part.replace("mine/up", "k")).body(&bytes), 404, "NoSuchUpload"),
+        ("dots for an id", s3("PUT", "/bucket/k?partNumber=1&uploadId=..%2F..").body(&bytes), 404, "NoSuchUpload"),
+        ("metadata of ours", s3("PUT", "/bucket/k").header("x-amz-meta-ratchet-upload", "x"), 400, "InvalidArgument"),
+        ("a bucket's name", s3("PUT", "/UPPER"), 400, "InvalidBucketName"),
+        ("no subresource here", s3("GET", "/bucket?policy="), 501, "NotImplemented"),
+        (
+            "two checksums",
+            s3("PUT", "/bucket/k")
+                .header("x-amz-checksum-crc32", "AAAAAA==")
+                .header("x-amz-checksum-crc32c", "AAAAAA=="),
+            400,
+            "InvalidRequest",
+        ),
+    ];
+    for (what, ask, status, wanted) in table {
+        assert_eq!(code(&gateway, ask).await, (status, wanted.to_owned()), "{what}");
+    }
+    let told = s3("GET", "/bucket/k").send(&gateway).await;
+    assert_eq!((told.status, told.body), (200, b"old".to_vec()));
+    let list = String::from_utf8(s3("GET", "/").send(&gateway).await.body).unwrap();
+    assert!(list.contains("<Name>bucket</Name>") && !list.contains("ratchet-state"), "{list}");
+}
+
+/// Known from a predecessor that was aborted: 200 with `Connection: close`, no `100 Continue`, and not a byte is read.
+#[tokio::test]
+async fn a_known_part_is_answered_before_its_body() {
+    let gateway = start(settings()).await;
+    let bytes = vec![9; PART];
+    let first = upload_id(&gateway, "/bucket/k").await;
+    let put = |id: &str| signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &bytes);
+    let stored = put(&first).send(&gateway).await;
+    assert_eq!(stored.status, 200, "{stored:?}");
+    assert_eq!(s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status, 204);
+    assert_eq!(code(&gateway, put(&first)).await, (404, "NoSuchUpload".to_owned()));
+    let second = upload_id(&gateway, "/bucket/k").await;
+    let listed =
+        String::from_utf8(s3("GET", &format!("/bucket/k?uploadId={second}")).send(&gateway).await.body).unwrap();
+    assert!(!listed.contains("<Part>"), "nothing counts before it is confirmed: {listed}");
+    let head = put(&second).header("expect", "100-Continue").head(gateway.address);
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let answer = answer.to_lowercase();
+    assert!(answer.starts_with("http/1.1 200 ok\r\n") && answer.contains("connection: close"), "{answer}");
+    assert!(answer.contains(&format!("etag: {}", stored.header("etag").unwrap())), "{answer}");
+    // Other bytes of that length are not known.
+    let mut other = bytes.clone();
+    other[0] ^= 1;
+    let other = signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={second}")), &other);
+    let head = other.header("expect", "100-continue").head(gateway.address);
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = vec![0; 25];
+    socket.read_exact(&mut interim).await.unwrap();
+    assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+#[tokio::test]
+async fn an_upload_is_one_session_for_both_protocols() {
+    let gateway = start(settings()).await;
+    let (one, two) = (vec![1; PART], vec![2; 100]);
+    let id = upload_id(&gateway, "/bucket/k").await;
+    let part = signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &one);
+    assert_eq!(part.send(&gateway).await.status, 200);
+    let manifest = ask("GET", &format!("/backups/{id}")).send(&gateway).await.json();
+    assert_eq!((manifest["chunkSize"].as_u64(), manifest["status"].as_str()), (Some(PART as u64), Some("in_progress")));
+    assert_eq!(manifest["chunks"]["0"], Sha256::of(&one).to_string());
+    let chunk = ask("PUT", &format!("/backups/{id}/chunks/1")).body(&two).digest_of(&two);
+    assert_eq!(chunk.send(&gateway).await.status, 201);
+    let listed = String::from_utf8(s3("GET", &format!("/bucket/k?uploadId={id}")).send(&gateway).await.body).unwrap();
+    assert!(listed.contains("<PartNumber>2</PartNumber>"), "{listed}");
+    assert_eq!(ask("POST", &format!("/backups/{id}/finalize")).send(&gateway).await.status, 200);
+    let told = s3("GET", "/bucket/k").send(&gateway).await;
+    assert!(told.body == [one, two].concat());
+}
