@@ -192,6 +192,12 @@ pub const KEYS: &[Key] = &[
         set: |s, text| truth(text).map(|value| s.upload.resume.enabled = value),
     },
     Key {
+        name: "resume.by_md5",
+        meaning: "Whether a part is also known by its Content-MD5, for clients that name no SHA-256 (rclone, older aws CLIs over https).",
+        show: |s| s.upload.resume.by_md5.to_string(),
+        set: |s, text| truth(text).map(|value| s.upload.resume.by_md5 = value),
+    },
+    Key {
         name: "resume.keep_aborted_s",
         meaning: "Seconds that the parts of an S3 upload wait for a successor after its client aborted it.",
         show: |s| s.upload.resume.keep_aborted.as_secs().to_string(),

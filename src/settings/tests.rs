@@ -29,6 +29,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("request.body_min_bytes", "7", &["-1", "many"]),
     ("request.max_skew_s", "7", &["0", "-1", "86401", "1s"]),
     ("resume.enabled", "false", &["", "yes", "1"]),
+    ("resume.by_md5", "true", &["", "yes"]),
     ("resume.keep_aborted_s", "7", &["0", "-1", "1d"]),
     ("resume.idle_s", "60", &["0", "29", "86401"]),
     ("resume.early_close", "rclone/", &[]),

@@ -39,7 +39,7 @@ pub use list::{ListPage, ListQuery};
 pub use manifest::{
     ChecksumKind, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root, S3Terms, Segment, Status,
 };
-pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartEntry};
+pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use session::{Progress, Session};
 pub use uploads::{Created, NewBackup, Resume, Settings, TAG, Uploads};

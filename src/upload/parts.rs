@@ -62,6 +62,27 @@ pub struct ChosenEntry {
     pub etag: ETag,
 }
 
+/// What a client says of a part before its bytes come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartClaim {
+    pub sha256: Option<Sha256>,
+    /// A key only where `Resume::by_md5` says so: who can make two files with one MD5 could have one taken for the other.
+    pub md5: Option<[u8; 16]>,
+    pub len_bytes: u64,
+}
+
+impl PartClaim {
+    /// Whether the recorded bytes are those that would come.
+    fn means(&self, record: &Record) -> bool {
+        let by_md5 = self.md5.map(|md5| format!("{:032x}", u128::from_be_bytes(md5)));
+        let same = match self.sha256 {
+            Some(sha256) => record.digests.sha256 == sha256,
+            None => by_md5.is_some_and(|md5| record.etags.iter().any(|etag| etag.0 == md5)),
+        };
+        same && record.digests.len_bytes == self.len_bytes && !record.struck
+    }
+}
+
 /// Whether a part's body is wanted.
 #[derive(Debug)]
 pub enum PartAdmission {
@@ -165,12 +186,9 @@ impl Uploads {
 impl Session {
     /// Whether a part is wanted. **Errors**: `NotOpen`, `ChunkSizeMismatch`, `ChecksumConflict` (a session of the
     /// chunk API), `BadRequest`.
-    pub async fn admit_part(
-        &self,
-        number: PartNumber,
-        sha256: Option<Sha256>,
-        len_bytes: u64,
-    ) -> Result<PartAdmission> {
+    pub async fn admit_part(&self, number: PartNumber, mut claim: PartClaim) -> Result<PartAdmission> {
+        claim.md5 = claim.md5.filter(|_| self.0.shared.settings.resume.by_md5);
+        let len_bytes = claim.len_bytes;
         let index = u32::from(number.get()) - 1;
         let root = self.fresh_root().await?;
         if !root.is_open() {
@@ -182,40 +200,33 @@ impl Session {
             let index = u64::from(index);
             return Err(Error::ChunkSizeMismatch { index, wanted: rule.to_string(), offered: len_bytes });
         }
-        let Some(sha256) = sha256 else { return Ok(PartAdmission::Wanted(self.ticket(index, None, len_bytes))) };
+        let wanted = || PartAdmission::Wanted(self.ticket(index, claim.sha256, len_bytes));
+        if claim.sha256.is_none() && claim.md5.is_none() {
+            return Ok(wanted());
+        }
         let segment = self.segment(plan::segment_of(index)).await?;
         match segment.chunks.get(&index) {
-            Some(record) if record.digests.sha256 == sha256 && !record.struck => {
-                Ok(PartAdmission::Known(entry(index, record)))
-            }
-            Some(record) if record.digests.sha256 != sha256 && root.policy == Policy::FirstWins => {
-                let (index, stored) = (u64::from(index), record.digests.sha256);
-                Err(Error::ChecksumConflict { index, stored, offered: sha256 })
-            }
-            None => match self.confirm(&root, index, sha256, len_bytes).await? {
-                Some(entry) => Ok(PartAdmission::Known(entry)),
-                None => Ok(PartAdmission::Wanted(self.ticket(index, Some(sha256), len_bytes))),
+            Some(record) if claim.means(record) => Ok(PartAdmission::Known(entry(index, record))),
+            Some(record) => match claim.sha256.filter(|sha256| record.digests.sha256 != *sha256) {
+                Some(offered) if root.policy == Policy::FirstWins => {
+                    let (index, stored) = (u64::from(index), record.digests.sha256);
+                    Err(Error::ChecksumConflict { index, stored, offered })
+                }
+                Some(_) | None => Ok(wanted()),
             },
-            Some(_) => Ok(PartAdmission::Wanted(self.ticket(index, Some(sha256), len_bytes))),
+            None => Ok(self.confirm(&root, index, &claim).await?.map_or_else(wanted, PartAdmission::Known)),
         }
     }
 
     /// Records a part that a predecessor left in the store upload, if it has these very bytes.
-    async fn confirm(
-        &self,
-        root: &Root,
-        index: ChunkIndex,
-        sha256: Sha256,
-        len_bytes: u64,
-    ) -> Result<Option<PartEntry>> {
+    async fn confirm(&self, root: &Root, index: ChunkIndex, claim: &PartClaim) -> Result<Option<PartEntry>> {
         let uploads = Uploads(Arc::clone(&self.0.shared));
         for id in root.s3.iter().flat_map(|s3| &s3.candidates) {
             let Some(session) = uploads.find(&root.account, id).await? else { continue };
             let segment = session.segment(plan::segment_of(index)).await?;
             // The newest record of this number says what lies in the store; an older one was overwritten by it.
             let Some(record) = segment.chunks.get(&index) else { continue };
-            let same = record.digests.sha256 == sha256 && record.digests.len_bytes == len_bytes && !record.struck;
-            let Some(etag) = record.etags.first().filter(|_| same).cloned() else { return Ok(None) };
+            let Some(etag) = record.etags.first().filter(|_| claim.means(record)).cloned() else { return Ok(None) };
             let (digests, checksum) = (record.digests.clone(), record.checksum.clone());
             let change = Change::Chunk { index, digests, etag: Some(etag), checksum };
             return match self.commit(plan::segment_of(index), change).await? {

@@ -52,13 +52,20 @@ pub struct Resume {
     pub enabled: bool,
     /// How long the parts of an upload that its client aborted wait for a successor.
     pub keep_aborted: Duration,
+    /// Whether `Content-MD5` is taken for a part's identity where no SHA-256 is named.
+    pub by_md5: bool,
     /// After this long without a sign of life an upload counts as dead. At least three heartbeats.
     pub idle: Duration,
 }
 
 impl Default for Resume {
     fn default() -> Self {
-        Self { enabled: true, keep_aborted: Duration::from_secs(24 * 3600), idle: Duration::from_secs(300) }
+        Self {
+            enabled: true,
+            by_md5: false,
+            keep_aborted: Duration::from_secs(24 * 3600),
+            idle: Duration::from_secs(300),
+        }
     }
 }
 

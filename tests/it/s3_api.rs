@@ -132,6 +132,31 @@ async fn a_known_part_is_answered_before_its_body() {
     assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
+/// Only where it was asked for: an MD5 is no proof against someone who makes two files with one.
+#[tokio::test]
+async fn a_part_is_known_by_its_md5_only_if_that_is_switched_on() {
+    let bytes = vec![9; PART];
+    for switched_on in [false, true] {
+        let mut settings = settings();
+        settings.upload.resume.by_md5 = switched_on;
+        let gateway = start(settings).await;
+        let first = upload_id(&gateway, "/bucket/k").await;
+        let put = |id: &str| s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")).body(&bytes);
+        let tag = put(&first).send(&gateway).await.header("etag").unwrap().trim_matches('"').to_owned();
+        assert_eq!(s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status, 204);
+        let second = upload_id(&gateway, "/bucket/k").await;
+        let md5 = u128::from_str_radix(&tag, 16).unwrap().to_be_bytes();
+        let md5 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, md5);
+        let head = put(&second).header("content-md5", &md5).header("expect", "100-continue").head(gateway.address);
+        let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut status = vec![0; 12];
+        socket.read_exact(&mut status).await.unwrap();
+        let wanted: &[u8] = if switched_on { b"HTTP/1.1 200" } else { b"HTTP/1.1 100" };
+        assert_eq!(status, wanted);
+    }
+}
+
 #[tokio::test]
 async fn an_upload_is_one_session_for_both_protocols() {
     let gateway = start(settings()).await;

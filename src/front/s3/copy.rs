@@ -15,7 +15,7 @@ use super::xml::{Xml, timestamp};
 use super::{Answer, Asked, S3Api, attributes, validate, xml_reply};
 use crate::accounts::Access;
 use crate::object::{Body, GetOptions, NewObject, Read, Stored};
-use crate::upload::PartAdmission;
+use crate::upload::{PartAdmission, PartClaim};
 
 /// Where a copy comes from.
 struct Source {
@@ -56,7 +56,8 @@ impl S3Api {
             Some(text) => range(text).ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
         };
         let (_, body) = self.open_source(&asked, &source, read).await?;
-        let brought = match session.admit_part(number, None, body.len_bytes()).await? {
+        let claim = PartClaim { len_bytes: body.len_bytes(), ..PartClaim::default() };
+        let brought = match session.admit_part(number, claim).await? {
             PartAdmission::Wanted(ticket) => ticket.store_part(body, || None).await?,
             PartAdmission::Known(_) => return Err(S3Error::invalid_request("a copy's SHA-256 is not known before it")),
         };

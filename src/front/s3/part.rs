@@ -16,7 +16,7 @@ use crate::accounts::Access;
 use crate::digest::Checksum;
 use crate::http::{Arriving, Declared, Payload, Progress, Reply};
 use crate::object::{Body, ETag, PartNumber};
-use crate::upload::{self, PartAdmission, Session};
+use crate::upload::{self, PartAdmission, PartClaim, Session};
 
 /// A client that waits for `100 Continue` sends its body after about a second without it.
 const DECIDE: Duration = Duration::from_millis(900);
@@ -27,11 +27,11 @@ impl S3Api {
         let declared = Declared::read(&asked.head, &asked.identity)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         let session = self.upload_of(&asked, Access::Write).await?;
-        let sha256 = declared.sha256;
-        let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, sha256, len_bytes)).await {
+        let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes };
+        let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, claim)).await {
             Ok(admission) => admission?,
             // Not in time to spare the client its body: the record can still be found while it comes.
-            Err(_) => session.admit_part(number, sha256, len_bytes).await?,
+            Err(_) => session.admit_part(number, claim).await?,
         };
         let mut guard = HangUp(Some(session));
         let (etag, checksum) = match admission {
