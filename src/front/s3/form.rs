@@ -140,3 +140,57 @@ impl Stream for File {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{TryStreamExt, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use proptest::prelude::{any, proptest};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::http::Settings;
+
+    const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"Key\"\r\n\r\na\r\n--b\r\nContent-Disposition: form-data; \
+                        name=\"file\"; filename=\"f.txt\"\r\nContent-Type: x/y\r\n\r\nhel\r\n--lo\r\n--b--\r\n";
+
+    async fn parse(bytes: &[u8], cut: usize) -> Result<(BTreeMap<String, String>, u64, Vec<u8>), String> {
+        let frames: Vec<_> =
+            bytes.chunks(cut.max(1)).map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame)))).collect();
+        let body = StreamBody::new(stream::iter(frames.into_iter().map(|frame: Result<_, BoxError>| frame)));
+        let body = Arriving::new(body, Clock::seeded(1), &Settings::default());
+        let form = read(body, "b", bytes.len() as u64).await.map_err(|error| error.message().to_owned())?;
+        let file: Vec<Bytes> = form.file.try_collect().await.map_err(|error| error.to_string())?;
+        Ok((form.fields, form.len_bytes, file.concat()))
+    }
+
+    #[tokio::test]
+    async fn every_cut_gives_the_same_form() {
+        for cut in 1..=FORM.len() {
+            let (fields, len, file) = parse(FORM.as_bytes(), cut).await.unwrap();
+            assert_eq!(fields, BTreeMap::from([("key".to_owned(), "a".to_owned())]), "{cut}");
+            assert_eq!((len, file.as_slice()), (9, &b"hel\r\n--lo"[..]), "{cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_or_malformed_is_refused() {
+        for end in 0..FORM.len() {
+            assert!(parse(&FORM.as_bytes()[..end], 7).await.is_err(), "{end}");
+        }
+        let long = format!("--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{}", "x".repeat(MOST_FIELDS));
+        assert!(parse(long.as_bytes(), 1000).await.is_err());
+        assert_eq!(boundary("multipart/form-data; boundary=\"x y\""), Some("x y".to_owned()));
+        assert_eq!(boundary("text/plain; boundary=x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 1_usize..50) {
+            let bytes = [b"--b\r\n".as_slice(), &bytes].concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(parse(&bytes, cut)).ok();
+        }
+    }
+}

@@ -188,6 +188,15 @@ pub(super) fn range(value: &str) -> Option<Read> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn no_range_makes_it_panic_or_means_what_is_not_there(text in "(bytes=)?[0-9,-]{0,30}", size in 0_u64..100) {
+            if let Some((first, end)) = range(&text).and_then(|read| read.span(size)) {
+                assert!(first < end && end <= size, "{text} of {size}: {first}..{end}");
+            }
+        }
+    }
+
     #[test]
     fn ranges_are_read_or_ignored() {
         let table = [
