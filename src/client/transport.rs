@@ -169,6 +169,8 @@ impl Transport {
         let answer = self.client.request(request).await.map_err(|error| lost(error.into()))?;
         self.reached.store(true, Ordering::Relaxed);
         let (head, body) = answer.into_parts();
+        // A problem may be longer than the chunk that was asked for.
+        let most_bytes = if head.status.is_success() { most_bytes } else { MOST_JSON };
         let body = Limited::new(body, most_bytes).collect().await.map_err(lost)?.to_bytes();
         if head.status.is_success() {
             return Ok(Answer { body });
