@@ -10,6 +10,8 @@ mod body;
 mod digest_field;
 mod error;
 mod figures;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod payload;
 mod record;
 mod reply;

@@ -16,6 +16,8 @@ mod delete;
 mod document;
 mod error;
 mod form;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod get;
 mod list;
 mod multipart;
