@@ -12,6 +12,8 @@ use crc_fast::CrcAlgorithm;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
+use super::Sha256;
+
 /// The words are S3's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -118,11 +120,34 @@ impl TryFrom<Text> for Checksum {
 
 impl fmt::Debug for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `crc32:AAAAAA==`.
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.algorithm, self.base64())
     }
 }
 
+impl FromStr for Checksum {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (algorithm, value) = text.split_once(':').ok_or("a checksum begins with its algorithm")?;
+        let algorithm = algorithm.parse().map_err(|_| "a checksum begins with its algorithm")?;
+        Self::from_base64(algorithm, value).ok_or("a checksum is not of its algorithm's length")
+    }
+}
+
 impl Checksum {
+    /// None of any other algorithm.
+    pub fn sha256(&self) -> Option<Sha256> {
+        let bytes = <[u8; 32]>::try_from(self.bytes.as_slice()).ok()?;
+        (self.algorithm == Algorithm::Sha256).then_some(Sha256(bytes))
+    }
+
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

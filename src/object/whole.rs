@@ -23,6 +23,8 @@ pub struct NewObject {
     pub attributes: Attributes,
     /// As its client declared it.
     pub checksum: Option<Checksum>,
+    /// What its client sends a checksum of behind the bytes.
+    pub trailer: Option<Algorithm>,
 }
 
 /// An object's head without what is ours in it.
@@ -85,9 +87,9 @@ impl Objects {
     pub async fn put(&self, bucket: &Bucket, key: &Key, new: NewObject) -> Result<Written> {
         self.visible(bucket)?;
         let mut attributes = new.attributes;
-        let checksum = new.checksum.map(|checksum| format!("{}:{}", checksum.algorithm(), checksum.base64()));
-        attributes.user.extend(checksum.map(|text| (CHECKSUM.to_owned(), text)));
-        let options = PutOptions { mode: new.mode, attributes, sha256: None };
+        let checksum = new.trailer.filter(|_| new.checksum.is_none());
+        attributes.user.extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));
+        let options = PutOptions { mode: new.mode, attributes, sha256: None, checksum };
         self.store.put(bucket, key, new.body, options).await
     }
 
@@ -104,9 +106,7 @@ pub fn is_ours(name: &str) -> bool {
 
 fn shown(mut head: Head) -> Stored {
     let upload_tag = head.attributes.user.remove(TAG);
-    let checksum = head.attributes.user.remove(CHECKSUM).and_then(|text| {
-        let (algorithm, value) = text.split_once(':')?;
-        Checksum::from_base64(algorithm.parse::<Algorithm>().ok()?, value)
-    });
+    let declared = head.attributes.user.remove(CHECKSUM).and_then(|text| text.parse().ok());
+    let checksum = declared.or_else(|| head.checksum.take());
     Stored { head, checksum, upload_tag }
 }

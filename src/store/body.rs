@@ -7,12 +7,14 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{Error, Kind};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher};
 
 /// Why a body's stream broke off. The private cause travels in it.
 pub type BodyError = Box<dyn StdError + Send + Sync>;
@@ -37,6 +39,31 @@ impl Body {
         self.len_bytes
     }
 
+    /// The same bytes, and their checksum once they have gone by.
+    pub(super) fn summed(self, algorithm: Option<Algorithm>) -> (Self, Summed) {
+        let summed = Summed::default();
+        let Some(algorithm) = algorithm else { return (self, summed) };
+        let (len_bytes, found) = (self.len_bytes, Arc::clone(&summed.0));
+        let stream = stream::unfold((self, Some(ChecksumHasher::new(algorithm))), move |(mut body, mut hasher)| {
+            let found = Arc::clone(&found);
+            async move {
+                match body.next().await {
+                    Some(Ok(bytes)) => {
+                        hasher.iter_mut().for_each(|hasher| hasher.update(&bytes));
+                        Some((Ok(bytes), (body, hasher)))
+                    }
+                    Some(Err(error)) => Some((Err(error), (body, None))),
+                    None => {
+                        // Set once: the end comes once.
+                        hasher.take().map(|hasher| found.set(hasher.finish()).ok());
+                        None
+                    }
+                }
+            }
+        });
+        (Self::new(len_bytes, stream), summed)
+    }
+
     /// The whole body in memory. **Errors**: `Body` where it is longer than `most_bytes`, ends early or breaks off.
     pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
@@ -52,6 +79,17 @@ impl Body {
             return Err(Error::new(Kind::Body, what));
         }
         Ok(all.freeze())
+    }
+}
+
+/// The checksum of a body that is read to its end by somebody else.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Summed(Arc<OnceLock<Checksum>>);
+
+impl Summed {
+    /// None before the end, and where none was wanted.
+    pub fn found(&self) -> Option<Checksum> {
+        self.0.get().cloned()
     }
 }
 

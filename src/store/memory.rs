@@ -21,7 +21,7 @@ use super::{
     UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
-use crate::digest::Sha256;
+use crate::digest::{Checksum, Sha256};
 
 /// The most that one body may have; memory is no place for more.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -56,6 +56,7 @@ struct Object {
     etag: ETag,
     modified: SystemTime,
     attributes: Attributes,
+    checksum: Option<Checksum>,
 }
 
 #[derive(Debug)]
@@ -90,8 +91,7 @@ impl Memory {
         &self,
         bucket: &Bucket,
         key: &Key,
-        bytes: Bytes,
-        etag: ETag,
+        (bytes, etag, checksum): (Bytes, ETag, Option<Checksum>),
         options: PutOptions,
     ) -> Result<Written> {
         let mut state = self.state();
@@ -103,6 +103,7 @@ impl Memory {
             etag: etag.clone(),
             modified: self.clock.wall(),
             attributes: options.attributes,
+            checksum,
         };
         contents.objects.insert(key.0.clone(), object);
         Ok(Written { etag, version: None })
@@ -181,9 +182,10 @@ impl Store for Memory {
 
     async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
         self.state().bucket(bucket)?;
+        let (body, checksum) = body.summed(options.checksum);
         let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
         let etag = ETag(received.md5_hex());
-        self.put_received(bucket, key, received.bytes, etag, options)
+        self.put_received(bucket, key, (received.bytes, etag, checksum.found()), options)
     }
 
     async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
@@ -206,6 +208,7 @@ impl Store for Memory {
             date: self.clock.wall(),
             attributes: object.attributes.clone(),
             version: None,
+            checksum: object.checksum.clone(),
         };
         Ok((head, cut(object, first, end)))
     }
@@ -284,7 +287,8 @@ impl Store for Memory {
         }
         let etag = ETag(super::received::combined_tag(chosen.iter().map(|part| part.etag.as_str())));
         let attributes = upload.attributes.clone();
-        let object = Object { frames, size_bytes, etag: etag.clone(), modified: self.clock.wall(), attributes };
+        let modified = self.clock.wall();
+        let object = Object { frames, size_bytes, etag: etag.clone(), modified, attributes, checksum: None };
         let contents = state.bucket(target.bucket)?;
         contents.uploads.remove(&target.upload.0);
         contents.objects.insert(target.key.0.clone(), object);

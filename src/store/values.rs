@@ -8,7 +8,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::time::SystemTime;
 
-use crate::digest::Sha256;
+use crate::digest::{Algorithm, Checksum, Sha256};
 
 /// A bucket's name. Not validated: the front that took it from a client does that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,11 +104,13 @@ pub struct PutOptions {
     pub attributes: Attributes,
     /// The SHA-256 of the bytes where it is known before them; an S3 store checks it too.
     pub sha256: Option<Sha256>,
+    /// What to keep of the bytes as `Head::checksum`, where it is known only behind them.
+    pub checksum: Option<Algorithm>,
 }
 
 impl Default for PutOptions {
     fn default() -> Self {
-        Self { mode: PutMode::Overwrite, attributes: Attributes::default(), sha256: None }
+        Self { mode: PutMode::Overwrite, attributes: Attributes::default(), sha256: None, checksum: None }
     }
 }
 
@@ -158,6 +160,8 @@ pub struct GetOptions {
     /// `Error::NotModified` while the object still has this tag.
     pub if_none_match: Option<ETag>,
     pub version: Option<String>,
+    /// Whether the head is to say the checksum that the store keeps; never with a range.
+    pub checksum: bool,
 }
 
 /// An object's head.
@@ -171,6 +175,8 @@ pub struct Head {
     pub date: SystemTime,
     pub attributes: Attributes,
     pub version: Option<String>,
+    /// As `PutOptions::checksum` had it made.
+    pub checksum: Option<Checksum>,
 }
 
 /// One page of a listing is wanted.

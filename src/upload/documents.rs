@@ -158,7 +158,7 @@ impl Documents {
         let next = Arc::new(next);
         let mut backoff = self.backoff();
         loop {
-            let options = PutOptions { mode: mode.clone(), attributes: attributes.clone(), sha256 };
+            let options = PutOptions { mode: mode.clone(), attributes: attributes.clone(), sha256, checksum: None };
             let error = match self.store.put(&self.bucket, key, Body::from(bytes.clone()), options).await {
                 Ok(written) => return Ok(Swap::Won(Doc { value: next, etag: written.etag })),
                 Err(error) => error,

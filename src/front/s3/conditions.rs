@@ -95,6 +95,7 @@ mod tests {
             date: at,
             attributes: Attributes::default(),
             version: None,
+            checksum: None,
         };
         let same = httpdate::fmt_http_date(at);
         let earlier = httpdate::fmt_http_date(at - Duration::from_secs(10));

@@ -39,7 +39,7 @@ impl S3Api {
         let (stored, body) = self.open_source(&asked, &source, Read::Whole).await?;
         let attributes = if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
         let mode = conditions::of_write(&asked.head.headers)?;
-        let new = NewObject { body, mode, attributes, checksum: stored.checksum };
+        let new = NewObject { body, mode, attributes, checksum: stored.checksum, trailer: None };
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let written = self.0.objects.put(&bucket, &key, new).await?;
         let mut xml = Xml::new("CopyObjectResult");
@@ -72,7 +72,7 @@ impl S3Api {
             return Err(S3Error::denied());
         }
         let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());
-        let options = GetOptions { version: source.version.clone(), ..GetOptions::default() };
+        let options = GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
         // S3 answers 412 for each of the four.
         let checked = conditions::check(&asked.head.headers, OF_SOURCE, &stored.head);

@@ -45,7 +45,10 @@ impl S3Api {
         asked.require(Access::Read)?;
         let wanted = self.wanted(&asked).await?;
         let head_only = is_head(&asked.head.method);
-        let options = GetOptions { version: asked.query.get("versionId").map(str::to_owned), ..GetOptions::default() };
+        let whole = wanted.read == Read::Whole;
+        let asks = asked.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"));
+        let version = asked.query.get("versionId").map(str::to_owned);
+        let options = GetOptions { version, checksum: whole && asks, ..GetOptions::default() };
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let read = if head_only { Read::Head } else { wanted.read };
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
@@ -59,7 +62,6 @@ impl S3Api {
         };
         let mut reply = Response::new(if head_only { full("") } else { streamed(body) });
         attributes::write(&stored, &mut reply);
-        let whole = wanted.read == Read::Whole;
         if !whole {
             *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {first}-{}/{size}", end.saturating_sub(1));
@@ -71,7 +73,7 @@ impl S3Api {
             headers.insert("x-amz-mp-parts-count", parts.into());
         }
         if whole
-            && asked.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
+            && asks
             && let Some(checksum) = self.checksum_of(&asked, &stored).await?
         {
             attributes::write_checksum(&checksum, headers);
@@ -135,7 +137,8 @@ impl S3Api {
         let wanted = asked.header("x-amz-object-attributes").unwrap_or_default().to_owned();
         let wants = |name: &str| wanted.split(',').any(|word| word.trim() == name);
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
-        let (stored, _) = self.0.objects.get(&bucket, &key, Read::Head, GetOptions::default()).await?;
+        let options = GetOptions { checksum: true, ..GetOptions::default() };
+        let (stored, _) = self.0.objects.get(&bucket, &key, Read::Head, options).await?;
         let mut xml = Xml::new("GetObjectAttributesResponse");
         if wants("ETag") {
             xml.element("ETag", &stored.head.etag);

@@ -55,7 +55,7 @@ impl S3Api {
         let (status, redirect) =
             (field("success_action_status").to_owned(), field("success_action_redirect").to_owned());
         let body = Body::new(form.len_bytes, form.file);
-        let new = NewObject { body, mode: PutMode::Overwrite, attributes, checksum: None };
+        let new = NewObject { body, mode: PutMode::Overwrite, attributes, checksum: None, trailer: None };
         let written = self.0.objects.put(&bucket.into(), &key.as_str().into(), new).await?;
         let mut reply = written_reply(&written);
         *reply.status_mut() = match (redirect.is_empty(), status.as_str()) {

@@ -1,4 +1,4 @@
-//! `aws-chunked` framing with a checksum trailer, for bodies whose SHA-256 is known only at their end.
+//! `aws-chunked` framing with a checksum trailer, for bodies whose checksum is known only at their end.
 //!
 //! Guarantees: the encoded length is known before the first byte; frames are passed on, not copied. Each frame that
 //! comes is split so that all chunks but the last have one fixed size, which makes the length computable.
@@ -11,28 +11,24 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::super::{Body, BodyError};
-use crate::digest::{RunningSha256, Sha256};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher};
 
 /// Bytes of payload per chunk; S3 wants at least 8 KiB in all but the last.
 const CHUNK: u64 = 64 << 10;
-const TRAILER: &str = "x-amz-checksum-sha256";
-/// Base64 of 32 bytes.
-const DIGEST_LEN: u64 = 44;
 
-/// The SHA-256 that a trailer carried; None until its body went out to the end.
-pub(super) type Trailer = Arc<OnceLock<Sha256>>;
+/// The checksum that a trailer carried; None until its body went out to the end.
+pub(super) type Trailer = Arc<OnceLock<Checksum>>;
 
 /// The body in `aws-chunked` form, and what its trailer will say.
-pub(super) fn with_trailer(body: Body) -> (Body, Trailer) {
+pub(super) fn with_trailer(body: Body, algorithm: Algorithm) -> (Body, Trailer) {
     let trailer = Trailer::default();
-    let len = encoded_len(body.len_bytes());
+    let len = encoded_len(body.len_bytes(), algorithm);
     let encoder = Encoder {
         left: body.len_bytes(),
         body,
-        sha256: RunningSha256::default(),
+        hasher: Some(ChecksumHasher::new(algorithm)),
         open: 0,
         out: VecDeque::new(),
-        ended: false,
         trailer: Arc::clone(&trailer),
     };
     let frames = stream::try_unfold(encoder, |mut encoder| async move {
@@ -42,11 +38,12 @@ pub(super) fn with_trailer(body: Body) -> (Body, Trailer) {
     (Body::new(len, frames), trailer)
 }
 
-fn encoded_len(payload: u64) -> u64 {
+fn encoded_len(payload: u64, algorithm: Algorithm) -> u64 {
     let chunk = |size: u64| format!("{size:x}").len() as u64 + 2 + size + 2;
     let (full, rest) = (payload / CHUNK, payload % CHUNK);
     let last = if rest > 0 { chunk(rest) } else { 0 };
-    let trailer = TRAILER.len() as u64 + 1 + DIGEST_LEN + 4;
+    let digest = ChecksumHasher::new(algorithm).finish().base64();
+    let trailer = (algorithm.header().len() + 1 + digest.len() + 4) as u64;
     full * chunk(CHUNK) + last + 3 + trailer
 }
 
@@ -54,11 +51,11 @@ struct Encoder {
     body: Body,
     /// Payload bytes that are still to come.
     left: u64,
-    sha256: RunningSha256,
+    /// None once the trailer is written.
+    hasher: Option<ChecksumHasher>,
     /// Payload bytes that the open chunk still wants.
     open: u64,
     out: VecDeque<Bytes>,
-    ended: bool,
     trailer: Trailer,
 }
 
@@ -68,7 +65,7 @@ impl Encoder {
             if let Some(frame) = self.out.pop_front() {
                 return Ok(Some(frame));
             }
-            if self.ended {
+            if self.hasher.is_none() {
                 return Ok(None);
             }
             match self.body.next().await.transpose()? {
@@ -83,7 +80,7 @@ impl Encoder {
         if frame.len() as u64 > self.left {
             return Err("the body is longer than promised".into());
         }
-        self.sha256.update(&frame);
+        self.hasher.iter_mut().for_each(|hasher| hasher.update(&frame));
         while !frame.is_empty() {
             if self.open == 0 {
                 self.open = CHUNK.min(self.left);
@@ -101,14 +98,13 @@ impl Encoder {
     }
 
     fn end(&mut self) {
-        let sha256 = std::mem::take(&mut self.sha256).finish();
+        let Some(checksum) = self.hasher.take().map(ChecksumHasher::finish) else { return };
+        let line = format!("{}:{}\r\n\r\n", checksum.algorithm().header(), checksum.base64());
         // Set once: the end comes once.
-        self.trailer.set(sha256).ok();
-        let digest = sha256.base64();
+        self.trailer.set(checksum).ok();
         let mut tail = BytesMut::from(&b"0\r\n"[..]);
-        tail.extend_from_slice(format!("{TRAILER}:{digest}\r\n\r\n").as_bytes());
+        tail.extend_from_slice(line.as_bytes());
         self.out.push_back(tail.freeze());
-        self.ended = true;
     }
 }
 
@@ -118,14 +114,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_length_is_known_before_the_first_byte() {
-        for size in [0, 1, 65_535, 65_536, 65_537, 300_000] {
+        let sizes = [0, 1, 65_535, 65_536, 65_537, 300_000].into_iter();
+        for (size, algorithm) in sizes.flat_map(|size| [(size, Algorithm::Sha256), (size, Algorithm::Crc32)]) {
             let bytes = Bytes::from(vec![7_u8; size]);
             let frames: Vec<_> = bytes.chunks(10_000).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
-            let (body, _) = with_trailer(Body::new(size as u64, stream::iter(frames)));
+            let (body, _) = with_trailer(Body::new(size as u64, stream::iter(frames)), algorithm);
             let len = body.len_bytes();
             let encoded = body.collect(1 << 20).await.unwrap();
             assert_eq!(encoded.len() as u64, len, "{size}");
-            let tail = format!("0\r\n{TRAILER}:{}\r\n\r\n", crate::digest::Sha256::of(&bytes).base64());
+            let mut hasher = ChecksumHasher::new(algorithm);
+            hasher.update(&bytes);
+            let tail = format!("0\r\n{}:{}\r\n\r\n", algorithm.header(), hasher.finish().base64());
             assert!(encoded.ends_with(tail.as_bytes()), "{size}");
         }
     }

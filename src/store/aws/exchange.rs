@@ -15,7 +15,7 @@ use super::super::{
 };
 use super::chunked::{Trailer, with_trailer};
 use super::wire::{Call, Wire, incoming};
-use crate::digest::Sha256;
+use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::sigv4::Payload;
 
 /// Headers that an object keeps beside its type and user metadata.
@@ -28,7 +28,9 @@ const FRAMING: &str = "aws-chunked";
 type Headers = Vec<(&'static str, String)>;
 
 pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
-    let (payload, mut headers, body, _) = checksummed(body, options.sha256);
+    // A checksum that is to be kept is the one to send: the server keeps what it was sent.
+    let declared = options.sha256.filter(|_| options.checksum.is_none());
+    let (payload, mut headers, body, _) = checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));
     match options.mode {
         PutMode::Overwrite => {}
         PutMode::CreateOnly => headers.push(("if-none-match", "*".to_owned())),
@@ -55,7 +57,7 @@ pub(super) async fn put_part(
     body: Body,
     sha256: Option<Sha256>,
 ) -> Result<WrittenPart> {
-    let (payload, headers, body, trailer) = checksummed(body, sha256);
+    let (payload, headers, body, trailer) = checksummed(body, sha256, Algorithm::Sha256);
     let upload = percent_encoding::utf8_percent_encode(part.upload.upload.as_str(), percent_encoding::NON_ALPHANUMERIC);
     let query = format!("partNumber={}&uploadId={upload}", part.number);
     let (bucket, key) = (part.upload.bucket, part.upload.key);
@@ -64,7 +66,7 @@ pub(super) async fn put_part(
         Ok(answer) => {
             let unread =
                 || Error::new(Kind::Unavailable, format!("part {} was answered before it was read", part.number));
-            let sha256 = sha256.or(trailer.get().copied()).ok_or_else(unread)?;
+            let sha256 = sha256.or(trailer.get().and_then(Checksum::sha256)).ok_or_else(unread)?;
             Ok(WrittenPart { etag: etag(answer.headers()), sha256 })
         }
         // A 404 without a code: of all that can be absent here, it is the upload.
@@ -76,16 +78,16 @@ pub(super) async fn put_part(
 }
 
 /// The body with the checksum that the server is to check it by.
-fn checksummed(body: Body, declared: Option<Sha256>) -> (Payload, Headers, Body, Trailer) {
+fn checksummed(body: Body, declared: Option<Sha256>, algorithm: Algorithm) -> (Payload, Headers, Body, Trailer) {
     if let Some(sha256) = declared {
         return (Payload::Sha256(sha256.0), vec![("x-amz-checksum-sha256", sha256.base64())], body, Trailer::default());
     }
     let headers = vec![
         (ENCODING, FRAMING.to_owned()),
         ("x-amz-decoded-content-length", body.len_bytes().to_string()),
-        ("x-amz-trailer", "x-amz-checksum-sha256".to_owned()),
+        ("x-amz-trailer", algorithm.header().to_owned()),
     ];
-    let (body, trailer) = with_trailer(body);
+    let (body, trailer) = with_trailer(body, algorithm);
     (Payload::StreamingUnsignedTrailer, headers, body, trailer)
 }
 
@@ -103,6 +105,9 @@ pub(super) async fn get(
         Read::Head | Read::Whole => {}
         Read::Range { first, last } => headers.push(("range", format!("bytes={first}-{}", last.min(i64::MAX as u64)))),
         Read::Suffix(bytes) => headers.push(("range", format!("bytes=-{bytes}"))),
+    }
+    if options.checksum {
+        headers.push(("x-amz-checksum-mode", "ENABLED".to_owned()));
     }
     let method = if read == Read::Head { Method::HEAD } else { Method::GET };
     let version = options
@@ -134,7 +139,15 @@ fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
         date: date_now,
         attributes: attributes(headers),
         version: text(headers, "x-amz-version-id"),
+        checksum: checksum(headers),
     }
+}
+
+/// The checksum of the whole object that an answer says. Of parts' checksums (`…-N`) it is none.
+fn checksum(headers: &HeaderMap) -> Option<Checksum> {
+    Algorithm::ALL
+        .into_iter()
+        .find_map(|algorithm| Checksum::from_base64(algorithm, headers.get(algorithm.header())?.to_str().ok()?))
 }
 
 fn attributes(headers: &HeaderMap) -> Attributes {

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 
 use files::Files;
 use index::Index;
-use rows::{Content, FileRef, ObjectRow, PartRow, UploadRow};
+use rows::{AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow};
 
 /// Objects up to this size live in the index: manifests and segments cost one commit and no file.
 const INLINE_BYTES: u64 = 64 << 10;
@@ -106,6 +106,7 @@ impl Store for Dir {
     async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
         self.index.require_bucket(bucket)?;
         let size_bytes = body.len_bytes();
+        let (body, checksum) = body.summed(options.checksum);
         let (content, etag) = if size_bytes <= INLINE_BYTES {
             let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
             let etag = ETag(received.md5_hex());
@@ -119,7 +120,7 @@ impl Store for Dir {
             etag: etag.clone(),
             size_bytes,
             modified_ms: self.now_ms(),
-            attributes: options.attributes.into(),
+            attributes: AttributesRow::new(options.attributes, checksum.found()),
             content,
         };
         let (bucket, key, mode) = (bucket.clone(), key.clone(), options.mode);

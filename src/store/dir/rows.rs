@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Attributes, ETag, Error, Head, Kind, Result};
+use crate::digest::Checksum;
 
 /// A body's file and how many bytes of it count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,14 @@ pub(super) struct AttributesRow {
     content_type: Option<String>,
     headers: BTreeMap<String, String>,
     user: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
+}
+
+impl AttributesRow {
+    pub fn new(attributes: Attributes, checksum: Option<Checksum>) -> Self {
+        Self { checksum: checksum.map(|checksum| checksum.to_string()), ..attributes.into() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,13 +126,14 @@ impl ObjectRow {
             date,
             attributes: self.attributes.clone().into(),
             version: None,
+            checksum: self.attributes.checksum.as_deref().and_then(|text| text.parse().ok()),
         }
     }
 }
 
 impl From<Attributes> for AttributesRow {
     fn from(from: Attributes) -> Self {
-        Self { content_type: from.content_type, headers: from.headers, user: from.user }
+        Self { content_type: from.content_type, headers: from.headers, user: from.user, checksum: None }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ratchet::digest::Sha256;
+use ratchet::digest::{Algorithm, ChecksumHasher, Sha256};
 use ratchet::store::{Attributes, Body, GetOptions, Kind, ListOptions, PutMode, PutOptions, Read};
 
 use super::{Lab, broken, key, pattern};
@@ -23,6 +23,24 @@ pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
     assert_eq!((head.size_bytes, head.etag), (5, written.etag));
     let age = head.date.duration_since(head.modified).unwrap_or_default();
     assert!(age.as_secs() < 60, "{age:?}");
+}
+
+pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
+    for (size, algorithm) in [0, 1000, 3 << 20].into_iter().flat_map(|size| Algorithm::ALL.map(|kind| (size, kind))) {
+        let bytes = pattern(size, 5);
+        let mut wanted = ChecksumHasher::new(algorithm);
+        wanted.update(&bytes);
+        let options = PutOptions { checksum: Some(algorithm), ..PutOptions::default() };
+        lab.store.put(&lab.bucket, &key("sum"), Body::from(bytes), options).await.unwrap();
+        for read in [Read::Head, Read::Whole] {
+            let options = GetOptions { checksum: true, ..GetOptions::default() };
+            let (head, _) = lab.store.get(&lab.bucket, &key("sum"), read, options).await.unwrap();
+            assert_eq!(head.checksum, Some(wanted.clone().finish()), "{size} bytes, {algorithm}, {read:?}");
+        }
+    }
+    lab.put("sum", "other", PutMode::Overwrite).await.unwrap();
+    let (head, _) = lab.get("sum", Read::Whole).await.unwrap();
+    assert_eq!(head.checksum, None, "not of the object that was there before");
 }
 
 pub async fn absence_has_its_own_errors(lab: Lab) {
@@ -169,4 +187,4 @@ pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
     assert_eq!(middle, new.slice(700_000..=1_500_000));
 }
 
-super::on_every_store!(objects: an_object_comes_back_with_its_attributes, absence_has_its_own_errors, buckets_come_and_go, ranges_are_cut_at_the_end, an_empty_object_is_an_object, conditions_decide_writes, conditions_decide_reads, listings_page_in_byte_order, delimiters_roll_keys_up, a_broken_body_leaves_the_old_object);
+super::on_every_store!(objects: an_object_comes_back_with_its_attributes, a_checksum_is_kept_that_came_behind_the_bytes, absence_has_its_own_errors, buckets_come_and_go, ranges_are_cut_at_the_end, an_empty_object_is_an_object, conditions_decide_writes, conditions_decide_reads, listings_page_in_byte_order, delimiters_roll_keys_up, a_broken_body_leaves_the_old_object);
