@@ -17,7 +17,7 @@ MIB = 1 << 20
 SIZE = int(os.environ.get("RATCHET_RESUME_MIB", "512")) * MIB
 SECONDS = 10
 # Parts that a client has in flight at once, in MiB: what may be lost beyond the half that it had not sent.
-IN_FLIGHT = {"aws": 10 * 8, "boto3": 10 * 8, "s5cmd": 5 * 5, "lib-storage": 4 * 5}
+IN_FLIGHT = {"aws": 10 * 8, "aws2": 10 * 8, "boto3": 10 * 8, "s5cmd": 5 * 5, "lib-storage": 4 * 5, "rclone": 4 * 5}
 BOTO3 = "import boto3, sys; boto3.client('s3').upload_file(sys.argv[1], sys.argv[2], sys.argv[3])"
 LIB_STORAGE = """
 const fs = require("fs"), { S3Client } = require("@aws-sdk/client-s3"), { Upload } = require("@aws-sdk/lib-storage");
@@ -38,6 +38,14 @@ class Resume(OnEachStore):
         target = f"s3://{self.bucket}/{name}"
         if name == "aws":
             command = [self.need("aws"), "s3", "cp", "--no-progress", file, target]
+        elif name == "aws2":
+            debian = ROOT / "target/debian"
+            if not (debian / "packages/awscli.done").exists():
+                self.skipTest("aws CLI 2 could not be installed")
+            environment["PYTHONPATH"] = str(debian / "usr/lib/python3/dist-packages")
+            command = ["/usr/bin/python3", debian / "usr/bin/aws"]
+            # It knows no AWS_ENDPOINT_URL yet.
+            command += ["--endpoint-url", wire.url, "s3", "cp", "--no-progress", file, target]
         elif name == "boto3":
             command = [sys.executable, "-c", BOTO3, file, self.bucket, name]
         elif name == "s5cmd":
@@ -48,9 +56,14 @@ class Resume(OnEachStore):
                 self.skipTest("lib-storage could not be installed")
             environment["NODE_PATH"] = str(modules)
             command = [self.need("node"), "-e", LIB_STORAGE, "--", file, self.bucket, name]
+        elif name == "rclone":
+            here = {"TYPE": "s3", "PROVIDER": "Other", "ENDPOINT": wire.url}
+            here |= {"ACCESS_KEY_ID": self.server.key, "SECRET_ACCESS_KEY": self.server.secret}
+            environment |= {f"RCLONE_CONFIG_HERE_{word}": value for word, value in here.items()}
+            command = [self.need("rclone"), "copyto", "--s3-no-check-bucket", file, f"here:{self.bucket}/{name}"]
         return [str(word) for word in command], environment
 
-    def interrupted(self, name, sent_signal, resumes=True, label="", **more):
+    def interrupted(self, name, sent_signal, resumes=True, label="", again_limit=None, **more):
         file = self.file("file", SIZE, name)
         wire = Wire(self.server.url, limit=SIZE // SECONDS)
         self.addCleanup(wire.close)
@@ -64,7 +77,7 @@ class Resume(OnEachStore):
         os.killpg(client.pid, sent_signal)
         client.wait()
         wire.cut()
-        first, wire.limit = wire.sent, None
+        first, wire.limit = wire.sent, again_limit
         again = subprocess.run(command, env=environment, capture_output=True, timeout=300)
         self.assertEqual(again.returncode, 0, again.stderr[-2000:])
         second = wire.sent - first
@@ -81,6 +94,12 @@ class Resume(OnEachStore):
 
     def test_aws_interrupted(self):
         self.interrupted("aws", signal.SIGINT)
+
+    def test_aws2_killed(self):
+        self.interrupted("aws2", signal.SIGKILL)
+
+    def test_aws2_interrupted(self):
+        self.interrupted("aws2", signal.SIGINT)
 
     def test_boto3_killed(self):
         self.interrupted("boto3", signal.SIGKILL)
@@ -104,7 +123,8 @@ class Resume(OnEachStore):
 class Mixed(Resume):
     """Known parts and new ones on shared connections: no client may hang on an early answer."""
 
-    test_aws_killed = test_aws_interrupted = test_boto3_killed = test_boto3_interrupted = None
+    test_aws_killed = test_aws_interrupted = test_aws2_killed = test_aws2_interrupted = None
+    test_boto3_killed = test_boto3_interrupted = None
     test_s5cmd_killed = test_s5cmd_interrupted = test_lib_storage_killed = test_lib_storage_interrupted = None
 
     def test_twenty_runs_that_mix_known_and_new_parts_end(self):
@@ -132,10 +152,32 @@ class Mixed(Resume):
         print("resume: 20 runs that mixed known and new parts ended", flush=True)
 
 
+class EarlyClose(OnEachStore):
+    """rclone sends its parts at once; it is answered in the midst of them where the setting names it."""
+
+    commands, interrupted = Resume.commands, Resume.interrupted
+
+    def setUp(self):
+        super().setUp()
+        # A directory is one gateway's alone.
+        store = self.server.store if self.server_name == "s3" else f"dir:{self.home}/store"
+        self.server = Gateway(store, RATCHET_RESUME_EARLY_CLOSE="rclone/")
+        self.addCleanup(self.server.stop)
+        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
+
+    def test_rclone_killed(self):
+        # Over loopback alone a part is gone before anybody can answer.
+        self.interrupted("rclone", signal.SIGKILL, again_limit=SIZE // SECONDS)
+
+    def test_rclone_interrupted(self):
+        self.interrupted("rclone", signal.SIGINT, again_limit=SIZE // SECONDS)
+
+
 class OverTls(Resume):
     """The same over TLS, where the aws CLI says what its parts are only with `when_required`."""
 
     test_boto3_killed = test_boto3_interrupted = test_aws_interrupted = None
+    test_aws2_killed = test_aws2_interrupted = None
     test_s5cmd_interrupted = test_lib_storage_interrupted = None
 
     def setUp(self):
@@ -174,7 +216,7 @@ class OverTls(Resume):
 def load_tests(loader, _tests, _pattern):
     if "RATCHET_CLIENTS_ENDPOINT" in os.environ:
         return unittest.TestSuite()
-    suite = on_each_store(loader, [Resume])
+    suite = on_each_store(loader, [Resume, EarlyClose])
     for case in (Mixed, OverTls):
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
