@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Puts the chunks `[slot.first_chunk, end)` together as a part, records it, and removes what was staged.
-    /// **Errors**: `Incomplete` with the chunks whose staged bytes are gone; nothing was changed then.
+    /// **Errors**: `Incomplete` with the chunks whose staged bytes are gone: they are struck, and wanted again.
     pub(super) async fn assemble(&self, slot: Slot, end: u64) -> Result<()> {
         let root = self.root();
         let documents = &self.0.shared.documents;
@@ -86,9 +86,14 @@ impl Session {
             Ok(written) => written,
             Err(error) if error.kind() == store::Kind::NoSuchUpload => return Err(self.settle_gone().await),
             Err(error) => {
-                // Another gateway may have been first, and its staged chunks are gone.
+                let gone = self.unstaged(slot, end).await?;
+                // Asked for after that: staged chunks go only once their part is recorded, perhaps by another gateway.
                 if self.current_group(slot).await?.is_some() {
                     return Ok(());
+                }
+                if !gone.is_empty() {
+                    // A part was recorded, its chunks removed and the record struck, in that order by two gateways.
+                    return Err(Error::Incomplete { missing: self.strike_group(slot, &gone).await? });
                 }
                 let what = format!("putting part {} together", slot.number);
                 return Err(Error::Store { kind: super::Kind::StoreUnavailable, what, source: error });

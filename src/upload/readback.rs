@@ -13,7 +13,7 @@ use crate::store::{self, Body, ChosenPart, GetOptions, PartNumber, PartTarget, R
 
 use super::error::{Error, Result};
 use super::manifest::{Change, Checks, Root, Status};
-use super::plan::{self, ChunkRange};
+use super::plan::{self, ChunkIndex, ChunkRange, Slot};
 use super::session::{Session, upload_of};
 use super::survey::{Row, Survey};
 
@@ -102,14 +102,20 @@ impl Session {
             return Ok(vec![ChunkRange { first: index, last: index }]);
         }
         let gone = self.unstaged(row.slot, row.end).await?;
+        self.strike_group(row.slot, &gone).await
+    }
+
+    /// Takes back the record of a group's part, and of those of its chunks whose bytes are gone: they are returned.
+    pub(super) async fn strike_group(&self, slot: Slot, gone: &[ChunkIndex]) -> Result<Vec<ChunkRange>> {
+        let segment = plan::segment_of(slot.first_chunk);
         let mut by_segment: HashMap<u32, Vec<u32>> = HashMap::from([(segment, Vec::new())]);
-        for index in &gone {
+        for index in gone {
             by_segment.entry(plan::segment_of(*index)).or_default().push(*index);
         }
         for (number, chunks) in by_segment {
-            self.commit(number, Change::StrikeGroup { number: row.slot.number, chunks }).await?;
+            self.commit(number, Change::StrikeGroup { number: slot.number, chunks }).await?;
         }
-        Ok(gone.into_iter().map(u64::from).map(|index| ChunkRange { first: index, last: index }).collect())
+        Ok(gone.iter().copied().map(u64::from).map(|index| ChunkRange { first: index, last: index }).collect())
     }
 
     /// Reads the object back. The inner error: it has another digest, and was removed by its version.
@@ -130,7 +136,7 @@ impl Session {
             let removed = store.delete(&bucket, &key, Some(version)).await;
             removed.map_err(|error| Error::store("removing an object with the wrong digest", error))?;
         }
-        let aborted = Status::Aborted { reason: mismatch.to_string(), kept: false };
+        let aborted = Status::Aborted { reason: mismatch.to_string(), kept: false, freed: false };
         // Whoever was first has seen the same object.
         self.change_status(Status::is_unfinished, aborted).await?.ok();
         Ok(Err(mismatch))
