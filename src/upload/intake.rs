@@ -73,7 +73,10 @@ impl Session {
             return Err(Self::not_open(&root));
         }
         match segment.chunks.get(&chunk) {
-            Some(record) if record.digests.sha256 == sha256 && !record.struck => Ok(Admission::Known),
+            Some(record) if record.digests.sha256 == sha256 && !record.struck => {
+                self.require_open_after(plan::segment_of(chunk)).await?;
+                Ok(Admission::Known)
+            }
             Some(record) if record.digests.sha256 != sha256 && root.policy == Policy::FirstWins => {
                 Err(Error::ChecksumConflict { index, stored: record.digests.sha256, offered: sha256 })
             }

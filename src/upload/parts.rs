@@ -206,7 +206,10 @@ impl Session {
         }
         let segment = self.segment(plan::segment_of(index)).await?;
         match segment.chunks.get(&index) {
-            Some(record) if claim.means(record) => Ok(PartAdmission::Known(entry(index, record))),
+            Some(record) if claim.means(record) => {
+                self.require_open_after(plan::segment_of(index)).await?;
+                Ok(PartAdmission::Known(entry(index, record)))
+            }
             Some(record) => match claim.sha256.filter(|sha256| record.digests.sha256 != *sha256) {
                 Some(offered) if root.policy == Policy::FirstWins => {
                     let (index, stored) = (u64::from(index), record.digests.sha256);

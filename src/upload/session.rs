@@ -55,6 +55,8 @@ pub(super) struct Inner {
 struct Seen<T> {
     doc: Option<Doc<T>>,
     at: Duration,
+    /// When the store's answer was here.
+    answered: Duration,
 }
 
 /// How far a session is.
@@ -75,7 +77,7 @@ impl Session {
             running: Running::new(root.value.digest),
             shared,
             layout,
-            root: Mutex::new(Seen { doc: Some(root), at }),
+            root: Mutex::new(Seen { doc: Some(root), at, answered: at }),
             segments: Mutex::default(),
             queues: Queues::default(),
             flights: Flights::default(),
@@ -106,6 +108,15 @@ impl Session {
         Ok(self.keep_root(found, asked_at))
     }
 
+    /// Fails unless the root said that the session is open after this segment was read: a record that a late writer
+    /// left behind an abort looks like any other. **Errors**: `NotOpen`, `NoSuchBackup`.
+    pub(super) async fn require_open_after(&self, number: u32) -> Result<()> {
+        let read = lock(&self.0.segments).get(&number).map_or_else(|| self.now(), |seen| seen.answered);
+        let (known, at) = self.seen_root();
+        let root = if at >= read && self.is_fresh(at) { known } else { self.current_root().await? };
+        if root.value.is_open() { Ok(()) } else { Err(Self::not_open(&root.value)) }
+    }
+
     fn seen_root(&self) -> (Doc<Root>, Duration) {
         let seen = lock(&self.0.root);
         (seen.doc.clone().expect("a session is made with a root, and the root is never forgotten"), seen.at)
@@ -118,7 +129,7 @@ impl Session {
         if older {
             return found;
         }
-        *seen = Seen { doc: Some(found.clone()), at };
+        *seen = Seen { doc: Some(found.clone()), at, answered: self.now() };
         found
     }
 
@@ -202,7 +213,7 @@ impl Session {
             let oldest = segments.iter().min_by_key(|(_, seen)| seen.at).map(|(number, _)| *number);
             oldest.map(|number| segments.remove(&number));
         }
-        segments.insert(number, Seen { doc: found, at });
+        segments.insert(number, Seen { doc: found, at, answered: self.now() });
     }
 
     /// Every segment that exists, by number, as it is now. Without a size their numbers come from a listing.
