@@ -12,6 +12,7 @@ pub mod store;
 pub mod upload;
 
 pub mod accounts;
+pub mod gc;
 pub mod object;
 
 pub mod front;

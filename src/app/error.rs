@@ -38,6 +38,11 @@ pub enum Error {
         #[source]
         source: upload::Error,
     },
+    #[error("the sweep was cut off; the next one goes on where it was")]
+    Sweep {
+        #[source]
+        source: upload::Error,
+    },
     #[error("the store cannot be used: {check}: {detail}; `ratchet doctor` tries it again")]
     Unusable { check: &'static str, detail: String },
     #[error("the access key in {} cannot be kept or read: {what}", path.display())]
@@ -69,7 +74,7 @@ impl Error {
                 | store::Kind::Invalid
                 | store::Kind::Full => Kind::WrongUse,
             },
-            Self::Unprepared { .. } => Kind::Unreachable,
+            Self::Unprepared { .. } | Self::Sweep { .. } => Kind::Unreachable,
         }
     }
 

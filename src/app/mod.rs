@@ -17,6 +17,7 @@ use crate::api;
 use crate::clock::Clock;
 use crate::front::chunk::{ChunkApi, Parts};
 use crate::front::s3::{self, S3Api};
+use crate::gc::{Mode, Sweeper};
 use crate::http::{BoxError, ByRequest, Figures, Reply};
 use crate::object::Objects;
 use crate::server::{self, Tls};
@@ -24,6 +25,7 @@ use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::Check};
 use crate::upload::Uploads;
 
+pub use crate::gc::{Report, Swept};
 pub use credentials::OwnKey;
 pub use error::Error;
 
@@ -56,6 +58,17 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     stores::examine(&store, settings, &clock).await
 }
 
+/// Sweeps the store of these settings once, or says what a sweep would do; None where a gateway is at it.
+pub async fn sweep(settings: &Settings, dry: bool, tell: impl FnMut(&Swept)) -> Result<Option<Report>, Error> {
+    let clock = Clock::system();
+    let store = stores::open(&settings.store, &clock).await?;
+    let uploads = Uploads::new(store, clock.clone(), settings.upload.clone());
+    uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
+    let mode = if dry { Mode::Dry } else { Mode::Now };
+    let swept = Sweeper::new(uploads, clock, settings.gc.clone()).sweep(mode, tell).await;
+    swept.map_err(|source| Error::Sweep { source })
+}
+
 /// As `run`, on a store that is open.
 pub async fn run_on(
     store: Arc<dyn Store>,
@@ -67,7 +80,7 @@ pub async fn run_on(
     let own_key = own_key(&settings, &clock)?;
     let mut accounts = settings.accounts.clone();
     accounts.accounts.extend(own_key.as_ref().map(OwnKey::account));
-    let fronts = gateway(store, &accounts, &settings, &clock).await?;
+    let (fronts, sweeper) = gateway(store, &accounts, &settings, &clock).await?;
     let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
     let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
@@ -78,7 +91,10 @@ pub async fn run_on(
         let fronts = fronts.clone();
         async move { Ok::<_, Infallible>(fronts.answer(request).await) }
     });
+    let sweeping = tokio::spawn(async move { sweeper.run().await });
     server::serve(listener, service, clock, (settings.server, tls), shutdown).await;
+    // Wherever it is: the next sweep goes on from there.
+    sweeping.abort();
     Ok(())
 }
 
@@ -113,13 +129,14 @@ async fn gateway(
     accounts: &AccountsSettings,
     settings: &Settings,
     clock: &Clock,
-) -> Result<Fronts, Error> {
+) -> Result<(Fronts, Sweeper), Error> {
     let accounts = Accounts::new(accounts).map_err(|error| Error::Accounts(error.to_string()))?;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     if let Some(failed) = stores::examine(&store, settings, clock).await?.into_iter().find(|check| !check.passed) {
         return Err(Error::Unusable { check: failed.name, detail: failed.detail });
     }
+    let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects = Objects::new(store, &settings.upload.state_bucket);
     let figures = Figures::default();
     let s3 = S3Api::new(s3::Parts {
@@ -134,7 +151,7 @@ async fn gateway(
     });
     let http = settings.http.clone();
     let chunk = ChunkApi::new(Parts { uploads, objects, accounts, clock: clock.clone(), figures, settings: http });
-    Ok(Fronts { chunk, s3 })
+    Ok((Fronts { chunk, s3 }, sweeper))
 }
 
 /// The embedded store's own key, where no account was written.

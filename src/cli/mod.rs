@@ -8,6 +8,7 @@ mod abort;
 mod backup;
 mod connection;
 mod doctor;
+mod gc;
 mod ls;
 mod restore;
 mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Verify(verify::Args),
     /// End a backup and free what it holds.
     Abort(abort::Args),
+    /// Free what was abandoned; `serve` does it by itself.
+    Gc(gc::Args),
     /// Find out whether a store keeps what the gateway builds on.
     Doctor(doctor::Args),
 }
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => runtime.block_on(status::run(args)),
         Command::Verify(args) => runtime.block_on(verify::run(args)),
         Command::Abort(args) => runtime.block_on(abort::run(args)),
+        Command::Gc(args) => runtime.block_on(gc::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
     };
     ExitCode::from(code)

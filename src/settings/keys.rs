@@ -227,6 +227,36 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "gc.enabled",
+        meaning: "Whether this gateway sweeps; of those that share a store, one at a time does.",
+        show: |s| s.gc.enabled.to_string(),
+        set: |s, text| truth(text).map(|value| s.gc.enabled = value),
+    },
+    Key {
+        name: "gc.expire_after_s",
+        meaning: "Seconds without a sign of life after which a session is ended; what is left of closed ones goes after as long again.",
+        show: |s| s.gc.expire_after.as_secs().to_string(),
+        set: |s, text| {
+            s.gc.expire_after = number(text, 1, 3650 * 86_400).map(Duration::from_secs)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "gc.every_s",
+        meaning: "Seconds from one sweep's end to the next one's beginning, over all gateways.",
+        show: |s| s.gc.every.as_secs().to_string(),
+        set: |s, text| seconds(text).map(|value| s.gc.every = value),
+    },
+    Key {
+        name: "gc.sessions_per_s",
+        meaning: "Sessions that a sweep looks at per second.",
+        show: |s| s.gc.sessions_per_s.to_string(),
+        set: |s, text| {
+            s.gc.sessions_per_s = u32::try_from(number(text, 1, 10_000)?).map_err(|error| error.to_string())?;
+            Ok(())
+        },
+    },
+    Key {
         name: "log.format",
         meaning: "Log lines on stderr for people (text) or machines (json).",
         show: |s| quoted(s.log.format),

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use crate::accounts::Settings as AccountsSettings;
 use crate::front::s3::Settings as S3Settings;
+use crate::gc::Settings as GcSettings;
 use crate::http::Settings as HttpSettings;
 use crate::observe::Settings as ObserveSettings;
 use crate::server::Settings as ServerSettings;
@@ -43,6 +44,7 @@ pub struct Settings {
     pub server: ServerSettings,
     pub http: HttpSettings,
     pub s3: S3Settings,
+    pub gc: GcSettings,
     pub log: ObserveSettings,
     /// Empty: nobody wrote any; the embedded store then keeps a key of its own.
     pub accounts: AccountsSettings,
@@ -57,6 +59,7 @@ impl Default for Settings {
             server: ServerSettings::default(),
             http: HttpSettings::default(),
             s3: S3Settings::default(),
+            gc: GcSettings::default(),
             log: ObserveSettings::default(),
             accounts: AccountsSettings::default(),
         }

@@ -33,6 +33,10 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("resume.keep_aborted_s", "7", &["0", "-1", "1d"]),
     ("resume.idle_s", "60", &["0", "29", "86401"]),
     ("resume.early_close", "rclone/", &[]),
+    ("gc.enabled", "false", &["", "yes"]),
+    ("gc.expire_after_s", "3600", &["0", "-1", "7d"]),
+    ("gc.every_s", "60", &["0", "86401"]),
+    ("gc.sessions_per_s", "7", &["0", "10001", "-1"]),
     ("log.format", "json", &["", "xml"]),
     ("log.level", "info,ratchet::upload=debug", &["", "loud", "a=loud"]),
 ];

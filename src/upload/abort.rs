@@ -6,8 +6,9 @@
 
 use crate::store;
 
+use super::documents::Doc;
 use super::error::{Error, Kind, Result};
-use super::layout::Index;
+use super::layout::{Index, Layout};
 use super::manifest::{Root, Status};
 use super::session::{Session, upload_of};
 
@@ -31,10 +32,10 @@ impl Session {
             let root = self.current_root().await?.value;
             match &root.status {
                 Status::Aborted { kept: true, .. } if kept => return Ok(()),
-                Status::Aborted { kept: false, .. } => return self.free(&root).await,
-                Status::Aborted { reason, kept: true } => {
+                Status::Aborted { kept: false, .. } => return self.free(&root).await.map(drop),
+                Status::Aborted { reason, kept: true, .. } => {
                     let from = root.status.clone();
-                    let freed = Status::Aborted { reason: reason.clone(), kept: false };
+                    let freed = Status::Aborted { reason: reason.clone(), kept: false, freed: false };
                     // Lost: a successor adopts the parts, or another sweep frees them.
                     self.change_status(|status| *status == from, freed).await?.ok();
                 }
@@ -49,7 +50,7 @@ impl Session {
                     }
                 }
                 Status::InProgress => {
-                    let aborted = Status::Aborted { reason: reason.to_owned(), kept };
+                    let aborted = Status::Aborted { reason: reason.to_owned(), kept, freed: false };
                     // Lost: the loop looks at what it has become.
                     self.change_status(|status| *status == Status::InProgress, aborted).await?.ok();
                 }
@@ -57,23 +58,37 @@ impl Session {
         }
     }
 
-    async fn free(&self, root: &Root) -> Result<()> {
+    /// Frees what an aborted session holds; false where parts that were in flight still turn up.
+    pub(super) async fn free(&self, root: &Root) -> Result<bool> {
         let documents = &self.0.shared.documents;
         let target = root.target();
+        let mut empty = !self.owns_upload(root).await?;
         for _ in 0..SWEEPS {
+            if empty {
+                break;
+            }
             // A part that was in flight can land after the abort: again until none is listed.
             match documents.store.abort(upload_of(root, &target)).await {
                 Ok(()) => {}
                 Err(error) if matches!(error.kind(), store::Kind::NoSuchUpload | store::Kind::NoSuchBucket) => {}
                 Err(error) => return Err(Error::store("aborting the store's upload", error)),
             }
-            if self.listed_parts(root).await?.is_none_or(|parts| parts.is_empty()) {
-                break;
-            }
+            empty = self.listed_parts(root).await?.is_none_or(|parts| parts.is_empty());
         }
         documents.delete_all(&self.0.layout.staged_prefix()).await?;
         documents.delete_all(&self.0.layout.segments()).await?;
         documents.delete(&self.0.layout.indexed(Index::Open, &root.bucket, &root.key)).await?;
-        documents.delete(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await
+        documents.delete(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await?;
+        Ok(empty)
+    }
+
+    /// Whether the store's upload is this session's: a creator that died before the hand-over left a root whose upload
+    /// is its predecessor's still (DESIGN §12.2).
+    async fn owns_upload(&self, root: &Root) -> Result<bool> {
+        let Some(predecessor) = root.s3.as_ref().and_then(|s3| s3.candidates.first()) else { return Ok(true) };
+        let layout = Layout::new(&root.account, predecessor);
+        let found: Option<Doc<Root>> = self.0.shared.documents.read(&layout.root()).await?;
+        // A predecessor that is swept away held nothing any more.
+        Ok(found.is_none_or(|doc| doc.value.status == Status::Superseded { by: root.backup_id.clone() }))
     }
 }

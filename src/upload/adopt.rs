@@ -82,7 +82,7 @@ impl Uploads {
     }
 
     /// Since when nothing was written of a session, by the store's own clock.
-    async fn age(&self, root: &Root) -> Result<Duration> {
+    pub(super) async fn age(&self, root: &Root) -> Result<Duration> {
         let layout = Layout::new(&root.account, &root.backup_id);
         let documents = self.documents();
         let head = documents.store.head(&documents.bucket, &layout.root()).await;

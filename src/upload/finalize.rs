@@ -226,7 +226,7 @@ impl Session {
             return self.conclude(&root, written, finished, read_back.as_ref()).await;
         }
         let reason = "the store's upload is gone and no object of this backup is there".to_owned();
-        let aborted = Status::Aborted { reason, kept: false };
+        let aborted = Status::Aborted { reason, kept: false, freed: false };
         match self.change_status(Status::is_unfinished, aborted).await? {
             Ok(doc) => Err(Self::not_open(&doc.value)),
             Err(_) => Ok(Carried::Again),

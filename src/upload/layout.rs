@@ -94,6 +94,21 @@ pub(super) fn open_entry(account: &str, identity: &[&str]) -> Key {
     Key(format!("v1/{account}/open/{}", Sha256::of(text.as_bytes()).hex()))
 }
 
+/// Below this lie the records of all sessions of an account.
+pub(super) fn sessions(account: &str) -> Key {
+    Key(format!("v1/{account}/sessions/"))
+}
+
+/// Below these lie the entries that are good only as long as their session is open.
+pub(super) fn entry_prefixes(account: &str) -> [Key; 3] {
+    ["index", "index-hashed", "open"].map(|word| Key(format!("v1/{account}/{word}/")))
+}
+
+/// Whether an entry names its session within it, and not by its key.
+pub(super) fn is_open_entry(entry: &Key) -> bool {
+    entry.0.split('/').nth(2) == Some("open")
+}
+
 /// The prefixes of an account's indexes, in the order in which a listing walks them.
 pub(super) fn index_prefixes(account: &str, bucket: Option<&str>, prefix: &str) -> Vec<(Index, String)> {
     let mut prefixes = Vec::new();

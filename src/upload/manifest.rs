@@ -75,6 +75,9 @@ pub enum Status {
         /// The parts are still there, for a successor to adopt (DESIGN §7).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         kept: bool,
+        /// A sweep has seen that nothing is left but this tombstone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        freed: bool,
     },
     Superseded {
         by: String,

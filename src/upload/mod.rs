@@ -30,6 +30,7 @@ mod readback;
 mod running;
 mod session;
 mod survey;
+mod sweep;
 mod uploads;
 
 pub use crate::store::{Body, BodyError};
@@ -42,4 +43,5 @@ pub use manifest::{
 pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use session::{Progress, Session};
+pub use sweep::{Tie, Traces, TracesPage};
 pub use uploads::{Created, NewBackup, Resume, Settings, TAG, Uploads};

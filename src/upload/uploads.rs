@@ -151,6 +151,16 @@ impl Uploads {
         }
     }
 
+    pub fn state_bucket(&self) -> &Bucket {
+        &self.0.documents.bucket
+    }
+
+    /// How long the parts of an aborted upload wait for a successor; nothing where nobody can be one.
+    pub fn keep_aborted(&self) -> Duration {
+        let resume = &self.0.settings.resume;
+        if resume.enabled { resume.keep_aborted } else { Duration::ZERO }
+    }
+
     /// Whether a client may use this bucket as a target at all.
     pub fn is_state_bucket(&self, bucket: &str) -> bool {
         bucket == self.0.settings.state_bucket

@@ -15,3 +15,4 @@ mod resume;
 mod s3_api;
 mod serve;
 mod shapes;
+mod sweep;

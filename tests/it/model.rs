@@ -2,17 +2,20 @@
 //!
 //! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model` repeats it. Time is tokio's, paused.
 //! Checked: acknowledged chunks stay recorded (1), a complete object is the acknowledged chunks (2), one index never
-//! has two acknowledged checksums (3), finalize and abort are idempotent (5), gateways agree (10).
+//! has two acknowledged checksums (3), finalize, abort and expiry are idempotent (5), nothing is left of what was given
+//! up (9), gateways agree (10).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use ratchet::clock::Clock;
 use ratchet::digest::{ChunkHasher, Expected, Kind as DigestKind, Sha256, Whole};
-use ratchet::store::{Body, Limits, Read, Store};
+use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
+use ratchet::store::{Body, Limits, ListOptions, Read, Store, UploadTarget};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
 use crate::faults::{Chaos, faulty_memory};
@@ -41,6 +44,8 @@ struct World {
     gateways: Vec<Mutex<Gateway>>,
     new: NewBackup,
     chunks: u32,
+    /// Whether gateways sweep while clients are at work, and call short pauses idle.
+    sweeps: bool,
     told: Mutex<Told>,
 }
 
@@ -70,7 +75,8 @@ impl World {
             ..NewBackup::default()
         };
         let gateways = (0..=random.below(3)).map(|n| Mutex::new(Gateway::start(&chaos, seed ^ (n << 32)))).collect();
-        let world = Self { seed, random, truth, chaos, gateways, new, chunks, told: Mutex::default() };
+        let sweeps = random.below(4) == 0;
+        let world = Self { seed, random, truth, chaos, gateways, new, chunks, sweeps, told: Mutex::default() };
         world.calm().prepare().await.unwrap();
         world
     }
@@ -144,11 +150,12 @@ impl Gateway {
 /// One client: it knows one file and does what clients do, in any order.
 async fn client(world: Arc<World>, id: String, file: u8) {
     for _ in 0..world.random.below(24) {
-        world.random.pause(world.random.jitter(std::time::Duration::from_millis(400))).await;
+        world.random.pause(world.random.jitter(Duration::from_millis(400))).await;
         match world.random.below(20) {
             0 => world.crash(),
             1 if world.random.below(6) == 0 => abort(&world, &id).await,
             2 | 3 => finalize(&world, &id, file).await,
+            4 if world.sweeps => sweep(&world).await,
             _ if world.chunks == 0 => {}
             _ => {
                 let index = world.random.below(u64::from(world.chunks)) as u32;
@@ -171,7 +178,7 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
     world.told.lock().unwrap().puts += 1;
     // Sometimes the client hangs up.
     let hung_up = world.random.below(12) == 0;
-    let patience = world.random.jitter(std::time::Duration::from_millis(if hung_up { 50 } else { 3_600_000 }));
+    let patience = world.random.jitter(Duration::from_millis(if hung_up { 50 } else { 3_600_000 }));
     match tokio::time::timeout(patience, outcome).await {
         Ok(Ok(())) => world.acknowledge(index, sha256),
         Ok(Err(error)) => world.refused("put", &error),
@@ -196,7 +203,7 @@ fn client_body(world: &World, bytes: &Bytes) -> Body {
     let frames = futures_util::StreamExt::then(stream::iter(frames), move |frame| {
         let clock = clock.clone();
         async move {
-            clock.pause(clock.jitter(std::time::Duration::from_millis(40))).await;
+            clock.pause(clock.jitter(Duration::from_millis(40))).await;
             frame
         }
     });
@@ -230,6 +237,56 @@ async fn abort(world: &World, id: &str) {
     }
 }
 
+/// Sessions that are idle for two seconds are given up.
+fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
+    let settings = GcSettings { expire_after: Duration::from_secs(2), sessions_per_s: 10_000, ..GcSettings::default() };
+    Sweeper::new(uploads, Clock::seeded(seed ^ 0x9c), settings)
+}
+
+async fn sweep(world: &World) {
+    let sweeper = sweeper(world.uploads(), world.random.below(u64::MAX));
+    // Sometimes the gateway dies in the midst of it.
+    let patience = world.random.jitter(Duration::from_millis(if world.random.below(3) == 0 { 200 } else { 3_600_000 }));
+    let swept = tokio::time::timeout(patience, sweeper.sweep(Mode::Now, |_| ())).await;
+    let mut told = world.told.lock().unwrap();
+    match swept {
+        Ok(Ok(Some(report))) => {
+            told.aborted |= report.actions.contains_key("expire");
+            if report.failed == 0 {
+                return;
+            }
+        }
+        Ok(Ok(None)) => return,
+        Ok(Err(_)) | Err(_) => {}
+    }
+    *told.refusals.entry("sweep: cut off".to_owned()).or_default() += 1;
+}
+
+/// Once its time is over, nothing of a session is left but its object.
+async fn leaves_nothing(world: &World, id: &str) {
+    let seed = world.seed;
+    let uploads = world.calm();
+    let root = uploads.root_of("home", id).await.unwrap().unwrap();
+    let sweeper = sweeper(uploads, seed);
+    if root.finished().is_some() {
+        sweeper.sweep(Mode::Now, |_| ()).await.unwrap();
+        assert!(world.calm().root_of("home", id).await.unwrap().is_some(), "seed {seed}: its object is still there");
+        world.truth.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
+    }
+    // Ended, freed, forgotten: each has its own time, and a sweeper that died has its lease.
+    for _ in 0..4 {
+        world.random.pause(Duration::from_secs(3600)).await;
+        let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
+        assert_eq!(report.failed, 0, "seed {seed}");
+    }
+    let state = Settings::default().state_bucket.as_str().into();
+    let left = world.truth.list(&state, &ListOptions::default()).await.unwrap().objects;
+    let left: Vec<_> = left.iter().map(|listed| &listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect();
+    assert!(left.is_empty(), "seed {seed}: {left:?} is left");
+    let target = UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
+    assert!(world.truth.list_parts(target, None).await.is_err(), "seed {seed}: the store's upload is left");
+}
+
 /// The faults are over: whatever state the session is in, what was told must hold.
 async fn judge(world: &World, id: &str) {
     let seed = world.seed;
@@ -242,10 +299,14 @@ async fn judge(world: &World, id: &str) {
     }
     let root = session.fresh_root().await.unwrap();
     match &root.status {
-        Status::Aborted { .. } => {
+        Status::Aborted { reason, .. } => {
             assert!(told.finished.is_none(), "seed {seed}: finalize succeeded, yet the session is aborted");
+            // A finalize that names another file's digest, over an object that was read back, ends the session too.
+            let by_digest = reason.starts_with("the object has sha256:");
             assert!(
-                told.aborted || told.refusals.keys().any(|k| k.starts_with("abort")),
+                by_digest
+                    || told.aborted
+                    || told.refusals.keys().any(|k| k.starts_with("abort") || k.starts_with("sweep")),
                 "seed {seed}: nobody aborted"
             );
             session.abort("again").await.unwrap();
@@ -291,6 +352,8 @@ async fn fill_and_finalize(world: &World, session: &Session) {
                     send_as_recorded(world, session, index as u32).await;
                 }
             }
+            // A gateway that was killed may still be removing what it had staged.
+            Err(error) if error.kind() == Kind::StoreUnavailable => {}
             Err(error) => panic!("seed {}: {error:?}", world.seed),
         }
     }
@@ -355,6 +418,7 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
     futures_util::future::join_all(clients).await;
     let counts = world.told.lock().unwrap().refusals.clone();
     judge(&world, &id).await;
+    leaves_nothing(&world, &id).await;
     counts
 }
 

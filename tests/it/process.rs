@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ratchet");
-const KEY: (&str, &str) = ("root-key", "root-secret-root-secret");
+pub const KEY: (&str, &str) = ("root-key", "root-secret-root-secret");
 
 /// A gateway process; killed on drop.
 pub struct Gateway {

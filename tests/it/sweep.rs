@@ -1,0 +1,470 @@
+//! Expiry and sweeping, cell by cell of the table in `gc`: what runs when a sweep comes, and what comes when a sweep
+//! runs. Time is tokio's, paused; that nothing at all is left is also shown after every schedule of `model`.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use ratchet::clock::Clock;
+use ratchet::digest::Sha256;
+use ratchet::gc::{Mode, Report, Settings as GcSettings, Sweeper};
+use ratchet::store::{
+    Body, Limits, ListOptions, PartNumber, PutOptions, Store,
+    faulty::{Call, Faulty, Op},
+    memory::Memory,
+};
+use ratchet::upload::{
+    Admission, ChosenEntry, Kind, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session, Settings, Status,
+    Uploads,
+};
+use tokio::sync::oneshot;
+
+use crate::process::{Gateway, KEY, PROGRAM, stores};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
+const CHUNK: usize = 1024;
+
+/// One store, and as many gateways on it as are asked for.
+struct Room {
+    store: Arc<dyn Store>,
+    clock: Clock,
+}
+
+impl Room {
+    /// `min_part_bytes` over a chunk's length: chunks are staged.
+    async fn new(min_part_bytes: u64) -> Self {
+        let clock = Clock::seeded(11);
+        let limits = Limits { min_part_bytes, ..Limits::S3 };
+        let room = Self { store: Arc::new(Memory::with_limits(limits, clock.clone())), clock };
+        room.gateway().prepare().await.unwrap();
+        room.gateway().make_bucket("b").await.unwrap();
+        room
+    }
+
+    fn gateway(&self) -> Uploads {
+        self.gateway_on(Arc::clone(&self.store))
+    }
+
+    fn gateway_on(&self, store: Arc<dyn Store>) -> Uploads {
+        Uploads::new(store, Clock::seeded(self.clock.below(u64::MAX)), Settings::default())
+    }
+
+    /// A gateway each of whose calls takes as long as `delay` says.
+    fn slow_gateway(&self, delay: impl Fn(Call<'_>) -> Duration + Send + Sync + 'static) -> Uploads {
+        let hook = move |call: Call<'_>| (delay(call), None);
+        self.gateway_on(Arc::new(Faulty::new(Arc::clone(&self.store), self.clock.clone(), Box::new(hook))))
+    }
+
+    fn sweeper(&self, uploads: Uploads) -> Sweeper {
+        Sweeper::new(uploads, Clock::seeded(self.clock.below(u64::MAX)), GcSettings::default())
+    }
+
+    async fn sweep(&self) -> Report {
+        self.sweeper(self.gateway()).sweep(Mode::Now, |_| ()).await.unwrap().unwrap()
+    }
+
+    /// Every state key but the leases.
+    async fn state(&self) -> Vec<String> {
+        let listed = self.store.list(&"ratchet-state".into(), &ListOptions::default()).await.unwrap().objects;
+        listed.into_iter().map(|listed| listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect()
+    }
+
+    /// After every time limit there is, nothing is left.
+    async fn nothing_is_left(&self) {
+        for _ in 0..4 {
+            self.clock.pause(8 * DAY).await;
+            assert_eq!(self.sweep().await.failed, 0);
+        }
+        assert_eq!(self.state().await, [""; 0]);
+    }
+}
+
+fn backup(key: &str, chunks: usize) -> NewBackup {
+    NewBackup {
+        bucket: "b".into(),
+        key: key.into(),
+        chunk_size: CHUNK as u64,
+        size: Some((chunks * CHUNK) as u64),
+        ..NewBackup::default()
+    }
+}
+
+fn chunk(index: u64) -> Vec<u8> {
+    vec![index as u8 + 1; CHUNK]
+}
+
+async fn put(session: &Session, index: u64) {
+    let bytes = chunk(index);
+    match session.admit(index, Sha256::of(&bytes), CHUNK as u64).await.unwrap() {
+        Admission::Known => {}
+        Admission::Wanted(ticket) => {
+            ticket.store(bytes.into()).await.unwrap();
+        }
+    }
+}
+
+fn upload(key: &str) -> NewUpload {
+    NewUpload {
+        bucket: "b".into(),
+        key: key.into(),
+        content_type: None,
+        headers: Default::default(),
+        metadata: Default::default(),
+        checksum: None,
+    }
+}
+
+fn number(number: u32) -> PartNumber {
+    PartNumber::new(number).unwrap()
+}
+
+/// Puts a part over the S3 side; true where its bytes were not wanted.
+async fn put_part(session: &Session, at: u32) -> (PartEntry, bool) {
+    let bytes = chunk(u64::from(at));
+    let claim = PartClaim { sha256: Some(Sha256::of(&bytes)), md5: None, len_bytes: CHUNK as u64 };
+    match session.admit_part(number(at), claim).await.unwrap() {
+        PartAdmission::Known(entry) => (entry, true),
+        PartAdmission::Wanted(ticket) => {
+            ticket.store(bytes.into()).await.unwrap();
+            let entries = session.part_entries().await.unwrap();
+            (entries.into_iter().find(|entry| u32::from(entry.number) == at).unwrap(), false)
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_is_freed_to_its_last_record() {
+    for min_part_bytes in [1, 4 * CHUNK as u64] {
+        let room = Room::new(min_part_bytes).await;
+        let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
+        put(&session, 0).await;
+        put(&session, 5).await;
+        room.clock.pause(6 * DAY).await;
+        assert_eq!(room.sweep().await.actions.get("expire"), None);
+        put(&session, 1).await;
+        room.clock.pause(6 * DAY).await;
+        assert_eq!(room.sweep().await.actions.get("expire"), None, "a sign of life counts");
+        room.clock.pause(DAY).await;
+        let report = room.sweep().await;
+        assert_eq!((report.actions.get("expire"), report.bytes), (Some(&1), 3 * CHUNK as u64), "{report:?}");
+        assert_eq!(session.admit(2, Sha256::of(b"x"), CHUNK as u64).await.unwrap_err().kind(), Kind::NotOpen);
+        assert_eq!(room.state().await.iter().filter(|key| !key.contains("/open/")).count(), 1, "a tombstone alone");
+        room.nothing_is_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_a_sweep_does_and_changes_nothing() {
+    let room = Room::new(4 * CHUNK as u64).await;
+    let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
+    put(&session, 0).await;
+    room.clock.pause(8 * DAY).await;
+    let before = room.state().await;
+    let mut told = Vec::new();
+    let sweeper = room.sweeper(room.gateway());
+    let dry = sweeper.sweep(Mode::Dry, |swept| told.push((swept.key.clone(), swept.action))).await.unwrap().unwrap();
+    assert_eq!(told, [("k".to_owned(), "expire")]);
+    assert_eq!(room.state().await, before);
+    assert!(session.fresh_root().await.unwrap().is_open());
+    let swept = room.sweep().await;
+    assert_eq!((dry.actions, dry.bytes), (swept.actions, swept.bytes));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_stay_as_long_as_their_object_is_there_unchanged() {
+    let room = Room::new(1).await;
+    for key in ["kept", "replaced", "deleted"] {
+        let (_, session) = room.gateway().create("home", backup(key, 2)).await.unwrap();
+        put(&session, 0).await;
+        put(&session, 1).await;
+        session.finalize(None).await.unwrap();
+    }
+    let other = Body::from(b"other".to_vec());
+    room.store.put(&"b".into(), &"replaced".into(), other, PutOptions::default()).await.unwrap();
+    room.store.delete(&"b".into(), &"deleted".into(), None).await.unwrap();
+    room.clock.pause(6 * DAY).await;
+    assert!(room.sweep().await.actions.is_empty());
+    room.clock.pause(2 * DAY).await;
+    assert_eq!(room.sweep().await.actions.get("forget"), Some(&2));
+    let state = room.state().await;
+    assert!(state.iter().any(|key| key.contains("/done/b/kept/")), "{state:?}");
+    assert!(!state.iter().any(|key| key.contains("replaced") || key.contains("deleted")), "{state:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
+    for min_part_bytes in [1, 4 * CHUNK as u64] {
+        let room = Room::new(min_part_bytes).await;
+        let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
+        let bytes = chunk(0);
+        let Admission::Wanted(ticket) = session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap() else {
+            panic!("nothing is there yet");
+        };
+        let (go_on, told) = oneshot::channel::<()>();
+        let half = Bytes::from(bytes[..500].to_vec());
+        let rest = Bytes::from(bytes[500..].to_vec());
+        let late = stream::once(async move {
+            told.await.unwrap();
+            Ok(rest)
+        });
+        let body = Body::new(CHUNK as u64, Box::pin(stream::iter([Ok(half)]).chain(late)));
+        let put = tokio::spawn(ticket.store(body));
+        room.clock.pause(8 * DAY).await;
+        assert_eq!(room.sweep().await.actions.get("expire"), Some(&1));
+        go_on.send(()).unwrap();
+        assert_eq!(put.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
+        room.nothing_is_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
+    let room = Room::new(1).await;
+    let state = "ratchet-state".into();
+    for key in
+        ["v1/home/sessions/gone/segments/000000.json", "v1/home/sessions/gone/staged/0-aa", "v1/home/index/b/k/gone"]
+    {
+        room.store.put(&state, &key.into(), Body::from(b"{}".to_vec()), PutOptions::default()).await.unwrap();
+    }
+    room.clock.pause(6 * DAY).await;
+    room.sweep().await;
+    assert_eq!(room.state().await.len(), 3, "it may be a session that is being created");
+    room.clock.pause(2 * DAY).await;
+    let report = room.sweep().await;
+    assert_eq!((report.actions.get("orphan"), report.entries), (Some(&1), 1));
+    assert_eq!(room.state().await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalize_that_is_overtaken_by_expiry_is_carried_to_its_end() {
+    let room = Room::new(1).await;
+    let slow = room.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
+    let (_, session) = slow.create("home", backup("k", 2)).await.unwrap();
+    put(&session, 0).await;
+    put(&session, 1).await;
+    let finalize = tokio::spawn(async move { session.finalize(None).await });
+    room.clock.pause(7 * DAY + MINUTE).await;
+    assert_eq!(room.sweep().await.actions, Default::default(), "it became an object, and is nothing to sweep");
+    let object = finalize.await.unwrap().unwrap();
+    assert_eq!(object.size_bytes, 2 * CHUNK as u64);
+    room.store.head(&"b".into(), &"k".into()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
+    for wait in [DAY - MINUTE, DAY + MINUTE] {
+        let room = Room::new(1).await;
+        let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        put_part(&first, 1).await;
+        first.abort_and_keep("the client went away").await.unwrap();
+        room.clock.pause(wait).await;
+        let freed = room.sweep().await.actions.contains_key("expire");
+        assert_eq!(freed, wait > DAY);
+        let second = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        let (entry, known) = put_part(&second, 1).await;
+        assert_eq!(known, wait < DAY);
+        let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
+        assert_eq!(second.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
+        room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        room.nothing_is_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_superseded_upload_stay_for_its_open_heir() {
+    let room = Room::new(1).await;
+    let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    put_part(&first, 1).await;
+    first.abort_and_keep("the client went away").await.unwrap();
+    let heir = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    for _ in 0..3 {
+        room.clock.pause(6 * DAY).await;
+        put_part(&heir, 2 + room.clock.below(90) as u32).await;
+        room.sweep().await;
+    }
+    assert_eq!(first.fresh_root().await.unwrap().status.word(), "superseded");
+    assert!(put_part(&heir, 1).await.1, "known by its predecessor's record");
+    room.nothing_is_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_heir_that_was_never_handed_the_upload_does_not_take_it_along() {
+    let room = Room::new(1).await;
+    let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    put_part(&first, 1).await;
+    first.abort_and_keep("the client went away").await.unwrap();
+    // The adopter dies between its own root and the hand-over: its gateway's way to the predecessor's root is cut.
+    let predecessor = format!("v1/home/sessions/{}/manifest.json", first.root().backup_id);
+    let stuck =
+        room.slow_gateway(
+            move |call| {
+                if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
+            },
+        );
+    let dying = tokio::time::timeout(MINUTE, stuck.create_upload("home", upload("k"))).await;
+    assert!(dying.is_err(), "it died");
+    let heirs = room.state().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
+    assert_eq!(heirs, 2);
+    // The heir's time comes while somebody else carries the predecessor on.
+    let living = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    assert!(put_part(&living, 1).await.1);
+    for _ in 0..3 {
+        room.clock.pause(4 * DAY).await;
+        put_part(&living, 2 + room.clock.below(90) as u32).await;
+        room.sweep().await;
+    }
+    let (entry, known) = put_part(&living, 1).await;
+    assert!(known);
+    let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
+    assert_eq!(living.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
+    let (mut adopted, mut freed) = (0, 0);
+    for seed in 0..200 {
+        let room = Room::new(1).await;
+        let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        put_part(&first, 1).await;
+        first.abort_and_keep("the client went away").await.unwrap();
+        room.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(200))).await;
+        let (one, two) = (Clock::seeded(seed), Clock::seeded(!seed));
+        let adopter = room.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
+        let sweeper = room.sweeper(room.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
+        let (heir, swept) = tokio::join!(adopter.create_upload("home", upload("k")), sweeper.sweep(Mode::Now, |_| ()));
+        let (heir, swept) = (heir.unwrap(), swept.unwrap().unwrap());
+        let (entry, known) = put_part(&heir, 1).await;
+        assert!(!(known && swept.actions.contains_key("expire")), "seed {seed}: taken over and freed");
+        adopted += u64::from(known);
+        freed += u64::from(swept.actions.contains_key("expire"));
+        let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
+        assert_eq!(heir.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64, "seed {seed}");
+        room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        room.nothing_is_left().await;
+    }
+    println!("sweep: 200 races of adoption and expiry, {adopted} adopted, {freed} freed");
+    assert!(adopted > 10 && freed > 10, "both must have been seen");
+}
+
+#[tokio::test(start_paused = true)]
+async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
+    for seed in 0..200 {
+        let room = Room::new(1).await;
+        let (_, session) = room.gateway().create("home", backup("k", 2)).await.unwrap();
+        put(&session, 0).await;
+        room.clock.pause(7 * DAY - Duration::from_millis(150)).await;
+        let slow = |salt: u64| {
+            let clock = Clock::seeded(seed ^ salt);
+            room.slow_gateway(move |_| clock.jitter(Duration::from_millis(60)))
+        };
+        let (creator, aborter) = (slow(1 << 40), slow(2 << 40));
+        let (one, two) = (room.sweeper(slow(3 << 40)), room.sweeper(slow(4 << 40)));
+        let abort = async {
+            let session = aborter.open("home", &session.root().backup_id).await.unwrap();
+            session.abort("the client asked for it").await
+        };
+        let (created, aborted, one, two) = tokio::join!(
+            creator.create("home", backup("k", 2)),
+            abort,
+            one.sweep(Mode::Now, |_| ()),
+            two.sweep(Mode::Now, |_| ()),
+        );
+        aborted.unwrap();
+        assert!(one.unwrap().is_some() || two.unwrap().is_some(), "seed {seed}: somebody sweeps");
+        assert!(matches!(session.fresh_root().await.unwrap().status, Status::Aborted { .. }));
+        // Whatever the creator was handed: its next try leads to a backup that takes chunks.
+        created.unwrap();
+        room.clock.pause(MINUTE).await;
+        let (_, fresh) = room.gateway().create("home", backup("k", 2)).await.unwrap();
+        put(&fresh, 0).await;
+        put(&fresh, 1).await;
+        fresh.finalize(None).await.unwrap();
+        room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        room.nothing_is_left().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_gateway_sweeps_at_a_time_and_a_dead_one_is_followed() {
+    let room = Room::new(1).await;
+    let dying = room.sweeper(room.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }));
+    assert!(tokio::time::timeout(Duration::from_secs(1), dying.sweep(Mode::Due, |_| ())).await.is_err());
+    let next = room.sweeper(room.gateway());
+    assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "somebody holds the lease");
+    room.clock.pause(5 * MINUTE).await;
+    assert!(next.sweep(Mode::Due, |_| ()).await.unwrap().is_some());
+    assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "swept within the hour");
+    room.clock.pause(60 * MINUTE).await;
+    let (one, two) = (room.sweeper(room.gateway()), room.sweeper(room.gateway()));
+    let (one, two) = tokio::join!(one.sweep(Mode::Due, |_| ()), two.sweep(Mode::Due, |_| ()));
+    assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(two.unwrap().is_some()), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_goes_through_every_page_of_every_account() {
+    let room = Room::new(1).await;
+    let gateway = room.gateway();
+    for at in 0..700 {
+        let account = ["home", "office"][at % 2];
+        let (_, session) = gateway.create(account, backup(&format!("k{at}"), 2)).await.unwrap();
+        put(&session, 0).await;
+    }
+    room.clock.pause(8 * DAY).await;
+    let report = room.sweep().await;
+    assert_eq!((report.seen, report.actions.get("expire")), (700, Some(&700)));
+    room.nothing_is_left().await;
+}
+
+/// The program itself, on real stores: what a killed client left is shown, and freed.
+#[test]
+fn the_command_frees_what_a_killed_client_left_behind() {
+    let home = tempfile::tempdir().unwrap();
+    for store in stores(home.path()) {
+        // Others' sessions are young too, so this gateway has records of its own.
+        let state = format!("s{}", Clock::system().random_id());
+        let terms =
+            [("RATCHET_STATE_BUCKET", &*state), ("RATCHET_GC_EXPIRE_AFTER_S", "1"), ("RATCHET_GC_ENABLED", "false")];
+        let mut serve = Command::new(PROGRAM);
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--store", &store]).envs(terms).stderr(Stdio::null());
+        serve.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
+        let mut gateway = Gateway::spawn(serve);
+        let file = home.path().join("file");
+        std::fs::write(&file, vec![7; 40 << 20]).unwrap();
+        let target = format!("s3://b{}/cut-off", Clock::system().random_id());
+        let (path, limit) = (file.to_str().unwrap(), ["--limit-rate", "8M"]);
+        let mut client = gateway.client(&[&["backup", path, &target][..], &limit].concat());
+        let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Asked for, not waited for: a chunk is recorded.
+        let recorded = || {
+            let listed = gateway.run(&["status", &target, "--json"]);
+            let status: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+            status["stored"].as_u64().unwrap_or(0) > 0
+        };
+        while !recorded() {}
+        client.kill().unwrap();
+        client.wait().unwrap();
+        gateway.kill();
+        let gc = |words: &[&str]| {
+            let mut command = Command::new(PROGRAM);
+            let told = command.args(["gc", "--json", "--store", &store]).args(words).envs(terms).output().unwrap();
+            assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+            let lines = String::from_utf8(told.stdout).unwrap();
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+        };
+        // Its age is the store's, which counts in whole seconds.
+        let would = loop {
+            let would = gc(&["--dry-run"]);
+            if would.len() > 1 {
+                break would;
+            }
+        };
+        assert_eq!((&would[0]["action"], &would[0]["key"]), (&"expire".into(), &"cut-off".into()), "{would:?}");
+        assert!(would[0]["bytes"].as_u64().unwrap() >= 8 << 20, "{would:?}");
+        let did = gc(&[]);
+        assert_eq!((&did[1]["actions"]["expire"], &did[1]["bytes"]), (&1.into(), &would[1]["bytes"]), "{did:?}");
+        assert_eq!(gc(&[])[0]["actions"], serde_json::json!({}), "it is a tombstone now");
+    }
+}
