@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 why=$(scripts/venv.sh -r tests/clients/requirements.txt 2>&1) || echo "SKIP clients from PyPI: ${why##*$'\n'}"
 why=$(scripts/debian.sh restic 2>&1) || echo "SKIP restic: ${why##*$'\n'}"
+why=$(scripts/debian.sh haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 2>&1) || echo "SKIP haproxy: ${why##*$'\n'}"
 # With what it needs of Python, for the system's own interpreter.
 aws2=(awscli python3-awscrt python3-colorama python3-cryptography python3-dateutil python3-distro python3-docutils
     python3-jmespath python3-prompt-toolkit python3-pyasn1 python3-roman python3-ruamel.yaml python3-ruamel.yaml.clib

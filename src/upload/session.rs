@@ -262,9 +262,10 @@ impl Session {
         }
     }
 
-    /// What is stored and what is missing.
+    /// What is stored and what is missing. The root is the current one from here on: who asks how far it is may have
+    /// been told of its end by another gateway.
     pub async fn progress(&self) -> Result<Progress> {
-        let plan = self.root().plan;
+        let plan = self.current_root().await?.value.plan;
         let segments = self.all_segments().await?;
         let (stored, below) = segments
             .try_fold((Vec::<u32>::new(), 0), |(mut stored, _), (_, segment)| async move {

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -26,11 +27,11 @@ TIMEOUT = 300
 class Gateway:
     """A gateway process on a store; ready when it is made."""
 
-    def __init__(self, store, **settings):
+    def __init__(self, store, listen="127.0.0.1:0", **settings):
         self.store = store
         own = {"RATCHET_ACCESS_KEY_ID": KEY, "RATCHET_SECRET_ACCESS_KEY": SECRET, "RATCHET_LOG_LEVEL": "warn"}
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--listen", "127.0.0.1:0", "--store", store],
+            [BINARY, "serve", "--listen", listen, "--store", store],
             env={**os.environ, **own, **settings},
             stdout=subprocess.PIPE,
             text=True,
@@ -41,8 +42,8 @@ class Gateway:
         self.url = line.split()[1]
         self.key, self.secret = KEY, SECRET
 
-    def stop(self):
-        self.process.terminate()
+    def stop(self, sent_signal=signal.SIGTERM):
+        self.process.send_signal(sent_signal)
         self.process.wait(TIMEOUT)
         self.process.stdout.close()
 

@@ -1,0 +1,152 @@
+"""Three gateways on one S3 store behind HAProxy, round robin: they behave as one, also while they come and go."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+import urllib.request
+
+from harness import BINARY, ROOT, TIMEOUT, Gateway, OnEachStore
+
+MIB = 1 << 20
+DEBIAN = ROOT / "target/debian"
+BALANCER = """
+global
+    log stdout format raw local0 emerg
+defaults
+    mode http
+    balance roundrobin
+    option redispatch
+    option httpchk GET /readyz
+    # A gateway that goes away is left alone at once: what it had not begun to read goes to another.
+    retries 3
+    retry-on conn-failure empty-response
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+frontend in
+    bind 127.0.0.1:{port}
+    default_backend gateways
+backend gateways
+    default-server check inter 100ms fall 1 rise 1 observe layer4 error-limit 1 on-error mark-down
+{servers}
+"""
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [found.getsockname()[1] for found in sockets]
+    for found in sockets:
+        found.close()
+    return ports
+
+
+class Cluster(OnEachStore):
+    server_name = "s3"
+
+    def setUp(self):
+        super().setUp()
+        haproxy = DEBIAN / "usr/sbin/haproxy"
+        if not haproxy.exists():
+            self.skipTest("haproxy could not be installed")
+        port, *self.ports = free_ports(4)
+        self.store = "s3+" + os.environ["RATCHET_TEST_S3"]
+        self.state = f"state-{self.bucket}"
+        self.gateways = [self.gateway(at) for at in range(3)]
+        self.addCleanup(lambda: [gateway.stop() for gateway in self.gateways])
+        config = self.home / "haproxy.cfg"
+        servers = "\n".join(f"    server g{at} 127.0.0.1:{there}" for at, there in enumerate(self.ports))
+        config.write_text(BALANCER.format(port=port, servers=servers))
+        libraries = {"LD_LIBRARY_PATH": str(DEBIAN / "usr/lib/x86_64-linux-gnu")}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        balancer = subprocess.Popen([haproxy, "-db", "-f", config], env=libraries, **quiet)
+        self.addCleanup(lambda: (balancer.kill(), balancer.wait()))
+        self.url = f"http://127.0.0.1:{port}"
+        self.until(lambda: urllib.request.urlopen(f"{self.url}/readyz").status == 200)
+
+    def gateway(self, at):
+        return Gateway(self.store, listen=f"127.0.0.1:{self.ports[at]}", RATCHET_STATE_BUCKET=self.state)
+
+    def until(self, holds):
+        """Waits for a condition; a failure to look is no answer yet."""
+        for _ in range(1_000_000):
+            try:
+                if holds():
+                    return
+            except OSError:
+                pass
+        self.fail("it never came true")
+
+    def start(self, *command):
+        environment = self.environment(AWS_ENDPOINT_URL=self.url, AWS_MAX_ATTEMPTS="10")
+        words = [str(word) for word in command]
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(process.stdout.close)
+        return process
+
+    def comes_and_goes(self, sent_signal, rounds):
+        """Clients at work while one gateway after the other goes and comes back; none of them fails."""
+        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}", AWS_ENDPOINT_URL=self.url)
+        files = [self.file(f"file{at}", 96 * MIB, at) for at in range(4)]
+        clients = [
+            self.start(BINARY, "backup", file, f"s3://{self.bucket}/backup{at}", "--limit-rate", "10M")
+            for at, file in enumerate(files[:2])
+        ]
+        slow = "import boto3, sys\nfrom boto3.s3.transfer import TransferConfig as T\n"
+        slow += "boto3.client('s3').upload_file(*sys.argv[1:4], Config=T(max_bandwidth=10 << 20))"
+        clients += [
+            self.start(sys.executable, "-c", slow, file, self.bucket, f"part{at}")
+            for at, file in enumerate(files[2:])
+        ]
+        done = 0
+        while done < rounds or any(client.poll() is None for client in clients):
+            at = done % 3
+            self.gateways[at].stop(sent_signal)
+            self.gateways[at] = self.gateway(at)
+            done += 1
+        for client in clients:
+            said = client.stdout.read()
+            self.assertEqual(client.wait(TIMEOUT), 0, said[-2000:])
+        for at, file in enumerate(files):
+            name = f"backup{at}" if at < 2 else f"part{at - 2}"
+            url = {"AWS_ENDPOINT_URL": self.gateways[at % 3].url}
+            self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{name}", self.home / "back", **url)
+            self.assertSameFile(file, self.home / "back")
+        print(f"cluster: {done} gateways ended by {sent_signal.name} under 4 clients, 0 failed, 4 identical", flush=True)
+
+    def test_a_rolling_restart_fails_nobody(self):
+        self.comes_and_goes(signal.SIGTERM, 6)
+
+    def test_gateways_that_are_killed_fail_nobody(self):
+        self.comes_and_goes(signal.SIGKILL, 6)
+
+    def test_three_answer_as_one(self):
+        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}", AWS_ENDPOINT_URL=self.url)
+        file = self.file("file", 40 * MIB)
+        target = f"s3://{self.bucket}/k"
+        self.run_client(BINARY, "backup", file, target, AWS_ENDPOINT_URL=self.url)
+        told = {self.run_client(BINARY, "status", target, "--json", AWS_ENDPOINT_URL=one.url) for one in self.gateways}
+        self.assertEqual(len(told), 1, told)
+        # Its parts, its list and its end, each asked of another gateway.
+        api = ["aws", "s3api", "--output", "text"]
+        here = ["--bucket", self.bucket, "--key", "by-hand"]
+        one, two, three = ({"AWS_ENDPOINT_URL": gateway.url} for gateway in self.gateways)
+        create = [*api, "create-multipart-upload", *here, "--query", "UploadId"]
+        upload = self.run_client(*create, **one).decode().strip()
+        here += ["--upload-id", upload]
+        part = self.file("part", 5 * MIB)
+        for number, gateway in ((1, two), (2, three), (3, one)):
+            put = [*api, "upload-part", *here, "--part-number", number, "--body", part]
+            self.run_client(*put, **gateway)
+        listed = self.run_client(*api, "list-parts", *here, "--query", "Parts[].ETag", **two).decode().split()
+        self.assertEqual(len(listed), 3)
+        self.run_client(*api, "abort-multipart-upload", *here, **three)
+        put = [*api, "upload-part", *here, "--part-number", "4", "--body", part]
+        self.run_client(*put, ok=False, **one)
+
+
+def load_tests(loader, _tests, _pattern):
+    there = "RATCHET_TEST_S3" in os.environ and "RATCHET_CLIENTS_ENDPOINT" not in os.environ
+    return loader.loadTestsFromTestCase(Cluster) if there else unittest.TestSuite()
