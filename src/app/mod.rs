@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::front::chunk::{ChunkApi, Parts};
 use crate::front::s3::{self, S3Api};
 use crate::gc::{Mode, Sweeper};
-use crate::http::{BoxError, ByRequest, Figures, Reply};
+use crate::http::{BoxError, ByRequest, Figures, Gate, Reply};
 use crate::object::Objects;
 use crate::server::{self, Tls};
 use crate::settings::{Settings, StoreChoice};
@@ -139,6 +139,7 @@ async fn gateway(
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects = Objects::new(store, &settings.upload.state_bucket);
     let figures = Figures::default();
+    let gate = Gate::new(clock.clone(), settings.http.clone());
     let s3 = S3Api::new(s3::Parts {
         uploads: uploads.clone(),
         objects: objects.clone(),
@@ -146,11 +147,13 @@ async fn gateway(
         clock: clock.clone(),
         figures: figures.clone(),
         http: settings.http.clone(),
+        gate: gate.clone(),
         settings: settings.s3.clone(),
         keeps_aborted: settings.upload.resume.enabled,
     });
     let http = settings.http.clone();
-    let chunk = ChunkApi::new(Parts { uploads, objects, accounts, clock: clock.clone(), figures, settings: http });
+    let chunk =
+        ChunkApi::new(Parts { uploads, objects, accounts, clock: clock.clone(), figures, gate, settings: http });
     Ok((Fronts { chunk, s3 }, sweeper))
 }
 

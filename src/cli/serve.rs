@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{self, OwnKey, Ready};
@@ -46,6 +47,7 @@ pub async fn run(args: Args) -> u8 {
         }
     };
     observe::start(&settings.log);
+    allow_descriptors();
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => {
@@ -73,6 +75,15 @@ pub async fn run(args: Args) -> u8 {
             eprintln!("ratchet: {}", super::chain(&error));
             error.exit_code()
         }
+    }
+}
+
+/// Lets the process open as many descriptors as it may: each connection is one, and shells allow 1,024.
+fn allow_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open descriptors stays as it is");
     }
 }
 

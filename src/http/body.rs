@@ -196,6 +196,9 @@ mod tests {
         body_window: Duration::from_secs(30),
         body_min_bytes: 1000,
         max_skew: Duration::ZERO,
+        max_requests: 1,
+        max_account_requests: 1,
+        queue_timeout: Duration::ZERO,
         domain: None,
     };
 

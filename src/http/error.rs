@@ -31,6 +31,8 @@ pub enum Kind {
     PayloadMismatch,
     /// The body ended before its promised length.
     IncompleteBody,
+    /// Wait, then repeat: too many requests are being served.
+    SlowDown,
 }
 
 /// A request that is refused.

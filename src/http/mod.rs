@@ -12,6 +12,7 @@ mod error;
 mod figures;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod gate;
 mod payload;
 mod record;
 mod reply;
@@ -23,6 +24,7 @@ pub use body::{Arriving, Progress};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Error, Kind};
 pub use figures::Figures;
+pub use gate::{Gate, Place};
 pub use payload::{Declared, Payload, Verdict, named_algorithm};
 pub use record::Record;
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
@@ -41,6 +43,11 @@ pub struct Settings {
     pub body_min_bytes: u64,
     /// How far a signature's date may be off.
     pub max_skew: Duration,
+    /// Signed requests that are served at once, and those of one account.
+    pub max_requests: usize,
+    pub max_account_requests: usize,
+    /// How long one more waits before it is refused.
+    pub queue_timeout: Duration,
     /// Host below which every name is a bucket.
     pub domain: Option<String>,
 }
@@ -52,6 +59,9 @@ impl Default for Settings {
             body_window: Duration::from_secs(60),
             body_min_bytes: 64 << 10,
             max_skew: Duration::from_secs(900),
+            max_requests: 2048,
+            max_account_requests: 1024,
+            queue_timeout: Duration::from_secs(5),
             domain: None,
         }
     }

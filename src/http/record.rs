@@ -16,6 +16,7 @@ use crate::clock::Clock;
 
 use super::body::Progress;
 use super::figures::Figures;
+use super::gate::Place;
 use super::reply::{BoxError, Reply, ReplyBody};
 
 /// What stands for the status of a request whose client was gone before its answer.
@@ -32,6 +33,8 @@ pub struct Record {
     pub op: &'static str,
     pub account: Option<String>,
     pub body: Progress,
+    /// Held until the answer's last byte is out.
+    pub place: Option<Place>,
     status: u16,
     bytes_out: u64,
 }
@@ -47,6 +50,7 @@ impl Record {
             op: "unknown",
             account: None,
             body,
+            place: None,
             status: HUNG_UP,
             bytes_out: 0,
         }

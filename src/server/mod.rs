@@ -49,7 +49,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            max_connections: 1024,
+            max_connections: 8192,
             max_head_bytes: 32 << 10,
             head_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),

@@ -184,6 +184,19 @@ pub const KEYS: &[Key] = &[
         show: |s| s.http.body_min_bytes.to_string(),
         set: |s, text| number(text, 0, 1 << 40).map(|value| s.http.body_min_bytes = value),
     },
+    Key {
+        name: "request.max_at_once",
+        meaning: "Requests that are served at once; one more waits for request.queue_s, then it is told to slow down.",
+        show: |s| s.http.max_requests.to_string(),
+        set: |s, text| size(text, 1, 1 << 20).map(|value| s.http.max_requests = value),
+    },
+    Key {
+        name: "request.max_at_once_of_account",
+        meaning: "The same for the requests of one account.",
+        show: |s| s.http.max_account_requests.to_string(),
+        set: |s, text| size(text, 1, 1 << 20).map(|value| s.http.max_account_requests = value),
+    },
+    seconds_key!("request.queue_s", "Seconds that a request waits for its turn.", http.queue_timeout),
     seconds_key!("request.max_skew_s", "Seconds that a signature's date may be off.", http.max_skew),
     Key {
         name: "resume.enabled",

@@ -5,6 +5,7 @@
 mod chunk_api;
 mod commands;
 mod conformance;
+mod crowd;
 mod dir_kill;
 mod faults;
 mod gateway;

@@ -47,6 +47,7 @@ pub struct Parts {
     pub accounts: Accounts,
     pub clock: Clock,
     pub figures: Figures,
+    pub gate: ours::Gate,
     pub settings: ours::Settings,
 }
 
@@ -97,6 +98,7 @@ impl ChunkApi {
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
         identity.require_plain()?;
         record.account = Some(identity.account.name().to_owned());
+        record.place = Some(parts.gate.enter(identity.account.name()).await?);
         let asked = Asked { head, query, body, identity };
         match op {
             Op::Create => self.create(asked).await,

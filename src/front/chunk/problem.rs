@@ -126,6 +126,7 @@ fn of_http(kind: ours::Kind) -> ProblemType {
         | ours::Kind::SignatureMismatch
         | ours::Kind::Unsigned => ProblemType::Unauthorized,
         ours::Kind::InvalidDigest | ours::Kind::IncompleteBody => ProblemType::BadRequest,
+        ours::Kind::SlowDown => ProblemType::SlowDown,
         ours::Kind::BadDigest | ours::Kind::PayloadMismatch => ProblemType::ChecksumMismatch,
         ours::Kind::LengthRequired => ProblemType::LengthRequired,
         ours::Kind::RequestTimeout => ProblemType::RequestTimeout,

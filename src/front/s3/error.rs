@@ -118,6 +118,7 @@ impl From<ours::Error> for S3Error {
             ours::Kind::BadDigest => (S::BAD_REQUEST, "BadDigest"),
             ours::Kind::PayloadMismatch => (S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
             ours::Kind::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody"),
+            ours::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
         };
         Self::new(status, code, error.to_string())
     }

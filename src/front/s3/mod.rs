@@ -68,6 +68,7 @@ pub struct Parts {
     pub clock: Clock,
     pub figures: Figures,
     pub http: ours::Settings,
+    pub gate: ours::Gate,
     pub settings: Settings,
     /// Whether an upload that its client aborts is kept for a successor.
     pub keeps_aborted: bool,
@@ -121,6 +122,7 @@ impl S3Api {
         }
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
         record.account = Some(identity.account.name().to_owned());
+        record.place = Some(parts.gate.enter(identity.account.name()).await?);
         self.require_visible(&target)?;
         let Target { bucket, key } = target;
         self.serve(op, Asked { head, query, identity, bucket, key }, body).await

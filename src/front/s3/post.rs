@@ -39,6 +39,7 @@ impl S3Api {
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
         let account = policy_account(&self.0.accounts, fields)?;
+        let _place = self.0.gate.enter(account.name()).await?;
         let policy = STANDARD.decode(field("policy")).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let policy: Value = policy.ok_or_else(|| invalid("it is no JSON"))?;
         let key = field("key").replace("${filename}", &form.file_name);
