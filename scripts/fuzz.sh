@@ -24,7 +24,7 @@ for target in $(cargo +nightly fuzz list); do
         echo "fuzz: $target: $(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log") runs, nothing found"
     else
         echo "FAIL fuzz $target"
-        tail -n 30 "$log" | sed 's/^/     /'
+        grep -vE "^ +[0-9]+: |Stack backtrace" "$log" | tail -n 30 | sed 's/^/     /'
         failed=1
     fi
 done
