@@ -22,10 +22,11 @@ use crate::http::{BoxError, ByRequest, Figures, Gate, Reply};
 use crate::object::Objects;
 use crate::server::{self, Tls};
 use crate::settings::{Settings, StoreChoice};
-use crate::store::{Store, probe::Check};
+use crate::store::{Store, probe::LEAVES_OUT};
 use crate::upload::Uploads;
 
 pub use crate::gc::{Report, Swept};
+pub use crate::store::probe::{Check, Weight};
 pub use credentials::OwnKey;
 pub use error::Error;
 
@@ -133,9 +134,18 @@ async fn gateway(
     let accounts = Accounts::new(accounts).map_err(|error| Error::Accounts(error.to_string()))?;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
-    if let Some(failed) = stores::examine(&store, settings, clock).await?.into_iter().find(|check| !check.passed) {
-        return Err(Error::Unusable { check: failed.name, detail: failed.detail });
+    let mut failed = stores::examine(&store, settings, clock).await?;
+    failed.retain(|check| !check.passed);
+    if let Some(check) = failed.iter().find(|check| check.weight == Weight::Required) {
+        return Err(Error::Unusable { check: check.name, detail: check.detail.clone() });
     }
+    for check in &failed {
+        tracing::info!(check.name, check.detail, "the store does not do this; the gateway gets by without");
+    }
+    let mut settings = settings.clone();
+    // What an adopted upload's successor does not name must not stand in its way.
+    settings.upload.resume.enabled &= failed.iter().all(|check| check.name != LEAVES_OUT);
+    let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects = Objects::new(store, &settings.upload.state_bucket);
     let figures = Figures::default();

@@ -43,10 +43,10 @@ pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Sto
     }
 }
 
-/// Tries what sessions build on, in the state bucket. It takes a fraction of a second.
+/// Tries what sessions build on, and what they get by without, in the state bucket. It takes a fraction of a second.
 pub async fn examine(store: &Arc<dyn Store>, settings: &Settings, clock: &Clock) -> Result<Vec<Check>, Error> {
     let bucket = settings.upload.state_bucket.as_str().into();
-    let checks = probe::probe(store, &bucket, &clock.random_id()).await;
+    let checks = probe::probe(store, &bucket, clock).await;
     checks.map_err(|source| Error::Store { place: place(&settings.store), source })
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::connection::{print, print_json};
-use crate::app;
+use crate::app::{self, Check, Weight};
 use crate::settings;
 
 #[derive(Debug, clap::Args)]
@@ -40,13 +40,21 @@ pub async fn run(args: Args) -> u8 {
         if args.json {
             print_json(check);
         } else {
-            let word = if check.passed { "ok" } else { "FAIL" };
+            let word = match (check.passed, required(check)) {
+                (true, _) => "ok",
+                (false, true) => "FAIL",
+                (false, false) => "no",
+            };
             print(&format!("{word:<5} {} {}", check.name, check.detail));
         }
     }
-    let usable = checks.iter().all(|check| check.passed);
+    let usable = checks.iter().all(|check| check.passed || !required(check));
     if !usable {
         eprintln!("ratchet: this store would lose updates or parts; the gateway must not use it");
     }
     u8::from(!usable)
+}
+
+fn required(check: &Check) -> bool {
+    check.weight == Weight::Required
 }

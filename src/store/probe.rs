@@ -1,9 +1,11 @@
 //! Whether a store keeps what the gateway builds on: tried on the store itself.
 //!
 //! Guarantees: what it makes is under a random prefix and removed again. A store that fails a required check loses
-//! updates, and with them acknowledged chunks: it must not be used. Source: DESIGN §8; BACKENDS.md §1.
+//! updates, and with them acknowledged chunks: it must not be used. The others tell what it does and what it does not; the
+//! gateway gets by without. Source: DESIGN §8; BACKENDS.md §1.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -12,41 +14,65 @@ use super::{
     Attributes, Body, Bucket, ChosenPart, Error, GetOptions, Key, Kind, ListOptions, PartNumber, PartTarget, PutMode,
     PutOptions, Read, Result, Store, UploadTarget,
 };
+use crate::clock::Clock;
 use crate::digest::Sha256;
 
 /// Writers that race at the same time, and how often each increments.
 const WRITERS: usize = 8;
 const INCREMENTS: usize = 4;
 
+/// Of this check the gateway makes up its mind whether uploads can be adopted (DESIGN §12.2).
+pub const LEAVES_OUT: &str = "Complete takes the parts that it names, and no others";
+
+/// What hangs on a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// A store that fails it cannot be used.
+    Required,
+    /// The gateway gets by without.
+    Told,
+}
+
 /// One thing that was tried.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Check {
     pub name: &'static str,
+    pub weight: Weight,
     pub passed: bool,
     pub detail: String,
 }
 
-/// Tries everything in a bucket that exists. `id` is random. **Errors**: only where the store cannot be reached.
-pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, id: &str) -> Result<Vec<Check>> {
-    let probe = Probe { store: Arc::clone(store), bucket: bucket.clone(), prefix: format!("v1/probe/{id}/") };
+/// Tries everything in a bucket that exists. **Errors**: only where the store cannot be reached.
+pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Result<Vec<Check>> {
+    let probe =
+        Probe { store: Arc::clone(store), bucket: bucket.clone(), prefix: format!("v1/probe/{}/", clock.random_id()) };
     // A store that does not answer at all is no matter of its rules.
     probe.put("first", "0", PutMode::Overwrite).await?;
-    let mut checks = vec![
+    let checks = vec![
         check("create-only puts have one winner", probe.create_race().await),
         check("no If-Match update is lost", probe.update_race().await),
         check("a write is read back at once", probe.read_after_write().await),
         check("a write is listed at once", probe.list_after_write().await),
+        check("parts become an object", probe.multipart().await),
+        told(LEAVES_OUT, probe.leaves_out().await),
+        told("a part that was replaced is not completed by its old tag", probe.stale_tag().await),
+        told("bytes that are not what their SHA-256 says are refused", probe.wrong_checksum().await),
+        told("its clock and this machine's are at most a minute apart", probe.skew(clock).await),
     ];
-    checks.push(check("parts become an object", probe.multipart().await));
     probe.tidy().await?;
     Ok(checks)
 }
 
 fn check(name: &'static str, outcome: std::result::Result<String, String>) -> Check {
     match outcome {
-        Ok(detail) => Check { name, passed: true, detail },
-        Err(detail) => Check { name, passed: false, detail },
+        Ok(detail) => Check { name, weight: Weight::Required, passed: true, detail },
+        Err(detail) => Check { name, weight: Weight::Required, passed: false, detail },
     }
+}
+
+fn told(name: &'static str, outcome: Outcome) -> Check {
+    Check { weight: Weight::Told, ..check(name, outcome) }
 }
 
 #[derive(Clone)]
@@ -156,6 +182,68 @@ impl Probe {
         self.store.complete(target, &chosen, bytes.len() as u64).await.map_err(text)?;
         let (_, value) = self.read("parts").await.map_err(text)?;
         if value.as_bytes() == bytes { Ok(String::new()) } else { Err(format!("it reads {value:?}")) }
+    }
+
+    /// Parts `number` of an upload at `key`, one for each text.
+    async fn parts(&self, target: UploadTarget<'_>, texts: &[(u32, &'static str)]) -> Result<Vec<ChosenPart>> {
+        let mut chosen = Vec::new();
+        for (at, text) in texts {
+            let number = PartNumber::new(*at).ok_or_else(|| Error::new(Kind::Invalid, "no part number"))?;
+            let sha256 = Some(Sha256::of(text.as_bytes()));
+            let body = Body::from(Bytes::from_static(text.as_bytes()));
+            let written = self.store.put_part(PartTarget { upload: target, number }, body, sha256.into()).await?;
+            chosen.push(ChosenPart { number, etag: written.etag, sha256 });
+        }
+        Ok(chosen)
+    }
+
+    async fn leaves_out(&self) -> Outcome {
+        let key = self.key("left-out");
+        let upload = self.store.create_upload(&self.bucket, &key, &Attributes::default()).await.map_err(text)?;
+        let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
+        let parts = self.parts(target, &[(1, "left out"), (2, "chosen")]).await.map_err(text)?;
+        let completed = self.store.complete(target, &parts[1..], "chosen".len() as u64).await;
+        let outcome = match completed {
+            Ok(_) => match self.read("left-out").await.map_err(text)? {
+                (_, found) if found == "chosen" => Ok(String::new()),
+                (_, found) => Err(format!("it reads {found:?}")),
+            },
+            Err(error) => Err(text(error)),
+        };
+        self.store.abort(target).await.ok();
+        outcome
+    }
+
+    async fn stale_tag(&self) -> Outcome {
+        let key = self.key("stale");
+        let upload = self.store.create_upload(&self.bucket, &key, &Attributes::default()).await.map_err(text)?;
+        let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
+        let parts = self.parts(target, &[(1, "old"), (1, "new")]).await.map_err(text)?;
+        let outcome = match self.store.complete(target, &parts[..1], "old".len() as u64).await {
+            Ok(_) => Err("it is".to_owned()),
+            Err(error) if error.kind() == Kind::InvalidPart => Ok(String::new()),
+            Err(error) => Err(text(error)),
+        };
+        self.store.abort(target).await.ok();
+        outcome
+    }
+
+    async fn wrong_checksum(&self) -> Outcome {
+        let options = PutOptions { sha256: Some(Sha256::of(b"other")), ..PutOptions::default() };
+        let body = Body::from(Bytes::from_static(b"bytes"));
+        match self.store.put(&self.bucket, &self.key("wrong"), body, options).await {
+            Ok(_) => Err("they are stored; the gateway checks by itself".to_owned()),
+            Err(error) if error.kind() == Kind::Checksum => Ok(String::new()),
+            Err(error) => Err(text(error)),
+        }
+    }
+
+    async fn skew(&self, clock: &Clock) -> Outcome {
+        let head = self.store.head(&self.bucket, &self.key("first")).await.map_err(text)?;
+        let now = clock.wall();
+        let apart = now.duration_since(head.date).or_else(|_| head.date.duration_since(now)).unwrap_or_default();
+        let detail = format!("{} s", apart.as_secs());
+        if apart <= Duration::from_secs(60) { Ok(detail) } else { Err(detail) }
     }
 
     async fn tidy(&self) -> Result<()> {
