@@ -17,6 +17,8 @@ export CARGO_TARGET_DIR="$PWD/target/fuzz"
 mkdir -p "$CARGO_TARGET_DIR"
 log=$CARGO_TARGET_DIR/fuzz.log
 
+# What was freed must not count as used.
+export ASAN_OPTIONS=quarantine_size_mb=16
 # With a bound on memory, so that a leak or a document that grows by being read is met.
 for target in $(cargo +nightly fuzz list); do
     if cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=512 -timeout=10 \

@@ -17,7 +17,7 @@ static GATEWAY: LazyLock<SocketAddr> = LazyLock::new(|| {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let mut settings = Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
-        let key = KeySettings { id: "AK".to_owned(), secret: "secret".to_owned().into() };
+        let key = KeySettings { id: "AKFUZZ".to_owned(), secret: "secret-of-the-fuzzer".to_owned().into() };
         let account = AccountSettings { name: "root".to_owned(), root: true, keys: vec![key], grants: Vec::new() };
         settings.accounts.accounts.push(account);
         let clock = Clock::system();
