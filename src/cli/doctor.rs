@@ -1,19 +1,13 @@
 //! `ratchet doctor`: tries on a store what the gateway builds on. Exit code 1 if the store must not be used.
 
-use std::path::PathBuf;
-
 use super::connection::{print, print_json};
+use super::store::StoreArgs;
 use crate::app::{self, Check, Weight};
-use crate::settings;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Settings file of the gateway.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// dir:PATH, s3+http://HOST:PORT or s3+https://HOST.
-    #[arg(long, value_name = "STORE")]
-    store: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
     /// One JSON object per check.
     #[arg(long)]
     json: bool,
@@ -21,13 +15,9 @@ pub struct Args {
 
 /// Probes. The exit code.
 pub async fn run(args: Args) -> u8 {
-    let typed = settings::Args { config: args.config, listen: None, store: args.store };
-    let settings = match settings::join(&typed, &settings::environment()) {
+    let settings = match args.store.settings() {
         Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
-            return 2;
-        }
+        Err(code) => return code,
     };
     let checks = match app::examine(&settings).await {
         Ok(checks) => checks,

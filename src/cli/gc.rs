@@ -1,23 +1,17 @@
 //! `ratchet gc`: frees what was abandoned, or shows what would be freed. Exit code 1 if a session could not be swept or a
 //! gateway is at it.
 
-use std::path::PathBuf;
-
 use super::connection::{print, print_json};
+use super::store::StoreArgs;
 use crate::app::{self, Swept};
-use crate::settings;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Change nothing; show what a sweep would do now.
     #[arg(long)]
     dry_run: bool,
-    /// Settings file of the gateway.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// dir:PATH (of no running gateway), s3+http://HOST:PORT or s3+https://HOST.
-    #[arg(long, value_name = "STORE")]
-    store: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
     /// One JSON object per session, and one for the whole.
     #[arg(long)]
     json: bool,
@@ -25,13 +19,9 @@ pub struct Args {
 
 /// Sweeps once. The exit code.
 pub async fn run(args: Args) -> u8 {
-    let typed = settings::Args { config: args.config, listen: None, store: args.store };
-    let settings = match settings::join(&typed, &settings::environment()) {
+    let settings = match args.store.settings() {
         Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
-            return 2;
-        }
+        Err(code) => return code,
     };
     let told = |swept: &Swept| if args.json { print_json(swept) } else { print(&line(swept)) };
     let report = match app::sweep(&settings, args.dry_run, told).await {

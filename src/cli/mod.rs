@@ -13,6 +13,7 @@ mod ls;
 mod restore;
 mod serve;
 mod status;
+mod store;
 mod verify;
 
 use std::process::ExitCode;
