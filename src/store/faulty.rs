@@ -3,8 +3,9 @@
 //! Guarantees: one hook decides for every operation, none is left out; a fault before changes nothing, a fault after
 //! (the lost answer) has changed everything.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,6 +55,10 @@ pub enum Fault {
     After,
     /// The body breaks off after that many bytes: one given to the store, or one it gives.
     TornBody(u64),
+    /// One byte of the body that the store gives is another one: the one at this place, counted round its length.
+    TurnedByte(u64),
+    /// A listing answers what it answered when it was last asked for the same.
+    Stale,
 }
 
 /// Decides the fate of each call: how long it takes, and what goes wrong.
@@ -64,11 +69,13 @@ pub struct Faulty {
     inner: Arc<dyn Store>,
     clock: Clock,
     hook: Box<Hook>,
+    /// What listings answered last.
+    listed: Mutex<HashMap<(Bucket, ListOptions), Page>>,
 }
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Store>, clock: Clock, hook: Box<Hook>) -> Self {
-        Self { inner, clock, hook }
+        Self { inner, clock, hook, listed: Mutex::default() }
     }
 
     /// Waits as the hook says; fails where it says before.
@@ -79,7 +86,7 @@ impl Faulty {
         }
         match fault {
             Some(Fault::Before(kind)) => Err(Error::new(kind, format!("injected before {op:?} of {key}"))),
-            Some(Fault::After | Fault::TornBody(_)) | None => Ok(fault),
+            Some(Fault::After | Fault::TornBody(_) | Fault::TurnedByte(_) | Fault::Stale) | None => Ok(fault),
         }
     }
 }
@@ -104,6 +111,27 @@ fn torn(fault: Option<Fault>, body: Body) -> Body {
         }
         left -= len;
         Ok(frame)
+    });
+    Body::new(len_bytes, frames)
+}
+
+/// What the store gives, with whatever the fault does to it.
+fn given(fault: Option<Fault>, body: Body) -> Body {
+    let len_bytes = body.len_bytes();
+    let Some(Fault::TurnedByte(at)) = fault.filter(|_| len_bytes > 0) else { return torn(fault, body) };
+    let mut left = at % len_bytes;
+    let mut turned = false;
+    let frames = body.map(move |frame| {
+        let frame = frame?;
+        let len = frame.len() as u64;
+        if turned || len <= left {
+            left = left.saturating_sub(len);
+            return Ok(frame);
+        }
+        turned = true;
+        let mut bytes = frame.to_vec();
+        bytes[left as usize] ^= 0x10;
+        Ok(bytes.into())
     });
     Body::new(len_bytes, frames)
 }
@@ -143,7 +171,7 @@ impl Store for Faulty {
     async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
         let fault = self.enter(Op::Get, &bucket.0, &key.0).await?;
         let (head, body) = leave(fault, self.inner.get(bucket, key, read, options).await)?;
-        Ok((head, torn(fault, body)))
+        Ok((head, given(fault, body)))
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
@@ -153,7 +181,14 @@ impl Store for Faulty {
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
         let fault = self.enter(Op::List, &bucket.0, &options.prefix).await?;
-        leave(fault, self.inner.list(bucket, options).await)
+        let asked = (bucket.clone(), options.clone());
+        let listed = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(older) = listed().get(&asked).filter(|_| fault == Some(Fault::Stale)).cloned() {
+            return Ok(older);
+        }
+        let page = leave(fault, self.inner.list(bucket, options).await)?;
+        listed().insert(asked, page.clone());
+        Ok(page)
     }
 
     async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
@@ -184,7 +219,7 @@ impl Store for Faulty {
     async fn read_parts(&self, upload: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Option<Body>> {
         let fault = self.enter(Op::ReadParts, &upload.bucket.0, &upload.key.0).await?;
         let body = leave(fault, self.inner.read_parts(upload, parts).await)?;
-        Ok(body.map(|body| torn(fault, body)))
+        Ok(body.map(|body| given(fault, body)))
     }
 
     async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {

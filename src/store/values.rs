@@ -180,7 +180,7 @@ pub struct Head {
 }
 
 /// One page of a listing is wanted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ListOptions {
     pub prefix: String,
     /// Keys are rolled up at the first delimiter after the prefix.

@@ -1,6 +1,7 @@
 //! The JSON of the records.
 //!
-//! Guarantees: what is encoded decodes to the same value; a document of a later version is refused, not misread.
+//! Guarantees: what is encoded decodes to the same value; a document of a later version is refused, not misread; so is
+//! one of which a byte was lost or turned over on its way, for each ends with the CRC64NVME of all its bytes before that.
 //! A chunk's record takes about 130 bytes, so a segment of 256 stays under 64 KiB with every kind of digest.
 //! It reads and writes no store.
 
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Checksum, ChunkDigests, Extra, Sha256};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, ChunkDigests, Extra, Sha256};
 use crate::store::ETag;
 
 use super::manifest::{GroupRecord, Record, Root, Segment, Stamp};
@@ -31,11 +32,35 @@ struct Versioned<T> {
     value: T,
 }
 
+/// The last member of a document, and what closes it. Over plain HTTP nothing else protects what a store answers.
+const SUM: &str = ",\"crc64nvme\":\"";
+const END: &str = "\"}";
+const SUM_CHARS: usize = 12;
+
+fn sum(bytes: &[u8]) -> String {
+    let mut hasher = ChecksumHasher::new(Algorithm::Crc64Nvme);
+    hasher.update(bytes);
+    hasher.finish().base64()
+}
+
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(&Versioned { version: VERSION, value }).expect("records have string keys and no failing parts")
+    let mut bytes = serde_json::to_vec(&Versioned { version: VERSION, value })
+        .expect("records have string keys and no failing parts");
+    // The closing brace.
+    bytes.pop();
+    let sum = sum(&bytes);
+    bytes.extend([SUM, &sum, END].concat().into_bytes());
+    bytes
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let at = bytes.len().saturating_sub(SUM.len() + SUM_CHARS + END.len());
+    let (before, tail) = bytes.split_at(at);
+    if tail != [SUM, &sum(before), END].concat().as_bytes() {
+        return Err(
+            "its bytes are not those that were written: the CRC64NVME at its end is absent or another".to_owned()
+        );
+    }
     let found: Versioned<T> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if found.version == VERSION {
         Ok(found.value)
@@ -104,7 +129,7 @@ struct GroupJson {
     etags: Vec<ETag>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct SegmentJson {
     #[serde(flatten)]
     stamp: Stamp,
@@ -190,9 +215,23 @@ mod tests {
 
     #[test]
     fn a_later_version_is_refused() {
-        let text = String::from_utf8(full_segment().encode()).unwrap();
-        let later = text.replacen("\"version\":1", "\"version\":2", 1);
-        assert!(Segment::decode(later.as_bytes()).unwrap_err().contains("version 2"));
+        let later = Versioned { version: VERSION + 1, value: SegmentJson::default() };
+        let mut bytes = serde_json::to_vec(&later).unwrap();
+        bytes.pop();
+        let sum = sum(&bytes);
+        bytes.extend([SUM, &sum, END].concat().into_bytes());
+        assert!(Segment::decode(&bytes).unwrap_err().contains("version 2"));
+    }
+
+    #[test]
+    fn a_byte_that_turned_over_or_was_lost_is_noticed() {
+        let bytes = full_segment().encode();
+        for at in (0..bytes.len()).step_by(97).chain(bytes.len() - 30..bytes.len()) {
+            let mut turned = bytes.clone();
+            turned[at] ^= 0x10;
+            assert!(Segment::decode(&turned).is_err(), "byte {at} turned over");
+            assert!(Segment::decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
         assert!(Segment::decode(b"{}").is_err());
         assert!(Segment::decode(b"").is_err());
     }

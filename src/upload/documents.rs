@@ -3,7 +3,7 @@
 //! Guarantees: a write whose answer was lost is recognised by its write id, so `Won` means it happened and `Lost` means
 //! it did not and never will; one store call at a time and record; retries end with their budget.
 //! **Errors**: `StoreUnavailable` or `SlowDown` once the budget is spent (the write may have happened), `Internal` for
-//! a document that cannot be read. It does not know what the records mean. Source: DESIGN §3; BACKENDS.md §3.
+//! a document that cannot be read, also when it is read again. It does not know what the records mean. Source: DESIGN §3; BACKENDS.md §3.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
 const RETRIES: retry::Policy =
     retry::Policy { base: Duration::from_millis(40), most: Duration::from_secs(2), budget: Duration::from_secs(20) };
+
+/// How often a record is read again whose bytes do not agree: a byte that turned over on its way is right the next time.
+const REREADS: usize = 3;
 
 /// A record as it was read, and the tag to change it by.
 #[derive(Debug)]
@@ -77,9 +80,14 @@ impl Documents {
     /// The record as it is now; costs no bytes where it is still the one that is known.
     pub async fn revalidate<T: Document>(&self, key: &Key, known: Option<&Doc<T>>) -> Result<Option<Doc<T>>> {
         let mut backoff = self.backoff();
+        let mut rereads = 0;
         loop {
             match self.read_once(key, known).await {
                 Ok(found) => return Ok(found),
+                Err(error @ Error::Corrupt { .. }) if rereads < REREADS => {
+                    tracing::warn!(%error, "reading it again");
+                    rereads += 1;
+                }
                 Err(error) => self.pause(&mut backoff, error).await?,
             }
         }

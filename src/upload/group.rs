@@ -1,13 +1,15 @@
 //! Parts made of several staged chunks.
 //!
 //! Guarantees: staged chunks go only once the part that holds them is recorded, so a crash anywhere leaves either; two
-//! gateways that assemble one group at once put the same bytes, and both tags are recorded.
+//! gateways that assemble one group at once put the same bytes, and both tags are recorded; bytes that turned over on
+//! their way from the store make no part.
 //! It streams from staged object to part and holds one frame. Source: DESIGN §4, §12.7.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::digest::Sha256;
-use crate::store::{self, Body, BodyError, ETag, GetOptions, PartNumber, PartOptions, PartTarget, Read};
+use crate::digest::{RunningSha256, Sha256};
+use crate::store::{self, Body, BodyError, ETag, GetOptions, Key, PartNumber, PartOptions, PartTarget, Read};
 
 use super::error::{Error, Result};
 use super::manifest::{Change, Record};
@@ -69,13 +71,14 @@ impl Session {
         let documents = &self.0.shared.documents;
         let chunks = self.group_chunks(slot, end).await?;
         let size_bytes = chunks.iter().map(|(_, _, len)| len).sum();
-        let keys: Vec<_> = chunks.iter().map(|(index, sha256, _)| self.0.layout.staged(*index, sha256)).collect();
+        let keyed = chunks.iter().map(|(index, sha256, _)| (self.0.layout.staged(*index, sha256), *sha256));
+        let keys: Vec<(Key, Sha256)> = keyed.collect();
         let (store, bucket) = (documents.store.clone(), documents.bucket.clone());
-        let staged = stream::iter(keys.clone()).then(move |key| {
+        let staged = stream::iter(keys.clone()).then(move |(key, sha256)| {
             let (store, bucket) = (store.clone(), bucket.clone());
             async move {
                 let opened = store.get(&bucket, &key, Read::Whole, GetOptions::default()).await;
-                opened.map(|(_, body)| body).map_err(BodyError::from)
+                opened.map(|(_, body)| verified(body, sha256)).map_err(BodyError::from)
             }
         });
         let target = root.target();
@@ -102,7 +105,7 @@ impl Session {
         let change = Change::Group { number: slot.number, written, size_bytes };
         self.commit(plan::segment_of(slot.first_chunk), change).await?;
         // After the record: a crash before leaves staged chunks, which the session's end removes, never a hole.
-        for key in keys {
+        for (key, _) in keys {
             documents.delete(&key).await?;
         }
         Ok(())
@@ -141,4 +144,23 @@ impl Session {
         }
         Ok(gone)
     }
+}
+
+/// The bytes of a staged chunk; it fails at its end, before its last frame went out, if they are not the chunk's.
+fn verified(body: Body, sha256: Sha256) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
+    let state = (body, Some(RunningSha256::default()), None::<Bytes>);
+    stream::try_unfold(state, move |(mut body, running, mut held)| async move {
+        let Some(mut running) = running else { return Ok(None) };
+        while let Some(frame) = body.next().await.transpose()? {
+            running.update(&frame);
+            if let Some(out) = held.replace(frame) {
+                return Ok(Some((out, (body, Some(running), held))));
+            }
+        }
+        let found = running.finish();
+        if found != sha256 {
+            return Err(format!("a staged chunk came back with {found}, not {sha256}").into());
+        }
+        Ok(held.take().map(|last| (last, (body, None, None))))
+    })
 }

@@ -255,11 +255,20 @@ impl Session {
                 .filter_map(|listed| self.0.layout.segment_number(&listed.key).map(|number| (number, listed.etag.0)));
             found.extend(numbered);
             if page.next.is_none() {
-                found.sort_unstable();
-                return Ok(found);
+                break;
             }
             options.after = page.next;
         }
+        found.sort_unstable();
+        if self.root().plan.size.is_none() {
+            // Nothing else says how long the file is: a listing that lags must not cut it short.
+            loop {
+                let next = found.last().map_or(0, |(last, _)| last + 1);
+                let Some(doc) = self.current_segment(next).await? else { break };
+                found.push((next, doc.etag.0));
+            }
+        }
+        Ok(found)
     }
 
     /// What is stored and what is missing. The root is the current one from here on: who asks how far it is may have

@@ -1,15 +1,19 @@
 //! Faults for random schedules: one memory store, and a faulty way to it for each gateway.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Kind, Limits, Store,
+    Body, BodyError, Kind, Limits, Store,
     faulty::{Call, Fault, Faulty, Op},
     memory::Memory,
 };
+use ratchet::upload::{Settings, Uploads};
 
 /// What can go wrong between the gateways of one run and their store.
 pub struct Chaos {
@@ -53,13 +57,77 @@ impl Chaos {
             return (delay, None);
         }
         let conditional = call.op == Op::Put && call.key.ends_with(".json");
-        let fault = match self.random.below(6) {
+        let fault = match self.random.below(8) {
             0 | 1 => Fault::After,
             2 => Fault::Before(Kind::Unavailable),
             3 => Fault::Before(Kind::SlowDown),
             4 if conditional => Fault::Before(Kind::Conflict),
+            5 => Fault::TurnedByte(self.random.below(1500)),
+            6 if call.op == Op::List => Fault::Stale,
             _ => Fault::TornBody(self.random.below(1500)),
         };
         (delay, Some(fault))
     }
 }
+
+/// A gateway process: its uploads, and the switch that kills its way to the store.
+pub struct Gateway {
+    pub uploads: Uploads,
+    dead: Arc<AtomicBool>,
+}
+
+impl Gateway {
+    pub fn start(chaos: &Arc<Chaos>, seed: u64, settings: &Settings) -> Self {
+        let dead = Arc::new(AtomicBool::new(false));
+        let store = chaos.gateway_store(Arc::clone(&dead));
+        Self { uploads: Uploads::new(store, Clock::seeded(seed), settings.clone()), dead }
+    }
+
+    /// Nothing of it gets through any more; another one takes its place.
+    pub fn replace(&mut self, chaos: &Arc<Chaos>, seed: u64, settings: &Settings) {
+        self.dead.store(true, Ordering::SeqCst);
+        *self = Self::start(chaos, seed, settings);
+    }
+}
+
+/// Runs schedules, each from one seed and on a paused clock of its own: `RATCHET_SEED` for one, `RATCHET_SCHEDULES` for
+/// how many. The figures that they count, added up.
+pub fn schedules<F>(schedule: impl Fn(u64) -> F) -> (u64, BTreeMap<String, u64>)
+where
+    F: Future<Output = BTreeMap<String, u64>>,
+{
+    let one = std::env::var("RATCHET_SEED").ok().map(|seed| seed.parse::<u64>().expect("RATCHET_SEED is a number"));
+    let count = std::env::var("RATCHET_SCHEDULES").ok().map_or(2000, |count| count.parse::<u64>().unwrap());
+    let seeds = one.map_or(0..count, |seed| seed..seed + 1);
+    let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+    let total = seeds.end - seeds.start;
+    for seed in seeds {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(schedule(seed))));
+        match run {
+            Ok(counts) => counts.into_iter().for_each(|(what, n)| *counted.entry(what).or_default() += n),
+            Err(panic) => {
+                eprintln!("failed with RATCHET_SEED={seed}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    (total, counted)
+}
+
+/// A body as a network brings it: in frames, with pauses, and ended by what `fate` does to the frames.
+pub fn arriving(clock: &Clock, bytes: &Bytes, pause: Duration, fate: impl FnOnce(&mut Vec<Frame>)) -> Body {
+    let mut frames: Vec<Frame> = bytes.chunks(300).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+    fate(&mut frames);
+    let clock = clock.clone();
+    let frames = stream::iter(frames).then(move |frame| {
+        let clock = clock.clone();
+        async move {
+            clock.pause(clock.jitter(pause)).await;
+            frame
+        }
+    });
+    Body::new(bytes.len() as u64, frames)
+}
+
+pub type Frame = Result<Bytes, BodyError>;

@@ -6,19 +6,17 @@
 //! up (9), gateways agree (10).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
 use ratchet::clock::Clock;
 use ratchet::digest::{ChunkHasher, Expected, Kind as DigestKind, Sha256, Whole};
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
 use ratchet::store::{Body, Limits, ListOptions, Read, Store, UploadTarget};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
-use crate::faults::{Chaos, faulty_memory};
+use crate::faults::{Chaos, Gateway, arriving, faulty_memory, schedules};
 
 const CHUNK: u64 = 1024;
 const BUCKET: &str = "photos";
@@ -49,12 +47,6 @@ struct World {
     told: Mutex<Told>,
 }
 
-/// A gateway process: its uploads, and the switch that kills its way to the store.
-struct Gateway {
-    uploads: Uploads,
-    dead: Arc<AtomicBool>,
-}
-
 impl World {
     async fn new(seed: u64) -> Self {
         let random = Clock::seeded(seed);
@@ -74,7 +66,9 @@ impl World {
             digest: digest[random.below(4) as usize],
             ..NewBackup::default()
         };
-        let gateways = (0..=random.below(3)).map(|n| Mutex::new(Gateway::start(&chaos, seed ^ (n << 32)))).collect();
+        let gateways = (0..=random.below(3))
+            .map(|n| Mutex::new(Gateway::start(&chaos, seed ^ (n << 32), &Settings::default())))
+            .collect();
         let sweeps = random.below(4) == 0;
         let world = Self { seed, random, truth, chaos, gateways, new, chunks, sweeps, told: Mutex::default() };
         world.calm().prepare().await.unwrap();
@@ -93,9 +87,8 @@ impl World {
 
     fn crash(&self) {
         let at = self.random.below(self.gateways.len() as u64) as usize;
-        let mut gateway = self.gateways[at].lock().unwrap();
-        gateway.dead.store(true, Ordering::SeqCst);
-        *gateway = Gateway::start(&self.chaos, self.seed ^ self.random.below(u64::MAX));
+        let seed = self.seed ^ self.random.below(u64::MAX);
+        self.gateways[at].lock().unwrap().replace(&self.chaos, seed, &Settings::default());
     }
 
     /// The bytes of a chunk in one of two files that differ in every chunk.
@@ -139,14 +132,6 @@ impl World {
     }
 }
 
-impl Gateway {
-    fn start(chaos: &Arc<Chaos>, seed: u64) -> Self {
-        let dead = Arc::new(AtomicBool::new(false));
-        let store = chaos.gateway_store(Arc::clone(&dead));
-        Self { uploads: Uploads::new(store, Clock::seeded(seed), Settings::default()), dead }
-    }
-}
-
 /// One client: it knows one file and does what clients do, in any order.
 async fn client(world: Arc<World>, id: String, file: u8) {
     for _ in 0..world.random.below(24) {
@@ -186,28 +171,17 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
     }
 }
 
-/// A body as a network brings it: in frames, sometimes torn, corrupted or stalled.
+/// A body as a network brings it: sometimes torn, corrupted, short or too long.
 fn client_body(world: &World, bytes: &Bytes) -> Body {
     let fate = world.random.below(14);
-    let mut frames: Vec<Result<Bytes, ratchet::store::BodyError>> =
-        bytes.chunks(300).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
-    match fate {
+    arriving(&world.random, bytes, Duration::from_millis(40), |frames| match fate {
         0 => frames.push(Err("the client's connection broke".into())),
         1 => *frames.last_mut().unwrap() = Err("the client's connection broke".into()),
         2 => frames.truncate(frames.len() - 1),
         3 => frames[0] = Ok(Bytes::from(vec![0xee; frames[0].as_ref().unwrap().len()])),
         4 => frames.push(Ok(Bytes::from_static(b"too much"))),
         _ => {}
-    }
-    let clock = world.random.clone();
-    let frames = futures_util::StreamExt::then(stream::iter(frames), move |frame| {
-        let clock = clock.clone();
-        async move {
-            clock.pause(clock.jitter(Duration::from_millis(40))).await;
-            frame
-        }
-    });
-    Body::new(bytes.len() as u64, frames)
+    })
 }
 
 async fn finalize(world: &World, id: &str, file: u8) {
@@ -424,21 +398,6 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
 
 #[test]
 fn random_schedules_keep_every_promise() {
-    let one = std::env::var("RATCHET_SEED").ok().map(|seed| seed.parse::<u64>().expect("RATCHET_SEED is a number"));
-    let count = std::env::var("RATCHET_SCHEDULES").ok().map_or(600, |count| count.parse::<u64>().unwrap());
-    let seeds = one.map_or(0..count, |seed| seed..seed + 1);
-    let mut refusals: BTreeMap<String, u64> = BTreeMap::new();
-    let total = seeds.end - seeds.start;
-    for seed in seeds {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(schedule(seed))));
-        match run {
-            Ok(counts) => counts.into_iter().for_each(|(what, n)| *refusals.entry(what).or_default() += n),
-            Err(panic) => {
-                eprintln!("failed with RATCHET_SEED={seed}");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
+    let (total, refusals) = schedules(schedule);
     println!("model: {total} schedules, refusals met: {refusals:?}");
 }
