@@ -84,7 +84,7 @@ impl Session {
 
     /// Whether the store's upload is this session's: a creator that died before the hand-over left a root whose upload
     /// is its predecessor's still (DESIGN §12.2).
-    async fn owns_upload(&self, root: &Root) -> Result<bool> {
+    pub(super) async fn owns_upload(&self, root: &Root) -> Result<bool> {
         let Some(predecessor) = root.s3.as_ref().and_then(|s3| s3.candidates.first()) else { return Ok(true) };
         let layout = Layout::new(&root.account, predecessor);
         let found: Option<Doc<Root>> = self.0.shared.documents.read(&layout.root()).await?;

@@ -100,6 +100,10 @@ impl Uploads {
     /// Takes the store upload of `dead` over; None where someone else was first.
     async fn succeed(&self, dead: &Root, new: &NewUpload) -> Result<Option<Session>> {
         let Some(predecessor) = self.find(&dead.account, &dead.backup_id).await? else { return Ok(None) };
+        if !predecessor.owns_upload(dead).await? {
+            // Its creator died before the hand-over: the upload is another one's, who may be alive.
+            return Ok(None);
+        }
         let mut terms = new.terms();
         terms.candidates = std::iter::once(dead.backup_id.clone())
             .chain(dead.s3.iter().flat_map(|s3| s3.candidates.clone()))

@@ -11,6 +11,7 @@ mod dir_kill;
 mod faults;
 mod gateway;
 mod model;
+mod model_uploads;
 mod process;
 mod readback;
 mod resume;
