@@ -6,6 +6,7 @@ pub mod api;
 pub mod clock;
 pub mod digest;
 pub mod names;
+pub mod pace;
 pub mod retry;
 pub mod sigv4;
 pub mod store;

@@ -7,7 +7,6 @@
 mod chunker;
 mod endpoint;
 mod error;
-mod limit;
 mod manage;
 mod progress;
 mod restore;

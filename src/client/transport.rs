@@ -18,11 +18,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 
-use super::limit::Limit;
 use super::{Endpoint, Error, Result};
 use crate::api::{Problem, ROOT};
 use crate::clock::Clock;
 use crate::digest::Sha256;
+use crate::pace::Pace;
 use crate::retry::{Backoff, Policy};
 use crate::sigv4::{Payload, sign};
 
@@ -41,7 +41,7 @@ pub struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     endpoint: Endpoint,
     clock: Clock,
-    limit: Limit,
+    pace: Pace,
     policy: Policy,
     reached: AtomicBool,
 }
@@ -118,8 +118,8 @@ impl Transport {
             .build(builder.https_or_http().enable_http1().wrap_connector(tcp));
         let policy = Policy { base: Duration::from_millis(200), most: Duration::from_secs(20), budget: retry_for };
         let clock = Clock::system();
-        let limit = Limit::new(rate, clock.clone());
-        Ok(Self { client, endpoint, clock, limit, policy, reached: AtomicBool::new(false) })
+        let pace = Pace::new(rate, clock.clone());
+        Ok(Self { client, endpoint, clock, pace, policy, reached: AtomicBool::new(false) })
     }
 
     pub fn clock(&self) -> &Clock {
@@ -136,7 +136,7 @@ impl Transport {
         let first = Policy { budget: self.policy.budget.min(FIRST_CONTACT), ..self.policy };
         let mut first_contact = first.start();
         loop {
-            self.limit.pass(call.body.len() as u64).await;
+            self.pace.pass(call.body.len() as u64).await;
             let failure = match tokio::time::timeout(TRY, self.try_once(call, most_bytes)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,

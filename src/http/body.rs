@@ -1,14 +1,14 @@
 //! A request's body on its way in: capped in time and rate, and known to be read to its end or not.
 //!
 //! Guarantees: a client that pauses longer than the idle time, or brings less than the least per window, is cut off.
-//! Only time in which we wait for the client counts: a slow store never makes a fast client time out. Nothing is
-//! buffered, and nothing is read before the first poll (which is when hyper answers `100 Continue`).
+//! Only time in which we wait for the client counts: neither a slow store nor the account's own limit makes a fast client
+//! time out. Nothing is buffered, and nothing is read before the first poll (which is when hyper answers `100 Continue`).
 //! It does not hash and does not know what the bytes are for.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +20,9 @@ use crate::clock::Clock;
 
 use super::Settings;
 use super::error::{Error, Kind};
+use super::gate::Place;
 use super::reply::{BoxError, ReplyBody};
+use super::turn::Turn;
 
 /// How far the body of a request was read. Shared with who answers it.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +49,8 @@ impl Progress {
 pub struct Arriving {
     body: ReplyBody,
     progress: Progress,
-    pace: Pace,
+    watch: Watch,
+    turn: Turn,
 }
 
 impl Arriving {
@@ -58,8 +61,15 @@ impl Arriving {
     {
         let progress = Progress::default();
         progress.0.ended.store(body.is_end_stream(), Ordering::Release);
-        let pace = Pace::new(clock, settings);
-        Self { body: body.map_err(Into::into).boxed_unsync(), progress, pace }
+        let watch = Watch::new(clock, settings);
+        Self { body: body.map_err(Into::into).boxed_unsync(), progress, watch, turn: Turn::default() }
+    }
+
+    /// The same body, read no faster than the place's account may.
+    #[must_use]
+    pub fn paced(mut self, place: &Place, clock: &Clock) -> Self {
+        self.turn = Turn::new(place, clock);
+        self
     }
 
     pub fn progress(&self) -> Progress {
@@ -88,6 +98,7 @@ impl Stream for Arriving {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ready!(self.turn.poll(cx));
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(None) => {
@@ -99,13 +110,14 @@ impl Stream for Arriving {
                     // Trailers carry nothing that this room's callers ask for.
                     let Ok(bytes) = frame.into_data() else { continue };
                     self.progress.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    self.pace.came(bytes.len() as u64);
+                    self.watch.came(bytes.len() as u64);
+                    self.turn.moved(bytes.len() as u64);
                     if self.body.is_end_stream() {
                         self.progress.0.ended.store(true, Ordering::Release);
                     }
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Poll::Pending => return self.pace.poll_too_slow(cx).map(|error| Some(Err(error.into()))),
+                Poll::Pending => return self.watch.poll_too_slow(cx).map(|error| Some(Err(error.into()))),
             }
         }
     }
@@ -117,8 +129,8 @@ impl std::fmt::Debug for Arriving {
     }
 }
 
-/// The watch on a client's pace.
-struct Pace {
+/// The watch on a client's speed.
+struct Watch {
     clock: Clock,
     idle: Duration,
     window: Duration,
@@ -131,7 +143,7 @@ struct Pace {
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl Pace {
+impl Watch {
     fn new(clock: Clock, settings: &Settings) -> Self {
         Self {
             clock,
@@ -198,6 +210,7 @@ mod tests {
         max_skew: Duration::ZERO,
         max_requests: 1,
         max_account_requests: 1,
+        max_account_bytes_per_s: None,
         queue_timeout: Duration::ZERO,
         domain: None,
     };
@@ -246,6 +259,17 @@ mod tests {
             passed(100).await;
         }
         assert_eq!(read, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_account_s_limit_slows_a_body_down_and_does_not_time_it_out() {
+        let clock = Clock::seeded(1);
+        let settings = Settings { max_account_bytes_per_s: Some(100), ..SETTINGS };
+        let gate = super::super::Gate::new(clock.clone(), settings);
+        let place = gate.enter("a").await.unwrap();
+        let body = body(&clock, vec![(0, 2000); 3]).paced(&place, &clock);
+        assert_eq!(body.collect(10_000).await.unwrap().len(), 6000);
+        assert!(clock.monotonic() >= Duration::from_secs(40), "{:?}", clock.monotonic());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,9 @@
-//! How many requests are served at once: of everybody together, and of one account.
+//! How many requests are served at once, of everybody together and of one account, and how many bytes per second an
+//! account moves.
 //!
 //! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only after a while, for a client
-//! that is refused gives up sooner than one that waits; an account that waits holds no place of the others.
+//! that is refused gives up sooner than one that waits; an account that waits holds no place of the others. Bodies are slowed down, not refused; only where what is
+//! in flight already takes longer than a request may wait is the next one told to slow down.
 //! It does not know who asks for what. How many can wait is bounded by the connections.
 
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
+use crate::pace::Pace;
 
 use super::Settings;
 use super::error::{Error, Kind};
@@ -24,14 +27,29 @@ struct Places {
     settings: Settings,
     all: Arc<Semaphore>,
     /// By account; as many as the settings name.
-    accounts: DashMap<String, Arc<Semaphore>>,
+    accounts: DashMap<String, Share>,
+}
+
+/// What one account has of a gateway.
+#[derive(Clone, Debug)]
+struct Share {
+    places: Arc<Semaphore>,
+    pace: Arc<Pace>,
 }
 
 /// A place in use, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
+    pace: Arc<Pace>,
     _of_account: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// What the bodies of this request go by, in and out.
+    pub(super) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
+    }
 }
 
 impl Gate {
@@ -43,17 +61,24 @@ impl Gate {
     /// Waits for a place. **Errors**: `SlowDown`. **Cancel**: safe.
     pub async fn enter(&self, account: &str) -> Result<Place, Error> {
         let Places { clock, settings, all, accounts } = &*self.0;
-        let of_account = match accounts.get(account) {
-            Some(found) => Arc::clone(&found),
+        let share = match accounts.get(account) {
+            Some(found) => found.clone(),
             None => {
-                let fresh = || Arc::new(Semaphore::new(settings.max_account_requests));
-                Arc::clone(&accounts.entry(account.to_owned()).or_insert_with(fresh))
+                let fresh = || Share {
+                    places: Arc::new(Semaphore::new(settings.max_account_requests)),
+                    pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
+                };
+                accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
             }
         };
+        if share.pace.debt() > settings.queue_timeout {
+            return Err(Error::new(Kind::SlowDown, "more bytes are under way than this account may move by then"));
+        }
         let places = async {
             const OPEN: &str = "the semaphore is never closed";
-            let of_account = of_account.acquire_owned().await.expect(OPEN);
-            Place { _of_account: of_account, _of_all: Arc::clone(all).acquire_owned().await.expect(OPEN) }
+            let of_account = share.places.acquire_owned().await.expect(OPEN);
+            let of_all = Arc::clone(all).acquire_owned().await.expect(OPEN);
+            Place { pace: share.pace, _of_account: of_account, _of_all: of_all }
         };
         tokio::select! {
             biased;
@@ -86,5 +111,17 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(gate.enter("b"), leave);
         waited.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_too_many_bytes_under_way_is_told_to_slow_down() {
+        let settings = Settings { max_account_bytes_per_s: Some(1000), ..Settings::default() };
+        let gate = Gate::new(Clock::seeded(1), settings);
+        let place = gate.enter("a").await.unwrap();
+        place.pace().book(6000);
+        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
+        gate.enter("b").await.unwrap();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        gate.enter("a").await.unwrap();
     }
 }

@@ -18,6 +18,7 @@ mod record;
 mod reply;
 mod service;
 mod target;
+mod turn;
 
 pub use auth::{Identity, authenticate, policy_account};
 pub use body::{Arriving, Progress};
@@ -46,6 +47,8 @@ pub struct Settings {
     /// Signed requests that are served at once, and those of one account.
     pub max_requests: usize,
     pub max_account_requests: usize,
+    /// Bytes of bodies that one account moves per second through this gateway, in and out together; None: no limit.
+    pub max_account_bytes_per_s: Option<u64>,
     /// How long one more waits before it is refused.
     pub queue_timeout: Duration,
     /// Host below which every name is a bucket.
@@ -61,6 +64,7 @@ impl Default for Settings {
             max_skew: Duration::from_secs(900),
             max_requests: 2048,
             max_account_requests: 1024,
+            max_account_bytes_per_s: None,
             queue_timeout: Duration::from_secs(5),
             domain: None,
         }

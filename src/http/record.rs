@@ -5,7 +5,7 @@
 //! It does not know what the operations are.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use super::body::Progress;
 use super::figures::Figures;
 use super::gate::Place;
 use super::reply::{BoxError, Reply, ReplyBody};
+use super::turn::Turn;
 
 /// What stands for the status of a request whose client was gone before its answer.
 const HUNG_UP: u16 = 499;
@@ -59,7 +60,8 @@ impl Record {
     /// The answer with this record tied to its body.
     pub fn attach(mut self, reply: Reply) -> Reply {
         self.status = reply.status().as_u16();
-        reply.map(|body| Recorded { body, record: self }.boxed_unsync())
+        let turn = self.place.as_ref().map_or_else(Turn::default, |place| Turn::new(place, &self.clock));
+        reply.map(|body| Recorded { body, turn, record: self }.boxed_unsync())
     }
 }
 
@@ -81,6 +83,7 @@ impl Drop for Record {
 
 struct Recorded {
     body: ReplyBody,
+    turn: Turn,
     record: Record,
 }
 
@@ -89,10 +92,13 @@ impl Body for Recorded {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        ready!(self.turn.poll(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                self.record.bytes_out += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                let bytes = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                self.record.bytes_out += bytes;
+                self.turn.moved(bytes);
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::warn!(request = self.record.id, error = %error, "an answer broke off");

@@ -196,6 +196,17 @@ pub const KEYS: &[Key] = &[
         show: |s| s.http.max_account_requests.to_string(),
         set: |s, text| size(text, 1, 1 << 20).map(|value| s.http.max_account_requests = value),
     },
+    Key {
+        name: "request.max_bytes_per_s_of_account",
+        meaning: "Bytes of bodies that one account moves per second through this gateway, in and out together; more goes slower. 0: no limit.",
+        show: |s| s.http.max_account_bytes_per_s.unwrap_or_default().to_string(),
+        set: |s, text| {
+            // So slow that a frame of a body takes minutes, a store would give it up.
+            let rate = if text == "0" { None } else { Some(number(text, 64 << 10, 1 << 50)?) };
+            s.http.max_account_bytes_per_s = rate;
+            Ok(())
+        },
+    },
     seconds_key!("request.queue_s", "Seconds that a request waits for its turn.", http.queue_timeout),
     seconds_key!("request.max_skew_s", "Seconds that a signature's date may be off.", http.max_skew),
     Key {

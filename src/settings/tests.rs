@@ -29,6 +29,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("request.body_min_bytes", "7", &["-1", "many"]),
     ("request.max_at_once", "7", &["0", "-1", "many"]),
     ("request.max_at_once_of_account", "7", &["0", "-1", "many"]),
+    ("request.max_bytes_per_s_of_account", "1000000", &["-1", "many", "1000"]),
     ("request.queue_s", "7", &["0", "-1", "86401"]),
     ("request.max_skew_s", "7", &["0", "-1", "86401", "1s"]),
     ("resume.enabled", "false", &["", "yes", "1"]),

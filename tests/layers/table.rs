@@ -7,6 +7,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("retry", &[]),
     ("names", &[]),
+    // Shared by those who send and those who serve: one limit of bytes per second.
+    ("pace", &["clock"]),
     ("api", &[]),
     ("sigv4", &[]),
     ("accounts", &[]),
@@ -17,13 +19,13 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("object", &["store", "upload", "clock", "digest", "names"]),
     ("gc", &["store", "upload", "clock", "names"]),
     // The doors.
-    ("http", &["accounts", "clock", "digest", "names", "sigv4"]),
+    ("http", &["accounts", "clock", "digest", "names", "pace", "sigv4"]),
     ("front", &["front/chunk", "front/s3", "http", "names"]),
     ("front/s3", &["upload", "object", "http", "accounts", "digest", "clock", "names"]),
     ("front/chunk", &["upload", "object", "http", "accounts", "digest", "clock", "names", "api"]),
     ("server", &["clock", "names"]),
     // The other end of the wire.
-    ("client", &["api", "digest", "retry", "clock", "names", "sigv4"]),
+    ("client", &["api", "digest", "retry", "clock", "names", "pace", "sigv4"]),
     // What puts the parts together.
     ("settings", &["names"]),
     ("observe", &["names"]),

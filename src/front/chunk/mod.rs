@@ -98,7 +98,9 @@ impl ChunkApi {
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
         identity.require_plain()?;
         record.account = Some(identity.account.name().to_owned());
-        record.place = Some(parts.gate.enter(identity.account.name()).await?);
+        let place = parts.gate.enter(identity.account.name()).await?;
+        let body = body.paced(&place, &parts.clock);
+        record.place = Some(place);
         let asked = Asked { head, query, body, identity };
         match op {
             Op::Create => self.create(asked).await,

@@ -122,7 +122,9 @@ impl S3Api {
         }
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
         record.account = Some(identity.account.name().to_owned());
-        record.place = Some(parts.gate.enter(identity.account.name()).await?);
+        let place = parts.gate.enter(identity.account.name()).await?;
+        let body = body.paced(&place, &parts.clock);
+        record.place = Some(place);
         self.require_visible(&target)?;
         let Target { bucket, key } = target;
         self.serve(op, Asked { head, query, identity, bucket, key }, body).await

@@ -1,0 +1,49 @@
+//! The turn of one body among all that an account moves.
+//!
+//! Guarantees: after each frame it waits until the account's pace lets the next one by; without a limit it costs nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::clock::Clock;
+use crate::pace::Pace;
+
+use super::gate::Place;
+
+#[derive(Default)]
+pub(super) struct Turn {
+    of: Option<(Arc<Pace>, Clock)>,
+    wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Turn {
+    pub fn new(place: &Place, clock: &Clock) -> Self {
+        Self { of: Some((Arc::clone(place.pace()), clock.clone())), wait: None }
+    }
+
+    /// Books a frame that went by.
+    pub fn moved(&mut self, bytes: u64) {
+        let Some((pace, clock)) = &self.of else { return };
+        let wait = pace.book(bytes);
+        if !wait.is_zero() {
+            let clock = clock.clone();
+            self.wait = Some(Box::pin(async move { clock.pause(wait).await }));
+        }
+    }
+
+    /// Ready when the next frame may go by.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("waits", &self.wait.is_some()).finish()
+    }
+}
