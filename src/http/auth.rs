@@ -103,7 +103,7 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
 
 fn refused(error: sigv4::Error) -> Error {
     let kind = match error {
-        sigv4::Error::Unsigned => Kind::Unsigned,
+        sigv4::Error::Unsigned | sigv4::Error::HeaderUnsigned(_) => Kind::Unsigned,
         sigv4::Error::Malformed(_) => Kind::Unauthorized,
         sigv4::Error::Expired => Kind::Expired,
         sigv4::Error::Skewed => Kind::Skewed,

@@ -84,7 +84,8 @@ fn path(parts: &Parts) -> String {
 fn query(parts: &Parts) -> String {
     let mut pairs: Vec<(String, String)> = pairs(parts)
         .filter(|(name, _)| *name != "X-Amz-Signature")
-        .map(|(name, value)| (normal(name), normal(value)))
+        // As a query is read: a plus is a blank.
+        .map(|(name, value)| (normal(name), normal(&value.replace('+', "%20"))))
         .collect();
     // By name, then by value: not by the joined text, where `=` sorts behind `-`.
     pairs.sort_unstable();

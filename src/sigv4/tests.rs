@@ -104,6 +104,55 @@ fn what_is_wrong_has_its_own_error() {
     assert_eq!(format!("{:?}", Credentials::new(KEY, SECRET, None)).find(SECRET), None);
 }
 
+/// As AWS has it: "There were headers present in the request which were not signed".
+#[test]
+fn a_header_that_is_added_to_a_signed_request_is_refused() {
+    let verify = |parts: &Parts| parse(parts).unwrap().verify(parts, &Secret::new(SECRET), then(), SKEW).map(drop);
+    let url = presign(
+        &parts("PUT", "http://h/b/k", &[]),
+        &Credentials::new(KEY, SECRET, None),
+        "us-east-1",
+        Duration::from_secs(60),
+        then(),
+    );
+    let presigned = parts("PUT", &url.unwrap(), &[("host", "h")]);
+    for good in [presigned, signed("PUT", "http://h/b/k", &[("x-amz-meta-a", "1")], Payload::Unsigned)] {
+        assert_eq!(verify(&good), Ok(()));
+        for (name, wanted) in [
+            ("x-amz-copy-source", Err(Error::HeaderUnsigned("x-amz-copy-source".to_owned()))),
+            ("x-amz-meta-b", Err(Error::HeaderUnsigned("x-amz-meta-b".to_owned()))),
+            ("user-agent", Ok(())),
+        ] {
+            let mut more = good.clone();
+            more.headers.insert(http::header::HeaderName::from_static(name), "/b/secret".parse().unwrap());
+            assert_eq!(verify(&more), wanted, "{name}");
+        }
+    }
+}
+
+#[test]
+fn two_signatures_are_one_too_many() {
+    let good = signed("GET", "http://h/b/k", &[], Payload::Unsigned);
+    let mut both = good.clone();
+    both.uri = "http://h/b/k?X-Amz-Signature=0".parse().unwrap();
+    assert!(matches!(parse(&both), Err(Error::Malformed(_))));
+    let mut twice = good.clone();
+    twice.headers.append("authorization", good.headers["authorization"].clone());
+    assert!(matches!(parse(&twice), Err(Error::Malformed(_))));
+}
+
+/// Whoever reads the query takes a plus for a blank, so what is signed as a plus must not come as one.
+#[test]
+fn a_plus_in_the_query_is_a_blank_in_the_signature_too() {
+    let mut request = signed("GET", "http://h/b?prefix=a%2Bb", &[], Payload::Unsigned);
+    request.uri = "http://h/b?prefix=a+b".parse().unwrap();
+    let verified = parse(&request).unwrap().verify(&request, &Secret::new(SECRET), then(), SKEW);
+    assert_eq!(verified.map(drop), Err(Error::Mismatch));
+    request = signed("GET", "http://h/b?prefix=a%20b", &[], Payload::Unsigned);
+    request.uri = "http://h/b?prefix=a+b".parse().unwrap();
+    assert!(parse(&request).unwrap().verify(&request, &Secret::new(SECRET), then(), SKEW).is_ok());
+}
+
 #[test]
 fn queries_sort_by_name_not_by_pair() {
     let request = signed("GET", "http://h/b?a=1&a-b=2&A=3", &[], empty());

@@ -1,6 +1,7 @@
 //! The query signature of before version 4, which `aws s3 presign` of the CLI's first major version still makes.
 //!
-//! Guarantees: only in a URL, never in a header; compared in constant time; it is good until the second it names.
+//! Guarantees: only in a URL, never in a header; compared in constant time; it is good until the second it names; no
+//! parameter that it does not cover can make another operation of the request.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html>.
 
 use std::collections::BTreeMap;
@@ -44,6 +45,28 @@ const SIGNED: &[&str] = &[
     "website",
 ];
 
+/// Query parameters that may stand beside: the signature's own, and those that choose what of a listing is shown.
+const BESIDE: &[&str] = &[
+    "AWSAccessKeyId",
+    "Expires",
+    "Signature",
+    "continuation-token",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "key-marker",
+    "list-type",
+    "marker",
+    "max-keys",
+    "max-parts",
+    "max-uploads",
+    "part-number-marker",
+    "prefix",
+    "start-after",
+    "upload-id-marker",
+    "x-amz-security-token",
+];
+
 /// A signature that was read, not yet verified.
 #[derive(Clone, Debug)]
 pub struct OldClaim {
@@ -68,13 +91,16 @@ impl OldClaim {
         &self.access_key_id
     }
 
-    /// `bucket`: of the host, where it names one. **Errors**: `Mismatch`, then `Expired`.
+    /// `bucket`: of the host, where it names one. **Errors**: `Mismatch`, then `Malformed` and `Expired`.
     pub fn verify(&self, parts: &Parts, bucket: Option<&str>, secret: &Secret, now: SystemTime) -> Result<(), Error> {
         let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.0.as_bytes()).expect("HMAC takes a key of any length");
         mac.update(self.to_sign(parts, bucket).as_bytes());
         let ours = STANDARD.encode(mac.finalize().into_bytes());
         if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
             return Err(Error::Mismatch);
+        }
+        if pairs(parts).any(|(name, _)| !SIGNED.contains(&name) && !BESIDE.contains(&name)) {
+            return Err(Error::Malformed("a parameter of the URL is not covered by its signature"));
         }
         let until: u64 = self.expires.parse().map_err(|_| Error::Malformed("Expires is no number"))?;
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -125,5 +151,18 @@ mod tests {
         assert_eq!(verify("johnsmith", 1_175_139_620), Ok(()));
         assert_eq!(verify("johnsmith", 1_175_139_621), Err(Error::Expired));
         assert_eq!(verify("another", 1_175_139_620), Err(Error::Mismatch));
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_covered_is_refused() {
+        let url = "/photos/puppy.jpg?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Signature=NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D\
+                   &Expires=1175139620";
+        let secret = Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+        for (added, wanted) in [("&marker=a", true), ("&legal-hold", false), ("&attributes=", false), ("&x=y", false)] {
+            let (parts, ()) = http::Request::get(format!("{url}{added}")).body(()).unwrap().into_parts();
+            let claim = OldClaim::parse(&parts).unwrap();
+            let told = claim.verify(&parts, Some("johnsmith"), &secret, UNIX_EPOCH + Duration::from_secs(1));
+            assert_eq!(told.is_ok(), wanted, "{added}: {told:?}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Verifying a request's signature: read the claim, look the key up elsewhere, verify.
 //!
 //! Guarantees: no byte of a request makes it panic; time is checked after the signature, so that a stranger learns
-//! nothing from it; any region is accepted, the service must be `s3`.
+//! nothing from it; any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
+//! cover, so that nobody can add, say, a copy's source to a URL that was signed for a put.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,8 @@ use super::{ALGORITHM, ChunkSigner, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secr
 pub enum Error {
     #[error("the request is not signed")]
     Unsigned,
+    #[error("the header {0} is there and not signed")]
+    HeaderUnsigned(String),
     #[error("the signature is malformed: {0}")]
     Malformed(&'static str),
     #[error("the presigned URL is expired, or not valid yet")]
@@ -25,6 +28,10 @@ pub enum Error {
     #[error("the signature does not match, or nobody has this access key")]
     Mismatch,
 }
+
+/// Headers that are part of what is signed though they are not listed: the canonical request ends with the one, the
+/// string to sign has the other.
+const SIGNED_ANYHOW: [&str; 2] = ["x-amz-content-sha256", "x-amz-date"];
 
 /// What was signed of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,10 +98,12 @@ struct Fields {
 
 /// Reads the signature of a request. **Errors**: `Unsigned`, `Malformed`.
 pub fn parse(parts: &Parts) -> Result<Claim, Error> {
-    if parts.headers.contains_key(http::header::AUTHORIZATION) {
-        return claim(header_fields(parts)?);
+    let in_query = pairs(parts).any(|(name, _)| decoded(name) == "X-Amz-Signature");
+    match (parts.headers.get_all(http::header::AUTHORIZATION).iter().count(), in_query) {
+        (0, _) => claim(query_fields(parts)?),
+        (1, false) => claim(header_fields(parts)?),
+        _ => Err(Error::Malformed("there must be one signature, in the header or in the URL")),
     }
-    claim(query_fields(parts)?)
 }
 
 fn header_fields(parts: &Parts) -> Result<Fields, Error> {
@@ -159,7 +168,8 @@ impl Claim {
         &self.access_key_id
     }
 
-    /// Verifies the request with the claimed key's secret. **Errors**: `Mismatch`, then `Expired`; `Malformed`.
+    /// Verifies the request with the claimed key's secret. **Errors**: `Mismatch`, then `HeaderUnsigned` and `Expired`;
+    /// `Malformed`.
     pub fn verify(self, parts: &Parts, secret: &Secret, now: SystemTime, skew: Duration) -> Result<Verified, Error> {
         let payload = match parts.headers.get("x-amz-content-sha256").map(|value| value.to_str()) {
             Some(text) => text.map_err(|_| Error::Malformed("x-amz-content-sha256"))?,
@@ -172,10 +182,18 @@ impl Claim {
         if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
             return Err(Error::Mismatch);
         }
+        self.check_headers(parts)?;
         self.check_time(now, skew)?;
         let payload = PayloadClaim::parse(payload)?;
         let chunks = ChunkSigner::new(canonical::key(&self.scope, secret), self.scope, self.time, self.signature);
         Ok(Verified { payload, chunks })
+    }
+
+    fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
+        let covered = |name: &str| SIGNED_ANYHOW.contains(&name) || self.signed_headers.iter().any(|one| one == name);
+        let mut names = parts.headers.keys().map(http::HeaderName::as_str);
+        let bare = names.find(|name| name.starts_with("x-amz-") && !covered(name));
+        bare.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.to_owned())))
     }
 
     fn check_time(&self, now: SystemTime, skew: Duration) -> Result<(), Error> {

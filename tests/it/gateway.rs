@@ -4,6 +4,7 @@
 //! the same way; it can also sign what no SDK would send.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -146,8 +147,8 @@ impl Ask {
     }
 
     fn authorization(&self, (id, secret): Key, host: SocketAddr) -> String {
-        let names = "host;x-amz-content-sha256;x-amz-date";
-        let headers = format!("host:{host}\nx-amz-content-sha256:{}\nx-amz-date:{}\n", self.payload, self.date);
+        let own = [("host", host.to_string()), ("x-amz-content-sha256", self.payload.clone())];
+        let (names, headers) = self.signed_headers(own.into_iter().chain([("x-amz-date", self.date.clone())]));
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let canonical = format!("{}\n{path}\n{}\n{headers}\n{names}\n{}", self.method, sorted(query), self.payload);
         let signature = sign(secret, &self.date, &canonical);
@@ -155,18 +156,30 @@ impl Ask {
         format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
     }
 
+    /// Names and lines of these headers and of all that S3 wants to be signed.
+    fn signed_headers<'a>(&'a self, own: impl Iterator<Item = (&'a str, String)>) -> (String, String) {
+        let mut all: BTreeMap<&str, Vec<String>> = own.map(|(name, value)| (name, vec![value])).collect();
+        for (name, value) in self.headers.iter().filter(|(name, _)| name.starts_with("x-amz-")) {
+            all.entry(name).or_default().push(value.trim().to_owned());
+        }
+        let lines = all.iter().map(|(name, values)| format!("{name}:{}\n", values.join(",")));
+        (all.keys().copied().collect::<Vec<_>>().join(";"), lines.collect())
+    }
+
     /// The same request as a presigned URL, without signature fields in its head.
     pub fn presigned(mut self, expires: u64, host: SocketAddr) -> String {
         let (id, secret) = self.key.take().unwrap();
         let credential = format!("{id}/{}", scope(&self.date)).replace('/', "%2F");
+        let (names, headers) = self.signed_headers([("host", host.to_string())].into_iter());
         let parameters = format!(
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={}&X-Amz-Expires={expires}\
-             &X-Amz-SignedHeaders=host",
-            self.date
+             &X-Amz-SignedHeaders={}",
+            self.date,
+            names.replace(';', "%3B")
         );
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let query = sorted(&format!("{parameters}&{query}"));
-        let canonical = format!("{}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD", self.method);
+        let canonical = format!("{}\n{path}\n{query}\n{headers}\n{names}\nUNSIGNED-PAYLOAD", self.method);
         let signature = sign(secret, &self.date, &canonical);
         let length = self.body.len();
         let lines: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
