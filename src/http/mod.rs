@@ -30,7 +30,7 @@ pub use payload::{Declared, Payload, Verdict, named_algorithm};
 pub use record::Record;
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use service::ByRequest;
-pub use target::{Query, bucket_name_fits, bucket_of_host, segments};
+pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, segments};
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::error::Error;
 
 /// The path's segments after the first slash, each decoded on its own: an encoded slash stays within its segment.
 pub fn segments(path: &str) -> Result<Vec<String>, Error> {
-    path.trim_start_matches('/').split('/').map(decode).collect()
+    path.strip_prefix('/').unwrap_or(path).split('/').map(decode).collect()
 }
 
 /// The query's parameters, decoded.
@@ -68,6 +68,12 @@ pub fn bucket_name_fits(name: &str) -> bool {
         && name.parse::<std::net::Ipv4Addr>().is_err()
 }
 
+/// Whether a key can be taken as it is: it has no NUL, and no `..` between slashes. Some servers and most proxies take
+/// that for the directory above, which may lie outside a grant's prefix, or even be another bucket.
+pub fn key_fits(key: &str) -> bool {
+    !key.contains('\0') && key.split('/').all(|segment| segment != "..")
+}
+
 fn decode(text: &str) -> Result<String, Error> {
     let whole = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);
@@ -85,6 +91,7 @@ mod tests {
     fn segments_are_decoded_each_on_its_own() {
         assert_eq!(segments("/a/b%2Fc/%C3%A4").unwrap(), ["a", "b/c", "ä"]);
         assert_eq!(segments("/").unwrap(), [""]);
+        assert_eq!(segments("//a").unwrap(), ["", "a"], "a key may begin with a slash");
         for bad in ["/%", "/%4", "/%zz", "/%FF", "/%+4"] {
             assert!(segments(bad).is_err(), "{bad}");
         }

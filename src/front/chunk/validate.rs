@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::api;
-use crate::http::bucket_name_fits;
+use crate::http::{bucket_name_fits, key_fits};
 use crate::upload::{NewBackup, TAG};
 
 use super::problem::Problem;
@@ -37,8 +37,8 @@ pub fn bucket(name: &str) -> Result<(), Problem> {
 /// The request as `upload` wants it.
 pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
     bucket(&asked.bucket)?;
-    let key_fits = (1..=MOST_KEY_BYTES).contains(&asked.key.len()) && !asked.key.contains('\0');
-    check(key_fits, "key must have 1 to 1024 bytes, none of them 0")?;
+    let fits = (1..=MOST_KEY_BYTES).contains(&asked.key.len()) && key_fits(&asked.key);
+    check(fits, "key must have 1 to 1024 bytes, none of them 0, and no .. between slashes")?;
     check(asked.file_id.len() <= MOST_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
     let digest = asked.digest.as_deref().map(str::parse).transpose();
     let digest = digest.map_err(|error| Problem::bad(format!("digest: {error}")))?;
@@ -113,10 +113,11 @@ mod tests {
     fn a_create_that_would_not_fit_is_refused() {
         assert!(create(good()).is_ok());
         type Change = fn(&mut api::CreateBackup);
-        let changes: [(&str, Change); 9] = [
+        let changes: [(&str, Change); 10] = [
             ("empty key", |c| c.key.clear()),
             ("long key", |c| c.key = "k".repeat(1025)),
             ("zero in key", |c| c.key = "a\0b".to_owned()),
+            ("a step up in key", |c| c.key = "a/../b".to_owned()),
             ("long file id", |c| c.file_id = "f".repeat(257)),
             ("digest", |c| c.digest = Some("md5".to_owned())),
             ("type", |c| c.content_type = Some("a\r\nb".to_owned())),

@@ -124,12 +124,19 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
     }
     let (bucket, key) =
         names.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.join("/")));
+    if bucket.is_empty() && !key.is_empty() {
+        return Err(S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidURI", "the path names a key and no bucket"));
+    }
     Ok(Target { bucket, key })
 }
 
-/// **Errors**: `MethodNotAllowed`.
+/// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, of which the store might take the other one.
 pub fn route(method: &Method, target: &Target, query: &Query, headers: &HeaderMap) -> Result<Op, S3Error> {
-    let named = SUBRESOURCES.iter().copied().find(|name| query.get(name).is_some());
+    let mut found = SUBRESOURCES.iter().copied().filter(|name| query.get(name).is_some());
+    let named = found.next();
+    if let (Some(one), Some(two)) = (named, found.next()) {
+        return Err(S3Error::invalid(format!("the query parameters {one} and {two} exclude each other")));
+    }
     let op = match (target.bucket.is_empty(), target.key.is_empty()) {
         (true, _) => service(method, named),
         (false, true) => bucket(method, named, query),
@@ -214,6 +221,8 @@ mod tests {
             ("DELETE", "/b/k", "uploadId=u", Some(Op::AbortMultipartUpload)),
             ("DELETE", "/b/k", "uploads", None),
             ("PATCH", "/b/k", "", None),
+            ("PUT", "/b/k", "tagging&partNumber=1&uploadId=u", None),
+            ("POST", "/b", "acl&delete", None),
             ("DELETE", "/", "", None),
         ];
         for (method, path, query, wanted) in table {
@@ -234,5 +243,7 @@ mod tests {
         assert_eq!(of("/a/b", "photos.s3.example.com:9010"), pair("photos", "a/b"));
         assert_eq!(of("/", "photos.S3.example.com"), pair("photos", ""));
         assert_eq!(of("/b", "evils3.example.com"), pair("b", ""));
+        assert_eq!(of("//b", "photos.s3.example.com"), pair("photos", "/b"));
+        assert!(target("//b/k", &HeaderMap::new(), None).is_err());
     }
 }

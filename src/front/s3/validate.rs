@@ -5,7 +5,7 @@
 use http::StatusCode;
 
 use super::error::S3Error;
-use crate::http::bucket_name_fits;
+use crate::http::{bucket_name_fits, key_fits};
 
 const MOST_KEY_BYTES: usize = 1024;
 
@@ -24,5 +24,5 @@ pub fn key(key: &str) -> Result<(), S3Error> {
         let message = format!("a key has at most {MOST_KEY_BYTES} bytes");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", message));
     }
-    if key.contains('\0') { Err(S3Error::invalid("a key must not hold a zero byte")) } else { Ok(()) }
+    if key_fits(key) { Ok(()) } else { Err(S3Error::invalid("a key must not hold a zero byte, or .. between slashes")) }
 }
