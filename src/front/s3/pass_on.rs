@@ -1,7 +1,8 @@
 //! Subresources that the gateway has no use for: passed on to a store that may know them.
 //!
 //! Guarantees: only known subresources, so that no request reaches the store that the gateway would have to answer; a
-//! bucket's need `admin` on the whole of it; the client's signature and session stay here.
+//! bucket's need `admin` on the whole of it, and those that name another bucket `admin` on all; nothing that names a
+//! source is passed on; the client's signature and session stay here.
 //! Source: DESIGN §7, §12.14.
 
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
@@ -13,6 +14,9 @@ use crate::http::{Arriving, streamed};
 use crate::object::Foreign;
 
 const MOST_DOCUMENT: usize = 1 << 20;
+
+/// What makes the store write into a bucket that the document names, with rights that are the gateway's.
+const NAME_A_BUCKET: &[&str] = &["analytics", "inventory", "logging", "replication"];
 
 /// What of a request's head is the object's business and not the connection's.
 const PASSED: &[&str] = &["content-type", "content-md5", "if-match", "if-none-match", "range"];
@@ -31,6 +35,13 @@ impl S3Api {
             (false, _) => Access::Write,
         };
         asked.require(access)?;
+        let elsewhere = asked.key.is_empty() && NAME_A_BUCKET.iter().any(|name| asked.query.get(name).is_some());
+        if elsewhere && asked.head.method != Method::GET && !asked.identity.account.allows(Access::Admin, "", "") {
+            return Err(S3Error::denied());
+        }
+        if asked.head.headers.contains_key("x-amz-copy-source") {
+            return Err(S3Error::invalid("x-amz-copy-source has no meaning here"));
+        }
         let body = asked.document(body, MOST_DOCUMENT).await?;
         let request = Foreign {
             method: asked.head.method.clone(),
