@@ -71,13 +71,19 @@ pub async fn read(mut body: Arriving, boundary: &str, len_bytes: u64) -> Result<
             }
             if let Some(value) = find(&read[rest..], delimiter.as_bytes()) {
                 let text = String::from_utf8(read[rest..rest + value].to_vec());
-                fields.insert(name.to_ascii_lowercase(), text.map_err(|_| malformed("a field is not UTF-8"))?);
+                let text = text.map_err(|_| malformed("a field is not UTF-8"))?;
+                if fields.insert(name.to_ascii_lowercase(), text).is_some() {
+                    return Err(malformed("a field stands there twice"));
+                }
                 taken += (rest + value) as u64;
                 read = read.split_off(rest + value);
+                if taken > MOST_FIELDS as u64 {
+                    return Err(malformed("its fields are too long"));
+                }
                 continue;
             }
         }
-        if read.len() + fields.values().map(String::len).sum::<usize>() > MOST_FIELDS {
+        if read.len() as u64 + taken > MOST_FIELDS as u64 {
             return Err(malformed("its fields are too long"));
         }
         match body.next().await {
@@ -181,6 +187,14 @@ mod tests {
         }
         let long = format!("--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{}", "x".repeat(MOST_FIELDS));
         assert!(parse(long.as_bytes(), 1000).await.is_err());
+        let field = |name: usize| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n\r\n");
+        let many: String = (0..2000).map(field).collect();
+        assert!(parse(format!("{many}{FORM}").as_bytes(), 100_000).await.is_err(), "names count too");
+        assert!(parse(format!("{}{FORM}", field(1)).as_bytes(), 100).await.is_ok());
+        assert!(
+            parse(format!("{}{}{FORM}", field(1), field(1)).as_bytes(), 100).await.is_err(),
+            "one name, two values"
+        );
         assert_eq!(boundary("multipart/form-data; boundary=\"x y\""), Some("x y".to_owned()));
         assert_eq!(boundary("text/plain; boundary=x"), None);
     }

@@ -1,6 +1,7 @@
 //! PostObject: a file from a browser's form, allowed by a policy that someone signed before.
 //!
-//! Guarantees: what the policy does not name must not be in the form; the policy's conditions hold before a byte is stored.
+//! Guarantees: what the policy does not name must not be in the form; the policy's conditions hold before a byte is
+//! stored; a field that cannot be kept as it is is refused, not left out.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html>.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::error::S3Error;
 use super::form::{Form, boundary, read};
 use super::put::written_reply;
+use super::route::Target;
 use super::xml::{Xml, iso_seconds};
 use super::{Answer, S3Api, attributes, validate};
 use crate::accounts::Access;
@@ -39,6 +41,7 @@ impl S3Api {
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
         let account = policy_account(&self.0.accounts, fields)?;
+        self.require_visible(&Target { bucket: bucket.to_owned(), key: String::new() })?;
         let _place = self.0.gate.enter(account.name()).await?;
         let policy = STANDARD.decode(field("policy")).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let policy: Value = policy.ok_or_else(|| invalid("it is no JSON"))?;
@@ -52,23 +55,22 @@ impl S3Api {
         if !account.allows(Access::Write, bucket, &key) {
             return Err(S3Error::denied());
         }
-        let attributes = attributes::read(&headers(&form.fields))?;
-        let (status, redirect) =
-            (field("success_action_status").to_owned(), field("success_action_redirect").to_owned());
+        let headers = headers(&form.fields)?;
+        let attributes = attributes::read(&headers)?;
+        let (status, redirect) = (field("success_action_status").to_owned(), headers.get("success_action_redirect"));
+        let redirect = redirect.filter(|value| !value.is_empty()).cloned();
         let body = Body::new(form.len_bytes, form.file);
         let new = NewObject { body, mode: PutMode::Overwrite, attributes, checksum: None, trailer: None };
         let written = self.0.objects.put(&bucket.into(), &key.as_str().into(), new).await?;
         let mut reply = written_reply(&written);
-        *reply.status_mut() = match (redirect.is_empty(), status.as_str()) {
-            (false, _) => StatusCode::SEE_OTHER,
-            (true, "200") => StatusCode::OK,
-            (true, "201") => StatusCode::CREATED,
-            (true, _) => StatusCode::NO_CONTENT,
+        *reply.status_mut() = match (&redirect, status.as_str()) {
+            (Some(_), _) => StatusCode::SEE_OTHER,
+            (None, "200") => StatusCode::OK,
+            (None, "201") => StatusCode::CREATED,
+            (None, _) => StatusCode::NO_CONTENT,
         };
-        if let Ok(redirect) = HeaderValue::from_str(&redirect).map(|value| (value, redirect.is_empty()))
-            && !redirect.1
-        {
-            reply.headers_mut().insert(header::LOCATION, redirect.0);
+        if let Some(redirect) = redirect {
+            reply.headers_mut().insert(header::LOCATION, redirect);
         }
         if reply.status() == StatusCode::CREATED {
             let mut xml = Xml::new("PostResponse");
@@ -89,19 +91,37 @@ fn refused(what: &str) -> S3Error {
     S3Error::new(StatusCode::FORBIDDEN, "AccessDenied", format!("the policy does not allow it: {what}"))
 }
 
-/// The fields that an object keeps, as the headers that they stand for.
-fn headers(fields: &BTreeMap<String, String>) -> HeaderMap {
+/// The fields as the headers that they stand for. **Errors**: `InvalidArgument` for one that can be none.
+fn headers(fields: &BTreeMap<String, String>) -> Result<HeaderMap, S3Error> {
+    // What the object does not keep may have any form.
+    let kept = |name: &str| !matches!(name, "key" | "policy") && !name.starts_with("x-ignore-");
     let header = |(name, value): (&String, &String)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        let header = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value.as_bytes()).ok());
+        header.ok_or_else(|| S3Error::invalid(format!("the field {name:?} cannot be kept with an object")))
     };
-    fields.iter().filter_map(header).collect()
+    fields.iter().filter(|(name, _)| kept(name)).map(header).collect()
+}
+
+/// Whether a text is `YYYY-MM-DDTHH:MM:SS` in UTC, with or without fractions.
+fn is_utc(text: &str) -> bool {
+    let fits = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        10 => byte == b'T',
+        13 | 16 => byte == b':',
+        0..=18 => byte.is_ascii_digit(),
+        _ => byte.is_ascii_digit() || byte == b'.' || byte == b'Z',
+    };
+    text.len() >= 20 && text.ends_with('Z') && text.bytes().enumerate().all(fits)
 }
 
 /// **Errors**: `AccessDenied`, `EntityTooLarge`, `EntityTooSmall`, `InvalidPolicyDocument`.
 fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3Error> {
     let until = policy["expiration"].as_str().ok_or_else(|| invalid("it has no expiration"))?;
     // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so the text decides.
-    if until.get(..19).is_none_or(|until| until < &now[..19]) {
+    if !is_utc(until) {
+        return Err(invalid("its expiration is no time in UTC"));
+    }
+    if until[..19] < now[..19] {
         return Err(refused("it is expired"));
     }
     let mut named: Vec<String> = vec!["bucket".to_owned()];
