@@ -30,6 +30,10 @@ impl S3Api {
 
     pub(super) async fn delete_objects(&self, asked: Asked, body: Arriving) -> Answer {
         let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
+        // Else the answer would tell a stranger whether the bucket is there.
+        if !account.sees(&bucket) {
+            return Err(S3Error::denied());
+        }
         let wanted = document::deletions(&asked.document(body, MOST_DOCUMENT).await?)?;
         if wanted.keys.is_empty() || wanted.keys.len() > MOST_KEYS {
             return Err(S3Error::malformed_xml());
