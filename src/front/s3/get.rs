@@ -43,6 +43,7 @@ impl S3Api {
 
     async fn read_object(&self, asked: Asked) -> Answer {
         asked.require(Access::Read)?;
+        let overrides = overrides(&asked)?;
         let wanted = self.wanted(&asked).await?;
         let head_only = is_head(&asked.head.method);
         let whole = wanted.read == Read::Whole;
@@ -78,10 +79,8 @@ impl S3Api {
         {
             attributes::write_checksum(&checksum, headers);
         }
-        for (parameter, name) in OVERRIDES {
-            if let Some(value) = asked.query.get(parameter).and_then(|value| HeaderValue::from_str(value).ok()) {
-                headers.insert(name, value);
-            }
+        for (name, value) in overrides {
+            headers.insert(name, value);
         }
         Ok(reply)
     }
@@ -167,6 +166,16 @@ impl S3Api {
         reply.headers_mut().insert(header::LAST_MODIFIED, modified);
         Ok(reply)
     }
+}
+
+/// What the query wants in the answer's head. **Errors**: `InvalidArgument` for what can stand in no head.
+fn overrides(asked: &Asked) -> Result<Vec<(&'static str, HeaderValue)>, S3Error> {
+    let wanted = OVERRIDES.iter().filter_map(|(parameter, name)| Some((parameter, *name, asked.query.get(parameter)?)));
+    let value = |(parameter, name, text)| match HeaderValue::from_str(text) {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(S3Error::invalid(format!("{parameter} is no header's value"))),
+    };
+    wanted.map(value).collect()
 }
 
 fn text(value: &str) -> HeaderValue {

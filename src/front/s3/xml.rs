@@ -37,8 +37,10 @@ impl Xml {
 
     /// An element with a text.
     pub fn element(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
-        let value = value.to_string();
-        self.text.push_str(&format!("<{name}>{}</{name}>", escape(printable(&value).as_str())));
+        let value = printable(&value.to_string());
+        // A bare carriage return is a line feed to whoever reads it.
+        let value = escape(value.as_str()).replace('\r', "&#13;");
+        self.text.push_str(&format!("<{name}>{value}</{name}>"));
         self
     }
 
@@ -60,7 +62,11 @@ impl Xml {
 
 /// XML 1.0 has no way to write most control characters; S3 clients ask for `encoding-type=url` where keys hold them.
 fn printable(text: &str) -> String {
-    let fits = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    let fits = |c: char| match c {
+        '\t' | '\n' | '\r' => true,
+        '\u{FFFE}' | '\u{FFFF}' => false,
+        c => !c.is_control(),
+    };
     text.chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect()
 }
 
@@ -89,8 +95,8 @@ mod tests {
     #[test]
     fn text_is_escaped_and_times_are_iso() {
         let mut xml = Xml::new("R");
-        xml.open("A").element("K", "a<b>&\u{1}").close().maybe("N", None::<&str>);
-        assert!(xml.finish().ends_with("<A><K>a&lt;b&gt;&amp;\u{FFFD}</K></A></R>"));
+        xml.open("A").element("K", "a<b>&\u{1}\r\u{FFFF}").close().maybe("N", None::<&str>);
+        assert!(xml.finish().ends_with("<A><K>a&lt;b&gt;&amp;\u{FFFD}&#13;\u{FFFD}</K></A></R>"));
         assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)), "2009-10-12T17:50:30.120Z");
     }
 }
