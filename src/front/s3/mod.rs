@@ -98,11 +98,17 @@ impl S3Api {
         let body = Arriving::new(body, self.0.clock.clone(), &self.0.http);
         let mut record = Record::new(&self.0.clock, &self.0.figures, body.progress());
         let (method, resource) = (head.method.clone(), head.uri.path().to_owned());
-        let answer = self.routed(head, body, &mut record).await;
+        let one_reading = ours::require_one_reading(&head);
+        // Where the next request begins is as uncertain.
+        let closes = one_reading.is_err();
+        let answer = match one_reading {
+            Ok(()) => self.routed(head, body, &mut record).await,
+            Err(error) => Err(error.into()),
+        };
         let mut reply = answer.unwrap_or_else(|error| error.reply(&method, &resource, &record.id));
         let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
         reply.headers_mut().insert(names::REQUEST_ID, id);
-        if !record.body.ended() {
+        if closes || !record.body.ended() {
             // What is left of the body stands in the way of another request, and a silent close confuses clients.
             reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

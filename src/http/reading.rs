@@ -1,0 +1,66 @@
+//! What a request's head must be before anything else of it is believed.
+//!
+//! Guarantees: a head that a proxy in front could read otherwise than we do is refused: one host, the one of an absolute
+//! target if there is one, and no transfer coding but `chunked`. What is worse than that (two lengths, a length beside a
+//! coding, a folded line) hyper has refused before, or it closes the connection behind the answer.
+//! Source: RFC 9112 §3.2, §6.1, §11.2.
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::{Method, Version, request};
+
+use super::error::Error;
+
+/// **Errors**: `BadRequest`.
+pub fn require_one_reading(head: &request::Parts) -> Result<(), Error> {
+    let hosts: Vec<_> = head.headers.get_all(HOST).iter().map(|value| value.as_bytes()).collect();
+    match (head.version, &hosts[..]) {
+        (_, [_]) | (Version::HTTP_10, []) => {}
+        _ => return Err(Error::bad("a request names one host")),
+    }
+    // The target of a CONNECT is no address of anything here.
+    let authority = head.uri.authority().filter(|_| head.method != Method::CONNECT);
+    if authority.is_some_and(|named| hosts.iter().any(|host| !host.eq_ignore_ascii_case(named.as_str().as_bytes()))) {
+        return Err(Error::bad("the target names another host than Host does"));
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = codings.next().is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    if plain && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(Error::bad("the only transfer coding that is known here is chunked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+
+    fn told(uri: &str, version: Version, headers: Fields<'_>) -> bool {
+        let mut request = http::Request::get(uri).version(version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        require_one_reading(&request.body(()).unwrap().into_parts().0).is_ok()
+    }
+
+    #[test]
+    fn a_head_with_two_readings_is_refused() {
+        let h = ("host", "h");
+        let table: [(&str, Fields<'_>, bool); 9] = [
+            ("/b", &[h], true),
+            ("/b", &[], false),
+            ("/b", &[h, h], false),
+            ("http://H/b", &[h], true),
+            ("http://h/b", &[("host", "other")], false),
+            ("/b", &[h, ("transfer-encoding", "Chunked")], true),
+            ("/b", &[h, ("transfer-encoding", "gzip, chunked")], false),
+            ("/b", &[h, ("transfer-encoding", "xchunked")], false),
+            ("/b", &[h, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], false),
+        ];
+        assert!(told("/b", Version::HTTP_10, &[]));
+        for (uri, headers, wanted) in table {
+            assert_eq!(told(uri, Version::HTTP_11, headers), wanted, "{uri} {headers:?}");
+        }
+    }
+}
