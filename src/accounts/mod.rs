@@ -1,7 +1,8 @@
 //! Who may do what: accounts, their access keys and their grants.
 //!
 //! Guarantees: an access key id that nobody has yields a secret all the same, so that the caller verifies a signature
-//! either way and an unknown key takes the time of a wrong one; no secret is ever printed.
+//! either way and an unknown key takes the time of a wrong one; accounts can be replaced while they are in use, all at
+//! once or not at all; no secret is ever printed.
 //! It knows no signature and no HTTP. Source: DESIGN §9.6, §10.
 
 mod grant;
@@ -9,7 +10,7 @@ mod settings;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 pub use grant::{Access, Grant};
 pub use settings::{AccountSettings, Error, GrantSettings, KeySettings, Settings};
@@ -66,40 +67,51 @@ impl Account {
     }
 }
 
-/// All accounts, by access key id. Cheap to clone.
+type ByKey = HashMap<String, (Arc<Account>, Secret)>;
+
+/// All accounts, by access key id. Cheap to clone; clones see a replacement alike.
 #[derive(Clone, Debug)]
-pub struct Accounts {
-    keys: Arc<HashMap<String, (Arc<Account>, Secret)>>,
-    nobody: Secret,
-}
+pub struct Accounts(Arc<RwLock<ByKey>>);
 
 /// The secret to verify against, and whose it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Credentials<'a> {
-    pub secret: &'a Secret,
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub secret: Secret,
     /// None: nobody's. Verify first, refuse then.
-    pub account: Option<&'a Arc<Account>>,
+    pub account: Option<Arc<Account>>,
 }
 
 impl Accounts {
     /// **Errors**: the first thing in the settings that cannot be.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let mut keys = HashMap::new();
-        for (account, secrets) in settings.checked()? {
-            let account = Arc::new(account);
-            for (id, secret) in secrets {
-                keys.insert(id, (Arc::clone(&account), secret));
-            }
-        }
-        Ok(Self { keys: Arc::new(keys), nobody: Secret(NOBODYS_SECRET.to_owned()) })
+        Ok(Self(Arc::new(RwLock::new(by_key(settings)?))))
     }
 
-    pub fn credentials(&self, access_key_id: &str) -> Credentials<'_> {
-        match self.keys.get(access_key_id) {
-            Some((account, secret)) => Credentials { secret, account: Some(account) },
-            None => Credentials { secret: &self.nobody, account: None },
+    /// From now on these are the accounts; requests whose signature was verified go on. **Errors**: as `new`, and then
+    /// nothing changed.
+    pub fn replace(&self, settings: &Settings) -> Result<(), Error> {
+        let keys = by_key(settings)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    pub fn credentials(&self, access_key_id: &str) -> Credentials {
+        match self.0.read().unwrap_or_else(PoisonError::into_inner).get(access_key_id) {
+            Some((account, secret)) => Credentials { secret: secret.clone(), account: Some(Arc::clone(account)) },
+            None => Credentials { secret: Secret(NOBODYS_SECRET.to_owned()), account: None },
         }
     }
+}
+
+fn by_key(settings: &Settings) -> Result<ByKey, Error> {
+    let mut keys = HashMap::new();
+    for (account, secrets) in settings.checked()? {
+        let account = Arc::new(account);
+        for (id, secret) in secrets {
+            keys.insert(id, (Arc::clone(&account), secret));
+        }
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -135,6 +147,21 @@ mod tests {
         assert_eq!(name("AKROOT").as_deref(), Some("root"));
         assert_eq!(name("AKNONE"), None);
         assert!(!accounts.credentials("AKNONE").secret.expose().is_empty());
+    }
+
+    #[test]
+    fn accounts_are_replaced_together_or_not_at_all() {
+        let accounts = Accounts::new(&settings()).unwrap();
+        let elsewhere = accounts.clone();
+        let mut next = settings();
+        next.accounts[0].keys[0].secret = Secret("another-secret-0123".to_owned());
+        next.accounts[1].keys[0].secret = Secret("short".to_owned());
+        assert_eq!(accounts.replace(&next), Err(Error::Secret("AKOPS1".to_owned())));
+        assert_eq!(elsewhere.credentials("AKROOT").secret.expose(), "0123456789abcdef");
+        next.accounts.truncate(1);
+        accounts.replace(&next).unwrap();
+        assert_eq!(elsewhere.credentials("AKROOT").secret.expose(), "another-secret-0123");
+        assert!(elsewhere.credentials("AKOPS1").account.is_none());
     }
 
     #[test]

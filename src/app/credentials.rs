@@ -31,16 +31,19 @@ impl OwnKey {
     /// The key that is kept in the store's directory, made if there is none.
     pub fn find_or_make(directory: &Path, clock: &Clock) -> Result<Self, Error> {
         let path = directory.join(FILE);
+        let fresh = matches!(fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound);
+        if fresh {
+            let written = write_whole(directory, &path, &fresh_text(clock));
+            written.map_err(|error| Error::Credentials { path, what: error.to_string() })?;
+        }
+        Ok(Self { fresh, ..Self::find(directory)? })
+    }
+
+    /// The key that is kept there.
+    pub fn find(directory: &Path) -> Result<Self, Error> {
+        let path = directory.join(FILE);
         let failed = |what: String| Error::Credentials { path: path.clone(), what };
-        let (text, fresh) = match fs::read_to_string(&path) {
-            Ok(text) => (text, false),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let text = fresh_text(clock);
-                write_whole(directory, &path, &text).map_err(|error| failed(error.to_string()))?;
-                (text, true)
-            }
-            Err(error) => return Err(failed(error.to_string())),
-        };
+        let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         let value = |name: &str| {
             let values = text.lines().filter_map(|line| line.split_once('='));
             values.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
@@ -48,7 +51,7 @@ impl OwnKey {
         let missing = || failed("it names no key; remove it to have a new one made".to_owned());
         let id = value("aws_access_key_id").ok_or_else(missing)?;
         let secret = value("aws_secret_access_key").ok_or_else(missing)?.into();
-        Ok(Self { path, id, secret, fresh })
+        Ok(Self { path, id, secret, fresh: false })
     }
 
     /// The account it belongs to: admin on everything.

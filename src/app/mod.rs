@@ -6,13 +6,14 @@
 
 mod credentials;
 mod error;
+mod rotation;
 mod stores;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::accounts::{Accounts, Settings as AccountsSettings};
+use crate::accounts::Accounts;
 use crate::api;
 use crate::clock::Clock;
 use crate::front::chunk::{ChunkApi, Parts};
@@ -29,6 +30,7 @@ pub use crate::gc::{Report, Swept};
 pub use crate::store::probe::{Check, Weight};
 pub use credentials::OwnKey;
 pub use error::Error;
+pub use rotation::Reread;
 
 /// What a caller learns once the gateway accepts requests.
 #[derive(Debug)]
@@ -39,15 +41,17 @@ pub struct Ready {
     pub own_key: Option<OwnKey>,
 }
 
-/// Runs a gateway until `shutdown` is ready and what was in flight has ended. `ready` is called once it accepts.
+/// Runs a gateway until `shutdown` is ready and what was in flight has ended. `ready` is called once it accepts;
+/// `reread` tells from then on what the settings say of accounts.
 pub async fn run(
     settings: Settings,
+    reread: Reread,
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
-    run_on(store, settings, clock, ready, shutdown).await
+    serve_on((store, clock), settings, Some(reread), ready, shutdown).await
 }
 
 /// Tries on the store of these settings what the gateway builds on; for `ratchet doctor`.
@@ -70,7 +74,7 @@ pub async fn sweep(settings: &Settings, dry: bool, tell: impl FnMut(&Swept)) -> 
     swept.map_err(|source| Error::Sweep { source })
 }
 
-/// As `run`, on a store that is open.
+/// As `run`, on a store that is open, with accounts that stay as they are.
 pub async fn run_on(
     store: Arc<dyn Store>,
     settings: Settings,
@@ -78,9 +82,20 @@ pub async fn run_on(
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    serve_on((store, clock), settings, None, ready, shutdown).await
+}
+
+async fn serve_on(
+    (store, clock): (Arc<dyn Store>, Clock),
+    settings: Settings,
+    reread: Option<Reread>,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let own_key = own_key(&settings, &clock)?;
-    let mut accounts = settings.accounts.clone();
-    accounts.accounts.extend(own_key.as_ref().map(OwnKey::account));
+    let mut written = settings.accounts.clone();
+    written.accounts.extend(own_key.as_ref().map(OwnKey::account));
+    let accounts = Accounts::new(&written).map_err(|error| Error::Accounts(error.to_string()))?;
     let (fronts, sweeper) = gateway(store, &accounts, &settings, &clock).await?;
     let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
     let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
@@ -92,10 +107,14 @@ pub async fn run_on(
         let fronts = fronts.clone();
         async move { Ok::<_, Infallible>(fronts.answer(request).await) }
     });
-    let sweeping = tokio::spawn(async move { sweeper.run().await });
+    let mut aside = tokio::task::JoinSet::new();
+    aside.spawn(async move { sweeper.run().await });
+    if let Some(reread) = reread {
+        aside.spawn(rotation::keep(accounts, written, with_own_key(reread, &settings), clock.clone()));
+    }
     server::serve(listener, service, clock, (settings.server, tls), shutdown).await;
     // Wherever it is: the next sweep goes on from there.
-    sweeping.abort();
+    aside.shutdown().await;
     Ok(())
 }
 
@@ -127,11 +146,10 @@ impl Fronts {
 /// Both fronts on a store that stands.
 async fn gateway(
     store: Arc<dyn Store>,
-    accounts: &AccountsSettings,
+    accounts: &Accounts,
     settings: &Settings,
     clock: &Clock,
 ) -> Result<(Fronts, Sweeper), Error> {
-    let accounts = Accounts::new(accounts).map_err(|error| Error::Accounts(error.to_string()))?;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     let mut failed = stores::examine(&store, settings, clock).await?;
@@ -162,9 +180,21 @@ async fn gateway(
         keeps_aborted: settings.upload.resume.enabled,
     });
     let http = settings.http.clone();
-    let chunk =
-        ChunkApi::new(Parts { uploads, objects, accounts, clock: clock.clone(), figures, gate, settings: http });
+    let (accounts, clock) = (accounts.clone(), clock.clone());
+    let chunk = ChunkApi::new(Parts { uploads, objects, accounts, clock, figures, gate, settings: http });
     Ok((Fronts { chunk, s3 }, sweeper))
+}
+
+/// As it was given; where no account is written, with the key that the embedded store keeps.
+fn with_own_key(reread: Reread, settings: &Settings) -> Reread {
+    let StoreChoice::Dir(path) = settings.store.choice.clone() else { return reread };
+    Arc::new(move || {
+        let mut written = reread()?;
+        if written.accounts.is_empty() {
+            written.accounts.push(OwnKey::find(&path)?.account());
+        }
+        Ok(written)
+    })
 }
 
 /// The embedded store's own key, where no account was written.

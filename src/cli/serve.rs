@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +40,8 @@ pub async fn run(args: Args) -> u8 {
         return 0;
     }
     let typed = settings::Args { config: args.config, listen: args.listen, store: args.store };
-    let settings = match settings::join_to_serve(&typed, &settings::environment()) {
+    let environment = settings::environment();
+    let settings = match settings::join_to_serve(&typed, &environment) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("ratchet: {}", super::chain(&error));
@@ -69,7 +71,9 @@ pub async fn run(args: Args) -> u8 {
             std::process::exit(1);
         });
     };
-    match app::run(settings, announce, shutdown).await {
+    let again =
+        move || Ok(settings::join_to_serve(&typed, &environment).map_err(|error| super::chain(&error))?.accounts);
+    match app::run(settings, Arc::new(again), announce, shutdown).await {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("ratchet: {}", super::chain(&error));

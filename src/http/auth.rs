@@ -67,7 +67,7 @@ pub fn authenticate(
     // Only now: the work is the same for a key that nobody has.
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     let verified = verified.map_err(refused)?;
-    Ok(Identity { account: Arc::clone(account), payload: verified.payload, chunks: Some(verified.chunks) })
+    Ok(Identity { account, payload: verified.payload, chunks: Some(verified.chunks) })
 }
 
 /// As `authenticate`, for a URL that was signed the old way.
@@ -84,7 +84,7 @@ fn authenticate_old(
     let verified = claim.verify(head, bucket.as_deref(), &secret, now);
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     verified.map_err(refused)?;
-    Ok(Identity { account: Arc::clone(account), payload: PayloadClaim::Unsigned, chunks: None })
+    Ok(Identity { account, payload: PayloadClaim::Unsigned, chunks: None })
 }
 
 /// Whose signature a form's policy bears: algorithm, credential, signature, policy. **Errors**: as `authenticate`.
@@ -98,7 +98,7 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
     let verified = claim.verify(&sigv4::Secret::new(credentials.secret.expose()));
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     verified.map_err(refused)?;
-    Ok(Arc::clone(account))
+    Ok(account)
 }
 
 fn refused(error: sigv4::Error) -> Error {

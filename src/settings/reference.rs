@@ -14,6 +14,7 @@ const INTRODUCTION: &str = "\
 const ACCOUNTS: &str = "
 # Accounts, their access keys and their grants. Without any, the embedded store makes a key for itself, and a gateway
 # in front of an S3 store does not start. RATCHET_ACCESS_KEY_ID and RATCHET_SECRET_ACCESS_KEY make one root account.
+# Accounts, and the files of their secrets, are read again while the gateway runs; all else here at its next start.
 #[[account]]
 # 1 to 64 of a-z, 0-9 and -.
 #name = \"backups\"

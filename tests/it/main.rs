@@ -15,6 +15,7 @@ mod model_uploads;
 mod process;
 mod readback;
 mod resume;
+mod rotation;
 mod s3_api;
 mod serve;
 mod shapes;
