@@ -5,6 +5,7 @@
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -63,17 +64,21 @@ pub fn settings() -> Settings {
 }
 
 pub async fn start(settings: Settings) -> Gateway {
-    let clock = Clock::seeded(3);
-    let store = Arc::new(Memory::new(clock.clone()));
+    let store = Arc::new(Memory::new(Clock::seeded(3)));
+    let (address, shutdown) = serve(store.clone(), settings).await;
+    Gateway { address, store, _shutdown: shutdown }
+}
+
+/// A gateway on this store, with an empty bucket; it ends when the sender is dropped.
+pub async fn serve(store: Arc<dyn Store>, settings: Settings) -> (SocketAddr, oneshot::Sender<()>) {
     store.create_bucket(&"bucket".into()).await.unwrap();
     let (shutdown, told) = oneshot::channel::<()>();
     let (tell, ready) = oneshot::channel();
-    let used: Arc<dyn Store> = store.clone();
     tokio::spawn(async move {
         let announce = |ready: Ready| tell.send(ready.address).unwrap();
-        app::run_on(used, settings, clock, announce, async move { drop(told.await) }).await.unwrap();
+        app::run_on(store, settings, Clock::seeded(3), announce, async move { drop(told.await) }).await.unwrap();
     });
-    Gateway { address: ready.await.unwrap(), store, _shutdown: shutdown }
+    (ready.await.unwrap(), shutdown)
 }
 
 /// A request that is put together by hand.
@@ -101,6 +106,13 @@ pub fn ask(method: &str, path: &str) -> Ask {
     }
 }
 
+/// A request of the S3 protocol.
+pub fn s3(method: &str, target: &str) -> Ask {
+    let mut ask = ask(method, "");
+    target.clone_into(&mut ask.target);
+    ask
+}
+
 impl Ask {
     pub fn json(mut self, value: &serde_json::Value) -> Self {
         self.body = value.to_string().into_bytes();
@@ -114,6 +126,16 @@ impl Ask {
 
     pub fn by(mut self, key: Option<Key>) -> Self {
         self.key = key;
+        self
+    }
+
+    pub fn at(mut self, date: &str) -> Self {
+        date.clone_into(&mut self.date);
+        self
+    }
+
+    pub fn payload(mut self, payload: &str) -> Self {
+        payload.clone_into(&mut self.payload);
         self
     }
 
@@ -150,6 +172,7 @@ impl Ask {
         let own = [("host", host.to_string()), ("x-amz-content-sha256", self.payload.clone())];
         let (names, headers) = self.signed_headers(own.into_iter().chain([("x-amz-date", self.date.clone())]));
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        let path = normal(path, "/");
         let canonical = format!("{}\n{path}\n{}\n{headers}\n{names}\n{}", self.method, sorted(query), self.payload);
         let signature = sign(secret, &self.date, &canonical);
         let scope = scope(&self.date);
@@ -179,7 +202,8 @@ impl Ask {
         );
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let query = sorted(&format!("{parameters}&{query}"));
-        let canonical = format!("{}\n{path}\n{query}\n{headers}\n{names}\nUNSIGNED-PAYLOAD", self.method);
+        let signed_path = normal(path, "/");
+        let canonical = format!("{}\n{signed_path}\n{query}\n{headers}\n{names}\nUNSIGNED-PAYLOAD", self.method);
         let signature = sign(secret, &self.date, &canonical);
         let length = self.body.len();
         let lines: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -206,20 +230,68 @@ pub async fn exchange(gateway: &Gateway, head: &str, body: &[u8]) -> Told {
     Told::read(&mut socket).await
 }
 
+/// As `exchange`, on a connection that ends with the answer: what came, without its framing.
+pub async fn last_exchange(address: SocketAddr, head: &str, body: &[u8]) -> Told {
+    let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+    let (mut answers, _) = converse(address, &[head.as_bytes(), body].concat()).await;
+    answers.pop().unwrap_or_else(|| panic!("no answer to {head}"))
+}
+
+/// Sends bytes and reads until the gateway hangs up: its answers in order, and what came as it came.
+pub async fn converse(address: SocketAddr, bytes: &[u8]) -> (Vec<Told>, Vec<u8>) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    // A refusal may come before all of it is taken, and so may a hang-up.
+    socket.write_all(bytes).await.ok();
+    let mut came = Vec::new();
+    socket.read_to_end(&mut came).await.ok();
+    let text = String::from_utf8_lossy(&came).into_owned();
+    let begin = |text: &str| text.match_indices("HTTP/1.1 ").map(|(at, _)| at).collect::<Vec<_>>();
+    let mut cuts = begin(&text);
+    cuts.push(text.len());
+    let answers = cuts.windows(2).map(|cut| Told::parse(&text[cut[0]..cut[1]])).filter(|told| told.status != 100);
+    (answers.collect(), came)
+}
+
 fn sorted(query: &str) -> String {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let mut pairs: Vec<String> =
-        pairs.map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }).collect();
+        pairs.map(|pair| normal(&if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }, "=")).collect();
     pairs.sort();
     pairs.join("&")
 }
 
-fn scope(date: &str) -> String {
+/// Decoded, and encoded as S3 wants it; `kept` stays as it is where it stands bare.
+fn normal(text: &str, kept: &str) -> String {
+    let (mut bytes, mut out) = (text.bytes(), String::new());
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let digits = [ahead.next().unwrap_or(b'-'), ahead.next().unwrap_or(b'-')];
+        let decoded = std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        match (byte, decoded) {
+            (b'%', Some(decoded)) if bare(decoded) => out.push(char::from(decoded)),
+            (b'%', Some(decoded)) => write!(out, "%{decoded:02X}").unwrap(),
+            (byte, _) if bare(byte) || kept.as_bytes().contains(&byte) => out.push(char::from(byte)),
+            (byte, _) => write!(out, "%{byte:02X}").unwrap(),
+        }
+        if byte == b'%' && decoded.is_some() {
+            bytes = ahead;
+        }
+    }
+    out
+}
+
+pub fn scope(date: &str) -> String {
     format!("{}/us-east-1/s3/aws4_request", &date[..8])
 }
 
 fn sign(secret: &str, date: &str, canonical: &str) -> String {
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{}\n{}", scope(date), Sha256::of(canonical.as_bytes()).hex());
+    sign_text(secret, date, &to_sign)
+}
+
+/// The signature of a text as it is: a request's string to sign, a chunk's, or a form's policy.
+pub fn sign_text(secret: &str, date: &str, text: &str) -> String {
     let hmac = |key: &[u8], text: &str| {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
         mac.update(text.as_bytes());
@@ -228,7 +300,7 @@ fn sign(secret: &str, date: &str, canonical: &str) -> String {
     let key = ["us-east-1", "s3", "aws4_request"]
         .iter()
         .fold(hmac(format!("AWS4{secret}").as_bytes(), &date[..8]), |key, text| hmac(&key, text));
-    hmac(&key, &to_sign).iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac(&key, text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An answer.
@@ -280,6 +352,23 @@ impl Told {
             }
         }
         told
+    }
+
+    /// An answer that ended with its connection; its body keeps its framing.
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+        Self { status, headers, body: body.as_bytes().to_vec() }
+    }
+
+    /// S3's code or the problem's word; empty where the answer has neither.
+    pub fn code(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let between = |from: &str, to: &str| Some(text.split_once(from)?.1.split_once(to)?.0.to_owned());
+        between("<Code>", "</Code>").or_else(|| between(ratchet::api::PROBLEM_BASE, "\"")).unwrap_or_default()
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -6,15 +6,9 @@ use ratchet::store::{PutOptions, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::gateway::{Ask, Gateway, LIMITED, OTHER, READER, ask, settings, start};
+use crate::gateway::{Ask, Gateway, LIMITED, OTHER, READER, ask, s3, settings, start};
 
 const PART: usize = 5 << 20;
-
-fn s3(method: &str, target: &str) -> Ask {
-    let mut ask = ask(method, "");
-    target.clone_into(&mut ask.target);
-    ask
-}
 
 /// With the body's hash signed.
 fn signed(ask: Ask, body: &[u8]) -> Ask {

@@ -1,0 +1,242 @@
+//! Who may do what: every operation of both protocols, by every kind of account, on targets inside and outside its grants.
+//!
+//! The table is `tests/golden/authorization.txt`, one row for an operation and its target, one column for an account:
+//! `+` allowed (behind it how many entries a listing showed), `-` refused for want of a grant or a signature, `0` absent,
+//! and the status where the account may and something else is in the way. For several keys there is a mark for each.
+//! Each cell is asked twice, signed in its head and as a presigned URL. A cell that is no `+` changed nothing in the store
+//! and showed no byte of an object. An operation that the sources name and the table does not fails the test.
+
+mod operations;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use ratchet::accounts::{Access, AccountSettings, GrantSettings, KeySettings};
+use ratchet::clock::Clock;
+use ratchet::digest::Sha256;
+use ratchet::store::{Body, Bucket, ListOptions, PutOptions, Store};
+use ratchet::upload::{Admission, NewBackup, Uploads};
+
+use crate::gateway::{Gateway, Key, LIMITED, OTHER, READER, ROOT, Told, ask, last_exchange, settings, start};
+use operations::{Needs, Row, operations, rows};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authorization.txt");
+
+const OWNER: Key = ("AKOWNER", "owner-secret-0123");
+const PEEKER: Key = ("AKPEEKER", "peeker-secret-0123");
+const ELSEWHERE: Key = ("AKELSEWHERE", "elsewhere-secret-0123");
+
+/// Name, key, and what the account may.
+const WHO: [(&str, Option<Key>, &str); 8] = [
+    ("root", Some(ROOT), "admin on everything"),
+    ("other", Some(OTHER), "admin on everything, and another account"),
+    ("owner", Some(OWNER), "admin on bucket"),
+    ("limited", Some(LIMITED), "write on bucket/mine/"),
+    ("reader", Some(READER), "read on everything"),
+    ("peeker", Some(PEEKER), "read on bucket/mine/"),
+    ("elsewhere", Some(ELSEWHERE), "admin on others"),
+    ("nobody", None, "not signed"),
+];
+
+const BYTES: &[u8] = b"eyes only";
+const CHUNK: u64 = 5 << 20;
+
+/// Ids of the sessions that stand when a cell is asked, and the tag of their only part.
+#[derive(Default)]
+struct Standing {
+    mine: String,
+    theirs: String,
+    foreign: String,
+    etag: String,
+    /// For a session that is to be made.
+    fresh: String,
+}
+
+/// The gateway, and what stands in its store.
+struct World {
+    gateway: Gateway,
+    uploads: Uploads,
+    clock: Clock,
+}
+
+impl World {
+    async fn new() -> Self {
+        let grant = |bucket: &str, prefix: &str, access| GrantSettings {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            access,
+        };
+        let account = |name: &str, key: Key, grant| AccountSettings {
+            name: name.to_owned(),
+            root: false,
+            keys: vec![KeySettings { id: key.0.to_owned(), secret: key.1.to_owned().into() }],
+            grants: vec![grant],
+        };
+        let mut settings = settings();
+        settings.gc.enabled = false;
+        settings.accounts.accounts.extend([
+            account("owner", OWNER, grant("bucket", "", Access::Admin)),
+            account("peeker", PEEKER, grant("bucket", "mine/", Access::Read)),
+            account("elsewhere", ELSEWHERE, grant("others", "", Access::Admin)),
+        ]);
+        let upload = settings.upload.clone();
+        let gateway = start(settings).await;
+        let clock = Clock::seeded(77);
+        let uploads = Uploads::new(Arc::clone(&gateway.store) as Arc<dyn Store>, clock.clone(), upload);
+        Self { gateway, uploads, clock }
+    }
+
+    /// Every object of every bucket, records included.
+    async fn contents(&self) -> BTreeSet<(String, String, String)> {
+        let mut found = BTreeSet::new();
+        for info in self.gateway.store.list_buckets().await.unwrap() {
+            found.insert((info.bucket.to_string(), String::new(), String::new()));
+            let mut options = ListOptions { limit: 1000, ..ListOptions::default() };
+            loop {
+                let page = self.gateway.store.list(&info.bucket, &options).await.unwrap();
+                for object in page.objects {
+                    found.insert((info.bucket.to_string(), object.key.to_string(), object.etag.to_string()));
+                }
+                options.after = page.next;
+                if options.after.is_none() {
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    /// Puts everything back to where each cell begins.
+    async fn reset(&self, account: &str, needs: Needs) -> Standing {
+        let store = &self.gateway.store;
+        for (bucket, key, _) in self.contents().await.into_iter().filter(|(_, key, _)| !key.is_empty()) {
+            store.delete(&bucket.as_str().into(), &key.as_str().into(), None).await.unwrap();
+        }
+        store.delete_bucket(&"missing".into()).await.ok();
+        for bucket in ["bucket", "others"] {
+            store.create_bucket(&bucket.into()).await.ok();
+        }
+        for (bucket, key) in [
+            ("bucket", "mine/k"),
+            ("bucket", "mine/k2"),
+            ("bucket", "theirs/k"),
+            ("others", "k"),
+            ("ratchet-state", "v1/k"),
+        ] {
+            let bucket: Bucket = bucket.into();
+            store.put(&bucket, &key.into(), BYTES.to_vec().into(), PutOptions::default()).await.unwrap();
+        }
+        if needs == Needs::Objects {
+            return Standing { fresh: self.clock.random_id(), ..Standing::default() };
+        }
+        let (mine, etag) = self.stand(account, "mine/k", needs).await;
+        let (theirs, _) = self.stand(account, "theirs/k", needs).await;
+        let (foreign, _) = self.stand("somebody", "mine/k", needs).await;
+        Standing { mine, theirs, foreign, etag, fresh: self.clock.random_id() }
+    }
+
+    async fn stand(&self, account: &str, key: &str, needs: Needs) -> (String, String) {
+        let size = Some(BYTES.len() as u64);
+        let (bucket, key, file_id) = ("bucket".to_owned(), key.to_owned(), self.clock.random_id());
+        let new = NewBackup { bucket, key, chunk_size: CHUNK, size, file_id, ..NewBackup::default() };
+        let (_, session) = self.uploads.create(account, new).await.unwrap();
+        let admitted = session.admit(0, Sha256::of(BYTES), BYTES.len() as u64).await.unwrap();
+        let Admission::Wanted(ticket) = admitted else { panic!("it is fresh") };
+        ticket.store(Body::from(bytes::Bytes::from_static(BYTES))).await.unwrap();
+        let etag = session.part_entries().await.unwrap()[0].etag.to_string();
+        if needs == Needs::CompleteSessions {
+            session.finalize(None).await.unwrap();
+        }
+        (session.root().backup_id.clone(), etag)
+    }
+
+    /// One cell, asked in both ways.
+    async fn cell(&self, row: &Row, (name, key, _): (&str, Option<Key>, &str)) -> String {
+        let mut marks = Vec::new();
+        for presigned in [false, true] {
+            let standing = self.reset(name, row.needs).await;
+            let ask = (row.make)(&standing, key).by(key);
+            let body = ask.body.clone();
+            let by_url = presigned && key.is_some() && row.op != "s3-post-object";
+            let head = if by_url { ask.presigned(60, self.gateway.address) } else { ask.head(self.gateway.address) };
+            let before = self.contents().await;
+            let told = last_exchange(self.gateway.address, &head, &body).await;
+            let mark = mark(row.op, &told);
+            if !mark.contains('+') {
+                assert_eq!(self.contents().await, before, "{name}: {} {} changed something", row.op, row.target);
+            }
+            let shown = String::from_utf8_lossy(&told.body).contains("eyes only");
+            assert!(!shown || mark.starts_with('+'), "{name}: {} {} shows bytes: {told:?}", row.op, row.target);
+            marks.push(mark);
+        }
+        assert_eq!(marks[0], marks[1], "{name}: {} {}: header and URL disagree", row.op, row.target);
+        marks.swap_remove(0)
+    }
+}
+
+fn mark(op: &str, told: &Told) -> String {
+    let text = String::from_utf8_lossy(&told.body).into_owned();
+    let count = |mark: &str| text.matches(mark).count();
+    let refusals = ["AccessDenied", "forbidden", "unauthorized", ""];
+    match (told.status, op) {
+        (200..=299, "s3-delete-objects") => {
+            let keys = text.split("<Key>").skip(1);
+            let deleted = text.split("<Key>").map(|before| before.ends_with("<Deleted>"));
+            assert!(count("<Code>") == count("<Code>AccessDenied</Code>"), "{text}");
+            keys.zip(deleted).map(|(_, deleted)| if deleted { '+' } else { '-' }).collect()
+        }
+        (200..=299, "s3-list-buckets") => format!("+{}", count("<Name>")),
+        (200..=299, "s3-list-objects" | "s3-list-objects-v2") => format!("+{}", count("<Contents>")),
+        (200..=299, "s3-list-multipart-uploads") => format!("+{}", count("<Upload>")),
+        (200..=299, "list") => format!("+{}", count("\"backupId\"")),
+        (200..=299, _) => "+".to_owned(),
+        (401 | 403, _) if refusals.contains(&told.code().as_str()) => "-".to_owned(),
+        (404, _) => "0".to_owned(),
+        (status, _) => status.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn every_account_may_what_its_grants_say_and_no_more() {
+    let rows = rows();
+    let asked: BTreeSet<&str> = rows.iter().map(|row| row.op).collect();
+    assert_eq!(asked, operations(), "every operation has its rows");
+    let world = World::new().await;
+    let mut table = String::new();
+    for (name, _, may) in WHO {
+        writeln!(table, "{name:<10} {may}").unwrap();
+    }
+    write!(table, "\n{:<29}{:<41}", "operation", "target").unwrap();
+    WHO.iter().for_each(|(name, ..)| write!(table, "{name:<10}").unwrap());
+    table = table.trim_end().to_owned();
+    let mut cells = 0;
+    for row in &rows {
+        let mut line = format!("\n{:<29}{:<41}", row.op, row.target);
+        for who in WHO {
+            write!(line, "{:<10}", world.cell(row, who).await).unwrap();
+            cells += 1;
+        }
+        table.push_str(line.trim_end());
+    }
+    table.push('\n');
+    // That each row's request is the operation it says: the gateway counts them by name.
+    let figures =
+        last_exchange(world.gateway.address, &ask("GET", "/metrics").by(None).head(world.gateway.address), b"").await;
+    let figures = String::from_utf8(figures.body).unwrap();
+    for op in operations() {
+        let counted: usize = figures
+            .lines()
+            .filter(|line| line.contains(&format!("op=\"{op}\"")))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
+            .sum();
+        assert_eq!(counted, rows.iter().filter(|row| row.op == op).count() * WHO.len() * 2, "{op}");
+    }
+    if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
+        std::fs::write(GOLDEN, &table).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    let wrong = golden.lines().zip(table.lines()).filter(|(wanted, told)| wanted != told).count();
+    println!("authorization: {cells} cells, each by header and by URL, {wrong} wrong");
+    assert_eq!(golden, table, "RATCHET_TEST_BLESS=1 writes the file anew; look at every line that changes");
+}

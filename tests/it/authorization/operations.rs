@@ -1,0 +1,262 @@
+//! The rows of the table: every operation with its targets, and the request that each row means.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::{BYTES, CHUNK, Standing};
+use crate::gateway::{Ask, Key, NOW, ask, s3, scope, sign_text};
+
+const BUCKETS: [&str; 4] = ["bucket", "others", "ratchet-state", "missing"];
+const OBJECTS: [&str; 5] = ["bucket/mine/k", "bucket/theirs/k", "others/k", "ratchet-state/v1/k", "missing/k"];
+/// Whose session, and of which key; the last but one is asked for under another key.
+const SESSIONS: [&str; 4] = ["own mine", "own theirs", "own mine as theirs", "foreign mine"];
+type Make = Box<dyn Fn(&Standing, Option<Key>) -> Ask>;
+
+/// What has to stand before a row's request means something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    Objects,
+    OpenSessions,
+    CompleteSessions,
+}
+
+pub struct Row {
+    pub op: &'static str,
+    pub target: String,
+    pub needs: Needs,
+    pub make: Make,
+}
+
+fn row(op: &'static str, target: &str, make: impl Fn() -> Ask + 'static) -> Row {
+    Row { op, target: target.to_owned(), needs: Needs::Objects, make: Box::new(move |_, _| make()) }
+}
+
+pub fn rows() -> Vec<Row> {
+    [of_buckets(), of_listings(), of_objects(), of_copies(), of_uploads(), of_chunk_api(), of_backups()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_buckets() -> Vec<Row> {
+    let mut rows = vec![row("s3-list-buckets", "", || s3("GET", "/"))];
+    let table = [
+        ("s3-create-bucket", "PUT", ""),
+        ("s3-head-bucket", "HEAD", ""),
+        ("s3-get-bucket-location", "GET", "?location="),
+        ("s3-get-bucket-versioning", "GET", "?versioning="),
+        ("s3-other", "GET", "?policy="),
+        ("s3-other", "PUT", "?lifecycle="),
+        ("s3-other", "PUT", "?logging="),
+        ("s3-delete-bucket", "DELETE", ""),
+    ];
+    for (op, method, query) in table {
+        for bucket in BUCKETS {
+            let target = format!("/{bucket}{query}");
+            rows.push(row(op, &format!("{method} {target}"), move || s3(method, &target)));
+        }
+    }
+    for bucket in BUCKETS {
+        let keys = ["mine/k", "theirs/k"].map(|key| format!("<Object><Key>{key}</Key></Object>")).concat();
+        let target = format!("/{bucket}?delete=");
+        rows.push(row("s3-delete-objects", &format!("/{bucket} mine/k, theirs/k"), move || {
+            s3("POST", &target).body(format!("<Delete>{keys}</Delete>").as_bytes())
+        }));
+    }
+    rows
+}
+
+fn of_listings() -> Vec<Row> {
+    let places = [("bucket", ""), ("bucket", "mine/"), ("bucket", "theirs/"), ("others", ""), ("ratchet-state", "")];
+    let listings = [
+        ("s3-list-objects", "?", Needs::Objects),
+        ("s3-list-objects-v2", "?list-type=2&", Needs::Objects),
+        ("s3-list-multipart-uploads", "?uploads=&", Needs::OpenSessions),
+    ];
+    let mut rows = Vec::new();
+    for (op, query, needs) in listings {
+        for (bucket, prefix) in places.into_iter().chain([("missing", "")]) {
+            let target = format!("/{bucket}{query}prefix={}", prefix.replace('/', "%2F"));
+            let listed = row(op, &format!("{bucket}/{prefix}*"), move || s3("GET", &target));
+            rows.push(Row { needs, ..listed });
+        }
+    }
+    for query in ["", "?bucket=bucket&prefix=theirs%2F", "?bucket=others"] {
+        let listed = row("list", &format!("/backups{query}"), move || ask("GET", &format!("/backups{query}")));
+        rows.push(Row { needs: Needs::OpenSessions, ..listed });
+    }
+    rows
+}
+
+fn of_objects() -> Vec<Row> {
+    let table = [
+        ("s3-get-object", "GET", ""),
+        ("s3-head-object", "HEAD", ""),
+        ("s3-get-object-attributes", "GET", "?attributes="),
+        ("s3-put-object", "PUT", ""),
+        ("s3-delete-object", "DELETE", ""),
+        ("s3-create-multipart-upload", "POST", "?uploads="),
+        ("s3-other", "GET", "?tagging="),
+        ("s3-other", "PUT", "?tagging="),
+    ];
+    let mut rows = Vec::new();
+    for (op, method, query) in table {
+        for object in OBJECTS {
+            let target = format!("/{object}{query}");
+            rows.push(row(op, &format!("{method} {target}"), move || {
+                let ask = s3(method, &target);
+                if method == "PUT" { ask.body(b"new") } else { ask }
+            }));
+        }
+    }
+    for object in OBJECTS {
+        let posted = row("s3-post-object", &format!("form {object}"), || s3("POST", ""));
+        let object = object.to_owned();
+        rows.push(Row { make: Box::new(move |_, key| form(&object, key)), ..posted });
+    }
+    rows
+}
+
+/// A form whose policy allows just this object, signed by the caller.
+fn form(object: &str, key: Option<Key>) -> Ask {
+    let (bucket, name) = object.split_once('/').unwrap();
+    let credential = format!("{}/{}", key.map_or("", |key| key.0), scope(NOW));
+    let policy = json!({
+        "expiration": "2023-11-14T23:00:00Z",
+        "conditions": [
+            {"bucket": bucket}, {"key": name}, {"x-amz-credential": credential}, {"x-amz-algorithm": "AWS4-HMAC-SHA256"},
+        ],
+    });
+    let policy = STANDARD.encode(policy.to_string());
+    let signature = key.map_or_else(String::new, |(_, secret)| sign_text(secret, NOW, &policy));
+    let fields = [
+        ("key", name),
+        ("x-amz-credential", &credential),
+        ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("policy", &policy),
+        ("x-amz-signature", &signature),
+        ("file", "new"),
+    ];
+    let parts = fields
+        .map(|(name, value)| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+    let ask = s3("POST", &format!("/{bucket}")).body(format!("{}--b--\r\n", parts.concat()).as_bytes());
+    ask.header("content-type", "multipart/form-data; boundary=b")
+}
+
+fn of_copies() -> Vec<Row> {
+    let pairs = [
+        ("mine/k", "/bucket/mine/k2"),
+        ("mine/k", "/bucket/theirs/k"),
+        ("mine/k", "/others/k"),
+        ("mine/k", "/ratchet-state/v1/k"),
+        ("mine/k", "/missing/k"),
+        ("theirs/k", "/bucket/mine/k2"),
+    ];
+    let mut rows = Vec::new();
+    for (to, from) in pairs {
+        let copied = row("s3-copy-object", &format!("bucket/{to} from {from}"), move || {
+            s3("PUT", &format!("/bucket/{to}")).header("x-amz-copy-source", from)
+        });
+        rows.push(copied);
+        let make = move |standing: &Standing, _: Option<Key>| {
+            let id = if to == "mine/k" { &standing.mine } else { &standing.theirs };
+            let target = format!("/bucket/{to}?partNumber=1&uploadId={id}");
+            s3("PUT", &target).header("x-amz-copy-source", from).header("x-amz-copy-source-range", "bytes=0-8")
+        };
+        let target = format!("bucket/{to} from {from}");
+        rows.push(Row { op: "s3-upload-part-copy", target, needs: Needs::OpenSessions, make: Box::new(make) });
+    }
+    rows
+}
+
+/// Key and id of a session as `SESSIONS` names it.
+fn session<'a>(name: &str, standing: &'a Standing) -> (&'static str, &'a str) {
+    match name {
+        "own mine" => ("mine/k", &standing.mine),
+        "own theirs" => ("theirs/k", &standing.theirs),
+        "own mine as theirs" => ("theirs/k", &standing.mine),
+        _ => ("mine/k", &standing.foreign),
+    }
+}
+
+fn of_uploads() -> Vec<Row> {
+    let table = [
+        ("s3-upload-part", "PUT", "partNumber=1&"),
+        ("s3-list-parts", "GET", ""),
+        ("s3-abort-multipart-upload", "DELETE", ""),
+        ("s3-complete-multipart-upload", "POST", ""),
+    ];
+    let mut rows = Vec::new();
+    for (op, method, query) in table {
+        for name in SESSIONS {
+            let make = move |standing: &Standing, _: Option<Key>| {
+                let (key, id) = session(name, standing);
+                let ask = s3(method, &format!("/bucket/{key}?{query}uploadId={id}"));
+                let part = format!("<Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>", standing.etag);
+                match method {
+                    "PUT" => ask.body(BYTES),
+                    "POST" => ask.body(format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>").as_bytes()),
+                    _ => ask,
+                }
+            };
+            rows.push(Row { op, target: name.to_owned(), needs: Needs::OpenSessions, make: Box::new(make) });
+        }
+    }
+    rows
+}
+
+fn of_chunk_api() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (op, path) in
+        [("openapi", "openapi.json"), ("healthz", "healthz"), ("readyz", "readyz"), ("metrics", "metrics")]
+    {
+        rows.push(row(op, "", move || ask("GET", &format!("/{path}"))));
+    }
+    for object in OBJECTS {
+        let (bucket, key) = object.split_once('/').unwrap();
+        let wanted = json!({"bucket": bucket, "key": key, "chunkSize": CHUNK});
+        let same = wanted.clone();
+        rows.push(row("create", object, move || ask("POST", "/backups").json(&wanted)));
+        let make =
+            move |standing: &Standing, _: Option<Key>| ask("PUT", &format!("/backups/{}", standing.fresh)).json(&same);
+        let target = format!("{object} under an id");
+        rows.push(Row { op: "create", target, needs: Needs::Objects, make: Box::new(make) });
+    }
+    rows
+}
+
+fn of_backups() -> Vec<Row> {
+    let table = [
+        ("get", "GET", "", Needs::OpenSessions),
+        ("get", "GET", "?view=missing", Needs::OpenSessions),
+        ("put-chunk", "PUT", "/chunks/0", Needs::OpenSessions),
+        ("get-chunk", "GET", "/chunks/0", Needs::CompleteSessions),
+        ("finalize", "POST", "/finalize", Needs::OpenSessions),
+        ("abort", "DELETE", "", Needs::OpenSessions),
+    ];
+    let mut rows = Vec::new();
+    for (op, method, path, needs) in table {
+        for name in SESSIONS.into_iter().filter(|name| !name.contains(" as ")) {
+            let make = move |standing: &Standing, _: Option<Key>| {
+                let (_, id) = session(name, standing);
+                let ask = ask(method, &format!("/backups/{id}{path}"));
+                if method == "PUT" { ask.body(BYTES).digest_of(BYTES) } else { ask }
+            };
+            rows.push(Row { op, target: format!("{name} {path}"), needs, make: Box::new(make) });
+        }
+    }
+    rows
+}
+
+/// The operations that the sources name: what follows `=>` in the two functions `name`.
+pub fn operations() -> BTreeSet<&'static str> {
+    let sources = [include_str!("../../../src/front/s3/route.rs"), include_str!("../../../src/front/chunk/route.rs")];
+    let named = |source: &'static str| {
+        let body = source.split_once("fn name(").unwrap().1.split_once("\n    }\n").unwrap().0;
+        body.lines().filter_map(|line| line.split_once("=> \"")?.1.split_once('"').map(|(name, _)| name))
+    };
+    sources.into_iter().flat_map(named).collect()
+}
