@@ -11,6 +11,7 @@ mod crowd;
 mod dir_kill;
 mod faults;
 mod gateway;
+mod hostile;
 mod model;
 mod model_uploads;
 mod process;

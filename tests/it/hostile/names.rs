@@ -1,0 +1,119 @@
+//! Names that would lead elsewhere if anything took them for paths: in targets, sources, documents, forms and JSON, on a
+//! store in memory and on one in a directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ratchet::clock::Clock;
+use ratchet::store::dir::Dir;
+use serde_json::json;
+
+use super::Attacked;
+use super::injection::form;
+use crate::gateway::{ask, s3};
+
+/// Everything below a directory but what lies in `store`.
+fn around(home: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(home)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "store")
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn no_name_leads_out_of_its_bucket() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("canary"), "alive").unwrap();
+    let dir = Dir::open(&home.path().join("store"), Clock::seeded(3)).unwrap();
+    for mut gateway in
+        [Attacked::new("names, in memory").await, Attacked::on(Arc::new(dir), "names, in a directory").await]
+    {
+        leads_nowhere(&mut gateway).await;
+        comes_back_literally(&gateway).await;
+    }
+    assert_eq!(around(home.path()), ["canary"]);
+    assert_eq!(std::fs::read_to_string(home.path().join("canary")).unwrap(), "alive");
+}
+
+async fn leads_nowhere(gateway: &mut Attacked) {
+    let (argument, bucket, uri) = ((400, "InvalidArgument"), (400, "InvalidBucketName"), (400, "InvalidURI"));
+    let targets = [
+        ("/bucket/../ratchet-state/v1/k", argument),
+        ("/bucket/../../canary", argument),
+        ("/bucket/a/../../../canary", argument),
+        ("/bucket/a/..", argument),
+        ("/bucket/%2e%2e/canary", argument),
+        ("/bucket/%2E./canary", argument),
+        ("/bucket/..%2Fcanary", argument),
+        ("/bucket/%2e%2e%2f%2e%2e%2fcanary", argument),
+        ("/bucket/a%00b", argument),
+        ("/bucket%2F..%2Fratchet-state/k", bucket),
+        ("/../canary", bucket),
+        ("/%2e%2e/canary", bucket),
+        ("/./bucket/x", bucket),
+        ("/bucket%00/x", bucket),
+        ("/BUCKET/x", bucket),
+        ("/%5Fratchet/v1/backups", bucket),
+        ("//bucket/x", uri),
+        ("/bucket/%", uri),
+        ("/bucket/%zz", uri),
+        ("/bucket/%ff", uri),
+        ("/bucket/%c0%ae%c0%ae/x", uri),
+        ("/ratchet-state/v1/k", (404, "NoSuchBucket")),
+        ("/ratchet%2Dstate/v1/k", (404, "NoSuchBucket")),
+        ("/_ratchet/v1/../../bucket/x", (404, "not-found")),
+        ("/_ratchet/v1/backups/..%2F..", (405, "method-not-allowed")),
+    ];
+    for (target, wanted) in targets {
+        let method = if wanted.0 == 405 { "POST" } else { "PUT" };
+        gateway.refuses_ask(target, s3(method, target).body(b"x"), wanted).await;
+    }
+    for source in ["/bucket/../ratchet-state/v1/k", "bucket/%2e%2e/k", "/bucket/a%00", "/../k", "k", ""] {
+        let wanted = if source == "/../k" { bucket } else { argument };
+        gateway.refuses_ask(source, s3("PUT", "/bucket/x").header("x-amz-copy-source", source), wanted).await;
+    }
+    for key in ["../k", "a/../k", "a\0"] {
+        let create = json!({"bucket": "bucket", "key": key, "chunkSize": 5 << 20});
+        gateway.refuses_ask(key, ask("POST", "/backups").json(&create), (400, "bad-request")).await;
+        gateway.refuses_ask(key, form(key, &[]), argument).await;
+        let document = format!("<Delete><Object><Key>{}</Key></Object></Delete>", key.replace('\0', "&#0;"));
+        let told = gateway.takes(key, s3("POST", "/bucket?delete=").body(document.as_bytes())).await;
+        assert_eq!(told.code(), "InvalidArgument", "{key:?}: {told:?}");
+    }
+    for id in ["../x", "..", "a/b", "%00"] {
+        let id = id.replace('/', "%2F");
+        gateway.refuses_ask(&id, ask("GET", &format!("/backups/{id}")), (400, "bad-request")).await;
+        let part = s3("GET", &format!("/bucket/k?uploadId={id}"));
+        gateway.refuses_ask(&id, part, (404, "NoSuchUpload")).await;
+    }
+    let query = s3("PUT", "/bucket/k?tagging&partNumber=1&uploadId=x").body(b"x");
+    gateway.refuses_ask("two subresources", query, argument).await;
+    gateway.refuses_ask("one parameter twice", s3("GET", "/bucket?prefix=a&prefix=b"), (400, "InvalidRequest")).await;
+}
+
+async fn comes_back_literally(gateway: &Attacked) {
+    let keys = [
+        ("/bucket//etc/passwd", "/etc/passwd"),
+        ("/bucket/a//b", "a//b"),
+        ("/bucket/./a", "./a"),
+        ("/bucket/...", "..."),
+        ("/bucket/..a/b..", "..a/b.."),
+        ("/bucket/a%5C..%5Cb", "a\\..\\b"),
+        ("/bucket/a%2Fb", "a/b"),
+        ("/bucket/line%0D%0Afeed", "line\r\nfeed"),
+        ("/bucket/%7F%1B%5B2J", "\u{7f}\u{1b}[2J"),
+        ("/bucket/%E2%80%AEtxt", "\u{202e}txt"),
+        ("/bucket/%2525", "%25"),
+        ("/bucket/a+b%20c", "a+b c"),
+    ];
+    for (target, key) in keys {
+        gateway.takes(target, s3("PUT", target).body(b"literal")).await;
+        gateway.holds(key, b"literal").await;
+    }
+    let listed = gateway.takes("a list", s3("GET", "/bucket?prefix=line")).await;
+    let listed = String::from_utf8(listed.body).unwrap();
+    assert!(listed.contains("<Key>line&#13;\nfeed</Key>"), "{listed}");
+}
