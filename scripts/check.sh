@@ -50,6 +50,32 @@ one_tls_and_one_crypto_library() {
     fi
 }
 
+# Brings cargo-deny along, once: some minutes.
+deny() {
+    local tool=target/tools/bin/cargo-deny
+    [ -x "$tool" ] || tool=$(command -v cargo-deny) || {
+        cargo install --quiet --locked cargo-deny@0.20.2 --root target/tools || {
+            echo "no cargo-deny, and it cannot be installed"
+            return 69
+        }
+        tool=target/tools/bin/cargo-deny
+    }
+    "$tool" --locked "$@"
+}
+
+licences_sources_and_duplicates() {
+    deny check licenses bans sources
+}
+
+known_vulnerabilities() {
+    deny --version || return
+    if ! deny fetch db && ! ls -d "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/crates; then
+        echo "RustSec's advisories cannot be fetched here, and none are kept"
+        return 69
+    fi
+    deny --offline check advisories
+}
+
 rooms_and_house_rules() {
     RUST_BACKTRACE=0 cargo test --quiet --locked --test layers
 }
@@ -87,6 +113,8 @@ compose_file() {
 check "cargo fmt" formatted
 check "cargo clippy" linted
 check "rooms and house rules" rooms_and_house_rules
+check "licences, sources and duplicates" licences_sources_and_duplicates
+check "known vulnerabilities" known_vulnerabilities
 check "one TLS and one crypto library" one_tls_and_one_crypto_library
 check "commit subjects" commit_subjects
 check "shellcheck" shell_scripts
