@@ -3,7 +3,7 @@
 //! Guarantees: an access key id that nobody has yields a secret all the same, so that the caller verifies a signature
 //! either way and an unknown key takes the time of a wrong one; accounts can be replaced while they are in use, all at
 //! once or not at all; no secret is ever printed.
-//! It knows no signature and no HTTP. Source: DESIGN §9.6, §10.
+//! It verifies no signature (it only keeps the secrets as `sigv4` wants them) and knows no HTTP. Source: DESIGN §9.6, §10.
 
 mod grant;
 mod settings;
@@ -11,6 +11,8 @@ mod settings;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::sigv4;
 
 pub use grant::{Access, Grant};
 pub use settings::{AccountSettings, Error, GrantSettings, KeySettings, Settings};
@@ -67,16 +69,19 @@ impl Account {
     }
 }
 
-type ByKey = HashMap<String, (Arc<Account>, Secret)>;
+type ByKey = HashMap<String, (Arc<Account>, sigv4::Secret)>;
 
 /// All accounts, by access key id. Cheap to clone; clones see a replacement alike.
 #[derive(Clone, Debug)]
-pub struct Accounts(Arc<RwLock<ByKey>>);
+pub struct Accounts {
+    keys: Arc<RwLock<ByKey>>,
+    nobodys: sigv4::Secret,
+}
 
 /// The secret to verify against, and whose it is.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    pub secret: Secret,
+    pub secret: sigv4::Secret,
     /// None: nobody's. Verify first, refuse then.
     pub account: Option<Arc<Account>>,
 }
@@ -84,21 +89,22 @@ pub struct Credentials {
 impl Accounts {
     /// **Errors**: the first thing in the settings that cannot be.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        Ok(Self(Arc::new(RwLock::new(by_key(settings)?))))
+        let keys = Arc::new(RwLock::new(by_key(settings)?));
+        Ok(Self { keys, nobodys: sigv4::Secret::new(NOBODYS_SECRET) })
     }
 
     /// From now on these are the accounts; requests whose signature was verified go on. **Errors**: as `new`, and then
     /// nothing changed.
     pub fn replace(&self, settings: &Settings) -> Result<(), Error> {
         let keys = by_key(settings)?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
 
     pub fn credentials(&self, access_key_id: &str) -> Credentials {
-        match self.0.read().unwrap_or_else(PoisonError::into_inner).get(access_key_id) {
+        match self.keys.read().unwrap_or_else(PoisonError::into_inner).get(access_key_id) {
             Some((account, secret)) => Credentials { secret: secret.clone(), account: Some(Arc::clone(account)) },
-            None => Credentials { secret: Secret(NOBODYS_SECRET.to_owned()), account: None },
+            None => Credentials { secret: self.nobodys.clone(), account: None },
         }
     }
 }
@@ -108,7 +114,7 @@ fn by_key(settings: &Settings) -> Result<ByKey, Error> {
     for (account, secrets) in settings.checked()? {
         let account = Arc::new(account);
         for (id, secret) in secrets {
-            keys.insert(id, (Arc::clone(&account), secret));
+            keys.insert(id, (Arc::clone(&account), sigv4::Secret::new(secret.expose())));
         }
     }
     Ok(keys)
@@ -146,7 +152,7 @@ mod tests {
         assert_eq!(name("AKOPS2").as_deref(), Some("ops"));
         assert_eq!(name("AKROOT").as_deref(), Some("root"));
         assert_eq!(name("AKNONE"), None);
-        assert!(!accounts.credentials("AKNONE").secret.expose().is_empty());
+        assert_eq!(accounts.credentials("AKNONE").secret, sigv4::Secret::new(NOBODYS_SECRET));
     }
 
     #[test]
@@ -157,10 +163,10 @@ mod tests {
         next.accounts[0].keys[0].secret = Secret("another-secret-0123".to_owned());
         next.accounts[1].keys[0].secret = Secret("short".to_owned());
         assert_eq!(accounts.replace(&next), Err(Error::Secret("AKOPS1".to_owned())));
-        assert_eq!(elsewhere.credentials("AKROOT").secret.expose(), "0123456789abcdef");
+        assert_eq!(elsewhere.credentials("AKROOT").secret, sigv4::Secret::new("0123456789abcdef"));
         next.accounts.truncate(1);
         accounts.replace(&next).unwrap();
-        assert_eq!(elsewhere.credentials("AKROOT").secret.expose(), "another-secret-0123");
+        assert_eq!(elsewhere.credentials("AKROOT").secret, sigv4::Secret::new("another-secret-0123"));
         assert!(elsewhere.credentials("AKOPS1").account.is_none());
     }
 

@@ -62,8 +62,7 @@ pub fn authenticate(
         }
     };
     let credentials = accounts.credentials(claim.access_key_id());
-    let secret = sigv4::Secret::new(credentials.secret.expose());
-    let verified = claim.verify(head, &secret, now, settings.max_skew);
+    let verified = claim.verify(head, &credentials.secret, now, settings.max_skew);
     // Only now: the work is the same for a key that nobody has.
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     let verified = verified.map_err(refused)?;
@@ -79,9 +78,8 @@ fn authenticate_old(
     settings: &Settings,
 ) -> Result<Identity, Error> {
     let credentials = accounts.credentials(claim.access_key_id());
-    let secret = sigv4::Secret::new(credentials.secret.expose());
     let bucket = settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
-    let verified = claim.verify(head, bucket.as_deref(), &secret, now);
+    let verified = claim.verify(head, bucket.as_deref(), &credentials.secret, now);
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     verified.map_err(refused)?;
     Ok(Identity { account, payload: PayloadClaim::Unsigned, chunks: None })
@@ -95,7 +93,7 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
     }
     let claim = PolicyClaim { algorithm, credential, signature, policy };
     let credentials = accounts.credentials(claim.access_key_id());
-    let verified = claim.verify(&sigv4::Secret::new(credentials.secret.expose()));
+    let verified = claim.verify(&credentials.secret);
     let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
     verified.map_err(refused)?;
     Ok(account)

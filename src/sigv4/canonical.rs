@@ -5,14 +5,14 @@
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
-use hmac::{Hmac, KeyInit, Mac};
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::Digest;
 
-use super::{ALGORITHM, Scope, Secret};
+use super::hex::hex;
+use super::secret::SigningKey;
+use super::{ALGORITHM, Scope};
 
 /// All but the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -25,40 +25,61 @@ pub(super) struct Terms<'a> {
     pub payload: &'a str,
 }
 
+/// Most requests' canonical form fits.
+const USUAL_BYTES: usize = 768;
+
 /// The request in the form that is signed. None where a signed header is absent or not text.
 pub(super) fn request(parts: &Parts, terms: &Terms<'_>) -> Option<String> {
-    let mut text = format!("{}\n{}\n{}\n", parts.method, path(parts), query(parts));
+    let mut text = String::with_capacity(USUAL_BYTES);
+    text.push_str(parts.method.as_str());
+    text.push('\n');
+    add_path(&mut text, parts);
+    text.push('\n');
+    add_query(&mut text, parts);
+    text.push('\n');
     for name in terms.signed_headers {
-        let mut values = Vec::new();
-        for value in parts.headers.get_all(name) {
-            values.push(folded(std::str::from_utf8(value.as_bytes()).ok()?));
-        }
-        // A server that speaks HTTP/1.1 keeps the host in the header; a client may have it in the URI only.
-        if values.is_empty() && name == "host" {
-            values.push(Cow::Borrowed(parts.uri.authority()?.as_str()));
-        }
-        if values.is_empty() {
-            return None;
-        }
-        writeln!(text, "{name}:{}", values.join(",")).expect("writing to a String cannot fail");
+        text.push_str(name);
+        text.push(':');
+        add_header(&mut text, parts, name)?;
+        text.push('\n');
     }
-    write!(text, "\n{}\n{}", terms.signed_headers.join(";"), terms.payload).expect("writing to a String cannot fail");
+    text.push('\n');
+    add_joined(&mut text, ';', terms.signed_headers.iter().map(String::as_str));
+    text.push('\n');
+    text.push_str(terms.payload);
     Some(text)
 }
 
-/// The signature of a canonical request, as lower-case hex.
-pub(super) fn signature(request: &str, time: &str, scope: &Scope, secret: &Secret) -> String {
-    let hash = hex(&sha2::Sha256::digest(request.as_bytes()));
-    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{hash}");
-    hex(&mac(&key(scope, secret), &to_sign))
+/// The header's values; None where it is absent or not text.
+fn add_header(text: &mut String, parts: &Parts, name: &str) -> Option<()> {
+    let values = parts.headers.get_all(name);
+    if values.iter().next().is_none() {
+        // A server that speaks HTTP/1.1 keeps the host in the header; a client may have it in the URI only.
+        text.push_str(parts.uri.authority().filter(|_| name == "host")?.as_str());
+        return Some(());
+    }
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(&folded(std::str::from_utf8(value.as_bytes()).ok()?));
+    }
+    Some(())
 }
 
-/// The signing key of a scope.
-pub(super) fn key(scope: &Scope, secret: &Secret) -> Vec<u8> {
-    let first = format!("AWS4{}", secret.0).into_bytes();
-    [scope.day.as_str(), &scope.region, super::SERVICE, "aws4_request"]
-        .into_iter()
-        .fold(first, |key, text| mac(&key, text))
+fn add_joined<'a>(text: &mut String, between: char, words: impl Iterator<Item = &'a str>) {
+    for (at, word) in words.enumerate() {
+        if at > 0 {
+            text.push(between);
+        }
+        text.push_str(word);
+    }
+}
+
+/// The signature of a canonical request, as lower-case hex.
+pub(super) fn signature(request: &str, time: &str, scope: &Scope, key: &SigningKey) -> String {
+    let hash = hex(&sha2::Sha256::digest(request.as_bytes()));
+    hex(&key.mac(&format!("{ALGORITHM}\n{time}\n{scope}\n{hash}")))
 }
 
 /// The query's pairs as they came.
@@ -77,24 +98,48 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// Segment by segment: a `%2F` on the wire is not the `/` between two segments.
-fn path(parts: &Parts) -> String {
-    parts.uri.path().split('/').map(normal).collect::<Vec<_>>().join("/")
+fn add_path(text: &mut String, parts: &Parts) {
+    for (at, segment) in parts.uri.path().split('/').enumerate() {
+        if at > 0 {
+            text.push('/');
+        }
+        text.push_str(&normal(segment));
+    }
 }
 
-fn query(parts: &Parts) -> String {
-    let mut pairs: Vec<(String, String)> = pairs(parts)
+fn add_query(text: &mut String, parts: &Parts) {
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = pairs(parts)
         .filter(|(name, _)| *name != "X-Amz-Signature")
         // As a query is read: a plus is a blank.
-        .map(|(name, value)| (normal(name), normal(&value.replace('+', "%20"))))
+        .map(|(name, value)| {
+            let value = if value.contains('+') {
+                normal(&value.replace('+', "%20")).into_owned().into()
+            } else {
+                normal(value)
+            };
+            (normal(name), value)
+        })
         .collect();
     // By name, then by value: not by the joined text, where `=` sorts behind `-`.
     pairs.sort_unstable();
-    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if at > 0 {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value);
+    }
 }
 
-fn normal(text: &str) -> String {
+/// The same text in S3's encoding; as it stands where it needs none.
+fn normal(text: &str) -> Cow<'_, str> {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    if text.bytes().all(bare) {
+        return Cow::Borrowed(text);
+    }
     let bytes: Vec<u8> = percent_decode_str(text).collect();
-    percent_encoding::percent_encode(&bytes, QUERY).to_string()
+    Cow::Owned(percent_encoding::percent_encode(&bytes, QUERY).to_string())
 }
 
 fn folded(value: &str) -> Cow<'_, str> {
@@ -103,29 +148,4 @@ fn folded(value: &str) -> Cow<'_, str> {
         return Cow::Borrowed(value);
     }
     Cow::Owned(value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
-}
-
-pub(super) fn mac(key: &[u8], text: &str) -> Vec<u8> {
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().to_vec()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
-}
-
-/// 32 bytes of 64 hex digits.
-pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -7,7 +7,9 @@
 
 mod canonical;
 mod date;
+mod hex;
 mod policy;
+mod secret;
 mod sign;
 mod stream;
 mod v2;
@@ -16,6 +18,7 @@ mod verify;
 use std::fmt;
 
 pub use policy::PolicyClaim;
+pub use secret::Secret;
 pub use sign::{Unsignable, presign, sign};
 pub use stream::ChunkSigner;
 pub use v2::OldClaim;
@@ -26,22 +29,6 @@ const SERVICE: &str = "s3";
 
 /// The longest that a presigned URL may live: 7 days.
 const LONGEST_EXPIRY_SECONDS: u64 = 604_800;
-
-/// A secret access key. Never printed.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Who signs.
 #[derive(Clone, Debug)]
@@ -69,7 +56,7 @@ pub enum Payload {
 impl Payload {
     fn text(self) -> String {
         match self {
-            Self::Sha256(digest) => canonical::hex(&digest),
+            Self::Sha256(digest) => hex::hex(&digest),
             Self::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
             Self::StreamingUnsignedTrailer => "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned(),
         }

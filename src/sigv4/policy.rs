@@ -4,7 +4,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::canonical::{hex, key, mac};
+use super::hex::hex;
 use super::{ALGORITHM, Error, SERVICE, Scope, Secret};
 
 /// The fields of a form that sign it.
@@ -32,7 +32,7 @@ impl<'a> PolicyClaim<'a> {
             return Err(Error::Malformed("another algorithm"));
         }
         let scope = Scope { day: day.to_owned(), region: region.to_owned() };
-        let ours = hex(&mac(&key(&scope, secret), self.policy));
+        let ours = hex(&secret.signing_key(&scope).mac(self.policy));
         if bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) { Ok(()) } else { Err(Error::Mismatch) }
     }
 }

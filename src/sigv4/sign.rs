@@ -50,7 +50,8 @@ pub fn sign(
         .collect();
     signed_headers.sort_unstable();
     let request = canonical::request(parts, &Terms { signed_headers: &signed_headers, payload: &payload });
-    let signature = canonical::signature(&request.ok_or(Unsignable::NotText)?, &time, &scope, &credentials.secret);
+    let signing_key = credentials.secret.signing_key(&scope);
+    let signature = canonical::signature(&request.ok_or(Unsignable::NotText)?, &time, &scope, &signing_key);
     let headers = signed_headers.join(";");
     let key = &credentials.access_key_id;
     let line = format!("{ALGORITHM} Credential={key}/{scope},SignedHeaders={headers},Signature={signature}");
@@ -88,7 +89,7 @@ pub fn presign(
     signed.headers.insert(http::header::HOST, value(authority.as_str())?);
     let terms = Terms { signed_headers: &["host".to_owned()], payload: "UNSIGNED-PAYLOAD" };
     let request = canonical::request(&signed, &terms).ok_or(Unsignable::NotText)?;
-    let signature = canonical::signature(&request, &time, &scope, &credentials.secret);
+    let signature = canonical::signature(&request, &time, &scope, &credentials.secret.signing_key(&scope));
     Ok(format!("{url}&X-Amz-Signature={signature}"))
 }
 

@@ -9,19 +9,20 @@ use sha2::Digest;
 use subtle::ConstantTimeEq;
 
 use super::Scope;
-use super::canonical::{hex, mac};
+use super::hex::hex;
+use super::secret::SigningKey;
 
 /// Verifies one body's chunks, in order.
 #[derive(Clone)]
 pub struct ChunkSigner {
-    key: Vec<u8>,
+    key: SigningKey,
     scope: Scope,
     time: String,
     previous: String,
 }
 
 impl ChunkSigner {
-    pub(super) fn new(key: Vec<u8>, scope: Scope, time: String, seed: String) -> Self {
+    pub(super) fn new(key: SigningKey, scope: Scope, time: String, seed: String) -> Self {
         Self { key, scope, time, previous: seed }
     }
 
@@ -38,7 +39,7 @@ impl ChunkSigner {
 
     fn verify(&mut self, algorithm: &str, rest: &str, signature: &str) -> bool {
         let to_sign = format!("{algorithm}\n{}\n{}\n{}\n{rest}", self.time, self.scope, self.previous);
-        let ours = hex(&mac(&self.key, &to_sign));
+        let ours = hex(&self.key.mac(&to_sign));
         let same = bool::from(ours.as_bytes().ct_eq(signature.as_bytes()));
         self.previous = ours;
         same
@@ -54,12 +55,11 @@ impl fmt::Debug for ChunkSigner {
 #[cfg(test)]
 mod tests {
     use super::super::Secret;
-    use super::super::canonical;
     use super::*;
 
     fn signer(seed: &str) -> ChunkSigner {
         let scope = Scope { day: "20130524".to_owned(), region: "us-east-1".to_owned() };
-        let key = canonical::key(&scope, &Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
+        let key = Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").signing_key(&scope);
         ChunkSigner::new(key, scope, "20130524T000000Z".to_owned(), seed.to_owned())
     }
 

@@ -93,7 +93,7 @@ impl OldClaim {
 
     /// `bucket`: of the host, where it names one. **Errors**: `Mismatch`, then `Malformed` and `Expired`.
     pub fn verify(&self, parts: &Parts, bucket: Option<&str>, secret: &Secret, now: SystemTime) -> Result<(), Error> {
-        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.0.as_bytes()).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
         mac.update(self.to_sign(parts, bucket).as_bytes());
         let ours = STANDARD.encode(mac.finalize().into_bytes());
         if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {

@@ -11,6 +11,7 @@ use http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::canonical::{self, Terms, decoded, pairs};
+use super::hex::unhex;
 use super::{ALGORITHM, ChunkSigner, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +63,7 @@ impl PayloadClaim {
             "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Ok(Self::Streaming(StreamForm::Signed)),
             "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Ok(Self::Streaming(StreamForm::SignedTrailer)),
             "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Self::Streaming(StreamForm::UnsignedTrailer)),
-            text => canonical::unhex(text).map(Self::Hash).ok_or(Error::Malformed("x-amz-content-sha256")),
+            text => unhex(text).map(Self::Hash).ok_or(Error::Malformed("x-amz-content-sha256")),
         }
     }
 }
@@ -178,14 +179,15 @@ impl Claim {
         };
         let terms = Terms { signed_headers: &self.signed_headers, payload };
         let request = canonical::request(parts, &terms).ok_or(Error::Malformed("a signed header is absent"))?;
-        let ours = canonical::signature(&request, &self.time, &self.scope, secret);
+        let key = secret.signing_key(&self.scope);
+        let ours = canonical::signature(&request, &self.time, &self.scope, &key);
         if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
             return Err(Error::Mismatch);
         }
         self.check_headers(parts)?;
         self.check_time(now, skew)?;
         let payload = PayloadClaim::parse(payload)?;
-        let chunks = ChunkSigner::new(canonical::key(&self.scope, secret), self.scope, self.time, self.signature);
+        let chunks = ChunkSigner::new(key, self.scope, self.time, self.signature);
         Ok(Verified { payload, chunks })
     }
 

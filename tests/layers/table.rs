@@ -11,7 +11,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("pace", &["clock"]),
     ("api", &[]),
     ("sigv4", &[]),
-    ("accounts", &[]),
+    // Its secrets are those that signatures are verified with.
+    ("accounts", &["sigv4"]),
     // The ground: bytes and records.
     ("store", &["clock", "digest", "names", "sigv4"]),
     ("upload", &["store", "clock", "digest", "retry", "names"]),
