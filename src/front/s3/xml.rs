@@ -1,5 +1,7 @@
 //! The XML of answers: elements in the order that S3 gives them, text escaped.
 
+use std::fmt::Write;
+
 use quick_xml::escape::escape;
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -24,24 +26,29 @@ impl Xml {
     }
 
     pub fn open(&mut self, name: &'static str) -> &mut Self {
-        self.text.push_str(&format!("<{name}>"));
+        self.tag("<", name);
         self.open.push(name);
         self
     }
 
     pub fn close(&mut self) -> &mut Self {
         let name = self.open.pop().expect("every close has its open");
-        self.text.push_str(&format!("</{name}>"));
+        self.tag("</", name);
         self
     }
 
     /// An element with a text.
     pub fn element(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
-        let value = printable(&value.to_string());
-        // A bare carriage return is a line feed to whoever reads it.
-        let value = escape(value.as_str()).replace('\r', "&#13;");
-        self.text.push_str(&format!("<{name}>{value}</{name}>"));
+        self.tag("<", name);
+        write!(Escaped(&mut self.text), "{value}").expect("writing to a String cannot fail");
+        self.tag("</", name);
         self
+    }
+
+    fn tag(&mut self, begin: &str, name: &str) {
+        self.text.push_str(begin);
+        self.text.push_str(name);
+        self.text.push('>');
     }
 
     /// An element where there is a value.
@@ -57,6 +64,22 @@ impl Xml {
             self.close();
         }
         self.text
+    }
+}
+
+/// Text on its way into a document. A listing has thousands of them, so it goes there without a stop.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let plain = |b: u8| matches!(b, b' '..=b'~') && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'');
+        if text.bytes().all(plain) {
+            self.0.push_str(text);
+        } else {
+            // A bare carriage return is a line feed to whoever reads it.
+            self.0.push_str(&escape(&*printable(text)).replace('\r', "&#13;"));
+        }
+        Ok(())
     }
 }
 
