@@ -13,5 +13,5 @@ mod whole;
 
 pub use checksum::{Algorithm, Checksum, ChecksumHasher, combined, composite};
 pub use chunk::{ChunkDigests, ChunkHasher, Extra};
-pub use sha256::{ParseDigestError, RunningSha256, Sha256};
+pub use sha256::{ParseDigestError, PassedSha256, RunningSha256, Sha256};
 pub use whole::{Expected, Kind, Unsupported, Whole};

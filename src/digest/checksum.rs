@@ -141,6 +141,12 @@ impl FromStr for Checksum {
     }
 }
 
+impl From<Sha256> for Checksum {
+    fn from(sha256: Sha256) -> Self {
+        Self { algorithm: Algorithm::Sha256, bytes: sha256.0.to_vec() }
+    }
+}
+
 impl Checksum {
     /// None of any other algorithm.
     pub fn sha256(&self) -> Option<Sha256> {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -97,6 +98,23 @@ impl RunningSha256 {
 impl fmt::Debug for RunningSha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RunningSha256")
+    }
+}
+
+/// The SHA-256 of bytes on their way, from whoever computes it to whoever wants it further down: set once, before the
+/// last of the bytes goes on. What is hashed once need not be hashed again.
+#[derive(Clone, Debug, Default)]
+pub struct PassedSha256(Arc<OnceLock<Sha256>>);
+
+impl PassedSha256 {
+    pub fn set(&self, sha256: Sha256) {
+        // Set once: the end of the bytes comes once.
+        self.0.set(sha256).ok();
+    }
+
+    /// None before the end of the bytes.
+    pub fn get(&self) -> Option<Sha256> {
+        self.0.get().copied()
     }
 }
 

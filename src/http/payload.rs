@@ -8,7 +8,7 @@
 
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use base64::Engine;
@@ -23,7 +23,7 @@ use super::aws_chunked::Decoder;
 use super::body::Arriving;
 use super::error::{Error, Kind};
 use super::reply::BoxError;
-use crate::digest::{Algorithm, Checksum, ChecksumHasher, RunningSha256, Sha256};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, RunningSha256, Sha256};
 use crate::sigv4::{PayloadClaim, StreamForm};
 
 /// What a request's head says of its body.
@@ -105,7 +105,10 @@ pub fn named_algorithm(headers: &HeaderMap, name: &str) -> Result<Option<Algorit
 
 /// What the verification came to; shared with the payload.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict(Arc<Mutex<Findings>>);
+pub struct Verdict {
+    findings: Arc<Mutex<Findings>>,
+    sha256: PassedSha256,
+}
 
 #[derive(Debug, Default)]
 struct Findings {
@@ -116,12 +119,21 @@ struct Findings {
 impl Verdict {
     /// Why the body failed, if that was its own fault. Given out once.
     pub fn failure(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).failure.take()
+        self.lock().failure.take()
     }
 
     /// The client's checksum, once the body was read to its end.
     pub fn checksum(&self) -> Option<Checksum> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).checksum.clone()
+        self.lock().checksum.clone()
+    }
+
+    /// The SHA-256 that was declared, once the body was found to have it.
+    pub fn sha256(&self) -> PassedSha256 {
+        self.sha256.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,7 +184,7 @@ impl Payload {
     fn fail(&mut self, error: Error) -> BoxError {
         self.ended = true;
         let text = error.to_string();
-        self.verdict.0.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(error);
+        self.verdict.lock().failure = Some(error);
         text.into()
     }
 
@@ -219,7 +231,10 @@ impl Payload {
             let what = format!("the body's {} is not the one that was sent", declared.algorithm());
             return Err(Error::new(Kind::BadDigest, what));
         }
-        self.verdict.0.lock().unwrap_or_else(PoisonError::into_inner).checksum = declared;
+        self.verdict.lock().checksum = declared;
+        if let Some(sha256) = sha256 {
+            self.verdict.sha256.set(sha256);
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! Guarantees: metadata of ours comes off on the way out and cannot come in; a copy does not carry the tag of the
 //! upload that made its source. **Errors**: the store's own.
 
-use crate::digest::{Algorithm, Checksum};
+use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::store::{
     Attributes, Body, Bucket, BucketInfo, Error, Foreign, ForeignAnswer, GetOptions, Head, Key, Kind, ListOptions,
     Page, PutMode, PutOptions, Read, Result, Written,
@@ -21,6 +21,8 @@ pub struct NewObject {
     pub body: Body,
     pub mode: PutMode,
     pub attributes: Attributes,
+    /// As its client declared it; the body fails before its end where it is another.
+    pub sha256: Option<Sha256>,
     /// As its client declared it.
     pub checksum: Option<Checksum>,
     /// What its client sends a checksum of behind the bytes.
@@ -89,7 +91,7 @@ impl Objects {
         let mut attributes = new.attributes;
         let checksum = new.trailer.filter(|_| new.checksum.is_none());
         attributes.user.extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));
-        let options = PutOptions { mode: new.mode, attributes, sha256: None, checksum };
+        let options = PutOptions { mode: new.mode, attributes, sha256: new.sha256, checksum };
         self.store.put(bucket, key, new.body, options).await
     }
 

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{Error, Kind};
-use crate::digest::{Algorithm, Checksum, ChecksumHasher};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256};
 
 /// Why a body's stream broke off. The private cause travels in it.
 pub type BodyError = Box<dyn StdError + Send + Sync>;
@@ -22,12 +22,24 @@ pub type BodyError = Box<dyn StdError + Send + Sync>;
 /// Bytes on their way, and how many they will be.
 pub struct Body {
     len_bytes: u64,
+    sha256: Option<PassedSha256>,
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>,
 }
 
 impl Body {
     pub fn new(len_bytes: u64, stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
-        Self { len_bytes, stream: Box::pin(stream) }
+        Self { len_bytes, sha256: None, stream: Box::pin(stream) }
+    }
+
+    /// The same bytes, whose stream sets their SHA-256 before its last frame goes out: no store computes it again.
+    #[must_use]
+    pub fn with_sha256(self, sha256: PassedSha256) -> Self {
+        Self { sha256: Some(sha256), ..self }
+    }
+
+    /// What the stream sets at its end, where it does.
+    pub(super) fn sha256(&self) -> Option<PassedSha256> {
+        self.sha256.clone()
     }
 
     pub fn empty() -> Self {
@@ -43,7 +55,7 @@ impl Body {
     pub(super) fn summed(self, algorithm: Option<Algorithm>) -> (Self, Summed) {
         let summed = Summed::default();
         let Some(algorithm) = algorithm else { return (self, summed) };
-        let (len_bytes, found) = (self.len_bytes, Arc::clone(&summed.0));
+        let (len_bytes, sha256, found) = (self.len_bytes, self.sha256.clone(), Arc::clone(&summed.0));
         let stream = stream::unfold((self, Some(ChecksumHasher::new(algorithm))), move |(mut body, mut hasher)| {
             let found = Arc::clone(&found);
             async move {
@@ -61,7 +73,7 @@ impl Body {
                 }
             }
         });
-        (Self::new(len_bytes, stream), summed)
+        (Self { sha256, ..Self::new(len_bytes, stream) }, summed)
     }
 
     /// The whole body in memory. **Errors**: `Body` where it is longer than `most_bytes`, ends early or breaks off.

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
 use super::{Body, ChosenPart, Error, Kind, PartOptions, PartTag, Result};
-use crate::digest::{RunningSha256, Sha256};
+use crate::digest::{PassedSha256, RunningSha256, Sha256};
 
 /// A small body in memory, with its digests.
 pub(super) struct Received {
@@ -20,7 +20,7 @@ pub(super) struct Received {
 pub(super) async fn receive(mut body: Body, declared: Option<Sha256>, most_bytes: usize) -> Result<Received> {
     let wanted = body.len_bytes();
     let mut bytes = BytesMut::new();
-    let (mut sha256, mut md5) = (RunningSha256::default(), Md5::new());
+    let (mut sha256, mut md5) = (Summing::new(&body), Md5::new());
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
         if bytes.len() + frame.len() > most_bytes {
@@ -31,9 +31,38 @@ pub(super) async fn receive(mut body: Body, declared: Option<Sha256>, most_bytes
         bytes.extend_from_slice(&frame);
     }
     check_len(bytes.len() as u64, wanted)?;
-    let sha256 = sha256.finish();
+    let sha256 = sha256.finish()?;
     check_sha256(sha256, declared)?;
     Ok(Received { bytes: bytes.freeze(), sha256, md5 })
+}
+
+/// The SHA-256 of a body that a store takes in: computed here, unless the body's own stream does that.
+pub(super) enum Summing {
+    Here(RunningSha256),
+    Passed(PassedSha256),
+}
+
+impl Summing {
+    pub fn new(body: &Body) -> Self {
+        body.sha256().map_or_else(|| Self::Here(RunningSha256::default()), Self::Passed)
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Here(running) => running.update(bytes),
+            Self::Passed(_) => {}
+        }
+    }
+
+    /// **Errors**: `Body` where a stream that was to pass it on did not.
+    pub fn finish(self) -> Result<Sha256> {
+        match self {
+            Self::Here(running) => Ok(running.finish()),
+            Self::Passed(sha256) => {
+                sha256.get().ok_or_else(|| Error::new(Kind::Body, "the body ended without its SHA-256"))
+            }
+        }
+    }
 }
 
 /// **Errors**: `Body` unless exactly the promised bytes came.

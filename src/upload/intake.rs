@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, ready};
 use tokio::sync::oneshot;
 
-use crate::digest::{Checksum, ChunkDigests, ChunkHasher, Sha256};
+use crate::digest::{Checksum, ChunkDigests, ChunkHasher, PassedSha256, Sha256};
 use crate::store::{self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions};
 
 use super::error::{Error, Kind, Result};
@@ -175,6 +175,7 @@ impl Ticket {
         let shared = &self.session.0.shared;
         let tap = self.session.0.running.tap(self.index, self.len_bytes, &shared.reorder_room);
         let state = Arc::new(Mutex::new(Verdict::Pending));
+        let sha256 = PassedSha256::default();
         let intake = Intake {
             body,
             hasher: Some((ChunkHasher::new(root.digest, u64::from(self.index) * root.plan.chunk_size), tap)),
@@ -183,8 +184,9 @@ impl Ticket {
             ticket: (self.index, self.sha256, self.len_bytes),
             flight: Arc::clone(flight),
             verdict: Arc::clone(&state),
+            sha256: sha256.clone(),
         };
-        let body = Body::new(self.len_bytes, intake);
+        let body = Body::new(self.len_bytes, intake).with_sha256(sha256);
         let slot = root.plan.slot(self.index).ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
         let stored = self.put(&root, slot, body).await;
         let verdict = std::mem::replace(&mut *lock(&state), Verdict::Pending);
@@ -239,6 +241,8 @@ struct Intake {
     ticket: (ChunkIndex, Option<Sha256>, u64),
     flight: Arc<Flight>,
     verdict: Arc<Mutex<Verdict>>,
+    /// What was found, for the store.
+    sha256: PassedSha256,
 }
 
 impl Intake {
@@ -271,6 +275,7 @@ impl Intake {
             return Err(self.refuse(Error::ChecksumMismatch { index: u64::from(index), declared, found }));
         }
         self.flight.mark_received();
+        self.sha256.set(digests.sha256);
         *lock(&self.verdict) = Verdict::Agreed(digests, tap);
         Ok(self.held.take())
     }

@@ -39,7 +39,7 @@ impl S3Api {
         let (stored, body) = self.open_source(&asked, &source, Read::Whole).await?;
         let attributes = if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
         let mode = conditions::of_write(&asked.head.headers)?;
-        let new = NewObject { body, mode, attributes, checksum: stored.checksum, trailer: None };
+        let new = NewObject { body, mode, attributes, sha256: None, checksum: stored.checksum, trailer: None };
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let written = self.0.objects.put(&bucket, &key, new).await?;
         let mut xml = Xml::new("CopyObjectResult");

@@ -60,7 +60,7 @@ impl S3Api {
         let (status, redirect) = (field("success_action_status").to_owned(), headers.get("success_action_redirect"));
         let redirect = redirect.filter(|value| !value.is_empty()).cloned();
         let body = Body::new(form.len_bytes, form.file);
-        let new = NewObject { body, mode: PutMode::Overwrite, attributes, checksum: None, trailer: None };
+        let new = NewObject { body, mode: PutMode::Overwrite, attributes, sha256: None, checksum: None, trailer: None };
         let written = self.0.objects.put(&bucket.into(), &key.as_str().into(), new).await?;
         let mut reply = written_reply(&written);
         *reply.status_mut() = match (&redirect, status.as_str()) {

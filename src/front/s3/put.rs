@@ -25,11 +25,15 @@ impl S3Api {
         }
         let mode = conditions::of_write(&asked.head.headers)?;
         let attributes = attributes::read(&asked.head.headers)?;
-        let (checksum, trailer) = (declared.checksum.clone(), declared.trailer);
+        let (sha256, checksum, trailer) = (declared.sha256, declared.checksum.clone(), declared.trailer);
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let replaces = matches!(mode, PutMode::IfMatch(_));
         let (payload, verdict) = Payload::new(declared, &asked.identity, body);
-        let new = NewObject { body: Body::new(len_bytes, payload), mode, attributes, checksum, trailer };
+        let mut body = Body::new(len_bytes, payload);
+        if sha256.is_some() {
+            body = body.with_sha256(verdict.sha256());
+        }
+        let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
         let written = match self.0.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::super::{Body, BodyError};
-use crate::digest::{Algorithm, Checksum, ChecksumHasher};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256};
 
 /// Bytes of payload per chunk; S3 wants at least 8 KiB in all but the last.
 const CHUNK: u64 = 64 << 10;
@@ -23,10 +23,11 @@ pub(super) type Trailer = Arc<OnceLock<Checksum>>;
 pub(super) fn with_trailer(body: Body, algorithm: Algorithm) -> (Body, Trailer) {
     let trailer = Trailer::default();
     let len = encoded_len(body.len_bytes(), algorithm);
+    let passed = body.sha256().filter(|_| algorithm == Algorithm::Sha256);
     let encoder = Encoder {
         left: body.len_bytes(),
         body,
-        hasher: Some(ChecksumHasher::new(algorithm)),
+        hasher: Some(passed.map_or_else(|| Summing::Here(ChecksumHasher::new(algorithm)), Summing::Passed)),
         open: 0,
         out: VecDeque::new(),
         trailer: Arc::clone(&trailer),
@@ -47,12 +48,19 @@ fn encoded_len(payload: u64, algorithm: Algorithm) -> u64 {
     full * chunk(CHUNK) + last + 3 + trailer
 }
 
+/// Where the trailer's checksum comes from.
+enum Summing {
+    Here(ChecksumHasher),
+    /// The body's own stream has it.
+    Passed(PassedSha256),
+}
+
 struct Encoder {
     body: Body,
     /// Payload bytes that are still to come.
     left: u64,
     /// None once the trailer is written.
-    hasher: Option<ChecksumHasher>,
+    hasher: Option<Summing>,
     /// Payload bytes that the open chunk still wants.
     open: u64,
     out: VecDeque<Bytes>,
@@ -71,7 +79,7 @@ impl Encoder {
             match self.body.next().await.transpose()? {
                 Some(frame) => self.take(frame)?,
                 None if self.left > 0 => return Err(format!("the body ended {} bytes too early", self.left).into()),
-                None => self.end(),
+                None => self.end()?,
             }
         }
     }
@@ -80,7 +88,9 @@ impl Encoder {
         if frame.len() as u64 > self.left {
             return Err("the body is longer than promised".into());
         }
-        self.hasher.iter_mut().for_each(|hasher| hasher.update(&frame));
+        if let Some(Summing::Here(hasher)) = &mut self.hasher {
+            hasher.update(&frame);
+        }
         while !frame.is_empty() {
             if self.open == 0 {
                 self.open = CHUNK.min(self.left);
@@ -97,14 +107,21 @@ impl Encoder {
         Ok(())
     }
 
-    fn end(&mut self) {
-        let Some(checksum) = self.hasher.take().map(ChecksumHasher::finish) else { return };
+    fn end(&mut self) -> Result<(), BodyError> {
+        let checksum = match self.hasher.take() {
+            None => return Ok(()),
+            Some(Summing::Here(hasher)) => hasher.finish(),
+            Some(Summing::Passed(sha256)) => {
+                sha256.get().map(Checksum::from).ok_or("the body ended without its SHA-256")?
+            }
+        };
         let line = format!("{}:{}\r\n\r\n", checksum.algorithm().header(), checksum.base64());
         // Set once: the end comes once.
         self.trailer.set(checksum).ok();
         let mut tail = BytesMut::from(&b"0\r\n"[..]);
         tail.extend_from_slice(line.as_bytes());
         self.out.push_back(tail.freeze());
+        Ok(())
     }
 }
 
