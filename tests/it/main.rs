@@ -10,6 +10,7 @@ mod conformance;
 mod crowd;
 mod dir_kill;
 mod faults;
+mod full_disk;
 mod gateway;
 mod hostile;
 mod model;

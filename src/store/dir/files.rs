@@ -1,10 +1,12 @@
 //! The files of bodies.
 //!
 //! Guarantees: a file is whole and synced, and so is its name, before its id is given out; a body that fails leaves no
-//! file. It does not know which files the index names.
+//! file. A disk that runs full stops bodies while there is room for the index still, so that what takes room can be
+//! removed. It does not know which files the index names.
 
 use std::fs;
 use std::io::{self, IoSlice, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes};
@@ -17,6 +19,9 @@ use crate::digest::{RunningSha256, Sha256};
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 const WRITE_BYTES: usize = 128 << 10;
+
+/// What bodies leave free: removing a thing writes to the index before it frees room.
+const RESERVE_BYTES: u64 = 16 << 20;
 
 /// The directories of a store.
 #[derive(Debug)]
@@ -69,9 +74,15 @@ impl Files {
     /// Writes a body to a file of its own under `incoming/`. **Durability**: the file and its name are synced.
     /// **Cancel**: a dropped future leaves no file. **Errors**: `Body`, `Checksum`, `Full`.
     pub async fn write(&self, id: String, body: Body, declared: Option<Sha256>, tag: Tag) -> Result<WrittenFile> {
-        let path = self.incoming.join(&id);
+        let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
         let mut unfinished = Unfinished(Some(path.clone()));
-        let file = blocking("creating a file", move || fs::File::create(path)).await?;
+        let create = move || {
+            let file = fs::File::create(path)?;
+            // Before the first byte: what does not fit is not begun.
+            require_room(&file, len_bytes)?;
+            Ok(file)
+        };
+        let file = blocking("creating a file", create).await?;
         let (file, md5, sha256) = fill(file, body, &tag).await?;
         check_sha256(sha256, declared)?;
         let incoming = self.incoming.clone();
@@ -88,9 +99,13 @@ impl Files {
         Ok(WrittenFile { id, etag: ETag(etag), sha256 })
     }
 
-    /// Moves a committed file to its place. Blocks. A crash before it is caught up when the store is opened.
+    /// Moves a committed file to its place; success where it is there already. Blocks. A crash before it is caught up
+    /// when the store is opened.
     pub fn settle(&self, id: &str) -> io::Result<()> {
-        fs::rename(self.incoming.join(id), self.place(id))
+        match fs::rename(self.incoming.join(id), self.place(id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.place(id).exists() => Ok(()),
+            moved => moved,
+        }
     }
 
     /// Removes a file wherever it is; success where it is gone. Blocks.
@@ -159,7 +174,15 @@ async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File
     Ok((file, md5, sha256.finish()))
 }
 
+/// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is taken at its word later.
+fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
+    let Ok(disk) = rustix::fs::fstatvfs(place) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free >= len_bytes.saturating_add(RESERVE_BYTES) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
 fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File> {
+    require_room(&file, 0)?;
     let mut at = 0;
     while at < frames.len() {
         let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();

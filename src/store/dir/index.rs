@@ -1,14 +1,12 @@
 //! The index as its readers and writers see it: opening, look-ups, and the way to the writer thread.
 //!
-//! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted: files that were
-//! committed but not moved are moved, files that nothing names are removed; the cost is that of the files that were
-//! in the air, not of the store.
+//! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted (`handle`).
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::super::listing::{Row, page_of};
 use super::super::{
@@ -17,20 +15,18 @@ use super::super::{
 };
 use super::OpenError;
 use super::files::Files;
+use super::handle::Handle;
 use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json};
-use super::tables::{BUCKETS, FILES, GARBAGE, OBJECTS, PARTS, Tables, UPLOADS, failed, object_key};
+use super::tables::{BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, object_key};
 use super::writer::Writer;
 use crate::digest::Sha256;
-
-/// What redb may keep of the index in memory.
-const CACHE_BYTES: usize = 16 << 20;
 
 /// Parts per page of a listing.
 const PART_PAGE: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Index {
-    database: Arc<Database>,
+    handle: Arc<Handle>,
     writer: Writer,
 }
 
@@ -38,17 +34,18 @@ impl Index {
     /// Opens or makes the index of a directory, and catches up after a crash. Blocks.
     pub fn open(path: &Path, files: Arc<Files>) -> std::result::Result<Self, OpenError> {
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path.join("index.redb"));
-        let database = Arc::new(database.map_err(|error| {
+        let handle = Handle::open(path.join("index.redb")).map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
                 return OpenError::InUse(path.into());
             }
             broken(error.into())
-        })?);
-        Tables::make(&database).map_err(|error| broken(error.into()))?;
-        catch_up(&database, &files).map_err(|error| broken(error.into()))?;
-        let writer = Writer::start(Arc::clone(&database), files).map_err(|error| broken(error.into()))?;
-        Ok(Self { database, writer })
+        })?;
+        handle.make_tables().map_err(|error| broken(error.into()))?;
+        let in_the_air = files.incoming().map_err(|error| broken(error.into()))?;
+        let removed = handle.catch_up(&files, &in_the_air).map_err(|error| broken(error.into()))?;
+        let handle = Arc::new(handle);
+        let writer = Writer::start(Arc::clone(&handle), files, removed).map_err(|error| broken(error.into()))?;
+        Ok(Self { handle, writer })
     }
 
     /// Runs a change on the writer thread and returns once it is committed. A change that fails must not have
@@ -70,7 +67,8 @@ impl Index {
     }
 
     fn read(&self) -> Result<ReadTransaction> {
-        self.database.begin_read().map_err(failed)
+        // Also without writers the index is opened again.
+        self.handle.read().inspect_err(|_| self.writer.wake())
     }
 
     pub fn file_count(&self) -> Result<u64> {
@@ -167,26 +165,4 @@ impl Index {
 
 pub(super) fn no_upload(target: UploadTarget<'_>) -> Error {
     Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key))
-}
-
-/// Moves what was committed, removes what was not, and removes what was let go.
-fn catch_up(database: &Database, files: &Files) -> Result<()> {
-    let disk = |error| super::files::disk("catching up after a crash", error);
-    let transaction = database.begin_write().map_err(failed)?;
-    {
-        let known = transaction.open_table(FILES).map_err(failed)?;
-        for id in files.incoming().map_err(disk)? {
-            if known.get(id.as_str()).map_err(failed)?.is_some() {
-                files.settle(&id).map_err(disk)?;
-            } else {
-                files.remove(&id).map_err(disk)?;
-            }
-        }
-        let mut garbage = transaction.open_table(GARBAGE).map_err(failed)?;
-        for row in garbage.iter().map_err(failed)? {
-            files.remove(row.map_err(failed)?.0.value()).map_err(disk)?;
-        }
-        garbage.retain(|_, ()| false).map_err(failed)?;
-    }
-    transaction.commit().map_err(failed)
 }

@@ -10,6 +10,7 @@
 //! **Errors**: `Full` for a full disk. Opening a directory that another process has open is refused.
 
 mod files;
+mod handle;
 mod index;
 mod read;
 mod rows;
@@ -91,6 +92,10 @@ impl Store for Dir {
 
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
         let (bucket, now_ms) = (bucket.clone(), self.now_ms());
+        // Also on a full disk: a refusal need not be written.
+        if self.index.require_bucket(&bucket).is_ok() {
+            return Err(Error::new(Kind::BucketExists, format!("bucket {bucket} exists")));
+        }
         self.index.write(move |tables| tables.create_bucket(&bucket, now_ms)).await
     }
 

@@ -3,7 +3,7 @@
 //! Guarantees: a change that fails has written nothing, so that it can share a transaction with others; every file
 //! that a change lets go is in `garbage` in the same commit, so that a crash never loses track of it.
 
-use redb::{Database, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::super::{Bucket, ChosenPart, ETag, Error, Key, Kind, PartNumber, PutMode, Result, UploadId, UploadTarget};
 use super::index::no_upload;
@@ -66,9 +66,11 @@ pub(super) fn chosen_part(
 }
 
 impl<'txn> Tables<'txn> {
+    /// How many tables an index has.
+    pub const COUNT: usize = 6;
+
     /// Makes the tables of a new index.
-    pub fn make(database: &Database) -> Result<()> {
-        let transaction = database.begin_write().map_err(failed)?;
+    pub fn make(transaction: WriteTransaction) -> Result<()> {
         Tables::open(&transaction)?;
         transaction.commit().map_err(failed)
     }

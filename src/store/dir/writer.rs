@@ -3,44 +3,82 @@
 //! Guarantees: an answer is given only after the commit that holds it; changes happen one by one, in the order they
 //! came, so a condition is decided against the change before it. The queue is bounded: writers wait at its door.
 //! A change that fails is answered at once and its file removed; it does not spoil the others of its transaction.
+//! A commit that fails (a full disk) fails all its changes, and the index is opened anew, at once and then with each
+//! further change until it can be: only then is it known whether the commit holds, and so which of its files stay.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use redb::Database;
+use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Error, Kind, Result};
 use super::files::Files;
+use super::handle::Handle;
 use super::tables::{Tables, failed};
 
 /// Changes that may wait; also the most in one transaction.
 const QUEUE: usize = 256;
 
-/// Applies one change; what it returns is told how the commit went.
-type Change = Box<dyn FnOnce(&mut Tables<'_>) -> Applied + Send>;
-type Answer = Box<dyn FnOnce(std::result::Result<(), Error>) + Send>;
-
-/// A change within its transaction.
-struct Applied {
-    answer: Answer,
+/// A change that waits for its commit.
+struct Waiting {
     /// A file that counts from the commit on.
     file: Option<String>,
-    /// The change failed: nothing was written, and its file goes.
-    failed: bool,
+    /// False: it failed or never came to it, so nothing was written, and its file goes.
+    applied: bool,
+    work: Box<dyn Work>,
+}
+
+trait Work: Send {
+    /// Makes the change; false where it fails.
+    fn apply(&mut self, tables: &mut Tables<'_>) -> bool;
+    /// Tells the waiter, if it still is one: the change stands all the same.
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+struct Job<T, F> {
+    change: Option<F>,
+    result: Result<T>,
+    tell: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(&mut Tables<'_>) -> Result<T> + Send> Work for Job<T, F> {
+    fn apply(&mut self, tables: &mut Tables<'_>) -> bool {
+        if let Some(change) = self.change.take() {
+            self.result = change(tables);
+        }
+        self.result.is_ok()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        // Nobody may wait any more.
+        self.tell.send(committed.and(self.result)).ok();
+    }
+}
+
+/// Nothing to change: only that the index is looked after.
+struct Wake;
+
+impl Work for Wake {
+    fn apply(&mut self, _tables: &mut Tables<'_>) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, _committed: Result<()>) {}
 }
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Change>>,
+    queue: Option<mpsc::Sender<Waiting>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub fn start(database: Arc<Database>, files: Arc<Files>) -> io::Result<Self> {
+    /// `removed`: garbage that is off the disk and to be forgotten.
+    pub fn start(handle: Arc<Handle>, files: Arc<Files>, removed: Vec<String>) -> io::Result<Self> {
         let (queue, changes) = mpsc::channel(QUEUE);
-        let work = move || Loop { database, files, removed: Vec::new() }.run(changes);
+        let work = move || Loop { handle, files, removed, doubtful: Vec::new() }.run(changes);
         let thread = std::thread::Builder::new().name("dir-writer".to_owned()).spawn(work)?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -52,19 +90,20 @@ impl Writer {
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tell, told) = oneshot::channel();
-        let apply: Change = Box::new(move |tables| {
-            let result = change(tables);
-            let failed = result.is_err();
-            let answer: Answer = Box::new(move |committed| {
-                // Nobody waits any more: the change stands all the same.
-                tell.send(committed.and(result)).ok();
-            });
-            Applied { answer, file, failed }
-        });
         let stopped = || Error::new(Kind::Unavailable, "the store is closed");
+        let job = Job { change: Some(change), result: Err(stopped()), tell };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue.send(apply).await.map_err(|_| stopped())?;
+        let waiting = Waiting { file, applied: false, work: Box::new(job) };
+        queue.send(waiting).await.map_err(|_| stopped())?;
         told.await.map_err(|_| stopped())?
+    }
+
+    /// Has the index opened anew if it must be.
+    pub fn wake(&self) {
+        if let Some(queue) = &self.queue {
+            // A full queue wakes it as well.
+            queue.try_send(Waiting { file: None, applied: false, work: Box::new(Wake) }).ok();
+        }
     }
 }
 
@@ -80,39 +119,52 @@ impl Drop for Writer {
 }
 
 struct Loop {
-    database: Arc<Database>,
+    handle: Arc<Handle>,
     files: Arc<Files>,
     /// Garbage that is off the disk and can be forgotten with the next commit.
     removed: Vec<String>,
+    /// Files of commits that failed: whether they hold is known only once the index was opened anew.
+    doubtful: Vec<String>,
 }
 
 impl Loop {
-    fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+    fn run(mut self, mut changes: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(QUEUE);
         while changes.blocking_recv_many(&mut batch, QUEUE) > 0 {
-            let mut applied = Vec::with_capacity(batch.len());
-            let committed = self.commit(batch.drain(..), &mut applied);
+            let committed = self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
             match committed {
-                Ok(let_go) => self.after_commit(applied, let_go),
-                Err(error) => {
-                    let kind = error.kind();
-                    tracing::error!(%error, source = ?std::error::Error::source(&error), "a commit of the index failed");
-                    // Their files stay: whether the commit holds is known only once the index was opened again.
-                    for change in applied {
-                        (change.answer)(Err(Error::new(kind, "the index could not be written")));
-                    }
-                }
+                Ok(let_go) => self.after_commit(&mut batch, let_go),
+                Err(error) => self.after_failure(&mut batch, &error),
             }
         }
     }
 
+    fn begin(&mut self) -> Result<WriteTransaction> {
+        if self.doubtful.is_empty()
+            && let Ok(transaction) = self.handle.write()
+        {
+            return Ok(transaction);
+        }
+        self.recover()?;
+        self.handle.write()
+    }
+
+    /// Opens the index anew, and does what is left to do with files.
+    fn recover(&mut self) -> Result<()> {
+        self.handle.reopen()?;
+        self.removed = self.handle.catch_up(&self.files, &self.doubtful)?;
+        self.doubtful.clear();
+        Ok(())
+    }
+
     /// One transaction with all the changes. Returns the files that it let go.
-    fn commit(&mut self, batch: impl Iterator<Item = Change>, applied: &mut Vec<Applied>) -> Result<Vec<String>> {
-        let transaction = self.database.begin_write().map_err(failed)?;
+    fn commit(&mut self, transaction: WriteTransaction, batch: &mut [Waiting]) -> Result<Vec<String>> {
         let let_go = {
             let mut tables = Tables::open(&transaction)?;
             tables.removed(&self.removed)?;
-            applied.extend(batch.map(|change| change(&mut tables)));
+            for change in batch {
+                change.applied = change.work.apply(&mut tables);
+            }
             std::mem::take(&mut tables.let_go)
         };
         transaction.commit().map_err(failed)?;
@@ -120,21 +172,40 @@ impl Loop {
         Ok(let_go)
     }
 
-    fn after_commit(&mut self, applied: Vec<Applied>, let_go: Vec<String>) {
-        for change in applied {
+    fn after_commit(&mut self, batch: &mut Vec<Waiting>, let_go: Vec<String>) {
+        for change in batch.drain(..) {
             match change.file.as_deref() {
-                Some(file) if !change.failed => {
+                Some(file) if change.applied => {
                     // Should it fail, readers find it where it is, and the next opening moves it.
                     self.files.settle(file).ok();
                 }
                 file => self.drop_file(file),
             }
-            (change.answer)(Ok(()));
+            change.work.answer(Ok(()));
         }
         for file in let_go {
             if self.files.remove(&file).is_ok() {
                 self.removed.push(file);
             }
+        }
+    }
+
+    fn after_failure(&mut self, batch: &mut Vec<Waiting>, error: &Error) {
+        let source = std::error::Error::source(error);
+        tracing::error!(%error, ?source, "the index could not be written; it is opened anew");
+        for change in &mut *batch {
+            match change.file.take() {
+                Some(file) if change.applied => self.doubtful.push(file),
+                file => self.drop_file(file.as_deref()),
+            }
+        }
+        // Before the answers: who hears of the failure may want to read.
+        if let Err(error) = self.recover() {
+            let source = std::error::Error::source(&error);
+            tracing::error!(%error, ?source, "the index could not be opened anew; the next change tries again");
+        }
+        for change in batch.drain(..) {
+            change.work.answer(Err(Error::new(error.kind(), "the index could not be written")));
         }
     }
 

@@ -1,0 +1,94 @@
+//! The open index, and how it is opened anew after its disk failed.
+//!
+//! Guarantees: an index whose disk failed (full, or worse) serves again in the same process once it could be opened:
+//! what was committed is there, what was not is gone. Opening writes nothing into an index that has its tables, so a
+//! full disk does not hinder it. What the last commits left undone with files is done: files that they name are moved
+//! to their place, files that nothing names are removed; the cost is that of the files in question, not of the store.
+//! It does not know when to open anew: `writer` does. Source: redb refuses everything after its first I/O error.
+
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use super::super::{Error, Kind, Result};
+use super::files::{Files, disk};
+use super::tables::{FILES, GARBAGE, Tables, failed};
+
+/// What redb may keep of the index in memory.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// The index of one directory.
+#[derive(Debug)]
+pub(super) struct Handle {
+    path: PathBuf,
+    /// Or why the last try to open it failed.
+    database: RwLock<std::result::Result<Database, Kind>>,
+}
+
+fn open(path: &Path) -> std::result::Result<Database, DatabaseError> {
+    Database::builder().set_cache_size(CACHE_BYTES).create(path)
+}
+
+impl Handle {
+    /// Opens or makes the index. Blocks.
+    pub fn open(path: PathBuf) -> std::result::Result<Self, DatabaseError> {
+        let database = RwLock::new(Ok(open(&path)?));
+        Ok(Self { path, database })
+    }
+
+    /// Makes the tables of a new index.
+    pub fn make_tables(&self) -> Result<()> {
+        let known = self.read()?.list_tables().map_err(failed)?.count();
+        if known >= Tables::COUNT { Ok(()) } else { Tables::make(self.write()?) }
+    }
+
+    /// **Errors**: `Full` or `Unavailable` while the index waits to be opened anew.
+    pub fn read(&self) -> Result<ReadTransaction> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map_err(|kind| shut(*kind))?.begin_read().map_err(failed)
+    }
+
+    /// As `read`.
+    pub fn write(&self) -> Result<WriteTransaction> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map_err(|kind| shut(*kind))?.begin_write().map_err(failed)
+    }
+
+    /// Opens the index anew; readers wait, and those in the middle of a look-up fail. Blocks.
+    pub fn reopen(&self) -> Result<()> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // First the old one goes: it has the file locked.
+        *database = Err(Kind::Unavailable);
+        let (opened, outcome) = match open(&self.path).map_err(failed) {
+            Ok(opened) => (Ok(opened), Ok(())),
+            Err(error) => (Err(error.kind()), Err(error)),
+        };
+        *database = opened;
+        outcome
+    }
+
+    /// Settles what the last commits did with these files, and removes all garbage: its ids, to be forgotten. Can be
+    /// done again.
+    pub fn catch_up(&self, files: &Files, doubtful: &[String]) -> Result<Vec<String>> {
+        let undone = |error| disk("catching up with the index", error);
+        let read = self.read()?;
+        let known = read.open_table(FILES).map_err(failed)?;
+        for id in doubtful {
+            let named = known.get(id.as_str()).map_err(failed)?.is_some();
+            if named { files.settle(id) } else { files.remove(id) }.map_err(undone)?;
+        }
+        let garbage = read.open_table(GARBAGE).map_err(failed)?;
+        let mut removed = Vec::new();
+        for row in garbage.iter().map_err(failed)? {
+            let id = row.map_err(failed)?.0.value().to_owned();
+            files.remove(&id).map_err(undone)?;
+            removed.push(id);
+        }
+        Ok(removed)
+    }
+}
+
+fn shut(kind: Kind) -> Error {
+    Error::new(kind, "the index could not be opened again after its disk failed")
+}

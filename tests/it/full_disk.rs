@@ -1,0 +1,281 @@
+//! The embedded store on a disk that runs full, on a small file system of its own: what fails says so, what was
+//! acknowledged can be read all the time, and the same process goes on once there is room.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use ratchet::clock::Clock;
+use ratchet::store::{
+    Attributes, Body, Bucket, Key, Kind, Limits, PartNumber, PartTarget, PutOptions, Read, Result, Store, UploadTarget,
+    dir::Dir,
+};
+
+const LIMITS: Limits = Limits { min_part_bytes: 1, ..Limits::S3 };
+const MIB: u64 = 1 << 20;
+
+/// A file system in memory, mounted for one test; and a file on it that takes up room.
+pub struct SmallDisk {
+    home: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// None where this machine mounts nothing for us.
+    pub fn mount(mib: u64) -> Option<Self> {
+        let disk = Self { home: tempfile::tempdir().unwrap() };
+        fs::create_dir(disk.path()).unwrap();
+        let size = format!("size={mib}m");
+        let told = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "ratchet-test"]).arg(disk.path()).output();
+        if told.is_ok_and(|told| told.status.success()) {
+            return Some(disk);
+        }
+        println!("SKIP a full disk: this user may not mount a file system in memory");
+        None
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.home.path().join("disk")
+    }
+
+    pub fn free_bytes(&self) -> u64 {
+        let disk = rustix::fs::statvfs(self.path()).unwrap();
+        disk.f_bavail * disk.f_frsize
+    }
+
+    /// Takes up all but so many bytes.
+    pub fn fill(&self, but: u64) {
+        let mut ballast = fs::File::options().append(true).create(true).open(self.ballast()).unwrap();
+        loop {
+            let room = self.free_bytes().saturating_sub(but).min(MIB);
+            // Others write as well: what they took is not there any more.
+            if room == 0 || ballast.write_all(&vec![7; room as usize]).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Makes room again.
+    pub fn clear(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that is only just ending may have a file open.
+        Command::new("umount").arg("--lazy").arg(self.path()).status().ok();
+    }
+}
+
+fn bucket() -> Bucket {
+    "b".into()
+}
+
+fn body(number: u64, bytes: u64) -> Bytes {
+    let word = format!("{number:016x}");
+    word.bytes().cycle().take(bytes as usize).collect::<Vec<u8>>().into()
+}
+
+fn open(disk: &SmallDisk) -> Dir {
+    Dir::with_limits(&disk.path().join("store"), LIMITS, Clock::system()).unwrap()
+}
+
+async fn put(store: &Dir, name: &str, bytes: Bytes) -> Result<()> {
+    store.put(&bucket(), &name.into(), Body::from(bytes), PutOptions::default()).await.map(drop)
+}
+
+async fn get(store: &Dir, name: &str) -> Result<Bytes> {
+    let (_, body) = store.get(&bucket(), &name.into(), Read::Whole, Default::default()).await?;
+    body.collect(64 << 20).await
+}
+
+fn files_in(place: &Path) -> u64 {
+    fs::read_dir(place).unwrap().count() as u64
+}
+
+/// No file is there that the index does not name, and none is missing.
+fn nothing_leaks(disk: &SmallDisk, store: &Dir) {
+    let home = disk.path().join("store");
+    assert_eq!(files_in(&home.join("incoming")), 0, "files stay in the air");
+    let shards = fs::read_dir(home.join("data")).unwrap();
+    let on_disk: u64 = shards.map(|shard| files_in(&shard.unwrap().path())).sum();
+    assert_eq!(on_disk, store.file_census().unwrap(), "files that the index does not name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_process_goes_on_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let store = open(&disk);
+    store.create_bucket(&bucket()).await.unwrap();
+    put(&store, "file", body(1, MIB)).await.unwrap();
+    put(&store, "row", body(2, 10)).await.unwrap();
+    let mut acknowledged = 0;
+    for round in 0..3 {
+        disk.fill(0);
+        assert_eq!(put(&store, "large", body(3, MIB)).await.unwrap_err().kind(), Kind::Full);
+        // The index has pages to spare at first.
+        let full = loop {
+            let number = acknowledged;
+            match put(&store, &format!("row{number}"), body(number, 60_000)).await {
+                Ok(()) => acknowledged += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), Kind::Full, "round {round}: {full:?}");
+        assert_eq!(get(&store, "file").await.unwrap(), body(1, MIB), "readers go on");
+        for number in 0..acknowledged {
+            assert_eq!(get(&store, &format!("row{number}")).await.unwrap(), body(number, 60_000));
+        }
+        let again = put(&store, "more", body(4, 60_000)).await.unwrap_err();
+        assert_eq!(again.kind(), Kind::Full, "{again:?}");
+        disk.clear();
+        put(&store, "large", body(3, MIB)).await.unwrap();
+        put(&store, "row", body(round, 10)).await.unwrap();
+        nothing_leaks(&disk, &store);
+    }
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(get(&store, "large").await.unwrap(), body(3, MIB));
+    for number in 0..acknowledged {
+        assert_eq!(get(&store, &format!("row{number}")).await.unwrap(), body(number, 60_000));
+    }
+    nothing_leaks(&disk, &store);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_stop_before_the_disk_is_so_full_that_nothing_can_go() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let store = open(&disk);
+    store.create_bucket(&bucket()).await.unwrap();
+    let (bucket, key) = (bucket(), Key::from("k"));
+    let upload = store.create_upload(&bucket, &key, &Attributes::default()).await.unwrap();
+    let target = UploadTarget { bucket: &bucket, key: &key, upload: &upload };
+    let mut parts = 0;
+    let full = loop {
+        let part = PartTarget { upload: target, number: PartNumber::new(parts + 1).unwrap() };
+        match store.put_part(part, Body::from(body(9, MIB)), None.into()).await {
+            Ok(_) => parts += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), Kind::Full);
+    assert!(parts > 20, "{parts}");
+    assert_eq!(store.list_parts(target, None).await.unwrap().parts.len(), parts as usize);
+    let left = disk.free_bytes();
+    store.abort(target).await.unwrap();
+    // The files go after the answer.
+    while disk.free_bytes() <= left + 20 * MIB {
+        tokio::task::yield_now().await;
+    }
+    put(&store, "k", body(5, 8 * MIB)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_opens_on_a_full_disk_and_is_read() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let store = open(&disk);
+    store.create_bucket(&bucket()).await.unwrap();
+    put(&store, "file", body(1, MIB)).await.unwrap();
+    disk.fill(0);
+    while put(&store, "row", body(2, 60_000)).await.is_ok() {}
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(get(&store, "file").await.unwrap(), body(1, MIB));
+    assert_eq!(put(&store, "file", body(3, MIB)).await.unwrap_err().kind(), Kind::Full);
+    disk.clear();
+    put(&store, "file", body(3, MIB)).await.unwrap();
+}
+
+/// Four writers with keys of their own, while the disk runs full and is cleared again.
+struct Crowd {
+    store: Dir,
+    stop: AtomicBool,
+    written: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Crowd {
+    /// What the writer knows to be stored, and what may be instead.
+    async fn write(self: Arc<Self>, writer: u64, random: Clock) -> BTreeMap<String, (u64, Vec<u64>)> {
+        let mut known: BTreeMap<String, (u64, Vec<u64>)> = BTreeMap::new();
+        for at in 1.. {
+            if self.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            let (number, name) = (writer * 1_000_000 + at, format!("w{writer}/{}", random.below(20)));
+            match put(&self.store, &name, content(number)).await {
+                Ok(()) => {
+                    self.written.fetch_add(1, Ordering::SeqCst);
+                    known.insert(name, (number, Vec::new()));
+                }
+                Err(error) => {
+                    assert!(matches!(error.kind(), Kind::Full | Kind::Unavailable), "{error:?}");
+                    self.refused.fetch_add(1, Ordering::SeqCst);
+                    known.entry(name).or_default().1.push(number);
+                }
+            }
+        }
+        known
+    }
+
+    async fn wait_for(&self, count: &AtomicU64) {
+        let until = count.load(Ordering::SeqCst) + 25;
+        while count.load(Ordering::SeqCst) < until {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Half of them go to files, half into the index.
+fn content(number: u64) -> Bytes {
+    body(number, [100, 70_000, 20_000, 300_000][(number % 4) as usize])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_race_with_a_full_disk_lose_nothing() {
+    let Some(disk) = SmallDisk::mount(96) else { return };
+    let seed = std::env::var("RATCHET_SEED").map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
+    println!("full_disk: RATCHET_SEED={seed}");
+    let random = Clock::seeded(seed);
+    let store = open(&disk);
+    store.create_bucket(&bucket()).await.unwrap();
+    let counts = (AtomicU64::new(0), AtomicU64::new(0));
+    let crowd = Arc::new(Crowd { store, stop: AtomicBool::new(false), written: counts.0, refused: counts.1 });
+    let writers: Vec<_> = (0..4).map(|writer| tokio::spawn(Arc::clone(&crowd).write(writer, random.clone()))).collect();
+    for _ in 0..12 {
+        crowd.wait_for(&crowd.written).await;
+        disk.fill(random.below(300_000));
+        crowd.wait_for(&crowd.refused).await;
+        disk.clear();
+    }
+    crowd.wait_for(&crowd.written).await;
+    crowd.stop.store(true, Ordering::SeqCst);
+    let mut known = BTreeMap::new();
+    for writer in writers {
+        known.extend(writer.await.unwrap());
+    }
+    let crowd = Arc::into_inner(crowd).unwrap();
+    nothing_leaks(&disk, &crowd.store);
+    drop(crowd.store);
+    let store = open(&disk);
+    nothing_leaks(&disk, &store);
+    for (name, (acknowledged, tried)) in &known {
+        let found = get(&store, name).await.ok();
+        let is = |number: u64| found == (number > 0).then(|| content(number));
+        assert!(
+            is(*acknowledged) || tried.iter().any(|tried| is(*tried)),
+            "{name}: not {acknowledged} and not {tried:?}"
+        );
+    }
+    let (written, refused) = (crowd.written.into_inner(), crowd.refused.into_inner());
+    println!("full_disk: 12 times full, {written} changes acknowledged, {refused} refused, 0 lost");
+}
