@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Clock {
     started: tokio::time::Instant,
     /// Wall time at `started`, so that a paused tokio clock moves the wall clock too.
-    wall_start: SystemTime,
+    wall_start: Arc<Mutex<SystemTime>>,
     follow_system: bool,
     random: Arc<Mutex<fastrand::Rng>>,
 }
@@ -23,7 +23,7 @@ impl Clock {
     pub fn system() -> Self {
         Self {
             started: tokio::time::Instant::now(),
-            wall_start: SystemTime::now(),
+            wall_start: Arc::new(Mutex::new(SystemTime::now())),
             follow_system: true,
             random: Arc::new(Mutex::new(fastrand::Rng::with_seed(system_seed()))),
         }
@@ -33,7 +33,7 @@ impl Clock {
     pub fn seeded(seed: u64) -> Self {
         Self {
             started: tokio::time::Instant::now(),
-            wall_start: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+            wall_start: Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000))),
             follow_system: false,
             random: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
         }
@@ -46,7 +46,15 @@ impl Clock {
 
     /// The time of day, for signatures, log lines and display only.
     pub fn wall(&self) -> SystemTime {
-        if self.follow_system { SystemTime::now() } else { self.wall_start + self.started.elapsed() }
+        let start = || *self.wall_start.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.follow_system { SystemTime::now() } else { start() + self.started.elapsed() }
+    }
+
+    /// Sets the time of day of a seeded clock and its clones, as a hand or NTP sets a machine's; `monotonic` goes on.
+    /// The machine's own clock stays as it is.
+    pub fn set_wall(&self, wall: SystemTime) {
+        let start = wall.checked_sub(self.started.elapsed()).unwrap_or(UNIX_EPOCH);
+        *self.wall_start.lock().unwrap_or_else(PoisonError::into_inner) = start;
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: nothing of a session is removed before its root says that it is closed; a sweep that dies anywhere is
 //! carried on by the next one, on any gateway; at most one gateway sweeps at a time (a lease, by compare-and-swap), and
-//! two that sweep all the same do no harm. Ages are differences of two store times. Driven by the manifests alone:
+//! two that sweep all the same do no harm. Ages are differences of two store times, and none is more than the sweeping
+//! process has seen pass since the store's clock jumped. Driven by the manifests alone:
 //! ListMultipartUploads is not to be trusted (BACKENDS.md §6, §9).
 //! It does not know how a session is ended or what its records are called: `upload` does.
 //!
@@ -24,6 +25,7 @@
 mod decide;
 mod lease;
 mod sweep;
+mod watch;
 
 use std::time::Duration;
 

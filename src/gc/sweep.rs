@@ -5,13 +5,15 @@
 //! It does not judge: `decide` does.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
 use super::Settings;
-use super::decide::{Fate, Terms, fate};
+use super::decide::{Fate, SETTLE, Terms, fate};
 use super::lease::{Lease, Place, TERM};
+use super::watch::Watch;
 use crate::clock::Clock;
 use crate::store::{Bucket, Store};
 use crate::upload::{Error, Root, Status, Tie, Traces, Uploads};
@@ -71,7 +73,12 @@ pub struct Sweeper {
     clock: Clock,
     settings: Settings,
     terms: Terms,
+    watch: Arc<Mutex<Watch>>,
 }
+
+/// A gateway that has just started sweeps nothing: what its store's clock did before is unknown, and whoever was cut
+/// off by the end of the last one comes back first.
+const FIRST: Duration = Duration::from_secs(3600);
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -80,7 +87,8 @@ impl Sweeper {
     pub fn new(uploads: Uploads, clock: Clock, settings: Settings) -> Self {
         let bucket = uploads.state_bucket().clone();
         let terms = Terms { expire_after: settings.expire_after, keep_aborted: uploads.keep_aborted() };
-        Self { uploads, bucket, clock, settings, terms }
+        let watch = Arc::new(Mutex::new(Watch::new(settings.expire_after.max(uploads.keep_aborted()).max(SETTLE))));
+        Self { uploads, bucket, clock, settings, terms, watch }
     }
 
     /// Sweeps whenever it is due, for ever. **Cancel**: safe at any point; the next sweep carries on.
@@ -89,7 +97,7 @@ impl Sweeper {
             return std::future::pending().await;
         }
         loop {
-            match self.sweep(Mode::Due, |_| ()).await {
+            match self.watch_and_sweep().await {
                 Ok(None) => {}
                 Ok(Some(report)) if report.actions.is_empty() && report.entries == 0 => {
                     tracing::debug!(seen = report.seen, "swept: nothing to do");
@@ -106,6 +114,20 @@ impl Sweeper {
         }
     }
 
+    async fn watch_and_sweep(&self) -> Result<Option<Report>> {
+        self.look(self.uploads.store_time().await?);
+        if self.clock.monotonic() < FIRST.min(self.settings.expire_after) {
+            return Ok(None);
+        }
+        self.sweep(Mode::Due, |_| ()).await
+    }
+
+    /// What time it is to the store, less what its clock jumped forwards before our eyes.
+    fn look(&self, store_time: SystemTime) -> SystemTime {
+        let own = self.clock.monotonic();
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).look(store_time, own)
+    }
+
     /// One sweep; `tell` hears of each session that something becomes of. None where it is not this gateway's turn.
     pub async fn sweep(&self, mode: Mode, mut tell: impl FnMut(&Swept)) -> Result<Option<Report>> {
         let store: &dyn Store = self.uploads.store().as_ref();
@@ -119,10 +141,10 @@ impl Sweeper {
                 Some(lease)
             }
         };
-        let now = match &lease {
+        let now = self.look(match &lease {
             Some(lease) => lease.taken_at,
             None => self.uploads.store_time().await?,
-        };
+        });
         let mut report = Report::default();
         let start = lease.as_ref().and_then(Lease::place);
         let mut renewed = self.clock.monotonic();
@@ -235,7 +257,8 @@ impl Sweeper {
             Fate::Forget => self.uploads.forget(root).await.map(|()| true),
             Fate::Expire => {
                 let limit = if root.status.is_unfinished() { self.terms.expire_after } else { self.terms.keep_aborted };
-                if self.uploads.idle_for(root).await? < limit {
+                let Some((newest, now)) = self.uploads.last_written(root).await? else { return Ok(false) };
+                if self.look(now).duration_since(newest).unwrap_or_default() < limit {
                     return Ok(false);
                 }
                 let reason = format!("idle for {} s", limit.as_secs());

@@ -5,7 +5,7 @@
 //! same creation headers, by the same account. Ages are differences of two store times, never of wall clocks.
 //! It does not take any part for the successor's: each must be confirmed by its bytes' SHA-256. Source: DESIGN §7, §12.2.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::error::Result;
 use super::layout::{Index, Layout, key_prefixes};
@@ -83,18 +83,24 @@ impl Uploads {
 
     /// Since when nothing was written of a session, by the store's own clock.
     pub(super) async fn age(&self, root: &Root) -> Result<Duration> {
+        let written = self.last_written(root).await?;
+        Ok(written.and_then(|(newest, now)| now.duration_since(newest).ok()).unwrap_or_default())
+    }
+
+    /// When the newest record of a session was written, and what time it is, both by the store's own clock; None
+    /// where it has no root.
+    pub async fn last_written(&self, root: &Root) -> Result<Option<(SystemTime, SystemTime)>> {
         let layout = Layout::new(&root.account, &root.backup_id);
         let documents = self.documents();
-        let head = documents.store.head(&documents.bucket, &layout.root()).await;
-        let head = match head {
+        let head = match documents.store.head(&documents.bucket, &layout.root()).await {
             Ok(head) => head,
-            Err(error) if error.kind() == store::Kind::NotFound => return Ok(Duration::ZERO),
-            Err(error) => return Err(super::Error::record("looking at a predecessor", error)),
+            Err(error) if error.kind() == store::Kind::NotFound => return Ok(None),
+            Err(error) => return Err(super::Error::record("asking for the age of a session", error)),
         };
         let options = ListOptions { prefix: layout.segments().0, ..ListOptions::default() };
         let segments = documents.list(&options).await?.objects;
         let newest = segments.iter().map(|listed| listed.modified).fold(head.modified, std::cmp::max);
-        Ok(head.date.duration_since(newest).unwrap_or_default())
+        Ok(Some((newest, head.date)))
     }
 
     /// Takes the store upload of `dead` over; None where someone else was first.

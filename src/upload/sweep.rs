@@ -5,7 +5,7 @@
 //! It decides nothing: `gc` does. **Layout**: see `layout`. **Errors**: the store's own; go on with the next session.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::store::{self, Key, ListOptions, Read};
 
@@ -120,11 +120,6 @@ impl Uploads {
     pub async fn root_of(&self, account: &str, backup_id: &str) -> Result<Option<Arc<Root>>> {
         let found: Option<Doc<Root>> = self.documents().read(&Layout::new(account, backup_id).root()).await?;
         Ok(found.map(|doc| doc.value))
-    }
-
-    /// Since when nothing was written of a session, by the store's own clock.
-    pub async fn idle_for(&self, root: &Root) -> Result<Duration> {
-        self.age(root).await
     }
 
     /// Whether the records of a closed session are still good for something.

@@ -418,6 +418,51 @@ async fn a_sweep_goes_through_every_page_of_every_account() {
     room.nothing_is_left().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_whose_clock_jumps_ends_no_live_session() {
+    let room = Room::new(1).await;
+    let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
+    let sweeper = room.sweeper(room.gateway());
+    let expired = async || {
+        let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
+        assert_eq!(report.failed, 0);
+        report.actions.get("expire").copied()
+    };
+    let start = room.clock.wall();
+    for (index, days) in [30, 29, 60, 0, 400].into_iter().enumerate() {
+        assert_eq!(expired().await, None);
+        put(&session, index as u64).await;
+        room.clock.set_wall(start + days * DAY);
+        assert_eq!(expired().await, None, "a jump to day {days}");
+        room.clock.pause(60 * MINUTE).await;
+        assert_eq!(expired().await, None, "an hour after a jump to day {days}");
+    }
+    put(&session, 5).await;
+    room.clock.pause(6 * DAY).await;
+    assert_eq!(expired().await, None);
+    room.clock.pause(2 * DAY).await;
+    assert_eq!(expired().await, Some(1), "what is left goes in its time all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_starts_with_a_wrong_clock_waits_for_those_who_come_back() {
+    let room = Room::new(1).await;
+    let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
+    let (_, left) = room.gateway().create("home", backup("left", 6)).await.unwrap();
+    put(&session, 0).await;
+    put(&left, 0).await;
+    room.clock.set_wall(room.clock.wall() + 30 * DAY);
+    let sweeper = room.sweeper(room.gateway());
+    let running = tokio::spawn(async move { sweeper.run().await });
+    room.clock.pause(50 * MINUTE).await;
+    put(&session, 1).await;
+    room.clock.pause(60 * MINUTE).await;
+    put(&session, 2).await;
+    assert!(session.fresh_root().await.unwrap().is_open());
+    assert!(!left.fresh_root().await.unwrap().is_open(), "nobody came back for it");
+    running.abort();
+}
+
 /// The program itself, on real stores: what a killed client left is shown, and freed.
 #[test]
 fn the_command_frees_what_a_killed_client_left_behind() {
