@@ -59,6 +59,6 @@ fn changed_or(error: store::Error, id: &str) -> upload::Error {
         | store::Kind::Invalid
         | store::Kind::Full
         | store::Kind::SlowDown
-        | store::Kind::Unavailable => upload::Error::store("reading the chunk", error),
+        | store::Kind::Unavailable => upload::Error::own("reading the chunk", error),
     }
 }

@@ -71,7 +71,7 @@ impl Session {
             match documents.store.abort(upload_of(root, &target)).await {
                 Ok(()) => {}
                 Err(error) if matches!(error.kind(), store::Kind::NoSuchUpload | store::Kind::NoSuchBucket) => {}
-                Err(error) => return Err(Error::store("aborting the store's upload", error)),
+                Err(error) => return Err(Error::own("aborting the store's upload", error)),
             }
             empty = self.listed_parts(root).await?.is_none_or(|parts| parts.is_empty());
         }

@@ -162,9 +162,18 @@ impl Error {
         Self::Store { kind, what: what.into(), source }
     }
 
-    /// The same where the body was the gateway's own: that it broke off is between the gateway and its store.
+    /// As `store`, for a request without a word of its caller's in it: if the store calls it invalid, it was damaged on
+    /// the way.
+    pub(crate) fn own(what: impl Into<String>, source: store::Error) -> Self {
+        if source.kind() == store::Kind::Invalid {
+            return Self::Store { kind: Kind::StoreUnavailable, what: what.into(), source };
+        }
+        Self::store(what, source)
+    }
+
+    /// As `own`, where the body was the gateway's too: that it broke off is between the gateway and its store.
     pub(crate) fn record(what: impl Into<String>, source: store::Error) -> Self {
-        let mut error = Self::store(what, source);
+        let mut error = Self::own(what, source);
         if let Self::Store { kind: kind @ Kind::BodyBroken, .. } = &mut error {
             *kind = Kind::StoreUnavailable;
         }
@@ -174,5 +183,21 @@ impl Error {
     /// The same outcome for another waiter of the same batch.
     pub(super) fn for_batch(&self) -> Self {
         Self::Batch { kind: self.kind(), what: self.to_string(), retry_after: self.retry_after() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_caller_named_is_the_callers_to_mend() {
+        let invalid = || store::Error::new(store::Kind::Invalid, "was answered 400");
+        assert_eq!(Error::store("beginning", invalid()).kind(), Kind::BadRequest);
+        assert_eq!(Error::own("reading", invalid()).kind(), Kind::StoreUnavailable);
+        assert_eq!(Error::record("recording", invalid()).kind(), Kind::StoreUnavailable);
+        let broken = || store::Error::new(store::Kind::Body, "the body broke off");
+        assert_eq!(Error::own("storing", broken()).kind(), Kind::BodyBroken);
+        assert_eq!(Error::record("recording", broken()).kind(), Kind::StoreUnavailable);
     }
 }

@@ -205,7 +205,7 @@ impl Session {
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.0.shared.documents.pause(&mut backoff, Error::store("looking at the object", error)).await?;
+                    self.0.shared.documents.pause(&mut backoff, Error::own("looking at the object", error)).await?;
                 }
             }
         }

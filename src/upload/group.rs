@@ -139,7 +139,7 @@ impl Session {
                 Ok(head) if head.size_bytes == len_bytes => {}
                 Ok(_) => gone.push(index),
                 Err(error) if error.kind() == store::Kind::NotFound => gone.push(index),
-                Err(error) => return Err(Error::store(format!("looking for {key}"), error)),
+                Err(error) => return Err(Error::own(format!("looking for {key}"), error)),
             }
         }
         Ok(gone)

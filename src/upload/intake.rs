@@ -194,7 +194,7 @@ impl Ticket {
             (Ok(etag), Verdict::Agreed(digests, tap)) => Ok((etag, digests, tap)),
             (Err(_), Verdict::Refused(refusal)) => Err(refusal),
             (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => Err(self.session.settle_gone().await),
-            (Err(error), _) => Err(Error::store(format!("storing chunk {}", self.index), error)),
+            (Err(error), _) => Err(Error::own(format!("storing chunk {}", self.index), error)),
             (Ok(_), _) => {
                 let what = format!("the store took chunk {} without reading it to its end", self.index);
                 let source = store::Error::new(store::Kind::Unavailable, "the body was not read");

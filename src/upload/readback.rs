@@ -89,7 +89,7 @@ impl Session {
                     after = page.next;
                 }
                 Err(error) if error.kind() == store::Kind::NoSuchUpload => return Ok(None),
-                Err(error) => documents.pause(&mut backoff, Error::store("listing the parts", error)).await?,
+                Err(error) => documents.pause(&mut backoff, Error::own("listing the parts", error)).await?,
             }
         }
     }
@@ -148,7 +148,7 @@ impl Session {
     async fn object_digest(&self, (bucket, key): (&Bucket, &Key), written: &Written) -> Result<Expected> {
         let options = GetOptions { version: written.version.clone(), ..GetOptions::default() };
         let opened = self.0.shared.documents.store.get(bucket, key, Read::Whole, options).await;
-        let (_, body) = opened.map_err(|error| Error::store("reading the object back", error))?;
+        let (_, body) = opened.map_err(|error| Error::own("reading the object back", error))?;
         Ok(Expected { kind: DigestKind::Sha256, hex: hash(body).await?.hex() })
     }
 }
@@ -169,7 +169,7 @@ pub(super) async fn hash(mut body: Body) -> Result<Sha256> {
             Some(cause) => error.because(cause),
             None => error,
         };
-        Error::store("reading bytes back", source)
+        Error::own("reading bytes back", source)
     };
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| broke(Some(cause)))?;

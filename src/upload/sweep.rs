@@ -151,7 +151,7 @@ impl Uploads {
             Ok((head, _)) if head.attributes.user.get(TAG) == Some(&root.upload_tag) => Ok(Tie::Object),
             Ok(_) => Ok(Tie::None),
             Err(error) if matches!(error.kind(), store::Kind::NotFound | store::Kind::NoSuchBucket) => Ok(Tie::None),
-            Err(error) => Err(Error::store(format!("looking at the object of {}", root.backup_id), error)),
+            Err(error) => Err(Error::own(format!("looking at the object of {}", root.backup_id), error)),
         }
     }
 

@@ -28,9 +28,16 @@ pub(super) fn kind(status: u16, code: &str) -> Kind {
         "BucketAlreadyExists" | "BucketAlreadyOwnedByYou" => Kind::BucketExists,
         "BucketNotEmpty" => Kind::BucketNotEmpty,
         "SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "RequestLimitExceeded" => Kind::SlowDown,
-        "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "RequestTimeTooSkewed" => {
-            Kind::Denied
-        }
+        "AccessDenied"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "RequestTimeTooSkewed"
+        | "AuthorizationHeaderMalformed"
+        | "AuthorizationQueryParametersError"
+        | "MalformedDate"
+        | "MissingFields"
+        | "MissingSecurityHeader" => Kind::Denied,
         "XMinioStorageFull" | "QuotaExceeded" | "XMinioAdminBucketQuotaExceeded" => Kind::Full,
         "InvalidArgument"
         | "InvalidBucketName"
@@ -40,6 +47,8 @@ pub(super) fn kind(status: u16, code: &str) -> Kind {
         | "XMinioInvalidObjectName"
         | "InvalidRequest" => Kind::Invalid,
         "IncompleteBody" | "RequestTimeout" => Kind::Unavailable,
+        // Its HTTP, not its S3, could make nothing of the request: it is not as it was sent.
+        "" if status == 400 => Kind::Unavailable,
         _ => by_status(status),
     }
 }
@@ -118,6 +127,9 @@ mod tests {
         assert_eq!(kind(500, "UnknownError"), Kind::Unavailable);
         assert_eq!(kind(400, "BadDigest"), Kind::Checksum);
         assert_eq!(kind(0, ""), Kind::Unavailable);
+        assert_eq!(kind(400, ""), Kind::Unavailable);
+        assert_eq!(kind(400, "MalformedDate"), Kind::Denied);
+        assert_eq!(kind(400, "Whatever"), Kind::Invalid);
     }
 
     #[test]
