@@ -18,6 +18,9 @@ use super::{Error, Progress, Result, Target, Transport};
 use crate::api::{BackupList, Manifest, ProblemType, Status, Summary};
 use crate::digest::Sha256;
 
+/// How often a chunk is asked for that arrives with another checksum.
+const MOST_TRIES: u32 = 3;
+
 /// The bytes `[first, last]` of a file, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
@@ -239,17 +242,25 @@ impl Source {
         }
     }
 
-    /// One chunk, checked. **Errors**: `Corrupt`.
+    /// One chunk, checked; asked for again where it differs, as a byte may have turned over on its way. **Errors**:
+    /// `Corrupt`.
     async fn fetch(&self, transport: &Transport, index: u64) -> Result<Bytes> {
         let call = Call::get(format!("/backups/{}/chunks/{index}", self.summary.backup_id));
         let most = usize::try_from(self.chunk_len(index)).unwrap_or(usize::MAX);
-        let bytes = transport.send(&call, most).await?.body;
-        let (found, wanted) = (Sha256::of(&bytes), self.chunks.get(&index));
-        if wanted == Some(&found) {
-            return Ok(bytes);
+        let wanted = self.chunks.get(&index);
+        let mut tries = 1;
+        loop {
+            let bytes = transport.send(&call, most).await?.body;
+            let found = Sha256::of(&bytes);
+            if wanted == Some(&found) {
+                return Ok(bytes);
+            }
+            if tries == MOST_TRIES || wanted.is_none() {
+                let wanted = wanted.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
+                return Err(Error::Corrupt { index, found: found.to_string(), wanted });
+            }
+            tries += 1;
         }
-        let wanted = wanted.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
-        Err(Error::Corrupt { index, found: found.to_string(), wanted })
     }
 }
 
