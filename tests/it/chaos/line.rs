@@ -1,0 +1,104 @@
+//! A line between two processes that resets, cuts short, stalls, slows down and turns bytes over.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ratchet::clock::Clock;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One read of 64 KiB in so many meets a fault.
+const ONE_IN: u64 = 200;
+
+/// A line that fails at random.
+#[derive(Clone)]
+pub struct Line {
+    pub address: SocketAddr,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    calm: AtomicBool,
+    faults: AtomicU64,
+    /// From the side that connects to the other.
+    bytes_there: AtomicU64,
+}
+
+impl Line {
+    pub async fn start(to: SocketAddr, random: Clock) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let line = Self { address: listener.local_addr().unwrap(), counts: Arc::default() };
+        let counts = Arc::clone(&line.counts);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(to).await else { continue };
+                let (random, counts) = (random.clone(), Arc::clone(&counts));
+                tokio::spawn(async move {
+                    let ((from_client, to_client), (from_server, to_server)) =
+                        (client.into_split(), server.into_split());
+                    let there = Direction { random: &random, counts: &counts, bytes: Some(&counts.bytes_there) };
+                    let back = Direction { bytes: None, ..there };
+                    // Whichever ends first ends both.
+                    tokio::select! {
+                        () = there.relay(from_client, to_server) => {}
+                        () = back.relay(from_server, to_client) => {}
+                    }
+                });
+            }
+        });
+        line
+    }
+
+    /// Whether nothing fails from now on; what it was.
+    pub fn set_calm(&self, calm: bool) -> bool {
+        self.counts.calm.swap(calm, Ordering::SeqCst)
+    }
+
+    pub fn faults(&self) -> u64 {
+        self.counts.faults.load(Ordering::SeqCst)
+    }
+
+    pub fn bytes_there(&self) -> u64 {
+        self.counts.bytes_there.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Direction<'a> {
+    random: &'a Clock,
+    counts: &'a Counts,
+    bytes: Option<&'a AtomicU64>,
+}
+
+impl Direction<'_> {
+    async fn relay(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            if let Some(bytes) = self.bytes {
+                bytes.fetch_add(read as u64, Ordering::SeqCst);
+            }
+            let bytes = &mut buffer[..read];
+            let hit = !self.counts.calm.load(Ordering::SeqCst) && self.random.below(ONE_IN) == 0;
+            if hit {
+                self.counts.faults.fetch_add(1, Ordering::SeqCst);
+                match self.random.below(5) {
+                    0 => return,
+                    1 => {
+                        let cut = self.random.below(read as u64) as usize;
+                        to.write_all(&bytes[..cut]).await.ok();
+                        return;
+                    }
+                    2 => self.random.pause(Duration::from_secs(2)).await,
+                    3 => self.random.pause(self.random.jitter(Duration::from_millis(300))).await,
+                    _ => bytes[self.random.below(read as u64) as usize] ^= 0x10,
+                }
+            }
+            if to.write_all(bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+}
