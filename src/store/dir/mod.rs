@@ -7,7 +7,8 @@
 //!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB); `incoming/<32 hex>`
 //! (bodies that are being written, or whose crash came between commit and rename). Small objects live in the index.
-//! **Errors**: `Full` for a full disk. Opening a directory that another process has open is refused.
+//! **Errors**: `Full` for a full disk, which is got over without a restart once there is room. Opening a
+//! directory that another process has open is refused.
 
 mod files;
 mod handle;
