@@ -13,9 +13,9 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
-use super::super::received::{check_len, check_sha256, hex};
+use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
-use crate::digest::{RunningSha256, Sha256};
+use crate::digest::Sha256;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 const WRITE_BYTES: usize = 128 << 10;
@@ -147,7 +147,7 @@ impl Files {
 /// Writes a body to the end of a file, frame by frame as they came, without a copy.
 async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File, Md5, Sha256)> {
     let wanted = body.len_bytes();
-    let (mut md5, mut sha256, mut seen) = (Md5::new(), RunningSha256::default(), 0);
+    let (mut md5, mut sha256, mut seen) = (Md5::new(), Summing::new(&body), 0);
     let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
@@ -171,7 +171,7 @@ async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File
         }
     }
     check_len(seen, wanted)?;
-    Ok((file, md5, sha256.finish()))
+    Ok((file, md5, sha256.finish()?))
 }
 
 /// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is taken at its word later.
