@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -16,19 +17,26 @@ use super::error::{Error, Result};
 use super::manifest::{Change, Outcome, Segment};
 use super::session::{Session, lock};
 
+/// The most that a few changes wait for company.
+const MOST_GATHERING: Duration = Duration::from_millis(50);
+
 type Waiter = (Change, oneshot::Sender<Result<Outcome>>);
 
 /// The changes that wait, by segment. A segment that is present has a task that writes it. Bounded by the requests in
 /// flight: each of them waits for its one change.
 #[derive(Default)]
-pub(super) struct Queues(Mutex<HashMap<u32, Vec<Waiter>>>);
+pub(super) struct Queues {
+    waiting: Mutex<HashMap<u32, Vec<Waiter>>>,
+    /// How long the last write took.
+    took: Mutex<Duration>,
+}
 
 impl Session {
     /// Records one change of a segment. **Cancel**: once polled, the change goes on without its caller.
     pub(super) async fn commit(&self, segment: u32, change: Change) -> Result<Outcome> {
         let (tell, told) = oneshot::channel();
         let idle = {
-            let mut queues = lock(&self.0.queues.0);
+            let mut queues = lock(&self.0.queues.waiting);
             let idle = !queues.contains_key(&segment);
             queues.entry(segment).or_default().push((change, tell));
             idle
@@ -44,8 +52,9 @@ impl Session {
 
     async fn write_segment(self, number: u32) {
         loop {
+            self.gather(number).await;
             let batch = {
-                let mut queues = lock(&self.0.queues.0);
+                let mut queues = lock(&self.0.queues.waiting);
                 match queues.get_mut(&number).filter(|waiting| !waiting.is_empty()) {
                     Some(waiting) => std::mem::take(waiting),
                     None => {
@@ -55,7 +64,10 @@ impl Session {
                 }
             };
             let (changes, waiters): (Vec<Change>, Vec<_>) = batch.into_iter().unzip();
-            let answers = match self.write_batch(number, &changes).await {
+            let begun = self.now();
+            let written = self.write_batch(number, &changes).await;
+            *lock(&self.0.queues.took) = self.now().saturating_sub(begun);
+            let answers = match written {
                 Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
                 Err(error) => changes.iter().map(|_| Err(error.for_batch())).collect::<Vec<_>>(),
             };
@@ -70,6 +82,16 @@ impl Session {
                 // A caller that went away needs no answer; its change is recorded all the same.
                 waiter.send(answer).ok();
             }
+        }
+    }
+
+    /// Waits a little where few changes wait and many chunks are under way: left alone, chunks fall into ever smaller
+    /// cohorts, and each of them costs a write. Less than a write's own time is lost, and only to those few.
+    async fn gather(&self, number: u32) {
+        let waiting = lock(&self.0.queues.waiting).get(&number).map_or(0, Vec::len);
+        if waiting > 0 && waiting * 2 < self.0.flights.of_segment(number) {
+            let pause = (*lock(&self.0.queues.took) / 2).min(MOST_GATHERING);
+            self.0.shared.documents.clock.pause(pause).await;
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::digest::Sha256;
 
-use super::plan::ChunkIndex;
+use super::plan::{self, ChunkIndex};
 
 /// The flights of one session. Bounded by the requests in flight.
 #[derive(Default)]
@@ -58,6 +58,11 @@ impl Drop for Boarded<'_> {
 impl Flights {
     pub fn none(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many of a segment's chunks are on their way, those included that wait for their record.
+    pub fn of_segment(&self, number: u32) -> usize {
+        self.0.iter().filter(|flight| plan::segment_of(*flight.key()) == number).count()
     }
 
     /// Takes the chunk's place where it is free. Otherwise waits for the one that has it to end, and returns None:

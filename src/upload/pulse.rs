@@ -16,7 +16,11 @@ pub(super) const BEAT: Duration = Duration::from_secs(10);
 
 /// When this gateway gave its last sign for a session, and the count that it made.
 #[derive(Default)]
-pub(super) struct Pulse(Mutex<Option<(Duration, u64)>>);
+pub(super) struct Pulse {
+    last: Mutex<Option<(Duration, u64)>>,
+    /// Who gives the next one. All parts that find the last one stale wait for it: none of them may go on without.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Session {
     /// Whether signs of life matter for this session at all: only an S3 upload can be adopted.
@@ -26,11 +30,15 @@ impl Session {
 
     /// Gives a sign of life, if the last is not fresh. **Errors**: `NotOpen`.
     pub(super) async fn beat(&self) -> Result<()> {
-        let (now, left) = (self.now(), self.root().s3.as_ref().is_some_and(|s3| s3.left));
-        let fresh = lock(&self.0.pulse.0).is_some_and(|(at, _)| now.saturating_sub(at) < BEAT);
-        if !self.has_pulse() || fresh && !left {
+        if !self.has_pulse() || self.has_beaten() {
             return Ok(());
         }
+        // Sixty-four parts that compete for one record would keep each other from it for many seconds.
+        let _turn = self.0.pulse.turn.lock().await;
+        if self.has_beaten() {
+            return Ok(());
+        }
+        let now = self.now();
         let changed = self
             .change_root(|root| {
                 let open = root.is_open();
@@ -43,8 +51,15 @@ impl Session {
             .await?;
         let root = changed.map_err(|root| Self::not_open(&root.value))?.value;
         let beats = root.s3.as_ref().map_or(0, |s3| s3.beats);
-        *lock(&self.0.pulse.0) = Some((now, beats));
+        *lock(&self.0.pulse.last) = Some((now, beats));
         Ok(())
+    }
+
+    /// Whether the last sign of this gateway is fresh, and none has said since that the client left.
+    fn has_beaten(&self) -> bool {
+        let left = self.root().s3.as_ref().is_some_and(|s3| s3.left);
+        let now = self.now();
+        !left && lock(&self.0.pulse.last).is_some_and(|(at, _)| now.saturating_sub(at) < BEAT)
     }
 
     /// Gives signs of life while `work` goes on. **Errors**: those of `work`; `NotOpen` once the session is closed.
@@ -70,7 +85,7 @@ impl Session {
 
     /// The client hung up in mid-part. Where nothing else is in flight, the root says so: a successor need not wait.
     pub async fn client_left(&self) -> Result<()> {
-        let ours = lock(&self.0.pulse.0).map(|(_, beats)| beats);
+        let ours = lock(&self.0.pulse.last).map(|(_, beats)| beats);
         let Some(ours) = ours.filter(|_| self.has_pulse() && self.0.flights.none()) else { return Ok(()) };
         // Lost: it is closed, or another gateway has parts of it in flight.
         let left = self.change_root(|root| {
