@@ -148,7 +148,9 @@ pub struct Payload {
     sha256: Option<RunningSha256>,
     md5: Option<Md5>,
     checksum: Option<ChecksumHasher>,
+    /// The newest bytes, where this is who holds them back.
     held: Option<Bytes>,
+    holds: bool,
     ended: bool,
     verdict: Verdict,
 }
@@ -175,10 +177,19 @@ impl Payload {
             checksum: declared.algorithm().filter(|algorithm| !of_sha256(*algorithm)).map(ChecksumHasher::new),
             declared,
             held: None,
+            holds: true,
             ended: false,
             verdict: verdict.clone(),
         };
         (payload, verdict)
+    }
+
+    /// For a reader that holds the last bytes back by itself until this has ended: once is enough, and each holding costs
+    /// a frame of memory for each upload.
+    #[must_use]
+    pub fn held_by_its_reader(mut self) -> Self {
+        self.holds = false;
+        self
     }
 
     fn fail(&mut self, error: Error) -> BoxError {
@@ -197,7 +208,7 @@ impl Payload {
         self.sha256.iter_mut().for_each(|sha256| sha256.update(&bytes));
         self.md5.iter_mut().for_each(|md5| md5.update(&bytes));
         self.checksum.iter_mut().for_each(|checksum| checksum.update(&bytes));
-        Ok(self.held.replace(bytes))
+        if self.holds { Ok(self.held.replace(bytes)) } else { Ok(Some(bytes)) }
     }
 
     /// The end of the body has come: everything must agree.

@@ -46,7 +46,8 @@ impl S3Api {
                 // The session hashes and compares the SHA-256 itself: once is enough.
                 let (payload, verdict) = Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
                 let checksum = verdict.clone();
-                let stored = ticket.store_part(Body::new(len_bytes, payload), move || checksum.checksum()).await;
+                let body = Body::new(len_bytes, payload.held_by_its_reader());
+                let stored = ticket.store_part(body, move || checksum.checksum()).await;
                 let brought = match stored {
                     Ok(brought) => brought,
                     Err(error) => {

@@ -42,7 +42,7 @@ const ANSWER: Duration = Duration::from_secs(300);
 const FRAME: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(20);
 /// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh memory` shows its price.
-const BUFFER: usize = 128 << 10;
+const BUFFER: usize = 256 << 10;
 /// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
 const CREDENTIALS_LIVE: Duration = Duration::from_secs(300);
 /// The most of an error document that is read.
