@@ -5,11 +5,11 @@
 #   scripts/bench.sh protocol       CAS per chunk, manifest bytes, time to resume
 #   scripts/bench.sh client         `ratchet backup` beside `s5cmd cp`, both to SeaweedFS
 #   scripts/bench.sh embedded       the embedded store beside the bare machine
-#   scripts/bench.sh memory [CHUNKS [CHUNK_MIB]]   peak RSS of a gateway with many chunks in flight (default 64 x 16 MiB)
+#   scripts/bench.sh memory [PARTS [MIB]]   peak RSS of a gateway with many verified parts in flight (default 64 x 16 MiB)
 #   scripts/bench.sh micro          parsers, signatures, records and hashes by themselves
 #   scripts/bench.sh all            all of them, written to benches/RESULTS.md with the machine's description
-# `--help` behind the first four tells the rest. An S3 server is started for `client` and `memory` unless RATCHET_TEST_S3
-# names one. What cannot be had is a line `SKIP …`.
+# `--help` behind the first four tells the rest. An S3 server is started for `client` unless RATCHET_TEST_S3 names one.
+# What cannot be had is a line `SKIP …`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/bench-tools
@@ -26,16 +26,18 @@ or_skip() {
     why=$("$@" 2>&1) || echo "SKIP $what: ${why##*$'\n'}"
 }
 
+# Whether a contestant is among those of `--only`, or there is no `--only`.
 wanted() {
-    local word before=
-    for word in "${@:2}"; do
+    local name=$1 before='' word
+    shift
+    for word in "$@"; do
         case $before$word in
-            --only=*"$1"* | --only*"$1"*) return 0 ;;
-            --only*) return 1 ;;
+            --only?*"$name"*) return 0 ;;
+            --only?*) return 1 ;;
         esac
-        before=$([ "$word" = --only ] && echo --only || true)
+        before=
+        [ "$word" != --only ] || before=$word
     done
-    return 0
 }
 
 gateway() {
@@ -60,12 +62,13 @@ embedded() {
 }
 
 micro() {
-    cargo bench --locked --quiet --bench micro -- "$@"
+    echo '```'
+    cargo bench --locked --quiet --bench micro -- "$@" 2>/dev/null
+    echo '```'
 }
 
 memory() {
-    with_server
-    cargo bench --locked --quiet --bench memory -- "$@"
+    bench memory "$@"
 }
 
 client() {
@@ -111,6 +114,7 @@ results() {
     section "Client" client
     section "Embedded store" embedded
     section "Memory" memory
+    section "Memory with parts of 1 GiB" memory 64 1024
     section "Parsers, signatures, records, hashes" micro
 }
 
@@ -123,7 +127,7 @@ all() {
 case ${1:-} in
 gateway | protocol | client | embedded | memory | micro | all) "$@" ;;
 *)
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -115,5 +115,5 @@ fn timed(mut command: Command) -> io::Result<f64> {
     if told.status.success() {
         return Ok(begun.elapsed().as_secs_f64());
     }
-    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&told.stderr))))
+    Err(io::Error::other(format!("{:?}: {}", command.get_program(), String::from_utf8_lossy(&told.stderr))))
 }

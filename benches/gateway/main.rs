@@ -7,6 +7,7 @@ mod client;
 mod contestant;
 mod embedded;
 mod load;
+mod memory;
 mod null;
 mod process;
 mod protocol;
@@ -43,6 +44,8 @@ enum Command {
     Protocol(protocol::Args),
     /// `ratchet backup` beside `s5cmd cp`.
     Client(client::Args),
+    /// Peak memory with many parts in flight.
+    Memory(memory::Args),
     /// The embedded store beside plain files and hashes.
     Embedded(embedded::Args),
 }
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::SideBySide(args) => side::run(args),
         Command::Protocol(args) => protocol::run(args),
         Command::Client(args) => client::run(args),
+        Command::Memory(args) => memory::run(args),
         Command::Embedded(args) => embedded::run(args),
     };
     match outcome {

@@ -35,18 +35,26 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts what prints `ready http://…` on stdout.
+    /// Starts what prints `ready http://…` on stdout. What it says on stderr is read away; its last line is told where
+    /// it does not get ready.
     pub fn ready(mut command: Command) -> io::Result<Self> {
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn()?;
-        let out = child.stdout.take();
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
         let mut process = Self { child, host: String::new() };
+        let said = std::thread::spawn(move || {
+            let lines = err.map(|err| BufReader::new(err).lines().map_while(Result::ok));
+            lines.and_then(Iterator::last).unwrap_or_default()
+        });
         let mut line = String::new();
         if let Some(out) = out {
             BufReader::new(out).read_line(&mut line)?;
         }
-        let host = line.trim().strip_prefix("ready http://");
-        process.host = host.ok_or_else(|| io::Error::other(format!("{command:?} is not ready: {line:?}")))?.to_owned();
-        Ok(process)
+        if let Some(host) = line.trim().strip_prefix("ready http://") {
+            process.host = host.to_owned();
+            return Ok(process);
+        }
+        drop(process);
+        Err(io::Error::other(format!("{:?} is not ready: {}", command.get_program(), said.join().unwrap_or_default())))
     }
 
     /// Starts what listens on `host` sooner or later.
@@ -56,10 +64,10 @@ impl Process {
         let until = Instant::now() + START;
         while TcpStream::connect(host).is_err() {
             if let Some(status) = process.child.try_wait()? {
-                return Err(io::Error::other(format!("{command:?} ended: {status}")));
+                return Err(io::Error::other(format!("{:?} ended: {status}", command.get_program())));
             }
             if Instant::now() > until {
-                return Err(io::Error::other(format!("{command:?} does not listen on {host}")));
+                return Err(io::Error::other(format!("{:?} does not listen on {host}", command.get_program())));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

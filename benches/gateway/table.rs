@@ -35,7 +35,9 @@ impl Results {
     }
 
     fn ratio(&self, op: Op, name: Name, other: Name) -> Option<f64> {
-        Some(self.cpu(op, name)? / self.cpu(op, other)?)
+        // Too little work for the kernel's clock says nothing.
+        let other = self.cpu(op, other).filter(|cpu| *cpu > 0.0)?;
+        Some(self.cpu(op, name)? / other)
     }
 
     fn goals(&self) -> Vec<Goal> {

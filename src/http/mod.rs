@@ -6,6 +6,8 @@
 
 mod auth;
 mod aws_chunked;
+#[doc(hidden)]
+pub mod bench;
 mod body;
 mod digest_field;
 mod error;

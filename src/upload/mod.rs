@@ -12,6 +12,8 @@
 
 mod abort;
 mod adopt;
+#[doc(hidden)]
+pub mod bench;
 mod codec;
 mod commit;
 mod documents;

@@ -8,6 +8,8 @@
 //! failure is which status.
 
 mod attributes;
+#[doc(hidden)]
+pub mod bench;
 mod bucket;
 mod complete;
 mod conditions;
