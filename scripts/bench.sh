@@ -102,7 +102,8 @@ section() {
     local title=$1
     shift
     printf "\n## %s\n\`scripts/bench.sh %s\`\n\n" "$title" "$*"
-    "$@"
+    # The other sections are worth having all the same.
+    "$@" || echo "FAIL $*"
 }
 
 results() {
