@@ -50,15 +50,12 @@ one_tls_and_one_crypto_library() {
     fi
 }
 
-# Brings cargo-deny along, once: some minutes.
+# It takes some minutes to build: too long for every run.
 deny() {
     local tool=target/tools/bin/cargo-deny
     [ -x "$tool" ] || tool=$(command -v cargo-deny) || {
-        cargo install --quiet --locked cargo-deny@0.20.2 --root target/tools || {
-            echo "no cargo-deny, and it cannot be installed"
-            return 69
-        }
-        tool=target/tools/bin/cargo-deny
+        echo "no cargo-deny here; scripts/soak.sh installs it"
+        return 69
     }
     "$tool" --locked "$@"
 }

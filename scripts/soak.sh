@@ -14,6 +14,9 @@ trap 'exit 143' TERM
 : >"$log"
 
 scripts/venv.sh >>"$log" 2>&1
+[ -x target/tools/bin/cargo-deny ] || cargo install --quiet --locked cargo-deny@0.20.2 --root target/tools >>"$log" 2>&1 ||
+    echo "SKIP cargo-deny: it cannot be installed"
+scripts/check.sh | grep -E '^ok +(licences|known)|^FAIL|^SKIP (licences|known)' || failed=1
 scripts/debian.sh libfaketime >>"$log" 2>&1 || echo "SKIP a clock that jumps: no libfaketime"
 if scripts/s3-server.sh start >target/s3-server.env 2>>"$log"; then
     # shellcheck source=/dev/null
@@ -37,8 +40,9 @@ long() {
     cat target/soak.part >>"$log"
 }
 
-# Measured: 50,000 schedules a minute, and some 20 kills and 120 faults a minute.
-long model:: RATCHET_SCHEDULES=$((minutes * 15000))
+# Measured: 50,000 schedules of backups, 12,000 of S3 uploads, and some 20 kills and 120 faults a minute.
+long model:: RATCHET_SCHEDULES=$((minutes * 12000))
+long model_uploads:: RATCHET_SCHEDULES=$((minutes * 3000))
 long chaos:: RATCHET_CHAOS_SECONDS=$((minutes * 25))
 long full_disk::
 long dir_kill:: RATCHET_KILLS=$((minutes * 10))
