@@ -54,6 +54,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::{AccountSettings, KeySettings};
+    use crate::sigv4::Secret;
 
     fn settings(secret: &str) -> AccountsSettings {
         let keys = vec![KeySettings { id: "AKROOT".to_owned(), secret: secret.to_owned().into() }];
@@ -68,7 +69,7 @@ mod tests {
         let file = Arc::clone(&written);
         let reread: Reread = Arc::new(move || file.lock().unwrap().clone().map_err(|error: String| error.into()));
         tokio::spawn(keep(accounts.clone(), settings("first-secret-0123"), reread, Clock::seeded(1)));
-        let secret = || accounts.credentials("AKROOT").secret.expose().to_owned();
+        let secret = || accounts.credentials("AKROOT").secret;
         for (next, wanted) in [
             (Ok(settings("second-secret-0123")), "second-secret-0123"),
             (Ok(settings("short")), "second-secret-0123"),
@@ -77,7 +78,7 @@ mod tests {
         ] {
             *written.lock().unwrap() = next;
             tokio::time::timeout(LOOK_AGAIN * 3, std::future::pending::<()>()).await.unwrap_err();
-            assert_eq!(secret(), wanted);
+            assert_eq!(secret(), Secret::new(wanted));
         }
     }
 }
