@@ -1,8 +1,8 @@
 //! Faults for random schedules: one memory store, and a faulty way to it for each gateway.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,22 +71,48 @@ impl Chaos {
 }
 
 /// A gateway process: its uploads, and the switch that kills its way to the store.
-pub struct Gateway {
-    pub uploads: Uploads,
+struct Gateway {
+    uploads: Uploads,
     dead: Arc<AtomicBool>,
 }
 
-impl Gateway {
-    pub fn start(chaos: &Arc<Chaos>, seed: u64, settings: &Settings) -> Self {
-        let dead = Arc::new(AtomicBool::new(false));
-        let store = chaos.gateway_store(Arc::clone(&dead));
-        Self { uploads: Uploads::new(store, Clock::seeded(seed), settings.clone()), dead }
+/// One to three gateways on one store.
+pub struct Gateways {
+    chaos: Arc<Chaos>,
+    random: Clock,
+    settings: Settings,
+    all: Vec<Mutex<Gateway>>,
+}
+
+impl Gateways {
+    pub fn start(chaos: Arc<Chaos>, random: Clock, settings: Settings) -> Self {
+        let mut gateways = Self { chaos, random, settings, all: Vec::new() };
+        let count = 1 + gateways.random.below(3);
+        gateways.all = (0..count).map(|_| Mutex::new(gateways.fresh())).collect();
+        gateways
     }
 
-    /// Nothing of it gets through any more; another one takes its place.
-    pub fn replace(&mut self, chaos: &Arc<Chaos>, seed: u64, settings: &Settings) {
-        self.dead.store(true, Ordering::SeqCst);
-        *self = Self::start(chaos, seed, settings);
+    fn fresh(&self) -> Gateway {
+        let dead = Arc::new(AtomicBool::new(false));
+        let store = self.chaos.gateway_store(Arc::clone(&dead));
+        let clock = Clock::seeded(self.random.below(u64::MAX));
+        Gateway { uploads: Uploads::new(store, clock, self.settings.clone()), dead }
+    }
+
+    fn any(&self) -> &Mutex<Gateway> {
+        &self.all[self.random.below(self.all.len() as u64) as usize]
+    }
+
+    /// As a load balancer chooses.
+    pub fn uploads(&self) -> Uploads {
+        self.any().lock().unwrap().uploads.clone()
+    }
+
+    /// Nothing of one of them gets through any more; another one takes its place.
+    pub fn crash(&self) {
+        let mut gateway = self.any().lock().unwrap();
+        gateway.dead.store(true, Ordering::SeqCst);
+        *gateway = self.fresh();
     }
 }
 

@@ -16,7 +16,7 @@ use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
 use ratchet::store::{Body, Limits, ListOptions, Read, Store, UploadTarget};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
-use crate::faults::{Chaos, Gateway, arriving, faulty_memory, schedules};
+use crate::faults::{Chaos, Gateways, arriving, faulty_memory, schedules};
 
 const CHUNK: u64 = 1024;
 const BUCKET: &str = "photos";
@@ -39,7 +39,7 @@ struct World {
     random: Clock,
     truth: Arc<dyn Store>,
     chaos: Arc<Chaos>,
-    gateways: Vec<Mutex<Gateway>>,
+    gateways: Gateways,
     new: NewBackup,
     chunks: u32,
     /// Whether gateways sweep while clients are at work, and call short pauses idle.
@@ -66,9 +66,7 @@ impl World {
             digest: digest[random.below(4) as usize],
             ..NewBackup::default()
         };
-        let gateways = (0..=random.below(3))
-            .map(|n| Mutex::new(Gateway::start(&chaos, seed ^ (n << 32), &Settings::default())))
-            .collect();
+        let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), Settings::default());
         let sweeps = random.below(4) == 0;
         let world = Self { seed, random, truth, chaos, gateways, new, chunks, sweeps, told: Mutex::default() };
         world.calm().prepare().await.unwrap();
@@ -78,17 +76,6 @@ impl World {
     /// A gateway whose way to the store has no faults.
     fn calm(&self) -> Uploads {
         Uploads::new(Arc::clone(&self.truth), Clock::seeded(self.seed ^ 0xca1f), Settings::default())
-    }
-
-    fn uploads(&self) -> Uploads {
-        let at = self.random.below(self.gateways.len() as u64) as usize;
-        self.gateways[at].lock().unwrap().uploads.clone()
-    }
-
-    fn crash(&self) {
-        let at = self.random.below(self.gateways.len() as u64) as usize;
-        let seed = self.seed ^ self.random.below(u64::MAX);
-        self.gateways[at].lock().unwrap().replace(&self.chaos, seed, &Settings::default());
     }
 
     /// The bytes of a chunk in one of two files that differ in every chunk.
@@ -137,7 +124,7 @@ async fn client(world: Arc<World>, id: String, file: u8) {
     for _ in 0..world.random.below(24) {
         world.random.pause(world.random.jitter(Duration::from_millis(400))).await;
         match world.random.below(20) {
-            0 => world.crash(),
+            0 => world.gateways.crash(),
             1 if world.random.below(6) == 0 => abort(&world, &id).await,
             2 | 3 => finalize(&world, &id, file).await,
             4 if world.sweeps => sweep(&world).await,
@@ -154,7 +141,7 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
     let bytes = world.bytes(file, index);
     let sha256 = Sha256::of(&bytes);
     let outcome = async {
-        let session = world.uploads().open("home", id).await?;
+        let session = world.gateways.uploads().open("home", id).await?;
         match session.admit(u64::from(index), sha256, bytes.len() as u64).await? {
             Admission::Known => Ok(()),
             Admission::Wanted(ticket) => ticket.store(client_body(world, &bytes)).await.map(|_| ()),
@@ -186,7 +173,7 @@ fn client_body(world: &World, bytes: &Bytes) -> Body {
 
 async fn finalize(world: &World, id: &str, file: u8) {
     let outcome = async {
-        let session = world.uploads().open("home", id).await?;
+        let session = world.gateways.uploads().open("home", id).await?;
         let chunks: Vec<Bytes> = (0..world.chunks).map(|index| world.bytes(file, index)).collect();
         // Its own file's digest: wrong where the other client's chunks were first.
         let kind = world.new.digest.unwrap_or(DigestKind::Sha256Chunks);
@@ -204,7 +191,7 @@ async fn finalize(world: &World, id: &str, file: u8) {
 }
 
 async fn abort(world: &World, id: &str) {
-    let outcome = async { world.uploads().open("home", id).await?.abort("the client asked for it").await };
+    let outcome = async { world.gateways.uploads().open("home", id).await?.abort("the client asked for it").await };
     match outcome.await {
         Ok(()) => world.told.lock().unwrap().aborted = true,
         Err(error) => world.refused("abort", &error),
@@ -218,7 +205,7 @@ fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
 }
 
 async fn sweep(world: &World) {
-    let sweeper = sweeper(world.uploads(), world.random.below(u64::MAX));
+    let sweeper = sweeper(world.gateways.uploads(), world.random.below(u64::MAX));
     // Sometimes the gateway dies in the midst of it.
     let patience = world.random.jitter(Duration::from_millis(if world.random.below(3) == 0 { 200 } else { 3_600_000 }));
     let swept = tokio::time::timeout(patience, sweeper.sweep(Mode::Now, |_| ())).await;
@@ -377,7 +364,7 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
     let world = Arc::new(World::new(seed).await);
     // The creates race and fail too, until one answer came.
     let id = loop {
-        let uploads = world.uploads();
+        let uploads = world.gateways.uploads();
         let (one, two) = tokio::join!(world.session(&uploads), world.session(&uploads));
         match (one, two) {
             (Ok(one), Ok(two)) => {

@@ -20,7 +20,7 @@ use ratchet::upload::{
     Brought, ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, Resume, Session, Settings, Stored, Uploads,
 };
 
-use crate::faults::{Chaos, Gateway, arriving, faulty_memory, schedules};
+use crate::faults::{Chaos, Gateways, arriving, faulty_memory, schedules};
 
 const PART: usize = 1000;
 const BUCKET: &str = "photos";
@@ -33,7 +33,7 @@ struct World {
     random: Clock,
     truth: Arc<dyn Store>,
     chaos: Arc<Chaos>,
-    gateways: Vec<Mutex<Gateway>>,
+    gateways: Gateways,
     settings: Settings,
     /// Two files that differ in every part, and in length.
     files: [Bytes; 2],
@@ -61,8 +61,7 @@ impl World {
             Bytes::from((0..len).map(|at| (at % 251) as u8 ^ salt ^ (at / PART) as u8).collect::<Vec<u8>>())
         };
         let files = [file(0), file(85)];
-        let start = |n| Mutex::new(Gateway::start(&chaos, seed ^ (n << 32), &settings));
-        let gateways = (0..=random.below(3)).map(start).collect();
+        let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), settings.clone());
         let world = Self { seed, random, truth, chaos, gateways, settings, files, told: Mutex::default() };
         world.calm().prepare().await.unwrap();
         Arc::new(world)
@@ -74,15 +73,8 @@ impl World {
         Uploads::new(Arc::clone(&self.truth), clock, self.settings.clone())
     }
 
-    fn uploads(&self) -> Uploads {
-        let at = self.random.below(self.gateways.len() as u64) as usize;
-        self.gateways[at].lock().unwrap().uploads.clone()
-    }
-
     fn crash(&self) {
-        let at = self.random.below(self.gateways.len() as u64) as usize;
-        let seed = self.seed ^ self.random.below(u64::MAX);
-        self.gateways[at].lock().unwrap().replace(&self.chaos, seed, &self.settings);
+        self.gateways.crash();
         self.count("crashes");
     }
 
@@ -147,7 +139,7 @@ async fn run(world: Arc<World>, file: usize) {
 async fn create(world: &World) -> Option<String> {
     let new = NewUpload { bucket: BUCKET.into(), key: KEY.into(), ..NewUpload::default() };
     for _ in 0..TRIES {
-        if let Ok(session) = world.uploads().create_upload("home", new.clone()).await {
+        if let Ok(session) = world.gateways.uploads().create_upload("home", new.clone()).await {
             let root = session.root();
             world.told.lock().unwrap().uploads.push(root.store_upload.as_str().to_owned());
             return Some(root.backup_id.clone());
@@ -157,7 +149,7 @@ async fn create(world: &World) -> Option<String> {
 }
 
 async fn open(world: &World, id: &str) -> Result<Session, Error> {
-    world.uploads().open_upload("home", BUCKET, KEY, id).await
+    world.gateways.uploads().open_upload("home", BUCKET, KEY, id).await
 }
 
 /// Puts one part with a tool's patience; None once it is exhausted.
