@@ -7,7 +7,8 @@
 #   scripts/bench.sh embedded       the embedded store beside the bare machine
 #   scripts/bench.sh memory [PARTS [MIB]]   peak RSS of a gateway with many verified parts in flight (default 64 x 16 MiB)
 #   scripts/bench.sh micro          parsers, signatures, records and hashes by themselves
-#   scripts/bench.sh all            all of them, written to benches/RESULTS.md with the machine's description
+#   scripts/bench.sh all [short]    all of them, written to benches/RESULTS.md with the machine's description; short: the
+#                                   client with 1 GiB three times, where the disk has no room for 4 GiB five times
 # `--help` behind the first four tells the rest. An S3 server is started for `client` unless RATCHET_TEST_S3 names one.
 # What cannot be had is a line `SKIP …`.
 set -euo pipefail
@@ -107,12 +108,14 @@ section() {
 }
 
 results() {
+    local client=(client)
+    [ "${1:-}" != short ] || client=(client --gib 1 --rounds 3)
     printf "# Results\n\nMade by \`scripts/bench.sh all\`. Each figure is the median of the rounds of one run,\n"
     printf "for comparison within it.\n\n"
     machine
     section "Side by side" gateway
     section "Chunk protocol" protocol
-    section "Client" client
+    section "Client" "${client[@]}"
     section "Embedded store" embedded
     section "Memory" memory
     section "Memory with parts of 1 GiB" memory 64 1024
@@ -121,14 +124,14 @@ results() {
 
 all() {
     mkdir -p target
-    results | tee target/results.md
+    results "$@" | tee target/results.md
     mv target/results.md benches/RESULTS.md
 }
 
 case ${1:-} in
 gateway | protocol | client | embedded | memory | micro | all) "$@" ;;
 *)
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

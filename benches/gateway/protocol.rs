@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ratchet::digest::Sha256;
+use ratchet::upload::{Segment, bench};
 use serde_json::Value;
 
 use crate::contestant::{null, ratchet};
@@ -234,18 +235,17 @@ impl Resume {
         let names = listing.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once('<')?.0));
         let first = names.into_iter().find(|name| name.contains(&backup) && name.ends_with("segments/000000.json"));
         let first = first.ok_or_else(|| io::Error::other("the gateway recorded no segment"))?;
-        let template: Value =
-            serde_json::from_str(&plain(store, &format!("/ratchet-state/{first}"))?).map_err(io::Error::other)?;
+        let template = bench::decode(plain(store, &format!("/ratchet-state/{first}"))?.as_bytes());
+        let template = template.ok_or_else(|| io::Error::other("the recorded segment cannot be read"))?;
+        let record = template.stored(0).ok_or_else(|| io::Error::other("the chunk is not recorded"))?;
         let mut writer = Caller::new(store);
         for number in 0..self.chunks.div_ceil(SEGMENT) {
-            let mut segment = template.clone();
-            let record = template["chunks"]["0"].clone();
             let held = number * SEGMENT..self.chunks.min((number + 1) * SEGMENT);
-            let chunks = held.filter(|index| *index != self.missing).map(|index| (index.to_string(), record.clone()));
-            segment["chunks"] = Value::Object(chunks.collect());
-            let body = segment.to_string();
+            let held = held.filter(|index| *index != self.missing).filter_map(|index| u32::try_from(index).ok());
+            let chunks = held.map(|index| (index, record.clone())).collect();
+            let body = bench::encode(&Segment { chunks, ..template.clone() });
             let path = format!("/ratchet-state/{}", first.replace("000000.json", &format!("{number:06}.json")));
-            writer.call(&Ask { method: "PUT", path: &path, body: body.as_bytes(), ..Ask::default() })?.good()?;
+            writer.call(&Ask { method: "PUT", path: &path, body: &body, ..Ask::default() })?.good()?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A door for `benches/micro.rs`: the JSON of a segment, which no other room reads or writes.
+//! A door for the benchmarks: the JSON of a segment, which no other room reads or writes.
 //!
 //! Guarantees: it does what every commit does with the record, and no more.
 
