@@ -2,8 +2,9 @@
 //! account moves.
 //!
 //! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only after a while, for a client
-//! that is refused gives up sooner than one that waits; an account that waits holds no place of the others. Bodies are slowed down, not refused; only where what is
-//! in flight already takes longer than a request may wait is the next one told to slow down.
+//! that is refused gives up sooner than one that waits; an account that waits holds no place of the others. Bodies are
+//! slowed down, not refused; only where what is in flight already takes longer than a request may wait is the next one
+//! told to slow down.
 //! It does not know who asks for what. How many can wait is bounded by the connections.
 
 use std::sync::Arc;
