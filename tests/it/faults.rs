@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Body, BodyError, Kind, Limits, Store,
+    Body, BodyError, Kind, Limits, ListOptions, Store,
     faulty::{Call, Fault, Faulty, Op},
     memory::Memory,
 };
@@ -157,3 +157,11 @@ pub fn arriving(clock: &Clock, bytes: &Bytes, pause: Duration, fate: impl FnOnce
 }
 
 pub type Frame = Result<Bytes, BodyError>;
+
+/// After the last sweep the state bucket holds leases only.
+pub async fn no_record_is_left(truth: &Arc<dyn Store>, seed: u64) {
+    let state = Settings::default().state_bucket.as_str().into();
+    let left = truth.list(&state, &ListOptions::default()).await.unwrap().objects;
+    let left: Vec<_> = left.iter().map(|listed| &listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect();
+    assert!(left.is_empty(), "seed {seed}: {left:?} is left");
+}

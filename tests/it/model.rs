@@ -13,10 +13,10 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{ChunkHasher, Expected, Kind as DigestKind, Sha256, Whole};
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
-use ratchet::store::{Body, Limits, ListOptions, Read, Store, UploadTarget};
+use ratchet::store::{Body, Limits, Read, Store, UploadTarget};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
-use crate::faults::{Chaos, Gateways, arriving, faulty_memory, schedules};
+use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
 
 const CHUNK: u64 = 1024;
 const BUCKET: &str = "photos";
@@ -240,10 +240,7 @@ async fn leaves_nothing(world: &World, id: &str) {
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
         assert_eq!(report.failed, 0, "seed {seed}");
     }
-    let state = Settings::default().state_bucket.as_str().into();
-    let left = world.truth.list(&state, &ListOptions::default()).await.unwrap().objects;
-    let left: Vec<_> = left.iter().map(|listed| &listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect();
-    assert!(left.is_empty(), "seed {seed}: {left:?} is left");
+    no_record_is_left(&world.truth, seed).await;
     let target = UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
     assert!(world.truth.list_parts(target, None).await.is_err(), "seed {seed}: the store's upload is left");
 }

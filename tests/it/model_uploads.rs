@@ -15,12 +15,12 @@ use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
-use ratchet::store::{Body, ETag, Kind as StoreKind, Limits, ListOptions, PartNumber, Read, Store, UploadTarget};
+use ratchet::store::{Body, ETag, Kind as StoreKind, Limits, PartNumber, Read, Store, UploadTarget};
 use ratchet::upload::{
     Brought, ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, Resume, Session, Settings, Stored, Uploads,
 };
 
-use crate::faults::{Chaos, Gateways, arriving, faulty_memory, schedules};
+use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
 
 const PART: usize = 1000;
 const BUCKET: &str = "photos";
@@ -286,10 +286,7 @@ async fn leaves_nothing(world: &World) {
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
         assert_eq!(report.failed, 0, "seed {seed}");
     }
-    let state = Settings::default().state_bucket.as_str().into();
-    let left = world.truth.list(&state, &ListOptions::default()).await.unwrap().objects;
-    let left: Vec<_> = left.iter().map(|listed| &listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect();
-    assert!(left.is_empty(), "seed {seed}: {left:?} is left");
+    no_record_is_left(&world.truth, seed).await;
     let uploads = world.told.lock().unwrap().uploads.clone();
     for upload in uploads {
         let upload = upload.as_str().into();
