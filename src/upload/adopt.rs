@@ -26,7 +26,7 @@ const MOST_CANDIDATES: usize = 8;
 impl Uploads {
     /// The successor of a dead upload of the same target with the same terms; None where there is none.
     pub(super) async fn adopt(&self, account: &str, new: &NewUpload) -> Result<Option<Session>> {
-        if !self.0.settings.resume.enabled {
+        if !self.shared.settings.resume.enabled {
             return Ok(None);
         }
         let clock = &self.documents().clock;
@@ -68,7 +68,7 @@ impl Uploads {
     }
 
     async fn is_dead(&self, root: &Root) -> Result<bool> {
-        let resume = &self.0.settings.resume;
+        let resume = &self.shared.settings.resume;
         let left = root.s3.as_ref().is_some_and(|s3| s3.left);
         match &root.status {
             Status::InProgress if left => Ok(true),

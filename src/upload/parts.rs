@@ -223,7 +223,7 @@ impl Session {
 
     /// Records a part that a predecessor left in the store upload, if it has these very bytes.
     async fn confirm(&self, root: &Root, index: ChunkIndex, claim: &PartClaim) -> Result<Option<PartEntry>> {
-        let uploads = Uploads(Arc::clone(&self.0.shared));
+        let Some(uploads) = Uploads::of(self) else { return Ok(None) };
         for id in root.s3.iter().flat_map(|s3| &s3.candidates) {
             let Some(session) = uploads.find(&root.account, id).await? else { continue };
             let segment = session.segment(plan::segment_of(index)).await?;

@@ -6,7 +6,7 @@
 //! It does not decide how records change (`manifest`) or write them (`commit`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -23,7 +23,7 @@ use super::manifest::{Root, Segment, Status};
 use super::plan::{self, ChunkRange};
 use super::pulse::Pulse;
 use super::running::Running;
-use super::uploads::Shared;
+use super::uploads::{Sessions, Shared};
 
 /// How long a record counts as current without asking the store (DESIGN §12.8).
 const FRESH: Duration = Duration::from_secs(1);
@@ -40,6 +40,7 @@ pub struct Session(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub shared: Arc<Shared>,
+    pub siblings: Weak<Sessions>,
     pub layout: Layout,
     root: Mutex<Seen<Root>>,
     segments: Mutex<HashMap<u32, Seen<Segment>>>,
@@ -71,11 +72,12 @@ pub struct Progress {
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, layout: Layout, root: Doc<Root>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, siblings: Weak<Sessions>, layout: Layout, root: Doc<Root>) -> Self {
         let at = shared.documents.clock.monotonic();
         Self(Arc::new(Inner {
             running: Running::new(root.value.digest),
             shared,
+            siblings,
             layout,
             root: Mutex::new(Seen { doc: Some(root), at, answered: at }),
             segments: Mutex::default(),

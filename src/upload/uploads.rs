@@ -99,15 +99,23 @@ pub enum Created {
 
 /// All sessions of a store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Uploads(pub(super) Arc<Shared>);
+pub struct Uploads {
+    pub(super) shared: Arc<Shared>,
+    sessions: Arc<Sessions>,
+}
 
+/// What every session needs.
 pub(super) struct Shared {
     pub documents: Documents,
     pub settings: Settings,
-    sessions: DashMap<(String, String), Cached>,
-    uses: AtomicU64,
     pub reorder_room: Arc<Semaphore>,
     pub assembly_turns: Semaphore,
+}
+
+/// The sessions of this process, by account and id. They know of it weakly: it holds them.
+pub(super) struct Sessions {
+    by_name: DashMap<(String, String), Cached>,
+    uses: AtomicU64,
 }
 
 struct Cached {
@@ -118,28 +126,32 @@ struct Cached {
 impl Uploads {
     pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
         let bucket = Bucket(settings.state_bucket.clone());
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             documents: Documents { store, bucket, clock },
             settings,
-            sessions: DashMap::new(),
-            uses: AtomicU64::new(0),
             reorder_room: Arc::new(Semaphore::new(REORDER_BYTES)),
             assembly_turns: Semaphore::new(ASSEMBLIES),
-        }))
+        });
+        Self { shared, sessions: Arc::new(Sessions { by_name: DashMap::new(), uses: AtomicU64::new(0) }) }
+    }
+
+    /// Those that a session belongs to; None once they are gone.
+    pub(super) fn of(session: &Session) -> Option<Self> {
+        Some(Self { shared: Arc::clone(&session.0.shared), sessions: session.0.siblings.upgrade()? })
     }
 
     /// The store that holds the objects.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.0.documents.store
+        &self.shared.documents.store
     }
 
     pub(super) fn documents(&self) -> &Documents {
-        &self.0.documents
+        &self.shared.documents
     }
 
     /// Makes the state bucket if it is missing.
     pub async fn prepare(&self) -> Result<()> {
-        self.make_bucket(&self.0.settings.state_bucket).await
+        self.make_bucket(&self.shared.settings.state_bucket).await
     }
 
     /// Makes a bucket; success where it is there already.
@@ -152,18 +164,18 @@ impl Uploads {
     }
 
     pub fn state_bucket(&self) -> &Bucket {
-        &self.0.documents.bucket
+        &self.shared.documents.bucket
     }
 
     /// How long the parts of an aborted upload wait for a successor; nothing where nobody can be one.
     pub fn keep_aborted(&self) -> Duration {
-        let resume = &self.0.settings.resume;
+        let resume = &self.shared.settings.resume;
         if resume.enabled { resume.keep_aborted } else { Duration::ZERO }
     }
 
     /// Whether a client may use this bucket as a target at all.
     pub fn is_state_bucket(&self, bucket: &str) -> bool {
-        bucket == self.0.settings.state_bucket
+        bucket == self.shared.settings.state_bucket
     }
 
     /// Creates a backup, or hands back the open one with the same target, file id, chunk size and size.
@@ -218,15 +230,15 @@ impl Uploads {
 
     pub(super) async fn find(&self, account: &str, id: &str) -> Result<Option<Session>> {
         let name = (account.to_owned(), id.to_owned());
-        let cached = self.0.sessions.get_mut(&name).map(|mut cached| {
-            cached.used = self.0.uses.fetch_add(1, Ordering::Relaxed);
+        let cached = self.sessions.by_name.get_mut(&name).map(|mut cached| {
+            cached.used = self.sessions.uses.fetch_add(1, Ordering::Relaxed);
             cached.session.clone()
         });
         if let Some(session) = cached {
             return match session.fresh_root().await {
                 Ok(_) => Ok(Some(session)),
                 Err(Error::NoSuchBackup(_)) => {
-                    self.0.sessions.remove(&name);
+                    self.sessions.by_name.remove(&name);
                     Ok(None)
                 }
                 Err(error) => Err(error),
@@ -240,22 +252,26 @@ impl Uploads {
     /// The one session object of this process for an id: batching and flights depend on there being one.
     pub(super) fn keep(&self, name: (String, String), layout: Layout, root: Doc<Root>) -> Session {
         self.make_room();
-        let used = self.0.uses.fetch_add(1, Ordering::Relaxed);
-        let fresh = || Cached { session: Session::new(Arc::clone(&self.0), layout, root), used };
-        self.0.sessions.entry(name).or_insert_with(fresh).session.clone()
+        let used = self.sessions.uses.fetch_add(1, Ordering::Relaxed);
+        let fresh = || Cached {
+            session: Session::new(Arc::clone(&self.shared), Arc::downgrade(&self.sessions), layout, root),
+            used,
+        };
+        self.sessions.by_name.entry(name).or_insert_with(fresh).session.clone()
     }
 
     fn make_room(&self) {
-        let most = self.0.settings.cached_sessions.max(1);
-        if self.0.sessions.len() < most {
+        let most = self.shared.settings.cached_sessions.max(1);
+        if self.sessions.by_name.len() < most {
             return;
         }
         // A session that someone holds stays: two objects for one id would not see each other's flights.
         let idle = |cached: &Cached| Arc::strong_count(&cached.session.0) == 1;
-        let mut uses: Vec<u64> = self.0.sessions.iter().filter(|entry| idle(entry)).map(|entry| entry.used).collect();
+        let mut uses: Vec<u64> =
+            self.sessions.by_name.iter().filter(|entry| idle(entry)).map(|entry| entry.used).collect();
         uses.sort_unstable();
         let Some(limit) = uses.get(most / 8).or(uses.last()).copied() else { return };
-        self.0.sessions.retain(|_, cached| cached.used > limit || !idle(cached));
+        self.sessions.by_name.retain(|_, cached| cached.used > limit || !idle(cached));
     }
 
     fn plan(&self, new: &NewBackup) -> Result<Plan> {
@@ -334,6 +350,12 @@ fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
         ("contentType", root.content_type == new.content_type),
     ];
     fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").field("count", &self.by_name.len()).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Shared {

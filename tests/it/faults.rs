@@ -1,8 +1,9 @@
 //! Faults for random schedules: one memory store, and a faulty way to it for each gateway.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,9 +25,15 @@ pub struct Chaos {
     stopped: AtomicBool,
 }
 
+thread_local! {
+    /// The store of the run that this thread is at, to see that nothing holds it when the run is over.
+    static STORE: RefCell<Option<Weak<dyn Store>>> = const { RefCell::new(None) };
+}
+
 pub fn faulty_memory(seed: u64, limits: Limits) -> (Arc<dyn Store>, Arc<Chaos>) {
     let random = Clock::seeded(seed ^ 0xfa17);
     let truth: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(seed ^ 0x57)));
+    STORE.replace(Some(Arc::downgrade(&truth)));
     let one_in = [6, 12, 40, u64::MAX][random.below(4) as usize];
     (Arc::clone(&truth), Arc::new(Chaos { truth, random, one_in, stopped: AtomicBool::new(false) }))
 }
@@ -130,7 +137,10 @@ where
     for seed in seeds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(schedule(seed))));
+        drop(runtime);
+        let left = STORE.take().and_then(|store| store.upgrade());
         match run {
+            Ok(_) if left.is_some() => panic!("something outlives its gateways: RATCHET_SEED={seed}"),
             Ok(counts) => counts.into_iter().for_each(|(what, n)| *counted.entry(what).or_default() += n),
             Err(panic) => {
                 eprintln!("failed with RATCHET_SEED={seed}");
