@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use ratchet::clock::Clock;
-use ratchet::digest::{Algorithm, ChecksumHasher, ChunkHasher, Kind, Sha256};
+use ratchet::digest::{Algorithm, ChecksumHasher, ChunkHasher, Hasher, Kind, Sha256, Wanted, update_all};
 use ratchet::front::s3::bench as documents;
 use ratchet::http::bench as bodies;
 use ratchet::sigv4::{self, Credentials, Payload, Secret};
@@ -128,6 +128,18 @@ fn hashes(criterion: &mut Criterion) {
             });
         });
     }
+    for (name, wanted) in
+        [("SHA-256", Wanted { sha256: true, md5: false }), ("MD5", Wanted { sha256: false, md5: true })]
+    {
+        for messages in [2, 4, 8] {
+            group.throughput(Throughput::Bytes((messages * MIB) as u64));
+            group.bench_function(format!("{name} of {messages} at once"), |bencher| {
+                let mut all: Vec<(Hasher, &[u8])> = vec![(Hasher::new(wanted), &bytes); messages];
+                bencher.iter(|| update_all(black_box(&mut all)));
+            });
+        }
+    }
+    group.throughput(Throughput::Bytes(MIB as u64));
     for kind in [Kind::Blake3, Kind::Crc64Nvme] {
         group.bench_function(format!("SHA-256 and {}", kind.name()), |bencher| {
             bencher.iter(|| {

@@ -8,10 +8,12 @@
 
 mod checksum;
 mod chunk;
+mod multibuffer;
 mod sha256;
 mod whole;
 
 pub use checksum::{Algorithm, Checksum, ChecksumHasher, combined, composite};
-pub use chunk::{ChunkDigests, ChunkHasher, Extra};
+pub use chunk::{ChunkDigests, ChunkHasher, Extra, ExtraHasher};
+pub use multibuffer::{Digests, Hasher, Wanted, update_all};
 pub use sha256::{ParseDigestError, PassedSha256, RunningSha256, Sha256};
 pub use whole::{Expected, Kind, Unsupported, Whole};

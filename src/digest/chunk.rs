@@ -33,10 +33,52 @@ pub struct ChunkDigests {
     pub extra: Option<Extra>,
 }
 
-enum ExtraHasher {
+/// What a chunk adds to the whole-file digest, while it streams.
+pub struct ExtraHasher(State);
+
+enum State {
     None,
     Blake3 { subtree: Box<blake3::Hasher>, offset: u64 },
     Crc64(Box<crc_fast::Digest>),
+}
+
+impl ExtraHasher {
+    /// `offset_bytes`: where the chunk starts in the file; for `Kind::Blake3` a multiple of a power-of-two chunk
+    /// size of at least 1,024.
+    pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
+        Self(match kind {
+            Some(Kind::Blake3) => {
+                let mut subtree = Box::new(blake3::Hasher::new());
+                subtree.set_input_offset(offset_bytes);
+                State::Blake3 { subtree, offset: offset_bytes }
+            }
+            Some(Kind::Crc64Nvme) => State::Crc64(Box::new(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme))),
+            Some(Kind::Sha256 | Kind::Sha256Chunks) | None => State::None,
+        })
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            State::None => {}
+            State::Blake3 { subtree, .. } => {
+                subtree.update(bytes);
+            }
+            State::Crc64(crc) => crc.update(bytes),
+        }
+    }
+
+    /// The digests of the chunk, whose SHA-256 and length its reader knows.
+    pub fn finish(self, sha256: Sha256, len_bytes: u64) -> ChunkDigests {
+        let extra = match self.0 {
+            State::Blake3 { subtree, offset } if len_bytes > 0 => Some(Extra::Blake3 {
+                cv: hex(&subtree.finalize_non_root()),
+                root: (offset == 0).then(|| hex(subtree.finalize().as_bytes())),
+            }),
+            State::Crc64(crc) if len_bytes > 0 => Some(Extra::Crc64Nvme(format!("{:016x}", crc.finalize()))),
+            State::None | State::Blake3 { .. } | State::Crc64(_) => None,
+        };
+        ChunkDigests { sha256, len_bytes, extra }
+    }
 }
 
 /// The running hashes of one chunk.
@@ -47,45 +89,19 @@ pub struct ChunkHasher {
 }
 
 impl ChunkHasher {
-    /// `offset_bytes`: where the chunk starts in the file; for `Kind::Blake3` a multiple of a power-of-two chunk
-    /// size of at least 1,024.
+    /// As [`ExtraHasher::new`].
     pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
-        let extra = match kind {
-            Some(Kind::Blake3) => {
-                let mut subtree = Box::new(blake3::Hasher::new());
-                subtree.set_input_offset(offset_bytes);
-                ExtraHasher::Blake3 { subtree, offset: offset_bytes }
-            }
-            Some(Kind::Crc64Nvme) => {
-                ExtraHasher::Crc64(Box::new(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)))
-            }
-            Some(Kind::Sha256 | Kind::Sha256Chunks) | None => ExtraHasher::None,
-        };
-        Self { sha256: sha2::Sha256::new(), extra, len_bytes: 0 }
+        Self { sha256: sha2::Sha256::new(), extra: ExtraHasher::new(kind, offset_bytes), len_bytes: 0 }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
+        self.extra.update(bytes);
         self.len_bytes += bytes.len() as u64;
-        match &mut self.extra {
-            ExtraHasher::None => {}
-            ExtraHasher::Blake3 { subtree, .. } => {
-                subtree.update(bytes);
-            }
-            ExtraHasher::Crc64(crc) => crc.update(bytes),
-        }
     }
 
     pub fn finish(self) -> ChunkDigests {
-        let extra = match self.extra {
-            ExtraHasher::Blake3 { subtree, offset } if self.len_bytes > 0 => Some(Extra::Blake3 {
-                cv: hex(&subtree.finalize_non_root()),
-                root: (offset == 0).then(|| hex(subtree.finalize().as_bytes())),
-            }),
-            ExtraHasher::Crc64(crc) if self.len_bytes > 0 => Some(Extra::Crc64Nvme(format!("{:016x}", crc.finalize()))),
-            ExtraHasher::None | ExtraHasher::Blake3 { .. } | ExtraHasher::Crc64(_) => None,
-        };
-        ChunkDigests { sha256: Sha256(self.sha256.finalize().into()), len_bytes: self.len_bytes, extra }
+        self.extra.finish(Sha256(self.sha256.finalize().into()), self.len_bytes)
     }
 }
 

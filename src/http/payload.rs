@@ -16,14 +16,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, header, request};
-use md5::{Digest, Md5};
 
 use super::auth::Identity;
 use super::aws_chunked::Decoder;
 use super::body::Arriving;
 use super::error::{Error, Kind};
 use super::reply::BoxError;
-use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, RunningSha256, Sha256};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, Sha256, Wanted};
+use crate::hashing::BodyHasher;
 use crate::sigv4::{PayloadClaim, StreamForm};
 
 /// What a request's head says of its body.
@@ -145,8 +145,7 @@ pub struct Payload {
     input: Bytes,
     declared: Declared,
     seen_bytes: u64,
-    sha256: Option<RunningSha256>,
-    md5: Option<Md5>,
+    digests: BodyHasher,
     checksum: Option<ChecksumHasher>,
     /// The newest bytes, where this is who holds them back.
     held: Option<Bytes>,
@@ -172,8 +171,7 @@ impl Payload {
             decoder,
             input: Bytes::new(),
             seen_bytes: 0,
-            sha256: declared.sha256.map(|_| RunningSha256::default()),
-            md5: declared.md5.map(|_| Md5::new()),
+            digests: BodyHasher::new(Wanted { sha256: declared.sha256.is_some(), md5: declared.md5.is_some() }),
             checksum: declared.algorithm().filter(|algorithm| !of_sha256(*algorithm)).map(ChecksumHasher::new),
             declared,
             held: None,
@@ -205,8 +203,7 @@ impl Payload {
         if self.declared.len_bytes.is_some_and(|len| self.seen_bytes > len) {
             return Err(Error::bad("the body is longer than it was said to be"));
         }
-        self.sha256.iter_mut().for_each(|sha256| sha256.update(&bytes));
-        self.md5.iter_mut().for_each(|md5| md5.update(&bytes));
+        self.digests.give(&bytes);
         self.checksum.iter_mut().for_each(|checksum| checksum.update(&bytes));
         if self.holds { Ok(self.held.replace(bytes)) } else { Ok(Some(bytes)) }
     }
@@ -218,12 +215,11 @@ impl Payload {
             let what = format!("the body ended after {} of {len} bytes", self.seen_bytes);
             return Err(Error::new(Kind::IncompleteBody, what));
         }
-        let sha256 = self.sha256.take().map(RunningSha256::finish);
-        if sha256 != self.declared.sha256 {
+        let digests = self.digests.finish();
+        if digests.sha256 != self.declared.sha256 {
             return Err(Error::new(Kind::PayloadMismatch, "the body is not what its SHA-256 says"));
         }
-        let md5: Option<[u8; 16]> = self.md5.take().map(|md5| md5.finalize().into());
-        if md5 != self.declared.md5 {
+        if digests.md5 != self.declared.md5 {
             return Err(Error::new(Kind::BadDigest, "the body is not what Content-MD5 says"));
         }
         let of_trailer = |algorithm: Algorithm| {
@@ -243,7 +239,7 @@ impl Payload {
             return Err(Error::new(Kind::BadDigest, what));
         }
         self.verdict.lock().checksum = declared;
-        if let Some(sha256) = sha256 {
+        if let Some(sha256) = digests.sha256 {
             self.verdict.sha256.set(sha256);
         }
         Ok(())
@@ -264,6 +260,7 @@ impl Stream for Payload {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         while !this.ended {
+            ready!(this.digests.poll_idle(cx));
             let out = match this.decoded() {
                 Ok(Some(bytes)) if bytes.is_empty() => continue,
                 Ok(Some(bytes)) => this.accept(bytes),

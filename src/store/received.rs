@@ -7,61 +7,61 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
 use super::{Body, ChosenPart, Error, Kind, PartOptions, PartTag, Result};
-use crate::digest::{PassedSha256, RunningSha256, Sha256};
+use crate::digest::{PassedSha256, Sha256, Wanted};
+use crate::hashing::BodyHasher;
 
 /// A small body in memory, with its digests.
 pub(super) struct Received {
     pub bytes: Bytes,
     pub sha256: Sha256,
-    md5: Md5,
+    md5: [u8; 16],
 }
 
 /// Takes a whole body in. **Errors**: `Body`, `Checksum`.
 pub(super) async fn receive(mut body: Body, declared: Option<Sha256>, most_bytes: usize) -> Result<Received> {
     let wanted = body.len_bytes();
     let mut bytes = BytesMut::new();
-    let (mut sha256, mut md5) = (Summing::new(&body), Md5::new());
+    let mut summing = Summing::new(&body, true);
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
         if bytes.len() + frame.len() > most_bytes {
             return Err(Error::new(Kind::Full, format!("a body of more than {most_bytes} bytes")));
         }
-        sha256.update(&frame);
-        md5.update(&frame);
+        summing.give(&frame).await;
         bytes.extend_from_slice(&frame);
     }
     check_len(bytes.len() as u64, wanted)?;
-    let sha256 = sha256.finish()?;
+    let (sha256, md5) = summing.finish().await?;
     check_sha256(sha256, declared)?;
-    Ok(Received { bytes: bytes.freeze(), sha256, md5 })
+    Ok(Received { bytes: bytes.freeze(), sha256, md5: md5.expect("it was wanted") })
 }
 
-/// The SHA-256 of a body that a store takes in: computed here, unless the body's own stream does that.
-pub(super) enum Summing {
-    Here(RunningSha256),
-    Passed(PassedSha256),
+/// The digests of a body that a store takes in: computed here, but for a SHA-256 that the body's own stream computes.
+pub(super) struct Summing {
+    here: BodyHasher,
+    passed: Option<PassedSha256>,
 }
 
 impl Summing {
-    pub fn new(body: &Body) -> Self {
-        body.sha256().map_or_else(|| Self::Here(RunningSha256::default()), Self::Passed)
+    pub fn new(body: &Body, md5: bool) -> Self {
+        let passed = body.sha256();
+        Self { here: BodyHasher::new(Wanted { sha256: passed.is_none(), md5 }), passed }
     }
 
-    pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Here(running) => running.update(bytes),
-            Self::Passed(_) => {}
-        }
+    /// Takes the next frame once the one before it is hashed.
+    pub async fn give(&mut self, frame: &Bytes) {
+        self.here.idle().await;
+        self.here.give(frame);
     }
 
-    /// **Errors**: `Body` where a stream that was to pass it on did not.
-    pub fn finish(self) -> Result<Sha256> {
-        match self {
-            Self::Here(running) => Ok(running.finish()),
-            Self::Passed(sha256) => {
-                sha256.get().ok_or_else(|| Error::new(Kind::Body, "the body ended without its SHA-256"))
-            }
-        }
+    /// The SHA-256, and the MD5 where it was wanted. **Errors**: `Body` where a stream that was to pass its SHA-256 on did
+    /// not.
+    pub async fn finish(mut self) -> Result<(Sha256, Option<[u8; 16]>)> {
+        self.here.idle().await;
+        let digests = self.here.finish();
+        let sha256 = digests.sha256.or_else(|| self.passed?.get());
+        let absent = || Error::new(Kind::Body, "the body ended without its SHA-256");
+        Ok((sha256.ok_or_else(absent)?, digests.md5))
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn check_sha256(found: Sha256, declared: Option<Sha256>) -> Result<()
 
 impl Received {
     pub fn md5_hex(&self) -> String {
-        hex(&self.md5.clone().finalize())
+        hex(&self.md5)
     }
 
     pub fn part_tag(&self, options: PartOptions) -> String {

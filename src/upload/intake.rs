@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, ready};
 use tokio::sync::oneshot;
 
-use crate::digest::{Checksum, ChunkDigests, ChunkHasher, PassedSha256, Sha256};
+use crate::digest::{Checksum, ChunkDigests, ExtraHasher, PassedSha256, Sha256, Wanted};
+use crate::hashing::BodyHasher;
 use crate::store::{self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions};
 
 use super::error::{Error, Kind, Result};
@@ -178,7 +179,11 @@ impl Ticket {
         let sha256 = PassedSha256::default();
         let intake = Intake {
             body,
-            hasher: Some((ChunkHasher::new(root.digest, u64::from(self.index) * root.plan.chunk_size), tap)),
+            sums: Some(Sums {
+                sha256: BodyHasher::new(Wanted { sha256: true, md5: false }),
+                extra: ExtraHasher::new(root.digest, u64::from(self.index) * root.plan.chunk_size),
+                tap,
+            }),
             held: None,
             left_bytes: self.len_bytes,
             ticket: (self.index, self.sha256, self.len_bytes),
@@ -233,7 +238,7 @@ enum Verdict {
 struct Intake {
     body: Body,
     /// None once the verdict is given.
-    hasher: Option<(ChunkHasher, Tap)>,
+    sums: Option<Sums>,
     /// The newest frame; it goes out when the next one is here or all of them agree.
     held: Option<Bytes>,
     left_bytes: u64,
@@ -245,9 +250,16 @@ struct Intake {
     sha256: PassedSha256,
 }
 
+/// What is made of a chunk's bytes while they go by.
+struct Sums {
+    sha256: BodyHasher,
+    extra: ExtraHasher,
+    tap: Tap,
+}
+
 impl Intake {
     fn refuse(&mut self, refusal: Error) -> BodyError {
-        self.hasher = None;
+        self.sums = None;
         let text = refusal.to_string();
         *lock(&self.verdict) = Verdict::Refused(refusal);
         text.into()
@@ -268,15 +280,14 @@ impl Intake {
         if self.left_bytes > 0 {
             return Err(self.wrong_length(len_bytes - self.left_bytes));
         }
-        let Some((hasher, tap)) = self.hasher.take() else { return Ok(None) };
-        let digests = hasher.finish();
-        if let Some(declared) = declared.filter(|declared| digests.sha256 != *declared) {
-            let found = digests.sha256;
+        let Some(Sums { mut sha256, extra, tap }) = self.sums.take() else { return Ok(None) };
+        let found = sha256.finish().sha256.expect("it is wanted of every chunk");
+        if let Some(declared) = declared.filter(|declared| found != *declared) {
             return Err(self.refuse(Error::ChecksumMismatch { index: u64::from(index), declared, found }));
         }
         self.flight.mark_received();
-        self.sha256.set(digests.sha256);
-        *lock(&self.verdict) = Verdict::Agreed(digests, tap);
+        self.sha256.set(found);
+        *lock(&self.verdict) = Verdict::Agreed(extra.finish(found, len_bytes), tap);
         Ok(self.held.take())
     }
 
@@ -288,9 +299,10 @@ impl Intake {
             return Err(self.wrong_length(offered));
         }
         self.left_bytes -= len_bytes;
-        if let Some((hasher, tap)) = &mut self.hasher {
-            hasher.update(&frame);
-            tap.update(&frame);
+        if let Some(sums) = &mut self.sums {
+            sums.sha256.give(&frame);
+            sums.extra.update(&frame);
+            sums.tap.update(&frame);
         }
         Ok(self.held.replace(frame))
     }
@@ -301,8 +313,9 @@ impl Stream for Intake {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if self.hasher.is_none() {
-                return Poll::Ready(None);
+            match &mut self.sums {
+                Some(sums) => ready!(sums.sha256.poll_idle(cx)),
+                None => return Poll::Ready(None),
             }
             let out = match ready!(self.body.poll_next_unpin(cx)) {
                 Some(Ok(frame)) if frame.is_empty() => continue,

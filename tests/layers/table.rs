@@ -13,14 +13,16 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("sigv4", &[]),
     // Its secrets are those that signatures are verified with.
     ("accounts", &["sigv4"]),
+    // For whoever has a body going by: the frames of all of them are hashed together.
+    ("hashing", &["digest"]),
     // The ground: bytes and records.
-    ("store", &["clock", "digest", "names", "sigv4"]),
-    ("upload", &["store", "clock", "digest", "retry", "names"]),
+    ("store", &["clock", "digest", "hashing", "names", "sigv4"]),
+    ("upload", &["store", "clock", "digest", "hashing", "retry", "names"]),
     // An object is put with its client's checksum, so it must have the word for it.
     ("object", &["store", "upload", "clock", "digest", "names"]),
     ("gc", &["store", "upload", "clock", "names"]),
     // The doors.
-    ("http", &["accounts", "clock", "digest", "names", "pace", "sigv4"]),
+    ("http", &["accounts", "clock", "digest", "hashing", "names", "pace", "sigv4"]),
     ("front", &["front/chunk", "front/s3", "http", "names"]),
     ("front/s3", &["upload", "object", "http", "accounts", "digest", "clock", "names"]),
     ("front/chunk", &["upload", "object", "http", "accounts", "digest", "clock", "names", "api"]),

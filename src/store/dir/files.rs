@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
-use md5::{Digest, Md5};
 
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
@@ -83,7 +82,7 @@ impl Files {
             Ok(file)
         };
         let file = blocking("creating a file", create).await?;
-        let (file, md5, sha256) = fill(file, body, &tag).await?;
+        let (file, sha256, md5) = fill(file, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         let incoming = self.incoming.clone();
         let synced = move || {
@@ -92,7 +91,7 @@ impl Files {
         };
         blocking("syncing a file", synced).await?;
         let etag = match tag {
-            Tag::Md5 => hex(&md5.finalize()),
+            Tag::Md5 => hex(&md5.expect("it was wanted")),
             Tag::Given(tag) => tag,
         };
         unfinished.0 = None;
@@ -145,9 +144,9 @@ impl Files {
 }
 
 /// Writes a body to the end of a file, frame by frame as they came, without a copy.
-async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File, Md5, Sha256)> {
+async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File, Sha256, Option<[u8; 16]>)> {
     let wanted = body.len_bytes();
-    let (mut md5, mut sha256, mut seen) = (Md5::new(), Summing::new(&body), 0);
+    let (mut summing, mut seen) = (Summing::new(&body, md5), 0);
     let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
@@ -158,10 +157,7 @@ async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File
         if seen > wanted {
             break;
         }
-        sha256.update(&frame);
-        if matches!(tag, Tag::Md5) {
-            md5.update(&frame);
-        }
+        summing.give(&frame).await;
         gathered_bytes += frame.len();
         gathered.push(frame);
         if gathered_bytes >= WRITE_BYTES || seen == wanted {
@@ -171,7 +167,8 @@ async fn fill(mut file: fs::File, mut body: Body, tag: &Tag) -> Result<(fs::File
         }
     }
     check_len(seen, wanted)?;
-    Ok((file, md5, sha256.finish()?))
+    let (sha256, md5) = summing.finish().await?;
+    Ok((file, sha256, md5))
 }
 
 /// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is taken at its word later.

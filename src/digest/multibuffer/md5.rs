@@ -1,0 +1,39 @@
+//! The state of an MD5, compressed alone or with others.
+//!
+//! Guarantees: the state is RFC 1321's after so many blocks. It knows no padding.
+//! MD5 protects nothing here: it is what S3 tools compare as an ETag.
+//! Source: RFC 1321 §3.3, §3.4.
+
+use super::lanes::{Algorithm, BLOCK, Lane};
+
+#[derive(Clone, Copy, Debug)]
+pub struct State(pub [u32; 4]);
+
+impl State {
+    pub fn digest(self) -> [u8; 16] {
+        let mut digest = [0; 16];
+        digest.as_chunks_mut().0.iter_mut().zip(self.0).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+        digest
+    }
+}
+
+impl Algorithm for State {
+    const LANES: usize = 8;
+    const START: Self = Self([0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476]);
+
+    fn compress(&mut self, blocks: &[[u8; BLOCK]]) {
+        md5::block_api::compress(&mut self.0, blocks);
+    }
+
+    fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if super::x86::md5(lanes, count) {
+            return;
+        }
+        lanes.iter_mut().for_each(|lane| lane.state.compress(&lane.blocks[..count]));
+    }
+
+    fn length(bits: u64) -> [u8; 8] {
+        bits.to_le_bytes()
+    }
+}

@@ -1,0 +1,67 @@
+//! Digests of many messages at once beside those of the libraries.
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::{Digests, Hasher, Wanted, update_all};
+
+const BOTH: Wanted = Wanted { sha256: true, md5: true };
+
+/// Numbers below `limit`, all alike and always the same (Knuth's MMIX generator).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.below(256) as u8).collect()
+    }
+}
+
+fn assert_digests(found: Digests, of: &[u8], what: &str) {
+    assert_eq!(found.sha256.map(|sha256| sha256.0), Some(Sha256::digest(of).into()), "{what}");
+    assert_eq!(found.md5, Some(Md5::digest(of).into()), "{what}");
+}
+
+#[test]
+fn one_message_has_its_digests_at_every_length() {
+    let mut numbers = Numbers(1);
+    for len in (0..200).chain([1000, 4095, 4096, 4097]) {
+        let message = numbers.bytes(len);
+        let mut hasher = Hasher::new(BOTH);
+        message.chunks(61).for_each(|bytes| hasher.update(bytes));
+        assert_digests(hasher.finish(), &message, &format!("{len} bytes"));
+    }
+}
+
+#[test]
+fn messages_hashed_together_have_the_digests_of_each() {
+    let mut numbers = Numbers(7);
+    for round in 0..300 {
+        let count = 1 + numbers.below(11);
+        let mut messages = vec![Vec::new(); count];
+        let mut all: Vec<(Hasher, Vec<u8>)> = messages.iter().map(|_| (Hasher::new(BOTH), Vec::new())).collect();
+        for _ in 0..3 {
+            for ((_, bytes), message) in all.iter_mut().zip(&mut messages) {
+                let len = numbers.below(700);
+                *bytes = numbers.bytes(len);
+                message.extend_from_slice(bytes);
+            }
+            update_all(&mut all);
+        }
+        for ((hasher, _), message) in all.into_iter().zip(&messages) {
+            assert_digests(hasher.finish(), message, &format!("round {round}, {count} messages"));
+        }
+    }
+}
+
+#[test]
+fn only_what_is_wanted_is_found() {
+    let mut hasher = Hasher::new(Wanted { sha256: false, md5: true });
+    hasher.update(b"abc");
+    let found = hasher.finish();
+    assert_eq!((found.sha256.is_none(), found.md5), (true, Some(Md5::digest(b"abc").into())));
+}
