@@ -8,12 +8,14 @@ use std::fs;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
+use super::buffers::Buffers;
 use crate::digest::Sha256;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
@@ -27,6 +29,7 @@ const RESERVE_BYTES: u64 = 16 << 20;
 pub(super) struct Files {
     data: PathBuf,
     incoming: PathBuf,
+    pub buffers: Arc<Buffers>,
 }
 
 /// How a file gets its tag.
@@ -59,7 +62,7 @@ impl Drop for Unfinished {
 impl Files {
     /// Makes the directories where they are missing. Blocks.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let files = Self { data: path.join("data"), incoming: path.join("incoming") };
+        let files = Self { data: path.join("data"), incoming: path.join("incoming"), buffers: Arc::default() };
         fs::create_dir_all(&files.incoming)?;
         for shard in 0..=255_u8 {
             fs::create_dir_all(files.data.join(format!("{shard:02x}")))?;
@@ -125,17 +128,14 @@ impl Files {
         fs::read_dir(&self.incoming)?.map(name).collect()
     }
 
-    /// Opens a file for reading: in its place, or where it waits to be moved there.
-    pub async fn read(&self, id: &str) -> io::Result<tokio::fs::File> {
-        match tokio::fs::File::open(self.place(id)).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => return opened,
-        }
-        match tokio::fs::File::open(self.incoming.join(id)).await {
-            // It may have been moved between the two looks.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => tokio::fs::File::open(self.place(id)).await,
-            opened => opened,
-        }
+    /// Opens a file for reading: in its place, or where it waits to be moved there. Blocks.
+    pub fn read(&self, id: &str) -> io::Result<fs::File> {
+        let is_missing =
+            |opened: &io::Result<_>| matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        // In its place once more: it may have been moved between the two looks.
+        let places = [self.place(id), self.incoming.join(id), self.place(id)];
+        let mut looks = places.into_iter().map(fs::File::open);
+        looks.find(|opened| !is_missing(opened)).unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
     }
 
     fn place(&self, id: &str) -> PathBuf {
@@ -201,7 +201,10 @@ fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File>
 }
 
 /// Work that waits for the disk, on a thread that may.
-async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(io::Error::other).flatten().map_err(|error| disk(what, error))
 }
