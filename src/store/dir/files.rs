@@ -1,8 +1,8 @@
 //! The files of bodies.
 //!
-//! Guarantees: a file is whole and synced, and so is its name, before its id is given out; a body that fails leaves no
-//! file. A disk that runs full stops bodies while there is room for the index still, so that what takes room can be
-//! removed. It does not know which files the index names.
+//! Guarantees: a file is whole and synced before its id is given out; a body that fails leaves no file. A disk that runs
+//! full stops bodies while there is room for the index still, so that what takes room can be removed.
+//! It does not know which files the index names.
 
 use std::fs;
 use std::io::{self, IoSlice, Write};
@@ -73,7 +73,8 @@ impl Files {
         Ok(files)
     }
 
-    /// Writes a body to a file of its own under `incoming/`. **Durability**: the file and its name are synced.
+    /// Writes a body to a file of its own under `incoming/`. **Durability**: the file is synced; its name is not before
+    /// [`Self::sync_names`].
     /// **Cancel**: a dropped future leaves no file. **Errors**: `Body`, `Checksum`, `Full`.
     pub async fn write(&self, id: String, body: Body, declared: Option<Sha256>, tag: Tag) -> Result<WrittenFile> {
         let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
@@ -87,12 +88,7 @@ impl Files {
         let file = blocking("creating a file", create).await?;
         let (file, sha256, md5) = fill(file, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
-        let incoming = self.incoming.clone();
-        let synced = move || {
-            file.sync_all()?;
-            fs::File::open(incoming)?.sync_all()
-        };
-        blocking("syncing a file", synced).await?;
+        blocking("syncing a file", move || file.sync_all()).await?;
         let etag = match tag {
             Tag::Md5 => hex(&md5.expect("it was wanted")),
             Tag::Given(tag) => tag,
@@ -136,6 +132,11 @@ impl Files {
         let places = [self.place(id), self.incoming.join(id), self.place(id)];
         let mut looks = places.into_iter().map(fs::File::open);
         looks.find(|opened| !is_missing(opened)).unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Makes the names of the files that were written durable. Blocks.
+    pub fn sync_names(&self) -> io::Result<()> {
+        fs::File::open(&self.incoming)?.sync_all()
     }
 
     fn place(&self, id: &str) -> PathBuf {

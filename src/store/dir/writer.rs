@@ -1,6 +1,7 @@
 //! The one thread that writes the index: everything that waits goes into one transaction.
 //!
-//! Guarantees: an answer is given only after the commit that holds it; changes happen one by one, in the order they
+//! Guarantees: an answer is given only after the commit that holds it, and that only after the names of its files are
+//! durable; changes happen one by one, in the order they
 //! came, so a condition is decided against the change before it. The queue is bounded: writers wait at its door.
 //! A change that fails is answered at once and its file removed; it does not spoil the others of its transaction.
 //! A commit that fails (a full disk) fails all its changes, and the index is opened anew, at once and then with each
@@ -14,7 +15,7 @@ use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Error, Kind, Result};
-use super::files::Files;
+use super::files::{Files, disk};
 use super::handle::Handle;
 use super::tables::{Tables, failed};
 
@@ -162,11 +163,15 @@ impl Loop {
         let let_go = {
             let mut tables = Tables::open(&transaction)?;
             tables.removed(&self.removed)?;
-            for change in batch {
+            for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
             std::mem::take(&mut tables.let_go)
         };
+        // Once for all the files that count from this commit on.
+        if batch.iter().any(|change| change.applied && change.file.is_some()) {
+            self.files.sync_names().map_err(|error| disk("syncing the names of files", error))?;
+        }
         transaction.commit().map_err(failed)?;
         self.removed.clear();
         Ok(let_go)
