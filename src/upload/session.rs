@@ -204,11 +204,14 @@ impl Session {
     pub(super) fn keep_segment(&self, number: u32, found: Option<Doc<Segment>>, at: Duration) {
         let seq = |doc: &Option<Doc<Segment>>| doc.as_ref().map(|doc| doc.value.stamp.seq);
         let mut segments = lock(&self.0.segments);
-        if let Some(seen) = segments.get(&number) {
+        if let Some(seen) = segments.get_mut(&number) {
             let overtaken = found.is_some() && seq(&seen.doc) > seq(&found);
             // An absent segment is news only if it was asked for after the last write that we saw.
             let vanished_before = found.is_none() && seen.doc.is_some() && seen.at >= at;
             if overtaken || vanished_before {
+                // Or it is no older answer at all, but a late writer's segment in place of one that an abort removed:
+                // what was read now counts only if the root, read after it, is open.
+                seen.answered = self.now();
                 return;
             }
         } else if segments.len() >= CACHED_SEGMENTS {

@@ -221,6 +221,34 @@ async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
+    let room = Room::new(4 * CHUNK as u64).await;
+    let (_, here) = room.gateway().create("home", backup("k", 8)).await.unwrap();
+    let slow = room.slow_gateway(|call| match call.op {
+        Op::Put if call.key.contains("/staged/") => Duration::from_millis(800),
+        _ => Duration::ZERO,
+    });
+    let there = slow.open("home", &here.root().backup_id).await.unwrap();
+    let other = chunk(7);
+    let Admission::Wanted(late) = there.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap() else {
+        panic!("nothing is there yet");
+    };
+    let late = tokio::spawn(late.store(other.clone().into()));
+    // Two writes, so that the segment that was removed is newer than the one that comes after it.
+    put(&here, 0).await;
+    put(&here, 1).await;
+    room.clock.pause(Duration::from_millis(500)).await;
+    here.part_entries().await.unwrap();
+    room.gateway().open("home", &here.root().backup_id).await.unwrap().abort("enough").await.unwrap();
+    assert_eq!(late.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
+    room.clock.pause(Duration::from_millis(300)).await;
+    // The root was read less than a second ago, the segment was not.
+    let known = here.admit(0, Sha256::of(&other), CHUNK as u64).await;
+    assert_eq!(known.unwrap_err().kind(), Kind::NotOpen);
+    room.nothing_is_left().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
     let room = Room::new(1).await;
     let state = "ratchet-state".into();
