@@ -41,8 +41,11 @@ long() {
 }
 
 # Measured: 50,000 schedules of backups, 12,000 of S3 uploads, and some 20 kills and 120 faults a minute.
-long model:: RATCHET_SCHEDULES=$((minutes * 12000))
-long model_uploads:: RATCHET_SCHEDULES=$((minutes * 3000))
+# Each run goes on where no other was: a schedule that failed is told by its seed.
+seed=$(date +%s)000000
+echo "models: from seed $seed"
+long model:: RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 12000))
+long model_uploads:: RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 3000))
 long chaos:: RATCHET_CHAOS_SECONDS=$((minutes * 25))
 long full_disk::
 long dir_kill:: RATCHET_KILLS=$((minutes * 10))

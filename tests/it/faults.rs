@@ -123,18 +123,18 @@ impl Gateways {
     }
 }
 
-/// Runs schedules, each from one seed and on a paused clock of its own: `RATCHET_SEED` for one, `RATCHET_SCHEDULES` for
-/// how many. The figures that they count, added up.
+/// Runs schedules, each from one seed and on a paused clock of its own: `RATCHET_SCHEDULES` for how many, from
+/// `RATCHET_SEED` on; that one alone where no count is given. The figures that they count, added up.
 pub fn schedules<F>(schedule: impl Fn(u64) -> F) -> (u64, BTreeMap<String, u64>)
 where
     F: Future<Output = BTreeMap<String, u64>>,
 {
-    let one = std::env::var("RATCHET_SEED").ok().map(|seed| seed.parse::<u64>().expect("RATCHET_SEED is a number"));
-    let count = std::env::var("RATCHET_SCHEDULES").ok().map_or(2000, |count| count.parse::<u64>().unwrap());
-    let seeds = one.map_or(0..count, |seed| seed..seed + 1);
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
+    let first = number("RATCHET_SEED");
+    let total = number("RATCHET_SCHEDULES").unwrap_or(if first.is_some() { 1 } else { 2000 });
+    let first = first.unwrap_or(0);
     let mut counted: BTreeMap<String, u64> = BTreeMap::new();
-    let total = seeds.end - seeds.start;
-    for seed in seeds {
+    for seed in first..first + total {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(schedule(seed))));
         drop(runtime);
