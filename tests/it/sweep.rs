@@ -224,10 +224,8 @@ async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
 async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
     let room = Room::new(4 * CHUNK as u64).await;
     let (_, here) = room.gateway().create("home", backup("k", 8)).await.unwrap();
-    let slow = room.slow_gateway(|call| match call.op {
-        Op::Put if call.key.contains("/staged/") => Duration::from_millis(800),
-        _ => Duration::ZERO,
-    });
+    let is_staged = |call: &Call<'_>| call.op == Op::Put && call.key.contains("/staged/");
+    let slow = room.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
     let there = slow.open("home", &here.root().backup_id).await.unwrap();
     let other = chunk(7);
     let Admission::Wanted(late) = there.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap() else {
