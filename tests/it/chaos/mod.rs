@@ -230,22 +230,24 @@ impl Room {
         (freed, left)
     }
 
-    /// Parts in the store that belong to no object.
-    async fn leaked_parts(&self) -> u64 {
+    /// Parts in the store that belong to no object; and uploads without any, whose creator died before it could record
+    /// them: those take no room, and no store tells them reliably from a tool's own.
+    async fn leaked_parts(&self) -> (u64, u64) {
         match &self.place {
             Place::Directory(path) => {
                 let files = Dir::open(path, Clock::system()).unwrap().file_census().unwrap();
-                files - self.tally.files * CHUNKS
+                (files - self.tally.files * CHUNKS, 0)
             }
-            Place::Weed(weed) => weed.open_uploads(&self.bucket).await as u64,
-            Place::Shared(_) => 0,
+            Place::Weed(weed) => weed.open_uploads(&self.bucket).await,
+            Place::Shared(_) => (0, 0),
         }
     }
 
     async fn sum_up(mut self) {
         self.gateway.kill();
         let (freed, left) = self.sweep();
-        let leaked = left + self.leaked_parts().await;
+        let (parts, empty) = self.leaked_parts().await;
+        let leaked = left + parts;
         let Tally { gateway_kills, store_kills, client_kills, reruns, files } = self.tally;
         let faults = self.front.faults() + self.back.as_ref().map_or(0, Line::faults);
         let again = self.front.bytes_there().saturating_sub(files * FILE_BYTES as u64) >> 20;
@@ -253,7 +255,7 @@ impl Room {
         println!(
             "chaos: seed {} on {}: {faults} faults, {kills} kills (gateway {gateway_kills}, store {store_kills}, clients \
              {client_kills}), {reruns} reruns; {files} files of {} MiB identical, {again} MiB sent again, {freed} \
-             abandoned and freed, {leaked} leaked, 0 lost",
+             abandoned and freed, {empty} empty uploads left, {leaked} leaked, 0 lost",
             self.seed,
             self.place.url(),
             FILE_BYTES >> 20

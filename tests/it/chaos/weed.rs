@@ -88,11 +88,23 @@ impl Weed {
         String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned()
     }
 
-    /// The uploads in a bucket that were neither completed nor aborted.
-    pub async fn open_uploads(&self, bucket: &str) -> usize {
-        let (status, text) = self.ask("GET", &format!("/{bucket}?uploads="), b"").await.unwrap();
+    /// The parts in a bucket of uploads that were neither completed nor aborted, and how many uploads have none.
+    pub async fn open_uploads(&self, bucket: &str) -> (u64, u64) {
+        let listed = self.document(&format!("/{bucket}?uploads=")).await;
+        let (mut parts, mut empty) = (0, 0);
+        for upload in listed.split("<Upload>").skip(1) {
+            let (key, id) = (element(upload, "Key"), element(upload, "UploadId"));
+            let of_one = self.document(&format!("/{bucket}/{key}?uploadId={id}")).await.matches("<PartNumber>").count();
+            parts += of_one as u64;
+            empty += u64::from(of_one == 0);
+        }
+        (parts, empty)
+    }
+
+    async fn document(&self, target: &str) -> String {
+        let (status, text) = self.ask("GET", target, b"").await.unwrap();
         assert_eq!(status, 200, "{text}");
-        text.matches("<UploadId>").count()
+        text
     }
 
     /// One signed request; status and whole answer, or None where there was none.
@@ -115,6 +127,12 @@ impl Weed {
         let told = String::from_utf8_lossy(&told).into_owned();
         Some((told.split(' ').nth(1)?.parse().ok()?, told))
     }
+}
+
+/// The text of the first element of that name.
+fn element<'a>(xml: &'a str, name: &str) -> &'a str {
+    let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
+    rest.split_once("</").unwrap().0
 }
 
 impl Drop for Weed {
