@@ -18,7 +18,7 @@ use super::manifest::{Change, Checks, ChecksumKind, Finished, Outcome, Policy, R
 use super::plan::{self, ChunkIndex, Plan, Shape};
 use super::session::Session;
 use super::uploads::{TAG, Uploads};
-use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::store::{self, Attributes, ETag, PartNumber, UploadId};
 
 /// What a client asks for with `CreateMultipartUpload`.
@@ -270,29 +270,45 @@ impl Session {
         if let Status::Complete { object, .. } = &root.status {
             return Ok(object.clone());
         }
-        let entries = self.part_entries().await?;
-        let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
-        let least = self.0.shared.documents.store.limits().min_part_bytes;
-        for (at, wanted) in chosen.iter().enumerate() {
-            let number = wanted.number.get();
-            let found = entries.binary_search_by_key(&number, |entry| entry.number).ok().map(|found| &entries[found]);
-            let entry = found.filter(|entry| entry.etag == wanted.etag).ok_or_else(|| invalid(number))?;
-            if entry.size_bytes < least && at + 1 < chosen.len() {
-                return Err(Error::PartTooSmall { number, size_bytes: entry.size_bytes, least });
-            }
-        }
+        let content = self.chosen_content(chosen).await?;
         if root.plan.shape == Shape::Chunks {
             // The plan says which parts there are: all of them.
             return self.finalize(None).await;
         }
+        let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
         let parts = Some(chosen.iter().map(|entry| entry.number.get()).collect());
-        match self.finalize_as(Checks { expected: None, parts }).await {
+        // By number alone a part that is put again before the root says `finalizing` would be taken as it is then.
+        match self.finalize_as(Checks { expected: content, parts }).await {
             Err(Error::Incomplete { missing }) => {
                 let number = missing.first().map_or(0, |range| u16::try_from(range.first + 1).unwrap_or(u16::MAX));
                 Err(invalid(number))
             }
+            Err(Error::DigestMismatch { .. }) => {
+                self.chosen_content(chosen).await?;
+                Err(invalid(chosen.first().map_or(0, |entry| entry.number.get())))
+            }
             other => other,
         }
+    }
+
+    /// The digest over the parts that a client lists; None where it lists none. **Errors**: `InvalidPart` where one is not
+    /// as recorded, `PartTooSmall`.
+    async fn chosen_content(&self, chosen: &[ChosenEntry]) -> Result<Option<Expected>> {
+        let entries = self.part_entries().await?;
+        let least = self.0.shared.documents.store.limits().min_part_bytes;
+        let mut content = RunningSha256::default();
+        for (at, wanted) in chosen.iter().enumerate() {
+            let number = wanted.number.get();
+            let found = entries.binary_search_by_key(&number, |entry| entry.number).ok().map(|found| &entries[found]);
+            let invalid = || Error::InvalidPart { id: self.root().backup_id.clone(), number };
+            let entry = found.filter(|entry| entry.etag == wanted.etag).ok_or_else(invalid)?;
+            if entry.size_bytes < least && at + 1 < chosen.len() {
+                return Err(Error::PartTooSmall { number, size_bytes: entry.size_bytes, least });
+            }
+            content.update(&entry.sha256.0);
+        }
+        let content = Expected { kind: DigestKind::Sha256Chunks, hex: content.finish().hex() };
+        Ok(Some(content).filter(|_| !chosen.is_empty()))
     }
 
     /// Bytes of every chunk but the last; 0 where an S3 session has no first part yet.
