@@ -207,7 +207,8 @@ impl Sweeper {
         // Only those that are read cost the store anything.
         self.clock.pause(Duration::from_secs(1) / self.settings.sessions_per_s.max(1)).await;
         match self.judge(traces, idle, mode).await {
-            Ok(None) => {}
+            // Not there: this sweep was held up for so long that another one forgot it.
+            Ok(None) | Err(Error::NoSuchBackup(_)) => {}
             Ok(Some(swept)) => {
                 *report.actions.entry(swept.action).or_default() += 1;
                 report.bytes += swept.bytes;

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::layout::{Index, Layout, key_prefixes};
 use super::manifest::{Root, Status};
 use super::parts::NewUpload;
@@ -95,7 +95,7 @@ impl Uploads {
         let head = match documents.store.head(&documents.bucket, &layout.root()).await {
             Ok(head) => head,
             Err(error) if error.kind() == store::Kind::NotFound => return Ok(None),
-            Err(error) => return Err(super::Error::record("asking for the age of a session", error)),
+            Err(error) => return Err(Error::record("asking for the age of a session", error)),
         };
         let options = ListOptions { prefix: layout.segments().0, ..ListOptions::default() };
         let segments = documents.list(&options).await?.objects;
@@ -125,11 +125,16 @@ impl Uploads {
                 root.status = Status::Superseded { by: by.clone() };
                 still_dead
             })
-            .await?;
+            .await;
+        let handed_over = match handed_over {
+            // It was ended and forgotten while this create was held up.
+            Err(Error::NoSuchBackup(_)) => false,
+            other => other?.is_ok(),
+        };
         let documents = self.documents();
         let index =
             |root: &Root| Layout::new(&root.account, &root.backup_id).indexed(Index::Open, &root.bucket, &root.key);
-        if handed_over.is_err() {
+        if !handed_over {
             // It owns nothing, and nobody knows its id.
             documents.delete(&index(&successor.root())).await?;
             documents.delete(&Layout::new(&dead.account, &by).root()).await?;
