@@ -11,7 +11,8 @@
 //!
 //! What makes each pair safe, the running operation by the one that starts. *root*: the root's compare-and-swap has one
 //! winner, and the loser looks again. *look*: a write to a segment counts only if the root, read after it, says
-//! `in_progress`. *tag*: the object is judged by the tag that its upload put on it. *idem*: both do the same.
+//! `in_progress`. *tag*: the object is judged by the tag that its upload put on it. *idem*: both do the same. Each cell
+//! is tested at every store call of the running operation (`tests/it/interactions.rs`).
 //!
 //! | running \ starting | create, adopt | chunk, part | finalize | abort | expire, free | forget |
 //! | --- | --- | --- | --- | --- | --- | --- |

@@ -83,6 +83,11 @@ impl Memory {
         Self { clock, limits, state: Mutex::default() }
     }
 
+    /// How many uploads of all buckets are neither completed nor aborted.
+    pub fn begun_uploads(&self) -> usize {
+        self.state().buckets.values().map(|contents| contents.uploads.len()).sum()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

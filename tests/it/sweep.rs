@@ -1,139 +1,24 @@
-//! Expiry and sweeping, cell by cell of the table in `gc`: what runs when a sweep comes, and what comes when a sweep
-//! runs. Time is tokio's, paused; that nothing at all is left is also shown after every schedule of `model`.
+//! Expiry and sweeping: what is ended, freed and forgotten when, and races of whole operations. Every pair of operations
+//! at every call is in `interactions`. Time is tokio's, paused; that nothing at all is left is also shown after every
+//! schedule of `model`.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
-use ratchet::gc::{Mode, Report, Settings as GcSettings, Sweeper};
+use ratchet::gc::Mode;
 use ratchet::store::{
-    Body, Limits, ListOptions, PartNumber, PutOptions, Store,
-    faulty::{Call, Faulty, Op},
-    memory::Memory,
+    Body, PutOptions,
+    faulty::{Call, Op},
 };
-use ratchet::upload::{
-    Admission, ChosenEntry, Kind, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session, Settings, Status,
-    Uploads,
-};
+use ratchet::upload::{Admission, ChosenEntry, Kind, Status};
 use tokio::sync::oneshot;
 
 use crate::process::{Gateway, KEY, PROGRAM, stores};
-
-const DAY: Duration = Duration::from_secs(86_400);
-const MINUTE: Duration = Duration::from_secs(60);
-const CHUNK: usize = 1024;
-
-/// One store, and as many gateways on it as are asked for.
-struct Room {
-    store: Arc<dyn Store>,
-    clock: Clock,
-}
-
-impl Room {
-    /// `min_part_bytes` over a chunk's length: chunks are staged.
-    async fn new(min_part_bytes: u64) -> Self {
-        let clock = Clock::seeded(11);
-        let limits = Limits { min_part_bytes, ..Limits::S3 };
-        let room = Self { store: Arc::new(Memory::with_limits(limits, clock.clone())), clock };
-        room.gateway().prepare().await.unwrap();
-        room.gateway().make_bucket("b").await.unwrap();
-        room
-    }
-
-    fn gateway(&self) -> Uploads {
-        self.gateway_on(Arc::clone(&self.store))
-    }
-
-    fn gateway_on(&self, store: Arc<dyn Store>) -> Uploads {
-        Uploads::new(store, Clock::seeded(self.clock.below(u64::MAX)), Settings::default())
-    }
-
-    /// A gateway each of whose calls takes as long as `delay` says.
-    fn slow_gateway(&self, delay: impl Fn(Call<'_>) -> Duration + Send + Sync + 'static) -> Uploads {
-        let hook = move |call: Call<'_>| (delay(call), None);
-        self.gateway_on(Arc::new(Faulty::new(Arc::clone(&self.store), self.clock.clone(), Box::new(hook))))
-    }
-
-    fn sweeper(&self, uploads: Uploads) -> Sweeper {
-        Sweeper::new(uploads, Clock::seeded(self.clock.below(u64::MAX)), GcSettings::default())
-    }
-
-    async fn sweep(&self) -> Report {
-        self.sweeper(self.gateway()).sweep(Mode::Now, |_| ()).await.unwrap().unwrap()
-    }
-
-    /// Every state key but the leases.
-    async fn state(&self) -> Vec<String> {
-        let listed = self.store.list(&"ratchet-state".into(), &ListOptions::default()).await.unwrap().objects;
-        listed.into_iter().map(|listed| listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect()
-    }
-
-    /// After every time limit there is, nothing is left.
-    async fn nothing_is_left(&self) {
-        for _ in 0..4 {
-            self.clock.pause(8 * DAY).await;
-            assert_eq!(self.sweep().await.failed, 0);
-        }
-        assert_eq!(self.state().await, [""; 0]);
-    }
-}
-
-fn backup(key: &str, chunks: usize) -> NewBackup {
-    NewBackup {
-        bucket: "b".into(),
-        key: key.into(),
-        chunk_size: CHUNK as u64,
-        size: Some((chunks * CHUNK) as u64),
-        ..NewBackup::default()
-    }
-}
-
-fn chunk(index: u64) -> Vec<u8> {
-    vec![index as u8 + 1; CHUNK]
-}
-
-async fn put(session: &Session, index: u64) {
-    let bytes = chunk(index);
-    match session.admit(index, Sha256::of(&bytes), CHUNK as u64).await.unwrap() {
-        Admission::Known => {}
-        Admission::Wanted(ticket) => {
-            ticket.store(bytes.into()).await.unwrap();
-        }
-    }
-}
-
-fn upload(key: &str) -> NewUpload {
-    NewUpload {
-        bucket: "b".into(),
-        key: key.into(),
-        content_type: None,
-        headers: Default::default(),
-        metadata: Default::default(),
-        checksum: None,
-    }
-}
-
-fn number(number: u32) -> PartNumber {
-    PartNumber::new(number).unwrap()
-}
-
-/// Puts a part over the S3 side; true where its bytes were not wanted.
-async fn put_part(session: &Session, at: u32) -> (PartEntry, bool) {
-    let bytes = chunk(u64::from(at));
-    let claim = PartClaim { sha256: Some(Sha256::of(&bytes)), md5: None, len_bytes: CHUNK as u64 };
-    match session.admit_part(number(at), claim).await.unwrap() {
-        PartAdmission::Known(entry) => (entry, true),
-        PartAdmission::Wanted(ticket) => {
-            ticket.store(bytes.into()).await.unwrap();
-            let entries = session.part_entries().await.unwrap();
-            (entries.into_iter().find(|entry| u32::from(entry.number) == at).unwrap(), false)
-        }
-    }
-}
+use crate::room::{CHUNK, DAY, MINUTE, Room, backup, chunk, number, put, put_part, upload};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_freed_to_its_last_record() {

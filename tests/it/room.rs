@@ -1,0 +1,141 @@
+//! One store in memory and any number of gateways on it, and what a client does with them: for tests of what happens
+//! when. Time is tokio's, paused.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ratchet::clock::Clock;
+use ratchet::digest::Sha256;
+use ratchet::gc::{Mode, Report, Settings as GcSettings, Sweeper};
+use ratchet::store::{
+    Limits, ListOptions, PartNumber, Store,
+    faulty::{Call, Faulty},
+    memory::Memory,
+};
+use ratchet::upload::{
+    Admission, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session, Settings, Uploads,
+};
+
+pub const DAY: Duration = Duration::from_secs(86_400);
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const CHUNK: usize = 1024;
+
+/// One store, and as many gateways on it as are asked for.
+pub struct Room {
+    pub store: Arc<dyn Store>,
+    memory: Arc<Memory>,
+    pub clock: Clock,
+    /// They run for as long as the test does: a session alone does not keep its gateway.
+    gateways: Mutex<Vec<Uploads>>,
+}
+
+impl Room {
+    /// `min_part_bytes` over a chunk's length: chunks are staged.
+    pub async fn new(min_part_bytes: u64) -> Self {
+        let clock = Clock::seeded(11);
+        let limits = Limits { min_part_bytes, ..Limits::S3 };
+        let memory = Arc::new(Memory::with_limits(limits, clock.clone()));
+        let room = Self { store: Arc::clone(&memory) as Arc<dyn Store>, memory, clock, gateways: Mutex::default() };
+        room.gateway().prepare().await.unwrap();
+        room.gateway().make_bucket("b").await.unwrap();
+        room
+    }
+
+    pub fn gateway(&self) -> Uploads {
+        self.gateway_on(Arc::clone(&self.store))
+    }
+
+    pub fn gateway_on(&self, store: Arc<dyn Store>) -> Uploads {
+        let gateway = Uploads::new(store, Clock::seeded(self.clock.below(u64::MAX)), Settings::default());
+        self.gateways.lock().unwrap().push(gateway.clone());
+        gateway
+    }
+
+    /// A gateway each of whose calls takes as long as `delay` says.
+    pub fn slow_gateway(&self, delay: impl Fn(Call<'_>) -> Duration + Send + Sync + 'static) -> Uploads {
+        let hook = move |call: Call<'_>| (delay(call), None);
+        self.gateway_on(Arc::new(Faulty::new(Arc::clone(&self.store), self.clock.clone(), Box::new(hook))))
+    }
+
+    pub fn sweeper(&self, uploads: Uploads) -> Sweeper {
+        Sweeper::new(uploads, Clock::seeded(self.clock.below(u64::MAX)), GcSettings::default())
+    }
+
+    pub async fn sweep(&self) -> Report {
+        self.sweeper(self.gateway()).sweep(Mode::Now, |_| ()).await.unwrap().unwrap()
+    }
+
+    /// Every state key but the leases.
+    pub async fn state(&self) -> Vec<String> {
+        let listed = self.store.list(&"ratchet-state".into(), &ListOptions::default()).await.unwrap().objects;
+        listed.into_iter().map(|listed| listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect()
+    }
+
+    /// How many of the store's uploads are neither completed nor aborted.
+    pub fn begun_uploads(&self) -> usize {
+        self.memory.begun_uploads()
+    }
+
+    /// After every time limit there is, nothing is left.
+    pub async fn nothing_is_left(&self) {
+        for _ in 0..4 {
+            self.clock.pause(8 * DAY).await;
+            assert_eq!(self.sweep().await.failed, 0);
+        }
+        assert_eq!(self.state().await, [""; 0]);
+        assert_eq!(self.begun_uploads(), 0);
+    }
+}
+
+pub fn backup(key: &str, chunks: usize) -> NewBackup {
+    NewBackup {
+        bucket: "b".into(),
+        key: key.into(),
+        chunk_size: CHUNK as u64,
+        size: Some((chunks * CHUNK) as u64),
+        ..NewBackup::default()
+    }
+}
+
+pub fn chunk(index: u64) -> Vec<u8> {
+    vec![index as u8 + 1; CHUNK]
+}
+
+pub async fn put(session: &Session, index: u64) {
+    let bytes = chunk(index);
+    match session.admit(index, Sha256::of(&bytes), CHUNK as u64).await.unwrap() {
+        Admission::Known => {}
+        Admission::Wanted(ticket) => {
+            ticket.store(bytes.into()).await.unwrap();
+        }
+    }
+}
+
+pub fn upload(key: &str) -> NewUpload {
+    NewUpload {
+        bucket: "b".into(),
+        key: key.into(),
+        content_type: None,
+        headers: Default::default(),
+        metadata: Default::default(),
+        checksum: None,
+    }
+}
+
+pub fn number(number: u32) -> PartNumber {
+    PartNumber::new(number).unwrap()
+}
+
+/// Puts a part over the S3 side; true where its bytes were not wanted.
+pub async fn put_part(session: &Session, at: u32) -> (PartEntry, bool) {
+    let bytes = chunk(u64::from(at));
+    let claim = PartClaim { sha256: Some(Sha256::of(&bytes)), md5: None, len_bytes: CHUNK as u64 };
+    match session.admit_part(number(at), claim).await.unwrap() {
+        PartAdmission::Known(entry) => (entry, true),
+        PartAdmission::Wanted(ticket) => {
+            ticket.store(bytes.into()).await.unwrap();
+            let entries = session.part_entries().await.unwrap();
+            (entries.into_iter().find(|entry| u32::from(entry.number) == at).unwrap(), false)
+        }
+    }
+}
