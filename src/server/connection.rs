@@ -24,7 +24,7 @@ use super::{Settings, linger};
 
 /// The most that is read ahead of a request's body. Several frames of this size are on their way per connection, so it
 /// is what memory grows with; `scripts/bench.sh memory` shows by how much.
-const READ_BYTES: usize = 128 << 10;
+const READ_BYTES: usize = 96 << 10;
 
 /// Serves one connection to its end. Errors of the client's end there too: they are nobody else's business.
 pub async fn serve<T, S, B>(
