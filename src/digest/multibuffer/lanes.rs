@@ -14,8 +14,9 @@ pub trait Algorithm: Copy {
     const START: Self;
 
     fn compress(&mut self, blocks: &[[u8; BLOCK]]);
-    /// As `compress` for each of at most `LANES` lanes, for the first `count` blocks of each.
-    fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize);
+    /// As `compress` for the first `count` blocks of each of at most `LANES` lanes. False: this processor cannot, and
+    /// nothing has changed.
+    fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize) -> bool;
     /// How the last block tells the length of the message.
     fn length(bits: u64) -> [u8; 8];
 }
@@ -40,7 +41,9 @@ pub fn compress_all<A: Algorithm>(lanes: &mut [Lane<'_, A>]) {
             }
             together => {
                 let count = together.iter().map(|lane| lane.blocks.len()).min().unwrap_or(0);
-                A::compress_lanes(together, count);
+                if !A::compress_lanes(together, count) {
+                    together.iter_mut().for_each(|lane| lane.state.compress(&lane.blocks[..count]));
+                }
                 together.iter_mut().for_each(|lane| lane.blocks = &lane.blocks[count..]);
             }
         }

@@ -25,12 +25,14 @@ impl Algorithm for State {
         md5::block_api::compress(&mut self.0, blocks);
     }
 
-    fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize) {
-        #[cfg(target_arch = "x86_64")]
-        if super::x86::md5(lanes, count) {
-            return;
-        }
-        lanes.iter_mut().for_each(|lane| lane.state.compress(&lane.blocks[..count]));
+    #[cfg(target_arch = "x86_64")]
+    fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize) -> bool {
+        super::x86::md5(lanes, count)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn compress_lanes(_lanes: &mut [Lane<'_, Self>], _count: usize) -> bool {
+        false
     }
 
     fn length(bits: u64) -> [u8; 8] {
