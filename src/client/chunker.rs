@@ -1,8 +1,8 @@
 //! A local file in chunks.
 //!
 //! Guarantees: a chunk is read whole or not at all; a file whose size, times or identity change while it is read is
-//! noticed. A chunk is read once, into memory: it is hashed before it is sent (the gateway wants its digest first),
-//! and a retry must send the very bytes that were hashed.
+//! noticed. A chunk that is sent is read once, into memory: it is hashed before (the gateway wants its digest first), and
+//! a retry must send the very bytes that were hashed. One that is only compared is never in memory whole.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -12,10 +12,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Error, Result};
-use crate::digest::RunningSha256;
+use crate::digest::{ChunkDigests, ChunkHasher, Kind, RunningSha256};
 
 /// S3 allows so many parts; with one chunk each nothing has to be staged.
 const MOST_CHUNKS: u64 = 10_000;
+/// What is read at once of a chunk that is only hashed.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A file as it was when it was opened.
 #[derive(Clone, Debug)]
@@ -66,19 +68,49 @@ impl Chunker {
 
     /// The bytes of one chunk. **Errors**: `Changed` where the file has become shorter.
     pub async fn read(&self, index: u64) -> Result<Bytes> {
-        let start = index * self.chunk_size;
-        let len = self.chunk_size.min(self.state.size.saturating_sub(start));
+        let (start, len) = self.place(index);
         let len =
             usize::try_from(len).map_err(|_| Error::WrongUse("chunks of that size do not fit in memory".into()))?;
-        let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        let read = tokio::task::spawn_blocking(move || {
+        self.aside(move |file| {
             let mut bytes = vec![0; len];
             file.read_exact_at(&mut bytes, start).map(|()| Bytes::from(bytes))
-        });
+        })
+        .await
+    }
+
+    /// The digests of one chunk, read in small pieces. **Errors**: as `read`.
+    pub async fn digests(&self, index: u64, kind: Kind) -> Result<ChunkDigests> {
+        let (start, len) = self.place(index);
+        self.aside(move |file| {
+            let mut hasher = ChunkHasher::new(Some(kind), start);
+            let mut piece = vec![0; PIECE_BYTES];
+            for at in (0..len).step_by(PIECE_BYTES) {
+                let piece = &mut piece[..PIECE_BYTES.min((len - at) as usize)];
+                file.read_exact_at(piece, start + at)?;
+                hasher.update(piece);
+            }
+            Ok(hasher.finish())
+        })
+        .await
+    }
+
+    /// Where one chunk begins, and how long it is.
+    fn place(&self, index: u64) -> (u64, u64) {
+        let start = index * self.chunk_size;
+        (start, self.chunk_size.min(self.state.size.saturating_sub(start)))
+    }
+
+    /// Reads on a thread that may wait.
+    async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&File) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let file = Arc::clone(&self.file);
+        let read = tokio::task::spawn_blocking(move || read(&file));
         match read.await.map_err(std::io::Error::other).flatten() {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Error::Changed(path)),
-            Err(error) => Err(Error::io(&path, "cannot be read")(error)),
+            Ok(read) => Ok(read),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Error::Changed(self.path.clone())),
+            Err(error) => Err(Error::io(&self.path, "cannot be read")(error)),
         }
     }
 

@@ -2,27 +2,29 @@
 //!
 //! Guarantees: only what is not recorded is sent; every local chunk is compared with its record, and at a difference a
 //! fresh backup is begun, once; it is done only when the gateway confirmed the digest of what was read here, and the
-//! file is as it was. At most `jobs` chunks are in memory.
+//! file is as it was. What is missing is sent while what is recorded is compared: neither waits for the other. At most
+//! `jobs` chunks are in memory.
+
+mod pass;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use tokio::io::AsyncReadExt;
 
+use self::pass::{Put, Remote};
 use super::chunker::{Chunker, chunk_size_for};
 use super::transport::{Call, encoded};
 use super::{Error, Progress, Result, Target, Transport};
-use crate::api::{BackupList, CreateBackup, Finalize, Finalized, Manifest, ProblemType, StoredChunk, Summary};
-use crate::digest::{ChunkDigests, ChunkHasher, Kind, RunningSha256, Sha256, Whole};
+use crate::api::{BackupList, CreateBackup, Finalize, Finalized, Manifest, ProblemType, Summary};
+use crate::digest::{Kind, RunningSha256, Whole};
 
 /// How often chunks that finalize found missing are sent again.
 const MENDS: usize = 3;
-const MOST_ANSWER: usize = 1 << 20;
 
 /// The terms of a backup.
 #[derive(Clone, Debug)]
@@ -76,23 +78,6 @@ struct Upload<'a> {
     chunk_size: u64,
     size: Option<u64>,
     file_id: String,
-}
-
-/// The backup as the gateway has it.
-struct Remote {
-    id: String,
-    /// Chunk index → checksum.
-    recorded: BTreeMap<u64, Sha256>,
-    digests: Mutex<BTreeMap<u64, ChunkDigests>>,
-}
-
-/// What one chunk of a pass came to.
-enum Put {
-    Done,
-    /// The records hold another file.
-    Differs,
-    /// Someone else has ended the backup.
-    Ended,
 }
 
 /// Backs a file up. **Errors**: `Changed`, `Problem`, `Unreachable`; running it again goes on where it ended.
@@ -239,11 +224,17 @@ impl Upload<'_> {
     /// Whether a complete backup holds every chunk of the file, and its object is still there.
     async fn holds_all(&self, id: &str, chunker: &Chunker) -> Result<bool> {
         let remote = self.look(id).await?;
-        for index in 0..chunker.chunks() {
-            if remote.recorded.get(&index) != Some(&Sha256::of(&chunker.read(index).await?)) {
+        if !(0..chunker.chunks()).all(|index| remote.recorded.contains_key(&index)) {
+            return Ok(false);
+        }
+        let comparisons = stream::iter(0..chunker.chunks()).map(|index| self.compare(&remote, chunker, index));
+        let mut comparisons = comparisons.buffer_unordered(self.options.at_a_time());
+        while let Some(same) = comparisons.try_next().await? {
+            if same.is_none() {
                 return Ok(false);
             }
         }
+        drop(comparisons);
         chunker.require_unchanged()?;
         let Some(last) = chunker.chunks().checked_sub(1) else { return Ok(true) };
         // The object may have been replaced since by other means.
@@ -274,69 +265,6 @@ impl Upload<'_> {
         let manifest: Manifest = self.transport.ask(&Call::get(format!("/backups/{id}"))).await?;
         let recorded = manifest.chunks.iter().filter_map(|(index, sum)| Some((index.parse().ok()?, sum.parse().ok()?)));
         Ok(Remote { id: id.to_owned(), recorded: recorded.collect(), digests: Mutex::default() })
-    }
-
-    /// Sends the chunks that are not recorded. Ends early where the backup turns out to be another.
-    async fn send_file(
-        &self,
-        chunker: &Chunker,
-        remote: &Remote,
-        chunks: impl IntoIterator<Item = u64>,
-    ) -> Result<Put> {
-        let puts = stream::iter(chunks).map(|index| async move {
-            let bytes = chunker.read(index).await?;
-            self.put(remote, index, bytes).await
-        });
-        let mut puts = puts.buffer_unordered(self.options.at_a_time());
-        let mut ended = false;
-        while let Some(put) = puts.try_next().await? {
-            match put {
-                Put::Done => {}
-                Put::Differs => return Ok(Put::Differs),
-                // The digests of all chunks are needed all the same.
-                Put::Ended => ended = true,
-            }
-        }
-        Ok(if ended { Put::Ended } else { Put::Done })
-    }
-
-    async fn put(&self, remote: &Remote, index: u64, bytes: Bytes) -> Result<Put> {
-        let digests = self.digests(index, &bytes).await;
-        let (sha256, len) = (digests.sha256, digests.len_bytes);
-        remote.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(index, digests);
-        match remote.recorded.get(&index) {
-            Some(recorded) if *recorded == sha256 => {
-                self.progress.was_there(len);
-                return Ok(Put::Done);
-            }
-            Some(_) => return Ok(Put::Differs),
-            None => {}
-        }
-        let digest = format!("sha-256=:{}:", sha256.base64());
-        let path = format!("/backups/{}/chunks/{index}", remote.id);
-        let headers = vec![("content-digest", digest), ("content-type", "application/octet-stream".to_owned())];
-        let call = Call { method: Method::PUT, path, headers, body: bytes, sha256 };
-        match self.transport.send(&call, MOST_ANSWER).await {
-            Ok(answer) => {
-                let _: StoredChunk = serde_json::from_slice(&answer.body)
-                    .map_err(|_| Error::Stranger { url: self.transport.url().to_owned(), status: 200 })?;
-                self.progress.moved(len);
-                Ok(Put::Done)
-            }
-            Err(error) if error.is(ProblemType::ChecksumConflict) => Ok(Put::Differs),
-            Err(error) if error.is(ProblemType::NotOpen) => Ok(Put::Ended),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn digests(&self, index: u64, bytes: &Bytes) -> ChunkDigests {
-        let (kind, offset, bytes) = (self.options.digest, index * self.chunk_size, bytes.clone());
-        let hashed = tokio::task::spawn_blocking(move || {
-            let mut hasher = ChunkHasher::new(Some(kind), offset);
-            hasher.update(&bytes);
-            hasher.finish()
-        });
-        hashed.await.expect("hashing does not panic, and the runtime waits for it")
     }
 
     /// Finalizes; sends again what the gateway finds missing.
