@@ -55,13 +55,19 @@ pub fn run(args: &Args) -> io::Result<()> {
             missing: 0,
             most: Some((1.0, None)),
         },
-        Resume { what: "10,000 x 8 MiB, chunk 500 missing", chunks: 10_000, chunk: 8 << 20, missing: 500, most: None },
+        Resume {
+            what: "10,000 x 8 MiB, the last missing",
+            chunks: 10_000,
+            chunk: 8 << 20,
+            missing: 9_999,
+            most: Some((1.0, None)),
+        },
         Resume {
             what: "10,000 x 16 KiB, the last missing",
             chunks: 10_000,
             chunk: 16 << 10,
             missing: 9_999,
-            most: None,
+            most: Some((1.0, None)),
         },
         Resume {
             what: "1,000,000 x 1 KiB, chunk 0 missing",
@@ -75,7 +81,7 @@ pub fn run(args: &Args) -> io::Result<()> {
             chunks: 1_000_000,
             chunk: 1 << 10,
             missing: 999_999,
-            most: None,
+            most: Some((10.0, Some(256.0))),
         },
     ];
     for resume in resumes.iter().filter(|resume| !args.short || resume.chunks < 1_000_000) {
