@@ -1,12 +1,10 @@
 //! The files of bodies.
 //!
-//! Guarantees: a file is whole and synced before its id is given out; a body that fails leaves no file. A disk that runs
-//! full stops bodies while there is room for the index still, so that what takes room can be removed.
+//! Guarantees: a file is whole and synced before its id is given out; a body that fails leaves no file.
 //! It does not know which files the index names.
 
 use std::fs;
 use std::io::{self, IoSlice, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,13 +14,11 @@ use futures_util::StreamExt;
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
+use super::disk::{blocking, require_room};
 use crate::digest::Sha256;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 const WRITE_BYTES: usize = 128 << 10;
-
-/// What bodies leave free: removing a thing writes to the index before it frees room.
-const RESERVE_BYTES: u64 = 16 << 20;
 
 /// The directories of a store.
 #[derive(Debug)]
@@ -172,13 +168,6 @@ async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File
     Ok((file, sha256, md5))
 }
 
-/// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is taken at its word later.
-fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
-    let Ok(disk) = rustix::fs::fstatvfs(place) else { return Ok(()) };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free >= len_bytes.saturating_add(RESERVE_BYTES) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
-}
-
 fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File> {
     require_room(&file, 0)?;
     let mut at = 0;
@@ -199,20 +188,4 @@ fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File>
         }
     }
     Ok(file)
-}
-
-/// Work that waits for the disk, on a thread that may.
-pub(super) async fn blocking<T: Send + 'static>(
-    what: &str,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other).flatten().map_err(|error| disk(what, error))
-}
-
-/// An I/O error as the store's error.
-pub(super) fn disk(what: &str, error: io::Error) -> Error {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let kind = if full { Kind::Full } else { Kind::Unavailable };
-    Error::new(kind, format!("{what} failed")).because(error)
 }

@@ -12,7 +12,8 @@ use std::sync::{PoisonError, RwLock};
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::super::{Error, Kind, Result};
-use super::files::{Files, disk};
+use super::disk::disk_error;
+use super::files::Files;
 use super::tables::{FILES, GARBAGE, Tables, failed};
 
 /// What redb may keep of the index in memory.
@@ -71,7 +72,7 @@ impl Handle {
     /// Settles what the last commits did with these files, and removes all garbage: its ids, to be forgotten. Can be
     /// done again.
     pub fn catch_up(&self, files: &Files, doubtful: &[String]) -> Result<Vec<String>> {
-        let undone = |error| disk("catching up with the index", error);
+        let undone = |error| disk_error("catching up with the index", error);
         let read = self.read()?;
         let known = read.open_table(FILES).map_err(failed)?;
         for id in doubtful {

@@ -11,6 +11,7 @@
 //! directory that another process has open is refused.
 
 mod buffers;
+mod disk;
 mod files;
 mod handle;
 mod index;

@@ -13,7 +13,8 @@ use futures_util::stream;
 
 use super::super::{Body, BodyError};
 use super::buffers::{BUFFER_BYTES, Buffer};
-use super::files::{Files, blocking};
+use super::disk::blocking;
+use super::files::Files;
 use super::rows::{Content, FileRef};
 
 /// A stretch of one file.

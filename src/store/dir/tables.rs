@@ -48,7 +48,7 @@ pub(super) fn object_key(bucket: &Bucket, key: &str) -> String {
 pub(super) fn failed(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     if let redb::Error::Io(error) = error {
-        return super::files::disk("the index", error);
+        return super::disk::disk_error("the index", error);
     }
     Error::new(Kind::Unavailable, "the index failed").because(error)
 }

@@ -15,7 +15,8 @@ use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Error, Kind, Result};
-use super::files::{Files, disk};
+use super::disk::disk_error;
+use super::files::Files;
 use super::handle::Handle;
 use super::tables::{Tables, failed};
 
@@ -170,7 +171,7 @@ impl Loop {
         };
         // Once for all the files that count from this commit on.
         if batch.iter().any(|change| change.applied && change.file.is_some()) {
-            self.files.sync_names().map_err(|error| disk("syncing the names of files", error))?;
+            self.files.sync_names().map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(failed)?;
         self.removed.clear();
