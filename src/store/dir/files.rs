@@ -14,11 +14,16 @@ use futures_util::StreamExt;
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
-use super::disk::{blocking, require_room};
+use super::disk::{begin_writing, blocking, require_room};
 use crate::digest::Sha256;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 const WRITE_BYTES: usize = 128 << 10;
+
+/// How much the disk gets to write while the rest of a body still comes; else the disk rests until the sync, and the
+/// processor during it. Seconds per GiB of chunks of 8 MiB, eight at a time on two cores: all at the sync 1.83, every
+/// 512 KiB 1.11, every MiB 1.08, every 2 MiB 1.13.
+const DISK_BYTES: u64 = 1 << 20;
 
 /// The directories of a store.
 #[derive(Debug)]
@@ -41,6 +46,13 @@ pub(super) struct WrittenFile {
     pub id: String,
     pub etag: ETag,
     pub sha256: Sha256,
+}
+
+/// A file that grows, and how far the disk was asked to write it.
+struct Growing {
+    file: fs::File,
+    len_bytes: u64,
+    begun_bytes: u64,
 }
 
 /// Removes a file that was not finished.
@@ -79,10 +91,10 @@ impl Files {
             let file = fs::File::create(path)?;
             // Before the first byte: what does not fit is not begun.
             require_room(&file, len_bytes)?;
-            Ok(file)
+            Ok(Growing { file, len_bytes: 0, begun_bytes: 0 })
         };
-        let file = blocking("creating a file", create).await?;
-        let (file, sha256, md5) = fill(file, body, matches!(tag, Tag::Md5)).await?;
+        let growing = blocking("creating a file", create).await?;
+        let (file, sha256, md5) = fill(growing, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         blocking("syncing a file", move || file.sync_all()).await?;
         let etag = match tag {
@@ -140,8 +152,39 @@ impl Files {
     }
 }
 
+impl Growing {
+    /// Writes frames to the end. Blocks.
+    fn write(mut self, mut frames: Vec<Bytes>) -> io::Result<Self> {
+        require_room(&self.file, 0)?;
+        let mut at = 0;
+        while at < frames.len() {
+            let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
+            let mut written = match self.file.write_vectored(&slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.len_bytes += written as u64;
+            while at < frames.len() && written >= frames[at].len() {
+                written -= frames[at].len();
+                at += 1;
+            }
+            if let Some(frame) = frames.get_mut(at) {
+                frame.advance(written);
+            }
+        }
+        let whole_bytes = self.len_bytes - self.len_bytes % DISK_BYTES;
+        if self.begun_bytes < whole_bytes {
+            begin_writing(&self.file, self.begun_bytes..whole_bytes);
+            self.begun_bytes = whole_bytes;
+        }
+        Ok(self)
+    }
+}
+
 /// Writes a body to the end of a file, frame by frame as they came, without a copy.
-async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File, Sha256, Option<[u8; 16]>)> {
+async fn fill(mut growing: Growing, mut body: Body, md5: bool) -> Result<(fs::File, Sha256, Option<[u8; 16]>)> {
     let wanted = body.len_bytes();
     let (mut summing, mut seen) = (Summing::new(&body, md5), 0);
     let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
@@ -159,33 +202,11 @@ async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File
         gathered.push(frame);
         if gathered_bytes >= WRITE_BYTES || seen == wanted {
             let frames = std::mem::take(&mut gathered);
-            file = blocking("writing a file", move || write_all(file, frames)).await?;
+            growing = blocking("writing a file", move || growing.write(frames)).await?;
             gathered_bytes = 0;
         }
     }
     check_len(seen, wanted)?;
     let (sha256, md5) = summing.finish().await?;
-    Ok((file, sha256, md5))
-}
-
-fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File> {
-    require_room(&file, 0)?;
-    let mut at = 0;
-    while at < frames.len() {
-        let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
-        let mut written = match file.write_vectored(&slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        while at < frames.len() && written >= frames[at].len() {
-            written -= frames[at].len();
-            at += 1;
-        }
-        if let Some(frame) = frames.get_mut(at) {
-            frame.advance(written);
-        }
-    }
-    Ok(file)
+    Ok((growing.file, sha256, md5))
 }
