@@ -156,7 +156,11 @@ fn forget(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return fs::read_dir(path)?.try_for_each(|entry| forget(&entry?.path()));
     }
-    let file = File::open(path)?;
+    let file = match File::open(path) {
+        // A file of the store that was moved to its place or removed meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
     file.sync_all()?;
     fadvise(&file, 0, None, Advice::DontNeed).map_err(io::Error::from)
 }
