@@ -14,6 +14,7 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::contestant::ratchet;
 use crate::load::{self, Amount, BODIES, LARGE_PARTS, Op, PART, Target};
+use crate::pages;
 use crate::table::{median, verdict};
 use crate::upload::{BUCKET, Setup};
 
@@ -88,6 +89,7 @@ pub fn run(args: &Args) -> io::Result<()> {
 fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Round> {
     let mut setup = Setup::new(host);
     let plain = home.join("plain");
+    pages::touch()?;
     let write = timed(|| write_plainly(&plain))?;
     let sha256 = timed(|| {
         in_parallel(|bytes| {
@@ -103,9 +105,11 @@ fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Rou
     let key = format!("embedded-{number}");
     let amount = Amount { connections: AT_A_TIME, requests: CHUNKS, at_most: Duration::MAX };
     let backup = setup.backup(&format!("{key}-chunks"), CHUNKS)?;
+    pages::touch()?;
     let chunks = load::run(&Target { host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?.seconds;
     setup.abort_backup(&backup)?;
     let upload = setup.begin(&key)?;
+    pages::touch()?;
     let parts = load::run(&Target { host, bucket: BUCKET, upload: &upload }, Op::Upload, amount, 0)?.seconds;
     setup.discard(&upload)?;
     forget(&plain)?;

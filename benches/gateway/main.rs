@@ -9,6 +9,7 @@ mod embedded;
 mod load;
 mod memory;
 mod null;
+mod pages;
 mod process;
 mod protocol;
 mod side;

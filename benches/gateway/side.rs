@@ -12,6 +12,7 @@ use ratchet::digest::Sha256;
 
 use crate::contestant::{self, Contestant, Name, Programs};
 use crate::load::{self, Amount, BODIES, Figures, Op, PART, Target};
+use crate::pages;
 use crate::process::thread_cpu_seconds;
 use crate::table;
 use crate::upload::{BUCKET, Setup};
@@ -150,6 +151,9 @@ fn sample(op: Op, contestant: &Contestant, amount: Amount, round: usize) -> io::
     let mut setup = Setup::new(host);
     let key = format!("parts-{}-{round}", op.name());
     let upload = setup.open(op, &key, amount.requests)?;
+    if matches!(op, Op::Upload | Op::Chunk) {
+        pages::touch()?;
+    }
     let before = contestant.server.cpu_seconds();
     let figures = load::run(&Target { host, bucket: BUCKET, upload: &upload }, op, amount, 0)?;
     let cpu_seconds = contestant.server.cpu_seconds() - before;
