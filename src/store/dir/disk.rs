@@ -24,9 +24,12 @@ pub async fn blocking<T: Send + 'static>(
 
 /// An I/O error as the store's error.
 pub fn disk_error(what: &str, error: io::Error) -> Error {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let kind = if full { Kind::Full } else { Kind::Unavailable };
+    let kind = if is_full(&error) { Kind::Full } else { Kind::Unavailable };
     Error::new(kind, format!("{what} failed")).because(error)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is taken at its word later.
@@ -34,6 +37,22 @@ pub fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
     let Ok(disk) = rustix::fs::fstatvfs(place) else { return Ok(()) };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free >= len_bytes.saturating_add(RESERVE_BYTES) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
+/// Sets so many bytes of the disk aside for a file, whose length stays: it is laid out in one piece, and what comes
+/// beside it cannot take its room. A file system that cannot is taken at its word later.
+#[cfg(target_os = "linux")]
+pub fn set_aside(file: &File, len_bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, len_bytes).map_err(io::Error::from) {
+        Err(error) if is_full(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn set_aside(_file: &File, _len_bytes: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Has the disk begin with bytes that were written, so that the sync later has little to wait for; their pages are the

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
-use super::disk::{begin_writing, blocking, require_room};
+use super::disk::{begin_writing, blocking, require_room, set_aside};
 use crate::digest::Sha256;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
@@ -24,6 +24,9 @@ const WRITE_BYTES: usize = 128 << 10;
 /// processor during it. Seconds per GiB of chunks of 8 MiB, eight at a time on two cores: all at the sync 1.83, every
 /// 512 KiB 1.11, every MiB 1.08, every 2 MiB 1.13.
 const DISK_BYTES: u64 = 1 << 20;
+
+/// What a body has of the disk before it comes: enough for usual parts, and all that a client who never sends can hold.
+const ASIDE_BYTES: u64 = 64 << 20;
 
 /// The directories of a store.
 #[derive(Debug)]
@@ -91,6 +94,7 @@ impl Files {
             let file = fs::File::create(path)?;
             // Before the first byte: what does not fit is not begun.
             require_room(&file, len_bytes)?;
+            set_aside(&file, len_bytes.min(ASIDE_BYTES))?;
             Ok(Growing { file, len_bytes: 0, begun_bytes: 0 })
         };
         let growing = blocking("creating a file", create).await?;
