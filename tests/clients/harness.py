@@ -22,6 +22,8 @@ BIN = Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin"
 BINARY = os.environ.get("RATCHET_BINARY", str(ROOT / "target/debug/ratchet"))
 KEY, SECRET = "root-key", "root-secret-root-secret"
 TIMEOUT = 300
+# What a shell runs with `&` is told to ignore Ctrl-C, and so would every client be. A handler is not passed on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Gateway:
