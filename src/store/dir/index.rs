@@ -17,7 +17,7 @@ use super::OpenError;
 use super::files::Files;
 use super::handle::Handle;
 use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json};
-use super::tables::{BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, object_key};
+use super::tables::{BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, no_upload, object_key};
 use super::writer::Writer;
 use crate::digest::Sha256;
 
@@ -161,8 +161,4 @@ impl Index {
         let table = self.read()?.open_table(PARTS).map_err(failed)?;
         parts.iter().map(|part| super::tables::chosen_part(&table, target, part).map(|row| row.file)).collect()
     }
-}
-
-pub(super) fn no_upload(target: UploadTarget<'_>) -> Error {
-    Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key))
 }

@@ -6,7 +6,6 @@
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::super::{Bucket, ChosenPart, ETag, Error, Key, Kind, PartNumber, PutMode, Result, UploadId, UploadTarget};
-use super::index::no_upload;
 use super::rows::{Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, to_json};
 
 /// Name → created, milliseconds since 1970.
@@ -51,6 +50,10 @@ pub(super) fn failed(error: impl Into<redb::Error>) -> Error {
         return super::disk::disk_error("the index", error);
     }
     Error::new(Kind::Unavailable, "the index failed").because(error)
+}
+
+pub(super) fn no_upload(target: UploadTarget<'_>) -> Error {
+    Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key))
 }
 
 /// The row of a part as Complete names it. **Errors**: `InvalidPart`.
