@@ -63,8 +63,9 @@ pub fn set_aside(_file: &File, _len_bytes: u64) -> io::Result<()> {
 /// `sync_file_range` says it more plainly, but not in safe Rust, and was no faster.
 #[cfg(target_os = "linux")]
 pub fn begin_writing(file: &File, stretch: Range<u64>) {
-    let len_bytes = std::num::NonZeroU64::new(stretch.end - stretch.start);
-    rustix::fs::fadvise(file, stretch.start, len_bytes, rustix::fs::Advice::DontNeed).ok();
+    // Of no length would mean all that follows.
+    let Some(len_bytes) = std::num::NonZeroU64::new(stretch.end - stretch.start) else { return };
+    rustix::fs::fadvise(file, stretch.start, Some(len_bytes), rustix::fs::Advice::DontNeed).ok();
 }
 
 #[cfg(not(target_os = "linux"))]

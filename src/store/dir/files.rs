@@ -51,13 +51,6 @@ pub(super) struct WrittenFile {
     pub sha256: Sha256,
 }
 
-/// A file that grows, and how far the disk was asked to write it.
-struct Growing {
-    file: fs::File,
-    len_bytes: u64,
-    begun_bytes: u64,
-}
-
 /// Removes a file that was not finished.
 struct Unfinished(Option<PathBuf>);
 
@@ -95,10 +88,10 @@ impl Files {
             // Before the first byte: what does not fit is not begun.
             require_room(&file, len_bytes)?;
             set_aside(&file, len_bytes.min(ASIDE_BYTES))?;
-            Ok(Growing { file, len_bytes: 0, begun_bytes: 0 })
+            Ok(file)
         };
-        let growing = blocking("creating a file", create).await?;
-        let (file, sha256, md5) = fill(growing, body, matches!(tag, Tag::Md5)).await?;
+        let file = blocking("creating a file", create).await?;
+        let (file, sha256, md5) = fill(file, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         blocking("syncing a file", move || file.sync_all()).await?;
         let etag = match tag {
@@ -156,39 +149,8 @@ impl Files {
     }
 }
 
-impl Growing {
-    /// Writes frames to the end. Blocks.
-    fn write(mut self, mut frames: Vec<Bytes>) -> io::Result<Self> {
-        require_room(&self.file, 0)?;
-        let mut at = 0;
-        while at < frames.len() {
-            let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
-            let mut written = match self.file.write_vectored(&slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            self.len_bytes += written as u64;
-            while at < frames.len() && written >= frames[at].len() {
-                written -= frames[at].len();
-                at += 1;
-            }
-            if let Some(frame) = frames.get_mut(at) {
-                frame.advance(written);
-            }
-        }
-        let whole_bytes = self.len_bytes - self.len_bytes % DISK_BYTES;
-        if self.begun_bytes < whole_bytes {
-            begin_writing(&self.file, self.begun_bytes..whole_bytes);
-            self.begun_bytes = whole_bytes;
-        }
-        Ok(self)
-    }
-}
-
 /// Writes a body to the end of a file, frame by frame as they came, without a copy.
-async fn fill(mut growing: Growing, mut body: Body, md5: bool) -> Result<(fs::File, Sha256, Option<[u8; 16]>)> {
+async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File, Sha256, Option<[u8; 16]>)> {
     let wanted = body.len_bytes();
     let (mut summing, mut seen) = (Summing::new(&body, md5), 0);
     let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
@@ -206,11 +168,44 @@ async fn fill(mut growing: Growing, mut body: Body, md5: bool) -> Result<(fs::Fi
         gathered.push(frame);
         if gathered_bytes >= WRITE_BYTES || seen == wanted {
             let frames = std::mem::take(&mut gathered);
-            growing = blocking("writing a file", move || growing.write(frames)).await?;
+            let written = seen - gathered_bytes as u64..seen;
+            file = blocking("writing a file", move || {
+                let file = write_all(file, frames)?;
+                begin_writing(&file, full(written.start)..full(written.end));
+                Ok(file)
+            })
+            .await?;
             gathered_bytes = 0;
         }
     }
     check_len(seen, wanted)?;
     let (sha256, md5) = summing.finish().await?;
-    Ok((growing.file, sha256, md5))
+    Ok((file, sha256, md5))
+}
+
+/// The bytes among so many that the disk begins with before the sync.
+fn full(len_bytes: u64) -> u64 {
+    len_bytes - len_bytes % DISK_BYTES
+}
+
+fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File> {
+    require_room(&file, 0)?;
+    let mut at = 0;
+    while at < frames.len() {
+        let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
+        let mut written = match file.write_vectored(&slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        while at < frames.len() && written >= frames[at].len() {
+            written -= frames[at].len();
+            at += 1;
+        }
+        if let Some(frame) = frames.get_mut(at) {
+            frame.advance(written);
+        }
+    }
+    Ok(file)
 }
