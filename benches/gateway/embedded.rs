@@ -128,13 +128,9 @@ fn timed(work: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-fn body(number: u64) -> &'static [u8] {
-    &BODIES.parts[(number % BODIES.parts.len() as u64) as usize].0
-}
-
 fn write_plainly(path: &Path) -> io::Result<()> {
     let mut file = File::create(path)?;
-    (0..CHUNKS).try_for_each(|number| file.write_all(body(number)))?;
+    (0..CHUNKS).try_for_each(|number| file.write_all(BODIES.part(number).0))?;
     file.sync_all()
 }
 
@@ -142,7 +138,7 @@ fn in_parallel(hash: impl Fn(&[u8]) + Sync) -> io::Result<()> {
     std::thread::scope(|scope| {
         for first in 0..AT_A_TIME as u64 {
             let hash = &hash;
-            scope.spawn(move || (first..CHUNKS).step_by(AT_A_TIME).for_each(|number| hash(body(number))));
+            scope.spawn(move || (first..CHUNKS).step_by(AT_A_TIME).for_each(|number| hash(BODIES.part(number).0)));
         }
     });
     Ok(())

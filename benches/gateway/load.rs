@@ -94,8 +94,16 @@ pub struct Target<'a> {
 
 /// Bodies that differ, with their digests: a gateway may know again what it was sent before.
 pub struct Bodies {
-    pub parts: Vec<(Vec<u8>, Sha256)>,
+    parts: Vec<(Vec<u8>, Sha256)>,
     pub small: (Vec<u8>, Sha256),
+}
+
+impl Bodies {
+    /// The body of a part of this number, and its digest.
+    pub fn part(&self, number: u64) -> (&[u8], &Sha256) {
+        let (bytes, digest) = &self.parts[(number % self.parts.len() as u64) as usize];
+        (bytes, digest)
+    }
 }
 
 pub static BODIES: LazyLock<Bodies> = LazyLock::new(|| {
@@ -149,7 +157,7 @@ pub fn run(target: &Target<'_>, op: Op, amount: Amount, first: u64) -> io::Resul
 /// One request; the payload bytes that it moved.
 fn one(caller: &mut Caller, target: &Target<'_>, op: Op, number: u64) -> io::Result<u64> {
     let Target { bucket, upload, .. } = target;
-    let (part, digest) = &BODIES.parts[(number % BODIES.parts.len() as u64) as usize];
+    let (part, digest) = BODIES.part(number);
     let (small, small_digest) = &BODIES.small;
     let empty = Some(Sha256::of(b""));
     let (path, headers);

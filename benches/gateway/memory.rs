@@ -84,7 +84,7 @@ fn digest(part_bytes: u64) -> Sha256 {
 
 /// The bytes `[from, to)` of every part, in pieces.
 fn pieces(from: u64, to: u64) -> impl Iterator<Item = &'static [u8]> {
-    let pattern: &'static [u8] = &BODIES.parts[0].0;
+    let pattern: &'static [u8] = BODIES.part(0).0;
     let mut at = from;
     std::iter::from_fn(move || {
         let start = (at % pattern.len() as u64) as usize;
