@@ -100,7 +100,7 @@ async fn serve_on(
     let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
     let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
-    let listener = server::bind(settings.listen).await.map_err(bind_failed)?;
+    let listener = server::bind(settings.listen, &settings.server).await.map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
     ready(Ready { address, tls: tls.is_some(), own_key });
     let service = ByRequest::new(move |request| {

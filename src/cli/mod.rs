@@ -19,6 +19,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 /// Resumable, verified uploads to any S3 store.
 #[derive(Debug, Parser)]
@@ -53,7 +54,19 @@ enum Command {
 /// Parses the arguments and does what they say.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = match cli.command {
+        // Its connections have threads of their own.
+        Command::Serve(_) => Builder::new_current_thread(),
+        Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Ls(_)
+        | Command::Status(_)
+        | Command::Verify(_)
+        | Command::Abort(_)
+        | Command::Gc(_)
+        | Command::Doctor(_) => Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("ratchet: the runtime does not start: {error}");

@@ -9,6 +9,7 @@ mod activity;
 mod connection;
 mod linger;
 mod tls;
+mod workers;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,11 +27,15 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 
+use workers::Workers;
+
 pub use tls::{Tls, TlsError, TlsSettings};
 
 /// The room's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Threads for connections; 0: one for each core.
+    pub workers: usize,
     pub max_connections: usize,
     /// Of the request line and all fields.
     pub max_head_bytes: usize,
@@ -49,6 +54,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            workers: 0,
             max_connections: 8192,
             max_head_bytes: 32 << 10,
             head_timeout: Duration::from_secs(15),
@@ -63,14 +69,29 @@ impl Default for Settings {
 /// How long accepting rests when the system has no descriptor left for another connection.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Binds a listening socket. **Errors**: the system's, for example that the port is busy.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// A port that is open, and the threads that will serve its connections.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    workers: Workers,
+}
+
+impl Listener {
+    /// **Errors**: the system's.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// Binds a listening socket and starts the workers. **Errors**: the system's, for example that the port is busy.
+pub async fn bind(address: SocketAddr, settings: &Settings) -> std::io::Result<Listener> {
+    let socket = TcpListener::bind(address).await?;
+    Ok(Listener { socket, workers: Workers::start(settings.workers)? })
 }
 
 /// Serves until `shutdown` is ready, then drains. **Cancel**: a dropped future cuts every connection.
 pub async fn serve<S, B>(
-    listener: TcpListener,
+    Listener { socket: listener, workers }: Listener,
     service: S,
     clock: Clock,
     (settings, tls): (Settings, Option<Tls>),
@@ -96,28 +117,16 @@ pub async fn serve<S, B>(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = next => accepted,
         };
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "the socket does not take TCP_NODELAY");
-        }
+        let (worker, seat) = workers.least_busy();
         let terms = (clock.clone(), settings.clone());
         let (service, draining, tls) = (service.clone(), draining.clone(), tls.clone());
-        connections.spawn(async move {
-            match tls {
-                None => connection::serve(socket, service, terms, draining).await,
-                Some(tls) => {
-                    let (clock, settings) = &terms;
-                    let shaken = tokio::select! {
-                        shaken = tls.accept(socket) => shaken,
-                        () = clock.pause(settings.head_timeout) => Err(std::io::ErrorKind::TimedOut.into()),
-                    };
-                    match shaken {
-                        Ok(socket) => connection::serve(socket, service, terms, draining).await,
-                        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
-                    }
-                }
+        let connection = async move {
+            if let Err(error) = connect(socket, service, terms, (draining, tls)).await {
+                tracing::debug!(%error, "a connection ended before its first request");
             }
-            drop(place);
-        });
+            drop((place, seat));
+        };
+        connections.spawn_on(connection, worker);
     }
     drop(listener);
     drain.send_replace(true);
@@ -128,12 +137,14 @@ pub async fn serve<S, B>(
             tracing::warn!(seconds = settings.drain_timeout.as_secs(), "the drain time is over: connections are cut");
         }
     }
+    workers.end().await;
 }
 
-async fn accept(listener: &TcpListener, clock: &Clock) -> TcpStream {
+/// The next connection, of no runtime yet.
+async fn accept(listener: &TcpListener, clock: &Clock) -> std::net::TcpStream {
     loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return socket,
+        match listener.accept().await.and_then(|(socket, _)| socket.into_std()) {
+            Ok(socket) => return socket,
             // One connection's error, such as a reset before we took it, is not the listener's.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -141,6 +152,37 @@ async fn accept(listener: &TcpListener, clock: &Clock) -> TcpStream {
             }
         }
     }
+}
+
+/// Takes a connection into the runtime that it is to live on, and serves it. **Errors**: of the socket, or of its TLS
+/// handshake.
+async fn connect<S, B>(
+    socket: std::net::TcpStream,
+    service: S,
+    terms: (Clock, Settings),
+    (draining, tls): (watch::Receiver<bool>, Option<Tls>),
+) -> std::io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let socket = TcpStream::from_std(socket)?;
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "the socket does not take TCP_NODELAY");
+    }
+    let Some(tls) = tls else {
+        connection::serve(socket, service, terms, draining).await;
+        return Ok(());
+    };
+    let (clock, settings) = &terms;
+    let socket = tokio::select! {
+        shaken = tls.accept(socket) => shaken?,
+        () = clock.pause(settings.head_timeout) => return Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    connection::serve(socket, service, terms, draining).await;
+    Ok(())
 }
 
 #[cfg(test)]

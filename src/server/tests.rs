@@ -19,15 +19,19 @@ struct Running {
     release: Arc<Notify>,
     /// Told when `/wait` has begun.
     begun: Arc<Notify>,
+    /// Held by what `/leave` leaves running.
+    left: Arc<()>,
 }
 
 async fn start(settings: Settings) -> Running {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &settings).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (release, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (wait, tell) = (Arc::clone(&release), Arc::clone(&begun));
+    let left = Arc::new(());
+    let leave = Arc::downgrade(&left);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (wait, tell) = (Arc::clone(&wait), Arc::clone(&tell));
+        let (wait, tell, left) = (Arc::clone(&wait), Arc::clone(&tell), leave.upgrade());
         Box::pin(async move {
             let mut reply = Response::new(Full::new(Bytes::from_static(b"answer")));
             match request.uri().path() {
@@ -38,6 +42,16 @@ async fn start(settings: Settings) -> Running {
                     tell.notify_one();
                     wait.notified().await;
                 }
+                "/worker" => {
+                    let name = std::thread::current().name().unwrap_or_default().to_owned();
+                    reply.headers_mut().insert("worker", name.parse().unwrap());
+                }
+                "/leave" => {
+                    tokio::spawn(async move {
+                        std::future::pending::<()>().await;
+                        drop(left);
+                    });
+                }
                 "/read" => drop(request.into_body().collect().await),
                 _ => {}
             }
@@ -47,7 +61,7 @@ async fn start(settings: Settings) -> Running {
     let (shutdown, told) = oneshot::channel::<()>();
     let until = async move { drop(told.await) };
     let served = tokio::spawn(serve(listener, service, Clock::system(), (settings, None), until));
-    Running { address, shutdown, served, release, begun }
+    Running { address, shutdown, served, release, begun, left }
 }
 
 async fn connect(server: &Running) -> TcpStream {
@@ -163,4 +177,32 @@ async fn a_full_house_serves_the_next_when_someone_leaves() {
     send(&mut second, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     drop(first);
     until(&mut second, "answer").await;
+}
+
+#[tokio::test]
+async fn connections_spread_over_the_workers() {
+    let server = start(Settings { workers: 2, ..Settings::default() }).await;
+    let mut sockets = Vec::new();
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        let mut socket = connect(&server).await;
+        send(&mut socket, "GET /worker HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        answers.push(until(&mut socket, "answer").await);
+        sockets.push(socket);
+    }
+    for worker in ["worker: worker-0", "worker: worker-1"] {
+        assert_eq!(answers.iter().filter(|answer| answer.contains(worker)).count(), 2, "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_runs_on_once_it_has_ended() {
+    let server = start(Settings::default()).await;
+    let mut socket = connect(&server).await;
+    send(&mut socket, "GET /leave HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until(&mut socket, "answer").await;
+    assert_eq!(Arc::strong_count(&server.left), 2);
+    server.shutdown.send(()).unwrap();
+    server.served.await.unwrap();
+    assert_eq!(Arc::strong_count(&server.left), 1);
 }

@@ -124,6 +124,12 @@ pub const KEYS: &[Key] = &[
         set: |s, text| size(text, 1, 1_000_000).map(|value| s.upload.cached_sessions = value),
     },
     Key {
+        name: "server.workers",
+        meaning: "Threads that serve connections, each with its own connections to the store; 0: one for each core.",
+        show: |s| s.server.workers.to_string(),
+        set: |s, text| size(text, 0, 1024).map(|value| s.server.workers = value),
+    },
+    Key {
         name: "server.max_connections",
         meaning: "Connections at a time; more wait in the system's queue.",
         show: |s| s.server.max_connections.to_string(),

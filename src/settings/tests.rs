@@ -15,6 +15,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("store_addressing", "virtual", &["", "dns"]),
     ("state_bucket", "other-state", &["", "ab", "Upper", "a/b", "-ab"]),
     ("cached_sessions", "7", &["0", "-1", "many", "1.5"]),
+    ("server.workers", "7", &["1025", "-1", "many"]),
     ("server.max_connections", "7", &["0", "-1", "many"]),
     ("server.max_head_bytes", "16384", &["0", "8191", "many"]),
     ("server.head_timeout_s", "7", &["0", "-1", "86401", "1s"]),

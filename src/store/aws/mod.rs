@@ -12,6 +12,7 @@ mod connect;
 mod control;
 mod error;
 mod exchange;
+mod pools;
 mod wire;
 
 pub use connect::{Addressing, ConnectError, Settings};

@@ -18,15 +18,12 @@ use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{Body, BodyError, Bucket, Error, Foreign, ForeignAnswer, Key, Kind, Result};
 use super::connect::ConnectError;
 use super::error::{code, pause, refused};
+use super::pools::Pools;
 use crate::clock::Clock;
 use crate::digest::Sha256;
 use crate::sigv4::{Credentials, Payload, sign};
@@ -34,15 +31,11 @@ use crate::sigv4::{Credentials, Payload, sign};
 /// How S3 wants a key in a URL.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-const CONNECT: Duration = Duration::from_secs(5);
 /// From the last frame that the server took to the answer's head, however long the body took before: a slow client
 /// is not the server's fault. A server may verify and replicate a part of 5 GiB before it answers.
 const ANSWER: Duration = Duration::from_secs(300);
 /// Between two frames of an answer's body.
 const FRAME: Duration = Duration::from_secs(60);
-const IDLE: Duration = Duration::from_secs(20);
-/// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh memory` shows its price.
-const BUFFER: usize = 256 << 10;
 /// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
 const CREDENTIALS_LIVE: Duration = Duration::from_secs(300);
 /// The most of an error document that is read.
@@ -59,7 +52,7 @@ pub(super) struct Terms {
 }
 
 pub(super) struct Wire {
-    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    pools: Pools<Outgoing>,
     terms: Terms,
     cached: Mutex<Option<(Credentials, Duration)>>,
 }
@@ -77,22 +70,7 @@ pub(super) struct Call<'a> {
 
 impl Wire {
     pub fn new(terms: Terms) -> std::result::Result<Self, ConnectError> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
-        let tls = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-            .map_err(ConnectError::Roots)?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(BUFFER)
-            .build(tls);
-        Ok(Self { client, terms, cached: Mutex::new(None) })
+        Ok(Self { pools: Pools::new()?, terms, cached: Mutex::new(None) })
     }
 
     /// The credentials of now, from the chain at most once in a while.
@@ -127,7 +105,7 @@ impl Wire {
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let left = body.len_bytes();
         let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
-        let answer = match self.in_time(self.client.request(request), &sent).await {
+        let answer = match self.in_time(self.pools.request(request), &sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) if broke.load(Ordering::Acquire) => {
                 return Err(Error::new(Kind::Body, format!("the body of {what} broke off")).because(error));
@@ -164,7 +142,7 @@ impl Wire {
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (left, body) = (foreign.body.len() as u64, Body::from(foreign.body));
         let request = request.map(|()| Outgoing { left, body, broke, sent: Arc::clone(&sent) });
-        let answer = match self.in_time(self.client.request(request), &sent).await {
+        let answer = match self.in_time(self.pools.request(request), &sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer")).because(error)),
             Err(()) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),

@@ -1,0 +1,76 @@
+//! Connections to the server, a pool of them for each runtime.
+//!
+//! Guarantees: a request goes over a connection of the runtime that it is sent from, so that no thread waits for
+//! another's. A runtime's pool is made at its first request and kept for good: runtimes are as few as threads.
+//! It signs nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use http::Request;
+use http_body::Body;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::runtime::{Handle, Id};
+
+use super::connect::ConnectError;
+
+const CONNECT: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(20);
+/// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh memory` shows its price.
+const BUFFER: usize = 256 << 10;
+
+type Connector = HttpsConnector<HttpConnector>;
+
+pub(super) struct Pools<B> {
+    connector: Connector,
+    of: DashMap<Id, Client<Connector, B>>,
+}
+
+impl<B> Pools<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// **Errors**: `Roots`.
+    pub fn new() -> Result<Self, ConnectError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT));
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(ConnectError::Roots)?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self { connector, of: DashMap::new() })
+    }
+
+    /// Sends a request over a connection of the calling task's runtime.
+    pub fn request(&self, request: Request<B>) -> ResponseFuture {
+        let here = Handle::current().id();
+        if let Some(client) = self.of.get(&here) {
+            return client.request(request);
+        }
+        self.of.entry(here).or_insert_with(|| self.client()).request(request)
+    }
+
+    fn client(&self) -> Client<Connector, B> {
+        Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(BUFFER)
+            .build(self.connector.clone())
+    }
+}
+
+impl<B> fmt::Debug for Pools<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").finish_non_exhaustive()
+    }
+}
