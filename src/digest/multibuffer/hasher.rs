@@ -28,6 +28,11 @@ pub struct Hasher {
 }
 
 impl Hasher {
+    /// So many messages together cost the least where SHA-256 alone is wanted.
+    pub const NARROW: usize = sha256::State::LANES;
+    /// So many where MD5 is.
+    pub const WIDE: usize = md5::State::LANES;
+
     pub fn new(wanted: Wanted) -> Self {
         Self { sha256: wanted.sha256.then(Running::new), md5: wanted.md5.then(Running::new) }
     }
@@ -42,6 +47,11 @@ impl Hasher {
             sha256: self.sha256.map(|running| Sha256(running.finish().digest())),
             md5: self.md5.map(|running| running.finish().digest()),
         }
+    }
+
+    /// Whether it is best hashed along with [`Self::WIDE`] others, and not with [`Self::NARROW`].
+    pub fn is_wide(&self) -> bool {
+        self.md5.is_some()
     }
 
     pub fn wants_nothing(&self) -> bool {
