@@ -1,6 +1,6 @@
 //! What hashes one body.
 //!
-//! Guarantees: what is too small to be worth a wait is hashed at once. It does not read the body.
+//! Guarantees: what is too small to be worth a wait, or gains nothing by it on this processor, is hashed at once. It does not read the body.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -44,7 +44,7 @@ impl BodyHasher {
     /// Takes the next frame, to be hashed together with others' frames. Only when idle.
     pub fn give(&mut self, bytes: &Bytes) {
         let hasher = self.hasher();
-        if bytes.len() < SMALL_BYTES || hasher.wants_nothing() {
+        if bytes.len() < SMALL_BYTES || !hasher.gains_by_company() {
             hasher.update(bytes);
         } else {
             self.0 = Turn::Waiting(Waiting::new(std::mem::take(hasher), bytes.clone()));

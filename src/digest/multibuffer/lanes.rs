@@ -13,6 +13,8 @@ pub trait Algorithm: Copy {
     /// Of no bytes.
     const START: Self;
 
+    /// Whether this processor compresses several lanes faster together.
+    fn has_lanes() -> bool;
     fn compress(&mut self, blocks: &[[u8; BLOCK]]);
     /// As `compress` for the first `count` blocks of each of at most `LANES` lanes. False: this processor cannot, and
     /// nothing has changed.

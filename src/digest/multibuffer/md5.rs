@@ -26,6 +26,16 @@ impl Algorithm for State {
     }
 
     #[cfg(target_arch = "x86_64")]
+    fn has_lanes() -> bool {
+        super::x86::has_md5()
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn has_lanes() -> bool {
+        false
+    }
+
+    #[cfg(target_arch = "x86_64")]
     fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize) -> bool {
         super::x86::md5(lanes, count)
     }

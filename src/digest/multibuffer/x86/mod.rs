@@ -10,11 +10,20 @@ mod sha256;
 
 use super::lanes::Lane;
 
+/// Whether SHA-NI is here.
+pub fn has_sha256() -> bool {
+    is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
+}
+
+/// Whether AVX2 is here.
+pub fn has_md5() -> bool {
+    is_x86_feature_detected!("avx2")
+}
+
 /// Compresses the first `count` blocks of two to four lanes by SHA-NI. False: not on this processor.
 #[expect(unsafe_code, reason = "what is compiled for more than every processor has may be called only by `unsafe`")]
 pub fn sha256(lanes: &mut [Lane<'_, super::sha256::State>], count: usize) -> bool {
-    let has_sha_ni =
-        is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1");
+    let has_sha_ni = has_sha256();
     match lanes {
         // SAFETY: the processor has every feature that the function is compiled for.
         [a, b] if has_sha_ni => unsafe { sha256::compress([a, b], count) },
@@ -30,7 +39,7 @@ pub fn sha256(lanes: &mut [Lane<'_, super::sha256::State>], count: usize) -> boo
 /// Compresses the first `count` blocks of at most eight lanes by AVX2. False: not on this processor.
 #[expect(unsafe_code, reason = "what is compiled for more than every processor has may be called only by `unsafe`")]
 pub fn md5(lanes: &mut [Lane<'_, super::md5::State>], count: usize) -> bool {
-    if !is_x86_feature_detected!("avx2") {
+    if !has_md5() {
         return false;
     }
     // SAFETY: the processor has the feature that the function is compiled for.
