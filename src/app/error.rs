@@ -23,6 +23,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("the threads for connections do not start; raise the system's limit or lower server.workers")]
+    Workers(#[source] std::io::Error),
     #[error("{0}; see server.tls_certificate and server.tls_key")]
     Tls(String),
     #[error("accounts: {0}")]
@@ -52,9 +54,12 @@ pub enum Error {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Bind { .. } | Self::Tls(_) | Self::Accounts(_) | Self::Credentials { .. } | Self::Unusable { .. } => {
-                Kind::WrongUse
-            }
+            Self::Bind { .. }
+            | Self::Workers(_)
+            | Self::Tls(_)
+            | Self::Accounts(_)
+            | Self::Credentials { .. }
+            | Self::Unusable { .. } => Kind::WrongUse,
             Self::Store { source, .. } => match source.kind() {
                 store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,
                 store::Kind::NotFound

@@ -21,7 +21,7 @@ use crate::front::s3::{self, S3Api};
 use crate::gc::{Mode, Sweeper};
 use crate::http::{BoxError, ByRequest, Figures, Gate, Reply};
 use crate::object::Objects;
-use crate::server::{self, Tls};
+use crate::server::{self, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::LEAVES_OUT};
 use crate::upload::Uploads;
@@ -100,8 +100,9 @@ async fn serve_on(
     let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
     let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
-    let listener = server::bind(settings.listen, &settings.server).await.map_err(bind_failed)?;
+    let listener = server::bind(settings.listen).await.map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
+    let workers = Workers::start(settings.server.workers).await.map_err(Error::Workers)?;
     ready(Ready { address, tls: tls.is_some(), own_key });
     let service = ByRequest::new(move |request| {
         let fronts = fronts.clone();
@@ -112,7 +113,7 @@ async fn serve_on(
     if let Some(reread) = reread {
         aside.spawn(rotation::keep(accounts, written, with_own_key(reread, &settings), clock.clone()));
     }
-    server::serve(listener, service, clock, (settings.server, tls), shutdown).await;
+    server::serve((listener, workers), service, clock, (settings.server, tls), shutdown).await;
     // Wherever it is: the next sweep goes on from there.
     aside.shutdown().await;
     Ok(())

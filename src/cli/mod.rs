@@ -54,18 +54,11 @@ enum Command {
 /// Parses the arguments and does what they say.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let mut builder = match cli.command {
+    let mut builder = Builder::new_multi_thread();
+    if matches!(cli.command, Command::Serve(_)) {
         // Its connections have threads of their own.
-        Command::Serve(_) => Builder::new_current_thread(),
-        Command::Backup(_)
-        | Command::Restore(_)
-        | Command::Ls(_)
-        | Command::Status(_)
-        | Command::Verify(_)
-        | Command::Abort(_)
-        | Command::Gc(_)
-        | Command::Doctor(_) => Builder::new_multi_thread(),
-    };
+        builder.worker_threads(1);
+    }
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -27,9 +27,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 
-use workers::Workers;
-
 pub use tls::{Tls, TlsError, TlsSettings};
+pub use workers::Workers;
 
 /// The room's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,29 +68,14 @@ impl Default for Settings {
 /// How long accepting rests when the system has no descriptor left for another connection.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// A port that is open, and the threads that will serve its connections.
-#[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    workers: Workers,
-}
-
-impl Listener {
-    /// **Errors**: the system's.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
-
-/// Binds a listening socket and starts the workers. **Errors**: the system's, for example that the port is busy.
-pub async fn bind(address: SocketAddr, settings: &Settings) -> std::io::Result<Listener> {
-    let socket = TcpListener::bind(address).await?;
-    Ok(Listener { socket, workers: Workers::start(settings.workers)? })
+/// Binds a listening socket. **Errors**: the system's, for example that the port is busy.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
 }
 
 /// Serves until `shutdown` is ready, then drains. **Cancel**: a dropped future cuts every connection.
 pub async fn serve<S, B>(
-    Listener { socket: listener, workers }: Listener,
+    (listener, workers): (TcpListener, Workers),
     service: S,
     clock: Clock,
     (settings, tls): (Settings, Option<Tls>),
@@ -117,7 +101,7 @@ pub async fn serve<S, B>(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = next => accepted,
         };
-        let (worker, seat) = workers.least_busy();
+        let (worker, seat) = workers.with_fewest();
         let terms = (clock.clone(), settings.clone());
         let (service, draining, tls) = (service.clone(), draining.clone(), tls.clone());
         let connection = async move {

@@ -24,7 +24,8 @@ struct Running {
 }
 
 async fn start(settings: Settings) -> Running {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &settings).await.unwrap();
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let workers = Workers::start(settings.workers).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (release, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (wait, tell) = (Arc::clone(&release), Arc::clone(&begun));
@@ -60,7 +61,7 @@ async fn start(settings: Settings) -> Running {
     });
     let (shutdown, told) = oneshot::channel::<()>();
     let until = async move { drop(told.await) };
-    let served = tokio::spawn(serve(listener, service, Clock::system(), (settings, None), until));
+    let served = tokio::spawn(serve((listener, workers), service, Clock::system(), (settings, None), until));
     Running { address, shutdown, served, release, begun, left }
 }
 

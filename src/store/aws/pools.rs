@@ -1,8 +1,8 @@
-//! Connections to the server, a pool of them for each runtime.
+//! Connections for bodies and heads, a pool of them for each runtime.
 //!
 //! Guarantees: a request goes over a connection of the runtime that it is sent from, so that no thread waits for
 //! another's. A runtime's pool is made at its first request and kept for good: runtimes are as few as threads.
-//! It signs nothing.
+//! It signs nothing. Control calls have the SDK's own pool, which all runtimes share: they are rare.
 
 use std::fmt;
 use std::time::Duration;
