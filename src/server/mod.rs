@@ -105,7 +105,7 @@ pub async fn serve<S, B>(
         let terms = (clock.clone(), settings.clone());
         let (service, draining, tls) = (service.clone(), draining.clone(), tls.clone());
         let connection = async move {
-            if let Err(error) = connect(socket, service, terms, (draining, tls)).await {
+            if let Err(error) = receive(socket, service, terms, (draining, tls)).await {
                 tracing::debug!(%error, "a connection ended before its first request");
             }
             drop((place, seat));
@@ -140,7 +140,7 @@ async fn accept(listener: &TcpListener, clock: &Clock) -> std::net::TcpStream {
 
 /// Takes a connection into the runtime that it is to live on, and serves it. **Errors**: of the socket, or of its TLS
 /// handshake.
-async fn connect<S, B>(
+async fn receive<S, B>(
     socket: std::net::TcpStream,
     service: S,
     terms: (Clock, Settings),
