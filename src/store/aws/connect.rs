@@ -75,7 +75,8 @@ pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sd
         config = config.endpoint_url(format!("{scheme}://{authority}"));
     }
     let credentials = shared.credentials_provider().ok_or(ConnectError::NoCredentials(None))?;
-    let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock })?;
+    let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
+    let wire = wire.map_err(ConnectError::Roots)?;
     // Now, and not in the middle of the first upload.
     wire.credentials().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
     Ok((aws_sdk_s3::Client::from_conf(config.build()), wire))

@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{Body, BodyError, Bucket, Error, Foreign, ForeignAnswer, Key, Kind, Result};
-use super::connect::ConnectError;
 use super::error::{code, pause, refused};
 use super::pools::Pools;
 use crate::clock::Clock;
@@ -69,7 +68,8 @@ pub(super) struct Call<'a> {
 }
 
 impl Wire {
-    pub fn new(terms: Terms) -> std::result::Result<Self, ConnectError> {
+    /// **Errors**: the TLS roots of this machine cannot be read.
+    pub fn new(terms: Terms) -> std::io::Result<Self> {
         Ok(Self { pools: Pools::new()?, terms, cached: Mutex::new(None) })
     }
 
