@@ -3,47 +3,72 @@
 
 use ratchet::clock::Clock;
 use ratchet::store::{
-    ChosenPart, Kind, PartNumber, Store, UploadTarget,
+    ChosenPart, GetOptions, Kind, PartNumber, Read, Store, UploadTarget,
     aws::{Addressing, Aws, Settings},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const ERROR: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InternalError</Code><Message>We encountered an \
-                     internal error. Please try again.</Message><RequestId>1</RequestId></Error>";
-
-/// Reads one Complete and answers it as AWS does when it fails after it began to answer.
-/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>, *200 OK response*.
-async fn fail_late(mut socket: TcpStream) {
-    let mut request = Vec::new();
-    while !String::from_utf8_lossy(&request).contains("</CompleteMultipartUpload>") {
-        if socket.read_buf(&mut request).await.unwrap() == 0 {
-            return;
+/// Reads requests up to `end` and gives each the same answer, until the client is content.
+async fn answer(mut socket: TcpStream, end: &str, answer: &str) {
+    loop {
+        let mut request = Vec::new();
+        while !String::from_utf8_lossy(&request).contains(end) {
+            if socket.read_buf(&mut request).await.unwrap() == 0 {
+                return;
+            }
         }
+        socket.write_all(answer.as_bytes()).await.unwrap();
     }
-    let len = ERROR.len();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: {len}\r\n\r\n");
-    socket.write_all(format!("{head}{ERROR}").as_bytes()).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_complete_that_is_answered_200_with_an_error_is_no_success() {
+/// A store that gives this answer whenever it read `end`. None, and says so: there are no credentials to sign with.
+async fn store(end: &'static str, said: String) -> Option<Aws> {
     if std::env::var("AWS_ACCESS_KEY_ID").is_err() {
         println!("SKIP answers: no credentials to sign with; scripts/test.sh sets them");
-        return;
+        return None;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(fail_late(socket));
+            let said = said.clone();
+            tokio::spawn(async move { answer(socket, end, &said).await });
         }
     });
     let settings = Settings { endpoint, region: Some("us-east-1".to_owned()), addressing: Addressing::Path };
-    let store = Aws::connect(&settings, Clock::system()).await.unwrap();
+    Some(Aws::connect(&settings, Clock::system()).await.unwrap())
+}
+
+/// AWS fails so after it began to answer.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>, *200 OK response*.
+#[tokio::test]
+async fn a_complete_that_is_answered_200_with_an_error_is_no_success() {
+    let error = error_document("InternalError");
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\r\n", error.len());
+    let Some(store) = store("</CompleteMultipartUpload>", head + &error).await else { return };
     let (bucket, key, upload) = ("bucket".into(), "key".into(), "upload".into());
     let target = UploadTarget { bucket: &bucket, key: &key, upload: &upload };
     let part = ChosenPart { number: PartNumber::new(1).unwrap(), etag: "tag".into(), sha256: None };
     let error = store.complete(target, &[part], 1).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}: whether it happened is for HEAD to say");
+}
+
+/// So AWS sends its errors: without a length.
+#[tokio::test]
+async fn an_error_in_chunks_of_http_is_read() {
+    let error = error_document("BadDigest");
+    let (first, rest) = error.split_at(30);
+    let chunks = format!("{:x}\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n", first.len(), rest.len());
+    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\ntransfer-encoding: chunked\r\n\r\n";
+    let Some(store) = store("\r\n\r\n", format!("{head}{chunks}")).await else { return };
+    let error = store.get(&"bucket".into(), &"key".into(), Read::Whole, GetOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Checksum, "{error}");
+}
+
+fn error_document(code: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>We encountered an internal \
+         error. Please try again.</Message><RequestId>1</RequestId></Error>"
+    )
 }

@@ -124,7 +124,7 @@ impl Wire {
         }
         let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
-        let document = incoming(answer, None).collect(ERROR_BYTES).await.unwrap_or_default();
+        let document = document(answer, ERROR_BYTES).await.unwrap_or_default();
         Err(refused(&what, status, &code(&document), wait))
     }
 
@@ -202,16 +202,34 @@ pub(super) fn incoming(answer: Response<Incoming>, len_bytes: Option<u64>) -> Bo
     let body = answer.into_body();
     let len = len_bytes.or(http_body::Body::size_hint(&body).exact()).unwrap_or(0);
     let frames = futures_util::stream::try_unfold(body, |mut body| async move {
-        let late = |_| BodyError::from("the store's answer stood still for too long");
-        while let Some(frame) = tokio::time::timeout(FRAME, body.frame()).await.map_err(late)?.transpose()? {
-            // Anything else is a trailer.
-            if let Ok(bytes) = frame.into_data() {
-                return Ok(Some((bytes, body)));
-            }
-        }
-        Ok(None)
+        Ok(next(&mut body).await?.map(|bytes| (bytes, body)))
     });
     Body::new(len, frames)
+}
+
+/// The whole of an answer whose length need not have been said: AWS sends documents in HTTP's own chunks.
+/// **Errors**: it is longer than `most_bytes`, stands still, or breaks off.
+pub(super) async fn document(answer: Response<Incoming>, most_bytes: usize) -> std::result::Result<Vec<u8>, BodyError> {
+    let (mut body, mut document) = (answer.into_body(), Vec::new());
+    while let Some(bytes) = next(&mut body).await? {
+        if document.len() + bytes.len() > most_bytes {
+            return Err(format!("the store's answer is longer than {most_bytes} bytes").into());
+        }
+        document.extend_from_slice(&bytes);
+    }
+    Ok(document)
+}
+
+/// The next bytes of an answer.
+async fn next(body: &mut Incoming) -> std::result::Result<Option<Bytes>, BodyError> {
+    let late = |_| BodyError::from("the store's answer stood still for too long");
+    while let Some(frame) = tokio::time::timeout(FRAME, body.frame()).await.map_err(late)?.transpose()? {
+        // Anything else is a trailer.
+        if let Ok(bytes) = frame.into_data() {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 /// A body on its way out: exactly `left` more bytes, or an error that cuts the request short.
