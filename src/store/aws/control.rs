@@ -1,4 +1,4 @@
-//! Calls without a body of ours: buckets, listings, the life of an upload. Through the AWS SDK.
+//! Calls without a body of ours: buckets, the life of an upload. Through the AWS SDK.
 //!
 //! Guarantees: no call is retried here. Complete that answers 200 with an error in its body is an error (the SDK reads
 //! it); an empty ETag in its answer stays empty, and the caller asks HEAD.
@@ -8,12 +8,12 @@ use std::time::SystemTime;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
-    CreateBucketConfiguration, EncodingType,
+    CreateBucketConfiguration,
 };
 
 use super::super::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, ListOptions, Listed, Page, PartNumber,
-    PartPage, Result, StoredPart, UploadId, UploadTarget, Written,
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartPage, Result, StoredPart,
+    UploadId, UploadTarget, Written,
 };
 use super::error::of_sdk;
 use crate::digest::Sha256;
@@ -53,46 +53,6 @@ pub(super) async fn delete(client: &Client, bucket: &Bucket, key: &Key, version:
             error => Err(error),
         },
     }
-}
-
-pub(super) async fn list(client: &Client, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-    let after = options.after.as_ref().map(|after| match &options.delimiter {
-        // Behind all keys of a prefix that was rolled up: no key holds U+10FFFF.
-        Some(delimiter) if !delimiter.is_empty() && after.ends_with(delimiter) && *after != options.prefix => {
-            format!("{after}\u{10FFFF}")
-        }
-        Some(_) | None => after.clone(),
-    });
-    let limit = i32::try_from(options.limit).ok().filter(|limit| *limit > 0);
-    let answer = client
-        .list_objects_v2()
-        .bucket(bucket.as_str())
-        .prefix(&options.prefix)
-        .set_delimiter(options.delimiter.clone())
-        .set_start_after(after)
-        .set_max_keys(limit)
-        .encoding_type(EncodingType::Url)
-        .send()
-        .await
-        .map_err(|error| of_sdk(&format!("listing {bucket}"), error))?;
-    // Some servers leave names as they are and do not say so: those that say `url` are decoded.
-    let encoded = answer.encoding_type() == Some(&EncodingType::Url);
-    let name = |text: &str| if encoded { decoded(text) } else { text.to_owned() };
-    let mut page = Page::default();
-    for object in answer.contents() {
-        page.objects.push(Listed {
-            key: Key(name(object.key().unwrap_or_default())),
-            size_bytes: bytes(object.size()),
-            etag: etag(object.e_tag()),
-            modified: time(object.last_modified()),
-        });
-    }
-    page.prefixes = answer.common_prefixes().iter().filter_map(|prefix| prefix.prefix()).map(name).collect();
-    if answer.is_truncated() == Some(true) {
-        let key = page.objects.last().map(|object| object.key.0.clone());
-        page.next = key.max(page.prefixes.last().cloned());
-    }
-    Ok(page)
 }
 
 pub(super) async fn create_upload(
@@ -199,11 +159,6 @@ fn of_upload(error: Error) -> Error {
         return Error::new(Kind::NoSuchUpload, error.to_string()).because(error);
     }
     error
-}
-
-fn decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 fn etag(text: Option<&str>) -> ETag {

@@ -4,7 +4,7 @@
 //! cannot tell its own first try from another's); bodies stream through one signed request and are never held; a body
 //! that breaks off cuts its request short, so that the server keeps what it had; every body carries a SHA-256 that the
 //! server can check: in a header where it was declared, else in a trailer.
-//! Control calls go through the AWS SDK, bodies and heads through a signed hyper request (`wire`).
+//! Control calls go through the AWS SDK; bodies, heads and listings through a signed hyper request (`wire`).
 //! **Errors**: by the server's error code, then by status; see `error`. Source: BACKENDS.md for what each server does.
 
 mod chunked;
@@ -12,6 +12,7 @@ mod connect;
 mod control;
 mod error;
 mod exchange;
+mod listing;
 mod pools;
 mod wire;
 
@@ -68,7 +69,7 @@ impl Store for Aws {
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-        control::list(&self.control, bucket, options).await
+        listing::list(&self.wire, bucket, options).await
     }
 
     async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {

@@ -1,0 +1,259 @@
+//! ListObjectsV2: the question, and the document that answers it.
+//!
+//! Guarantees: a document that is not whole, or no listing, is an error and never a shorter page; elements that are not
+//! known are passed over. Names come back as they are, whether or not the server encoded them: some leave them as they
+//! are and do not say so, so those that say `url` are decoded.
+//! A listing is read here and not by the SDK, which took five times the processor's time for it.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
+
+use std::time::SystemTime;
+
+use aws_smithy_types::date_time::{DateTime, Format};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesRef, Event};
+
+use super::super::{Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result};
+use super::wire::{Call, Wire, document};
+use crate::digest::Sha256;
+use crate::sigv4::Payload;
+
+/// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
+const DOCUMENT_BYTES: usize = 16 << 20;
+/// No listing is nested deeper.
+const MOST_DEPTH: usize = 8;
+
+pub(super) async fn list(wire: &Wire, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
+    let call = Call {
+        method: Method::GET,
+        bucket,
+        key: &Key(String::new()),
+        query: query(options),
+        headers: Vec::new(),
+        user: Vec::new(),
+        payload: Payload::Sha256(Sha256::of(b"").0),
+    };
+    let answer = wire.send(call, Body::empty()).await?;
+    let unreadable = |cause: BodyError| {
+        Error::new(Kind::Unavailable, format!("the listing of {bucket} cannot be read")).because(cause)
+    };
+    page(&document(answer, DOCUMENT_BYTES).await.map_err(unreadable)?).map_err(unreadable)
+}
+
+fn query(options: &ListOptions) -> String {
+    let after = options.after.as_ref().map(|after| match &options.delimiter {
+        // Behind all keys of a prefix that was rolled up: no key holds U+10FFFF.
+        Some(delimiter) if !delimiter.is_empty() && after.ends_with(delimiter) && *after != options.prefix => {
+            format!("{after}\u{10FFFF}")
+        }
+        Some(_) | None => after.clone(),
+    });
+    let mut query = "list-type=2&encoding-type=url".to_owned();
+    let mut add = |name: &str, value: &str| {
+        query.extend(["&", name, "="].into_iter().chain(utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    };
+    add("prefix", &options.prefix);
+    if options.limit > 0 {
+        add("max-keys", &options.limit.to_string());
+    }
+    for (name, value) in [("delimiter", &options.delimiter), ("start-after", &after)] {
+        value.iter().for_each(|value| add(name, value));
+    }
+    query
+}
+
+/// What of a listing means something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Element {
+    Listing,
+    Contents,
+    Key,
+    LastModified,
+    ETag,
+    Size,
+    CommonPrefixes,
+    Prefix,
+    IsTruncated,
+    EncodingType,
+    Other,
+}
+
+impl From<&str> for Element {
+    fn from(name: &str) -> Self {
+        match name {
+            "ListBucketResult" => Self::Listing,
+            "Contents" => Self::Contents,
+            "Key" => Self::Key,
+            "LastModified" => Self::LastModified,
+            "ETag" => Self::ETag,
+            "Size" => Self::Size,
+            "CommonPrefixes" => Self::CommonPrefixes,
+            "Prefix" => Self::Prefix,
+            "IsTruncated" => Self::IsTruncated,
+            "EncodingType" => Self::EncodingType,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A page as it is read.
+#[derive(Default)]
+struct Reading {
+    page: Page,
+    encoded: bool,
+    more: bool,
+}
+
+/// The page of a document. **Errors**: it is no listing, or not whole.
+fn page(document: &[u8]) -> std::result::Result<Page, BodyError> {
+    let mut reader = Reader::from_str(std::str::from_utf8(document)?);
+    let (mut path, mut value) = (Vec::with_capacity(MOST_DEPTH), String::new());
+    let mut reading = Reading::default();
+    loop {
+        match reader.read_event()? {
+            Event::Start(tag) => {
+                let element = Element::from(tag.local_name().as_ref());
+                if path.is_empty() && element != Element::Listing || path.len() == MOST_DEPTH {
+                    return Err("the store's answer is no listing".into());
+                }
+                path.push(element);
+                value.clear();
+                if path == [Element::Listing, Element::Contents] {
+                    reading.page.objects.push(nameless());
+                }
+            }
+            Event::Text(text) => value.push_str(&text),
+            Event::CData(text) => value.push_str(&text),
+            Event::GeneralRef(name) => value.push(character(&name)?),
+            Event::End(_) => {
+                reading.take(&path, &value);
+                path.pop();
+                value.clear();
+                if path.is_empty() {
+                    return Ok(reading.finish());
+                }
+            }
+            Event::Eof => return Err("the store's listing ends too early".into()),
+            Event::DocType(_) => return Err("the store's answer is no listing".into()),
+            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+        }
+    }
+}
+
+impl Reading {
+    /// Takes the text of the element that ends.
+    fn take(&mut self, path: &[Element], value: &str) {
+        match (path, self.page.objects.last_mut()) {
+            ([_, Element::Contents, Element::Key], Some(object)) => value.clone_into(&mut object.key.0),
+            ([_, Element::Contents, Element::Size], Some(object)) => object.size_bytes = value.parse().unwrap_or(0),
+            ([_, Element::Contents, Element::ETag], Some(object)) => object.etag = ETag::from(value.trim_matches('"')),
+            ([_, Element::Contents, Element::LastModified], Some(object)) => object.modified = time(value),
+            ([_, Element::CommonPrefixes, Element::Prefix], _) => self.page.prefixes.push(value.to_owned()),
+            ([_, Element::IsTruncated], _) => self.more = value == "true",
+            ([_, Element::EncodingType], _) => self.encoded = value == "url",
+            _ => {}
+        }
+    }
+
+    fn finish(self) -> Page {
+        let Self { mut page, encoded, more } = self;
+        let names = page.objects.iter_mut().map(|object| &mut object.key.0).chain(&mut page.prefixes);
+        names.filter(|name| encoded && name.contains(['%', '+'])).for_each(|name| *name = decoded(name));
+        if more {
+            let key = page.objects.last().map(|object| object.key.0.clone());
+            page.next = key.max(page.prefixes.last().cloned());
+        }
+        page
+    }
+}
+
+/// An object of which nothing is known yet.
+fn nameless() -> Listed {
+    Listed { key: Key(String::new()), size_bytes: 0, etag: ETag::from(""), modified: SystemTime::UNIX_EPOCH }
+}
+
+fn character(name: &BytesRef<'_>) -> std::result::Result<char, BodyError> {
+    let predefined = || resolve_predefined_entity(name).and_then(|text| text.chars().next());
+    let found = name.resolve_char_ref()?.or_else(predefined);
+    found.ok_or_else(|| "the store's listing has an entity that XML does not know".into())
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+fn time(text: &str) -> SystemTime {
+    let date = DateTime::from_str(text, Format::DateTimeWithOffset).ok();
+    date.and_then(|date| date.try_into().ok()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// As AWS prints its examples, with an owner, blanks between elements and a prefix of the page's own.
+    fn listing(inside: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n  \
+             <Name>bucket</Name>\n  <Prefix>x</Prefix>\n  <StartAfter/>\n  {inside}\n</ListBucketResult>\n"
+        )
+    }
+
+    #[test]
+    fn objects_and_prefixes_are_read() {
+        let text = listing(
+            "<IsTruncated>true</IsTruncated><Contents>\n<Key>a%2Bb+%C3%A4&amp;</Key>\
+             <LastModified>2009-10-12T17:50:30.120Z</LastModified><ETag>&quot;t&#x61;g&#34;</ETag><Size>434234</Size>\
+             <Owner><ID>1</ID><Key>other</Key></Owner><ChecksumType>FULL_OBJECT</ChecksumType></Contents>\
+             <Contents><Key>b</Key><ETag>\"u\"</ETag></Contents>\
+             <CommonPrefixes><Prefix>c%2F</Prefix></CommonPrefixes><EncodingType>url</EncodingType>",
+        );
+        let page = page(text.as_bytes()).unwrap();
+        let found: Vec<_> =
+            page.objects.iter().map(|object| (object.key.as_str(), object.etag.as_str(), object.size_bytes)).collect();
+        assert_eq!(found, [("a+b ä&", "tag", 434_234), ("b", "u", 0)]);
+        assert_eq!(page.objects[0].modified, SystemTime::UNIX_EPOCH + Duration::from_millis(1_255_369_830_120));
+        assert_eq!((page.prefixes, page.next.as_deref()), (vec!["c/".to_owned()], Some("c/")));
+    }
+
+    #[test]
+    fn names_that_are_not_said_to_be_encoded_stay() {
+        let text = listing("<Contents><Key>a%2Bb+</Key></Contents><IsTruncated>false</IsTruncated>");
+        let page = page(text.as_bytes()).unwrap();
+        assert_eq!((page.objects[0].key.as_str(), page.next), ("a%2Bb+", None));
+    }
+
+    #[test]
+    fn what_is_no_whole_listing_is_an_error() {
+        let whole = listing("<Contents><Key>a</Key></Contents>");
+        let cut = whole.find("</ListBucketResult>").unwrap();
+        let deep = format!("<ListBucketResult>{}", "<a>".repeat(100_000));
+        let bad =
+            ["", "OK", "<html></html>", "<ListBucketResult>&a;</ListBucketResult>", "\u{1}<", &whole[..cut], &deep];
+        for text in bad {
+            assert!(page(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(page(b"<ListBucketResult>\xff</ListBucketResult>").is_err());
+        assert!(page(whole.as_bytes()).is_ok());
+        assert!(page(b"<ListBucketResult></ListBucketResult>").is_ok());
+    }
+
+    #[test]
+    fn a_page_begins_behind_all_keys_of_a_rolled_up_prefix() {
+        let options = |after: &str| ListOptions {
+            prefix: "a/".to_owned(),
+            delimiter: Some("/".to_owned()),
+            after: Some(after.to_owned()),
+            limit: 3,
+        };
+        let common = "list-type=2&encoding-type=url&prefix=a%2F&max-keys=3&delimiter=%2F&start-after=a%2F";
+        assert_eq!(query(&options("a/b")), format!("{common}b"));
+        assert_eq!(query(&options("a/b/")), format!("{common}b%2F%F4%8F%BF%BF"));
+        assert_eq!(query(&options("a/")), common);
+        assert_eq!(query(&ListOptions::default()), "list-type=2&encoding-type=url&prefix=");
+    }
+}
