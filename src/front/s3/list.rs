@@ -3,6 +3,8 @@
 //! Guarantees: keys in S3's byte order; a page names where the next begins, and that place is no secret and no state.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,8 +27,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn name(&self, text: &str) -> String {
-        if self.encoded { utf8_percent_encode(text, URL).to_string() } else { text.to_owned() }
+    fn name<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.encoded { utf8_percent_encode(text, URL).into() } else { text.into() }
     }
 }
 
@@ -122,7 +124,7 @@ fn finish(xml: &mut Xml, wanted: &Wanted, page: &Page, with_owner: bool) {
     xml.element("IsTruncated", page.next.is_some());
     for object in &page.objects {
         xml.open("Contents").element("Key", wanted.name(object.key.as_str()));
-        xml.element("LastModified", timestamp(object.modified)).element("ETag", format!("\"{}\"", object.etag));
+        xml.element("LastModified", timestamp(object.modified)).element("ETag", format_args!("\"{}\"", object.etag));
         xml.element("Size", object.size_bytes).element("StorageClass", "STANDARD");
         if with_owner {
             xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();

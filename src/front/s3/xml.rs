@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use quick_xml::escape::escape;
-
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// A document under construction.
@@ -67,30 +65,45 @@ impl Xml {
     }
 }
 
-/// Text on its way into a document. A listing has thousands of them, so it goes there without a stop.
+/// Text on its way into a document. A listing has thousands of them, so they go there without a stop.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let plain = |b: u8| matches!(b, b' '..=b'~') && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'');
-        if text.bytes().all(plain) {
-            self.0.push_str(text);
-        } else {
-            // A bare carriage return is a line feed to whoever reads it.
-            self.0.push_str(&escape(&*printable(text)).replace('\r', "&#13;"));
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|b| !is_plain(b)) {
+            let (plain, special) = rest.split_at(at);
+            self.0.push_str(plain);
+            let mut chars = special.chars();
+            if let Some(special) = chars.next() {
+                escape(special, self.0);
+            }
+            rest = chars.as_str();
         }
+        self.0.push_str(rest);
         Ok(())
     }
 }
 
+fn is_plain(b: u8) -> bool {
+    matches!(b, b' '..=b'~') && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'')
+}
+
 /// XML 1.0 has no way to write most control characters; S3 clients ask for `encoding-type=url` where keys hold them.
-fn printable(text: &str) -> String {
-    let fits = |c: char| match c {
-        '\t' | '\n' | '\r' => true,
-        '\u{FFFE}' | '\u{FFFF}' => false,
-        c => !c.is_control(),
-    };
-    text.chars().map(|c| if fits(c) { c } else { '\u{FFFD}' }).collect()
+fn escape(special: char, text: &mut String) {
+    match special {
+        '&' => text.push_str("&amp;"),
+        '<' => text.push_str("&lt;"),
+        '>' => text.push_str("&gt;"),
+        '"' => text.push_str("&quot;"),
+        '\'' => text.push_str("&apos;"),
+        // A bare carriage return is a line feed to whoever reads it.
+        '\r' => text.push_str("&#13;"),
+        '\t' | '\n' => text.push(special),
+        '\u{FFFE}' | '\u{FFFF}' => text.push('\u{FFFD}'),
+        special if special.is_control() => text.push('\u{FFFD}'),
+        special => text.push(special),
+    }
 }
 
 /// As `timestamp`, without fractions and zone.
@@ -118,8 +131,8 @@ mod tests {
     #[test]
     fn text_is_escaped_and_times_are_iso() {
         let mut xml = Xml::new("R");
-        xml.open("A").element("K", "a<b>&\u{1}\r\u{FFFF}").close().maybe("N", None::<&str>);
-        assert!(xml.finish().ends_with("<A><K>a&lt;b&gt;&amp;\u{FFFD}&#13;\u{FFFD}</K></A></R>"));
+        xml.open("A").element("K", "a<b>&\u{1}\r\u{FFFF}ä\n'c'").close().maybe("N", None::<&str>);
+        assert!(xml.finish().ends_with("<A><K>a&lt;b&gt;&amp;\u{FFFD}&#13;\u{FFFD}ä\n&apos;c&apos;</K></A></R>"));
         assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)), "2009-10-12T17:50:30.120Z");
     }
 }
