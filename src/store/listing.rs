@@ -3,46 +3,38 @@
 //! Guarantees: byte order; at most `limit` keys and prefixes together; a rolled-up prefix costs one seek, however many
 //! keys are under it. It asks the source for one key at a time and keeps nothing else.
 
+use std::ops::Bound;
+
 use super::{ListOptions, Listed, Page, Result};
 
 /// S3's largest page, and the default.
 const MOST: usize = 1000;
 
-/// A key of the source.
-pub(super) struct Row {
-    pub key: String,
-    pub listed: Listed,
-}
-
-/// Where the source is to look: at the first key at, or after, this one.
-pub(super) struct From<'a> {
-    pub key: &'a str,
-    pub inclusive: bool,
-}
-
-/// Builds a page; `next` finds the first row from a place on.
-pub(super) fn page_of(options: &ListOptions, mut next: impl FnMut(From<'_>) -> Result<Option<Row>>) -> Result<Page> {
+/// Builds a page. `next` finds the first row from a place on; after the first call an excluded place is the key of the
+/// row that it found last.
+pub(super) fn page_of(
+    options: &ListOptions,
+    mut next: impl FnMut(Bound<&str>) -> Result<Option<Listed>>,
+) -> Result<Page> {
     let limit = if options.limit == 0 { MOST } else { options.limit.min(MOST) };
     let mut page = Page::default();
-    let mut last: Option<String> = None;
     let (mut from, mut inclusive) = start(options);
     loop {
-        let row = next(From { key: &from, inclusive })?;
-        let Some(row) = row.filter(|row| row.key.starts_with(&options.prefix)) else { return Ok(page) };
+        let row = next(if inclusive { Bound::Included(&from) } else { Bound::Excluded(&from) })?;
+        let Some(row) = row.filter(|row| row.key.as_str().starts_with(&options.prefix)) else { return Ok(page) };
         if page.objects.len() + page.prefixes.len() == limit {
-            page.next = last;
+            page.next = page.last().map(str::to_owned);
             return Ok(page);
         }
-        match rolled_up(&row.key, options) {
+        match rolled_up(row.key.as_str(), options) {
             Some(prefix) => {
                 (from, inclusive) = (after_all(&prefix), true);
-                last = Some(prefix.clone());
                 page.prefixes.push(prefix);
             }
             None => {
-                (from, inclusive) = (row.key.clone(), false);
-                last = Some(row.key);
-                page.objects.push(row.listed);
+                row.key.as_str().clone_into(&mut from);
+                inclusive = false;
+                page.objects.push(row);
             }
         }
     }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::listing::{Row, page_of};
+use super::listing::page_of;
 use super::received::receive;
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
@@ -227,18 +227,13 @@ impl Store for Memory {
         let mut state = self.state();
         let objects = &state.bucket(bucket)?.objects;
         page_of(options, |from| {
-            let from = if from.inclusive { Bound::Included(from.key) } else { Bound::Excluded(from.key) };
             let next = objects.range::<str, _>((from, Bound::Unbounded)).next();
-            let row = next.map(|(key, object)| Row {
-                key: key.clone(),
-                listed: Listed {
-                    key: Key(key.clone()),
-                    size_bytes: object.size_bytes,
-                    etag: object.etag.clone(),
-                    modified: object.modified,
-                },
-            });
-            Ok(row)
+            Ok(next.map(|(key, object)| Listed {
+                key: Key(key.clone()),
+                size_bytes: object.size_bytes,
+                etag: object.etag.clone(),
+                modified: object.modified,
+            }))
         })
     }
 

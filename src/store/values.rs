@@ -210,6 +210,14 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+impl Page {
+    /// Its last key or prefix.
+    pub(super) fn last(&self) -> Option<&str> {
+        let key = self.objects.last().map(|object| object.key.as_str());
+        key.max(self.prefixes.last().map(String::as_str))
+    }
+}
+
 /// A request that no operation of the trait means, on its way to a store that may know it.
 #[derive(Clone, Debug)]
 pub struct Foreign {

@@ -161,10 +161,7 @@ impl Reading {
         let Self { mut page, encoded, more } = self;
         let names = page.objects.iter_mut().map(|object| &mut object.key.0).chain(&mut page.prefixes);
         names.filter(|name| encoded && name.contains(['%', '+'])).for_each(|name| *name = decoded(name));
-        if more {
-            let key = page.objects.last().map(|object| object.key.0.clone());
-            page.next = key.max(page.prefixes.last().cloned());
-        }
+        page.next = page.last().filter(|_| more).map(str::to_owned);
         page
     }
 }

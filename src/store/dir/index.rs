@@ -2,21 +2,22 @@
 //!
 //! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted (`handle`).
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use super::super::listing::{Row, page_of};
+use super::super::listing::page_of;
 use super::super::{
-    Bucket, BucketInfo, ChosenPart, Error, Key, Kind, ListOptions, Listed, Page, PartNumber, PartPage, Result,
-    StoredPart, UploadTarget,
+    Bucket, BucketInfo, ChosenPart, Error, Key, Kind, ListOptions, Page, PartNumber, PartPage, Result, StoredPart,
+    UploadTarget,
 };
 use super::OpenError;
 use super::files::Files;
 use super::handle::Handle;
-use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json};
+use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json, listed};
 use super::tables::{BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, no_upload, object_key};
 use super::writer::Writer;
 use crate::digest::Sha256;
@@ -108,19 +109,20 @@ impl Index {
         self.require_bucket(bucket)?;
         let table = self.read()?.open_table(OBJECTS).map_err(failed)?;
         let root = object_key(bucket, "");
+        let mut rows = None;
         page_of(options, |from| {
-            let place = object_key(bucket, from.key);
-            let mut rows = table.range(place.as_str()..).map_err(failed)?;
-            let mut next = rows.next().transpose().map_err(failed)?;
-            if !from.inclusive && next.as_ref().is_some_and(|(key, _)| key.value() == place) {
-                next = rows.next().transpose().map_err(failed)?;
-            }
-            let Some((key, row)) = next else { return Ok(None) };
-            let Some(key) = key.value().strip_prefix(&root) else { return Ok(None) };
-            let row = ObjectRow::decode(row.value())?;
-            let modified = row.modified();
-            let listed = Listed { key: Key(key.to_owned()), size_bytes: row.size_bytes, etag: row.etag, modified };
-            Ok(Some(Row { key: key.to_owned(), listed }))
+            let rows = match &mut rows {
+                // They stand behind that row.
+                Some(rows) if matches!(from, Bound::Excluded(_)) => rows,
+                rows => {
+                    let from = from.map(|key| object_key(bucket, key));
+                    let from = (from.as_ref().map(String::as_str), Bound::Unbounded);
+                    rows.insert(table.range::<&str>(from).map_err(failed)?)
+                }
+            };
+            let Some((key, row)) = rows.next().transpose().map_err(failed)? else { return Ok(None) };
+            let key = key.value().strip_prefix(&root).map(Key::from);
+            key.map(|key| listed(key, row.value())).transpose()
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Attributes, ETag, Error, Head, Kind, Result};
+use super::super::{Attributes, ETag, Error, Head, Key, Kind, Listed, Result};
 use crate::digest::Checksum;
 
 /// A body's file and how many bytes of it count.
@@ -74,6 +74,14 @@ struct ObjectHead {
     files: Option<Vec<FileRef>>,
 }
 
+/// What a listing says of an object; the rest of its row is passed over.
+#[derive(Deserialize)]
+struct ListedHead {
+    etag: ETag,
+    size_bytes: u64,
+    modified_ms: u64,
+}
+
 impl ObjectRow {
     pub fn encode(&self) -> Vec<u8> {
         let (files, inline) = match &self.content {
@@ -93,9 +101,7 @@ impl ObjectRow {
     }
 
     pub fn decode(row: &[u8]) -> Result<Self> {
-        let (len, rest) = row.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let len = u32::from_le_bytes(*len) as usize;
-        let (head, inline) = rest.split_at_checked(len).ok_or_else(damaged)?;
+        let (head, inline) = halves(row)?;
         let head: ObjectHead = from_json(head)?;
         let content = head.files.map_or_else(|| Content::Inline(inline.to_vec()), Content::Files);
         Ok(Self {
@@ -114,21 +120,33 @@ impl ObjectRow {
         }
     }
 
-    pub fn modified(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.modified_ms)
-    }
-
     pub fn head(&self, date: SystemTime) -> Head {
         Head {
             etag: self.etag.clone(),
             size_bytes: self.size_bytes,
-            modified: self.modified(),
+            modified: time(self.modified_ms),
             date,
             attributes: self.attributes.clone().into(),
             version: None,
             checksum: self.attributes.checksum.as_deref().and_then(|text| text.parse().ok()),
         }
     }
+}
+
+/// An object of a listing, from its row.
+pub(super) fn listed(key: Key, row: &[u8]) -> Result<Listed> {
+    let ListedHead { etag, size_bytes, modified_ms } = from_json(halves(row)?.0)?;
+    Ok(Listed { key, size_bytes, etag, modified: time(modified_ms) })
+}
+
+/// The head of an object's row, and the bytes of an inline one.
+fn halves(row: &[u8]) -> Result<(&[u8], &[u8])> {
+    let (len, rest) = row.split_first_chunk::<4>().ok_or_else(damaged)?;
+    rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(damaged)
+}
+
+fn time(ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms)
 }
 
 impl From<Attributes> for AttributesRow {
