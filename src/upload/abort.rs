@@ -62,7 +62,7 @@ impl Session {
     pub(super) async fn free(&self, root: &Root) -> Result<bool> {
         let documents = &self.0.shared.documents;
         let target = root.target();
-        let mut empty = !self.owns_upload(root).await?;
+        let mut empty = !root.has_upload() || !self.owns_upload(root).await?;
         for _ in 0..SWEEPS {
             if empty {
                 break;

@@ -7,7 +7,7 @@
 //! another gateway, and the object's tag settles which. Source: DESIGN §6, §12.1, §12.3–5.
 
 use crate::digest::{Expected, Kind as DigestKind};
-use crate::store::{self, ChosenPart, Written};
+use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
 
 use super::error::{Error, Result};
 use super::layout::Index;
@@ -93,21 +93,19 @@ impl Session {
         if assembled {
             return Ok(Carried::Again);
         }
-        let Some(chosen) = self.agreed_parts(&root, &survey).await? else { return self.after_gone().await };
+        let chosen = if root.has_upload() { self.agreed_parts(&root, &survey).await? } else { Some(Vec::new()) };
+        let Some(chosen) = chosen else { return self.after_gone().await };
         let mut digests = survey.digests.clone();
         let read_back = self.check_before(&root, expected, &survey, &chosen, &mut digests).await?;
         // Before the root says complete: a listing of complete backups must not miss it after a crash.
         let documents = &self.0.shared.documents;
         documents.mark(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await?;
-        let target = root.target();
-        let completed = documents.store.complete(upload_of(&root, &target), &chosen, survey.size_bytes).await;
-        let done = match completed {
-            Ok(written) => written,
-            Err(error) => match self.after_failed_complete(&root, error).await? {
-                Some(written) => written,
-                None => return Ok(Carried::Again),
-            },
+        let done = if root.has_upload() {
+            self.complete(&root, &chosen, survey.size_bytes).await?
+        } else {
+            self.put_empty(&root).await?
         };
+        let Some(done) = done else { return Ok(Carried::Again) };
         let finished = Finished { digests, ..survey.finished(&root, &done) };
         self.conclude(&root, done, finished, read_back.as_ref()).await
     }
@@ -177,6 +175,42 @@ impl Session {
         let what = "a sha256: digest of chunks that did not come in order needs the object read back, and that needs a \
                     bucket that keeps versions; use blake3, crc64nvme or sha256-chunks, or turn versioning on";
         Err(Error::BadRequest(what.to_owned()))
+    }
+
+    /// None: the parts changed, look again.
+    async fn complete(&self, root: &Root, chosen: &[ChosenPart], size_bytes: u64) -> Result<Option<Written>> {
+        let target = root.target();
+        let completed = self.0.shared.documents.store.complete(upload_of(root, &target), chosen, size_bytes).await;
+        match completed {
+            Ok(written) => Ok(Some(written)),
+            Err(error) => self.after_failed_complete(root, error).await,
+        }
+    }
+
+    /// Puts the object of an empty file. None: the ground moved, look again.
+    ///
+    /// A put can be repeated, and unlike a Complete it can come late: over the object of a backup that was made after
+    /// another gateway had carried this one to its end. So it goes over what was there while this one was not yet
+    /// complete, and over nothing else. A directory replaces no bytes and does without: SeaweedFS shows one that came of
+    /// itself, under a tag that it then refuses.
+    async fn put_empty(&self, root: &Root) -> Result<Option<Written>> {
+        let (bucket, key) = root.target();
+        let store = &self.0.shared.documents.store;
+        let mode = match store.head(&bucket, &key).await {
+            _ if root.key.ends_with('/') => PutMode::Overwrite,
+            Ok(head) => PutMode::IfMatch(head.etag),
+            Err(error) if error.kind() == store::Kind::NotFound => PutMode::CreateOnly,
+            Err(error) => return Err(Error::store("looking at what an empty object is to replace", error)),
+        };
+        if self.current_root().await?.value.status != root.status {
+            return Ok(None);
+        }
+        let options = PutOptions { mode, attributes: root.attributes(), ..PutOptions::default() };
+        match store.put(&bucket, &key, Body::empty(), options).await {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if matches!(error.kind(), store::Kind::Precondition | store::Kind::Conflict) => Ok(None),
+            Err(error) => Err(Error::store("putting an empty object", error)),
+        }
     }
 
     /// After any failed Complete: the object that carries our tag tells that it happened all the same. None: the

@@ -192,7 +192,8 @@ pub struct Root {
     /// None: it was created over the chunk API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Terms>,
-    /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4).
+    /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4). The id is empty where
+    /// there is no upload: the file is empty, and finalize puts its object whole.
     pub store_upload: UploadId,
     pub upload_tag: String,
     /// Seconds since 1970, by the creating gateway's wall clock; for display only.
@@ -211,6 +212,10 @@ impl Root {
 
     pub fn is_open(&self) -> bool {
         self.status == Status::InProgress
+    }
+
+    pub fn has_upload(&self) -> bool {
+        !self.store_upload.as_str().is_empty()
     }
 }
 

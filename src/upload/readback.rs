@@ -57,7 +57,7 @@ impl Session {
         self.agreed_parts(root, &survey).await
     }
 
-    /// S3 completes no upload without parts: the empty file is one empty part.
+    /// S3 completes no upload without parts: a file that turned out to be empty is one empty part.
     async fn empty_part(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
         let target = root.target();
         let number = PartNumber::new(1).expect("1 is a part number");
@@ -72,6 +72,9 @@ impl Session {
 
     /// Every part that the store lists, by number; None: the upload is gone.
     pub(super) async fn listed_parts(&self, root: &Root) -> Result<Option<HashMap<u16, Vec<StoredPart>>>> {
+        if !root.has_upload() {
+            return Ok(Some(HashMap::new()));
+        }
         let documents = &self.0.shared.documents;
         let target = root.target();
         let mut parts: HashMap<u16, Vec<StoredPart>> = HashMap::new();

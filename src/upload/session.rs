@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::digest::Sha256;
-use crate::store::{ListOptions, UploadTarget};
+use crate::store::{Attributes, ListOptions, UploadTarget};
 
 use super::commit::Queues;
 use super::documents::{Doc, Swap};
@@ -23,7 +23,7 @@ use super::manifest::{Root, Segment, Status};
 use super::plan::{self, ChunkRange};
 use super::pulse::Pulse;
 use super::running::Running;
-use super::uploads::{Sessions, Shared};
+use super::uploads::{Sessions, Shared, TAG};
 
 /// How long a record counts as current without asking the store (DESIGN §12.8).
 const FRESH: Duration = Duration::from_secs(1);
@@ -309,6 +309,13 @@ impl Session {
 impl Root {
     pub(super) fn target(&self) -> (crate::store::Bucket, crate::store::Key) {
         (self.bucket.as_str().into(), self.key.as_str().into())
+    }
+
+    /// What the object of a backup will carry.
+    pub(super) fn attributes(&self) -> Attributes {
+        let mut user = self.metadata.clone();
+        user.insert(TAG.to_owned(), self.upload_tag.clone());
+        Attributes { content_type: self.content_type.clone(), user, ..Attributes::default() }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::digest;
-use crate::store::{self, Attributes, Bucket, Store};
+use crate::store::{self, Bucket, ListOptions, Store, UploadId};
 
 use super::codec::OpenEntry;
 use super::documents::{Doc, Documents, Swap};
@@ -290,20 +290,7 @@ impl Uploads {
     async fn make(&self, account: &str, id: &str, new: NewBackup, plan: Plan) -> Result<(Created, Session)> {
         let documents = self.documents();
         let layout = Layout::new(account, id);
-        let upload_tag = documents.clock.random_id();
-        let mut attributes = Attributes { content_type: new.content_type.clone(), ..Attributes::default() };
-        attributes.user = new.metadata.clone();
-        attributes.user.insert(TAG.to_owned(), upload_tag.clone());
-        let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
-        let created = documents.store.create_upload(&bucket, &key, &attributes).await;
-        let store_upload = created.map_err(|error| {
-            if error.kind() == store::Kind::NoSuchBucket {
-                return Error::NoSuchBucket(new.bucket.clone());
-            }
-            Error::store("beginning the store's upload", error)
-        })?;
-        documents.mark(&layout.indexed(Index::Open, &new.bucket, &new.key)).await?;
-        let root = Root {
+        let mut root = Root {
             stamp: Stamp::default().next(&documents.clock.random_id()),
             backup_id: id.to_owned(),
             account: account.to_owned(),
@@ -316,24 +303,48 @@ impl Uploads {
             metadata: new.metadata,
             content_type: new.content_type,
             s3: None,
-            store_upload,
-            upload_tag,
+            store_upload: UploadId::from(""),
+            upload_tag: documents.clock.random_id(),
             created_at: documents.clock.unix_seconds(),
             status: Status::InProgress,
         };
+        self.begin(&mut root).await?;
+        documents.mark(&layout.indexed(Index::Open, &root.bucket, &root.key)).await?;
         let name = (account.to_owned(), id.to_owned());
         let ours = root.clone();
         match documents.swap(&layout.root(), None, root).await? {
             Swap::Won(root) => Ok((Created::New, self.keep(name, layout, root))),
             Swap::Lost(Some(root)) => {
                 let target = ours.target();
-                if let Err(error) = documents.store.abort(upload_of(&ours, &target)).await {
+                if ours.has_upload()
+                    && let Err(error) = documents.store.abort(upload_of(&ours, &target)).await
+                {
                     tracing::warn!(backup = id, %error, "a store upload that lost the race to create stays behind");
                 }
                 Ok((Created::Existing, self.keep(name, layout, root)))
             }
             Swap::Lost(None) => Err(Error::NoSuchBackup(id.to_owned())),
         }
+    }
+
+    /// Begins the store's upload of a backup. None for an empty file, which only needs its bucket: S3 completes no upload
+    /// without parts; and an upload of a directory, whose key ends in `/`, MinIO does not begin, and SeaweedFS completes
+    /// under another name. **Errors**: `NoSuchBucket`.
+    async fn begin(&self, root: &mut Root) -> Result<()> {
+        let (bucket, key) = root.target();
+        let begun = if root.plan.size == Some(0) {
+            let any = ListOptions { limit: 1, ..ListOptions::default() };
+            self.store().list(&bucket, &any).await.map(|_| UploadId::from(""))
+        } else {
+            self.store().create_upload(&bucket, &key, &root.attributes()).await
+        };
+        root.store_upload = begun.map_err(|error| {
+            if error.kind() == store::Kind::NoSuchBucket {
+                return Error::NoSuchBucket(root.bucket.clone());
+            }
+            Error::store("beginning the store's upload", error)
+        })?;
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod commands;
 mod conformance;
 mod crowd;
 mod dir_kill;
+mod empty;
 mod faults;
 mod full_disk;
 mod gateway;

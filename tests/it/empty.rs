@@ -1,0 +1,83 @@
+//! Backups of nothing: empty files, and directories, whose keys end in `/`. Their object is put whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratchet::clock::Clock;
+use ratchet::digest::{Expected, Kind, Sha256};
+use ratchet::store::{ListOptions, PutMode, Read, faulty::Op};
+use ratchet::upload::{NewBackup, Settings, Uploads};
+
+use crate::conformance::{Lab, stores};
+use crate::room::{MINUTE, Room, backup, put};
+
+async fn gateway(lab: &Lab) -> Uploads {
+    let uploads = Uploads::new(Arc::clone(&lab.store), Clock::system(), Settings::default());
+    uploads.prepare().await.unwrap();
+    uploads
+}
+
+/// Two gateways make the same object at once, and a later backup replaces it. Some stores have a directory as soon as
+/// anything is below it.
+async fn nothing_is_backed_up(lab: Lab) {
+    lab.put("tree/dir/below", "1", PutMode::Overwrite).await.unwrap();
+    for key in ["tree/dir/", "tree/file"] {
+        for file_id in ["first", "second"] {
+            let new = NewBackup {
+                bucket: lab.bucket.to_string(),
+                key: key.to_owned(),
+                chunk_size: 5 << 20,
+                size: Some(0),
+                file_id: file_id.to_owned(),
+                ..NewBackup::default()
+            };
+            let (_, one) = gateway(&lab).await.create("home", new.clone()).await.unwrap();
+            let (_, other) = gateway(&lab).await.create("home", new).await.unwrap();
+            let sha256 = Some(Expected { kind: Kind::Sha256, hex: Sha256::of(b"").hex() });
+            let (one, other) = tokio::join!(one.finalize(sha256.clone()), other.finalize(sha256));
+            assert_eq!((one.unwrap().size_bytes, other.unwrap().size_bytes), (0, 0), "{key}");
+            assert!(lab.get(key, Read::Whole).await.unwrap().1.is_empty());
+        }
+    }
+    let options = ListOptions { prefix: "tree/".to_owned(), ..ListOptions::default() };
+    let listed = lab.store.list(&lab.bucket, &options).await.unwrap().objects;
+    let keys: Vec<&str> = listed.iter().map(|object| object.key.as_str()).collect();
+    assert_eq!(keys, ["tree/dir/", "tree/dir/below", "tree/file"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_store_gets_an_object_of_no_bytes() {
+    nothing_is_backed_up(stores::dir().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_s3_store_gets_an_object_of_no_bytes() {
+    let Some(lab) = stores::s3().await else { return };
+    nothing_is_backed_up(lab).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
+    for there_before in [false, true] {
+        let room = Room::new(1).await;
+        if there_before {
+            let (_, session) = room.gateway().create("home", backup("k", 1)).await.unwrap();
+            put(&session, 0).await;
+            session.finalize(None).await.unwrap();
+        }
+        let slow =
+            room.slow_gateway(|call| if call.op == Op::Put && call.key == "k" { MINUTE } else { Duration::ZERO });
+        let (_, late) = slow.create("home", backup("k", 0)).await.unwrap();
+        let id = late.root().backup_id.clone();
+        let late = tokio::spawn(async move { late.finalize(None).await });
+        room.clock.pause(Duration::from_secs(1)).await;
+        room.gateway().open("home", &id).await.unwrap().finalize(None).await.unwrap();
+        let (_, next) = room.gateway().create("home", backup("k", 2)).await.unwrap();
+        put(&next, 0).await;
+        put(&next, 1).await;
+        next.finalize(None).await.unwrap();
+        assert_eq!(late.await.unwrap().unwrap().size_bytes, 0, "it was complete, and is still said to be");
+        assert_eq!(room.store.head(&"b".into(), &"k".into()).await.unwrap().size_bytes, 2 * 1024);
+        assert_eq!(room.begun_uploads(), 0);
+    }
+}
