@@ -41,15 +41,20 @@ pub(super) fn page_of(
 }
 
 fn start(options: &ListOptions) -> (String, bool) {
-    let after = options.after.as_deref().filter(|after| **after >= *options.prefix);
-    let Some(after) = after else { return (options.prefix.clone(), true) };
-    // A page that ended with a rolled-up prefix goes on behind all of its keys.
-    match &options.delimiter {
-        Some(delimiter) if !delimiter.is_empty() && after.ends_with(delimiter) && after != options.prefix => {
-            (after_all(after), true)
-        }
-        Some(_) | None => (after.to_owned(), false),
+    match after(options) {
+        Some(after) => (after, false),
+        None => (options.prefix.clone(), true),
     }
+}
+
+/// Behind what a page begins; None: at the first key of its prefix. A page that ended with a rolled-up prefix goes on
+/// behind all of its keys.
+pub(super) fn after(options: &ListOptions) -> Option<String> {
+    let after = options.after.as_deref().filter(|after| **after >= *options.prefix)?;
+    let within = after.strip_prefix(&options.prefix).unwrap_or_default();
+    let delimiter = options.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
+    let rolled_up = delimiter.is_some_and(|delimiter| within.ends_with(delimiter));
+    Some(if rolled_up { after_all(after) } else { after.to_owned() })
 }
 
 fn rolled_up(key: &str, options: &ListOptions) -> Option<String> {
@@ -63,4 +68,59 @@ fn rolled_up(key: &str, options: &ListOptions) -> Option<String> {
 fn after_all(prefix: &str) -> String {
     // No key holds U+10FFFF: it is no character, and S3 refuses it.
     format!("{prefix}\u{10FFFF}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::UNIX_EPOCH;
+
+    use super::super::{ETag, Key};
+    use super::*;
+
+    /// All names of a listing, page by page.
+    fn names(keys: &[&str], prefix: &str, delimiter: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let keys: BTreeSet<&str> = keys.iter().copied().collect();
+        let mut options = ListOptions {
+            prefix: prefix.to_owned(),
+            delimiter: Some(delimiter.to_owned()),
+            after: after.map(str::to_owned),
+            limit,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = page_of(&options, |from| {
+                let key = keys.range::<str, _>((from, Bound::Unbounded)).next();
+                let listed = |key: &&str| Listed {
+                    key: Key::from(*key),
+                    size_bytes: 0,
+                    etag: ETag::from(""),
+                    modified: UNIX_EPOCH,
+                };
+                Ok(key.map(listed))
+            })
+            .unwrap();
+            let mut names: Vec<String> = page.objects.into_iter().map(|object| object.key.0).collect();
+            names.extend(page.prefixes);
+            names.sort();
+            assert!(names.len() <= limit && (!names.is_empty() || page.next.is_none()), "{names:?}");
+            found.extend(names);
+            let Some(next) = page.next else { return found };
+            options.after = Some(next);
+        }
+    }
+
+    #[test]
+    fn pages_leave_nothing_out_and_tell_nothing_twice() {
+        let keys = ["a/x", "a/y", "b", "c", "d/x", "e", "f", "photos/2025/a", "photos/2026-a", "photos/2026/b"];
+        for limit in 1..=9 {
+            assert_eq!(names(&keys, "", "/", None, limit), ["a/", "b", "c", "d/", "e", "f", "photos/"], "{limit}");
+            assert_eq!(names(&keys, "a/", "/", None, limit), ["a/x", "a/y"]);
+            assert_eq!(names(&keys, "a/", "/", Some("a/x"), limit), ["a/y"]);
+            assert_eq!(names(&keys, "", "/", Some("bb"), limit), ["c", "d/", "e", "f", "photos/"]);
+            let within = ["photos/2026-a", "photos/2026/"];
+            assert_eq!(names(&keys, "photos/2026", "/", Some("photos/"), limit), within, "a place below the prefix");
+            assert_eq!(names(&["aa", "aab", "ab"], "a", "aa", None, limit), ["aa", "aab", "ab"], "no prefix ends so");
+        }
+    }
 }

@@ -65,7 +65,7 @@ impl Xml {
     }
 }
 
-/// Text on its way into a document. A listing has thousands of them, so they go there without a stop.
+/// Text on its way into a document. A listing has thousands of them, so they go there without a copy.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {

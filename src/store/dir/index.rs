@@ -112,7 +112,7 @@ impl Index {
         let mut rows = None;
         page_of(options, |from| {
             let rows = match &mut rows {
-                // They stand behind that row.
+                // `page_of` excludes only the row that these gave last.
                 Some(rows) if matches!(from, Bound::Excluded(_)) => rows,
                 rows => {
                     let from = from.map(|key| object_key(bucket, key));
