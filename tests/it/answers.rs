@@ -3,23 +3,21 @@
 
 use ratchet::clock::Clock;
 use ratchet::store::{
-    ChosenPart, GetOptions, Kind, PartNumber, Read, Store, UploadTarget,
+    ChosenPart, GetOptions, Kind, ListOptions, PartNumber, Read, Store, UploadTarget,
     aws::{Addressing, Aws, Settings},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Reads requests up to `end` and gives each the same answer, until the client is content.
+/// Reads a request up to `end`, answers it, and hangs up.
 async fn answer(mut socket: TcpStream, end: &str, answer: &str) {
-    loop {
-        let mut request = Vec::new();
-        while !String::from_utf8_lossy(&request).contains(end) {
-            if socket.read_buf(&mut request).await.unwrap() == 0 {
-                return;
-            }
+    let mut request = Vec::new();
+    while !String::from_utf8_lossy(&request).contains(end) {
+        if socket.read_buf(&mut request).await.unwrap() == 0 {
+            return;
         }
-        socket.write_all(answer.as_bytes()).await.unwrap();
     }
+    socket.write_all(answer.as_bytes()).await.unwrap();
 }
 
 /// A store that gives this answer whenever it read `end`. None, and says so: there are no credentials to sign with.
@@ -54,16 +52,42 @@ async fn a_complete_that_is_answered_200_with_an_error_is_no_success() {
     assert_eq!(error.kind(), Kind::Unavailable, "{error}: whether it happened is for HEAD to say");
 }
 
-/// So AWS sends its errors: without a length.
+/// So AWS sends its documents: without a length.
 #[tokio::test]
-async fn an_error_in_chunks_of_http_is_read() {
-    let error = error_document("BadDigest");
-    let (first, rest) = error.split_at(30);
-    let chunks = format!("{:x}\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n", first.len(), rest.len());
-    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\ntransfer-encoding: chunked\r\n\r\n";
-    let Some(store) = store("\r\n\r\n", format!("{head}{chunks}")).await else { return };
+async fn documents_in_chunks_of_http_are_read() {
+    let Some(store) = store("\r\n\r\n", chunked("400 Bad Request", &error_document("BadDigest"), "0\r\n\r\n")).await
+    else {
+        return;
+    };
     let error = store.get(&"bucket".into(), &"key".into(), Read::Whole, GetOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Checksum, "{error}");
+    let listing =
+        "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>";
+    let store = self::store("\r\n\r\n", chunked("200 OK", listing, "0\r\n\r\n")).await.unwrap();
+    let page = store.list(&"bucket".into(), &ListOptions::default()).await.unwrap();
+    assert_eq!((page.objects[0].key.as_str(), page.next), ("a", None));
+}
+
+/// Half an error would be another error, and half a listing a shorter one.
+#[tokio::test]
+async fn documents_that_break_off_are_no_answer() {
+    let cut = "5\r\n";
+    for (status, text) in [
+        ("404 Not Found", "<Error>"),
+        ("200 OK", "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>"),
+        ("200 OK", "<ListBucketResult><Contents><Key>a</Key></Contents>"),
+    ] {
+        let Some(store) = store("\r\n\r\n", chunked(status, text, cut)).await else { return };
+        let error = store.list(&"bucket".into(), &ListOptions::default()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    }
+}
+
+/// An answer in two chunks of HTTP, and what comes behind them.
+fn chunked(status: &str, text: &str, rest: &str) -> String {
+    let (one, other) = text.split_at(text.len() / 2);
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/xml\r\ntransfer-encoding: chunked\r\n\r\n");
+    format!("{head}{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n{rest}", one.len(), other.len())
 }
 
 fn error_document(code: &str) -> String {

@@ -1,20 +1,20 @@
 //! ListObjectsV2: the question, and the document that answers it.
 //!
-//! Guarantees: a document that is not whole, or no listing, is an error and never a shorter page; elements that are not
-//! known are passed over. Names come back as they are, whether or not the server encoded them: some leave them as they
-//! are and do not say so, so those that say `url` are decoded.
-//! A listing is read here and not by the SDK, which took five times the processor's time for it.
+//! Guarantees: a document that is not whole, cannot be read, or is no listing is an error and never a shorter page;
+//! elements that are not known are passed over. Names come back decoded; a server that does not say `url` has not encoded
+//! them. A listing is read here and not by the SDK, through which a page of 1,000 keys cost more than twice as much.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use http::Method;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
+use super::super::listing::after;
 use super::super::{Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result};
 use super::wire::{Call, Wire, document};
 use crate::digest::Sha256;
@@ -22,6 +22,8 @@ use crate::sigv4::Payload;
 
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
 const DOCUMENT_BYTES: usize = 16 << 20;
+/// What a value leaves bare, also where it is signed.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// No listing is nested deeper.
 const MOST_DEPTH: usize = 8;
 
@@ -43,23 +45,20 @@ pub(super) async fn list(wire: &Wire, bucket: &Bucket, options: &ListOptions) ->
 }
 
 fn query(options: &ListOptions) -> String {
-    let after = options.after.as_ref().map(|after| match &options.delimiter {
-        // Behind all keys of a prefix that was rolled up: no key holds U+10FFFF.
-        Some(delimiter) if !delimiter.is_empty() && after.ends_with(delimiter) && *after != options.prefix => {
-            format!("{after}\u{10FFFF}")
-        }
-        Some(_) | None => after.clone(),
-    });
     let mut query = "list-type=2&encoding-type=url".to_owned();
     let mut add = |name: &str, value: &str| {
-        query.extend(["&", name, "="].into_iter().chain(utf8_percent_encode(value, NON_ALPHANUMERIC)));
+        query.extend(["&", name, "="]);
+        query.extend(utf8_percent_encode(value, VALUE));
     };
     add("prefix", &options.prefix);
     if options.limit > 0 {
         add("max-keys", &options.limit.to_string());
     }
-    for (name, value) in [("delimiter", &options.delimiter), ("start-after", &after)] {
-        value.iter().for_each(|value| add(name, value));
+    if let Some(delimiter) = &options.delimiter {
+        add("delimiter", delimiter);
+    }
+    if let Some(after) = after(options) {
+        add("start-after", &after);
     }
     query
 }
@@ -128,11 +127,11 @@ fn page(document: &[u8]) -> std::result::Result<Page, BodyError> {
             Event::CData(text) => value.push_str(&text),
             Event::GeneralRef(name) => value.push(character(&name)?),
             Event::End(_) => {
-                reading.take(&path, &value);
+                reading.take(&path, &value)?;
                 path.pop();
                 value.clear();
                 if path.is_empty() {
-                    return Ok(reading.finish());
+                    return reading.finish();
                 }
             }
             Event::Eof => return Err("the store's listing ends too early".into()),
@@ -144,25 +143,37 @@ fn page(document: &[u8]) -> std::result::Result<Page, BodyError> {
 
 impl Reading {
     /// Takes the text of the element that ends.
-    fn take(&mut self, path: &[Element], value: &str) {
+    fn take(&mut self, path: &[Element], value: &str) -> std::result::Result<(), BodyError> {
         match (path, self.page.objects.last_mut()) {
             ([_, Element::Contents, Element::Key], Some(object)) => value.clone_into(&mut object.key.0),
-            ([_, Element::Contents, Element::Size], Some(object)) => object.size_bytes = value.parse().unwrap_or(0),
+            ([_, Element::Contents, Element::Size], Some(object)) => object.size_bytes = value.parse()?,
             ([_, Element::Contents, Element::ETag], Some(object)) => object.etag = ETag::from(value.trim_matches('"')),
-            ([_, Element::Contents, Element::LastModified], Some(object)) => object.modified = time(value),
+            ([_, Element::Contents, Element::LastModified], Some(object)) => {
+                object.modified = DateTime::from_str(value, Format::DateTimeWithOffset)?.try_into()?;
+            }
             ([_, Element::CommonPrefixes, Element::Prefix], _) => self.page.prefixes.push(value.to_owned()),
-            ([_, Element::IsTruncated], _) => self.more = value == "true",
+            ([_, Element::IsTruncated], _) => self.more = value.parse()?,
             ([_, Element::EncodingType], _) => self.encoded = value == "url",
             _ => {}
         }
+        Ok(())
     }
 
-    fn finish(self) -> Page {
+    fn finish(self) -> std::result::Result<Page, BodyError> {
         let Self { mut page, encoded, more } = self;
         let names = page.objects.iter_mut().map(|object| &mut object.key.0).chain(&mut page.prefixes);
-        names.filter(|name| encoded && name.contains(['%', '+'])).for_each(|name| *name = decoded(name));
-        page.next = page.last().filter(|_| more).map(str::to_owned);
-        page
+        for name in names {
+            if name.is_empty() {
+                return Err("the store's listing has a key without a name".into());
+            }
+            if encoded && name.contains(['%', '+']) {
+                *name = decoded(name);
+            }
+        }
+        if more {
+            page.next = Some(page.last().ok_or("the store's listing is to go on behind nothing")?.to_owned());
+        }
+        Ok(page)
     }
 }
 
@@ -179,11 +190,6 @@ fn character(name: &BytesRef<'_>) -> std::result::Result<char, BodyError> {
 
 fn decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-}
-
-fn time(text: &str) -> SystemTime {
-    let date = DateTime::from_str(text, Format::DateTimeWithOffset).ok();
-    date.and_then(|date| date.try_into().ok()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -215,6 +221,33 @@ mod tests {
         assert_eq!(found, [("a+b ä&", "tag", 434_234), ("b", "u", 0)]);
         assert_eq!(page.objects[0].modified, SystemTime::UNIX_EPOCH + Duration::from_millis(1_255_369_830_120));
         assert_eq!((page.prefixes, page.next.as_deref()), (vec!["c/".to_owned()], Some("c/")));
+    }
+
+    #[test]
+    fn a_text_is_whole_whatever_stands_in_it() {
+        let text = listing(
+            "<EncodingType>url</EncodingType><Contents><Key>a<!-- no -->b<![CDATA[<c]]>\n</Key><ETag/></Contents>\
+             <Contents/>",
+        );
+        let page = page(text.as_bytes()).unwrap();
+        assert_eq!((page.objects.len(), page.objects[0].key.as_str()), (1, "ab<c\n"));
+        let prefixed = "<s3:ListBucketResult><s3:Contents><s3:Key>a</s3:Key></s3:Contents></s3:ListBucketResult>";
+        assert_eq!(super::page(prefixed.as_bytes()).unwrap().objects[0].key.as_str(), "a");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for bad in [
+            "<IsTruncated>True</IsTruncated>",
+            "<IsTruncated>true</IsTruncated>",
+            "<Contents><Size>1</Size></Contents>",
+            "<Contents><Key/></Contents>",
+            "<Contents><Key>a</Key><Size>x</Size></Contents>",
+            "<Contents><Key>a</Key><LastModified>2026-11-26 15:08:01</LastModified></Contents>",
+            "<CommonPrefixes><Prefix></Prefix></CommonPrefixes>",
+        ] {
+            assert!(page(listing(bad).as_bytes()).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -251,6 +284,8 @@ mod tests {
         assert_eq!(query(&options("a/b")), format!("{common}b"));
         assert_eq!(query(&options("a/b/")), format!("{common}b%2F%F4%8F%BF%BF"));
         assert_eq!(query(&options("a/")), common);
+        let below = common.split("&start-after").next().unwrap();
+        assert_eq!(query(&options("a")), below, "the page begins with its prefix");
         assert_eq!(query(&ListOptions::default()), "list-type=2&encoding-type=url&prefix=");
     }
 }

@@ -1,4 +1,4 @@
-//! Connections for bodies and heads, a pool of them for each runtime.
+//! Connections for bodies, heads and listings, a pool of them for each runtime.
 //!
 //! Guarantees: a request goes over a connection of the runtime that it is sent from, so that no thread waits for
 //! another's. A runtime's pool is made at its first request and kept for good: runtimes are as few as threads.

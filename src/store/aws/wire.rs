@@ -1,4 +1,4 @@
-//! Signed requests through one pooled HTTP client: the way of all bodies.
+//! Signed requests through one pooled HTTP client: the way of all bodies, and of listings.
 //!
 //! Guarantees: exactly the promised bytes go out, or the connection is cut; the signing key never leaves this room;
 //! a head has to come within its time, and so has every frame of a body.
@@ -33,7 +33,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').
 /// From the last frame that the server took to the answer's head, however long the body took before: a slow client
 /// is not the server's fault. A server may verify and replicate a part of 5 GiB before it answers.
 const ANSWER: Duration = Duration::from_secs(300);
-/// Between two frames of an answer's body.
+/// Between two frames of an answer's body, and for all of a document.
 const FRAME: Duration = Duration::from_secs(60);
 /// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
 const CREDENTIALS_LIVE: Duration = Duration::from_secs(300);
@@ -60,6 +60,7 @@ pub(super) struct Wire {
 pub(super) struct Call<'a> {
     pub method: Method,
     pub bucket: &'a Bucket,
+    /// Empty: the bucket itself.
     pub key: &'a Key,
     pub query: String,
     pub headers: Vec<(&'static str, String)>,
@@ -100,7 +101,10 @@ impl Wire {
     /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body` where the outgoing
     /// body broke off; by the error document else; `Unavailable` without an answer.
     pub async fn send(&self, call: Call<'_>, body: Body) -> Result<Response<Incoming>> {
-        let what = format!("{} of {}/{}", call.method, call.bucket, call.key);
+        let what = match call.key.as_str() {
+            "" => format!("{} of bucket {}", call.method, call.bucket),
+            key => format!("{} of {}/{key}", call.method, call.bucket),
+        };
         let request = self.request(call).await?;
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let left = body.len_bytes();
@@ -124,7 +128,10 @@ impl Wire {
         }
         let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
-        let document = document(answer, ERROR_BYTES).await.unwrap_or_default();
+        let cut = |cause| {
+            Error::new(Kind::Unavailable, format!("{what} was answered {status}, not to the end")).because(cause)
+        };
+        let document = document(answer, ERROR_BYTES).await.map_err(cut)?;
         Err(refused(&what, status, &code(&document), wait))
     }
 
@@ -208,16 +215,19 @@ pub(super) fn incoming(answer: Response<Incoming>, len_bytes: Option<u64>) -> Bo
 }
 
 /// The whole of an answer whose length need not have been said: AWS sends documents in HTTP's own chunks.
-/// **Errors**: it is longer than `most_bytes`, stands still, or breaks off.
+/// **Errors**: it is longer than `most_bytes`, takes too long, or breaks off.
 pub(super) async fn document(answer: Response<Incoming>, most_bytes: usize) -> std::result::Result<Vec<u8>, BodyError> {
-    let (mut body, mut document) = (answer.into_body(), Vec::new());
-    while let Some(bytes) = next(&mut body).await? {
-        if document.len() + bytes.len() > most_bytes {
-            return Err(format!("the store's answer is longer than {most_bytes} bytes").into());
+    let read = async move {
+        let (mut body, mut document) = (answer.into_body(), Vec::new());
+        while let Some(bytes) = next(&mut body).await? {
+            if document.len() + bytes.len() > most_bytes {
+                return Err(format!("the store's answer is longer than {most_bytes} bytes").into());
+            }
+            document.extend_from_slice(&bytes);
         }
-        document.extend_from_slice(&bytes);
-    }
-    Ok(document)
+        Ok(document)
+    };
+    tokio::time::timeout(FRAME, read).await.map_err(|_| "the store's answer took too long")?
 }
 
 /// The next bytes of an answer.
