@@ -174,7 +174,7 @@ impl Wire {
     fn uri(&self, bucket: &Bucket, key: &Key, query: &str) -> String {
         let Terms { scheme, authority, path_style, .. } = &self.terms;
         let key = utf8_percent_encode(&key.0, KEY);
-        let place = if *path_style {
+        let place = if *path_style || !fits_a_host(bucket.as_str(), scheme, authority) {
             format!("{scheme}://{authority}/{bucket}/{key}")
         } else {
             format!("{scheme}://{bucket}.{authority}/{key}")
@@ -202,6 +202,13 @@ impl Wire {
             .map_err(|error| Error::new(Kind::Invalid, "the request cannot be signed").because(error))?;
         Ok(Request::from_parts(parts, ()))
     }
+}
+
+/// Whether a bucket can be the first label of its server's name: no address has labels, and a certificate for `*.host`
+/// is not one for `my.bucket.host`. So the SDK decides too.
+fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
+    let host = authority.host().trim_matches(['[', ']']);
+    host.parse::<std::net::IpAddr>().is_err() && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
 }
 
 /// An answer's body as a store's body of known length. A frame that does not come in time ends it.
@@ -282,5 +289,24 @@ impl http_body::Body for Outgoing {
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire").field("authority", &self.terms.authority).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_part_of_a_host_where_it_can_be() {
+        for (bucket, scheme, authority, fits) in [
+            ("bucket", Scheme::HTTPS, "s3.example.com", true),
+            ("my.bucket", Scheme::HTTPS, "s3.example.com", false),
+            ("my.bucket", Scheme::HTTP, "s3.example.com", true),
+            ("bucket", Scheme::HTTP, "127.0.0.1:9000", false),
+            ("bucket", Scheme::HTTP, "[::1]:9000", false),
+            ("bucket", Scheme::HTTP, "localhost:9000", true),
+        ] {
+            assert_eq!(fits_a_host(bucket, &scheme, &authority.parse().unwrap()), fits, "{bucket} {authority}");
+        }
     }
 }
