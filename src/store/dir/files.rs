@@ -22,6 +22,7 @@ use crate::digest::Sha256;
 /// Tried in its place, eight at a time on two cores: 256 and 512 KiB, writes that end at multiples of the size, and a
 /// write under way while the next is gathered. Chunks took up to a sixth less CPU in one hour and up to 1.7 times as much
 /// in another; S3 uploads took up to 1.7 times as much, probably as bodies out of step share fewer lanes for their MD5.
+/// The bound of fewer hand-overs, a write on the connection's own thread: 5 to 10 % less CPU, and no less time.
 const WRITE_BYTES: usize = 128 << 10;
 
 /// How much the disk gets to write while the rest of a body still comes; else the disk rests until the sync, and the
