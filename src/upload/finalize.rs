@@ -93,8 +93,7 @@ impl Session {
         if assembled {
             return Ok(Carried::Again);
         }
-        let chosen = if root.has_upload() { self.agreed_parts(&root, &survey).await? } else { Some(Vec::new()) };
-        let Some(chosen) = chosen else { return self.after_gone().await };
+        let Some(chosen) = self.agreed_parts(&root, &survey).await? else { return self.after_gone().await };
         let mut digests = survey.digests.clone();
         let read_back = self.check_before(&root, expected, &survey, &chosen, &mut digests).await?;
         // Before the root says complete: a listing of complete backups must not miss it after a crash.
@@ -196,11 +195,14 @@ impl Session {
     async fn put_empty(&self, root: &Root) -> Result<Option<Written>> {
         let (bucket, key) = root.target();
         let store = &self.0.shared.documents.store;
-        let mode = match store.head(&bucket, &key).await {
-            _ if root.key.ends_with('/') => PutMode::Overwrite,
-            Ok(head) => PutMode::IfMatch(head.etag),
-            Err(error) if error.kind() == store::Kind::NotFound => PutMode::CreateOnly,
-            Err(error) => return Err(Error::store("looking at what an empty object is to replace", error)),
+        let mode = if root.key.ends_with('/') {
+            PutMode::Overwrite
+        } else {
+            match store.head(&bucket, &key).await {
+                Ok(head) => PutMode::IfMatch(head.etag),
+                Err(error) if error.kind() == store::Kind::NotFound => PutMode::CreateOnly,
+                Err(error) => return Err(Error::store("looking at what an empty object is to replace", error)),
+            }
         };
         if self.current_root().await?.value.status != root.status {
             return Ok(None);

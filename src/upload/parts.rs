@@ -17,9 +17,9 @@ use super::list::ListQuery;
 use super::manifest::{Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status};
 use super::plan::{self, ChunkIndex, Plan, Shape};
 use super::session::Session;
-use super::uploads::{TAG, Uploads};
+use super::uploads::{TAG, Uploads, not_begun};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
-use crate::store::{self, Attributes, ETag, PartNumber, UploadId};
+use crate::store::{Attributes, ETag, PartNumber, UploadId};
 
 /// What a client asks for with `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,12 +106,7 @@ impl Uploads {
         attributes.user.insert(TAG.to_owned(), upload_tag.clone());
         let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
         let created = documents.store.create_upload(&bucket, &key, &attributes).await;
-        let store_upload = created.map_err(|error| {
-            if error.kind() == store::Kind::NoSuchBucket {
-                return Error::NoSuchBucket(new.bucket.clone());
-            }
-            Error::store("beginning the store's upload", error)
-        })?;
+        let store_upload = created.map_err(|error| not_begun(&new.bucket, error))?;
         let terms = new.terms();
         self.write_upload(account, &new, terms, (store_upload, upload_tag)).await
     }

@@ -23,7 +23,7 @@ impl Session {
     /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**: `Incomplete` with the
     /// chunks whose bytes the store does not have as recorded.
     pub(super) async fn agreed_parts(&self, root: &Root, survey: &Survey) -> Result<Option<Vec<ChosenPart>>> {
-        if survey.rows.is_empty() {
+        if survey.rows.is_empty() && root.has_upload() {
             return self.empty_part(root).await;
         }
         let Some(listed) = self.listed_parts(root).await? else { return Ok(None) };

@@ -338,14 +338,17 @@ impl Uploads {
         } else {
             self.store().create_upload(&bucket, &key, &root.attributes()).await
         };
-        root.store_upload = begun.map_err(|error| {
-            if error.kind() == store::Kind::NoSuchBucket {
-                return Error::NoSuchBucket(root.bucket.clone());
-            }
-            Error::store("beginning the store's upload", error)
-        })?;
+        root.store_upload = begun.map_err(|error| not_begun(&root.bucket, error))?;
         Ok(())
     }
+}
+
+/// Why the store begins no upload in a bucket.
+pub(super) fn not_begun(bucket: &str, error: store::Error) -> Error {
+    if error.kind() == store::Kind::NoSuchBucket {
+        return Error::NoSuchBucket(bucket.to_owned());
+    }
+    Error::store("beginning the store's upload", error)
 }
 
 /// The first field in which a create differs from what exists.

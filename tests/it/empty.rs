@@ -1,21 +1,13 @@
 //! Backups of nothing: empty files, and directories, whose keys end in `/`. Their object is put whole.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use ratchet::clock::Clock;
 use ratchet::digest::{Expected, Kind, Sha256};
 use ratchet::store::{ListOptions, PutMode, Read, faulty::Op};
-use ratchet::upload::{NewBackup, Settings, Uploads};
+use ratchet::upload::NewBackup;
 
 use crate::conformance::{Lab, stores};
 use crate::room::{MINUTE, Room, backup, put};
-
-async fn gateway(lab: &Lab) -> Uploads {
-    let uploads = Uploads::new(Arc::clone(&lab.store), Clock::system(), Settings::default());
-    uploads.prepare().await.unwrap();
-    uploads
-}
 
 /// Two gateways make the same object at once, and a later backup replaces it. Some stores have a directory as soon as
 /// anything is below it.
@@ -31,8 +23,8 @@ async fn nothing_is_backed_up(lab: Lab) {
                 file_id: file_id.to_owned(),
                 ..NewBackup::default()
             };
-            let (_, one) = gateway(&lab).await.create("home", new.clone()).await.unwrap();
-            let (_, other) = gateway(&lab).await.create("home", new).await.unwrap();
+            let (_, one) = lab.gateway().await.create("home", new.clone()).await.unwrap();
+            let (_, other) = lab.gateway().await.create("home", new).await.unwrap();
             let sha256 = Some(Expected { kind: Kind::Sha256, hex: Sha256::of(b"").hex() });
             let (one, other) = tokio::join!(one.finalize(sha256.clone()), other.finalize(sha256));
             assert_eq!((one.unwrap().size_bytes, other.unwrap().size_bytes), (0, 0), "{key}");

@@ -1,26 +1,18 @@
 //! A whole-file SHA-256 of chunks that came through two gateways: no running hash has seen them all, so the object has
 //! to be read back (DESIGN §12.5). On each real store, with and without versions.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{Expected, Kind, Sha256};
 use ratchet::sigv4::{Credentials, Payload, sign};
 use ratchet::store::{Body, PutMode, Read};
-use ratchet::upload::{self, Admission, NewBackup, Session, Settings, Uploads};
+use ratchet::upload::{self, Admission, NewBackup, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::conformance::{Lab, pattern, stores};
 
 const CHUNK: usize = 5 << 20;
 const KEY: &str = "key";
-
-async fn gateway(lab: &Lab) -> Uploads {
-    let uploads = Uploads::new(Arc::clone(&lab.store), Clock::system(), Settings::default());
-    uploads.prepare().await.unwrap();
-    uploads
-}
 
 async fn put(session: &Session, index: u64, chunk: Bytes) {
     match session.admit(index, Sha256::of(&chunk), chunk.len() as u64).await.unwrap() {
@@ -39,8 +31,8 @@ async fn finalized(lab: &Lab, file: &Bytes, expected: Sha256) -> upload::Result<
         file_id: Clock::system().random_id(),
         ..NewBackup::default()
     };
-    let (_, first) = gateway(lab).await.create("home", new.clone()).await.unwrap();
-    let (_, second) = gateway(lab).await.create("home", new).await.unwrap();
+    let (_, first) = lab.gateway().await.create("home", new.clone()).await.unwrap();
+    let (_, second) = lab.gateway().await.create("home", new).await.unwrap();
     put(&first, 0, file.slice(..CHUNK)).await;
     put(&second, 1, file.slice(CHUNK..)).await;
     second.finalize(Some(Expected { kind: Kind::Sha256, hex: expected.hex() })).await

@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
+use ratchet::clock::Clock;
 use ratchet::store::{
     Body, BodyError, Bucket, Error, GetOptions, Head, Key, PutMode, PutOptions, Read, Store, Written,
 };
+use ratchet::upload::{Settings, Uploads};
 
 /// A store under test, and what is known of it.
 #[derive(Clone)]
@@ -34,6 +36,13 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// A gateway on the store, one of any number.
+    pub async fn gateway(&self) -> Uploads {
+        let uploads = Uploads::new(Arc::clone(&self.store), Clock::system(), Settings::default());
+        uploads.prepare().await.unwrap();
+        uploads
+    }
+
     pub async fn put(&self, key: &str, text: &str, mode: PutMode) -> Result<Written, Error> {
         let options = PutOptions { mode, ..PutOptions::default() };
         self.store.put(&self.bucket, &key.into(), Body::from(Bytes::copy_from_slice(text.as_bytes())), options).await
