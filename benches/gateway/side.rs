@@ -112,7 +112,7 @@ fn measure(op: Op, contestants: &mut [Contestant], args: &Args, results: &mut Re
     let able = |contestant: &Contestant| op != Op::Chunk || contestant.name.is_ratchet();
     let mut failed = Vec::new();
     for round in 0..=args.rounds {
-        if op == Op::Upload {
+        if op == Op::Upload && round > 0 {
             results.sha256.push(hash_pass());
         }
         contestants.reverse();
@@ -138,9 +138,9 @@ fn amount(op: Op, args: &Args) -> Amount {
     let (requests, seconds) = match op {
         Op::Upload | Op::Chunk => (128, 20),
         Op::Download => (16, 20),
-        Op::Range => (1000, 10),
-        Op::Put4k | Op::Get4k | Op::Head => (15_000, 3),
-        Op::List => (300, 3),
+        Op::Range => (2000, 10),
+        Op::Put4k | Op::Get4k | Op::Head => (45_000, 3),
+        Op::List => (1500, 3),
     };
     let requests = (requests * args.percent / 100).max(args.connections as u64);
     Amount { connections: args.connections, requests, at_most: Duration::from_secs(seconds) }

@@ -24,27 +24,33 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
+/// The median of the rounds' ratios: a machine that is slower for a while is so for both sides of a round. A round with
+/// too little work for the kernel's clock says nothing.
+fn ratio(own: &[f64], other: &[f64]) -> Option<f64> {
+    let rounds = own.iter().zip(other).filter(|(_, other)| **other > 0.0);
+    median(rounds.map(|(own, other)| own / other).collect())
+}
+
 impl Results {
     fn of(&self, op: Op, name: Name, value: impl Fn(&Sample) -> f64) -> Option<f64> {
         median(self.samples.get(&(op, name))?.iter().map(value).collect())
     }
 
-    /// CPU by the operation's own measure: seconds per GiB, or microseconds per request.
-    fn cpu(&self, op: Op, name: Name) -> Option<f64> {
-        self.of(op, name, |sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() })
+    /// CPU by the operation's own measure, seconds per GiB or microseconds per request, round by round.
+    fn rounds(&self, op: Op, name: Name) -> Vec<f64> {
+        let cpu = |sample: &Sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() };
+        self.samples.get(&(op, name)).into_iter().flatten().map(cpu).collect()
     }
 
     fn ratio(&self, op: Op, name: Name, other: Name) -> Option<f64> {
-        // Too little work for the kernel's clock says nothing.
-        let other = self.cpu(op, other).filter(|cpu| *cpu > 0.0)?;
-        Some(self.cpu(op, name)? / other)
+        ratio(&self.rounds(op, name), &self.rounds(op, other))
     }
 
     fn goals(&self) -> Vec<Goal> {
         let against = |what, op, name, most| Goal { what, ratio: self.ratio(op, name, Name::Nginx), most };
-        let pass = median(self.sha256.clone());
-        let proxied = self.cpu(Op::Upload, Name::Nginx).zip(pass).map(|(nginx, pass)| nginx + pass);
-        let upload = self.cpu(Op::Upload, Name::Ratchet).zip(proxied).map(|(own, other)| own / other);
+        let proxied = self.rounds(Op::Upload, Name::Nginx).into_iter().zip(&self.sha256);
+        let proxied: Vec<f64> = proxied.map(|(nginx, pass)| nginx + pass).collect();
+        let upload = ratio(&self.rounds(Op::Upload, Name::Ratchet), &proxied);
         let s3s = self.ratio(Op::Upload, Name::Ratchet, Name::S3sProxy);
         vec![
             Goal { what: "verified upload / (nginx + one SHA-256 pass)", ratio: upload, most: 1.0 },
@@ -110,7 +116,7 @@ fn line(out: &mut String, results: &Results, op: Op, name: Name) {
     } else {
         format!("{:.0} /s", value(&|sample| sample.figures.requests as f64 / sample.figures.seconds))
     };
-    let cpu = results.cpu(op, name).unwrap_or(0.0);
+    let cpu = median(results.rounds(op, name)).unwrap_or(0.0);
     let cpu = if op.is_bulk() { format!("{cpu:.3} s/GiB") } else { format!("{cpu:.1} µs") };
     let ratio = results.ratio(op, name, Name::Nginx).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
     let p50 = value(&|sample| sample.figures.p50_us) / 1000.0;
