@@ -12,6 +12,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http::uri::{Authority, Scheme};
 
+use super::credentials::Chain;
 use super::wire::Wire;
 use crate::clock::Clock;
 
@@ -74,12 +75,12 @@ pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sd
     if settings.endpoint.is_some() {
         config = config.endpoint_url(format!("{scheme}://{authority}"));
     }
-    let credentials = shared.credentials_provider().ok_or(ConnectError::NoCredentials(None))?;
-    let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
-    let wire = wire.map_err(ConnectError::Roots)?;
+    let provider = shared.credentials_provider().ok_or(ConnectError::NoCredentials(None))?;
+    let credentials = Chain::new(provider, clock.clone());
     // Now, and not in the middle of the first upload.
-    wire.credentials().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
-    Ok((aws_sdk_s3::Client::from_conf(config.build()), wire))
+    credentials.get().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
+    let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
+    Ok((aws_sdk_s3::Client::from_conf(config.build()), wire.map_err(ConnectError::Roots)?))
 }
 
 fn endpoint(text: Option<&str>, region: &str) -> Result<(Scheme, Authority), ConnectError> {

@@ -10,6 +10,7 @@
 mod chunked;
 mod connect;
 mod control;
+mod credentials;
 mod error;
 mod exchange;
 mod listing;

@@ -5,12 +5,11 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::config::{ProvideCredentials, SharedCredentialsProvider};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::uri::{Authority, Scheme};
@@ -21,11 +20,12 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{Body, BodyError, Bucket, Error, Foreign, ForeignAnswer, Key, Kind, Result};
+use super::credentials::Chain;
 use super::error::{code, pause, refused};
 use super::pools::Pools;
 use crate::clock::Clock;
 use crate::digest::Sha256;
-use crate::sigv4::{Credentials, Payload, sign};
+use crate::sigv4::{Payload, sign};
 
 /// How S3 wants a key in a URL.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -35,8 +35,6 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').
 const ANSWER: Duration = Duration::from_secs(300);
 /// Between two frames of an answer's body, and for all of a document.
 const FRAME: Duration = Duration::from_secs(60);
-/// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
-const CREDENTIALS_LIVE: Duration = Duration::from_secs(300);
 /// The most of an error document that is read.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -46,14 +44,13 @@ pub(super) struct Terms {
     pub authority: Authority,
     pub path_style: bool,
     pub region: String,
-    pub credentials: SharedCredentialsProvider,
+    pub credentials: Chain,
     pub clock: Clock,
 }
 
 pub(super) struct Wire {
     pools: Pools<Outgoing>,
     terms: Terms,
-    cached: Mutex<Option<(Credentials, Duration)>>,
 }
 
 /// A request before it is signed. The query's names and values are encoded already.
@@ -71,27 +68,7 @@ pub(super) struct Call<'a> {
 impl Wire {
     /// **Errors**: the TLS roots of this machine cannot be read.
     pub fn new(terms: Terms) -> std::io::Result<Self> {
-        Ok(Self { pools: Pools::new()?, terms, cached: Mutex::new(None) })
-    }
-
-    /// The credentials of now, from the chain at most once in a while.
-    pub async fn credentials(&self) -> Result<Credentials> {
-        let now = self.terms.clock.monotonic();
-        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((credentials, _)) = cached.filter(|(_, until)| now < *until) {
-            return Ok(credentials);
-        }
-        let found = self.terms.credentials.provide_credentials().await;
-        let found = found.map_err(|error| Error::new(Kind::Denied, "no credentials for the store").because(error))?;
-        let token = found.session_token().map(str::to_owned);
-        let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
-        let wall = self.terms.clock.wall();
-        let left = found.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default());
-        // A minute before they expire, so that none expires on the way.
-        let live = left.map_or(CREDENTIALS_LIVE, |left| left.saturating_sub(Duration::from_secs(60)));
-        let entry = (credentials.clone(), now + live.min(CREDENTIALS_LIVE));
-        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
-        Ok(credentials)
+        Ok(Self { pools: Pools::new()?, terms })
     }
 
     pub fn now(&self) -> SystemTime {
@@ -197,7 +174,7 @@ impl Wire {
 
     async fn signed(&self, request: Request<()>, payload: Payload) -> Result<Request<()>> {
         let (mut parts, ()) = request.into_parts();
-        let credentials = self.credentials().await?;
+        let credentials = self.terms.credentials.get().await?;
         sign(&mut parts, &credentials, &self.terms.region, payload, self.now())
             .map_err(|error| Error::new(Kind::Invalid, "the request cannot be signed").because(error))?;
         Ok(Request::from_parts(parts, ()))
