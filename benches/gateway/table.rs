@@ -27,7 +27,7 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 /// The median of the rounds' ratios: a machine that is slower for a while is so for both sides of a round. A round with
 /// too little work for the kernel's clock says nothing.
 fn ratio(own: &[f64], other: &[f64]) -> Option<f64> {
-    let rounds = own.iter().zip(other).filter(|(_, other)| **other > 0.0);
+    let rounds = own.iter().zip(other).filter(|(own, other)| **own > 0.0 && **other > 0.0);
     median(rounds.map(|(own, other)| own / other).collect())
 }
 
