@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::tls;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -79,6 +79,8 @@ pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sd
     let credentials = Chain::new(provider, clock.clone());
     // Now, and not in the middle of the first upload.
     credentials.get().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
+    // It keeps them for both.
+    config = config.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
     let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
     Ok((aws_sdk_s3::Client::from_conf(config.build()), wire.map_err(ConnectError::Roots)?))
 }

@@ -1,13 +1,16 @@
 //! The store's credentials, from the AWS chain: environment, profile, process, instance.
 //!
-//! Guarantees: the chain is asked one question at a time, however many requests wait for it. Where it cannot answer,
-//! what it said before serves until that expires: an instance's metadata service or a token service that is away for a
-//! moment fails nobody.
+//! Guarantees: the chain is asked one question at a time, however many requests want an answer, and to its end, however
+//! few still wait for it. While it is asked, and where it cannot answer, what it gave before serves until that expires:
+//! a metadata or token service that is away for a moment fails nobody.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::config::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
@@ -24,7 +27,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// For an answer: the chain may start a process, and that may ask a server.
 const ANSWER: Duration = Duration::from_secs(30);
 
-pub(super) struct Chain {
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Chain(Arc<Inner>);
+
+struct Inner {
     provider: SharedCredentialsProvider,
     clock: Clock,
     state: Mutex<State>,
@@ -33,84 +40,123 @@ pub(super) struct Chain {
 #[derive(Default)]
 struct State {
     held: Option<Held>,
+    /// Until it is settled.
     question: Option<Question>,
 }
 
-/// What the chain is being asked; whoever waits for it drives it.
-type Question = Shared<BoxFuture<'static, std::result::Result<Held, Arc<Failure>>>>;
-type Failure = dyn std::error::Error + Send + Sync;
+type Failure = dyn StdError + Send + Sync;
+type Answer = std::result::Result<Held, Arc<Failure>>;
+type Question = Shared<BoxFuture<'static, Answer>>;
 
 #[derive(Clone)]
 struct Held {
+    /// For our own signatures, and for the SDK's.
     credentials: Credentials,
-    expires: Option<SystemTime>,
+    found: aws_credential_types::Credentials,
     /// On the monotonic clock; asked again from then on.
     fresh_until: Duration,
 }
 
-impl Held {
-    /// As ones that serve a while longer; none once they are expired.
-    fn kept(self, now: Duration, wall: SystemTime) -> Option<Self> {
-        let left = self.expires.map_or(Ok(AGAIN), |expires| expires.duration_since(wall)).ok()?;
-        Some(Self { fresh_until: now + left.min(AGAIN), ..self })
-    }
-}
-
 impl Chain {
     pub fn new(provider: SharedCredentialsProvider, clock: Clock) -> Self {
-        Self { provider, clock, state: Mutex::default() }
+        Self(Arc::new(Inner { provider, clock, state: Mutex::default() }))
     }
 
     /// The credentials of now. **Errors**: `Unavailable` where there are none that serve: they were there when the
     /// gateway started, so they may come back.
     pub async fn get(&self) -> Result<Credentials> {
-        let question = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(held) = state.held.as_ref().filter(|held| self.clock.monotonic() < held.fresh_until) {
-                return Ok(held.credentials.clone());
-            }
-            state.question.get_or_insert_with(|| self.ask()).clone()
-        };
-        let answer = question.clone().await;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first who comes back settles it for all.
-        if state.question.take_if(|asked| asked.ptr_eq(&question)).is_some() {
-            match &answer {
-                Ok(held) => state.held = Some(held.clone()),
-                Err(error) => {
-                    let error: &Failure = error;
-                    tracing::warn!(
-                        error,
-                        "the chain gives no credentials for the store; what it gave serves until it expires"
-                    );
-                    let (now, wall) = (self.clock.monotonic(), self.clock.wall());
-                    state.held = state.held.take().and_then(|held| held.kept(now, wall));
-                }
-            }
-        }
-        match (answer, &state.held) {
-            (Ok(held), _) => Ok(held.credentials),
-            (Err(_), Some(held)) => Ok(held.credentials.clone()),
-            (Err(error), None) => Err(Error::new(Kind::Unavailable, "no credentials for the store").because(error)),
+        match self.held().await {
+            Ok(held) => Ok(held.credentials),
+            Err(error) => Err(Error::new(Kind::Unavailable, "no credentials for the store").because(error)),
         }
     }
 
-    fn ask(&self) -> Question {
-        let (provider, clock) = (self.provider.clone(), self.clock.clone());
-        let asked = async move {
-            let found = tokio::time::timeout(ANSWER, provider.provide_credentials()).await;
-            let found = found.map_err(|late| Arc::new(late) as Arc<Failure>)?;
-            let found = found.map_err(|error| Arc::new(error) as Arc<Failure>)?;
-            let token = found.session_token().map(str::to_owned);
-            let left = found.expiry().map(|expiry| expiry.duration_since(clock.wall()).unwrap_or_default());
-            let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
-            Ok(Held {
-                credentials: Credentials::new(found.access_key_id(), found.secret_access_key(), token),
-                expires: found.expiry(),
-                fresh_until: clock.monotonic() + live,
-            })
+    async fn held(&self) -> Answer {
+        let question = {
+            let mut state = self.state();
+            let (now, wall) = (self.0.clock.monotonic(), self.0.clock.wall());
+            if let Some(held) = state.held.as_ref().filter(|held| now < held.fresh_until) {
+                return Ok(held.clone());
+            }
+            let question = state.question.get_or_insert_with(|| self.ask()).clone();
+            if let Some(held) = state.held.as_ref().filter(|held| held.serves(wall)) {
+                return Ok(held.clone());
+            }
+            question
         };
-        asked.boxed().shared()
+        question.await
+    }
+
+    /// A task of its own: who waits may go away, and the runtime of who asked first may end.
+    fn ask(&self) -> Question {
+        let asking = self.clone();
+        let task = tokio::spawn(async move { asking.settle(asking.answer().await) });
+        let chain = self.clone();
+        let settled = async move { task.await.unwrap_or_else(|ended| chain.settle(Err(Arc::new(ended)))) };
+        settled.boxed().shared()
+    }
+
+    async fn answer(&self) -> Answer {
+        let asked = tokio::time::timeout(ANSWER, self.0.provider.provide_credentials()).await;
+        let found = match asked {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Err(Arc::new(error)),
+            Err(late) => return Err(Arc::new(late)),
+        };
+        let left = found.expiry().map(|expiry| expiry.duration_since(self.0.clock.wall()).unwrap_or_default());
+        let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
+        let token = found.session_token().map(str::to_owned);
+        let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
+        let held = Held { credentials, found, fresh_until: self.0.clock.monotonic() + live };
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Arc::from(Box::<Failure>::from("the credentials that were found are expired")));
+        }
+        Ok(held)
+    }
+
+    /// Ends the question, with what was held where the chain gave nothing.
+    fn settle(&self, answer: Answer) -> Answer {
+        let (now, wall) = (self.0.clock.monotonic(), self.0.clock.wall());
+        let mut state = self.state();
+        state.question = None;
+        let kept = state.held.take().filter(|held| held.serves(wall));
+        let settled = answer.or_else(|error| {
+            let mut kept = kept.ok_or_else(|| Arc::clone(&error))?;
+            let error: &Failure = &error;
+            tracing::warn!(error, "the chain gives no credentials for the store; what it gave serves until it expires");
+            let left = kept.found.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default());
+            kept.fresh_until = now + left.map_or(AGAIN, |left| left.min(AGAIN));
+            Ok(kept)
+        });
+        state.held = settled.as_ref().ok().cloned();
+        settled
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn serves(&self, wall: SystemTime) -> bool {
+        self.found.expiry().is_none_or(|expiry| wall < expiry)
+    }
+}
+
+/// For the SDK's requests.
+impl ProvideCredentials for Chain {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let found = async { self.held().await.map(|held| held.found).map_err(CredentialsError::provider_error) };
+        future::ProvideCredentials::new(found)
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").finish_non_exhaustive()
     }
 }
 
@@ -162,6 +208,19 @@ mod tests {
             fs::read_to_string(self.home.path().join("asked")).unwrap().lines().count()
         }
 
+        /// As if their time to be asked for again had come.
+        fn stale(&self) {
+            self.chain.state().held.as_mut().unwrap().fresh_until = Duration::ZERO;
+        }
+
+        /// Until nothing is being asked any more.
+        async fn settled(&self) {
+            let question = self.chain.state().question.clone();
+            if let Some(question) = question {
+                question.await.ok();
+            }
+        }
+
         async fn all(&self) -> Vec<Result<Credentials>> {
             join_all((0..64).map(|_| self.chain.get())).await
         }
@@ -173,42 +232,76 @@ mod tests {
         process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
         assert!(process.all().await.into_iter().all(|got| got.unwrap().access_key_id == "key"));
         assert_eq!(process.asked(), 1);
-        // And again for those who come too late for them.
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::ZERO));
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
-        assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert_eq!(process.asked(), 2);
+        assert_eq!(process.asked(), 1);
     }
 
     #[tokio::test]
-    async fn what_it_said_serves_until_it_expires() {
+    async fn what_it_gave_serves_while_it_is_asked_and_while_it_is_away() {
         let process = Process::new();
-        // As if at their end, so that the next request asks again.
-        process.clock.set_wall(before_it_expires(Duration::ZERO));
-        process.chain.get().await.unwrap();
-        process.goes_away();
         process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
-        assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        // Not with each request: it is away for all of them.
-        assert_eq!(process.asked(), 2);
-    }
-
-    #[tokio::test]
-    async fn expired_ones_do_not_serve_and_new_ones_do() {
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::ZERO));
         process.chain.get().await.unwrap();
         process.goes_away();
+        process.stale();
+        assert!(process.all().await.into_iter().all(|got| got.is_ok()));
+        process.settled().await;
+        // Asked once more, and not with each request.
+        assert!(process.all().await.into_iter().all(|got| got.is_ok()));
+        assert_eq!(process.asked(), 2);
+        process.stale();
+        process.clock.set_wall(before_it_expires(Duration::ZERO));
         let refused = process.all().await;
         assert!(refused.into_iter().all(|got| got.is_err_and(|error| error.kind() == Kind::Unavailable)));
-        assert_eq!(process.asked(), 2);
+        assert_eq!(process.asked(), 3);
         process.comes_back();
         process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert_eq!(process.asked(), 3);
+        assert_eq!(process.asked(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_is_near_its_end_serves_no_longer() {
+        let process = Process::new();
+        process.clock.set_wall(before_it_expires(Duration::from_secs(2)));
+        process.chain.get().await.unwrap();
+        process.goes_away();
+        process.stale();
+        process.chain.get().await.unwrap();
+        process.settled().await;
+        let fresh_until = process.chain.state().held.as_ref().unwrap().fresh_until;
+        assert!(fresh_until <= process.clock.monotonic() + Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn expired_answers_do_not_serve() {
+        let process = Process::new();
+        process.clock.set_wall(before_it_expires(Duration::ZERO));
+        assert!(process.chain.get().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_question_whose_waiters_left_is_settled_all_the_same() {
+        let process = Process::new();
+        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        assert!(process.chain.get().now_or_never().is_none());
+        process.settled().await;
+        assert!(process.chain.get().now_or_never().unwrap().is_ok());
+        assert_eq!(process.asked(), 1);
+    }
+
+    #[test]
+    fn a_runtime_that_ends_takes_no_question_with_it() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let first = runtime();
+        let process = Process::new();
+        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        first.block_on(async { assert!(process.chain.get().now_or_never().is_none()) });
+        drop(first);
+        let asked_again = runtime().block_on(async {
+            // The first learns that its question has ended.
+            process.chain.get().await.ok();
+            process.chain.get().await
+        });
+        assert_eq!(asked_again.unwrap().access_key_id, "key");
     }
 }
