@@ -32,25 +32,25 @@ fn ratio(own: &[f64], other: &[f64]) -> Option<f64> {
 }
 
 impl Results {
-    fn of(&self, op: Op, name: Name, value: impl Fn(&Sample) -> f64) -> Option<f64> {
-        median(self.samples.get(&(op, name))?.iter().map(value).collect())
+    /// A value of each round.
+    fn rounds(&self, op: Op, name: Name, value: impl Fn(&Sample) -> f64) -> Vec<f64> {
+        self.samples.get(&(op, name)).into_iter().flatten().map(value).collect()
     }
 
-    /// CPU by the operation's own measure, seconds per GiB or microseconds per request, round by round.
-    fn rounds(&self, op: Op, name: Name) -> Vec<f64> {
-        let cpu = |sample: &Sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() };
-        self.samples.get(&(op, name)).into_iter().flatten().map(cpu).collect()
+    /// CPU by the operation's own measure: seconds per GiB, or microseconds per request.
+    fn cpu(&self, op: Op, name: Name) -> Vec<f64> {
+        self.rounds(op, name, |sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() })
     }
 
     fn ratio(&self, op: Op, name: Name, other: Name) -> Option<f64> {
-        ratio(&self.rounds(op, name), &self.rounds(op, other))
+        ratio(&self.cpu(op, name), &self.cpu(op, other))
     }
 
     fn goals(&self) -> Vec<Goal> {
         let against = |what, op, name, most| Goal { what, ratio: self.ratio(op, name, Name::Nginx), most };
-        let proxied = self.rounds(Op::Upload, Name::Nginx).into_iter().zip(&self.sha256);
+        let proxied = self.cpu(Op::Upload, Name::Nginx).into_iter().zip(&self.sha256);
         let proxied: Vec<f64> = proxied.map(|(nginx, pass)| nginx + pass).collect();
-        let upload = ratio(&self.rounds(Op::Upload, Name::Ratchet), &proxied);
+        let upload = ratio(&self.cpu(Op::Upload, Name::Ratchet), &proxied);
         let s3s = self.ratio(Op::Upload, Name::Ratchet, Name::S3sProxy);
         vec![
             Goal { what: "verified upload / (nginx + one SHA-256 pass)", ratio: upload, most: 1.0 },
@@ -110,13 +110,13 @@ pub fn markdown(results: &Results) -> String {
 }
 
 fn line(out: &mut String, results: &Results, op: Op, name: Name) {
-    let value = |of: &dyn Fn(&Sample) -> f64| results.of(op, name, of).unwrap_or(0.0);
+    let value = |of: &dyn Fn(&Sample) -> f64| median(results.rounds(op, name, of)).unwrap_or(0.0);
     let rate = if op.is_bulk() {
         format!("{:.0} MiB/s", value(&|sample| sample.figures.bytes as f64 / sample.figures.seconds) / 1_048_576.0)
     } else {
         format!("{:.0} /s", value(&|sample| sample.figures.requests as f64 / sample.figures.seconds))
     };
-    let cpu = median(results.rounds(op, name)).unwrap_or(0.0);
+    let cpu = median(results.cpu(op, name)).unwrap_or(0.0);
     let cpu = if op.is_bulk() { format!("{cpu:.3} s/GiB") } else { format!("{cpu:.1} µs") };
     let ratio = results.ratio(op, name, Name::Nginx).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
     let p50 = value(&|sample| sample.figures.p50_us) / 1000.0;

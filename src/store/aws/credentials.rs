@@ -103,15 +103,14 @@ impl Chain {
             Ok(Err(error)) => return Err(Arc::new(error)),
             Err(late) => return Err(Arc::new(late)),
         };
-        let left = found.expiry().map(|expiry| expiry.duration_since(self.0.clock.wall()).unwrap_or_default());
-        let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
-        let token = found.session_token().map(str::to_owned);
-        let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
-        let held = Held { credentials, found, fresh_until: self.0.clock.monotonic() + live };
+        let left = left(&found, self.0.clock.wall());
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Arc::from(Box::<Failure>::from("the credentials that were found are expired")));
         }
-        Ok(held)
+        let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
+        let token = found.session_token().map(str::to_owned);
+        let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
+        Ok(Held { credentials, found, fresh_until: self.0.clock.monotonic() + live })
     }
 
     /// Ends the question, with what was held where the chain gave nothing.
@@ -124,8 +123,7 @@ impl Chain {
             let mut kept = kept.ok_or_else(|| Arc::clone(&error))?;
             let error: &Failure = &error;
             tracing::warn!(error, "the chain gives no credentials for the store; what it gave serves until it expires");
-            let left = kept.found.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default());
-            kept.fresh_until = now + left.map_or(AGAIN, |left| left.min(AGAIN));
+            kept.fresh_until = now + left(&kept.found, wall).map_or(AGAIN, |left| left.min(AGAIN));
             Ok(kept)
         });
         state.held = settled.as_ref().ok().cloned();
@@ -139,8 +137,13 @@ impl Chain {
 
 impl Held {
     fn serves(&self, wall: SystemTime) -> bool {
-        self.found.expiry().is_none_or(|expiry| wall < expiry)
+        left(&self.found, wall).is_none_or(|left| !left.is_zero())
     }
+}
+
+/// How long credentials serve yet; none: they do not expire.
+fn left(found: &aws_credential_types::Credentials, wall: SystemTime) -> Option<Duration> {
+    found.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default())
 }
 
 /// For the SDK's requests.
@@ -183,12 +186,14 @@ mod tests {
     }
 
     impl Process {
-        fn new() -> Self {
+        /// What it gives expires so much later.
+        fn new(left: Duration) -> Self {
             let (home, clock) = (tempfile::tempdir().unwrap(), Clock::seeded(0));
             let path = home.path().display();
             let command = format!("echo once >> '{path}/asked'; cat '{path}/answer'");
             let provider = SharedCredentialsProvider::new(CredentialProcessProvider::new(command));
             let process = Self { home, chain: Chain::new(provider, clock.clone()), clock };
+            process.clock.set_wall(before_it_expires(left));
             process.comes_back();
             process
         }
@@ -228,8 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_chain_is_asked_once_for_all_who_wait() {
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        let process = Process::new(Duration::from_secs(3600));
         assert!(process.all().await.into_iter().all(|got| got.unwrap().access_key_id == "key"));
         assert_eq!(process.asked(), 1);
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
@@ -238,8 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_it_gave_serves_while_it_is_asked_and_while_it_is_away() {
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        let process = Process::new(Duration::from_secs(3600));
         process.chain.get().await.unwrap();
         process.goes_away();
         process.stale();
@@ -261,8 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_near_its_end_serves_no_longer() {
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::from_secs(2)));
+        let process = Process::new(Duration::from_secs(2));
         process.chain.get().await.unwrap();
         process.goes_away();
         process.stale();
@@ -274,15 +276,13 @@ mod tests {
 
     #[tokio::test]
     async fn expired_answers_do_not_serve() {
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::ZERO));
+        let process = Process::new(Duration::ZERO);
         assert!(process.chain.get().await.is_err());
     }
 
     #[tokio::test]
     async fn a_question_whose_waiters_left_is_settled_all_the_same() {
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        let process = Process::new(Duration::from_secs(3600));
         assert!(process.chain.get().now_or_never().is_none());
         process.settled().await;
         assert!(process.chain.get().now_or_never().unwrap().is_ok());
@@ -293,8 +293,7 @@ mod tests {
     fn a_runtime_that_ends_takes_no_question_with_it() {
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = runtime();
-        let process = Process::new();
-        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        let process = Process::new(Duration::from_secs(3600));
         first.block_on(async { assert!(process.chain.get().now_or_never().is_none()) });
         drop(first);
         let asked_again = runtime().block_on(async {
