@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the last bytes go out only once length, digests, checksums and signatures agree; a body that does not
 //! agree fails before, so that whoever stores it stores nothing (DESIGN §12.6). Only what is asked for is hashed, once;
-//! one frame is held.
+//! the last frame is held, and no other where the length is known before.
 //! It does not know what the bytes are for.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
@@ -147,9 +147,8 @@ pub struct Payload {
     seen_bytes: u64,
     digests: BodyHasher,
     checksum: Option<ChecksumHasher>,
-    /// The newest bytes, where this is who holds them back.
+    /// The newest bytes, where none may come behind them.
     held: Option<Bytes>,
-    holds: bool,
     ended: bool,
     verdict: Verdict,
 }
@@ -175,19 +174,10 @@ impl Payload {
             checksum: declared.algorithm().filter(|algorithm| !of_sha256(*algorithm)).map(ChecksumHasher::new),
             declared,
             held: None,
-            holds: true,
             ended: false,
             verdict: verdict.clone(),
         };
         (payload, verdict)
-    }
-
-    /// For a reader that holds the last bytes back by itself until this has ended: once is enough, and each holding costs
-    /// a frame of memory for each upload.
-    #[must_use]
-    pub fn held_by_its_reader(mut self) -> Self {
-        self.holds = false;
-        self
     }
 
     fn fail(&mut self, error: Error) -> BoxError {
@@ -197,7 +187,7 @@ impl Payload {
         text.into()
     }
 
-    /// Takes decoded bytes in and lets the ones before them out.
+    /// Takes decoded bytes in, and lets them out where more must come, else those before them.
     fn accept(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
         self.seen_bytes += bytes.len() as u64;
         if self.declared.len_bytes.is_some_and(|len| self.seen_bytes > len) {
@@ -205,7 +195,8 @@ impl Payload {
         }
         self.digests.give(&bytes);
         self.checksum.iter_mut().for_each(|checksum| checksum.update(&bytes));
-        if self.holds { Ok(self.held.replace(bytes)) } else { Ok(Some(bytes)) }
+        let more = self.declared.len_bytes.is_some_and(|len| self.seen_bytes < len);
+        Ok(if more { Some(bytes) } else { self.held.replace(bytes) })
     }
 
     /// The end of the body has come: everything must agree.
@@ -294,5 +285,80 @@ impl Stream for Payload {
 impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Payload").field("declared", &self.declared).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::sync::mpsc;
+
+    use super::super::Settings;
+    use super::*;
+    use crate::accounts::{AccountSettings, Accounts, KeySettings, Settings as AccountsSettings};
+    use crate::clock::Clock;
+
+    const FRAME: usize = 64 << 10;
+
+    fn identity() -> Identity {
+        let keys = vec![KeySettings { id: "AKTEST".to_owned(), secret: "secret-secret-secret".to_owned().into() }];
+        let accounts = vec![AccountSettings { name: "test".to_owned(), root: true, keys, grants: Vec::new() }];
+        let accounts = Accounts::new(&AccountsSettings { accounts }).unwrap();
+        let account = accounts.credentials("AKTEST").account.unwrap();
+        Identity { account, payload: PayloadClaim::Unsigned, chunks: None }
+    }
+
+    /// A payload of three frames, and what sends them.
+    fn payload(declared: Declared) -> (Payload, Verdict, mpsc::UnboundedSender<Bytes>) {
+        let (sender, mut frames) = mpsc::unbounded_channel();
+        let frames = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
+        let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
+        let body = Arriving::new(body, Clock::seeded(1), &Settings::default());
+        let (payload, verdict) = Payload::new(declared, &identity(), body);
+        (payload, verdict, sender)
+    }
+
+    /// What has come out by now.
+    fn out(payload: &mut Payload) -> Vec<Result<usize, BoxError>> {
+        std::iter::from_fn(|| payload.next().now_or_never().flatten())
+            .map(|item| item.map(|bytes| bytes.len()))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn only_the_last_frame_waits_for_the_verdict() {
+        let frame = Bytes::from(vec![7; FRAME]);
+        let good = Algorithm::Crc32c;
+        let mut sum = ChecksumHasher::new(good);
+        (0..3).for_each(|_| sum.update(&frame));
+        let bad = Checksum::from_base64(good, "AAAAAA==").unwrap();
+        for (checksum, agrees) in [(sum.finish(), true), (bad, false)] {
+            let declared =
+                Declared { len_bytes: Some(3 * FRAME as u64), checksum: Some(checksum), ..Declared::default() };
+            let (mut payload, verdict, client) = payload(declared);
+            for _ in 0..2 {
+                client.send(frame.clone()).unwrap();
+                assert!(matches!(out(&mut payload)[..], [Ok(FRAME)]), "it does not wait for the next");
+            }
+            client.send(frame.clone()).unwrap();
+            assert!(out(&mut payload).is_empty(), "none of the last goes out before the body's end");
+            drop(client);
+            let last = out(&mut payload);
+            assert!(matches!((agrees, &last[..]), (true, [Ok(FRAME)]) | (false, [Err(_)])), "{last:?}");
+            assert_eq!(verdict.failure().map(|error| error.kind()), (!agrees).then_some(Kind::BadDigest));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_length_any_frame_may_be_the_last() {
+        let (mut payload, _, client) = payload(Declared::default());
+        for (sent, wanted) in [(10, None), (11, Some(10)), (12, Some(11))] {
+            client.send(Bytes::from(vec![0; sent])).unwrap();
+            assert_eq!(out(&mut payload).pop().map(Result::unwrap), wanted);
+        }
+        drop(client);
+        assert_eq!(out(&mut payload).pop().map(Result::unwrap), Some(12));
     }
 }

@@ -1,9 +1,9 @@
 //! One chunk's way in: admitted, verified while it streams, stored, recorded.
 //!
-//! Guarantees: a chunk whose length or SHA-256 is wrong changes nothing, not even the bytes that the store had (the
-//! last bytes are held back until they agree); success means durable and recorded; what is known already is answered
+//! Guarantees: a chunk whose length or SHA-256 is wrong changes nothing, not even the bytes that the store had (its last
+//! frame is held back until all of them agree); success means durable and recorded; what is known already is answered
 //! before a byte of the body is read.
-//! It buffers one frame of the body, never the body. Source: DESIGN §5, §12.6–8.
+//! It holds one frame of the body, never the body. Source: DESIGN §5, §12.6–8.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -239,7 +239,8 @@ struct Intake {
     body: Body,
     /// None once the verdict is given.
     sums: Option<Sums>,
-    /// The newest frame; it goes out when the next one is here or all of them agree.
+    /// The last frame; it goes out once all of them agree. Those before it go out while they are hashed: what is short
+    /// of its last byte is stored nowhere.
     held: Option<Bytes>,
     left_bytes: u64,
     /// Index, declared SHA-256, declared length.
@@ -291,7 +292,7 @@ impl Intake {
         Ok(self.held.take())
     }
 
-    /// Takes one frame in and lets the one before it out.
+    /// Takes one frame in, and lets it out unless it is the last.
     fn accept(&mut self, frame: Bytes) -> std::result::Result<Option<Bytes>, BodyError> {
         let len_bytes = frame.len() as u64;
         if len_bytes > self.left_bytes {
@@ -304,7 +305,7 @@ impl Intake {
             sums.extra.update(&frame);
             sums.tap.update(&frame);
         }
-        Ok(self.held.replace(frame))
+        Ok(if self.left_bytes > 0 { Some(frame) } else { self.held.replace(frame) })
     }
 }
 

@@ -46,7 +46,7 @@ impl S3Api {
                 // The session hashes and compares the SHA-256 itself: once is enough.
                 let (payload, verdict) = Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
                 let checksum = verdict.clone();
-                let body = Body::new(len_bytes, payload.held_by_its_reader());
+                let body = Body::new(len_bytes, payload);
                 let stored = ticket.store_part(body, move || checksum.checksum()).await;
                 let brought = match stored {
                     Ok(brought) => brought,
