@@ -22,9 +22,10 @@ use crate::clock::Clock;
 use super::activity::{Activity, Late, Tracked, Watched};
 use super::{Settings, linger};
 
-/// The most that is read ahead of a request's body. Several frames of this size are on their way per connection, so it
-/// is what memory grows with; `scripts/bench.sh memory` shows by how much.
-const READ_BYTES: usize = 96 << 10;
+/// The most that is read ahead of a request's body. Two frames of this size are on their way per connection, so it is what
+/// memory grows with: 64 uploads at a time took 28 MiB with 96 KiB, 36 with 192, 53 with 256 (`scripts/bench.sh memory`).
+/// Half as much costs an upload a twentieth more CPU, a third of it a quarter more.
+const READ_BYTES: usize = 192 << 10;
 
 /// Serves one connection to its end. Errors of the client's end there too: they are nobody else's business.
 pub async fn serve<T, S, B>(
