@@ -87,8 +87,10 @@ pub fn markdown(results: &Results) -> String {
     for (op, name) in results.samples.keys() {
         line(&mut out, results, *op, *name);
     }
-    if let Some(pass) = median(results.sha256.clone()) {
-        writeln!(out, "| SHA-256 pass | – | – | {pass:.3} s/GiB | – | – | – |").ok();
+    for (what, passes) in [("SHA-256 pass", &results.sha256), ("SHA-256 pass by fours", &results.sha256_by_fours)] {
+        if let Some(pass) = median(passes.clone()) {
+            writeln!(out, "| {what} | – | – | {pass:.3} s/GiB | – | – | – |").ok();
+        }
     }
     out.push_str("\n| through | peak RSS |\n| --- | ---: |\n");
     for (name, mib) in &results.peak_mib {
