@@ -18,8 +18,6 @@ use crate::table;
 use crate::upload::{BUCKET, Setup};
 
 const GIB: f64 = (1 << 30) as f64;
-/// Bodies that are hashed at once.
-const LANES: usize = 4;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -167,23 +165,26 @@ fn sample(op: Op, contestant: &Contestant, amount: Amount, round: usize) -> io::
     Ok(Sample { figures, cpu_seconds })
 }
 
+/// As many bodies as the gateway hashes at once.
+type Four<'a> = [&'a [u8]; Hasher::NARROW];
+
 /// CPU seconds of SHA-256 over a GiB of the bodies, with the gateway's own hash.
-fn hash_pass(hash: impl Fn([&[u8]; LANES])) -> f64 {
+fn hash_pass(hash: impl Fn(Four<'_>)) -> f64 {
     let parts = GIB as u64 / PART as u64;
     let before = thread_cpu_seconds();
-    for first in (0..parts).step_by(LANES) {
+    for first in (0..parts).step_by(Hasher::NARROW) {
         hash(std::array::from_fn(|lane| BODIES.part(first + lane as u64).0));
     }
     thread_cpu_seconds() - before
 }
 
-fn one_by_one(parts: [&[u8]; LANES]) {
+fn one_by_one(parts: Four<'_>) {
     for part in parts {
         std::hint::black_box(Sha256::of(part));
     }
 }
 
-fn by_fours(parts: [&[u8]; LANES]) {
+fn by_fours(parts: Four<'_>) {
     let mut lanes = parts.map(|part| (Hasher::new(Wanted { sha256: true, md5: false }), part));
     update_all(&mut lanes);
     std::hint::black_box(lanes);

@@ -310,7 +310,7 @@ mod tests {
         Identity { account, payload: PayloadClaim::Unsigned, chunks: None }
     }
 
-    /// A payload of three frames, and what sends them.
+    /// A payload, and what sends its frames.
     fn payload(declared: Declared) -> (Payload, Verdict, mpsc::UnboundedSender<Bytes>) {
         let (sender, mut frames) = mpsc::unbounded_channel();
         let frames = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
