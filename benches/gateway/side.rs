@@ -69,9 +69,9 @@ pub struct Results {
     pub peak_mib: BTreeMap<Name, f64>,
     /// CPU seconds of one SHA-256 pass over a GiB, by round.
     pub sha256: Vec<f64>,
-    /// The same by fours, as the gateway hashes uploads: half of it in good hours. In bad ones it is hardly less, most likely
-    /// as a neighbour has the core's other thread, and uploads cost that much more.
-    pub sha256_by_fours: Vec<f64>,
+    /// The same of several bodies at once, as the gateway hashes uploads: half of it in good hours. In bad ones it gains
+    /// less, most likely as a neighbour has the core's other thread, and uploads cost that much more.
+    pub sha256_together: Vec<f64>,
     pub skipped: Vec<String>,
 }
 
@@ -117,7 +117,7 @@ fn measure(op: Op, contestants: &mut [Contestant], args: &Args, results: &mut Re
     for round in 0..=args.rounds {
         if op == Op::Upload && round > 0 {
             results.sha256.push(hash_pass(one_by_one));
-            results.sha256_by_fours.push(hash_pass(by_fours));
+            results.sha256_together.push(hash_pass(together));
         }
         contestants.reverse();
         for contestant in contestants.iter().filter(|contestant| able(contestant)) {
@@ -166,25 +166,26 @@ fn sample(op: Op, contestant: &Contestant, amount: Amount, round: usize) -> io::
 }
 
 /// As many bodies as the gateway hashes at once.
-type Four<'a> = [&'a [u8]; Hasher::NARROW];
+type Several<'a> = [&'a [u8]; Hasher::NARROW];
 
-/// CPU seconds of SHA-256 over a GiB of the bodies, with the gateway's own hash.
-fn hash_pass(hash: impl Fn(Four<'_>)) -> f64 {
-    let parts = GIB as u64 / PART as u64;
+/// CPU seconds of SHA-256 per GiB of the bodies, with the gateway's own hash.
+fn hash_pass(hash: impl Fn(Several<'_>)) -> f64 {
+    let together = Hasher::NARROW as u64;
+    let all = GIB as u64 / PART as u64 / together * together;
     let before = thread_cpu_seconds();
-    for first in (0..parts).step_by(Hasher::NARROW) {
+    for first in (0..all).step_by(Hasher::NARROW) {
         hash(std::array::from_fn(|lane| BODIES.part(first + lane as u64).0));
     }
-    thread_cpu_seconds() - before
+    (thread_cpu_seconds() - before) * GIB / (all * PART as u64) as f64
 }
 
-fn one_by_one(parts: Four<'_>) {
+fn one_by_one(parts: Several<'_>) {
     for part in parts {
         std::hint::black_box(Sha256::of(part));
     }
 }
 
-fn by_fours(parts: Four<'_>) {
+fn together(parts: Several<'_>) {
     let mut lanes = parts.map(|part| (Hasher::new(Wanted { sha256: true, md5: false }), part));
     update_all(&mut lanes);
     std::hint::black_box(lanes);

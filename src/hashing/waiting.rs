@@ -26,7 +26,7 @@ struct Queue {
     enough: usize,
 }
 
-// SHA-256 alone: four at once cost what two cost one by one, so what one core could do for others, they do as well.
+// SHA-256 alone: two at once cost little more than one, and a busy thread soon has another.
 thread_local! {
     static NARROW: Arc<Queue> = Arc::new(Queue::of(Hasher::NARROW));
 }

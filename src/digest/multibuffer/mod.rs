@@ -2,8 +2,8 @@
 //!
 //! Guarantees: each digest is that of its message alone, whoever came along with it.
 //! One message's rounds hang on each other and leave most of a core idle, and no cleverness within a message helps; the
-//! rounds of several messages do not. Measured on one core: SHA-256 by SHA-NI 0.60 s/GiB alone, 0.32 by twos, 0.29 by
-//! fours; MD5 1.67 alone, 0.24 by eights (`benches/micro.rs`).
+//! rounds of several messages do not. Measured on one core: SHA-256 by SHA-NI 0.71 s/GiB alone, 0.40 by twos; MD5 1.67
+//! alone, 0.24 by eights (`benches/micro.rs`).
 //! Where the processor has no such instructions each is hashed alone. It brings nobody together: that is `hashing`'s.
 //! Source: Intel, "Processing Multiple Buffers in Parallel to Increase Performance" (2010).
 

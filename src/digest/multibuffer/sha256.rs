@@ -17,7 +17,7 @@ impl State {
 }
 
 impl Algorithm for State {
-    const LANES: usize = 4;
+    const LANES: usize = 2;
     const START: Self =
         Self([0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19]);
 

@@ -1,8 +1,8 @@
 //! The compressions that need instructions beyond those of every x86-64 processor.
 //!
 //! Guarantees: the processor is asked before an instruction of it is used; where it has none the answer is false and
-//! nothing has changed. **The only `unsafe` of the project is here**: calls of functions that are safe code, but compiled
-//! for those instructions, right behind the question.
+//! nothing has changed. **The only `unsafe` of the project is here**: calls of functions that are compiled for those
+//! instructions, right behind the question, and a word to the compiler about their order. All else is safe code.
 //! It knows nothing of padding, nor of who waits.
 
 mod md5;
@@ -20,20 +20,17 @@ pub fn has_md5() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Compresses the first `count` blocks of two to four lanes by SHA-NI. False: not on this processor.
+/// Compresses the first `count` blocks of two lanes by SHA-NI. False: not on this processor.
 #[expect(unsafe_code, reason = "what is compiled for more than every processor has may be called only by `unsafe`")]
 pub fn sha256(lanes: &mut [Lane<'_, super::sha256::State>], count: usize) -> bool {
-    let has_sha_ni = has_sha256();
     match lanes {
-        // SAFETY: the processor has every feature that the function is compiled for.
-        [a, b] if has_sha_ni => unsafe { sha256::compress([a, b], count) },
-        // SAFETY: as above.
-        [a, b, c] if has_sha_ni => unsafe { sha256::compress([a, b, c], count) },
-        // SAFETY: as above.
-        [a, b, c, d] if has_sha_ni => unsafe { sha256::compress([a, b, c, d], count) },
-        _ => return false,
+        [a, b] if has_sha256() => {
+            // SAFETY: the processor has every feature that the function is compiled for.
+            unsafe { sha256::compress([a, b], count) };
+            true
+        }
+        _ => false,
     }
-    true
 }
 
 /// Compresses the first `count` blocks of at most eight lanes by AVX2. False: not on this processor.
