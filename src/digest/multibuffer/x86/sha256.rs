@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the rounds of one lane run while those of the other wait for their results: the instruction for two rounds
 //! takes four cycles, and another one can begin every second cycle. So two lanes keep it busy, and what they need fits
-//! into the registers; with more it does not, which costs more than they bring.
+//! into the registers. What three need does not: a tenth less time on a calm core, a tenth more beside a busy neighbour.
 //! Source: Intel, "Intel SHA Extensions" (2013), for the order of the instructions; FIPS 180-4 §4.2.2.
 
 use std::arch::asm;
@@ -95,7 +95,7 @@ fn sixteen_rounds<const MORE: bool>(lanes: &mut [Registers; 2], k: &[[u32; 4]; 4
 }
 
 /// What comes behind it needs both lanes from before it. The compiler would else do all rounds of one lane, and then all
-/// of the other, farther apart than the processor looks ahead: a third more time.
+/// of the other, farther apart than the processor looks ahead: two fifths more time.
 #[inline]
 #[expect(unsafe_code, reason = "there is no safe word for it")]
 fn keep_in_step([a, b]: &mut [Registers; 2]) {
