@@ -5,8 +5,8 @@ RATCHET_TEST_S3 if there is one. RATCHET_CLIENTS_ENDPOINT (with the usual AWS cr
 S3 server instead.
 """
 
+import hashlib
 import os
-import random
 import re
 import shutil
 import signal
@@ -17,11 +17,15 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+import boto3
+from botocore.config import Config
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")) / "bin"
 BINARY = os.environ.get("RATCHET_BINARY", str(ROOT / "target/debug/ratchet"))
 KEY, SECRET = "root-key", "root-secret-root-secret"
 TIMEOUT = 300
+MIB = 1 << 20
 # What a shell runs with `&` is told to ignore Ctrl-C, and so would every client be. A handler is not passed on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -153,6 +157,20 @@ class OnEachStore(unittest.TestCase):
         self.assertEqual(done.returncode == 0, ok, told)
         return done.stdout
 
+    def connect(self):
+        """A boto3 client of the server."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.server.url,
+            aws_access_key_id=self.server.key,
+            aws_secret_access_key=self.server.secret,
+            region_name="us-east-1",
+            verify=self.environment().get("AWS_CA_BUNDLE"),
+            config=Config(signature_version="s3v4", retries={"max_attempts": 2}, s3={"addressing_style": "path"}),
+        )
+        self.addCleanup(client.close)
+        return client
+
     def received(self):
         """Bytes of request bodies that the gateway has read."""
         figures = urllib.request.urlopen(f"{self.server.url}/metrics").read().decode()
@@ -162,10 +180,11 @@ class OnEachStore(unittest.TestCase):
         """A file of pseudo-random bytes, the same for the same seed."""
         path = self.home / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        source = random.Random(f"{seed}-{size}")
         with path.open("wb") as out:
-            for start in range(0, size, 1 << 24):
-                out.write(source.randbytes(min(1 << 24, size - start)))
+            for start in range(0, size, MIB):
+                # Far faster than `random`.
+                source = hashlib.shake_128(f"{seed}-{size}-{start}".encode())
+                out.write(source.digest(min(MIB, size - start)))
         return path
 
     def tree(self, name):

@@ -3,9 +3,8 @@
 import json
 import urllib.request
 
-from harness import OnEachStore, on_each_store
+from harness import MIB, OnEachStore, on_each_store
 
-MIB = 1 << 20
 
 
 class Aws(OnEachStore):

@@ -6,28 +6,16 @@ import io
 import urllib.error
 import urllib.request
 
-import boto3
-import botocore.config
 from botocore.exceptions import ClientError
-from harness import OnEachStore, on_each_store
+from harness import MIB, OnEachStore, on_each_store
 
-MIB = 1 << 20
 ODD_KEYS = ["a b", "a+b", "a%20b", "ümlaut/é", "dir/", "quote'\"<&>", "~tilde", "k" * 200]
 
 
 class Boto3(OnEachStore):
     def setUp(self):
         super().setUp()
-        config = botocore.config.Config(signature_version="s3v4", retries={"max_attempts": 2}, s3={"addressing_style": "path"})
-        self.s3 = boto3.client(
-            "s3",
-            endpoint_url=self.server.url,
-            aws_access_key_id=self.server.key,
-            aws_secret_access_key=self.server.secret,
-            region_name="us-east-1",
-            config=config,
-        )
-        self.addCleanup(self.s3.close)
+        self.s3 = self.connect()
         self.s3.create_bucket(Bucket=self.bucket)
         self.here = {"Bucket": self.bucket}
 

@@ -11,9 +11,8 @@ import urllib.request
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from harness import BINARY, ROOT, TIMEOUT, Gateway, OnEachStore
+from harness import BINARY, MIB, ROOT, TIMEOUT, Gateway, OnEachStore
 
-MIB = 1 << 20
 DEBIAN = ROOT / "target/debian"
 BALANCER = """
 global

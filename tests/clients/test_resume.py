@@ -10,10 +10,9 @@ import sys
 import unittest
 
 import trustme
-from harness import ROOT, Gateway, OnEachStore, on_each_store
+from harness import MIB, ROOT, Gateway, OnEachStore, on_each_store
 from wire import Wire
 
-MIB = 1 << 20
 SIZE = int(os.environ.get("RATCHET_RESUME_MIB", "512")) * MIB
 SECONDS = 10
 TRIES = 3
@@ -31,7 +30,11 @@ new Upload({ client, params: { Bucket, Key, Body: fs.createReadStream(file) } })
 class Resume(OnEachStore):
     def setUp(self):
         super().setUp()
-        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
+        self.make_bucket()
+
+    def make_bucket(self):
+        self.s3 = self.connect()
+        self.s3.create_bucket(Bucket=self.bucket)
 
     def commands(self, name, file, wire, key=None):
         """The command of a client, and its environment."""
@@ -82,8 +85,7 @@ class Resume(OnEachStore):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         # A group of its own: some programs come wrapped in another process.
         client = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
-        while wire.sent < SIZE // 2:
-            self.assertIsNone(client.poll(), f"{name} ended before it was killed")
+        self.assertTrue(wire.until_sent(SIZE // 2, client), f"{name} ended before it was killed")
         os.killpg(client.pid, sent_signal)
         client.wait()
         wire.cut()
@@ -91,12 +93,18 @@ class Resume(OnEachStore):
         again = subprocess.run(command, env=environment, capture_output=True, timeout=300)
         self.assertEqual(again.returncode, 0, again.stderr[-2000:])
         second = wire.sent - first
-        self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{key}", self.home / "back", **more)
-        self.assertSameFile(file, self.home / "back")
+        self.assertStored(key, file)
         percent = 100 * second / SIZE
         told = f"{name + label:20} {sent_signal.name:8} first {first / MIB:6.1f} MiB, again {second / MIB:6.1f} MiB = {percent:.0f} %"
         print(f"resume: {self.server_name:4} {told}, identical", flush=True)
         return second
+
+    def assertStored(self, key, file):
+        stored = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        with open(file, "rb") as source:
+            for block in stored.iter_chunks(MIB):
+                self.assertTrue(block == source.read(len(block)), f"{key} and {file} differ")
+            self.assertEqual(source.read(1), b"", f"{key} is shorter than {file}")
 
     def test_aws_killed(self):
         self.interrupted("aws", signal.SIGKILL)
@@ -145,19 +153,16 @@ class Mixed(Resume):
             command, environment = self.commands(name, file, wire)
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
             client = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
-            while wire.sent < size * (run + 5) // 30 and client.poll() is None:
-                pass
-            if client.poll() is None:
+            if wire.until_sent(size * (run + 5) // 30, client) and client.poll() is None:
                 os.killpg(client.pid, signal.SIGKILL)
             client.wait()
             wire.cut()
             wire.limit = None
             subprocess.run(command, env=environment, check=True, timeout=60, **quiet)
             wire.close()
-            self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{name}", self.home / "back")
-            self.assertSameFile(file, self.home / "back")
-            # Another file for the next run of this client.
-            self.run_client("aws", "s3", "rm", f"s3://{self.bucket}/{name}")
+            self.assertStored(name, file)
+            # Another object for the next run of this client.
+            self.s3.delete_object(Bucket=self.bucket, Key=name)
         print("resume: 20 runs that mixed known and new parts ended", flush=True)
 
 
@@ -165,6 +170,7 @@ class EarlyClose(OnEachStore):
     """rclone sends its parts at once; it is answered in the midst of them where the setting names it."""
 
     commands, interrupted, interrupted_once = Resume.commands, Resume.interrupted, Resume.interrupted_once
+    make_bucket, assertStored = Resume.make_bucket, Resume.assertStored
 
     def setUp(self):
         super().setUp()
@@ -172,7 +178,7 @@ class EarlyClose(OnEachStore):
         store = self.server.store if self.server_name == "s3" else f"dir:{self.home}/store"
         self.server = Gateway(store, RATCHET_RESUME_EARLY_CLOSE="rclone/")
         self.addCleanup(self.server.stop)
-        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
+        self.make_bucket()
 
     def test_rclone_killed(self):
         # Over loopback alone a part is gone before anybody can answer.
@@ -202,7 +208,7 @@ class OverTls(Resume):
         tls = {"RATCHET_SERVER_TLS_CERTIFICATE": certificate, "RATCHET_SERVER_TLS_KEY": key}
         self.server = Gateway(f"dir:{self.home}/store", **tls)
         self.addCleanup(self.server.stop)
-        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
+        self.make_bucket()
 
     def environment(self, **more):
         trusted = {"AWS_CA_BUNDLE": self.root, "NODE_EXTRA_CA_CERTS": self.root, "SSL_CERT_FILE": self.root}

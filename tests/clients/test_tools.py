@@ -6,9 +6,8 @@ import signal
 import subprocess
 import time
 
-from harness import OnEachStore, on_each_store
+from harness import MIB, OnEachStore, on_each_store
 
-MIB = 1 << 20
 
 
 class S5cmd(OnEachStore):

@@ -15,7 +15,8 @@ class Wire:
         self.limit = limit
         self.sent = 0
         self._paid_until = time.monotonic()
-        self._lock = threading.Lock()
+        # Told of what is sent.
+        self._lock = threading.Condition()
         self._ends = []
         self._listener = socket.socket()
         # A line holds little: what a client has sent is soon with the gateway, or not yet gone from the client.
@@ -27,6 +28,14 @@ class Wire:
 
     def close(self):
         self._listener.close()
+
+    def until_sent(self, size, client):
+        """Waits until the client has sent so much. False where it ended before."""
+        with self._lock:
+            while self.sent < size and client.poll() is None:
+                # Nobody tells of the client's end.
+                self._lock.wait(0.2)
+            return self.sent >= size
 
     def cut(self):
         """Ends every connection, as a line does that goes away."""
@@ -66,6 +75,7 @@ class Wire:
     def _count(self, size):
         with self._lock:
             self.sent += size
+            self._lock.notify_all()
             if not self.limit:
                 return
             now = time.monotonic()
