@@ -26,6 +26,8 @@ defaults
     retries 3
     retry-on conn-failure empty-response
     timeout connect 2s
+    # Else a check that takes longer than `inter` counts as failed.
+    timeout check 10s
     timeout client 60s
     timeout server 60s
 frontend in
