@@ -6,7 +6,6 @@ import urllib.request
 from harness import MIB, OnEachStore, on_each_store
 
 
-
 class Aws(OnEachStore):
     def setUp(self):
         super().setUp()

@@ -27,14 +27,17 @@ new Upload({ client, params: { Bucket, Key, Body: fs.createReadStream(file) } })
 """
 
 
-class Resume(OnEachStore):
+class Interrupted(OnEachStore):
+    """What the cases share; no test of its own."""
+
     def setUp(self):
         super().setUp()
-        self.make_bucket()
-
-    def make_bucket(self):
+        self.start()
         self.s3 = self.connect()
         self.s3.create_bucket(Bucket=self.bucket)
+
+    def start(self):
+        """Replaces the server that all use by one of its own, where that is wanted."""
 
     def commands(self, name, file, wire, key=None):
         """The command of a client, and its environment."""
@@ -106,6 +109,8 @@ class Resume(OnEachStore):
                 self.assertTrue(block == source.read(len(block)), f"{key} and {file} differ")
             self.assertEqual(source.read(1), b"", f"{key} is shorter than {file}")
 
+
+class Resume(Interrupted):
     def test_aws_killed(self):
         self.interrupted("aws", signal.SIGKILL)
 
@@ -137,12 +142,8 @@ class Resume(OnEachStore):
         self.interrupted("lib-storage", signal.SIGINT)
 
 
-class Mixed(Resume):
+class Mixed(Interrupted):
     """Known parts and new ones on shared connections: no client may hang on an early answer."""
-
-    test_aws_killed = test_aws_interrupted = test_aws2_killed = test_aws2_interrupted = None
-    test_boto3_killed = test_boto3_interrupted = None
-    test_s5cmd_killed = test_s5cmd_interrupted = test_lib_storage_killed = test_lib_storage_interrupted = None
 
     def test_twenty_runs_that_mix_known_and_new_parts_end(self):
         size = 80 * MIB
@@ -166,19 +167,14 @@ class Mixed(Resume):
         print("resume: 20 runs that mixed known and new parts ended", flush=True)
 
 
-class EarlyClose(OnEachStore):
+class EarlyClose(Interrupted):
     """rclone sends its parts at once; it is answered in the midst of them where the setting names it."""
 
-    commands, interrupted, interrupted_once = Resume.commands, Resume.interrupted, Resume.interrupted_once
-    make_bucket, assertStored = Resume.make_bucket, Resume.assertStored
-
-    def setUp(self):
-        super().setUp()
+    def start(self):
         # A directory is one gateway's alone.
         store = self.server.store if self.server_name == "s3" else f"dir:{self.home}/store"
         self.server = Gateway(store, RATCHET_RESUME_EARLY_CLOSE="rclone/")
         self.addCleanup(self.server.stop)
-        self.make_bucket()
 
     def test_rclone_killed(self):
         # Over loopback alone a part is gone before anybody can answer.
@@ -188,15 +184,10 @@ class EarlyClose(OnEachStore):
         self.interrupted("rclone", signal.SIGINT, again_limit=SIZE // SECONDS)
 
 
-class OverTls(Resume):
+class OverTls(Interrupted):
     """The same over TLS, where the aws CLI says what its parts are only with `when_required`."""
 
-    test_boto3_killed = test_boto3_interrupted = test_aws_interrupted = None
-    test_aws2_killed = test_aws2_interrupted = None
-    test_s5cmd_interrupted = test_lib_storage_interrupted = None
-
-    def setUp(self):
-        OnEachStore.setUp(self)
+    def start(self):
         authority = trustme.CA()
         pair = authority.issue_cert("127.0.0.1")
         self.root, certificate, key = (str(self.home / name) for name in ("root.pem", "cert.pem", "key.pem"))
@@ -208,7 +199,6 @@ class OverTls(Resume):
         tls = {"RATCHET_SERVER_TLS_CERTIFICATE": certificate, "RATCHET_SERVER_TLS_KEY": key}
         self.server = Gateway(f"dir:{self.home}/store", **tls)
         self.addCleanup(self.server.stop)
-        self.make_bucket()
 
     def environment(self, **more):
         trusted = {"AWS_CA_BUNDLE": self.root, "NODE_EXTRA_CA_CERTS": self.root, "SSL_CERT_FILE": self.root}

@@ -9,7 +9,6 @@ import time
 from harness import MIB, OnEachStore, on_each_store
 
 
-
 class S5cmd(OnEachStore):
     def s5cmd(self, *words, **terms):
         return self.run_client(self.need("s5cmd"), *words, S3_ENDPOINT_URL=self.server.url, **terms)
