@@ -20,6 +20,7 @@ mod view;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, header};
 use http_body::Body;
 
@@ -107,17 +108,22 @@ impl ChunkApi {
         let place = parts.gate.enter(identity.account.name()).await?;
         let body = body.paced(&place, &parts.clock);
         record.place = Some(place);
-        let asked = Asked { head, query, body, identity };
+        self.serve(op, Asked { head, query, body, identity }).await
+    }
+
+    /// What serves the operation, in a box of its size: in line, each request would be as large as the largest of them,
+    /// and is moved more than once before it begins.
+    fn serve(&self, op: Op, asked: Asked) -> BoxFuture<'_, Answer> {
         match op {
-            Op::Create => self.create(asked).await,
-            Op::CreateAs(id) => self.create_as(asked, &id).await,
-            Op::List => self.list(asked).await,
-            Op::Get(id) => self.get(asked, &id).await,
-            Op::PutChunk(id, index) => self.put_chunk(asked, &id, index).await,
-            Op::GetChunk(id, index) => self.get_chunk(asked, &id, index).await,
-            Op::Finalize(id) => self.finalize(asked, &id).await,
-            Op::Abort(id) => self.abort(asked, &id).await,
-            Op::Public(public) => self.public(public).await,
+            Op::Create => Box::pin(self.create(asked)),
+            Op::CreateAs(id) => Box::pin(async move { self.create_as(asked, &id).await }),
+            Op::List => Box::pin(self.list(asked)),
+            Op::Get(id) => Box::pin(async move { self.get(asked, &id).await }),
+            Op::PutChunk(id, index) => Box::pin(async move { self.put_chunk(asked, &id, index).await }),
+            Op::GetChunk(id, index) => Box::pin(async move { self.get_chunk(asked, &id, index).await }),
+            Op::Finalize(id) => Box::pin(async move { self.finalize(asked, &id).await }),
+            Op::Abort(id) => Box::pin(async move { self.abort(asked, &id).await }),
+            Op::Public(public) => Box::pin(self.public(public)),
         }
     }
 
