@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use http::HeaderName;
+use http::header::HOST;
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::Digest;
@@ -19,8 +21,8 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 
 /// What goes into a canonical request beside the request itself.
 pub(super) struct Terms<'a> {
-    /// Lower case, sorted.
-    pub signed_headers: &'a [String],
+    /// Sorted.
+    pub signed_headers: &'a [HeaderName],
     /// The value of `x-amz-content-sha256`.
     pub payload: &'a str,
 }
@@ -38,24 +40,24 @@ pub(super) fn request(parts: &Parts, terms: &Terms<'_>) -> Option<String> {
     add_query(&mut text, parts);
     text.push('\n');
     for name in terms.signed_headers {
-        text.push_str(name);
+        text.push_str(name.as_str());
         text.push(':');
         add_header(&mut text, parts, name)?;
         text.push('\n');
     }
     text.push('\n');
-    add_joined(&mut text, ';', terms.signed_headers.iter().map(String::as_str));
+    add_names(&mut text, terms.signed_headers);
     text.push('\n');
     text.push_str(terms.payload);
     Some(text)
 }
 
 /// The header's values; None where it is absent or not text.
-fn add_header(text: &mut String, parts: &Parts, name: &str) -> Option<()> {
+fn add_header(text: &mut String, parts: &Parts, name: &HeaderName) -> Option<()> {
     let values = parts.headers.get_all(name);
     if values.iter().next().is_none() {
         // A server that speaks HTTP/1.1 keeps the host in the header; a client may have it in the URI only.
-        text.push_str(parts.uri.authority().filter(|_| name == "host")?.as_str());
+        text.push_str(parts.uri.authority().filter(|_| *name == HOST)?.as_str());
         return Some(());
     }
     for (at, value) in values.iter().enumerate() {
@@ -67,19 +69,20 @@ fn add_header(text: &mut String, parts: &Parts, name: &str) -> Option<()> {
     Some(())
 }
 
-fn add_joined<'a>(text: &mut String, between: char, words: impl Iterator<Item = &'a str>) {
-    for (at, word) in words.enumerate() {
+/// The names of headers, as a signature lists them.
+pub(super) fn add_names(text: &mut String, names: &[HeaderName]) {
+    for (at, name) in names.iter().enumerate() {
         if at > 0 {
-            text.push(between);
+            text.push(';');
         }
-        text.push_str(word);
+        text.push_str(name.as_str());
     }
 }
 
 /// The signature of a canonical request, as lower-case hex.
 pub(super) fn signature(request: &str, time: &str, scope: &Scope, key: &SigningKey) -> String {
     let hash = hex(&sha2::Sha256::digest(request.as_bytes()));
-    hex(&key.mac(&format!("{ALGORITHM}\n{time}\n{scope}\n{hash}")))
+    hex(&key.mac(&[ALGORITHM, time, &scope.text(), &hash].join("\n")))
 }
 
 /// The query's pairs as they came.

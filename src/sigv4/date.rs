@@ -17,7 +17,7 @@ pub(super) fn stamp(now: SystemTime) -> String {
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day % 3600 / 60, of_day % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    format!("{:08}T{:06}Z", 10_000 * year + 100 * month + day, 10_000 * hour + 100 * minute + second)
 }
 
 /// Seconds since 1970 of a signature's time; None unless it has exactly that form.

@@ -15,7 +15,7 @@ mod stream;
 mod v2;
 mod verify;
 
-use std::fmt;
+use http::HeaderName;
 
 pub use policy::PolicyClaim;
 pub use secret::Secret;
@@ -26,6 +26,9 @@ pub use verify::{Claim, Error, PayloadClaim, StreamForm, Verified, parse};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "s3";
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// The longest that a presigned URL may live: 7 days.
 const LONGEST_EXPIRY_SECONDS: u64 = 604_800;
@@ -71,9 +74,10 @@ struct Scope {
     region: String,
 }
 
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{SERVICE}/aws4_request", self.day, self.region)
+impl Scope {
+    /// As signatures and credentials have it.
+    fn text(&self) -> String {
+        [&self.day, &*self.region, SERVICE, "aws4_request"].join("/")
     }
 }
 

@@ -4,14 +4,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{
+    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::request::Parts;
 
 use super::canonical::{self, Terms, encoded};
-use super::{ALGORITHM, Credentials, LONGEST_EXPIRY_SECONDS, Payload, Scope, date};
+use super::{
+    ALGORITHM, CONTENT_SHA256, Credentials, DATE, LONGEST_EXPIRY_SECONDS, Payload, SECURITY_TOKEN, Scope, date,
+};
 
 /// Headers that are not signed: hop-by-hop, or rewritten on the way.
-const UNSIGNED: [&str; 6] = ["authorization", "connection", "expect", "te", "transfer-encoding", "user-agent"];
+const UNSIGNED: [HeaderName; 6] = [AUTHORIZATION, CONNECTION, EXPECT, TE, TRANSFER_ENCODING, USER_AGENT];
 
 /// Why a request cannot be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,30 +36,29 @@ pub fn sign(
 ) -> Result<(), Unsignable> {
     let time = date::stamp(now);
     let scope = Scope { day: time[..8].to_owned(), region: region.to_owned() };
-    if !parts.headers.contains_key(http::header::HOST) {
-        let host = parts.uri.authority().ok_or(Unsignable::NoHost)?.as_str().to_owned();
-        set(parts, "host", &host)?;
+    if !parts.headers.contains_key(HOST) {
+        let host = value(parts.uri.authority().ok_or(Unsignable::NoHost)?.as_str())?;
+        parts.headers.insert(HOST, host);
     }
-    set(parts, "x-amz-date", &time)?;
+    parts.headers.insert(DATE, value(&time)?);
     let payload = payload.text();
-    set(parts, "x-amz-content-sha256", &payload)?;
+    parts.headers.insert(CONTENT_SHA256, value(&payload)?);
     if let Some(token) = &credentials.session_token {
-        set(parts, "x-amz-security-token", token)?;
+        parts.headers.insert(SECURITY_TOKEN, value(token)?);
     }
-    let mut signed_headers: Vec<String> = parts
-        .headers
-        .keys()
-        .map(|name| name.as_str().to_owned())
-        .filter(|name| !UNSIGNED.contains(&name.as_str()))
-        .collect();
-    signed_headers.sort_unstable();
+    let signed = parts.headers.keys().filter(|name| !UNSIGNED.contains(name));
+    let mut signed_headers: Vec<HeaderName> = signed.cloned().collect();
+    signed_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     let request = canonical::request(parts, &Terms { signed_headers: &signed_headers, payload: &payload });
     let signing_key = credentials.secret.signing_key(&scope);
     let signature = canonical::signature(&request.ok_or(Unsignable::NotText)?, &time, &scope, &signing_key);
-    let headers = signed_headers.join(";");
-    let key = &credentials.access_key_id;
-    let line = format!("{ALGORITHM} Credential={key}/{scope},SignedHeaders={headers},Signature={signature}");
-    set(parts, "authorization", &line)
+    let mut line = [ALGORITHM, " Credential=", &credentials.access_key_id, "/", &scope.text()].concat();
+    line.push_str(",SignedHeaders=");
+    canonical::add_names(&mut line, &signed_headers);
+    line.push_str(",Signature=");
+    line.push_str(&signature);
+    parts.headers.insert(AUTHORIZATION, value(&line)?);
+    Ok(())
 }
 
 /// The request's URL with the signature in its query; only the host is signed beside it. `expires` is cut to
@@ -70,7 +73,7 @@ pub fn presign(
     let time = date::stamp(now);
     let scope = Scope { day: time[..8].to_owned(), region: region.to_owned() };
     let expires = expires.as_secs().clamp(1, LONGEST_EXPIRY_SECONDS);
-    let credential = encoded(&format!("{}/{scope}", credentials.access_key_id));
+    let credential = encoded(&format!("{}/{}", credentials.access_key_id, scope.text()));
     let mut query = parts.uri.query().map_or_else(String::new, |query| format!("{query}&"));
     query.push_str(&format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Date={time}"));
     query.push_str(&format!("&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host"));
@@ -86,16 +89,11 @@ pub fn presign(
         .body(())
         .map_err(|_| Unsignable::NotText)?
         .into_parts();
-    signed.headers.insert(http::header::HOST, value(authority.as_str())?);
-    let terms = Terms { signed_headers: &["host".to_owned()], payload: "UNSIGNED-PAYLOAD" };
+    signed.headers.insert(HOST, value(authority.as_str())?);
+    let terms = Terms { signed_headers: &[HOST], payload: "UNSIGNED-PAYLOAD" };
     let request = canonical::request(&signed, &terms).ok_or(Unsignable::NotText)?;
     let signature = canonical::signature(&request, &time, &scope, &credentials.secret.signing_key(&scope));
     Ok(format!("{url}&X-Amz-Signature={signature}"))
-}
-
-fn set(parts: &mut Parts, name: &'static str, text: &str) -> Result<(), Unsignable> {
-    parts.headers.insert(HeaderName::from_static(name), value(text)?);
-    Ok(())
 }
 
 fn value(text: &str) -> Result<HeaderValue, Unsignable> {

@@ -38,7 +38,7 @@ impl ChunkSigner {
     }
 
     fn verify(&mut self, algorithm: &str, rest: &str, signature: &str) -> bool {
-        let to_sign = format!("{algorithm}\n{}\n{}\n{}\n{rest}", self.time, self.scope, self.previous);
+        let to_sign = [algorithm, &self.time, &self.scope.text(), &self.previous, rest].join("\n");
         let ours = hex(&self.key.mac(&to_sign));
         let same = bool::from(ours.as_bytes().ct_eq(signature.as_bytes()));
         self.previous = ours;

@@ -4,15 +4,18 @@
 //! nothing from it; any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
 //! cover, so that nobody can add, say, a copy's source to a URL that was signed for a put.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderName;
+use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::canonical::{self, Terms, decoded, pairs};
 use super::hex::unhex;
-use super::{ALGORITHM, ChunkSigner, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
+use super::{ALGORITHM, CONTENT_SHA256, ChunkSigner, DATE, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -32,7 +35,7 @@ pub enum Error {
 
 /// Headers that are part of what is signed though they are not listed: the canonical request ends with the one, the
 /// string to sign has the other.
-const SIGNED_ANYHOW: [&str; 2] = ["x-amz-content-sha256", "x-amz-date"];
+const SIGNED_ANYHOW: [HeaderName; 2] = [CONTENT_SHA256, DATE];
 
 /// What was signed of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ pub struct Verified {
 pub struct Claim {
     access_key_id: String,
     scope: Scope,
-    signed_headers: Vec<String>,
+    signed_headers: Vec<HeaderName>,
     signature: String,
     time: String,
     /// Seconds; only of a presigned URL.
@@ -89,42 +92,42 @@ pub struct Claim {
 }
 
 /// The parts of a claim, wherever they stood.
-struct Fields {
-    credential: String,
-    signed_headers: String,
-    signature: String,
-    time: String,
+struct Fields<'a> {
+    credential: Cow<'a, str>,
+    signed_headers: Cow<'a, str>,
+    signature: Cow<'a, str>,
+    time: Cow<'a, str>,
     expires: Option<u64>,
 }
 
 /// Reads the signature of a request. **Errors**: `Unsigned`, `Malformed`.
 pub fn parse(parts: &Parts) -> Result<Claim, Error> {
     let in_query = pairs(parts).any(|(name, _)| decoded(name) == "X-Amz-Signature");
-    match (parts.headers.get_all(http::header::AUTHORIZATION).iter().count(), in_query) {
+    match (parts.headers.get_all(AUTHORIZATION).iter().count(), in_query) {
         (0, _) => claim(query_fields(parts)?),
         (1, false) => claim(header_fields(parts)?),
         _ => Err(Error::Malformed("there must be one signature, in the header or in the URL")),
     }
 }
 
-fn header_fields(parts: &Parts) -> Result<Fields, Error> {
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let line = text("authorization").ok_or(Error::Malformed("authorization is not plain text"))?;
+fn header_fields(parts: &Parts) -> Result<Fields<'_>, Error> {
+    let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let line = text(AUTHORIZATION).ok_or(Error::Malformed("authorization is not plain text"))?;
     let line = line.strip_prefix(ALGORITHM).ok_or(Error::Malformed("another algorithm"))?;
     let fields: BTreeMap<&str, &str> = line.split(',').filter_map(|field| field.trim().split_once('=')).collect();
-    let field = |name| fields.get(name).map(|text| (*text).to_owned()).ok_or(Error::Malformed("a field is missing"));
+    let field = |name| fields.get(name).map(|text| Cow::Borrowed(*text)).ok_or(Error::Malformed("a field is missing"));
     Ok(Fields {
         credential: field("Credential")?,
         signed_headers: field("SignedHeaders")?,
         signature: field("Signature")?,
-        time: text("x-amz-date").ok_or(Error::Malformed("no x-amz-date"))?.to_owned(),
+        time: text(DATE).ok_or(Error::Malformed("no x-amz-date"))?.into(),
         expires: None,
     })
 }
 
-fn query_fields(parts: &Parts) -> Result<Fields, Error> {
+fn query_fields(parts: &Parts) -> Result<Fields<'static>, Error> {
     let query: BTreeMap<String, String> = pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
-    let field = |name| query.get(name).cloned().ok_or(Error::Malformed("a parameter is missing"));
+    let field = |name| query.get(name).cloned().map(Cow::Owned).ok_or(Error::Malformed("a parameter is missing"));
     if !query.contains_key("X-Amz-Signature") {
         return Err(Error::Unsigned);
     }
@@ -142,7 +145,7 @@ fn query_fields(parts: &Parts) -> Result<Fields, Error> {
     })
 }
 
-fn claim(fields: Fields) -> Result<Claim, Error> {
+fn claim(fields: Fields<'_>) -> Result<Claim, Error> {
     let scope: Vec<&str> = fields.credential.split('/').collect();
     let [key, day, region, SERVICE, "aws4_request"] = scope[..] else {
         return Err(Error::Malformed("the credential's scope"));
@@ -150,16 +153,17 @@ fn claim(fields: Fields) -> Result<Claim, Error> {
     if !fields.time.starts_with(day) || day.len() != 8 {
         return Err(Error::Malformed("the scope is of another day"));
     }
-    let signed_headers: Vec<String> = fields.signed_headers.split(';').map(str::to_ascii_lowercase).collect();
-    if !signed_headers.iter().any(|name| name == "host") {
+    let signed_headers = fields.signed_headers.split(';').map(|name| name.parse().ok()).collect::<Option<Vec<_>>>();
+    let signed_headers = signed_headers.ok_or(Error::Malformed("a signed header's name"))?;
+    if !signed_headers.contains(&HOST) {
         return Err(Error::Malformed("host is not signed"));
     }
     Ok(Claim {
         access_key_id: key.to_owned(),
         scope: Scope { day: day.to_owned(), region: region.to_owned() },
         signed_headers,
-        signature: fields.signature,
-        time: fields.time,
+        signature: fields.signature.into_owned(),
+        time: fields.time.into_owned(),
         expires: fields.expires,
     })
 }
@@ -172,7 +176,7 @@ impl Claim {
     /// Verifies the request with the claimed key's secret. **Errors**: `Mismatch`, then `HeaderUnsigned` and `Expired`;
     /// `Malformed`.
     pub fn verify(self, parts: &Parts, secret: &Secret, now: SystemTime, skew: Duration) -> Result<Verified, Error> {
-        let payload = match parts.headers.get("x-amz-content-sha256").map(|value| value.to_str()) {
+        let payload = match parts.headers.get(CONTENT_SHA256).map(|value| value.to_str()) {
             Some(text) => text.map_err(|_| Error::Malformed("x-amz-content-sha256"))?,
             None if self.expires.is_some() => "UNSIGNED-PAYLOAD",
             None => return Err(Error::Malformed("no x-amz-content-sha256")),
@@ -192,10 +196,9 @@ impl Claim {
     }
 
     fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
-        let covered = |name: &str| SIGNED_ANYHOW.contains(&name) || self.signed_headers.iter().any(|one| one == name);
-        let mut names = parts.headers.keys().map(http::HeaderName::as_str);
-        let bare = names.find(|name| name.starts_with("x-amz-") && !covered(name));
-        bare.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.to_owned())))
+        let covered = |name: &HeaderName| SIGNED_ANYHOW.contains(name) || self.signed_headers.contains(name);
+        let bare = parts.headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !covered(name));
+        bare.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.as_str().to_owned())))
     }
 
     fn check_time(&self, now: SystemTime, skew: Duration) -> Result<(), Error> {
