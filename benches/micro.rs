@@ -120,7 +120,7 @@ fn hashes(criterion: &mut Criterion) {
     group.bench_function("SHA-256", |bencher| bencher.iter(|| Sha256::of(black_box(&bytes))));
     group.bench_function("MD5", |bencher| bencher.iter(|| <md5::Md5 as md5::Digest>::digest(black_box(&bytes))));
     for algorithm in Algorithm::ALL {
-        group.bench_function(algorithm.header(), |bencher| {
+        group.bench_function(algorithm.header().as_str(), |bencher| {
             bencher.iter(|| {
                 let mut hasher = ChecksumHasher::new(algorithm);
                 hasher.update(black_box(&bytes));

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
@@ -40,14 +41,19 @@ impl Algorithm {
     }
 
     /// The header or trailer that carries it.
-    pub fn header(self) -> &'static str {
+    pub fn header(self) -> HeaderName {
         match self {
-            Self::Crc32 => "x-amz-checksum-crc32",
-            Self::Crc32c => "x-amz-checksum-crc32c",
-            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
-            Self::Sha1 => "x-amz-checksum-sha1",
-            Self::Sha256 => "x-amz-checksum-sha256",
+            Self::Crc32 => const { HeaderName::from_static("x-amz-checksum-crc32") },
+            Self::Crc32c => const { HeaderName::from_static("x-amz-checksum-crc32c") },
+            Self::Crc64Nvme => const { HeaderName::from_static("x-amz-checksum-crc64nvme") },
+            Self::Sha1 => const { HeaderName::from_static("x-amz-checksum-sha1") },
+            Self::Sha256 => const { HeaderName::from_static("x-amz-checksum-sha256") },
         }
+    }
+
+    /// Characters of a checksum in Base64.
+    pub fn base64_len(self) -> usize {
+        self.bytes().div_ceil(3) * 4
     }
 
     fn bytes(self) -> usize {

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderMap, header, request};
+use http::{HeaderMap, HeaderName, header, request};
 
 use super::auth::Identity;
 use super::aws_chunked::Decoder;
@@ -25,6 +25,10 @@ use super::reply::BoxError;
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, Sha256, Wanted};
 use crate::hashing::BodyHasher;
 use crate::sigv4::{PayloadClaim, StreamForm};
+
+const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
+const MD5: HeaderName = HeaderName::from_static("content-md5");
+const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 
 /// What a request's head says of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl Declared {
     pub fn read(head: &request::Parts, identity: &Identity) -> Result<Self, Error> {
         let headers = &head.headers;
         let framed = matches!(identity.payload, PayloadClaim::Streaming(_));
-        let name = if framed { "x-amz-decoded-content-length" } else { header::CONTENT_LENGTH.as_str() };
+        let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
         let number = |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is no number")));
         let checksum = checksum(headers)?;
         let of_checksum = checksum.as_ref().filter(|sum| sum.algorithm() == Algorithm::Sha256);
@@ -54,11 +58,11 @@ impl Declared {
             return Err(Error::bad("x-amz-content-sha256 and x-amz-checksum-sha256 name different bytes"));
         }
         Ok(Self {
-            len_bytes: text(headers, name)?.map(number).transpose()?,
+            len_bytes: text(headers, &name)?.map(number).transpose()?,
             sha256: signed.or(of_checksum),
-            md5: text(headers, "content-md5")?.map(md5_of).transpose()?,
+            md5: text(headers, &MD5)?.map(md5_of).transpose()?,
             checksum,
-            trailer: text(headers, "x-amz-trailer")?.map(trailer).transpose()?,
+            trailer: text(headers, &TRAILER)?.map(trailer).transpose()?,
         })
     }
 
@@ -68,7 +72,7 @@ impl Declared {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
     let text = headers.get(name).map(|value| value.to_str().map(str::trim));
     text.transpose().map_err(|_| Error::bad(format!("{name} is not plain text")))
 }
@@ -79,7 +83,7 @@ fn md5_of(text: &str) -> Result<[u8; 16], Error> {
 }
 
 fn trailer(text: &str) -> Result<Algorithm, Error> {
-    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.header().eq_ignore_ascii_case(text));
+    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.header().as_str().eq_ignore_ascii_case(text));
     found.ok_or_else(|| Error::bad(format!("the trailer {text:?} is none of the checksums")))
 }
 
@@ -87,7 +91,7 @@ fn trailer(text: &str) -> Result<Algorithm, Error> {
 fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
     let mut found = None;
     for algorithm in Algorithm::ALL {
-        let Some(text) = text(headers, algorithm.header())? else { continue };
+        let Some(text) = text(headers, &algorithm.header())? else { continue };
         if found.is_some() {
             return Err(Error::bad("there must be one x-amz-checksum- header at most"));
         }
@@ -98,7 +102,7 @@ fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
 }
 
 /// The algorithm that a request names for what comes later. **Errors**: `BadRequest`.
-pub fn named_algorithm(headers: &HeaderMap, name: &str) -> Result<Option<Algorithm>, Error> {
+pub fn named_algorithm(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Algorithm>, Error> {
     let parse = |text: &str| Algorithm::from_str(text).map_err(|error| Error::bad(error.to_string()));
     text(headers, name)?.map(parse).transpose()
 }
@@ -215,7 +219,7 @@ impl Payload {
         }
         let of_trailer = |algorithm: Algorithm| {
             let absent = || Error::bad(format!("the trailer {} is absent", algorithm.header()));
-            let text = trailers.get(algorithm.header()).ok_or_else(absent)?;
+            let text = trailers.get(algorithm.header().as_str()).ok_or_else(absent)?;
             Checksum::from_base64(algorithm, text).ok_or_else(|| Error::bad(format!("the trailer is no {algorithm}")))
         };
         let declared = match (&self.declared.checksum, self.declared.trailer) {

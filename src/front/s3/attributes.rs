@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+};
+use http::{Response, StatusCode};
 
 use super::error::S3Error;
 use crate::http::ReplyBody;
@@ -13,7 +17,14 @@ use crate::object::{Attributes, Stored, is_ours};
 use crate::upload::{ChecksumKind, ObjectChecksum};
 
 /// Kept beside the type: what S3 calls system-defined metadata that a client sets.
-const KEPT: [&str; 5] = ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+const KEPT: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
+/// What would be lost.
+const REFUSED: [HeaderName; 3] = [
+    HeaderName::from_static("x-amz-tagging"),
+    HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
+    HeaderName::from_static("x-amz-object-lock-mode"),
+];
+const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");
 const USER: &str = "x-amz-meta-";
 /// S3's limit, less what the gateway adds.
 const MOST_BYTES: usize = 2048;
@@ -21,18 +32,16 @@ const DEFAULT_TYPE: &str = "binary/octet-stream";
 
 /// **Errors**: `MetadataTooLarge`, `InvalidArgument`, `NotImplemented` for what would be lost silently.
 pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
-    for refused in ["x-amz-tagging", "x-amz-server-side-encryption-customer-algorithm", "x-amz-object-lock-mode"] {
-        if headers.contains_key(refused) {
-            return Err(S3Error::not_implemented(refused));
-        }
+    if let Some(refused) = REFUSED.iter().find(|name| headers.contains_key(*name)) {
+        return Err(S3Error::not_implemented(refused.as_str()));
     }
-    let text = |name: &str| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let mut kept = BTreeMap::new();
     for name in KEPT {
-        let Some(value) = text(name) else { continue };
-        let value = if name == "content-encoding" { without_framing(value) } else { value.to_owned() };
+        let Some(value) = text(&name) else { continue };
+        let value = if name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
         if !value.is_empty() {
-            kept.insert(name.to_owned(), value);
+            kept.insert(name.as_str().to_owned(), value);
         }
     }
     let mut user = BTreeMap::new();
@@ -51,7 +60,7 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         let message = format!("the metadata has {bytes} bytes, more than {MOST_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
-    Ok(Attributes { content_type: text("content-type").map(str::to_owned), headers: kept, user })
+    Ok(Attributes { content_type: text(&CONTENT_TYPE).map(str::to_owned), headers: kept, user })
 }
 
 /// `aws-chunked` is how the body travels, not what the object is.
@@ -60,30 +69,29 @@ fn without_framing(value: &str) -> String {
     kept.join(",")
 }
 
-/// Writes an object's head into an answer; what cannot be a header's value is left out.
+/// Writes an object's head into an answer; what cannot be a header is left out.
 pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
     let head = &stored.head;
     let headers = reply.headers_mut();
-    let mut put = |name: &str, value: &str| {
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
-        {
-            headers.insert(name, value);
-        }
-    };
-    put("etag", &format!("\"{}\"", head.etag));
-    put("last-modified", &httpdate::fmt_http_date(head.modified));
-    put("content-type", head.attributes.content_type.as_deref().unwrap_or(DEFAULT_TYPE));
+    put(headers, ETAG, &["\"", &*head.etag.0, "\""].concat());
+    put(headers, LAST_MODIFIED, &httpdate::fmt_http_date(head.modified));
+    put(headers, CONTENT_TYPE, head.attributes.content_type.as_deref().unwrap_or(DEFAULT_TYPE));
     for (name, value) in &head.attributes.headers {
-        put(name, value);
+        put(headers, name, value);
     }
     for (name, value) in &head.attributes.user {
-        put(&format!("{USER}{name}"), value);
+        put(headers, [USER, name].concat(), value);
     }
     if let Some(version) = &head.version {
-        put("x-amz-version-id", version);
+        put(headers, VERSION, version);
     }
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+}
+
+fn put(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
+    if let (Ok(name), Ok(value)) = (name.try_into(), HeaderValue::from_bytes(value.as_bytes())) {
+        headers.insert(name, value);
+    }
 }
 
 /// The checksum of a whole object into an answer's head.

@@ -5,58 +5,58 @@
 
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 
 use super::error::S3Error;
 use crate::object::{ETag, Head, PutMode};
 
 /// Names of the four headers; those of a copy's source have a prefix.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Names {
-    pub matches: &'static str,
-    pub none_match: &'static str,
-    pub modified: &'static str,
-    pub unmodified: &'static str,
+    pub matches: HeaderName,
+    pub none_match: HeaderName,
+    pub modified: HeaderName,
+    pub unmodified: HeaderName,
 }
 
-pub const OF_TARGET: Names = Names {
-    matches: "if-match",
-    none_match: "if-none-match",
-    modified: "if-modified-since",
-    unmodified: "if-unmodified-since",
+pub static OF_TARGET: Names = Names {
+    matches: IF_MATCH,
+    none_match: IF_NONE_MATCH,
+    modified: IF_MODIFIED_SINCE,
+    unmodified: IF_UNMODIFIED_SINCE,
 };
 
-pub const OF_SOURCE: Names = Names {
-    matches: "x-amz-copy-source-if-match",
-    none_match: "x-amz-copy-source-if-none-match",
-    modified: "x-amz-copy-source-if-modified-since",
-    unmodified: "x-amz-copy-source-if-unmodified-since",
+pub static OF_SOURCE: Names = Names {
+    matches: HeaderName::from_static("x-amz-copy-source-if-match"),
+    none_match: HeaderName::from_static("x-amz-copy-source-if-none-match"),
+    modified: HeaderName::from_static("x-amz-copy-source-if-modified-since"),
+    unmodified: HeaderName::from_static("x-amz-copy-source-if-unmodified-since"),
 };
 
 /// **Errors**: `PreconditionFailed`, `NotModified`.
-pub fn check(headers: &HeaderMap, names: Names, head: &Head) -> Result<(), S3Error> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let date = |name: &str| text(name).and_then(|text| httpdate::parse_http_date(text).ok());
-    match text(names.matches) {
+pub fn check(headers: &HeaderMap, names: &Names, head: &Head) -> Result<(), S3Error> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let date = |name: &HeaderName| text(name).and_then(|text| httpdate::parse_http_date(text).ok());
+    match text(&names.matches) {
         Some(tags) if !lists(tags, &head.etag) => return Err(S3Error::precondition()),
         Some(_) => {}
-        None if date(names.unmodified).is_some_and(|date| whole(head.modified) > date) => {
+        None if date(&names.unmodified).is_some_and(|date| whole(head.modified) > date) => {
             return Err(S3Error::precondition());
         }
         None => {}
     }
-    match text(names.none_match) {
+    match text(&names.none_match) {
         Some(tags) if lists(tags, &head.etag) => Err(S3Error::not_modified()),
         Some(_) => Ok(()),
-        None if date(names.modified).is_some_and(|date| whole(head.modified) <= date) => Err(S3Error::not_modified()),
+        None if date(&names.modified).is_some_and(|date| whole(head.modified) <= date) => Err(S3Error::not_modified()),
         None => Ok(()),
     }
 }
 
 /// The condition of a write. **Errors**: `NotImplemented` for one that S3 does not know either.
 pub fn of_write(headers: &HeaderMap) -> Result<PutMode, S3Error> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
-    match (text("if-match"), text("if-none-match")) {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+    match (text(IF_MATCH), text(IF_NONE_MATCH)) {
         (None, None) => Ok(PutMode::Overwrite),
         (None, Some("*")) => Ok(PutMode::CreateOnly),
         (Some(tag), None) if tag != "*" && !tag.contains(',') => Ok(PutMode::IfMatch(bare(tag))),
@@ -102,7 +102,7 @@ mod tests {
         let told = |pairs: &[(&'static str, &str)]| {
             let headers =
                 pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect();
-            check(&headers, OF_TARGET, &head).err().map(|error: S3Error| error.code)
+            check(&headers, &OF_TARGET, &head).err().map(|error: S3Error| error.code)
         };
         let (failed, same_still) = (Some("PreconditionFailed"), Some("NotModified"));
         type Row<'a> = (&'a [(&'static str, &'a str)], Option<&'a str>);

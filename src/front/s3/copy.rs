@@ -75,7 +75,7 @@ impl S3Api {
         let options = GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
         // S3 answers 412 for each of the four.
-        let checked = conditions::check(&asked.head.headers, OF_SOURCE, &stored.head);
+        let checked = conditions::check(&asked.head.headers, &OF_SOURCE, &stored.head);
         checked.map_err(|_| S3Error::precondition())?;
         Ok((stored, body))
     }

@@ -53,7 +53,7 @@ impl S3Api {
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let read = if head_only { Read::Head } else { wanted.read };
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
-        conditions::check(&asked.head.headers, OF_TARGET, &stored.head)?;
+        conditions::check(&asked.head.headers, &OF_TARGET, &stored.head)?;
         let size = stored.head.size_bytes;
         let out_of_range =
             || S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", format!("the object has {size} bytes"));

@@ -3,7 +3,7 @@
 //! Guarantees: an upload of another account, or of another key, is absent; an aborted one keeps its parts for a
 //! successor, where that is switched on.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::error::S3Error;
 use super::list::{encodes, max_of, url_encoded};
@@ -206,9 +206,11 @@ fn roll_up<'a>(
     page
 }
 
+const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
+
 /// What the client wants to be checked, and how the object's checksum follows. **Errors**: `InvalidRequest`.
 fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
-    let Some(algorithm) = named_algorithm(headers, "x-amz-checksum-algorithm")? else { return Ok(None) };
+    let Some(algorithm) = named_algorithm(headers, &CHECKSUM_ALGORITHM)? else { return Ok(None) };
     let named = headers.get("x-amz-checksum-type").map(|value| value.to_str().unwrap_or_default());
     let kind = match (named, algorithm) {
         (Some("FULL_OBJECT"), Algorithm::Sha1 | Algorithm::Sha256) | (Some("COMPOSITE"), Algorithm::Crc64Nvme) => {

@@ -43,8 +43,7 @@ fn encoded_len(payload: u64, algorithm: Algorithm) -> u64 {
     let chunk = |size: u64| format!("{size:x}").len() as u64 + 2 + size + 2;
     let (full, rest) = (payload / CHUNK, payload % CHUNK);
     let last = if rest > 0 { chunk(rest) } else { 0 };
-    let digest = ChecksumHasher::new(algorithm).finish().base64();
-    let trailer = (algorithm.header().len() + 1 + digest.len() + 4) as u64;
+    let trailer = (algorithm.header().as_str().len() + 1 + algorithm.base64_len() + 4) as u64;
     full * chunk(CHUNK) + last + 3 + trailer
 }
 

@@ -39,13 +39,13 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
     /// Until it is settled.
     question: Option<Question>,
 }
 
 type Failure = dyn StdError + Send + Sync;
-type Answer = std::result::Result<Held, Arc<Failure>>;
+type Answer = std::result::Result<Arc<Held>, Arc<Failure>>;
 type Question = Shared<BoxFuture<'static, Answer>>;
 
 #[derive(Clone)]
@@ -66,7 +66,7 @@ impl Chain {
     /// gateway started, so they may come back.
     pub async fn get(&self) -> Result<Credentials> {
         match self.held().await {
-            Ok(held) => Ok(held.credentials),
+            Ok(held) => Ok(held.credentials.clone()),
             Err(error) => Err(Error::new(Kind::Unavailable, "no credentials for the store").because(error)),
         }
     }
@@ -76,11 +76,11 @@ impl Chain {
             let mut state = self.state();
             let (now, wall) = (self.0.clock.monotonic(), self.0.clock.wall());
             if let Some(held) = state.held.as_ref().filter(|held| now < held.fresh_until) {
-                return Ok(held.clone());
+                return Ok(Arc::clone(held));
             }
             let question = state.question.get_or_insert_with(|| self.ask()).clone();
             if let Some(held) = state.held.as_ref().filter(|held| held.serves(wall)) {
-                return Ok(held.clone());
+                return Ok(Arc::clone(held));
             }
             question
         };
@@ -110,7 +110,7 @@ impl Chain {
         let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
         let token = found.session_token().map(str::to_owned);
         let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
-        Ok(Held { credentials, found, fresh_until: self.0.clock.monotonic() + live })
+        Ok(Arc::new(Held { credentials, found, fresh_until: self.0.clock.monotonic() + live }))
     }
 
     /// Ends the question, with what was held where the chain gave nothing.
@@ -123,7 +123,8 @@ impl Chain {
             let mut kept = kept.ok_or_else(|| Arc::clone(&error))?;
             let error: &Failure = &error;
             tracing::warn!(error, "the chain gives no credentials for the store; what it gave serves until it expires");
-            kept.fresh_until = now + left(&kept.found, wall).map_or(AGAIN, |left| left.min(AGAIN));
+            let again = left(&kept.found, wall).map_or(AGAIN, |left| left.min(AGAIN));
+            Arc::make_mut(&mut kept).fresh_until = now + again;
             Ok(kept)
         });
         state.held = settled.as_ref().ok().cloned();
@@ -152,7 +153,8 @@ impl ProvideCredentials for Chain {
     where
         Self: 'a,
     {
-        let found = async { self.held().await.map(|held| held.found).map_err(CredentialsError::provider_error) };
+        let found =
+            async { self.held().await.map(|held| held.found.clone()).map_err(CredentialsError::provider_error) };
         future::ProvideCredentials::new(found)
     }
 }
@@ -215,7 +217,7 @@ mod tests {
 
         /// As if their time to be asked for again had come.
         fn stale(&self) {
-            self.chain.state().held.as_mut().unwrap().fresh_until = Duration::ZERO;
+            Arc::make_mut(self.chain.state().held.as_mut().unwrap()).fresh_until = Duration::ZERO;
         }
 
         /// Until nothing is being asked any more.

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
-use http::{HeaderMap, Method};
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, DATE, ETAG, EXPIRES, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::super::{
     Attributes, Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PartTarget, PutMode, PutOptions, Read, Result,
@@ -19,13 +23,16 @@ use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::sigv4::Payload;
 
 /// Headers that an object keeps beside its type and user metadata.
-pub(super) const KEPT: [&str; 5] =
-    ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+const KEPT: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
 
-const ENCODING: &str = "content-encoding";
+const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
+const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
+const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");
+
 const FRAMING: &str = "aws-chunked";
 
-type Headers = Vec<(&'static str, String)>;
+type Headers = Vec<(HeaderName, String)>;
 
 pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
     // A checksum that is to be kept is the one to send: the server keeps what it was sent.
@@ -33,12 +40,12 @@ pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, opt
     let (payload, mut headers, body, _) = checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));
     match options.mode {
         PutMode::Overwrite => {}
-        PutMode::CreateOnly => headers.push(("if-none-match", "*".to_owned())),
-        PutMode::IfMatch(tag) => headers.push(("if-match", format!("\"{tag}\""))),
+        PutMode::CreateOnly => headers.push((IF_NONE_MATCH, "*".to_owned())),
+        PutMode::IfMatch(tag) => headers.push((IF_MATCH, format!("\"{tag}\""))),
     }
-    headers.extend(options.attributes.content_type.map(|value| ("content-type", value)));
+    headers.extend(options.attributes.content_type.map(|value| (CONTENT_TYPE, value)));
     for (name, value) in options.attributes.headers {
-        let Some(name) = KEPT.into_iter().find(|kept| **kept == *name) else { continue };
+        let Some(name) = KEPT.into_iter().find(|kept| *kept == name.as_str()) else { continue };
         match headers.iter_mut().find(|(there, _)| *there == name) {
             // The framing stands in the same header; the server strips it.
             Some((_, framing)) => *framing = format!("{framing},{value}"),
@@ -48,7 +55,7 @@ pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, opt
     let user = options.attributes.user.into_iter().collect();
     let call = Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
     let answer = wire.send(call, body).await?;
-    Ok(Written { etag: etag(answer.headers()), version: text(answer.headers(), "x-amz-version-id") })
+    Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION) })
 }
 
 pub(super) async fn put_part(
@@ -80,12 +87,17 @@ pub(super) async fn put_part(
 /// The body with the checksum that the server is to check it by.
 fn checksummed(body: Body, declared: Option<Sha256>, algorithm: Algorithm) -> (Payload, Headers, Body, Trailer) {
     if let Some(sha256) = declared {
-        return (Payload::Sha256(sha256.0), vec![("x-amz-checksum-sha256", sha256.base64())], body, Trailer::default());
+        return (
+            Payload::Sha256(sha256.0),
+            vec![(Algorithm::Sha256.header(), sha256.base64())],
+            body,
+            Trailer::default(),
+        );
     }
     let headers = vec![
-        (ENCODING, FRAMING.to_owned()),
-        ("x-amz-decoded-content-length", body.len_bytes().to_string()),
-        ("x-amz-trailer", algorithm.header().to_owned()),
+        (CONTENT_ENCODING, FRAMING.to_owned()),
+        (DECODED_LENGTH, body.len_bytes().to_string()),
+        (TRAILER, algorithm.header().as_str().to_owned()),
     ];
     let (body, trailer) = with_trailer(body, algorithm);
     (Payload::StreamingUnsignedTrailer, headers, body, trailer)
@@ -99,15 +111,15 @@ pub(super) async fn get(
     options: GetOptions,
 ) -> Result<(Head, Body)> {
     let mut headers = Headers::new();
-    headers.extend(options.if_match.map(|tag| ("if-match", format!("\"{tag}\""))));
-    headers.extend(options.if_none_match.map(|tag| ("if-none-match", format!("\"{tag}\""))));
+    headers.extend(options.if_match.map(|tag| (IF_MATCH, format!("\"{tag}\""))));
+    headers.extend(options.if_none_match.map(|tag| (IF_NONE_MATCH, format!("\"{tag}\""))));
     match read {
         Read::Head | Read::Whole => {}
-        Read::Range { first, last } => headers.push(("range", format!("bytes={first}-{}", last.min(i64::MAX as u64)))),
-        Read::Suffix(bytes) => headers.push(("range", format!("bytes=-{bytes}"))),
+        Read::Range { first, last } => headers.push((RANGE, format!("bytes={first}-{}", last.min(i64::MAX as u64)))),
+        Read::Suffix(bytes) => headers.push((RANGE, format!("bytes=-{bytes}"))),
     }
     if options.checksum {
-        headers.push(("x-amz-checksum-mode", "ENABLED".to_owned()));
+        headers.push((CHECKSUM_MODE, "ENABLED".to_owned()));
     }
     let method = if read == Read::Head { Method::HEAD } else { Method::GET };
     let version = options
@@ -117,7 +129,7 @@ pub(super) async fn get(
     let payload = Payload::Sha256(Sha256::of(b"").0);
     let call = Call { method, bucket, key, query, headers, user: Vec::new(), payload };
     let answer = wire.send(call, Body::empty()).await?;
-    let len = text(answer.headers(), "content-length").and_then(|len| len.parse::<u64>().ok());
+    let len = text(answer.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
     let len = len.ok_or_else(|| Error::new(Kind::Unavailable, format!("the answer for {key} says no length")))?;
     let head = head(answer.headers(), len, wire.now());
     if read == Read::Head {
@@ -128,17 +140,17 @@ pub(super) async fn get(
 
 fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
     // `bytes 3-5/10`: the whole object's size is behind the slash.
-    let whole = text(headers, "content-range").and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+    let whole = text(headers, &CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
     let date =
-        |name| text(headers, name).and_then(|text| DateTime::from_str(&text, Format::HttpDate).ok()?.try_into().ok());
-    let date_now = date("date").unwrap_or(now);
+        |name| text(headers, name).and_then(|text| DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok());
+    let date_now = date(&DATE).unwrap_or(now);
     Head {
         etag: etag(headers),
         size_bytes: whole.unwrap_or(len_bytes),
-        modified: date("last-modified").unwrap_or(date_now),
+        modified: date(&LAST_MODIFIED).unwrap_or(date_now),
         date: date_now,
         attributes: attributes(headers),
-        version: text(headers, "x-amz-version-id"),
+        version: owned(headers, &VERSION),
         checksum: checksum(headers),
     }
 }
@@ -153,15 +165,15 @@ fn checksum(headers: &HeaderMap) -> Option<Checksum> {
 fn attributes(headers: &HeaderMap) -> Attributes {
     let kept = KEPT.iter().filter_map(|name| {
         let value = text(headers, name)?;
-        let value = if *name == ENCODING { without_framing(&value) } else { value };
-        Some(((*name).to_owned(), value)).filter(|(_, value)| !value.is_empty())
+        let value = if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
+        Some((name.as_str().to_owned(), value)).filter(|(_, value)| !value.is_empty())
     });
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix("x-amz-meta-")?;
         Some((name.to_owned(), value.to_str().ok()?.to_owned()))
     });
     Attributes {
-        content_type: text(headers, "content-type"),
+        content_type: owned(headers, &CONTENT_TYPE),
         headers: kept.collect::<BTreeMap<_, _>>(),
         user: user.collect(),
     }
@@ -172,10 +184,14 @@ fn without_framing(value: &str) -> String {
     value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn owned(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    text(headers, name).map(str::to_owned)
 }
 
 fn etag(headers: &HeaderMap) -> ETag {
-    ETag(text(headers, "etag").unwrap_or_default().trim_matches('"').to_owned())
+    ETag(text(headers, &ETAG).unwrap_or_default().trim_matches('"').to_owned())
 }

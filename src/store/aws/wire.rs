@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response};
+use http::uri::{Authority, Scheme, Uri};
+use http::{HeaderName, Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -35,6 +35,8 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').
 const ANSWER: Duration = Duration::from_secs(300);
 /// Between two frames of an answer's body, and for all of a document.
 const FRAME: Duration = Duration::from_secs(60);
+/// Most objects' paths fit.
+const USUAL_PATH_BYTES: usize = 256;
 /// The most of an error document that is read.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -60,7 +62,7 @@ pub(super) struct Call<'a> {
     /// Empty: the bucket itself.
     pub key: &'a Key,
     pub query: String,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(HeaderName, String)>,
     pub user: Vec<(String, String)>,
     pub payload: Payload,
 }
@@ -78,48 +80,47 @@ impl Wire {
     /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body` where the outgoing
     /// body broke off; by the error document else; `Unavailable` without an answer.
     pub async fn send(&self, call: Call<'_>, body: Body) -> Result<Response<Incoming>> {
-        let what = match call.key.as_str() {
+        let what = || match call.key.as_str() {
             "" => format!("{} of bucket {}", call.method, call.bucket),
             key => format!("{} of {}/{key}", call.method, call.bucket),
         };
-        let request = self.request(call).await?;
+        let request = self.request(&call).await?;
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let left = body.len_bytes();
         let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
         let answer = match self.in_time(self.pools.request(request), &sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) if broke.load(Ordering::Acquire) => {
-                return Err(Error::new(Kind::Body, format!("the body of {what} broke off")).because(error));
+                return Err(Error::new(Kind::Body, format!("the body of {} broke off", what())).because(error));
             }
             Ok(Err(error)) => {
-                return Err(Error::new(Kind::Unavailable, format!("{what} got no answer")).because(error));
+                return Err(Error::new(Kind::Unavailable, format!("{} got no answer", what())).because(error));
             }
-            Err(()) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),
+            Err(()) => return Err(Error::new(Kind::Unavailable, format!("{} got no answer in time", what()))),
         };
         if answer.status().is_success() {
             return Ok(answer);
         }
         // A server that heard only half of a broken body may still say something; the cause is ours.
         if broke.load(Ordering::Acquire) {
-            return Err(Error::new(Kind::Body, format!("the body of {what} broke off")));
+            return Err(Error::new(Kind::Body, format!("the body of {} broke off", what())));
         }
         let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
         let cut = |cause| {
+            let what = what();
             Error::new(Kind::Unavailable, format!("{what} was answered {status}, not to the end")).because(cause)
         };
         let document = document(answer, ERROR_BYTES).await.map_err(cut)?;
-        Err(refused(&what, status, &code(&document), wait))
+        Err(refused(&what(), status, &code(&document), wait))
     }
 
     /// Sends what no operation of ours means, signed anew, and hands the answer back whatever it is.
     pub async fn pass_on(&self, foreign: Foreign) -> Result<ForeignAnswer> {
         let what = format!("{} of {}/{}", foreign.method, foreign.bucket, foreign.key);
-        let mut request = Request::builder()
-            .method(foreign.method)
-            .uri(self.uri(&foreign.bucket, &foreign.key, &foreign.query))
-            .body(())
-            .map_err(|error| Error::new(Kind::Invalid, "the request is not sendable").because(error))?;
+        let invalid = |error| Error::new(Kind::Invalid, "the request is not sendable").because(error);
+        let uri = self.uri(&foreign.bucket, &foreign.key, &foreign.query).map_err(invalid)?;
+        let mut request = Request::builder().method(foreign.method).uri(uri).body(()).map_err(invalid)?;
         *request.headers_mut() = foreign.headers;
         let payload = Payload::Sha256(Sha256::of(&foreign.body).0);
         let request = self.signed(request, payload).await?;
@@ -148,27 +149,32 @@ impl Wire {
         }
     }
 
-    fn uri(&self, bucket: &Bucket, key: &Key, query: &str) -> String {
+    fn uri(&self, bucket: &Bucket, key: &Key, query: &str) -> std::result::Result<Uri, http::Error> {
         let Terms { scheme, authority, path_style, .. } = &self.terms;
-        let key = utf8_percent_encode(&key.0, KEY);
-        let place = if *path_style || !fits_a_host(bucket.as_str(), scheme, authority) {
-            format!("{scheme}://{authority}/{bucket}/{key}")
-        } else {
-            format!("{scheme}://{bucket}.{authority}/{key}")
-        };
-        if query.is_empty() { place } else { format!("{place}?{query}") }
+        let in_path = *path_style || !fits_a_host(bucket.as_str(), scheme, authority);
+        let authority = if in_path { authority.clone() } else { format!("{bucket}.{authority}").parse()? };
+        let mut path = String::with_capacity(USUAL_PATH_BYTES);
+        if in_path {
+            path.extend(["/", bucket.as_str()]);
+        }
+        path.push('/');
+        path.extend(utf8_percent_encode(&key.0, KEY));
+        if !query.is_empty() {
+            path.extend(["?", query]);
+        }
+        Uri::builder().scheme(scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
-    async fn request(&self, call: Call<'_>) -> Result<Request<()>> {
-        let uri = self.uri(call.bucket, call.key, &call.query);
-        let mut request = Request::builder().method(call.method).uri(uri);
+    async fn request(&self, call: &Call<'_>) -> Result<Request<()>> {
+        let invalid = |error: http::Error| Error::new(Kind::Invalid, "a name or header is not sendable").because(error);
+        let uri = self.uri(call.bucket, call.key, &call.query).map_err(invalid)?;
+        let mut request = Request::builder().method(call.method.clone()).uri(uri);
         for (name, value) in &call.headers {
-            request = request.header(*name, value);
+            request = request.header(name, value);
         }
         for (name, value) in &call.user {
             request = request.header(format!("x-amz-meta-{name}"), value);
         }
-        let invalid = |error: http::Error| Error::new(Kind::Invalid, "a name or header is not sendable").because(error);
         self.signed(request.body(()).map_err(invalid)?, call.payload).await
     }
 
