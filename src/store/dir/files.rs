@@ -23,6 +23,7 @@ use crate::digest::Sha256;
 /// write under way while the next is gathered. Chunks took up to a sixth less CPU in one hour and up to 1.7 times as much
 /// in another; S3 uploads took up to 1.7 times as much, probably as bodies out of step share fewer lanes for their MD5.
 /// The bound of fewer hand-overs, a write on the connection's own thread: 5 to 10 % less CPU, and no less time.
+/// Past the page cache (`O_DIRECT`), 256 or 512 KiB at a time: 1.4 times as long.
 const WRITE_BYTES: usize = 128 << 10;
 
 /// How much the disk gets to write while the rest of a body still comes; else the disk rests until the sync, and the
@@ -118,7 +119,8 @@ impl Files {
 
     /// Removes a file wherever it is; success where it is gone. Blocks.
     pub fn remove(&self, id: &str) -> io::Result<()> {
-        for path in [self.place(id), self.incoming.join(id)] {
+        // In this order: the writer may move it to its place between the two.
+        for path in [self.incoming.join(id), self.place(id)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}

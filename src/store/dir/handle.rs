@@ -6,6 +6,7 @@
 //! to their place, files that nothing names are removed; the cost is that of the files in question, not of the store.
 //! It does not know when to open anew: `writer` does. Source: redb refuses everything after its first I/O error.
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
@@ -69,9 +70,16 @@ impl Handle {
         outcome
     }
 
-    /// Settles what the last commits did with these files, and removes all garbage: its ids, to be forgotten. Can be
+    /// Files that nothing is made of any more, those after this one.
+    pub fn garbage(&self, after: &str, limit: usize) -> Result<Vec<String>> {
+        let table = self.read()?.open_table(GARBAGE).map_err(failed)?;
+        let rows = table.range::<&str>((Bound::Excluded(after), Bound::Unbounded)).map_err(failed)?;
+        rows.take(limit).map(|row| Ok(row.map_err(failed)?.0.value().to_owned())).collect()
+    }
+
+    /// Settles what the last commits did with these files, and removes all garbage, which is not forgotten yet. Can be
     /// done again.
-    pub fn catch_up(&self, files: &Files, doubtful: &[String]) -> Result<Vec<String>> {
+    pub fn catch_up(&self, files: &Files, doubtful: &[String]) -> Result<()> {
         let undone = |error| disk_error("catching up with the index", error);
         let read = self.read()?;
         let known = read.open_table(FILES).map_err(failed)?;
@@ -80,13 +88,10 @@ impl Handle {
             if named { files.settle(id) } else { files.remove(id) }.map_err(undone)?;
         }
         let garbage = read.open_table(GARBAGE).map_err(failed)?;
-        let mut removed = Vec::new();
         for row in garbage.iter().map_err(failed)? {
-            let id = row.map_err(failed)?.0.value().to_owned();
-            files.remove(&id).map_err(undone)?;
-            removed.push(id);
+            files.remove(row.map_err(failed)?.0.value()).map_err(undone)?;
         }
-        Ok(removed)
+        Ok(())
     }
 }
 

@@ -43,9 +43,9 @@ impl Index {
         })?;
         handle.make_tables().map_err(|error| broken(error.into()))?;
         let in_the_air = files.incoming().map_err(|error| broken(error.into()))?;
-        let removed = handle.catch_up(&files, &in_the_air).map_err(|error| broken(error.into()))?;
+        handle.catch_up(&files, &in_the_air).map_err(|error| broken(error.into()))?;
         let handle = Arc::new(handle);
-        let writer = Writer::start(Arc::clone(&handle), files, removed).map_err(|error| broken(error.into()))?;
+        let writer = Writer::start(Arc::clone(&handle), files).map_err(|error| broken(error.into()))?;
         Ok(Self { handle, writer })
     }
 

@@ -16,6 +16,7 @@ mod files;
 mod handle;
 mod index;
 mod read;
+mod remover;
 mod rows;
 mod tables;
 mod writer;

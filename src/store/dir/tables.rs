@@ -28,8 +28,8 @@ pub(super) struct Tables<'txn> {
     parts: Table<'txn, (&'static str, u16), &'static [u8]>,
     files: Table<'txn, &'static str, ()>,
     garbage: Table<'txn, &'static str, ()>,
-    /// What this transaction let go: removed after the commit.
-    pub let_go: Vec<String>,
+    /// Whether this transaction let files go: they are to be removed after the commit.
+    pub lets_go: bool,
 }
 
 /// What a completed upload becomes.
@@ -86,12 +86,12 @@ impl<'txn> Tables<'txn> {
             parts: transaction.open_table(PARTS).map_err(failed)?,
             files: transaction.open_table(FILES).map_err(failed)?,
             garbage: transaction.open_table(GARBAGE).map_err(failed)?,
-            let_go: Vec::new(),
+            lets_go: false,
         })
     }
 
     /// Forgets garbage that has been removed.
-    pub fn removed(&mut self, ids: &[String]) -> Result<()> {
+    pub fn forget(&mut self, ids: &[String]) -> Result<()> {
         for id in ids {
             self.garbage.remove(id.as_str()).map_err(failed)?;
         }
@@ -170,7 +170,7 @@ impl<'txn> Tables<'txn> {
         for file in files {
             self.files.remove(file.id.as_str()).map_err(failed)?;
             self.garbage.insert(file.id.as_str(), ()).map_err(failed)?;
-            self.let_go.push(file.id.clone());
+            self.lets_go = true;
         }
         Ok(())
     }

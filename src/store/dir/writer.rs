@@ -9,7 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle, Thread};
 
 use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +18,7 @@ use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
+use super::remover::Remover;
 use super::tables::{Tables, failed};
 
 /// Changes that may wait; also the most in one transaction.
@@ -70,19 +71,61 @@ impl Work for Wake {
     fn answer(self: Box<Self>, _committed: Result<()>) {}
 }
 
+/// The way to the writer. The queue is closed once all clones are dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Changes(mpsc::Sender<Waiting>);
+
+impl Changes {
+    /// Queues a change and waits for its commit.
+    async fn run<T: Send + 'static>(
+        &self,
+        file: Option<String>,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (waiting, told) = job(file, change);
+        self.0.send(waiting).await.map_err(|_| closed())?;
+        told.await.map_err(|_| closed())?
+    }
+
+    /// As `run`, for a thread that may block.
+    pub fn run_blocking<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (waiting, told) = job(None, change);
+        self.0.blocking_send(waiting).map_err(|_| closed())?;
+        told.blocking_recv().map_err(|_| closed())?
+    }
+}
+
+fn job<T: Send + 'static>(
+    file: Option<String>,
+    change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
+) -> (Waiting, oneshot::Receiver<Result<T>>) {
+    let (tell, told) = oneshot::channel();
+    let job = Job { change: Some(change), result: Err(closed()), tell };
+    (Waiting { file, applied: false, work: Box::new(job) }, told)
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Unavailable, "the store is closed")
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Waiting>>,
+    changes: Option<Changes>,
+    remover: Option<Remover>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// `removed`: garbage that is off the disk and to be forgotten.
-    pub fn start(handle: Arc<Handle>, files: Arc<Files>, removed: Vec<String>) -> io::Result<Self> {
-        let (queue, changes) = mpsc::channel(QUEUE);
-        let work = move || Loop { handle, files, removed, doubtful: Vec::new() }.run(changes);
-        let thread = std::thread::Builder::new().name("dir-writer".to_owned()).spawn(work)?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    pub fn start(handle: Arc<Handle>, files: Arc<Files>) -> io::Result<Self> {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let changes = Changes(queue);
+        let (remover, more_to_remove) = Remover::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+        let work = Loop { handle, files, more_to_remove, doubtful: Vec::new() };
+        let thread = thread::Builder::new().name("dir-writer".to_owned()).spawn(move || work.run(waiting))?;
+        Ok(Self { changes: Some(changes), remover: Some(remover), thread: Some(thread) })
     }
 
     /// Queues a change and waits for its commit.
@@ -91,18 +134,12 @@ impl Writer {
         file: Option<String>,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = oneshot::channel();
-        let stopped = || Error::new(Kind::Unavailable, "the store is closed");
-        let job = Job { change: Some(change), result: Err(stopped()), tell };
-        let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        let waiting = Waiting { file, applied: false, work: Box::new(job) };
-        queue.send(waiting).await.map_err(|_| stopped())?;
-        told.await.map_err(|_| stopped())?
+        self.changes.as_ref().ok_or_else(closed)?.run(file, change).await
     }
 
     /// Has the index opened anew if it must be.
     pub fn wake(&self) {
-        if let Some(queue) = &self.queue {
+        if let Some(Changes(queue)) = &self.changes {
             // A full queue wakes it as well.
             queue.try_send(Waiting { file: None, applied: false, work: Box::new(Wake) }).ok();
         }
@@ -111,8 +148,10 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // It may wait for the loop.
+        self.remover = None;
         // Closing the queue ends the loop once all that waits is written.
-        self.queue = None;
+        self.changes = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread has already failed its waiters.
             thread.join().ok();
@@ -123,8 +162,8 @@ impl Drop for Writer {
 struct Loop {
     handle: Arc<Handle>,
     files: Arc<Files>,
-    /// Garbage that is off the disk and can be forgotten with the next commit.
-    removed: Vec<String>,
+    /// The remover, to unpark.
+    more_to_remove: Thread,
     /// Files of commits that failed: whether they hold is known only once the index was opened anew.
     doubtful: Vec<String>,
 }
@@ -135,7 +174,7 @@ impl Loop {
         while changes.blocking_recv_many(&mut batch, QUEUE) > 0 {
             let committed = self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
             match committed {
-                Ok(let_go) => self.after_commit(&mut batch, let_go),
+                Ok(lets_go) => self.after_commit(&mut batch, lets_go),
                 Err(error) => self.after_failure(&mut batch, &error),
             }
         }
@@ -154,31 +193,29 @@ impl Loop {
     /// Opens the index anew, and does what is left to do with files.
     fn recover(&mut self) -> Result<()> {
         self.handle.reopen()?;
-        self.removed = self.handle.catch_up(&self.files, &self.doubtful)?;
+        self.handle.catch_up(&self.files, &self.doubtful)?;
         self.doubtful.clear();
         Ok(())
     }
 
-    /// One transaction with all the changes. Returns the files that it let go.
-    fn commit(&mut self, transaction: WriteTransaction, batch: &mut [Waiting]) -> Result<Vec<String>> {
-        let let_go = {
+    /// One transaction with all the changes. Returns whether it let files go.
+    fn commit(&self, transaction: WriteTransaction, batch: &mut [Waiting]) -> Result<bool> {
+        let lets_go = {
             let mut tables = Tables::open(&transaction)?;
-            tables.removed(&self.removed)?;
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
-            std::mem::take(&mut tables.let_go)
+            tables.lets_go
         };
         // Once for all the files that count from this commit on.
         if batch.iter().any(|change| change.applied && change.file.is_some()) {
             self.files.sync_names().map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(failed)?;
-        self.removed.clear();
-        Ok(let_go)
+        Ok(lets_go)
     }
 
-    fn after_commit(&mut self, batch: &mut Vec<Waiting>, let_go: Vec<String>) {
+    fn after_commit(&self, batch: &mut Vec<Waiting>, lets_go: bool) {
         for change in batch.drain(..) {
             match change.file.as_deref() {
                 Some(file) if change.applied => {
@@ -189,10 +226,8 @@ impl Loop {
             }
             change.work.answer(Ok(()));
         }
-        for file in let_go {
-            if self.files.remove(&file).is_ok() {
-                self.removed.push(file);
-            }
+        if lets_go {
+            self.more_to_remove.unpark();
         }
     }
 
