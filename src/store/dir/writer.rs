@@ -76,18 +76,7 @@ impl Work for Wake {
 pub(super) struct Changes(mpsc::Sender<Waiting>);
 
 impl Changes {
-    /// Queues a change and waits for its commit.
-    async fn run<T: Send + 'static>(
-        &self,
-        file: Option<String>,
-        change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (waiting, told) = job(file, change);
-        self.0.send(waiting).await.map_err(|_| closed())?;
-        told.await.map_err(|_| closed())?
-    }
-
-    /// As `run`, for a thread that may block.
+    /// As [`Writer::run`], for a thread that may block.
     pub fn run_blocking<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
@@ -134,7 +123,10 @@ impl Writer {
         file: Option<String>,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.changes.as_ref().ok_or_else(closed)?.run(file, change).await
+        let Changes(queue) = self.changes.as_ref().ok_or_else(closed)?;
+        let (waiting, told) = job(file, change);
+        queue.send(waiting).await.map_err(|_| closed())?;
+        told.await.map_err(|_| closed())?
     }
 
     /// Has the index opened anew if it must be.
