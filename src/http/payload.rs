@@ -24,11 +24,10 @@ use super::error::{Error, Kind};
 use super::reply::BoxError;
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, Sha256, Wanted};
 use crate::hashing::BodyHasher;
+use crate::names::{DECODED_LENGTH, TRAILER};
 use crate::sigv4::{PayloadClaim, StreamForm};
 
-const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 const MD5: HeaderName = HeaderName::from_static("content-md5");
-const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 
 /// What a request's head says of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

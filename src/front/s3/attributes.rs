@@ -6,25 +6,22 @@
 use std::collections::BTreeMap;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
 };
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
 use crate::http::ReplyBody;
+use crate::names::{KEPT, VERSION};
 use crate::object::{Attributes, Stored, is_ours};
 use crate::upload::{ChecksumKind, ObjectChecksum};
 
-/// Kept beside the type: what S3 calls system-defined metadata that a client sets.
-const KEPT: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
 /// What would be lost.
 const REFUSED: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-tagging"),
     HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
     HeaderName::from_static("x-amz-object-lock-mode"),
 ];
-const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");
 const USER: &str = "x-amz-meta-";
 /// S3's limit, less what the gateway adds.
 const MOST_BYTES: usize = 2048;

@@ -10,6 +10,7 @@ use super::xml::Xml;
 use super::{Answer, Asked, S3Api, document, empty_reply, validate, xml_reply};
 use crate::accounts::Access;
 use crate::http::Arriving;
+use crate::names::VERSION;
 
 const MOST_DOCUMENT: usize = 2 << 20;
 const MOST_KEYS: usize = 1000;
@@ -23,7 +24,7 @@ impl S3Api {
         self.0.objects.delete(&asked.bucket.as_str().into(), &asked.key.as_str().into(), version).await?;
         let mut reply = empty_reply(StatusCode::NO_CONTENT);
         if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
-            reply.headers_mut().insert("x-amz-version-id", version);
+            reply.headers_mut().insert(VERSION, version);
         }
         Ok(reply)
     }

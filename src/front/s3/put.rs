@@ -9,6 +9,7 @@ use super::error::S3Error;
 use super::{Answer, Asked, S3Api, attributes, broken, conditions, empty_reply};
 use crate::accounts::Access;
 use crate::http::{Arriving, Declared, Payload, Reply};
+use crate::names::VERSION;
 use crate::object::{Body, Bucket, GetOptions, Key, NewObject, PutMode, Read, StoreKind, Written};
 
 /// S3's limit of one put.
@@ -72,7 +73,7 @@ pub(super) fn written_reply(written: &Written) -> Reply {
         headers.insert("etag", tag);
     }
     if let Some(version) = written.version.as_deref().and_then(|version| HeaderValue::from_str(version).ok()) {
-        headers.insert("x-amz-version-id", version);
+        headers.insert(VERSION, version);
     }
     reply
 }

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, DATE, ETAG, EXPIRES, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED,
+    RANGE,
 };
 use http::{HeaderMap, HeaderName, Method};
 
@@ -20,15 +20,10 @@ use super::super::{
 use super::chunked::{Trailer, with_trailer};
 use super::wire::{Call, Wire, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::names::{DECODED_LENGTH, KEPT, TRAILER, VERSION};
 use crate::sigv4::Payload;
 
-/// Headers that an object keeps beside its type and user metadata.
-const KEPT: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
-
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
-const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
-const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
-const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 const FRAMING: &str = "aws-chunked";
 
