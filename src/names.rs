@@ -16,7 +16,8 @@ pub const REQUEST_ID: &str = "x-amz-request-id";
 /// As `Retry-After`, in milliseconds: botocore reads only this one.
 pub const RETRY_AFTER_MS: &str = "x-amz-retry-after";
 
-/// The bytes of a body without its framing, and what its trailer carries.
+/// A body in S3's framing: its content encoding, its bytes without the framing, and what its trailer carries.
+pub const FRAMING: &str = "aws-chunked";
 pub const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 pub const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 pub const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");

@@ -8,7 +8,11 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::time::SystemTime;
 
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+
 use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::names::{FRAMING, KEPT};
 
 /// A bucket's name. Not validated: the front that took it from a client does that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +99,24 @@ pub struct Attributes {
     /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`: as they came.
     pub headers: BTreeMap<String, String>,
     pub user: BTreeMap<String, String>,
+}
+
+impl Attributes {
+    /// Those of a message's head that go into `headers`, as far as they are text.
+    pub fn headers_in(head: &HeaderMap) -> BTreeMap<String, String> {
+        let kept = KEPT.iter().filter_map(|name| {
+            let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
+            let value = if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
+            (!value.is_empty()).then(|| (name.as_str().to_owned(), value))
+        });
+        kept.collect()
+    }
+}
+
+/// Framing is how a body travels, not what the object is. Servers need it as clients do: SeaweedFS keeps the framing
+/// of a put with a trailer as if it were the object's own encoding.
+fn without_framing(value: &str) -> String {
+    value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
 }
 
 /// A whole object's new content and terms.

@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use http::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
-};
+use http::header::{ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
 use crate::http::ReplyBody;
-use crate::names::{KEPT, VERSION};
+use crate::names::VERSION;
 use crate::object::{Attributes, Stored, is_ours};
 use crate::upload::{ChecksumKind, ObjectChecksum};
 
@@ -32,15 +30,6 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     if let Some(refused) = REFUSED.iter().find(|name| headers.contains_key(*name)) {
         return Err(S3Error::not_implemented(refused.as_str()));
     }
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-    let mut kept = BTreeMap::new();
-    for name in KEPT {
-        let Some(value) = text(&name) else { continue };
-        let value = if name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
-        if !value.is_empty() {
-            kept.insert(name.as_str().to_owned(), value);
-        }
-    }
     let mut user = BTreeMap::new();
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix(USER) else { continue };
@@ -57,13 +46,8 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         let message = format!("the metadata has {bytes} bytes, more than {MOST_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
-    Ok(Attributes { content_type: text(&CONTENT_TYPE).map(str::to_owned), headers: kept, user })
-}
-
-/// `aws-chunked` is how the body travels, not what the object is.
-fn without_framing(value: &str) -> String {
-    let kept: Vec<&str> = value.split(',').map(str::trim).filter(|word| *word != "aws-chunked").collect();
-    kept.join(",")
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    Ok(Attributes { content_type: content_type.map(str::to_owned), headers: Attributes::headers_in(headers), user })
 }
 
 /// Writes an object's head into an answer; what cannot be a header is left out.

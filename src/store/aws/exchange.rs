@@ -3,7 +3,6 @@
 //! Guarantees: ETags leave their quotes here; a put without a declared SHA-256 gets one in its trailer; an answer
 //! without an ETag is completed by HEAD.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
@@ -20,12 +19,10 @@ use super::super::{
 use super::chunked::{Trailer, with_trailer};
 use super::wire::{Call, Wire, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::names::{DECODED_LENGTH, KEPT, TRAILER, VERSION};
+use crate::names::{DECODED_LENGTH, FRAMING, KEPT, TRAILER, VERSION};
 use crate::sigv4::Payload;
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
-
-const FRAMING: &str = "aws-chunked";
 
 type Headers = Vec<(HeaderName, String)>;
 
@@ -158,25 +155,15 @@ fn checksum(headers: &HeaderMap) -> Option<Checksum> {
 }
 
 fn attributes(headers: &HeaderMap) -> Attributes {
-    let kept = KEPT.iter().filter_map(|name| {
-        let value = text(headers, name)?;
-        let value = if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
-        Some((name.as_str().to_owned(), value)).filter(|(_, value)| !value.is_empty())
-    });
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix("x-amz-meta-")?;
         Some((name.to_owned(), value.to_str().ok()?.to_owned()))
     });
     Attributes {
         content_type: owned(headers, &CONTENT_TYPE),
-        headers: kept.collect::<BTreeMap<_, _>>(),
+        headers: Attributes::headers_in(headers),
         user: user.collect(),
     }
-}
-
-/// SeaweedFS keeps the framing of a put with a trailer as if it were the object's own encoding.
-fn without_framing(value: &str) -> String {
-    value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
