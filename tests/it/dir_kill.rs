@@ -16,6 +16,8 @@ use ratchet::store::{
     UploadTarget, dir::Dir,
 };
 
+use crate::wait::until_nothing_leaks;
+
 const KEYS: u64 = 12;
 /// Half of the bodies go to files, half into the index.
 const SIZES: [usize; 4] = [10, 5_000, 70 << 10, 300 << 10];
@@ -191,23 +193,12 @@ impl Parent {
                 number.unwrap_or_else(|| panic!("round {round}: {name} holds {holds:?}, wanted {candidates:?}"));
             *allowed = Allowed { acknowledged: number, begun: None };
         }
-        self.no_orphans(round, &store).await;
-    }
-
-    /// After opening, nothing is in the air, and `data/` holds no file but those of objects and parts.
-    async fn no_orphans(&self, round: u64, store: &Dir) {
         let incoming = std::fs::read_dir(self.dir.path().join("incoming")).unwrap().count();
         assert_eq!(incoming, 0, "round {round}: files stay in the air");
-        if round % 20 != 19 {
-            return;
+        // A round without this goes on in a store that was closed in the middle of removing.
+        if round % 20 == 19 {
+            until_nothing_leaks(&format!("round {round}"), self.dir.path(), &store);
         }
-        // Uploads that were cut off still own their parts; with them gone, only objects may own files.
-        let named = store.file_census().unwrap();
-        let on_disk: u64 = std::fs::read_dir(self.dir.path().join("data"))
-            .unwrap()
-            .map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count() as u64)
-            .sum();
-        assert_eq!(on_disk, named, "round {round}: files that the index does not name");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,8 @@ use ratchet::store::{
     Attributes, Body, Bucket, Key, Kind, Limits, PartNumber, PartTarget, PutOptions, Read, Result, Store, UploadTarget,
     dir::Dir,
 };
+
+use crate::wait::until_nothing_leaks;
 
 const LIMITS: Limits = Limits { min_part_bytes: 1, ..Limits::S3 };
 const MIB: u64 = 1 << 20;
@@ -98,17 +100,8 @@ async fn get(store: &Dir, name: &str) -> Result<Bytes> {
     body.collect(64 << 20).await
 }
 
-fn files_in(place: &Path) -> u64 {
-    fs::read_dir(place).unwrap().count() as u64
-}
-
-/// No file is there that the index does not name, and none is missing.
 fn nothing_leaks(disk: &SmallDisk, store: &Dir) {
-    let home = disk.path().join("store");
-    assert_eq!(files_in(&home.join("incoming")), 0, "files stay in the air");
-    let shards = fs::read_dir(home.join("data")).unwrap();
-    let on_disk: u64 = shards.map(|shard| files_in(&shard.unwrap().path())).sum();
-    assert_eq!(on_disk, store.file_census().unwrap(), "files that the index does not name");
+    until_nothing_leaks("a small disk", &disk.path().join("store"), store);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,3 +27,4 @@ mod s3_api;
 mod serve;
 mod shapes;
 mod sweep;
+mod wait;

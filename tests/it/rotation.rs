@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use ratchet::clock::Clock;
 
 use crate::process::{Gateway, PROGRAM};
+use crate::wait::until;
 
 const SETTINGS: &str =
     "[[account]]\nname = \"ops\"\nroot = true\n[[account.key]]\nid = \"OPS1\"\nsecret_file = \"ops.secret\"\n";
@@ -25,14 +23,6 @@ fn is_let_in(gateway: &Gateway, (id, secret): (&str, &str)) -> bool {
     client.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
 }
 
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let clock = Clock::system();
-    while !holds() {
-        assert!(clock.monotonic() < Duration::from_secs(60), "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_key_is_rotated_without_a_restart() {
     let home = tempfile::tempdir().unwrap();
@@ -48,26 +38,26 @@ fn a_key_is_rotated_without_a_restart() {
     assert!(is_let_in(&gateway, first) && !is_let_in(&gateway, second));
 
     write(home.path(), "ops.secret", second.1);
-    wait_for("the new secret", || is_let_in(&gateway, second));
+    until("the new secret", || is_let_in(&gateway, second));
     assert!(!is_let_in(&gateway, first), "the old secret is good no more");
 
     // What cannot be used leaves the old ones in place and says why.
     write(home.path(), "ops.secret", "short");
-    wait_for("a complaint", || said("is shorter than"));
+    until("a complaint", || said("is shorter than"));
     fs::remove_file(home.path().join("ops.secret")).unwrap();
-    wait_for("a complaint", || said("cannot be read"));
+    until("a complaint", || said("cannot be read"));
     write(home.path(), "ratchet.toml", "[[account]]\nnam = \"ops\"\n");
-    wait_for("a complaint", || said("\\\"nam\\\"") || said("\"nam\""));
+    until("a complaint", || said("\\\"nam\\\"") || said("\"nam\""));
     assert!(is_let_in(&gateway, second));
 
     // A second key beside it, and then that one alone.
     let key = "[[account.key]]\nid = \"OPS2\"\nsecret = \"third-secret-0123456\"\n";
     write(home.path(), "ops.secret", second.1);
     write(home.path(), "ratchet.toml", &format!("{SETTINGS}{key}"));
-    wait_for("a second key", || is_let_in(&gateway, ("OPS2", "third-secret-0123456")));
+    until("a second key", || is_let_in(&gateway, ("OPS2", "third-secret-0123456")));
     assert!(is_let_in(&gateway, second));
     write(home.path(), "ratchet.toml", &format!("[[account]]\nname = \"ops\"\nroot = true\n{key}"));
-    wait_for("the first key's end", || !is_let_in(&gateway, second));
+    until("the first key's end", || !is_let_in(&gateway, second));
     assert!(is_let_in(&gateway, ("OPS2", "third-secret-0123456")));
     let logged = fs::read_to_string(&log).unwrap();
     assert!([first.1, second.1, "third-secret"].iter().all(|secret| !logged.contains(secret)), "a secret in the log");

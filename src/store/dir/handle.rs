@@ -3,14 +3,14 @@
 //! Guarantees: an index whose disk failed (full, or worse) serves again in the same process once it could be opened:
 //! what was committed is there, what was not is gone. Opening writes nothing into an index that has its tables, so a
 //! full disk does not hinder it. What the last commits left undone with files is done: files that they name are moved
-//! to their place, files that nothing names are removed; the cost is that of the files in question, not of the store.
+//! to their place, those that were never named are removed; the cost is that of the files in question, not of the store.
 //! It does not know when to open anew: `writer` does. Source: redb refuses everything after its first I/O error.
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
@@ -77,8 +77,7 @@ impl Handle {
         rows.take(limit).map(|row| Ok(row.map_err(failed)?.0.value().to_owned())).collect()
     }
 
-    /// Settles what the last commits did with these files, and removes all garbage, which is not forgotten yet. Can be
-    /// done again.
+    /// Settles what the last commits did with these files. Can be done again.
     pub fn catch_up(&self, files: &Files, doubtful: &[String]) -> Result<()> {
         let undone = |error| disk_error("catching up with the index", error);
         let read = self.read()?;
@@ -86,10 +85,6 @@ impl Handle {
         for id in doubtful {
             let named = known.get(id.as_str()).map_err(failed)?.is_some();
             if named { files.settle(id) } else { files.remove(id) }.map_err(undone)?;
-        }
-        let garbage = read.open_table(GARBAGE).map_err(failed)?;
-        for row in garbage.iter().map_err(failed)? {
-            files.remove(row.map_err(failed)?.0.value()).map_err(undone)?;
         }
         Ok(())
     }

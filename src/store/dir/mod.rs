@@ -1,8 +1,8 @@
 //! The embedded store: a directory with an ACID index and plain files.
 //!
 //! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves the old or the new
-//! object or part, whole, and no file that nothing names once the store was opened again; a completed object is a list
-//! of part files, never a copy. All writes that wait are committed together, with one fsync of the index.
+//! object or part, whole, and no file that nothing names soon after the store was opened again; a completed object is a
+//! list of part files, never a copy. All writes that wait are committed together, with one fsync of the index.
 //! It keeps no versions. A download of an object that is replaced or removed meanwhile can break off.
 //!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB); `incoming/<32 hex>`
@@ -77,7 +77,7 @@ impl Dir {
         Ok(Self { clock, limits, files, index })
     }
 
-    /// How many files objects and parts are made of, for checks: `data/` holds exactly these after opening.
+    /// How many files objects and parts are made of, for checks: `data/` holds these, and what is still being removed.
     pub fn file_census(&self) -> Result<u64> {
         self.index.file_count()
     }

@@ -1,8 +1,9 @@
 //! The one thread that takes files that nothing is made of any more off the disk.
 //!
 //! Guarantees: no commit waits for a removal: a file of 8 MiB takes 7 ms where the disk is told what is free, and a
-//! backup that is thrown away has thousands. What is to go stands in the index and not in memory, and is forgotten there
-//! only once it is gone. A file that cannot be removed stays until the store is opened again.
+//! backup that is thrown away has thousands. Nor does opening a store wait for what a crash left to be removed. What is
+//! to go stands in the index and not in memory, and is forgotten there only once it is gone. A file that cannot
+//! be removed stays until the store is opened again.
 
 use std::io;
 use std::sync::Arc;

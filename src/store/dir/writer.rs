@@ -112,7 +112,7 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let changes = Changes(queue);
         let (remover, more_to_remove) = Remover::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
-        let work = Loop { handle, files, more_to_remove, doubtful: Vec::new() };
+        let work = Loop { handle, files, more_to_remove, doubtful: Vec::new(), opened_anew: false };
         let thread = thread::Builder::new().name("dir-writer".to_owned()).spawn(move || work.run(waiting))?;
         Ok(Self { changes: Some(changes), remover: Some(remover), thread: Some(thread) })
     }
@@ -158,6 +158,8 @@ struct Loop {
     more_to_remove: Thread,
     /// Files of commits that failed: whether they hold is known only once the index was opened anew.
     doubtful: Vec<String>,
+    /// What is to be removed may be known since then only, or have failed to be removed.
+    opened_anew: bool,
 }
 
 impl Loop {
@@ -187,6 +189,7 @@ impl Loop {
         self.handle.reopen()?;
         self.handle.catch_up(&self.files, &self.doubtful)?;
         self.doubtful.clear();
+        self.opened_anew = true;
         Ok(())
     }
 
@@ -207,7 +210,7 @@ impl Loop {
         Ok(lets_go)
     }
 
-    fn after_commit(&self, batch: &mut Vec<Waiting>, lets_go: bool) {
+    fn after_commit(&mut self, batch: &mut Vec<Waiting>, lets_go: bool) {
         for change in batch.drain(..) {
             match change.file.as_deref() {
                 Some(file) if change.applied => {
@@ -218,7 +221,8 @@ impl Loop {
             }
             change.work.answer(Ok(()));
         }
-        if lets_go {
+        // Not before a commit succeeds: the remover's own fails as long as others do, and would have the index opened anew.
+        if lets_go || std::mem::take(&mut self.opened_anew) {
             self.more_to_remove.unpark();
         }
     }
