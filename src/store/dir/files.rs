@@ -3,6 +3,7 @@
 //! Guarantees: a file is whole and synced before its id is given out; a body that fails leaves no file.
 //! It does not know which files the index names.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
@@ -129,6 +130,12 @@ impl Files {
         Ok(())
     }
 
+    /// Makes it durable that these files are gone: a power cut must not bring back what the index has forgotten. Blocks.
+    pub fn sync_removal(&self, ids: &[String]) -> io::Result<()> {
+        let shards: BTreeSet<&str> = ids.iter().map(|id| shard(id)).collect();
+        shards.into_iter().try_for_each(|shard| fs::File::open(self.data.join(shard))?.sync_all())
+    }
+
     /// Ids of the files that were being written or had just been committed. Blocks.
     pub fn incoming(&self) -> io::Result<Vec<String>> {
         let name =
@@ -152,8 +159,12 @@ impl Files {
     }
 
     fn place(&self, id: &str) -> PathBuf {
-        self.data.join(id.get(..2).unwrap_or("00")).join(id)
+        self.data.join(shard(id)).join(id)
     }
+}
+
+fn shard(id: &str) -> &str {
+    id.get(..2).unwrap_or("00")
 }
 
 /// Writes a body to the end of a file, frame by frame as they came, without a copy.

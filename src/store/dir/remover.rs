@@ -2,7 +2,7 @@
 //!
 //! Guarantees: no commit waits for a removal: a file of 8 MiB takes 7 ms where the disk is told what is free, and a
 //! backup that is thrown away has thousands. Nor does opening a store wait for what a crash left to be removed. What is
-//! to go stands in the index and not in memory, and is forgotten there only once it is gone. A file that cannot
+//! to go stands in the index and not in memory, and is forgotten there only once it is gone for good. A file that cannot
 //! be removed stays until the store is opened again.
 
 use std::io;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 
 use super::super::Result;
+use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
 use super::writer::Changes;
@@ -71,6 +72,8 @@ impl Work {
             let Some(last) = ids.last() else { return Ok(()) };
             after.clone_from(last);
             ids.retain(|id| !self.stopped() && self.files.remove(id).is_ok());
+            let unsynced = |error| disk_error("syncing the removal of files", error);
+            self.files.sync_removal(&ids).map_err(unsynced)?;
             self.changes.run_blocking(move |tables| tables.forget(&ids))?;
             if self.stopped() {
                 return Ok(());
