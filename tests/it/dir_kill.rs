@@ -16,7 +16,7 @@ use ratchet::store::{
     UploadTarget, dir::Dir,
 };
 
-use crate::wait::until_nothing_leaks;
+use crate::wait::{nothing_in_the_air, until_nothing_leaks};
 
 const KEYS: u64 = 12;
 /// Half of the bodies go to files, half into the index.
@@ -193,11 +193,11 @@ impl Parent {
                 number.unwrap_or_else(|| panic!("round {round}: {name} holds {holds:?}, wanted {candidates:?}"));
             *allowed = Allowed { acknowledged: number, begun: None };
         }
-        let incoming = std::fs::read_dir(self.dir.path().join("incoming")).unwrap().count();
-        assert_eq!(incoming, 0, "round {round}: files stay in the air");
+        let what = format!("round {round}");
+        nothing_in_the_air(&what, self.dir.path());
         // A round without this goes on in a store that was closed in the middle of removing.
         if round % 20 == 19 {
-            until_nothing_leaks(&format!("round {round}"), self.dir.path(), &store);
+            until_nothing_leaks(&what, self.dir.path(), &store);
         }
     }
 }

@@ -18,10 +18,18 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Nothing of a store in `home` is in the air; in `data/` every file that the index names is there, and soon no other: what
 /// was let go is removed after the answer.
 pub fn until_nothing_leaks(what: &str, home: &Path, store: &Dir) {
-    let files_in = |place: &Path| std::fs::read_dir(place).unwrap().count() as u64;
-    assert_eq!(files_in(&home.join("incoming")), 0, "{what}: files stay in the air");
+    nothing_in_the_air(what, home);
     until(&format!("{what}: the files are those that the index names"), || {
         let shards = std::fs::read_dir(home.join("data")).unwrap();
         shards.map(|shard| files_in(&shard.unwrap().path())).sum::<u64>() == store.file_census().unwrap()
     });
+}
+
+/// No body of a store in `home` is being written or waits to be moved to its place.
+pub fn nothing_in_the_air(what: &str, home: &Path) {
+    assert_eq!(files_in(&home.join("incoming")), 0, "{what}: files stay in the air");
+}
+
+fn files_in(place: &Path) -> u64 {
+    std::fs::read_dir(place).unwrap().count() as u64
 }
