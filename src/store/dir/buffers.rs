@@ -1,46 +1,57 @@
-//! Buffers to read files into, used again and again.
+//! Buffers of one size, used again and again.
 //!
-//! Guarantees: at most [`SPARE`] wait for use. A buffer that the allocator hands out anew each time costs a page fault
-//! for each of its pages: a fifth of a read's CPU. A frame gives its buffer back once it is sent.
+//! Guarantees: at most [`SPARE`] wait for use; each begins where a disk can take it from ([`ALIGNMENT`]). A buffer that
+//! the allocator hands out anew each time costs a page fault for each of its pages: a fifth of a read's CPU. A frame gives
+//! its buffer back once it is sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes of one buffer, and so of one read.
-pub const BUFFER_BYTES: usize = 256 << 10;
+/// A multiple of what any usual disk wants of the memory, the offset and the length of a direct write (open(2),
+/// `O_DIRECT`).
+pub const ALIGNMENT: usize = 4 << 10;
 
 const SPARE: usize = 16;
 
-#[derive(Debug, Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+#[derive(Debug)]
+pub(super) struct Buffers {
+    each_bytes: usize,
+    spare: Mutex<Vec<Vec<u8>>>,
+}
 
 /// One buffer.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
+    /// The first aligned one.
+    start: usize,
     home: Arc<Buffers>,
 }
 
 impl Buffers {
-    /// So many bytes of any content, [`BUFFER_BYTES`] at most. What is much less is not worth keeping.
+    pub fn of(each_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { each_bytes, spare: Mutex::default() })
+    }
+
+    /// So many bytes of any content, no more than each has. What is much less is not worth keeping.
     pub fn take(self: &Arc<Self>, len_bytes: usize) -> Buffer {
-        let bytes = if len_bytes < BUFFER_BYTES / 2 {
-            vec![0; len_bytes]
+        let bytes = if len_bytes < self.each_bytes / 2 {
+            vec![0; len_bytes + ALIGNMENT]
         } else {
             let spare = self.lock().pop();
-            spare.unwrap_or_else(|| vec![0; BUFFER_BYTES])
+            spare.unwrap_or_else(|| vec![0; self.each_bytes + ALIGNMENT])
         };
-        Buffer { bytes, home: Arc::clone(self) }
+        Buffer { start: bytes.as_ptr().align_offset(ALIGNMENT), bytes, home: Arc::clone(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Buffer {
     pub fn first(&mut self, len_bytes: usize) -> &mut [u8] {
-        &mut self.bytes[..len_bytes]
+        &mut self.bytes[self.start..][..len_bytes]
     }
 
     /// Its first bytes, which own it until the last of them is dropped.
@@ -51,13 +62,13 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.start..]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.bytes.len() == BUFFER_BYTES {
+        if self.bytes.len() == self.home.each_bytes + ALIGNMENT {
             let mut spare = self.home.lock();
             if spare.len() < SPARE {
                 spare.push(std::mem::take(&mut self.bytes));
@@ -70,9 +81,11 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
 
+    const BUFFER_BYTES: usize = 256 << 10;
+
     #[test]
     fn a_buffer_comes_back_once_its_frame_is_gone() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::of(BUFFER_BYTES);
         let mut buffer = buffers.take(BUFFER_BYTES);
         buffer.first(3).copy_from_slice(b"abc");
         let frame = buffer.into_frame(3);
@@ -82,8 +95,16 @@ mod tests {
     }
 
     #[test]
+    fn each_begins_where_a_disk_can_take_it_from() {
+        let buffers = Buffers::of(BUFFER_BYTES);
+        for len_bytes in [10, BUFFER_BYTES] {
+            assert!(buffers.take(len_bytes).first(len_bytes).as_ptr().addr().is_multiple_of(ALIGNMENT));
+        }
+    }
+
+    #[test]
     fn only_so_many_are_kept_and_none_that_is_small() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Buffers::of(BUFFER_BYTES);
         drop(buffers.take(10));
         assert_eq!(buffers.lock().len(), 0);
         let many: Vec<Buffer> = (0..2 * SPARE).map(|_| buffers.take(BUFFER_BYTES)).collect();

@@ -8,6 +8,8 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
+use tokio::task::JoinHandle;
+
 use super::super::{Error, Kind, Result};
 
 /// What bodies leave free: removing a thing writes to the index before it frees room.
@@ -18,8 +20,12 @@ pub async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other).flatten().map_err(|error| disk_error(what, error))
+    done(what, tokio::task::spawn_blocking(work)).await
+}
+
+/// The end of such work, where something else was done meanwhile.
+pub async fn done<T>(what: &str, work: JoinHandle<io::Result<T>>) -> Result<T> {
+    work.await.map_err(io::Error::other).flatten().map_err(|error| disk_error(what, error))
 }
 
 /// An I/O error as the store's error.
@@ -70,3 +76,18 @@ pub fn begin_writing(file: &File, stretch: Range<u64>) {
 
 #[cfg(not(target_os = "linux"))]
 pub fn begin_writing(_file: &File, _stretch: Range<u64>) {}
+
+/// Has a file's bytes go straight between the disk and our memory from now on, or by way of the page cache again.
+/// **Errors**: a file system that has no such way.
+#[cfg(target_os = "linux")]
+pub fn set_direct(file: &File, direct: bool) -> io::Result<()> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let mut flags = fcntl_getfl(file)?;
+    flags.set(OFlags::DIRECT, direct);
+    Ok(fcntl_setfl(file, flags)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn set_direct(_file: &File, _direct: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -5,46 +5,40 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, IoSlice, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
-use super::disk::{begin_writing, blocking, require_room, set_aside};
+use super::cached::Cached;
+use super::direct::{Blocks, Direct};
+use super::disk::{blocking, require_room, set_aside};
 use crate::digest::Sha256;
-
-/// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
-///
-/// Tried in its place, eight at a time on two cores: 256 and 512 KiB, writes that end at multiples of the size, and a
-/// write under way while the next is gathered. Chunks took up to a sixth less CPU in one hour and up to 1.7 times as much
-/// in another; S3 uploads took up to 1.7 times as much, probably as bodies out of step share fewer lanes for their MD5.
-/// The bound of fewer hand-overs, a write on the connection's own thread: 5 to 10 % less CPU, and no less time.
-/// Past the page cache (`O_DIRECT`), 256 or 512 KiB at a time: 1.4 times as long.
-const WRITE_BYTES: usize = 128 << 10;
-
-/// How much the disk gets to write while the rest of a body still comes; else the disk rests until the sync, and the
-/// processor during it. Seconds per GiB of chunks of 8 MiB, eight at a time on two cores: all at the sync 1.83, every
-/// 512 KiB 1.11, every MiB 1.08, every 2 MiB 1.13; on a disk four times as fast, 128 KiB to 1 MiB alike, 4 MiB 1.1 times as
-/// much as that and all at the sync 1.25 times.
-///
-/// As bodies that come together also sync together, which leaves the processor idle on a slow disk, four of eight at a
-/// time were tried: up to 15 % less there, and up to 1.3 times as long where the disk is fast.
-const DISK_BYTES: u64 = 1 << 20;
 
 /// What a body has of the disk before it comes: enough for usual parts, and all that a client who never sends can hold.
 const ASIDE_BYTES: u64 = 64 << 20;
+
+/// The most that is read at a time.
+pub const BUFFER_BYTES: usize = 256 << 10;
 
 /// The directories of a store.
 #[derive(Debug)]
 pub(super) struct Files {
     data: PathBuf,
     incoming: PathBuf,
+    /// To read into.
     pub buffers: Arc<Buffers>,
+    blocks: Blocks,
+}
+
+/// How a body gets into its file.
+enum Way {
+    Direct(Direct),
+    Cached(Cached),
 }
 
 /// How a file gets its tag.
@@ -77,7 +71,12 @@ impl Drop for Unfinished {
 impl Files {
     /// Makes the directories where they are missing. Blocks.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let files = Self { data: path.join("data"), incoming: path.join("incoming"), buffers: Arc::default() };
+        let files = Self {
+            data: path.join("data"),
+            incoming: path.join("incoming"),
+            buffers: Buffers::of(BUFFER_BYTES),
+            blocks: Blocks::default(),
+        };
         fs::create_dir_all(&files.incoming)?;
         for shard in 0..=255_u8 {
             fs::create_dir_all(files.data.join(format!("{shard:02x}")))?;
@@ -101,8 +100,10 @@ impl Files {
             set_aside(&file, len_bytes.min(ASIDE_BYTES))?;
             Ok(file)
         };
-        let file = blocking("creating a file", create).await?;
-        let (file, sha256, md5) = fill(file, body, matches!(tag, Tag::Md5)).await?;
+        let file = Arc::new(blocking("creating a file", create).await?);
+        let direct = self.blocks.begin(&file, len_bytes);
+        let way = direct.map_or_else(|| Way::Cached(Cached::begin(&file)), Way::Direct);
+        let (sha256, md5) = fill(way, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         blocking("syncing a file", move || file.sync_all()).await?;
         let etag = match tag {
@@ -176,11 +177,10 @@ fn shard(id: &str) -> &str {
     id.get(..2).unwrap_or("00")
 }
 
-/// Writes a body to the end of a file, frame by frame as they came, without a copy.
-async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File, Sha256, Option<[u8; 16]>)> {
+/// Writes a body into a file, and tells its digests.
+async fn fill(mut way: Way, mut body: Body, md5: bool) -> Result<(Sha256, Option<[u8; 16]>)> {
     let wanted = body.len_bytes();
     let (mut summing, mut seen) = (Summing::new(&body, md5), 0);
-    let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
     while let Some(frame) = body.next().await {
         let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
         if frame.is_empty() {
@@ -191,48 +191,15 @@ async fn fill(mut file: fs::File, mut body: Body, md5: bool) -> Result<(fs::File
             break;
         }
         summing.give(&frame).await;
-        gathered_bytes += frame.len();
-        gathered.push(frame);
-        if gathered_bytes >= WRITE_BYTES || seen == wanted {
-            let frames = std::mem::take(&mut gathered);
-            let written = seen - gathered_bytes as u64..seen;
-            file = blocking("writing a file", move || {
-                let file = write_all(file, frames)?;
-                begin_writing(&file, full(written.start)..full(written.end));
-                Ok(file)
-            })
-            .await?;
-            gathered_bytes = 0;
+        match &mut way {
+            Way::Direct(direct) => direct.give(&frame).await?,
+            Way::Cached(cached) => cached.give(frame).await?,
         }
     }
     check_len(seen, wanted)?;
-    let (sha256, md5) = summing.finish().await?;
-    Ok((file, sha256, md5))
-}
-
-/// The bytes among so many that the disk begins with before the sync.
-fn full(len_bytes: u64) -> u64 {
-    len_bytes - len_bytes % DISK_BYTES
-}
-
-fn write_all(mut file: fs::File, mut frames: Vec<Bytes>) -> io::Result<fs::File> {
-    require_room(&file, 0)?;
-    let mut at = 0;
-    while at < frames.len() {
-        let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
-        let mut written = match file.write_vectored(&slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        while at < frames.len() && written >= frames[at].len() {
-            written -= frames[at].len();
-            at += 1;
-        }
-        if let Some(frame) = frames.get_mut(at) {
-            frame.advance(written);
-        }
+    match way {
+        Way::Direct(direct) => direct.finish().await?,
+        Way::Cached(cached) => cached.finish().await?,
     }
-    Ok(file)
+    summing.finish().await
 }

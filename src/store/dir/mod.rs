@@ -11,6 +11,8 @@
 //! directory that another process has open is refused.
 
 mod buffers;
+mod cached;
+mod direct;
 mod disk;
 mod files;
 mod handle;

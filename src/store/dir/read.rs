@@ -12,9 +12,9 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::super::{Body, BodyError};
-use super::buffers::{BUFFER_BYTES, Buffer};
+use super::buffers::Buffer;
 use super::disk::blocking;
-use super::files::Files;
+use super::files::{BUFFER_BYTES, Files};
 use super::rows::{Content, FileRef};
 
 /// A stretch of one file.
