@@ -1,8 +1,8 @@
 //! Buffers of one size, used again and again.
 //!
-//! Guarantees: at most [`SPARE`] wait for use; each begins where a disk can take it from ([`ALIGNMENT`]). A buffer that
-//! the allocator hands out anew each time costs a page fault for each of its pages: a fifth of a read's CPU. A frame gives
-//! its buffer back once it is sent.
+//! Guarantees: at most so many wait for use, and those stay; each begins where a disk can take it from ([`ALIGNMENT`]). A
+//! buffer that the allocator hands out anew each time costs a page fault for each of its pages: a fifth of a read's CPU. A
+//! frame gives its buffer back once it is sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,11 +12,10 @@ use bytes::Bytes;
 /// `O_DIRECT`).
 pub const ALIGNMENT: usize = 4 << 10;
 
-const SPARE: usize = 16;
-
 #[derive(Debug)]
 pub(super) struct Buffers {
     each_bytes: usize,
+    most_spare: usize,
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -29,8 +28,8 @@ pub(super) struct Buffer {
 }
 
 impl Buffers {
-    pub fn of(each_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { each_bytes, spare: Mutex::default() })
+    pub fn new(each_bytes: usize, most_spare: usize) -> Arc<Self> {
+        Arc::new(Self { each_bytes, most_spare, spare: Mutex::default() })
     }
 
     /// So many bytes of any content, no more than each has. What is much less is not worth keeping.
@@ -70,7 +69,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         if self.bytes.len() == self.home.each_bytes + ALIGNMENT {
             let mut spare = self.home.lock();
-            if spare.len() < SPARE {
+            if spare.len() < self.home.most_spare {
                 spare.push(std::mem::take(&mut self.bytes));
             }
         }
@@ -82,10 +81,11 @@ mod tests {
     use super::*;
 
     const BUFFER_BYTES: usize = 256 << 10;
+    const SPARE: usize = 4;
 
     #[test]
     fn a_buffer_comes_back_once_its_frame_is_gone() {
-        let buffers = Buffers::of(BUFFER_BYTES);
+        let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         let mut buffer = buffers.take(BUFFER_BYTES);
         buffer.first(3).copy_from_slice(b"abc");
         let frame = buffer.into_frame(3);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn each_begins_where_a_disk_can_take_it_from() {
-        let buffers = Buffers::of(BUFFER_BYTES);
+        let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         for len_bytes in [10, BUFFER_BYTES] {
             assert!(buffers.take(len_bytes).first(len_bytes).as_ptr().addr().is_multiple_of(ALIGNMENT));
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_kept_and_none_that_is_small() {
-        let buffers = Buffers::of(BUFFER_BYTES);
+        let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         drop(buffers.take(10));
         assert_eq!(buffers.lock().len(), 0);
         let many: Vec<Buffer> = (0..2 * SPARE).map(|_| buffers.take(BUFFER_BYTES)).collect();

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 
 use super::super::Result;
 use super::disk::{begin_writing, blocking, require_room};
+use super::unfinished::Unfinished;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 ///
@@ -30,14 +31,14 @@ const DISK_BYTES: u64 = 1 << 20;
 
 /// A file that is being written.
 pub(super) struct Cached {
-    file: Arc<File>,
+    file: Arc<Unfinished>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     written_bytes: u64,
 }
 
 impl Cached {
-    pub fn begin(file: &Arc<File>) -> Self {
+    pub fn begin(file: &Arc<Unfinished>) -> Self {
         Self { file: Arc::clone(file), gathered: Vec::new(), gathered_bytes: 0, written_bytes: 0 }
     }
 
@@ -59,8 +60,8 @@ impl Cached {
         self.written_bytes += std::mem::take(&mut self.gathered_bytes) as u64;
         let to = self.written_bytes;
         blocking("writing a file", move || {
-            write_all(&file, frames)?;
-            begin_writing(&file, full(from)..full(to));
+            write_all(&file.file, frames)?;
+            begin_writing(&file.file, full(from)..full(to));
             Ok(())
         })
         .await

@@ -16,14 +16,13 @@ use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
 use super::cached::Cached;
 use super::direct::{Blocks, Direct};
-use super::disk::{blocking, require_room, set_aside};
+use super::disk::blocking;
+use super::unfinished::Unfinished;
 use crate::digest::Sha256;
-
-/// What a body has of the disk before it comes: enough for usual parts, and all that a client who never sends can hold.
-const ASIDE_BYTES: u64 = 64 << 20;
 
 /// The most that is read at a time.
 pub const BUFFER_BYTES: usize = 256 << 10;
+const SPARE_BUFFERS: usize = 16;
 
 /// The directories of a store.
 #[derive(Debug)]
@@ -56,25 +55,13 @@ pub(super) struct WrittenFile {
     pub sha256: Sha256,
 }
 
-/// Removes a file that was not finished.
-struct Unfinished(Option<PathBuf>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            // Should it stay, opening the store removes it.
-            fs::remove_file(path).ok();
-        }
-    }
-}
-
 impl Files {
     /// Makes the directories where they are missing. Blocks.
     pub fn open(path: &Path) -> io::Result<Self> {
         let files = Self {
             data: path.join("data"),
             incoming: path.join("incoming"),
-            buffers: Buffers::of(BUFFER_BYTES),
+            buffers: Buffers::new(BUFFER_BYTES, SPARE_BUFFERS),
             blocks: Blocks::default(),
         };
         fs::create_dir_all(&files.incoming)?;
@@ -92,25 +79,22 @@ impl Files {
     /// **Cancel**: a dropped future leaves no file. **Errors**: `Body`, `Checksum`, `Full`.
     pub async fn write(&self, id: String, body: Body, declared: Option<Sha256>, tag: Tag) -> Result<WrittenFile> {
         let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
-        let mut unfinished = Unfinished(Some(path.clone()));
-        let create = move || {
-            let file = fs::File::create(path)?;
-            // Before the first byte: what does not fit is not begun.
-            require_room(&file, len_bytes)?;
-            set_aside(&file, len_bytes.min(ASIDE_BYTES))?;
-            Ok(file)
-        };
-        let file = Arc::new(blocking("creating a file", create).await?);
+        let file = Arc::new(blocking("creating a file", move || Unfinished::create(path, len_bytes)).await?);
         let direct = self.blocks.begin(&file, len_bytes);
         let way = direct.map_or_else(|| Way::Cached(Cached::begin(&file)), Way::Direct);
         let (sha256, md5) = fill(way, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
-        blocking("syncing a file", move || file.sync_all()).await?;
+        let sync = move || {
+            file.file.sync_all()?;
+            Ok(file)
+        };
+        // Comes back only to who still waits; else it is gone.
+        let file = blocking("syncing a file", sync).await?;
         let etag = match tag {
             Tag::Md5 => hex(&md5.expect("it was wanted")),
             Tag::Given(tag) => tag,
         };
-        unfinished.0 = None;
+        file.keep();
         Ok(WrittenFile { id, etag: ETag(etag), sha256 })
     }
 

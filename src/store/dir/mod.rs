@@ -21,6 +21,7 @@ mod read;
 mod remover;
 mod rows;
 mod tables;
+mod unfinished;
 mod writer;
 
 use std::path::{Path, PathBuf};
