@@ -11,6 +11,7 @@ pub mod pace;
 pub mod retry;
 pub mod sigv4;
 pub mod store;
+pub mod tcp;
 pub mod upload;
 
 pub mod accounts;

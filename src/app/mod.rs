@@ -24,6 +24,7 @@ use crate::object::Objects;
 use crate::server::{self, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::LEAVES_OUT};
+use crate::tcp;
 use crate::upload::Uploads;
 
 pub use crate::gc::{Report, Swept};
@@ -100,7 +101,7 @@ async fn serve_on(
     let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
     let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
-    let listener = server::bind(settings.listen).await.map_err(bind_failed)?;
+    let listener = tcp::listen(settings.listen).await.map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
     let workers = Workers::start(settings.server.workers).await.map_err(Error::Workers)?;
     ready(Ready { address, tls: tls.is_some(), own_key });

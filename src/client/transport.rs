@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
@@ -25,9 +25,9 @@ use crate::digest::Sha256;
 use crate::pace::Pace;
 use crate::retry::{Backoff, Policy};
 use crate::sigv4::{Payload, sign};
+use crate::tcp;
 
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const CONNECT: Duration = Duration::from_secs(5);
 /// From the first byte sent to the last received of one try.
 const TRY: Duration = Duration::from_secs(300);
 /// How long a server is looked for that has never answered.
@@ -38,7 +38,7 @@ const MOST_JSON: usize = 256 << 20;
 /// A client of one gateway.
 #[derive(Debug)]
 pub struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<tcp::Connector>, Full<Bytes>>,
     endpoint: Endpoint,
     clock: Clock,
     pace: Pace,
@@ -107,15 +107,11 @@ impl Transport {
     /// `retry_for`: the most that all pauses of one call may take together. `rate`: bytes of bodies per second, over
     /// all calls.
     pub fn new(endpoint: Endpoint, retry_for: Duration, rate: Option<u64>) -> Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
         let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(trust(&endpoint)?);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .build(builder.https_or_http().enable_http1().wrap_connector(tcp));
+            .build(builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::new()));
         let policy = Policy { base: Duration::from_millis(200), most: Duration::from_secs(20), budget: retry_for };
         let clock = Clock::system();
         let pace = Pace::new(rate, clock.clone());

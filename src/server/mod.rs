@@ -12,7 +12,6 @@ mod tls;
 mod workers;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,11 +66,6 @@ impl Default for Settings {
 
 /// How long accepting rests when the system has no descriptor left for another connection.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
-
-/// Binds a listening socket. **Errors**: the system's, for example that the port is busy.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
 
 /// Serves until `shutdown` is ready, then drains. **Cancel**: a dropped future cuts every connection.
 pub async fn serve<S, B>(

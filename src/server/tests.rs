@@ -1,6 +1,7 @@
 //! Over real sockets: lingering close, drain, slow clients, limits, and when `100 Continue` is sent.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -9,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::tcp;
 
 /// A server whose paths do what they say.
 struct Running {
@@ -24,7 +26,7 @@ struct Running {
 }
 
 async fn start(settings: Settings) -> Running {
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let listener = tcp::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let workers = Workers::start(settings.workers).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (release, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

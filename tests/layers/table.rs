@@ -7,6 +7,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("retry", &[]),
     ("names", &[]),
+    // Shared by those who listen and those who connect.
+    ("tcp", &[]),
     // Shared by those who send and those who serve: one limit of bytes per second.
     ("pace", &["clock"]),
     ("api", &[]),
@@ -16,7 +18,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     // For whoever has a body going by: the frames of all of them are hashed together.
     ("hashing", &["digest"]),
     // The ground: bytes and records.
-    ("store", &["clock", "digest", "hashing", "names", "sigv4"]),
+    ("store", &["clock", "digest", "hashing", "names", "sigv4", "tcp"]),
     ("upload", &["store", "clock", "digest", "hashing", "retry", "names"]),
     // An object is put with its client's checksum, so it must have the word for it.
     ("object", &["store", "upload", "clock", "digest", "names"]),
@@ -28,7 +30,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("front/chunk", &["upload", "object", "http", "accounts", "digest", "clock", "names", "api"]),
     ("server", &["clock", "names"]),
     // The other end of the wire.
-    ("client", &["api", "digest", "retry", "clock", "names", "pace", "sigv4"]),
+    ("client", &["api", "digest", "retry", "clock", "names", "pace", "sigv4", "tcp"]),
     // What puts the parts together.
     ("settings", &["names"]),
     ("observe", &["names"]),
@@ -52,6 +54,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
             "server",
             "sigv4",
             "store",
+            "tcp",
             "upload",
         ],
     ),
@@ -62,8 +65,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 /// Rooms that may also name `…::Settings` (any item whose name ends so) of every other room.
 pub const SETTINGS: &[&str] = &["settings", "observe"];
 
-/// What tests of any room may name besides its row: stores to run on, and a clock to turn.
-pub const IN_TESTS: &[&str] = &["store", "clock"];
+/// What tests of any room may name besides its row: stores to run on, a clock to turn, and a port to listen on.
+pub const IN_TESTS: &[&str] = &["store", "clock", "tcp"];
 
 /// Values in, values out: no `async`, no clock, no effects.
 pub const PURE: &[&str] =
@@ -77,7 +80,8 @@ pub const OWNERS: &[(&str, &[&str])] = &[
     ("quick_xml", &["front/s3", "store/aws"]),
     ("redb", &["store/dir"]),
     ("hyper", &["server", "http", "front", "client", "store/aws"]),
-    ("hyper_util", &["server", "http", "front", "client", "store/aws"]),
+    ("hyper_util", &["server", "http", "front", "client", "store/aws", "tcp"]),
+    ("tower_service", &["tcp"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["client", "cli"]),
     ("tokio_rustls", &["server"]),

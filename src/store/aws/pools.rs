@@ -13,18 +13,18 @@ use dashmap::DashMap;
 use http::Request;
 use http_body::Body;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::{Handle, Id};
 
-const CONNECT: Duration = Duration::from_secs(5);
+use crate::tcp;
+
 const IDLE: Duration = Duration::from_secs(20);
 /// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh memory` shows its price.
 /// Downloads cost 1.13, 1.02, 0.94 and 1.03 of nginx's CPU with 128, 256, 408 and 1,024 KiB.
 const BUFFER: usize = 408 << 10;
 
-type Connector = HttpsConnector<HttpConnector>;
+type Connector = HttpsConnector<tcp::Connector>;
 
 pub(super) struct Pools<B> {
     connector: Connector,
@@ -38,15 +38,11 @@ where
 {
     /// **Errors**: the TLS roots of this machine cannot be read.
     pub fn new() -> io::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(tcp::Connector::new());
         Ok(Self { connector, of: DashMap::new() })
     }
 
