@@ -95,6 +95,7 @@ machine() {
         "$(grep -qw sha_ni /proc/cpuinfo && echo yes || echo no)"
     echo "- $(awk '/^MemTotal/ { printf "%.0f GiB of memory", $2 / 1048576 }' /proc/meminfo)," \
         "temporary files on $(df --output=fstype "${TMPDIR:-/tmp}" | tail -n 1)"
+    echo "- TCP: $(cat /proc/sys/net/ipv4/tcp_congestion_control) but where a program chooses (the load and the null store do)"
     echo "- $(rustc --version), ratchet $(git rev-parse --short HEAD 2>/dev/null || echo of no commit)"
     echo "- load when it began: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 }

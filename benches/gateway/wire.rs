@@ -4,7 +4,7 @@
 //! part of a measurement. One connection, kept open; a stale one is opened again once.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
@@ -124,7 +124,7 @@ impl Caller {
     /// The connection, opened where there is none.
     pub fn stream(&mut self) -> io::Result<&mut BufReader<TcpStream>> {
         if self.stream.is_none() {
-            let socket = TcpStream::connect(&self.host)?;
+            let socket = connect(&self.host)?;
             socket.set_nodelay(true)?;
             socket.set_read_timeout(Some(PATIENCE))?;
             socket.set_write_timeout(Some(PATIENCE))?;
@@ -207,6 +207,18 @@ fn take(stream: &mut impl BufRead, len: u64, keep: Keep, answer: &mut Answer) ->
         left -= now as u64;
     }
     Ok(())
+}
+
+/// Connects so that the load is sent at once, whatever the system's default is. BBR's timers would be charged to whoever
+/// runs when they fire: what is measured is to pay for its own sockets alone.
+fn connect(host: &str) -> io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+    let address: SocketAddrV4 = host.parse().map_err(io::Error::other)?;
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_congestion(&socket, "reno")?;
+    connect(&socket, &address)?;
+    Ok(socket.into())
 }
 
 /// GETs a path without a signature: the null backend's own figures.

@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ratchet::tcp;
 use tokio::net::TcpListener;
 
 use self::objects::Objects;
@@ -52,7 +53,8 @@ pub fn serve(delay_ms: u64) {
     let runtime = runtime.expect("a runtime starts");
     let backend = Arc::new(Backend { delay_ms: AtomicU64::new(delay_ms), ..Backend::default() });
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let listener = tcp::listen(address).await.expect("a port is free");
         println!("ready http://{}", listener.local_addr().expect("a bound socket has an address"));
         tokio::spawn(accept(listener, backend));
         let parent = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
