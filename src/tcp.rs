@@ -51,19 +51,13 @@ pub struct Connector(HttpConnector);
 type Socket = TokioIo<TcpStream>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-impl Connector {
-    pub fn new() -> Self {
+impl Default for Connector {
+    fn default() -> Self {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
         Self(connector)
-    }
-}
-
-impl Default for Connector {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -84,9 +78,14 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The address that a URL names, if it is one of loopback. A name is not looked up.
+/// The address that a URL's host is; None where it is a name, which is not looked up.
+pub fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse().ok()
+}
+
+/// Whom a URL names, if it is by an address of loopback.
 fn loopback(to: &Uri) -> Option<SocketAddr> {
-    let ip: IpAddr = to.host()?.trim_matches(['[', ']']).parse().ok()?;
+    let ip = address(to.host()?)?;
     let usual = if to.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
     ip.is_loopback().then(|| SocketAddr::new(ip, to.port_u16().unwrap_or(usual)))
 }
@@ -122,7 +121,7 @@ mod tests {
     async fn both_ends_of_a_connection_over_loopback_are_unpaced() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let to = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let mut connector = Connector::new();
+        let mut connector = Connector::default();
         let (opened, accepted) = tokio::join!(connector.call(to), listener.accept());
         let (opened, (accepted, _)) = (opened.unwrap(), accepted.unwrap());
         for socket in [opened.inner(), &accepted] {
@@ -134,7 +133,7 @@ mod tests {
     async fn names_are_looked_up() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let to = format!("http://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
-        let mut connector = Connector::new();
+        let mut connector = Connector::default();
         let (opened, accepted) = tokio::join!(connector.call(to), listener.accept());
         assert_eq!(opened.unwrap().inner().local_addr().unwrap(), accepted.unwrap().1);
     }

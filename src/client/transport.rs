@@ -111,7 +111,7 @@ impl Transport {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .build(builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::new()));
+            .build(builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::default()));
         let policy = Policy { base: Duration::from_millis(200), most: Duration::from_secs(20), budget: retry_for };
         let clock = Clock::system();
         let pace = Pace::new(rate, clock.clone());

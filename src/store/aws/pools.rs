@@ -42,7 +42,7 @@ where
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp::Connector::new());
+            .wrap_connector(tcp::Connector::default());
         Ok(Self { connector, of: DashMap::new() })
     }
 

@@ -26,6 +26,7 @@ use super::pools::Pools;
 use crate::clock::Clock;
 use crate::digest::Sha256;
 use crate::sigv4::{Payload, sign};
+use crate::tcp;
 
 /// How S3 wants a key in a URL.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -190,8 +191,7 @@ impl Wire {
 /// Whether a bucket can be the first label of its server's name: no address has labels, and a certificate for `*.host`
 /// is not one for `my.bucket.host`. So the SDK decides too.
 fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
-    let host = authority.host().trim_matches(['[', ']']);
-    host.parse::<std::net::IpAddr>().is_err() && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
+    tcp::address(authority.host()).is_none() && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
 }
 
 /// An answer's body as a store's body of known length. A frame that does not come in time ends it.
