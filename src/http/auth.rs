@@ -1,7 +1,8 @@
 //! Who asks: a signature verified against the account's secret.
 //!
-//! Guarantees: an access key that nobody has is verified against a secret of nobody and refused with the words of a
-//! wrong signature, so neither time nor text tells them apart; nothing of the body is read.
+//! Guarantees: an access key that nobody has is verified against a secret of nobody, and refused for the same reason as one
+//! that somebody has: first for what is wrong whatever the secret, at last for its signature. So neither time nor text
+//! tells them apart, in a header, a URL or a form; nothing of the body is read.
 //! It does not know what the account may do.
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::SystemTime;
 
 use http::request;
 
-use crate::accounts::{Account, Accounts};
+use crate::accounts::{Account, Accounts, Credentials};
 use crate::digest::Sha256;
 use crate::sigv4::{self, ChunkSigner, OldClaim, PayloadClaim, PolicyClaim};
 
@@ -62,10 +63,8 @@ pub fn authenticate(
         }
     };
     let credentials = accounts.credentials(claim.access_key_id());
-    let verified = claim.verify(head, &credentials.secret, now, settings.max_skew);
-    // Only now: the work is the same for a key that nobody has.
-    let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
-    let verified = verified.map_err(refused)?;
+    let verified = claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refused)?;
+    let account = owner(credentials)?;
     Ok(Identity { account, payload: verified.payload, chunks: Some(verified.chunks) })
 }
 
@@ -79,9 +78,8 @@ fn authenticate_old(
 ) -> Result<Identity, Error> {
     let credentials = accounts.credentials(claim.access_key_id());
     let bucket = settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
-    let verified = claim.verify(head, bucket.as_deref(), &credentials.secret, now);
-    let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
-    verified.map_err(refused)?;
+    claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refused)?;
+    let account = owner(credentials)?;
     Ok(Identity { account, payload: PayloadClaim::Unsigned, chunks: None })
 }
 
@@ -93,10 +91,14 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
     }
     let claim = PolicyClaim { algorithm, credential, signature, policy };
     let credentials = accounts.credentials(claim.access_key_id());
-    let verified = claim.verify(&credentials.secret);
-    let Some(account) = credentials.account else { return Err(refused(sigv4::Error::Mismatch)) };
-    verified.map_err(refused)?;
-    Ok(account)
+    claim.verify(&credentials.secret).map_err(refused)?;
+    owner(credentials)
+}
+
+/// Whose key it is, once its signature holds; nobody's secret is in the source, so its signature can hold too.
+/// **Errors**: as of a wrong signature.
+fn owner(credentials: Credentials) -> Result<Arc<Account>, Error> {
+    credentials.account.ok_or_else(|| refused(sigv4::Error::Mismatch))
 }
 
 fn refused(error: sigv4::Error) -> Error {

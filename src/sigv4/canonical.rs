@@ -91,6 +91,11 @@ pub(super) fn pairs(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
+/// As bytes: two values that are no text must not become one.
+pub(super) fn decoded_bytes(text: &str) -> Vec<u8> {
+    percent_decode_str(text).collect()
+}
+
 pub(super) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,7 +1,8 @@
 //! The query signature of before version 4, which `aws s3 presign` of the CLI's first major version still makes.
 //!
-//! Guarantees: only in a URL, never in a header; compared in constant time; it is good until the second it names; no
-//! parameter that it does not cover can make another operation of the request.
+//! Guarantees: only in a URL, never in a header; compared in constant time, last; it is good until the second it names; no
+//! parameter that it does not cover can make another operation of the request. What is signed joins parameters by `&`
+//! without encoding them, so one value could be read as two parameters: such a value is refused.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html>.
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::request::Parts;
 use subtle::ConstantTimeEq;
 
-use super::canonical::{decoded, pairs};
+use super::canonical::{decoded, decoded_bytes, pairs};
 use super::{Error, Secret};
 
 /// Query parameters that are part of what is signed.
@@ -91,45 +92,63 @@ impl OldClaim {
         &self.access_key_id
     }
 
-    /// `bucket`: of the host, where it names one. **Errors**: `Mismatch`, then `Malformed` and `Expired`.
+    /// `bucket`: of the host, where it names one. **Errors**: `Malformed` and `Expired`, then `Mismatch`.
     pub fn verify(&self, parts: &Parts, bucket: Option<&str>, secret: &Secret, now: SystemTime) -> Result<(), Error> {
-        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-        mac.update(self.to_sign(parts, bucket).as_bytes());
-        let ours = STANDARD.encode(mac.finalize().into_bytes());
-        if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
-            return Err(Error::Mismatch);
-        }
         if pairs(parts).any(|(name, _)| !SIGNED.contains(&name) && !BESIDE.contains(&name)) {
             return Err(Error::Malformed("a parameter of the URL is not covered by its signature"));
         }
+        if pairs(parts).any(|(_, value)| reads_as_more(&decoded_bytes(value))) {
+            return Err(Error::Malformed("the value of a parameter can be read as another parameter"));
+        }
         let until: u64 = self.expires.parse().map_err(|_| Error::Malformed("Expires is no number"))?;
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if now > until { Err(Error::Expired) } else { Ok(()) }
+        if now > until {
+            return Err(Error::Expired);
+        }
+        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+        mac.update(&self.to_sign(parts, bucket));
+        let ours = STANDARD.encode(mac.finalize().into_bytes());
+        if bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) { Ok(()) } else { Err(Error::Mismatch) }
     }
 
-    fn to_sign(&self, parts: &Parts, bucket: Option<&str>) -> String {
-        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut amz: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, value) in &parts.headers {
-            if name.as_str().starts_with("x-amz-") {
-                amz.entry(name.as_str()).or_default().push(value.to_str().unwrap_or_default().trim());
+    fn to_sign(&self, parts: &Parts, bucket: Option<&str>) -> Vec<u8> {
+        let header = |name: &str| parts.headers.get(name).map_or(&b""[..], |value| value.as_bytes());
+        let lines = [parts.method.as_str().as_bytes(), header("content-md5"), header("content-type")];
+        let mut text = lines.join(&b'\n');
+        text.extend_from_slice(format!("\n{}\n", self.expires).as_bytes());
+        let mut amz: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
+        for (name, value) in parts.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-")) {
+            amz.entry(name.as_str()).or_default().push(value.as_bytes().trim_ascii());
+        }
+        for (name, values) in amz {
+            text.extend_from_slice(&[name.as_bytes(), b":", &values.join(&b','), b"\n"].concat());
+        }
+        if let Some(bucket) = bucket {
+            text.extend_from_slice(&[b"/", bucket.as_bytes()].concat());
+        }
+        text.extend_from_slice(parts.uri.path().as_bytes());
+        let signed = pairs(parts).filter(|(name, _)| SIGNED.contains(name));
+        let mut signed: Vec<(&str, Vec<u8>)> = signed.map(|(name, value)| (name, decoded_bytes(value))).collect();
+        signed.sort_unstable();
+        for (at, (name, value)) in signed.iter().enumerate() {
+            text.push(if at == 0 { b'?' } else { b'&' });
+            text.extend_from_slice(name.as_bytes());
+            if !value.is_empty() {
+                text.extend_from_slice(&[b"=", value.as_slice()].concat());
             }
         }
-        let amz: String = amz.iter().map(|(name, values)| format!("{name}:{}\n", values.join(","))).collect();
-        let mut signed: Vec<(&str, String)> = pairs(parts)
-            .filter(|(name, _)| SIGNED.contains(name))
-            .map(|(name, value)| (name, decoded(value)))
-            .collect();
-        signed.sort_unstable();
-        let query: Vec<String> = signed
-            .into_iter()
-            .map(|(name, value)| if value.is_empty() { name.to_owned() } else { format!("{name}={value}") })
-            .collect();
-        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-        let bucket = bucket.map_or_else(String::new, |bucket| format!("/{bucket}"));
-        let (md5, kind, expires) = (text("content-md5"), text("content-type"), &self.expires);
-        format!("{}\n{md5}\n{kind}\n{expires}\n{amz}{bucket}{}{query}", parts.method, parts.uri.path())
+        text
     }
+}
+
+/// Whether what follows an `&` in the value would, where it is signed, look like a parameter of its own.
+fn reads_as_more(value: &[u8]) -> bool {
+    let name = |text: &[u8]| {
+        text.split(|byte| *byte == b'=')
+            .next()
+            .is_some_and(|name| SIGNED.iter().any(|signed| signed.as_bytes() == name))
+    };
+    value.split(|byte| *byte == b'&').skip(1).any(name)
 }
 
 #[cfg(test)]
@@ -164,5 +183,47 @@ mod tests {
             let told = claim.verify(&parts, Some("johnsmith"), &secret, UNIX_EPOCH + Duration::from_secs(1));
             assert_eq!(told.is_ok(), wanted, "{added}: {told:?}");
         }
+    }
+
+    /// The parameters' parts of a signature, made as the documentation says.
+    fn signed(query: &str, to_sign: &str) -> (Parts, OldClaim) {
+        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(b"secret").unwrap();
+        mac.update(to_sign.as_bytes());
+        let signature = percent_encoding::percent_encode(
+            STANDARD.encode(mac.finalize().into_bytes()).as_bytes(),
+            percent_encoding::NON_ALPHANUMERIC,
+        )
+        .to_string();
+        let url = format!("/b/k?AWSAccessKeyId=AK&Expires=100&Signature={signature}&{query}");
+        let (parts, ()) = http::Request::get(url).body(()).unwrap().into_parts();
+        let claim = OldClaim::parse(&parts).unwrap();
+        (parts, claim)
+    }
+
+    #[test]
+    fn a_signature_is_good_for_one_reading_of_the_parameters() {
+        let now = UNIX_EPOCH + Duration::from_secs(50);
+        let told = |query: &str, to_sign: &str| {
+            let (parts, claim) = signed(query, &format!("GET\n\n\n100\n/b/k{to_sign}"));
+            claim.verify(&parts, None, &Secret::new("secret"), now)
+        };
+        let named = "?response-content-disposition=attachment; filename=\"a&b.txt\"";
+        assert_eq!(told("response-content-disposition=attachment%3B%20filename%3D%22a%26b.txt%22", named), Ok(()));
+        for (query, to_sign) in [
+            ("response-content-type=a%26uploads", "?response-content-type=a&uploads"),
+            ("response-content-type=a%26acl%3Db", "?response-content-type=a&acl=b"),
+        ] {
+            assert!(matches!(told(query, to_sign), Err(Error::Malformed(_))), "{query}");
+        }
+        assert_eq!(told("response-content-type=a&uploads", "?response-content-type=a&uploads"), Ok(()));
+        assert_eq!(told("versionId=%FF", "?versionId=\u{fffd}"), Err(Error::Mismatch), "bytes stay what they are");
+    }
+
+    #[test]
+    fn what_does_not_depend_on_the_secret_is_said_first() {
+        let late = UNIX_EPOCH + Duration::from_secs(101);
+        let (parts, claim) = signed("marker=a", "of something else");
+        assert_eq!(claim.verify(&parts, None, &Secret::new("secret"), late), Err(Error::Expired));
+        assert_eq!(claim.verify(&parts, None, &Secret::new("another"), late), Err(Error::Expired));
     }
 }

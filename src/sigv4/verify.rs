@@ -1,7 +1,7 @@
 //! Verifying a request's signature: read the claim, look the key up elsewhere, verify.
 //!
-//! Guarantees: no byte of a request makes it panic; time is checked after the signature, so that a stranger learns
-//! nothing from it; any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
+//! Guarantees: no byte of a request makes it panic; the signature is compared last, so that every other refusal is the
+//! same for whatever secret, and tells nobody whether an access key exists; any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
 //! cover, so that nobody can add, say, a copy's source to a URL that was signed for a put.
 
 use std::borrow::Cow;
@@ -173,14 +173,17 @@ impl Claim {
         &self.access_key_id
     }
 
-    /// Verifies the request with the claimed key's secret. **Errors**: `Mismatch`, then `HeaderUnsigned` and `Expired`;
-    /// `Malformed`.
+    /// Verifies the request with the claimed key's secret. **Errors**: `Malformed`, `HeaderUnsigned`, `Expired` and
+    /// `Skewed`, which do not depend on the secret; `Mismatch` only where it is none of these.
     pub fn verify(self, parts: &Parts, secret: &Secret, now: SystemTime, skew: Duration) -> Result<Verified, Error> {
         let payload = match parts.headers.get(CONTENT_SHA256).map(|value| value.to_str()) {
             Some(text) => text.map_err(|_| Error::Malformed("x-amz-content-sha256"))?,
             None if self.expires.is_some() => "UNSIGNED-PAYLOAD",
             None => return Err(Error::Malformed("no x-amz-content-sha256")),
         };
+        let claim = PayloadClaim::parse(payload)?;
+        self.check_headers(parts)?;
+        self.check_time(now, skew)?;
         let terms = Terms { signed_headers: &self.signed_headers, payload };
         let request = canonical::request(parts, &terms).ok_or(Error::Malformed("a signed header is absent"))?;
         let key = secret.signing_key(&self.scope);
@@ -188,11 +191,8 @@ impl Claim {
         if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
             return Err(Error::Mismatch);
         }
-        self.check_headers(parts)?;
-        self.check_time(now, skew)?;
-        let payload = PayloadClaim::parse(payload)?;
         let chunks = ChunkSigner::new(key, self.scope, self.time, self.signature);
-        Ok(Verified { payload, chunks })
+        Ok(Verified { payload: claim, chunks })
     }
 
     fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
