@@ -210,6 +210,8 @@ mod tests {
         max_skew: Duration::ZERO,
         max_requests: 1,
         max_account_requests: 1,
+        kept_account_requests: 0,
+        max_account_sending: 1,
         max_account_bytes_per_s: None,
         queue_timeout: Duration::ZERO,
         domain: None,

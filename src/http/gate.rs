@@ -2,9 +2,11 @@
 //! account moves.
 //!
 //! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only after a while, for a client
-//! that is refused gives up sooner than one that waits; an account that waits holds no place of the others. Bodies are
-//! slowed down, not refused; only where what is in flight already takes longer than a request may wait is the next one
-//! told to slow down.
+//! that is refused gives up sooner than one that waits. Each account has some places of its own, which no other account
+//! can take, whatever it does. An answer that only sends gives its place back and takes one of those for sending, of which
+//! an account has a number of its own too: clients that read slowly keep nobody from being served. Bodies are slowed
+//! down, not refused; only where what is in flight already takes longer than a request may wait is the next one told to
+//! slow down. Those whose signature is not read yet have few places together.
 //! It does not know who asks for what. How many can wait is bounded by the connections.
 
 use std::sync::Arc;
@@ -16,7 +18,13 @@ use crate::clock::Clock;
 use crate::pace::Pace;
 
 use super::Settings;
+use super::answer_memory::AnswerMemory;
 use super::error::{Error, Kind};
+
+/// Forms whose policy is not read yet, at once.
+const UNKNOWN_AT_ONCE: usize = 64;
+
+const OPEN: &str = "the semaphore is never closed";
 
 /// The places of one gateway. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,7 +34,10 @@ pub struct Gate(Arc<Places>);
 struct Places {
     clock: Clock,
     settings: Settings,
-    all: Arc<Semaphore>,
+    /// For whichever account comes first.
+    shared: Arc<Semaphore>,
+    unknown: Arc<Semaphore>,
+    memory: AnswerMemory,
     /// By account; as many as the settings name.
     accounts: DashMap<String, Share>,
 }
@@ -34,60 +45,102 @@ struct Places {
 /// What one account has of a gateway.
 #[derive(Clone, Debug)]
 struct Share {
+    /// All it may have at once.
     places: Arc<Semaphore>,
+    /// Those that are its own.
+    own: Arc<Semaphore>,
+    sending: Arc<Semaphore>,
     pace: Arc<Pace>,
 }
 
 /// A place in use, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
-    pace: Arc<Pace>,
-    _of_account: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
+    share: Share,
+    held: Held,
+    memory: AnswerMemory,
+}
+
+#[derive(Debug)]
+enum Held {
+    Serving { _of_account: OwnedSemaphorePermit, _own_or_shared: OwnedSemaphorePermit },
+    Sending { _of_account: OwnedSemaphorePermit },
 }
 
 impl Place {
     /// What the bodies of this request go by, in and out.
     pub(super) fn pace(&self) -> &Arc<Pace> {
-        &self.pace
+        &self.share.pace
+    }
+
+    /// From now on the request only sends its answer: another one may be served. Where the account has no place for
+    /// sending left, this one stays.
+    pub(super) fn only_sends(&mut self) {
+        if let Ok(sending) = Arc::clone(&self.share.sending).try_acquire_owned() {
+            self.held = Held::Sending { _of_account: sending };
+        }
+    }
+
+    /// What all answers together hold in memory.
+    pub(super) fn memory(&self) -> &AnswerMemory {
+        &self.memory
     }
 }
 
 impl Gate {
     pub fn new(clock: Clock, settings: Settings) -> Self {
-        let all = Arc::new(Semaphore::new(settings.max_requests));
-        Self(Arc::new(Places { clock, settings, all, accounts: DashMap::new() }))
+        let shared = Arc::new(Semaphore::new(settings.max_requests));
+        let unknown = Arc::new(Semaphore::new(UNKNOWN_AT_ONCE));
+        let (memory, accounts) = (AnswerMemory::default(), DashMap::new());
+        Self(Arc::new(Places { clock, settings, shared, unknown, memory, accounts }))
     }
 
     /// Waits for a place. **Errors**: `SlowDown`. **Cancel**: safe.
     pub async fn enter(&self, account: &str) -> Result<Place, Error> {
-        let Places { clock, settings, all, accounts } = &*self.0;
-        let share = match accounts.get(account) {
-            Some(found) => found.clone(),
-            None => {
-                let fresh = || Share {
-                    places: Arc::new(Semaphore::new(settings.max_account_requests)),
-                    pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
-                };
-                accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
-            }
-        };
-        if share.pace.debt() > settings.queue_timeout {
+        let share = self.share(account);
+        if share.pace.debt() > self.0.settings.queue_timeout {
             return Err(Error::new(Kind::SlowDown, "more bytes are under way than this account may move by then"));
         }
         let places = async {
-            const OPEN: &str = "the semaphore is never closed";
-            let of_account = share.places.acquire_owned().await.expect(OPEN);
-            let of_all = Arc::clone(all).acquire_owned().await.expect(OPEN);
-            Place { pace: share.pace, _of_account: of_account, _of_all: of_all }
+            let of_account = Arc::clone(&share.places).acquire_owned().await.expect(OPEN);
+            let place = tokio::select! {
+                biased;
+                own = Arc::clone(&share.own).acquire_owned() => own,
+                shared = Arc::clone(&self.0.shared).acquire_owned() => shared,
+            };
+            Held::Serving { _of_account: of_account, _own_or_shared: place.expect(OPEN) }
         };
+        let held = self.in_time(places).await?;
+        Ok(Place { share, held, memory: self.0.memory.clone() })
+    }
+
+    /// Waits for a place for somebody whose signature is not read yet. **Errors**: `SlowDown`. **Cancel**: safe.
+    pub async fn enter_unknown(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.in_time(async { Arc::clone(&self.0.unknown).acquire_owned().await.expect(OPEN) }).await
+    }
+
+    async fn in_time<T>(&self, place: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;
-            place = places => Ok(place),
-            () = clock.pause(settings.queue_timeout) => {
+            place = place => Ok(place),
+            () = self.0.clock.pause(self.0.settings.queue_timeout) => {
                 Err(Error::new(Kind::SlowDown, "too many requests are being served; send this one again a little later"))
             }
         }
+    }
+
+    fn share(&self, account: &str) -> Share {
+        let Places { clock, settings, accounts, .. } = &*self.0;
+        if let Some(found) = accounts.get(account) {
+            return found.clone();
+        }
+        let fresh = || Share {
+            places: Arc::new(Semaphore::new(settings.max_account_requests)),
+            own: Arc::new(Semaphore::new(settings.kept_account_requests.min(settings.max_account_requests))),
+            sending: Arc::new(Semaphore::new(settings.max_account_sending)),
+            pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
+        };
+        accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
     }
 }
 
@@ -97,10 +150,15 @@ mod tests {
 
     use super::*;
 
+    fn gate(settings: Settings) -> Gate {
+        Gate::new(Clock::seeded(1), settings)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_comes_too_late_waits_and_is_then_refused() {
-        let settings = Settings { max_requests: 3, max_account_requests: 2, ..Settings::default() };
-        let gate = Gate::new(Clock::seeded(1), settings);
+        let settings =
+            Settings { max_requests: 3, max_account_requests: 2, kept_account_requests: 0, ..Settings::default() };
+        let gate = gate(settings);
         let first = gate.enter("a").await.unwrap();
         let _second = gate.enter("a").await.unwrap();
         assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
@@ -112,6 +170,42 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(gate.enter("b"), leave);
         waited.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_account_has_places_that_others_cannot_take() {
+        let settings =
+            Settings { max_requests: 4, max_account_requests: 6, kept_account_requests: 2, ..Settings::default() };
+        let gate = gate(settings);
+        let mut greedy = Vec::new();
+        for _ in 0..6 {
+            greedy.push(gate.enter("greedy").await.unwrap());
+        }
+        assert_eq!(gate.enter("greedy").await.unwrap_err().kind(), Kind::SlowDown);
+        let _one = gate.enter("b").await.unwrap();
+        let two = gate.enter("b").await.unwrap();
+        assert_eq!(gate.enter("b").await.unwrap_err().kind(), Kind::SlowDown, "its own are taken, and the shared ones");
+        let leave = async {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            drop(two);
+        };
+        let (waited, ()) = tokio::join!(gate.enter("b"), leave);
+        waited.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_sends_gives_its_place_back() {
+        let settings = Settings { max_account_requests: 1, max_account_sending: 1, ..Settings::default() };
+        let gate = gate(settings);
+        let mut first = gate.enter("a").await.unwrap();
+        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
+        first.only_sends();
+        let mut second = gate.enter("a").await.unwrap();
+        second.only_sends();
+        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown, "no place for sending was left");
+        drop(first);
+        second.only_sends();
+        gate.enter("a").await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 //! a body that was not read to its end closes the connection by an explicit `Connection: close`.
 //! It knows no route and no rule of a session. Source: RFC 9110, RFC 9530, DESIGN §10.
 
+mod answer_memory;
 mod auth;
 mod aws_chunked;
 #[doc(hidden)]
@@ -51,6 +52,10 @@ pub struct Settings {
     /// Signed requests that are served at once, and those of one account.
     pub max_requests: usize,
     pub max_account_requests: usize,
+    /// Places that each account has beside those of `max_requests`, for itself alone.
+    pub kept_account_requests: usize,
+    /// Answers of one account that only send what they have.
+    pub max_account_sending: usize,
     /// Bytes of bodies that one account moves per second through this gateway, in and out together; None: no limit.
     pub max_account_bytes_per_s: Option<u64>,
     /// How long one more waits before it is refused.
@@ -68,6 +73,8 @@ impl Default for Settings {
             max_skew: Duration::from_secs(900),
             max_requests: 2048,
             max_account_requests: 1024,
+            kept_account_requests: 16,
+            max_account_sending: 1024,
             max_account_bytes_per_s: None,
             queue_timeout: Duration::from_secs(5),
             domain: None,

@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 
 use crate::clock::Clock;
 
+use super::answer_memory::OfAnswer;
 use super::body::Progress;
 use super::figures::Figures;
 use super::gate::Place;
@@ -34,7 +35,7 @@ pub struct Record {
     pub op: &'static str,
     pub account: Option<String>,
     pub body: Progress,
-    /// Held until the answer's last byte is out.
+    /// Held until the answer's last byte is out; while it only sends, one for sending.
     pub place: Option<Place>,
     status: u16,
     bytes_out: u64,
@@ -61,7 +62,14 @@ impl Record {
     pub fn attach(mut self, reply: Reply) -> Reply {
         self.status = reply.status().as_u16();
         let turn = self.place.as_ref().map_or_else(Turn::default, |place| Turn::new(place, &self.clock));
-        reply.map(|body| Recorded { body, turn, record: self }.boxed_unsync())
+        let memory = self.place.as_ref().map(|place| place.memory().of_answer());
+        // What is in memory as a whole is gone soon; a stream may take as long as its reader likes.
+        if reply.body().size_hint().exact().is_none()
+            && let Some(place) = &mut self.place
+        {
+            place.only_sends();
+        }
+        reply.map(|body| Recorded { body, turn, memory, record: self }.boxed_unsync())
     }
 }
 
@@ -84,6 +92,7 @@ impl Drop for Record {
 struct Recorded {
     body: ReplyBody,
     turn: Turn,
+    memory: Option<OfAnswer>,
     record: Record,
 }
 
@@ -93,7 +102,14 @@ impl Body for Recorded {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         ready!(self.turn.poll(cx));
+        if let Some(memory) = &self.memory {
+            ready!(memory.poll_room(cx));
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let polled = match &self.memory {
+            Some(memory) => polled.map_ok(|frame| frame.map_data(|bytes| memory.counted(bytes))),
+            None => polled,
+        };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);

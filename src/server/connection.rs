@@ -40,7 +40,7 @@ pub async fn serve<T, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let activity = Activity::new(clock.clone());
+    let activity = Activity::new(clock.clone(), &settings);
     let tracked = activity.clone();
     let tracking = service_fn(move |request| {
         let (request_in_flight, answer) = (tracked.request(), service.call(request));

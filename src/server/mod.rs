@@ -1,17 +1,19 @@
 //! Sockets: accept, limits, time-outs, drain. Generic over a hyper service; it knows no routes.
 //!
-//! Guarantees: never more connections than the limit; a client that is slow with its head, idle between requests or
-//! does not read its answer is closed; at shutdown what is in flight may finish within the drain time; an answer that
+//! Guarantees: never more connections than the limit, and of one peer never more than its own, which is lower; a client
+//! that is slow with its head, idle between requests, or reads its answer too slowly is closed; at shutdown what is in flight may finish within the drain time; an answer that
 //! goes out before its request was read reaches the client (lingering close).
 //! HTTP/1.1 only, plain or in TLS. Source: RFC 9112 §9.6, DESIGN §2.
 
 mod activity;
 mod connection;
 mod linger;
+mod peers;
 mod tls;
 mod workers;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 
+use peers::Peers;
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use workers::Workers;
 
@@ -35,6 +38,8 @@ pub struct Settings {
     /// Threads for connections; 0: one for each core.
     pub workers: usize,
     pub max_connections: usize,
+    /// Of one peer; see `peers`.
+    pub max_peer_connections: usize,
     /// Of the request line and all fields.
     pub max_head_bytes: usize,
     /// From a request's first byte to the end of its head.
@@ -43,6 +48,9 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// For a client that takes nothing of its answer.
     pub write_timeout: Duration,
+    /// A client must take `write_min_bytes` in each of these, counted while we wait for it.
+    pub write_window: Duration,
+    pub write_min_bytes: u64,
     /// How long requests in flight may go on at shutdown.
     pub drain_timeout: Duration,
     /// None: plain HTTP.
@@ -54,10 +62,14 @@ impl Default for Settings {
         Self {
             workers: 0,
             max_connections: 8192,
+            // Many clients may come by way of one proxy or one address of a site, but others are to get in beside them.
+            max_peer_connections: 6144,
             max_head_bytes: 32 << 10,
             head_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
+            write_window: Duration::from_secs(60),
+            write_min_bytes: 64 << 10,
             drain_timeout: Duration::from_secs(30),
             tls: None,
         }
@@ -81,6 +93,7 @@ pub async fn serve<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let places = Arc::new(Semaphore::new(settings.max_connections));
+    let peers = Peers::new(settings.max_peer_connections);
     let (drain, draining) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -90,10 +103,14 @@ pub async fn serve<S, B>(
             let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
             (place, accept(&listener, &clock).await)
         };
-        let (place, socket) = tokio::select! {
+        let (place, (socket, address)) = tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = next => accepted,
+        };
+        let Some(of_peer) = peers.enter(address.ip()) else {
+            tracing::debug!(%address, "a connection is closed: its peer has server.max_connections_of_peer");
+            continue;
         };
         let (worker, seat) = workers.with_fewest();
         let terms = (clock.clone(), settings.clone());
@@ -102,7 +119,7 @@ pub async fn serve<S, B>(
             if let Err(error) = receive(socket, service, terms, (draining, tls)).await {
                 tracing::debug!(%error, "a connection ended before its first request");
             }
-            drop((place, seat));
+            drop((place, of_peer, seat));
         };
         connections.spawn_on(connection, worker);
     }
@@ -119,10 +136,10 @@ pub async fn serve<S, B>(
 }
 
 /// The next connection, of no runtime yet.
-async fn accept(listener: &TcpListener, clock: &Clock) -> std::net::TcpStream {
+async fn accept(listener: &TcpListener, clock: &Clock) -> (std::net::TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await.and_then(|(socket, _)| socket.into_std()) {
-            Ok(socket) => return socket,
+        match listener.accept().await.and_then(|(socket, address)| Ok((socket.into_std()?, address))) {
+            Ok(accepted) => return accepted,
             // One connection's error, such as a reset before we took it, is not the listener's.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -136,6 +136,12 @@ pub const KEYS: &[Key] = &[
         set: |s, text| size(text, 1, 1_000_000).map(|value| s.server.max_connections = value),
     },
     Key {
+        name: "server.max_connections_of_peer",
+        meaning: "Connections at a time of one address (IPv6: of one network of 64 bits); one more is closed at once.",
+        show: |s| s.server.max_peer_connections.to_string(),
+        set: |s, text| size(text, 1, 1_000_000).map(|value| s.server.max_peer_connections = value),
+    },
+    Key {
         name: "server.max_head_bytes",
         meaning: "Bytes of a request's line and header fields together.",
         show: |s| s.server.max_head_bytes.to_string(),
@@ -152,6 +158,17 @@ pub const KEYS: &[Key] = &[
         "Seconds in which a client may take nothing of its answer.",
         server.write_timeout
     ),
+    seconds_key!(
+        "server.write_window_s",
+        "Seconds of waiting in which a client must take server.write_min_bytes of its answers.",
+        server.write_window
+    ),
+    Key {
+        name: "server.write_min_bytes",
+        meaning: "Bytes of answers that a client must take per server.write_window_s; 0 turns the rule off but for one that takes nothing.",
+        show: |s| s.server.write_min_bytes.to_string(),
+        set: |s, text| number(text, 0, 1 << 40).map(|value| s.server.write_min_bytes = value),
+    },
     seconds_key!("server.drain_timeout_s", "Seconds that requests may go on after SIGTERM.", server.drain_timeout),
     Key {
         name: "server.tls_certificate",
@@ -201,6 +218,18 @@ pub const KEYS: &[Key] = &[
         meaning: "The same for the requests of one account.",
         show: |s| s.http.max_account_requests.to_string(),
         set: |s, text| size(text, 1, 1 << 20).map(|value| s.http.max_account_requests = value),
+    },
+    Key {
+        name: "request.kept_for_account",
+        meaning: "Of the requests of each account, how many are served whatever other accounts do; beside request.max_at_once.",
+        show: |s| s.http.kept_account_requests.to_string(),
+        set: |s, text| size(text, 0, 1 << 20).map(|value| s.http.kept_account_requests = value),
+    },
+    Key {
+        name: "request.max_sending_of_account",
+        meaning: "Downloads of one account that only send and no longer count as request.max_at_once; more of them count.",
+        show: |s| s.http.max_account_sending.to_string(),
+        set: |s, text| size(text, 0, 1 << 20).map(|value| s.http.max_account_sending = value),
     },
     Key {
         name: "request.max_bytes_per_s_of_account",
