@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use super::error::S3Error;
-use crate::http::{Arriving, BoxError};
+use crate::http::{self as ours, Arriving, BoxError};
 
 /// All fields together, with their heads.
 const MOST_FIELDS: usize = 64 << 10;
@@ -54,57 +54,100 @@ pub fn boundary(content_type: &str) -> Option<String> {
 /// Reads the form up to its file. **Errors**: `MalformedPOSTRequest`.
 pub async fn read(mut body: Arriving, boundary: &str, len_bytes: u64) -> Result<Form, S3Error> {
     let delimiter = format!("\r\n--{boundary}");
-    // A line end before the first delimiter makes it like the others.
-    let mut read = BytesMut::from("\r\n");
-    let mut taken = 0_u64;
     let mut fields = BTreeMap::new();
+    let mut unread = Unread::new();
     loop {
-        if let Some((head, rest)) = part_head(&read, &delimiter)? {
-            let (name, file_name) = disposition(&head)?;
-            if name == "file" {
-                let used = taken + rest as u64 - 2;
-                let end = format!("{delimiter}--\r\n").into_bytes();
-                let left = len_bytes.checked_sub(used + end.len() as u64);
-                let len_bytes = left.ok_or_else(|| malformed("it ends before its file"))?;
-                let file = File { body, held: read.split_off(rest), end };
-                return Ok(Form { fields, file_name: file_name.unwrap_or_default(), len_bytes, file });
-            }
-            if let Some(value) = find(&read[rest..], delimiter.as_bytes()) {
-                let text = String::from_utf8(read[rest..rest + value].to_vec());
-                let text = text.map_err(|_| malformed("a field is not UTF-8"))?;
-                if fields.insert(name.to_ascii_lowercase(), text).is_some() {
-                    return Err(malformed("a field stands there twice"));
-                }
-                taken += (rest + value) as u64;
-                read = read.split_off(rest + value);
-                if taken > MOST_FIELDS as u64 {
-                    return Err(malformed("its fields are too long"));
-                }
-                continue;
-            }
+        let head = unread.until(&mut body, "\r\n\r\n").await?;
+        let (name, file_name) = disposition(part_head(&head, &delimiter)?)?;
+        if name == "file" {
+            let used = unread.taken + "\r\n\r\n".len() - FIRST_LINE_END.len();
+            let end = format!("{delimiter}--\r\n").into_bytes();
+            let left = len_bytes.checked_sub((used + end.len()) as u64);
+            let len_bytes = left.ok_or_else(|| malformed("it ends before its file"))?;
+            unread.skip("\r\n\r\n");
+            let file = File { body, held: unread.bytes, end };
+            return Ok(Form { fields, file_name: file_name.unwrap_or_default(), len_bytes, file });
         }
-        if read.len() as u64 + taken > MOST_FIELDS as u64 {
-            return Err(malformed("its fields are too long"));
-        }
-        match body.next().await {
-            Some(Ok(frame)) => read.extend_from_slice(&frame),
-            Some(Err(_)) | None => return Err(malformed("it has no file")),
+        unread.skip("\r\n\r\n");
+        let value = unread.until(&mut body, &delimiter).await?;
+        let text = String::from_utf8(value.to_vec()).map_err(|_| malformed("a field is not UTF-8"))?;
+        if fields.insert(name.to_ascii_lowercase(), text).is_some() {
+            return Err(malformed("a field is given twice"));
         }
     }
 }
 
-/// The head of the part at the beginning, and where its content begins; None while it is not all there.
-fn part_head(read: &[u8], delimiter: &str) -> Result<Option<(String, usize)>, S3Error> {
-    let start = delimiter.len() + 2;
-    if read.len() < start {
-        return Ok(None);
+/// Before the first delimiter: it makes that one like the others.
+const FIRST_LINE_END: &str = "\r\n";
+
+/// What came of a form's fields and was not read yet.
+struct Unread {
+    bytes: BytesMut,
+    /// Bytes that were taken out of it.
+    taken: usize,
+    #[cfg(test)]
+    searched: usize,
+}
+
+impl Unread {
+    fn new() -> Self {
+        Self {
+            bytes: BytesMut::from(FIRST_LINE_END),
+            taken: 0,
+            #[cfg(test)]
+            searched: 0,
+        }
     }
-    if !read.starts_with(delimiter.as_bytes()) || &read[delimiter.len()..start] != b"\r\n" {
-        return Err(malformed("there is no file, or no delimiter where one must be"));
+
+    /// Takes what is before a mark, which stays. Each byte is searched once, however small the pieces are in which the
+    /// body comes. **Errors**: `MalformedPOSTRequest` where the body ends before, or the fields are too long.
+    async fn until(&mut self, body: &mut Arriving, mark: &str) -> Result<Bytes, S3Error> {
+        let mut searched = 0;
+        loop {
+            #[cfg(test)]
+            {
+                self.searched += self.bytes.len() - searched;
+            }
+            if let Some(at) = find(&self.bytes[searched..], mark.as_bytes()) {
+                self.taken += searched + at;
+                self.require_short(0)?;
+                return Ok(self.bytes.split_to(searched + at).freeze());
+            }
+            // The mark may begin in what is here.
+            searched = self.bytes.len().saturating_sub(mark.len() - 1);
+            self.require_short(self.bytes.len())?;
+            match body.next().await {
+                Some(Ok(frame)) => self.bytes.extend_from_slice(&frame),
+                Some(Err(cause)) => return Err(not_whole(cause)),
+                None => return Err(malformed("it has no file")),
+            }
+        }
     }
-    let Some(end) = find(&read[start..], b"\r\n\r\n") else { return Ok(None) };
-    let head = String::from_utf8(read[start..start + end].to_vec()).map_err(|_| malformed("a head is not UTF-8"))?;
-    Ok(Some((head, start + end + 4)))
+
+    fn require_short(&self, more_bytes: usize) -> Result<(), S3Error> {
+        if self.taken + more_bytes > MOST_FIELDS { Err(malformed("its fields are too long")) } else { Ok(()) }
+    }
+
+    /// Takes a mark that stands at the beginning.
+    fn skip(&mut self, mark: &str) {
+        self.bytes.advance(mark.len());
+        self.taken += mark.len();
+    }
+}
+
+/// A body that does not come is a time-out, and no mistake in the form.
+fn not_whole(cause: BoxError) -> S3Error {
+    match cause.downcast::<ours::Error>() {
+        Ok(error) => S3Error::from(*error),
+        Err(_) => malformed("it has no file"),
+    }
+}
+
+/// The head of a part: what follows the delimiter and its line end.
+fn part_head<'a>(head: &'a [u8], delimiter: &str) -> Result<&'a str, S3Error> {
+    let lines = head.strip_prefix(delimiter.as_bytes()).and_then(|rest| rest.strip_prefix(b"\r\n"));
+    let lines = lines.ok_or_else(|| malformed("there is no file, or no delimiter where one must be"))?;
+    std::str::from_utf8(lines).map_err(|_| malformed("a head is not UTF-8"))
 }
 
 /// `name` and `filename` of a part.
@@ -197,6 +240,19 @@ mod tests {
         );
         assert_eq!(boundary("multipart/form-data; boundary=\"x y\""), Some("x y".to_owned()));
         assert_eq!(boundary("text/plain; boundary=x"), None);
+    }
+
+    #[tokio::test]
+    async fn each_byte_is_searched_about_once_however_it_comes() {
+        const LEN: usize = 50_000;
+        let pieces = std::iter::repeat_n(&b"x"[..], LEN).chain([&b"\r\n--b"[..]]);
+        let frames = pieces.map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::from_static(piece))));
+        let body = StreamBody::new(stream::iter(frames));
+        let mut body = Arriving::new(body, Clock::seeded(1), &Settings::default());
+        let mut unread = Unread::new();
+        let value = unread.until(&mut body, "\r\n--b").await.unwrap();
+        assert_eq!(value.len(), LEN + FIRST_LINE_END.len());
+        assert!(unread.searched < 8 * LEN, "{} bytes searched of {LEN}", unread.searched);
     }
 
     proptest! {

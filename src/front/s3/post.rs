@@ -1,10 +1,12 @@
 //! PostObject: a file from a browser's form, allowed by a policy that someone signed before.
 //!
-//! Guarantees: what the policy does not name must not be in the form; the policy's conditions hold before a byte is
-//! stored; a field that cannot be kept as it is is refused, not left out.
+//! Guarantees: what the policy does not name must not be in the form, and a policy that names no bucket allows none; the
+//! policy's conditions hold before a byte is stored; a field that cannot be kept as it is is refused, not left out. Until
+//! the policy's signature holds nobody is known: so few forms are read at once, each within [`FIELDS_WITHIN`].
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html>.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,8 +20,11 @@ use super::route::Target;
 use super::xml::{Xml, iso_seconds};
 use super::{Answer, S3Api, attributes, validate};
 use crate::accounts::Access;
-use crate::http::{Arriving, full, policy_account};
+use crate::http::{self as ours, Arriving, full, policy_account};
 use crate::object::{Body, NewObject, PutMode};
+
+/// All fields before the file: browsers and tools send them at once.
+const FIELDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Fields that need no condition.
 const FREE: &[&str] = &["x-amz-signature", "policy", "file", "x-amz-security-token", "submit"];
@@ -37,7 +42,8 @@ impl S3Api {
             )
         })?;
         let len_bytes = text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok());
-        let form = read(body, &boundary, len_bytes.ok_or_else(S3Error::length_required)?).await?;
+        let len_bytes = len_bytes.ok_or_else(S3Error::length_required)?;
+        let form = self.fields_in_time(read(body, &boundary, len_bytes)).await?;
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
         let account = policy_account(&self.0.accounts, fields)?;
@@ -57,8 +63,7 @@ impl S3Api {
         }
         let headers = headers(&form.fields)?;
         let attributes = attributes::read(&headers)?;
-        let (status, redirect) = (field("success_action_status").to_owned(), headers.get("success_action_redirect"));
-        let redirect = redirect.filter(|value| !value.is_empty()).cloned();
+        let (status, redirect) = (field("success_action_status").to_owned(), redirect(&headers)?);
         let body = Body::new(form.len_bytes, form.file);
         let new = NewObject { body, mode: PutMode::Overwrite, attributes, sha256: None, checksum: None, trailer: None };
         let written = self.0.objects.put(&bucket.into(), &key.as_str().into(), new).await?;
@@ -81,6 +86,32 @@ impl S3Api {
         }
         Ok(reply)
     }
+}
+
+impl S3Api {
+    /// The fields of a form, read in one of the few places for those who are not known yet. **Errors**: `SlowDown`,
+    /// `RequestTimeout`, and those of reading.
+    async fn fields_in_time(&self, fields: impl Future<Output = Result<Form, S3Error>>) -> Result<Form, S3Error> {
+        let _place = self.0.gate.enter_unknown().await?;
+        let late = || ours::Error::new(ours::Kind::RequestTimeout, "the fields of the form did not come in time");
+        tokio::select! {
+            biased;
+            form = fields => form,
+            () = self.0.clock.pause(FIELDS_WITHIN) => Err(late().into()),
+        }
+    }
+}
+
+/// Where the answer sends its reader. **Errors**: `InvalidArgument` for what is no URL of http or https: a browser would
+/// run a `javascript:` one.
+fn redirect(headers: &HeaderMap) -> Result<Option<HeaderValue>, S3Error> {
+    let Some(value) = headers.get("success_action_redirect").filter(|value| !value.is_empty()) else { return Ok(None) };
+    let uri = value.to_str().ok().and_then(|text| text.parse::<http::Uri>().ok());
+    let fits = |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    if uri.is_some_and(fits) {
+        return Ok(Some(value.clone()));
+    }
+    Err(S3Error::invalid("success_action_redirect is no URL that begins with http:// or https://"))
 }
 
 fn invalid(what: &str) -> S3Error {
@@ -124,7 +155,7 @@ fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3E
     if until[..19] < now[..19] {
         return Err(refused("it is expired"));
     }
-    let mut named: Vec<String> = vec!["bucket".to_owned()];
+    let mut named: Vec<String> = Vec::new();
     let value = |name: &str| if name == "bucket" { bucket } else { form.fields.get(name).map_or("", String::as_str) };
     for condition in policy["conditions"].as_array().ok_or_else(|| invalid("it has no conditions"))? {
         if let Some(exact) = condition.as_object() {
@@ -158,7 +189,14 @@ fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3E
         if !holds {
             return Err(refused(&name));
         }
-        named.push(name);
+        // S3 matches a bucket exactly; a beginning of its name may be that of every bucket.
+        if name != "bucket" || kind == "eq" {
+            named.push(name);
+        }
+    }
+    // A policy is signed for a bucket: without one it would be good for every bucket of the account.
+    if !named.iter().any(|name| name == "bucket") {
+        return Err(refused("it names no bucket"));
     }
     let free =
         |name: &str| FREE.contains(&name) || name.starts_with("x-ignore-") || named.iter().any(|known| known == name);

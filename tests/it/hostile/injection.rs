@@ -15,6 +15,7 @@ pub fn form(key: &str, more: &[(&str, &str)]) -> Ask {
 pub fn form_until(expiration: &str, key: &str, more: &[(&str, &str)]) -> Ask {
     let credential = format!("{}/{}", ROOT.0, scope(NOW));
     let mut conditions: Vec<_> = more.iter().map(|(name, _)| json!(["starts-with", format!("${name}"), ""])).collect();
+    conditions.push(json!({"bucket": "bucket"}));
     conditions.extend(
         ["key", "x-amz-credential", "x-amz-algorithm"].map(|name| json!(["starts-with", format!("${name}"), ""])),
     );
