@@ -164,7 +164,11 @@ async fn gateway(
         return Err(Error::Unusable { check: check.name, detail: check.detail.clone() });
     }
     for check in &failed {
-        tracing::info!(check.name, check.detail, "the store does not do this; the gateway gets by without");
+        if check.weight == Weight::Advised {
+            tracing::warn!(check.name, check.detail, "the store is set up so that a fault here would be one there");
+        } else {
+            tracing::info!(check.name, check.detail, "the store does not do this; the gateway gets by without");
+        }
     }
     let mut settings = settings.clone();
     // What an adopted upload's successor does not name must not stand in its way.

@@ -30,10 +30,11 @@ pub async fn run(args: Args) -> u8 {
         if args.json {
             print_json(check);
         } else {
-            let word = match (check.passed, required(check)) {
+            let word = match (check.passed, check.weight) {
                 (true, _) => "ok",
-                (false, true) => "FAIL",
-                (false, false) => "no",
+                (false, Weight::Required) => "FAIL",
+                (false, Weight::Told) => "no",
+                (false, Weight::Advised) => "MEND",
             };
             print(&format!("{word:<5} {} {}", check.name, check.detail));
         }

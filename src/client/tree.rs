@@ -18,10 +18,14 @@ use super::uploader::{Options, backup_empty, backup_file};
 use super::{Error, Progress, Result, Target, Transport};
 use crate::api::{Status, Summary};
 
-/// Octal permission bits.
-const MODE: &str = "ratchet-mode";
+/// Octal permission bits. Names that begin with `ratchet-` are the gateway's own, and refused from clients.
+const MODE: &str = "file-mode";
 /// Nanoseconds since 1970.
-const MTIME: &str = "ratchet-mtime";
+const MTIME: &str = "file-mtime-ns";
+
+/// As they were called in backups of before.
+const OLD_MODE: &str = "ratchet-mode";
+const OLD_MTIME: &str = "ratchet-mtime";
 
 /// What became of a tree.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -220,11 +224,12 @@ fn make_directories(root: &Path, dir: Option<&Path>) -> Result<()> {
 }
 
 fn give_back(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
-    if let Some(ns) = metadata.get(MTIME).and_then(|ns| ns.parse::<u64>().ok()) {
+    if let Some(ns) = metadata.get(MTIME).or(metadata.get(OLD_MTIME)).and_then(|ns| ns.parse::<u64>().ok()) {
         let file = fs::File::open(path).map_err(Error::io(path, "cannot be opened"))?;
         file.set_modified(UNIX_EPOCH + Duration::from_nanos(ns)).map_err(Error::io(path, "cannot get its time"))?;
     }
-    if let Some(mode) = metadata.get(MODE).and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
+    let mode = metadata.get(MODE).or(metadata.get(OLD_MODE));
+    if let Some(mode) = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
         // No set-id bits from a store: permission bits only.
         let permissions = Permissions::from_mode(mode & 0o777);
         fs::set_permissions(path, permissions).map_err(Error::io(path, "cannot get its mode"))?;

@@ -27,7 +27,7 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name)?;
             if found.insert(name.clone(), decode(&value.replace('+', "%20"))?).is_some() {
-                return Err(Error::bad(format!("the query parameter {name:?} stands there twice")));
+                return Err(Error::bad(format!("the query parameter {name:?} is given twice")));
             }
         }
         Ok(Self(found))
@@ -35,6 +35,11 @@ impl Query {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Names and values, by name.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The first parameter that is none of these, nor part of a presigned URL.

@@ -11,11 +11,11 @@ mod whole;
 use std::sync::Arc;
 
 pub use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, Foreign, ForeignAnswer, GetOptions, Head, Key,
-    Kind as StoreKind, ListOptions, Listed, Page, PartNumber, PutMode, Read, Written,
+    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, Head, Key, Kind as StoreKind, Level,
+    ListOptions, Listed, Operation, Page, PartNumber, Passthrough, PutMode, Read, Written,
 };
 pub use chunk::ChunkRead;
-pub use whole::{NewObject, Stored, is_ours};
+pub use whole::{NewObject, Stored, require_free_name};
 
 use crate::store::Store;
 

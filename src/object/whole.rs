@@ -5,8 +5,8 @@
 
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, Error, Foreign, ForeignAnswer, GetOptions, Head, Key, Kind, ListOptions,
-    Page, PutMode, PutOptions, Read, Result, Written,
+    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, Head, Key, Kind, ListOptions, Page, Passthrough,
+    PassthroughAnswer, PutMode, PutOptions, Read, Result, Written, acts_on_metadata,
 };
 use crate::upload::TAG;
 
@@ -74,10 +74,15 @@ impl Objects {
         self.store.list(bucket, options).await
     }
 
-    /// Passes a request on; None where the store knows no more than the gateway.
-    pub async fn pass_on(&self, request: Foreign) -> Result<Option<ForeignAnswer>> {
-        self.visible(&request.bucket)?;
-        self.store.pass_on(request).await
+    /// Has the store do what the gateway does not; None where the store knows no more than the gateway.
+    pub async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {
+        self.visible(request.bucket())?;
+        self.store.pass_through(request).await
+    }
+
+    /// Whether the store keeps this name for itself.
+    pub fn reserves(&self, bucket: &str) -> bool {
+        self.store.reserves(bucket)
     }
 
     pub async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Stored, Body)> {
@@ -101,9 +106,20 @@ impl Objects {
     }
 }
 
-/// Whether a client may not choose this name for metadata of its own.
-pub fn is_ours(name: &str) -> bool {
-    name == TAG || name == CHECKSUM
+/// What the names of the gateway's own metadata begin with.
+const OURS: &str = "ratchet-";
+
+/// Whether a client may choose this name, in lower case, for metadata of its own. **Errors**: why not.
+pub fn require_free_name(name: &str) -> std::result::Result<(), String> {
+    if name.starts_with(OURS) {
+        return Err(format!("the metadata name {name:?} is the gateway's own"));
+    }
+    if acts_on_metadata(name) {
+        return Err(format!(
+            "the metadata {name:?} tells a server to do more than keep it, which the gateway does not do"
+        ));
+    }
+    Ok(())
 }
 
 fn shown(mut head: Head) -> Stored {

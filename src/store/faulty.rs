@@ -222,6 +222,10 @@ impl Store for Faulty {
         Ok(body.map(|body| given(fault, body)))
     }
 
+    fn reserves(&self, bucket: &str) -> bool {
+        self.inner.reserves(bucket)
+    }
+
     async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {
         let fault = self.enter(Op::KeepsVersions, &bucket.0, "").await?;
         leave(fault, self.inner.keeps_versions(bucket).await)

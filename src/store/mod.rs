@@ -15,6 +15,7 @@ pub mod probe;
 mod body;
 mod error;
 mod listing;
+mod passthrough;
 mod received;
 mod values;
 
@@ -22,10 +23,11 @@ use async_trait::async_trait;
 
 pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
+pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use values::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Foreign, ForeignAnswer, GetOptions, Head, Key, Limits,
-    ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, Read, StoredPart,
-    UploadId, Written, WrittenPart,
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, Head, Key, Limits, ListOptions, Listed, Page,
+    PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, Read, StoredPart, UploadId, Written, WrittenPart,
+    acts_on_metadata,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -87,9 +89,21 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         Ok(None)
     }
 
-    /// Passes a request on as it came, signed anew; None where the store is no S3 server.
-    async fn pass_on(&self, _request: Foreign) -> Result<Option<ForeignAnswer>> {
+    /// Has an S3 server do what is no operation of this trait; None where the store is no S3 server.
+    async fn pass_through(&self, _request: Passthrough) -> Result<Option<PassthroughAnswer>> {
         Ok(None)
+    }
+
+    /// Whether the server keeps this name for itself, such as MinIO's `minio`: there is no such bucket, whatever a
+    /// request for it would answer.
+    fn reserves(&self, _bucket: &str) -> bool {
+        false
+    }
+
+    /// Asks the server which names it keeps for itself, and how far the gateway's key reaches; [`Store::reserves`] knows
+    /// the names from then on. None where the store is no server.
+    async fn inspect_server(&self) -> Option<ServerFacts> {
+        None
     }
 
     /// Whether the bucket keeps the older object under a put (versioning is on).
@@ -101,6 +115,15 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn head(&self, bucket: &Bucket, key: &Key) -> Result<Head> {
         self.get(bucket, key, Read::Head, GetOptions::default()).await.map(|(head, _)| head)
     }
+}
+
+/// What `inspect_server` found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Names that are no buckets there.
+    pub reserved: Vec<String>,
+    /// Administration APIs that the gateway's key opens.
+    pub administers: Vec<&'static str>,
 }
 
 /// A multipart upload at its target.

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use super::{
     Attributes, Body, Bucket, ChosenPart, Error, GetOptions, Key, Kind, ListOptions, PartNumber, PartTarget, PutMode,
-    PutOptions, Read, Result, Store, UploadTarget,
+    PutOptions, Read, Result, ServerFacts, Store, UploadTarget,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -32,6 +32,8 @@ pub enum Weight {
     Required,
     /// The gateway gets by without.
     Told,
+    /// The gateway works, and its operator should mend it.
+    Advised,
 }
 
 /// One thing that was tried.
@@ -49,7 +51,7 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
         Probe { store: Arc::clone(store), bucket: bucket.clone(), prefix: format!("v1/probe/{}/", clock.random_id()) };
     // A store that does not answer at all is no matter of its rules.
     probe.put("first", "0", PutMode::Overwrite).await?;
-    let checks = vec![
+    let mut checks = vec![
         check("create-only puts have one winner", probe.create_race().await),
         check("no If-Match update is lost", probe.update_race().await),
         check("a write is read back at once", probe.read_after_write().await),
@@ -61,7 +63,29 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
         told("its clock and this machine's are at most a minute apart", probe.skew(clock).await),
     ];
     probe.tidy().await?;
+    if let Some(facts) = store.inspect_server().await {
+        checks.extend(of_server(&facts));
+    }
     Ok(checks)
+}
+
+/// What the gateway's operator should know of the server.
+fn of_server(facts: &ServerFacts) -> [Check; 2] {
+    let names = match &facts.reserved[..] {
+        [] => "minio and admin, as always".to_owned(),
+        found => format!("minio and admin, as always; this server: {}", found.join(", ")),
+    };
+    let key = match &facts.administers[..] {
+        [] => Ok("docs/store-keys.md has the least rights for each server".to_owned()),
+        apis => Err(format!(
+            "it opens {}: give the gateway a key that can do no more than it needs, see docs/store-keys.md",
+            apis.join(" and ")
+        )),
+    };
+    [
+        told("names that are no buckets", Ok(names)),
+        Check { weight: Weight::Advised, ..check("the gateway's key does not administer the store", key) },
+    ]
 }
 
 fn check(name: &'static str, outcome: std::result::Result<String, String>) -> Check {

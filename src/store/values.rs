@@ -113,6 +113,31 @@ impl Attributes {
     }
 }
 
+/// Beginnings and ends of the names of user metadata on which some server acts, whoever set it. MinIO, RustFS and AWS's
+/// Snowball unpack a body that is an archive, to keys of the bucket that the archive names (`snowball-…`); older RustFS
+/// takes `x-rustfs-…` and `x-minio-…` for its own records; CloudServer puts the object elsewhere, or takes its size from
+/// the metadata (`scal-…`, `mdonly`); versitygw on Azure keeps locks and expiry so. Sources: MinIO `cmd/api-router.go`
+/// and `internal/http/headers.go`; RustFS `app/object/extract.rs` and `storage/options.rs`; CloudServer `constants.js` and
+/// `lib/api/apiUtils/object/createAndStoreObject.js`; versitygw `backend/azure/azure.go`.
+const ACTED_ON: [&str; 10] = [
+    "snowball-",
+    "minio-snowball-",
+    "rustfs-snowball-",
+    "x-minio-",
+    "x-rustfs-",
+    "scal-",
+    "mdonly",
+    "objectlegalhold",
+    "objectretention",
+    "vgwexpires",
+];
+const ACTED_ON_BY_THEIR_END: [&str; 3] = ["snowball-prefix", "snowball-ignore-dirs", "snowball-ignore-errors"];
+
+/// Whether a server behind the gateway might do more with user metadata of this name than keep it. Lower case.
+pub fn acts_on_metadata(name: &str) -> bool {
+    ACTED_ON.iter().any(|start| name.starts_with(start)) || ACTED_ON_BY_THEIR_END.iter().any(|end| name.ends_with(end))
+}
+
 /// Framing is how a body travels, not what the object is. Servers need it as clients do: SeaweedFS keeps the framing
 /// of a put with a trailer as if it were the object's own encoding.
 fn without_framing(value: &str) -> String {
@@ -238,28 +263,6 @@ impl Page {
         let key = self.objects.last().map(|object| object.key.as_str());
         key.max(self.prefixes.last().map(String::as_str))
     }
-}
-
-/// A request that no operation of the trait means, on its way to a store that may know it.
-#[derive(Clone, Debug)]
-pub struct Foreign {
-    pub method: http::Method,
-    pub bucket: Bucket,
-    /// Empty: the bucket itself.
-    pub key: Key,
-    /// As it came, without a signature.
-    pub query: String,
-    /// Without what belongs to one connection or one signature.
-    pub headers: http::HeaderMap,
-    pub body: bytes::Bytes,
-}
-
-/// A store's answer to it, success or not.
-#[derive(Debug)]
-pub struct ForeignAnswer {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: super::Body,
 }
 
 /// What is known of a part before its bytes come, and what its tag must be.

@@ -154,12 +154,18 @@ impl Uploads {
         self.make_bucket(&self.shared.settings.state_bucket).await
     }
 
-    /// Makes a bucket; success where it is there already.
+    /// Makes a bucket; success where it is there already, also where the gateway's key may make none: what a store answers
+    /// then differs (403, and Ceph 400 `TooManyBuckets`), so the bucket itself is asked for. **Errors**: the refusal.
     pub async fn make_bucket(&self, bucket: &str) -> Result<()> {
-        match self.store().create_bucket(&bucket.into()).await {
+        let name = Bucket::from(bucket);
+        match self.store().create_bucket(&name).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == store::Kind::BucketExists => Ok(()),
-            Err(error) => Err(Error::store(format!("making the bucket {bucket}"), error)),
+            Err(error) => {
+                let any = ListOptions { limit: 1, ..ListOptions::default() };
+                let refused = |_| Error::store(format!("making the bucket {bucket}"), error);
+                self.store().list(&name, &any).await.map(drop).map_err(refused)
+            }
         }
     }
 

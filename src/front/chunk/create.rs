@@ -1,7 +1,7 @@
 //! Creating a backup, or finding the one that is there.
 //!
 //! Guarantees: a missing bucket is made only for an account with `admin` on the whole of it; the state bucket looks
-//! absent. It does not decide which backup is the same: `upload` does.
+//! absent, and a name that the store keeps for itself is refused. It does not decide which backup is the same: `upload` does.
 
 use http::{HeaderValue, StatusCode, header};
 
@@ -26,6 +26,9 @@ impl ChunkApi {
     async fn create_with(&self, asked: Asked, id: Option<&str>) -> Answer {
         let account = asked.identity.account.clone();
         let new = validate::create(json::read::<api::CreateBackup>(asked.body, &asked.identity).await?)?;
+        if self.0.objects.reserves(&new.bucket) {
+            return Err(Problem::reserved_bucket(&new.bucket));
+        }
         if self.0.uploads.is_state_bucket(&new.bucket) {
             return Err(upload::Error::NoSuchBucket(new.bucket).into());
         }

@@ -142,6 +142,10 @@ impl Problem {
         Self::new(ProblemType::BadRequest, detail)
     }
 
+    pub fn reserved_bucket(bucket: &str) -> Self {
+        Self::bad(format!("{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself"))
+    }
+
     pub fn not_found(path: &str) -> Self {
         Self::new(ProblemType::NotFound, format!("the path {path:?} leads nowhere"))
     }

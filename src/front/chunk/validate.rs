@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::api;
 use crate::http::{bucket_name_fits, key_fits};
-use crate::upload::{NewBackup, TAG};
+use crate::object::require_free_name;
+use crate::upload::NewBackup;
 
 use super::problem::Problem;
 
@@ -70,7 +71,7 @@ fn metadata(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>,
         let name_fits = !name.is_empty() && name.bytes().all(token);
         check(name_fits, &format!("metadata: the name {name:?} is not made of letters, digits, -, _ and ."))?;
         let name = name.to_ascii_lowercase();
-        check(name != TAG, &format!("metadata: the name {name:?} is taken"))?;
+        require_free_name(&name).map_err(|why| Problem::bad(format!("metadata: {why}")))?;
         check(
             header_safe(&value),
             &format!("metadata: the value of {name:?} is not printable ASCII without spaces around"),
@@ -130,8 +131,12 @@ mod tests {
             change(&mut asked);
             assert!(create(asked).is_err(), "{what}");
         }
-        let mut asked = good();
-        asked.metadata.insert(TAG.to_uppercase(), "x".to_owned());
-        assert!(create(asked).is_err());
+        for name in
+            ["Ratchet-Upload", "ratchet-checksum", "RATCHET-x", "Snowball-Auto-Extract", "minio-snowball-prefix"]
+        {
+            let mut asked = good();
+            asked.metadata.insert(name.to_owned(), "x".to_owned());
+            assert!(create(asked).is_err(), "{name}");
+        }
     }
 }

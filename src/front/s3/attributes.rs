@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use super::error::S3Error;
 use crate::http::ReplyBody;
 use crate::names::VERSION;
-use crate::object::{Attributes, Stored, is_ours};
+use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::{ChecksumKind, ObjectChecksum};
 
 /// What would be lost.
@@ -33,9 +33,7 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     let mut user = BTreeMap::new();
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix(USER) else { continue };
-        if is_ours(name) {
-            return Err(S3Error::invalid(format!("the metadata name {name:?} is taken")));
-        }
+        require_free_name(name).map_err(S3Error::invalid)?;
         let value = String::from_utf8(value.as_bytes().to_vec());
         let value = value.map_err(|_| S3Error::invalid(format!("the metadata {name:?} is not UTF-8")))?;
         // Several lines of one name are one value, as RFC 9110 has it.
@@ -119,6 +117,9 @@ mod tests {
         let table = [
             ("x-amz-meta-a", long.as_str(), "MetadataTooLarge"),
             ("x-amz-meta-ratchet-upload", "x", "InvalidArgument"),
+            ("x-amz-meta-ratchet-anything", "x", "InvalidArgument"),
+            ("x-amz-meta-snowball-auto-extract", "true", "InvalidArgument"),
+            ("x-amz-meta-minio-snowball-prefix", "theirs", "InvalidArgument"),
             ("x-amz-tagging", "a=b", "NotImplemented"),
         ];
         for (name, value, code) in table {

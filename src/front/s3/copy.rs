@@ -27,7 +27,7 @@ struct Source {
 impl S3Api {
     pub(super) async fn copy_object(&self, asked: Asked) -> Answer {
         asked.require(Access::Write)?;
-        let source = source(&asked)?;
+        let source = self.source(&asked)?;
         let replaces = match asked.header("x-amz-metadata-directive") {
             None | Some("COPY") => false,
             Some("REPLACE") => true,
@@ -50,7 +50,7 @@ impl S3Api {
     pub(super) async fn upload_part_copy(&self, asked: Asked) -> Answer {
         let number = part_number(&asked)?;
         let session = self.upload_of(&asked, Access::Write).await?;
-        let source = source(&asked)?;
+        let source = self.source(&asked)?;
         let read = match asked.header("x-amz-copy-source-range") {
             None => Read::Whole,
             Some(text) => range(text).ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
@@ -79,22 +79,22 @@ impl S3Api {
         checked.map_err(|_| S3Error::precondition())?;
         Ok((stored, body))
     }
-}
 
-/// **Errors**: `InvalidArgument`.
-fn source(asked: &Asked) -> Result<Source, S3Error> {
-    let malformed = || S3Error::invalid("x-amz-copy-source is not /bucket/key");
-    let text = asked.header("x-amz-copy-source").ok_or_else(malformed)?;
-    let (path, version) = match text.split_once("?versionId=") {
-        Some((path, version)) => (path, Some(version.to_owned())),
-        None => (text, None),
-    };
-    let path = percent_decode_str(path).decode_utf8().map_err(|_| malformed())?;
-    let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(malformed)?;
-    validate::bucket(bucket)?;
-    validate::key(key)?;
-    if key.is_empty() {
-        return Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidArgument", "the source has no key"));
+    /// **Errors**: `InvalidArgument`, and those of `require_bucket`.
+    fn source(&self, asked: &Asked) -> Result<Source, S3Error> {
+        let malformed = || S3Error::invalid("x-amz-copy-source is not /bucket/key");
+        let text = asked.header("x-amz-copy-source").ok_or_else(malformed)?;
+        let (path, version) = match text.split_once("?versionId=") {
+            Some((path, version)) => (path, Some(version.to_owned())),
+            None => (text, None),
+        };
+        let path = percent_decode_str(path).decode_utf8().map_err(|_| malformed())?;
+        let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(malformed)?;
+        self.require_bucket(bucket)?;
+        validate::key(key)?;
+        if key.is_empty() {
+            return Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidArgument", "the source has no key"));
+        }
+        Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), version })
     }
-    Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), version })
 }

@@ -82,9 +82,38 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     Ok(parts)
 }
 
-/// Calls `found` for each element below the root: with an empty text when it opens, and with its text when it closes if
-/// it had one. `path` is without the root.
+/// Every element below the root, in the order in which they close: its path without the root, and its text.
+/// **Errors**: `MalformedXML`.
+pub fn elements(bytes: &[u8], root: &str) -> Result<Vec<(Vec<String>, String)>, S3Error> {
+    let mut all = Vec::new();
+    read(bytes, root, |seen, path, text| {
+        if seen != Seen::Opens {
+            all.push((path.iter().map(|name| (*name).to_owned()).collect(), text.to_owned()));
+        }
+    })?;
+    Ok(all)
+}
+
+/// Calls `found` for each element right below the root when it opens, with an empty text, and for each below the root
+/// when it closes, with its text if it had one. `path` is without the root.
 fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Result<(), S3Error> {
+    read(bytes, root, |seen, path, text| match seen {
+        Seen::Opens if path.len() == 1 => found(path, ""),
+        Seen::Closes if path.len() > 1 || !text.trim().is_empty() => found(path, text),
+        Seen::Opens | Seen::Closes | Seen::Empty => {}
+    })
+}
+
+/// What of an element was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Opens,
+    Closes,
+    /// All of it, written as `<Name/>`.
+    Empty,
+}
+
+fn read(bytes: &[u8], root: &str, mut found: impl FnMut(Seen, &[&str], &str)) -> Result<(), S3Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| S3Error::malformed_xml())?;
     let mut reader = Reader::from_str(text);
     let mut path: Vec<String> = Vec::new();
@@ -100,14 +129,20 @@ fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Resul
                 }
                 path.push(name.to_owned());
                 value.clear();
-                if path.len() == 2 {
-                    found(&names(&path), "");
+                if path.len() > 1 {
+                    found(Seen::Opens, &names(&path), "");
                 }
             }
             Event::Empty(tag) if path.is_empty() => {
                 let name = tag.local_name();
                 let name: &str = name.as_ref();
                 complete = name == root;
+            }
+            Event::Empty(tag) => {
+                let name = tag.local_name();
+                let mut path = names(&path);
+                path.push(name.as_ref());
+                found(Seen::Empty, &path, "");
             }
             Event::Text(text) => {
                 let text: &str = text.as_ref();
@@ -122,8 +157,8 @@ fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Resul
                 value.push(reference(name).ok_or_else(S3Error::malformed_xml)?);
             }
             Event::End(_) => {
-                if path.len() > 2 || path.len() == 2 && !value.trim().is_empty() {
-                    found(&names(&path), &value);
+                if path.len() > 1 {
+                    found(Seen::Closes, &names(&path), &value);
                 }
                 path.pop();
                 value.clear();
@@ -132,7 +167,7 @@ fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Resul
             Event::DocType(_) => return Err(S3Error::malformed_xml()),
             Event::Eof if complete => return Ok(()),
             Event::Eof => return Err(S3Error::malformed_xml()),
-            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
         }
     }
 }

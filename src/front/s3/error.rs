@@ -57,6 +57,11 @@ impl S3Error {
         Self::new(StatusCode::NOT_FOUND, "NoSuchBucket", format!("there is no bucket {bucket:?}"))
     }
 
+    pub fn reserved_bucket(bucket: &str) -> Self {
+        let message = format!("{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself");
+        Self::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message)
+    }
+
     pub fn not_implemented(what: &str) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", format!("{what} is not implemented here"))
     }

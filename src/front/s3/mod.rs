@@ -24,9 +24,10 @@ mod get;
 mod list;
 mod multipart;
 mod part;
-mod pass_on;
+mod pass_through;
 mod post;
 mod put;
+mod restore;
 mod route;
 mod validate;
 mod xml;
@@ -124,6 +125,7 @@ impl S3Api {
         let target = Target { bucket, key };
         let op = route::route(&head.method, &target, &query, &head.headers)?;
         record.op = op.name();
+        route::require_no_more(op, &head.headers)?;
         let parts = &self.0;
         if op == Op::PostObject {
             return self.post_object(&head, &target.bucket, body).await;
@@ -138,15 +140,22 @@ impl S3Api {
         self.serve(op, Asked { head, query, identity, bucket, key }, body).await
     }
 
-    /// **Errors**: `InvalidBucketName`, `KeyTooLongError`; `NoSuchBucket` for the gateway's own.
+    /// **Errors**: those of `require_bucket` and `validate::key`.
     fn require_visible(&self, target: &Target) -> Result<(), S3Error> {
         if !target.bucket.is_empty() {
-            validate::bucket(&target.bucket)?;
-        }
-        if self.0.uploads.is_state_bucket(&target.bucket) {
-            return Err(S3Error::no_such_bucket(&target.bucket));
+            self.require_bucket(&target.bucket)?;
         }
         validate::key(&target.key)
+    }
+
+    /// Whatever way a bucket's name comes in, it passes here. **Errors**: `InvalidBucketName` for what is no name, and
+    /// for one that the store keeps for itself; `NoSuchBucket` for the gateway's own.
+    fn require_bucket(&self, bucket: &str) -> Result<(), S3Error> {
+        validate::bucket(bucket)?;
+        if self.0.objects.reserves(bucket) {
+            return Err(S3Error::reserved_bucket(bucket));
+        }
+        if self.0.uploads.is_state_bucket(bucket) { Err(S3Error::no_such_bucket(bucket)) } else { Ok(()) }
     }
 
     /// What serves the operation, in a box of its size: in line, each request would be as large as the largest of them,
@@ -176,7 +185,7 @@ impl S3Api {
             Op::AbortMultipartUpload => Box::pin(self.abort_upload(asked)),
             Op::ListParts => Box::pin(self.list_parts(asked)),
             Op::PostObject => Box::pin(async { Err(S3Error::not_implemented("a POST that is no form")) }),
-            Op::Other => Box::pin(self.pass_on(asked, body)),
+            Op::Other(operation) => Box::pin(self.pass_through(operation, asked, body)),
         }
     }
 }

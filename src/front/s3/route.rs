@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::error::S3Error;
 use crate::http::{Query, bucket_of_host, segments};
+use crate::object::{Level, Operation};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum Op {
     CompleteMultipartUpload,
     AbortMultipartUpload,
     ListParts,
-    /// A subresource that only an S3 store behind the gateway knows.
-    Other,
+    /// What only an S3 store behind the gateway does.
+    Other(&'static Operation),
 }
 
 impl Op {
@@ -65,7 +66,7 @@ impl Op {
             Self::CompleteMultipartUpload => "s3-complete-multipart-upload",
             Self::AbortMultipartUpload => "s3-abort-multipart-upload",
             Self::ListParts => "s3-list-parts",
-            Self::Other => "s3-other",
+            Self::Other(_) => "s3-other",
         }
     }
 }
@@ -77,11 +78,14 @@ pub struct Target {
     pub key: String,
 }
 
-/// Subresources that are operations of their own, here or only at a store.
+/// Query parameters that make another operation of a request, here, at a store, or nowhere.
+/// Source: the operations' own pages, and the parameters that other servers have (`append`, `metadata`).
 const SUBRESOURCES: &[&str] = &[
+    "abac",
     "accelerate",
     "acl",
     "analytics",
+    "append",
     "attributes",
     "cors",
     "delete",
@@ -92,6 +96,11 @@ const SUBRESOURCES: &[&str] = &[
     "lifecycle",
     "location",
     "logging",
+    "metadata",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
     "metrics",
     "notification",
     "object-lock",
@@ -99,11 +108,13 @@ const SUBRESOURCES: &[&str] = &[
     "policy",
     "policyStatus",
     "publicAccessBlock",
+    "renameObject",
     "replication",
     "requestPayment",
     "restore",
     "retention",
     "select",
+    "session",
     "tagging",
     "torrent",
     "uploadId",
@@ -148,6 +159,15 @@ pub fn route(method: &Method, target: &Target, query: &Query, headers: &HeaderMa
     })
 }
 
+/// Headers that make more of a request than its operation: they touch what its grant was not looked up for.
+const DO_MORE: [&str; 3] = ["x-amz-bypass-governance-retention", "x-amz-rename-source", "x-amz-write-offset-bytes"];
+
+/// **Errors**: `NotImplemented`, which names the header. What is passed through has a list of its own.
+pub fn require_no_more(op: Op, headers: &HeaderMap) -> Result<(), S3Error> {
+    let more = DO_MORE.into_iter().find(|name| !matches!(op, Op::Other(_)) && headers.contains_key(*name));
+    more.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
+}
+
 fn service(method: &Method, named: Option<&str>) -> Option<Op> {
     (*method == Method::GET && named.is_none()).then_some(Op::ListBuckets)
 }
@@ -164,7 +184,7 @@ fn bucket(method: &Method, named: Option<&str>, query: &Query) -> Option<Op> {
         ("GET", Some("uploads")) => Op::ListMultipartUploads,
         ("POST", Some("delete")) => Op::DeleteObjects,
         ("POST", None) => Op::PostObject,
-        ("GET" | "PUT" | "DELETE" | "POST", Some(_)) => Op::Other,
+        (_, Some(subresource)) => Op::Other(Operation::find(method, Level::Bucket, subresource)?),
         _ => return None,
     })
 }
@@ -187,8 +207,7 @@ fn object(method: &Method, named: Option<&str>, query: &Query, headers: &HeaderM
         ("POST", Some("uploadId")) => Op::CompleteMultipartUpload,
         ("DELETE", Some("uploadId")) => Op::AbortMultipartUpload,
         ("GET", Some("uploadId")) => Op::ListParts,
-        ("PUT" | "HEAD", Some("uploadId" | "uploads")) | ("GET" | "DELETE", Some("uploads")) => return None,
-        ("GET" | "HEAD" | "PUT" | "DELETE" | "POST", Some(_)) => Op::Other,
+        (_, Some(subresource)) => Op::Other(Operation::find(method, Level::Object, subresource)?),
         _ => return None,
     })
 }
@@ -204,16 +223,25 @@ mod tests {
 
     #[test]
     fn requests_lead_to_operations() {
+        let other = |method: &str, level, subresource| {
+            Operation::find(&method.parse().unwrap(), level, subresource).map(Op::Other)
+        };
         let table = [
             ("GET", "/", "", Some(Op::ListBuckets)),
             ("GET", "/b", "list-type=2&prefix=a", Some(Op::ListObjectsV2)),
             ("GET", "/b/", "", Some(Op::ListObjects)),
             ("PUT", "/b", "", Some(Op::CreateBucket)),
-            ("PUT", "/b", "versioning", Some(Op::Other)),
-            ("GET", "/b", "policy", Some(Op::Other)),
+            ("PUT", "/b", "versioning", other("PUT", Level::Bucket, "versioning")),
+            ("GET", "/b", "policy", other("GET", Level::Bucket, "policy")),
             ("POST", "/b", "delete", Some(Op::DeleteObjects)),
             ("PUT", "/b/k", "", Some(Op::PutObject)),
-            ("PUT", "/b/k", "tagging", Some(Op::Other)),
+            ("PUT", "/b/k", "tagging", other("PUT", Level::Object, "tagging")),
+            ("PUT", "/b/k", "website", None),
+            ("PUT", "/b/k", "renameObject", None),
+            ("POST", "/b/k", "append", None),
+            ("HEAD", "/b/k", "tagging", None),
+            ("GET", "/b", "session", None),
+            ("POST", "/b/k", "restore", other("POST", Level::Object, "restore")),
             ("PUT", "/b/k", "partNumber=1", None),
             ("PUT", "/b/k", "partNumber=1&uploadId=u", Some(Op::UploadPart)),
             ("POST", "/b/k", "uploads", Some(Op::CreateMultipartUpload)),

@@ -16,6 +16,7 @@ use super::super::{
     UploadId, UploadTarget, Written,
 };
 use super::error::of_sdk;
+use super::exchange::require_kept_only;
 use crate::digest::Sha256;
 
 pub(super) async fn create_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
@@ -61,6 +62,7 @@ pub(super) async fn create_upload(
     key: &Key,
     attributes: &Attributes,
 ) -> Result<UploadId> {
+    require_kept_only(attributes)?;
     let header = |name: &str| attributes.headers.get(name).cloned();
     let answer = client
         .create_multipart_upload()

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::super::{
     Attributes, Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PartTarget, PutMode, PutOptions, Read, Result,
-    Written, WrittenPart,
+    Written, WrittenPart, acts_on_metadata,
 };
 use super::chunked::{Trailer, with_trailer};
 use super::wire::{Call, Wire, incoming};
@@ -27,6 +27,7 @@ const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode")
 type Headers = Vec<(HeaderName, String)>;
 
 pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+    require_kept_only(&options.attributes)?;
     // A checksum that is to be kept is the one to send: the server keeps what it was sent.
     let declared = options.sha256.filter(|_| options.checksum.is_none());
     let (payload, mut headers, body, _) = checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));
@@ -74,6 +75,13 @@ pub(super) async fn put_part(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Fails where the server would act on the metadata: also what lies in the store may carry it, and be copied.
+/// **Errors**: `Invalid`.
+pub(super) fn require_kept_only(attributes: &Attributes) -> Result<()> {
+    let acted_on = attributes.user.keys().find(|name| acts_on_metadata(name));
+    acted_on.map_or(Ok(()), |name| Err(Error::new(Kind::Invalid, format!("the server acts on the metadata {name:?}"))))
 }
 
 /// The body with the checksum that the server is to check it by.

@@ -9,21 +9,19 @@ use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
 use super::super::listing::after;
 use super::super::{Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result};
-use super::wire::{Call, Wire, document};
+use super::wire::{Call, VALUE, Wire, document};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
 
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
 const DOCUMENT_BYTES: usize = 16 << 20;
-/// What a value leaves bare, also where it is signed.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// No listing is nested deeper.
 const MOST_DEPTH: usize = 8;
 

@@ -4,6 +4,7 @@
 //! cannot tell its own first try from another's); bodies stream through one signed request and are never held; a body
 //! that breaks off cuts its request short, so that the server keeps what it had; every body carries a SHA-256 that the
 //! server can check: in a header where it was declared, else in a trailer.
+//! Only what is a bucket's name and an object's key is sent (`names`).
 //! Control calls go through the AWS SDK; bodies, heads and listings through a signed hyper request (`wire`).
 //! **Errors**: by the server's error code, then by status; see `error`. Source: BACKENDS.md for what each server does.
 
@@ -14,7 +15,10 @@ mod credentials;
 mod error;
 mod exchange;
 mod listing;
+mod names;
+mod passthrough;
 mod pools;
+mod reserved;
 mod wire;
 
 pub use connect::{Addressing, ConnectError, Settings};
@@ -22,9 +26,9 @@ pub use connect::{Addressing, ConnectError, Settings};
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, Foreign, ForeignAnswer, GetOptions, Head, Key, ListOptions, Page,
-    PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
-    WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page, PartNumber,
+    PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions, Read, Result, ServerFacts, Store,
+    UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -33,71 +37,98 @@ use crate::clock::Clock;
 pub struct Aws {
     control: aws_sdk_s3::Client,
     wire: wire::Wire,
+    names: names::Names,
 }
 
 impl Aws {
     /// Finds credentials and region (environment, profile, instance) and makes the clients. Asks the server nothing.
     pub async fn connect(settings: &Settings, clock: Clock) -> std::result::Result<Self, ConnectError> {
         let (control, wire) = connect::clients(settings, clock).await?;
-        Ok(Self { control, wire })
+        Ok(Self { control, wire, names: names::Names::default() })
+    }
+
+    /// The same upload, where its bucket and key may be sent. **Errors**: `NoSuchBucket`, `Invalid`.
+    fn upload<'a>(&self, upload: UploadTarget<'a>) -> Result<UploadTarget<'a>> {
+        self.names.object(upload.bucket, upload.key).map(|_| upload)
     }
 }
 
 #[async_trait]
 impl Store for Aws {
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        control::create_bucket(&self.control, bucket).await
+        control::create_bucket(&self.control, self.names.bucket(bucket)?).await
     }
 
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
-        control::delete_bucket(&self.control, bucket).await
+        control::delete_bucket(&self.control, self.names.bucket(bucket)?).await
     }
 
     async fn list_buckets(&self) -> Result<Vec<BucketInfo>> {
-        control::list_buckets(&self.control).await
+        let mut found = control::list_buckets(&self.control).await?;
+        found.retain(|info| self.names.bucket(&info.bucket).is_ok());
+        Ok(found)
     }
 
     async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+        let (bucket, key) = self.names.object(bucket, key)?;
         exchange::put(&self.wire, bucket, key, body, options).await
     }
 
     async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+        let (bucket, key) = self.names.object(bucket, key)?;
         exchange::get(&self.wire, bucket, key, read, options).await
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+        let (bucket, key) = self.names.object(bucket, key)?;
         control::delete(&self.control, bucket, key, version).await
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-        listing::list(&self.wire, bucket, options).await
+        listing::list(&self.wire, self.names.bucket(bucket)?, options).await
     }
 
     async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+        let (bucket, key) = self.names.object(bucket, key)?;
         control::create_upload(&self.control, bucket, key, attributes).await
     }
 
     async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
+        let part = PartTarget { upload: self.upload(part.upload)?, number: part.number };
         exchange::put_part(&self.wire, part, body, options.sha256).await
     }
 
     async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
-        control::list_parts(&self.control, upload, after).await
+        control::list_parts(&self.control, self.upload(upload)?, after).await
     }
 
     async fn complete(&self, upload: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
-        control::complete(&self.control, upload, parts, size_bytes).await
+        control::complete(&self.control, self.upload(upload)?, parts, size_bytes).await
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
-        control::abort(&self.control, upload).await
+        control::abort(&self.control, self.upload(upload)?).await
     }
 
-    async fn pass_on(&self, request: Foreign) -> Result<Option<ForeignAnswer>> {
-        self.wire.pass_on(request).await.map(Some)
+    async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {
+        self.names.bucket(request.bucket())?;
+        if !request.key().as_str().is_empty() {
+            self.names.object(request.bucket(), request.key())?;
+        }
+        passthrough::pass_through(&self.wire, request).await.map(Some)
+    }
+
+    fn reserves(&self, bucket: &str) -> bool {
+        self.names.is_reserved(bucket)
+    }
+
+    async fn inspect_server(&self) -> Option<ServerFacts> {
+        let (reserved, administers) = tokio::join!(reserved::find(&self.wire), reserved::opened_apis(&self.wire));
+        self.names.keep(reserved.clone());
+        Some(ServerFacts { reserved, administers })
     }
 
     async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {
-        control::keeps_versions(&self.control, bucket).await
+        control::keeps_versions(&self.control, self.names.bucket(bucket)?).await
     }
 }

@@ -19,17 +19,19 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::{Body, BodyError, Bucket, Error, Foreign, ForeignAnswer, Key, Kind, Result};
+use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
 use super::credentials::Chain;
 use super::error::{code, pause, refused};
 use super::pools::Pools;
 use crate::clock::Clock;
-use crate::digest::Sha256;
 use crate::sigv4::{Payload, sign};
 use crate::tcp;
 
 /// How S3 wants a key in a URL.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What the value of a query's parameter leaves bare, also where it is signed.
+pub(super) const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// From the last frame that the server took to the answer's head, however long the body took before: a slow client
 /// is not the server's fault. A server may verify and replicate a part of 5 GiB before it answers.
@@ -68,6 +70,15 @@ pub(super) struct Call<'a> {
     pub payload: Payload,
 }
 
+impl Call<'_> {
+    fn what(&self) -> String {
+        match self.key.as_str() {
+            "" => format!("{} of bucket {}", self.method, self.bucket),
+            key => format!("{} of {}/{key}", self.method, self.bucket),
+        }
+    }
+}
+
 impl Wire {
     /// **Errors**: the TLS roots of this machine cannot be read.
     pub fn new(terms: Terms) -> std::io::Result<Self> {
@@ -81,60 +92,37 @@ impl Wire {
     /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body` where the outgoing
     /// body broke off; by the error document else; `Unavailable` without an answer.
     pub async fn send(&self, call: Call<'_>, body: Body) -> Result<Response<Incoming>> {
-        let what = || match call.key.as_str() {
-            "" => format!("{} of bucket {}", call.method, call.bucket),
-            key => format!("{} of {}/{key}", call.method, call.bucket),
-        };
-        let request = self.request(&call).await?;
-        let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let left = body.len_bytes();
-        let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
-        let answer = match self.in_time(self.pools.request(request), &sent).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) if broke.load(Ordering::Acquire) => {
-                return Err(Error::new(Kind::Body, format!("the body of {} broke off", what())).because(error));
-            }
-            Ok(Err(error)) => {
-                return Err(Error::new(Kind::Unavailable, format!("{} got no answer", what())).because(error));
-            }
-            Err(()) => return Err(Error::new(Kind::Unavailable, format!("{} got no answer in time", what()))),
-        };
+        let answer = self.exchange(&call, body).await?;
         if answer.status().is_success() {
             return Ok(answer);
-        }
-        // A server that heard only half of a broken body may still say something; the cause is ours.
-        if broke.load(Ordering::Acquire) {
-            return Err(Error::new(Kind::Body, format!("the body of {} broke off", what())));
         }
         let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
         let cut = |cause| {
-            let what = what();
+            let what = call.what();
             Error::new(Kind::Unavailable, format!("{what} was answered {status}, not to the end")).because(cause)
         };
         let document = document(answer, ERROR_BYTES).await.map_err(cut)?;
-        Err(refused(&what(), status, &code(&document), wait))
+        Err(refused(&call.what(), status, &code(&document), wait))
     }
 
-    /// Sends what no operation of ours means, signed anew, and hands the answer back whatever it is.
-    pub async fn pass_on(&self, foreign: Foreign) -> Result<ForeignAnswer> {
-        let what = format!("{} of {}/{}", foreign.method, foreign.bucket, foreign.key);
-        let invalid = |error| Error::new(Kind::Invalid, "the request is not sendable").because(error);
-        let uri = self.uri(&foreign.bucket, &foreign.key, &foreign.query).map_err(invalid)?;
-        let mut request = Request::builder().method(foreign.method).uri(uri).body(()).map_err(invalid)?;
-        *request.headers_mut() = foreign.headers;
-        let payload = Payload::Sha256(Sha256::of(&foreign.body).0);
-        let request = self.signed(request, payload).await?;
+    /// As `send`, but whatever the answer says is the caller's to read.
+    pub async fn exchange(&self, call: &Call<'_>, body: Body) -> Result<Response<Incoming>> {
+        let request = self.request(call).await?;
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (left, body) = (foreign.body.len() as u64, Body::from(foreign.body));
-        let request = request.map(|()| Outgoing { left, body, broke, sent: Arc::clone(&sent) });
-        let answer = match self.in_time(self.pools.request(request), &sent).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer")).because(error)),
-            Err(()) => return Err(Error::new(Kind::Unavailable, format!("{what} got no answer in time"))),
-        };
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Ok(ForeignAnswer { status, headers, body: incoming(answer, None) })
+        let left = body.len_bytes();
+        let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
+        let broken = || Error::new(Kind::Body, format!("the body of {} broke off", call.what()));
+        match self.in_time(self.pools.request(request), &sent).await {
+            // A server that heard only half of a broken body may still say something; the cause is ours.
+            Ok(Ok(answer)) if !answer.status().is_success() && broke.load(Ordering::Acquire) => Err(broken()),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if broke.load(Ordering::Acquire) => Err(broken().because(error)),
+            Ok(Err(error)) => {
+                Err(Error::new(Kind::Unavailable, format!("{} got no answer", call.what())).because(error))
+            }
+            Err(()) => Err(Error::new(Kind::Unavailable, format!("{} got no answer in time", call.what()))),
+        }
     }
 
     /// The answer, or that nothing went out and nothing came in for [`ANSWER`].
