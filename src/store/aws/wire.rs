@@ -22,7 +22,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
 use super::credentials::Chain;
 use super::error::{code, pause, refused};
-use super::pools::Pools;
+use super::pools::{Pools, Room};
 use crate::clock::Clock;
 use crate::sigv4::{Payload, sign};
 use crate::tcp;
@@ -113,10 +113,14 @@ impl Wire {
         let left = body.len_bytes();
         let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
         let broken = || Error::new(Kind::Body, format!("the body of {} broke off", call.what()));
-        match self.in_time(self.pools.request(request), &sent).await {
+        let (answer, room) = self.pools.request(request);
+        match self.in_time(answer, &sent).await {
             // A server that heard only half of a broken body may still say something; the cause is ours.
             Ok(Ok(answer)) if !answer.status().is_success() && broke.load(Ordering::Acquire) => Err(broken()),
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(mut answer)) => {
+                answer.extensions_mut().insert(room);
+                Ok(answer)
+            }
             Ok(Err(error)) if broke.load(Ordering::Acquire) => Err(broken().because(error)),
             Ok(Err(error)) => {
                 Err(Error::new(Kind::Unavailable, format!("{} got no answer", call.what())).because(error))
@@ -184,10 +188,11 @@ fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
 
 /// An answer's body as a store's body of known length. A frame that does not come in time ends it.
 pub(super) fn incoming(answer: Response<Incoming>, len_bytes: Option<u64>) -> Body {
-    let body = answer.into_body();
+    let (mut head, body) = answer.into_parts();
+    let room: Option<Room> = head.extensions.remove();
     let len = len_bytes.or(http_body::Body::size_hint(&body).exact()).unwrap_or(0);
-    let frames = futures_util::stream::try_unfold(body, |mut body| async move {
-        Ok(next(&mut body).await?.map(|bytes| (bytes, body)))
+    let frames = futures_util::stream::try_unfold((body, room), |(mut body, room)| async move {
+        Ok(next(&mut body).await?.map(|bytes| (bytes, (body, room))))
     });
     Body::new(len, frames)
 }
