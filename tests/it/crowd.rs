@@ -1,12 +1,21 @@
-//! Many at once: idle connections and slow writers do not stand in the way, and one request too many is told so.
+//! Many at once: idle connections and slow writers do not stand in the way, one request too many is told so, and whatever
+//! one account does, another one is served.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
+use ratchet::store::{PutOptions, Store, dir::Dir};
+use ratchet::upload::{NewUpload, Settings as UploadSettings, Uploads};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::gateway::{Ask, Gateway, OTHER, ask, settings, start};
+use crate::gateway::{Ask, Gateway, Key, OTHER, ask, head_of_now, last_exchange, settings, start};
+use crate::process;
 
 const IDLE: usize = 4000;
 const SLOW: usize = 500;
@@ -78,4 +87,113 @@ async fn one_too_many_of_an_account_waits_and_is_told_to_slow_down() {
     assert_eq!(s3("GET", "/bucket").by(Some(OTHER)).send(&gateway).await.status, 200, "another account has its own");
     drop(first);
     while s3("HEAD", "/bucket").send(&gateway).await.status != 200 {}
+}
+
+/// Key id and secret of the account that takes what it can, and of one that wants to be served beside it.
+const GREEDY: Key = ("GREEDY", "greedy-secret-0123");
+const MODEST: Key = ("MODEST", "modest-secret-0123");
+const OPEN_UPLOADS: usize = 50_000;
+const SLOW_OF_EACH_KIND: usize = 2000;
+const TIMED: usize = 300;
+/// Of the whole process, code included.
+const MOST_RESIDENT_KIB: u64 = 128 << 10;
+
+/// What stands in the store before the gateway opens it: two buckets, an object to be read, and the uploads.
+async fn furnish(path: &Path) {
+    let clock = Clock::system();
+    let store: Arc<dyn Store> = Arc::new(Dir::open(path, clock.clone()).unwrap());
+    let uploads = Uploads::new(Arc::clone(&store), clock, UploadSettings::default());
+    uploads.prepare().await.unwrap();
+    for bucket in ["crowd", "quiet"] {
+        uploads.make_bucket(bucket).await.unwrap();
+    }
+    let big = vec![7_u8; 64 << 20];
+    store.put(&"crowd".into(), &"big".into(), big.into(), PutOptions::default()).await.unwrap();
+    let create = |at: usize| {
+        let new = NewUpload { bucket: "crowd".to_owned(), key: format!("up/{at:06}"), ..NewUpload::default() };
+        uploads.create_upload("greedy", new)
+    };
+    stream::iter(0..OPEN_UPLOADS)
+        .map(create)
+        .buffer_unordered(1024)
+        .for_each(|made| async { drop(made.unwrap()) })
+        .await;
+}
+
+fn gateway_of_two_accounts(home: &Path) -> process::Gateway {
+    let account = |name: &str, (id, secret): Key, bucket: &str| {
+        format!(
+            "[[account]]\nname = \"{name}\"\n[[account.key]]\nid = \"{id}\"\nsecret = \"{secret}\"\n\
+             [[account.grant]]\nbucket = \"{bucket}\"\naccess = \"write\"\n"
+        )
+    };
+    let accounts = [account("greedy", GREEDY, "crowd"), account("modest", MODEST, "quiet")].concat();
+    std::fs::write(home.join("ratchet.toml"), accounts).unwrap();
+    let mut command = Command::new(process::PROGRAM);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(home.join("ratchet.toml"));
+    command.arg("--store").arg(format!("dir:{}", home.join("store").display()));
+    command.stderr(std::process::Stdio::null());
+    process::Gateway::spawn(command)
+}
+
+/// A client that takes next to nothing of what comes.
+async fn slow_client(address: SocketAddr, head: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut socket = socket.connect(address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket
+}
+
+async fn timed(address: SocketAddr, method: &str, body: &[u8]) -> Vec<Duration> {
+    let clock = Clock::system();
+    let mut took = Vec::with_capacity(TIMED);
+    for at in 0..TIMED {
+        let head = head_of_now(address, MODEST, (method, &format!("/quiet/{}", at % 10)), &[], body.len());
+        let begun = clock.monotonic();
+        let told = last_exchange(address, &head, body).await;
+        took.push(clock.monotonic().saturating_sub(begun));
+        assert_eq!(told.status, 200, "{method}: {told:?}");
+    }
+    took.sort_unstable();
+    took
+}
+
+#[cfg(target_os = "linux")]
+fn most_resident_kib(gateway: &process::Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid().as_raw_nonzero())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_account_does_leaves_another_served_and_memory_bounded() {
+    let home = tempfile::tempdir().unwrap();
+    furnish(&home.path().join("store")).await;
+    let gateway = gateway_of_two_accounts(home.path());
+    let address = gateway.address();
+    let alone = most_resident_kib(&gateway);
+    let mut crowd = Vec::with_capacity(2 * SLOW_OF_EACH_KIND);
+    for at in 0..SLOW_OF_EACH_KIND {
+        let put = head_of_now(address, GREEDY, ("PUT", &format!("/crowd/slow-{at}")), &[], 1_000_000);
+        crowd.push(slow_client(address, &format!("{put}some bytes, and no more")).await);
+        crowd.push(slow_client(address, &head_of_now(address, GREEDY, ("GET", "/crowd/big"), &[], 0)).await);
+    }
+    let puts = timed(address, "PUT", &[5; 4096]).await;
+    let heads = timed(address, "HEAD", b"").await;
+    let resident = most_resident_kib(&gateway);
+    let at = |took: &[Duration], percent: usize| took[took.len() * percent / 100];
+    println!(
+        "crowd: {} slow clients and {OPEN_UPLOADS} open uploads of one account; another's HEAD p50 {:?}, p99 {:?}, \
+         PUT p50 {:?}, p99 {:?}; resident {} MiB, {} before",
+        crowd.len(),
+        at(&heads, 50),
+        at(&heads, 99),
+        at(&puts, 50),
+        at(&puts, 99),
+        resident >> 10,
+        alone >> 10,
+    );
+    assert!(resident < MOST_RESIDENT_KIB, "{resident} KiB");
 }

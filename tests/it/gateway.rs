@@ -15,6 +15,7 @@ use ratchet::app::{self, Ready};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::settings::Settings;
+use ratchet::sigv4::{Credentials, Payload, sign as sign_request};
 use ratchet::store::{Store, memory::Memory};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -217,6 +218,26 @@ impl Ask {
         let head = self.head(gateway.address);
         exchange(gateway, &head, &self.body).await
     }
+}
+
+/// A request's head for a gateway whose clock is the machine's: method and target, and headers that are signed too.
+pub fn head_of_now(
+    address: SocketAddr,
+    (id, secret): Key,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    len_bytes: usize,
+) -> String {
+    let mut request = http::Request::builder().method(method).uri(format!("http://{address}{target}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    let credentials = Credentials::new(id, secret, None);
+    sign_request(&mut parts, &credentials, "us-east-1", Payload::Unsigned, Clock::system().wall()).unwrap();
+    let fields: String =
+        parts.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    format!("{method} {target} HTTP/1.1\r\n{fields}content-length: {len_bytes}\r\n\r\n")
 }
 
 /// Sends a head and a body on a connection of their own.
