@@ -1,12 +1,12 @@
 //! The access key that the embedded store keeps for itself when nobody wrote an account.
 //!
-//! Guarantees: made once; the file has mode 0600 from its first byte and appears whole or not at all, so a crash
-//! leaves no half a key; the secret is never printed by `Debug`.
+//! Guarantees: made once; the file has mode 0600 from its first byte, whatever the umask, and appears whole or not at all,
+//! so a crash leaves no half a key; one that has a wider mode gets this one; the secret is never printed by `Debug`.
 //! **Layout**: `<store>/credentials`, in the form of an AWS credentials file with the profile `ratchet`.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::accounts::{AccountSettings, KeySettings, Secret};
@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use super::Error;
 
 const FILE: &str = "credentials";
+const MODE: u32 = 0o600;
 const ACCOUNT: &str = "root";
 
 /// A key and where it is kept.
@@ -34,7 +35,10 @@ impl OwnKey {
         let fresh = matches!(fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound);
         if fresh {
             let written = write_whole(directory, &path, &fresh_text(clock));
-            written.map_err(|error| Error::Credentials { path, what: error.to_string() })?;
+            written.map_err(|error| Error::Credentials { path: path.clone(), what: error.to_string() })?;
+        }
+        if let Err(error) = keep_private(&path) {
+            tracing::warn!(path = %path.display(), %error, "other users of this machine may be able to read the access key");
         }
         Ok(Self { fresh, ..Self::find(directory)? })
     }
@@ -66,6 +70,14 @@ fn fresh_text(clock: &Clock) -> String {
     format!("[ratchet]\naws_access_key_id = RATCHET{id}\naws_secret_access_key = {}\n", clock.random_id())
 }
 
+/// Gives the file its mode if it has another one.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    if fs::metadata(path)?.permissions().mode() & 0o7777 == MODE {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(MODE))
+}
+
 /// Temporary first, then a rename: both the file and its name are durable on return.
 fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
@@ -73,7 +85,9 @@ fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()>
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&temporary)?;
+    // A umask may have taken the owner's bits away. Where it cannot be done, `find_or_make` warns.
+    keep_private(&temporary).ok();
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -82,8 +96,6 @@ fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -95,6 +107,9 @@ mod tests {
         assert!(made.fresh && !found.fresh);
         assert_eq!((&made.id, &made.secret), (&found.id, &found.secret));
         assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&made.path, Permissions::from_mode(0o644)).unwrap();
+        OwnKey::find_or_make(directory.path(), &clock).unwrap();
+        assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o600, "a wider mode is mended");
         assert!(!format!("{made:?}").contains(made.secret.expose()));
         assert!(crate::accounts::Settings { accounts: vec![made.account()] }.check().is_ok());
     }

@@ -18,6 +18,7 @@ mod hostile;
 mod interactions;
 mod model;
 mod model_uploads;
+mod permissions;
 mod process;
 mod readback;
 mod resume;

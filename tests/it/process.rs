@@ -7,6 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use ratchet::clock::Clock;
+use ratchet::digest::Sha256;
+use ratchet::sigv4::{Credentials, Payload, sign};
 use serde_json::Value;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ratchet");
@@ -48,6 +51,31 @@ impl Gateway {
 
     pub fn address(&self) -> SocketAddr {
         self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    /// Sends a signed request of the S3 protocol on a connection of its own; the status, and the answer's body.
+    pub fn s3(&self, (id, secret): (&str, &str), method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let uri = format!("{}{target}", self.url);
+        let (mut head, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        let credentials = Credentials::new(id, secret, None);
+        let payload = Payload::Sha256(Sha256::of(body).0);
+        sign(&mut head, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
+        let mut text = format!("{method} {target} HTTP/1.1\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
+        if !head.headers.contains_key("host") {
+            text.push_str(&format!("host: {}\r\n", self.address()));
+        }
+        for (name, value) in &head.headers {
+            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+        }
+        let mut socket = TcpStream::connect(self.address()).unwrap();
+        socket.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+        // A refusal may come before the body is taken.
+        socket.write_all(body).ok();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+        (status, answer.split_off(end + 4))
     }
 
     pub fn pid(&self) -> rustix::process::Pid {

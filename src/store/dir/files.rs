@@ -17,6 +17,7 @@ use super::buffers::Buffers;
 use super::cached::Cached;
 use super::direct::{Blocks, Direct};
 use super::disk::blocking;
+use super::modes::{Mender, create_directory};
 use super::unfinished::Unfinished;
 use crate::digest::Sha256;
 
@@ -56,22 +57,35 @@ pub(super) struct WrittenFile {
 }
 
 impl Files {
-    /// Makes the directories where they are missing. Blocks.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// Makes the store's directory where it is missing, and keeps everybody else out of it. Blocks.
+    pub fn open(path: &Path, mender: &mut Mender) -> io::Result<Self> {
         let files = Self {
             data: path.join("data"),
             incoming: path.join("incoming"),
             buffers: Buffers::new(BUFFER_BYTES, SPARE_BUFFERS),
             blocks: Blocks::default(),
         };
-        fs::create_dir_all(&files.incoming)?;
-        for shard in 0..=255_u8 {
-            fs::create_dir_all(files.data.join(format!("{shard:02x}")))?;
+        create_directory(path)?;
+        // At once: what is in there is mended by and by.
+        mender.shut(path)?;
+        for directory in [&files.incoming, &files.data] {
+            create_directory(directory)?;
         }
-        for dir in [path, &files.data] {
-            sync_directory(dir)?;
-        }
+        sync_directory(path)?;
         Ok(files)
+    }
+
+    /// Makes the directories for files where they are missing, and gives them and the files in them their modes; of a store
+    /// that has those, only the directories are looked at. Blocks.
+    pub fn prepare(&self, mender: &mut Mender) -> io::Result<()> {
+        mender.shut(&self.data)?;
+        mender.mend(&self.incoming)?;
+        self.shards().try_for_each(|shard| mender.mend(&shard))?;
+        sync_directory(&self.data)
+    }
+
+    fn shards(&self) -> impl Iterator<Item = PathBuf> {
+        (0..=255_u8).map(|shard| self.data.join(format!("{shard:02x}")))
     }
 
     /// Writes a body to a file of its own under `incoming/`. **Durability**: the file is synced; its name is not before

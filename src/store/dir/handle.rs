@@ -4,17 +4,19 @@
 //! what was committed is there, what was not is gone. Opening writes nothing into an index that has its tables, so a
 //! full disk does not hinder it. What the last commits left undone with files is done: files that they name are moved
 //! to their place, those that were never named are removed; the cost is that of the files in question, not of the store.
+//! Its file is its owner's alone from the first byte on.
 //! It does not know when to open anew: `writer` does. Source: redb refuses everything after its first I/O error.
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
 
 use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
 use super::files::Files;
+use super::modes::own_file;
 use super::tables::{FILES, GARBAGE, Tables, failed};
 
 /// What redb may keep of the index in memory.
@@ -29,6 +31,8 @@ pub(super) struct Handle {
 }
 
 fn open(path: &Path) -> std::result::Result<Database, DatabaseError> {
+    // Before redb, which takes an empty file for a new index.
+    own_file(path).map_err(StorageError::from)?;
     Database::builder().set_cache_size(CACHE_BYTES).create(path)
 }
 

@@ -17,6 +17,7 @@ use super::super::{
 use super::OpenError;
 use super::files::Files;
 use super::handle::Handle;
+use super::modes::Mender;
 use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json, listed};
 use super::tables::{BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, no_upload, object_key};
 use super::writer::Writer;
@@ -33,7 +34,7 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens or makes the index of a directory, and catches up after a crash. Blocks.
-    pub fn open(path: &Path, files: Arc<Files>) -> std::result::Result<Self, OpenError> {
+    pub fn open(path: &Path, files: Arc<Files>, mender: &mut Mender) -> std::result::Result<Self, OpenError> {
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
         let handle = Handle::open(path.join("index.redb")).map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
@@ -41,6 +42,8 @@ impl Index {
             }
             broken(error.into())
         })?;
+        // With the index locked: no other process adds files meanwhile.
+        files.prepare(mender).map_err(|error| broken(error.into()))?;
         handle.make_tables().map_err(|error| broken(error.into()))?;
         let in_the_air = files.incoming().map_err(|error| broken(error.into()))?;
         handle.catch_up(&files, &in_the_air).map_err(|error| broken(error.into()))?;

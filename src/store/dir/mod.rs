@@ -3,7 +3,7 @@
 //! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves the old or the new
 //! object or part, whole, and no file that nothing names soon after the store was opened again; a completed object is a
 //! list of part files, never a copy. All writes that wait are committed together, with one fsync of the index.
-//! It keeps no versions. A download of an object that is replaced or removed meanwhile can break off.
+//! Other users of the machine read none of it (`modes`). It keeps no versions. A download of an object that is replaced or removed meanwhile can break off.
 //!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB); `incoming/<32 hex>`
 //! (bodies that are being written, or whose crash came between commit and rename). Small objects live in the index.
@@ -17,6 +17,7 @@ mod disk;
 mod files;
 mod handle;
 mod index;
+mod modes;
 mod read;
 mod remover;
 mod rows;
@@ -39,6 +40,7 @@ use crate::clock::Clock;
 
 use files::Files;
 use index::Index;
+use modes::Mender;
 use rows::{AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow};
 
 /// Objects up to this size live in the index: manifests and segments cost one commit and no file.
@@ -75,8 +77,9 @@ impl Dir {
     /// With other limits than S3's, so that a test needs no 5 MiB for a part.
     pub fn with_limits(path: &Path, limits: Limits, clock: Clock) -> std::result::Result<Self, OpenError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
-        let files = Arc::new(Files::open(path).map_err(|error| failed(error.into()))?);
-        let index = Index::open(path, Arc::clone(&files))?;
+        let mut mender = Mender::default();
+        let files = Arc::new(Files::open(path, &mut mender).map_err(|error| failed(error.into()))?);
+        let index = Index::open(path, Arc::clone(&files), &mut mender)?;
         Ok(Self { clock, limits, files, index })
     }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{require_room, set_aside};
+use super::modes::create_file;
 
 /// What a body has of the disk before it comes: enough for usual parts, and all that a client who never sends can hold.
 const ASIDE_BYTES: u64 = 64 << 20;
@@ -24,7 +25,7 @@ pub(super) struct Unfinished {
 impl Unfinished {
     /// Blocks. **Errors**: a full disk, before the first byte: what does not fit is not begun.
     pub fn create(path: PathBuf, len_bytes: u64) -> io::Result<Self> {
-        let file = File::create(&path)?;
+        let file = create_file(&path)?;
         let unfinished = Self { file, path, len_bytes, kept: AtomicBool::new(false) };
         require_room(&unfinished.file, len_bytes)?;
         unfinished.set_aside(0)?;
