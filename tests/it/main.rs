@@ -14,6 +14,7 @@ mod empty;
 mod faults;
 mod full_disk;
 mod gateway;
+mod held;
 mod hostile;
 mod interactions;
 mod model;

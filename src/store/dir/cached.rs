@@ -60,6 +60,7 @@ impl Cached {
         self.written_bytes += std::mem::take(&mut self.gathered_bytes) as u64;
         let to = self.written_bytes;
         blocking("writing a file", move || {
+            file.set_aside(to)?;
             write_all(&file.file, frames)?;
             begin_writing(&file.file, full(from)..full(to));
             Ok(())

@@ -113,8 +113,8 @@ impl Direct {
         self.under_way = Some(spawn_blocking(move || {
             // Taken until the block is written, whoever still waits for it.
             let _place = place;
-            write_block(&file.file, block.first(len_bytes), at)?;
             file.set_aside(at + len_bytes as u64)?;
+            write_block(&file.file, block.first(len_bytes), at)?;
             Ok(block)
         }));
         Ok(())

@@ -45,19 +45,21 @@ pub fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
     if free >= len_bytes.saturating_add(RESERVE_BYTES) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
 }
 
-/// Sets so many bytes of the disk aside for a file, whose length stays: it is laid out in one piece, and what comes
+/// Sets a stretch of the disk aside for a file, whose length stays: the stretch is laid out in one piece, and what comes
 /// beside it cannot take its room. A file system that cannot is taken at its word later.
 #[cfg(target_os = "linux")]
-pub fn set_aside(file: &File, len_bytes: u64) -> io::Result<()> {
+pub fn set_aside(file: &File, stretch: Range<u64>) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
-    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, len_bytes).map_err(io::Error::from) {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, stretch.start, stretch.end - stretch.start)
+        .map_err(io::Error::from)
+    {
         Err(error) if is_full(&error) => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn set_aside(_file: &File, _len_bytes: u64) -> io::Result<()> {
+pub fn set_aside(_file: &File, _stretch: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 

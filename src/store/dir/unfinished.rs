@@ -1,17 +1,23 @@
 //! A file that a body is being written into.
 //!
-//! Guarantees: unless it is kept, it is gone once nobody writes to it any more, whoever waits for that or not.
+//! Guarantees: unless it is kept, it is gone once nobody writes to it any more, whoever waits for that or not. It holds
+//! nothing of the disk before its first byte, and then at most a MiB or as much again as came, whichever is more: what a
+//! client holds, it has sent.
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::disk::{require_room, set_aside};
 use super::modes::create_file;
 
-/// What a body has of the disk before it comes: enough for usual parts, and all that a client who never sends can hold.
-const ASIDE_BYTES: u64 = 64 << 20;
+/// What is set aside for a body's first byte.
+const FIRST_BYTES: u64 = 1 << 20;
+
+/// The most that is set aside at a time: the file is laid out in pieces that are long enough for any disk.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Shared with those who write, of whom the last lets it go: to remove a file waits for a write that is under way.
 #[derive(Debug)]
@@ -19,6 +25,8 @@ pub(super) struct Unfinished {
     pub file: File,
     path: PathBuf,
     len_bytes: u64,
+    /// Up to where the disk is set aside.
+    aside_bytes: AtomicU64,
     kept: AtomicBool,
 }
 
@@ -26,24 +34,34 @@ impl Unfinished {
     /// Blocks. **Errors**: a full disk, before the first byte: what does not fit is not begun.
     pub fn create(path: PathBuf, len_bytes: u64) -> io::Result<Self> {
         let file = create_file(&path)?;
-        let unfinished = Self { file, path, len_bytes, kept: AtomicBool::new(false) };
+        let unfinished = Self { file, path, len_bytes, aside_bytes: AtomicU64::new(0), kept: AtomicBool::new(false) };
         require_room(&unfinished.file, len_bytes)?;
-        unfinished.set_aside(0)?;
         Ok(unfinished)
     }
 
-    /// Sets the next stretch of the disk aside, if one begins there. Blocks.
-    pub fn set_aside(&self, at: u64) -> io::Result<()> {
-        if !at.is_multiple_of(ASIDE_BYTES) || at >= self.len_bytes {
+    /// Sets more of the disk aside where the bytes before `end` are not covered: to be called before they are written. Blocks.
+    /// **Errors**: a full disk.
+    pub fn set_aside(&self, end: u64) -> io::Result<()> {
+        // Whoever writes does so one after the other.
+        let Some(stretch) = next_stretch(self.aside_bytes.load(Ordering::Relaxed), end, self.len_bytes) else {
             return Ok(());
-        }
-        set_aside(&self.file, self.len_bytes.min(at + ASIDE_BYTES))
+        };
+        require_room(&self.file, stretch.end - stretch.start)?;
+        self.aside_bytes.store(stretch.end, Ordering::Relaxed);
+        set_aside(&self.file, stretch)
     }
 
     /// Everything is written and synced: it stays.
     pub fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
     }
+}
+
+/// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are written: as much again. None
+/// where they have their room.
+fn next_stretch(aside: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
+    let next = (aside + aside.clamp(FIRST_BYTES, MOST_BYTES)).max(end).min(len_bytes);
+    (end > aside && next > aside).then_some(aside..next)
 }
 
 impl Drop for Unfinished {
@@ -60,6 +78,27 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn what_is_set_aside_grows_with_what_came() {
+        let table = [
+            ((0, 1, 100), Some(0..100)),
+            ((0, 1, 200 * MIB), Some(0..MIB)),
+            ((MIB, MIB, 200 * MIB), None),
+            ((MIB, MIB + 1, 200 * MIB), Some(MIB..2 * MIB)),
+            ((2 * MIB, 3 * MIB, 200 * MIB), Some(2 * MIB..4 * MIB)),
+            ((4 * MIB, 5 * MIB, 6 * MIB), Some(4 * MIB..6 * MIB)),
+            ((128 * MIB, 129 * MIB, 400 * MIB), Some(128 * MIB..192 * MIB)),
+            ((MIB, 9 * MIB, 200 * MIB), Some(MIB..9 * MIB)),
+            // More than was promised: refused elsewhere.
+            ((100, 200, 100), None),
+        ];
+        for ((aside, end, len_bytes), wanted) in table {
+            assert_eq!(next_stretch(aside, end, len_bytes), wanted, "{end} of {len_bytes} after {aside}");
+        }
+    }
 
     #[test]
     fn it_is_gone_with_the_last_who_writes_unless_kept() {
