@@ -1,12 +1,10 @@
 //! Buffers of one size, used again and again.
 //!
-//! Guarantees: at most so many wait for use, and those stay; each begins where a disk can take it from ([`ALIGNMENT`]). A
-//! buffer that the allocator hands out anew each time costs a page fault for each of its pages: a fifth of a read's CPU. A
+//! Guarantees: at most so many wait for use, and those stay; each of them begins where a disk can take it from
+//! ([`ALIGNMENT`]). A buffer that the allocator hands out anew each time costs a page fault for each of its pages: a fifth of a read's CPU. A
 //! frame gives its buffer back once it is sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use bytes::Bytes;
 
 /// A multiple of what any usual disk wants of the memory, the offset and the length of a direct write (open(2),
 /// `O_DIRECT`).
@@ -32,15 +30,20 @@ impl Buffers {
         Arc::new(Self { each_bytes, most_spare, spare: Mutex::default() })
     }
 
-    /// So many bytes of any content, no more than each has. What is much less is not worth keeping.
+    /// So many bytes of any content, no more than each has. What is much less is not worth keeping, and begins anywhere.
     pub fn take(self: &Arc<Self>, len_bytes: usize) -> Buffer {
-        let bytes = if len_bytes < self.each_bytes / 2 {
-            vec![0; len_bytes + ALIGNMENT]
-        } else {
-            let spare = self.lock().pop();
-            spare.unwrap_or_else(|| vec![0; self.each_bytes + ALIGNMENT])
-        };
-        Buffer { start: bytes.as_ptr().align_offset(ALIGNMENT), bytes, home: Arc::clone(self) }
+        let home = Arc::clone(self);
+        if self.costs(len_bytes) == len_bytes && len_bytes < self.each_bytes {
+            return Buffer { bytes: vec![0; len_bytes], start: 0, home };
+        }
+        let spare = self.lock().pop();
+        let bytes = spare.unwrap_or_else(|| vec![0; self.each_bytes + ALIGNMENT]);
+        Buffer { start: bytes.as_ptr().align_offset(ALIGNMENT), bytes, home }
+    }
+
+    /// What a buffer for so many bytes takes of the memory.
+    pub fn costs(&self, len_bytes: usize) -> usize {
+        if len_bytes < self.each_bytes / 2 { len_bytes } else { self.each_bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
@@ -51,11 +54,6 @@ impl Buffers {
 impl Buffer {
     pub fn first(&mut self, len_bytes: usize) -> &mut [u8] {
         &mut self.bytes[self.start..][..len_bytes]
-    }
-
-    /// Its first bytes, which own it until the last of them is dropped.
-    pub fn into_frame(self, len_bytes: usize) -> Bytes {
-        Bytes::from_owner(self).slice(..len_bytes)
     }
 }
 
@@ -78,18 +76,20 @@ impl Drop for Buffer {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const BUFFER_BYTES: usize = 256 << 10;
     const SPARE: usize = 4;
 
     #[test]
-    fn a_buffer_comes_back_once_its_frame_is_gone() {
+    fn a_buffer_comes_back_once_its_bytes_are_gone() {
         let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         let mut buffer = buffers.take(BUFFER_BYTES);
         buffer.first(3).copy_from_slice(b"abc");
-        let frame = buffer.into_frame(3);
-        assert_eq!((&frame[..], buffers.lock().len()), (&b"abc"[..], 0));
+        let frame = Bytes::from_owner(buffer);
+        assert_eq!((&frame[..3], buffers.lock().len()), (&b"abc"[..], 0));
         drop(frame);
         assert_eq!(buffers.lock().len(), 1);
     }
@@ -97,9 +97,10 @@ mod tests {
     #[test]
     fn each_begins_where_a_disk_can_take_it_from() {
         let buffers = Buffers::new(BUFFER_BYTES, SPARE);
-        for len_bytes in [10, BUFFER_BYTES] {
+        for len_bytes in [BUFFER_BYTES / 2, BUFFER_BYTES] {
             assert!(buffers.take(len_bytes).first(len_bytes).as_ptr().addr().is_multiple_of(ALIGNMENT));
         }
+        assert_eq!(buffers.take(10).bytes.len(), 10, "what is small costs what it is");
     }
 
     #[test]

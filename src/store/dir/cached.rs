@@ -1,6 +1,7 @@
 //! Bodies on their way into their files through the page cache: small ones, and those that cannot go past it (`direct`).
 //!
-//! Guarantees: frames are written as they came, without a copy of ours.
+//! Guarantees: frames are written as they came, without a copy of ours. What all bodies have gathered together is bounded:
+//! past that a body is written with what it has, so that a thousand slow clients hold no more memory than a hundred.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use super::super::Result;
+use super::allowance::{Allowance, Share};
 use super::disk::{begin_writing, blocking, require_room};
 use super::unfinished::Unfinished;
 
@@ -32,40 +34,64 @@ const DISK_BYTES: u64 = 1 << 20;
 /// A file that is being written.
 pub(super) struct Cached {
     file: Arc<Unfinished>,
-    gathered: Vec<Bytes>,
-    gathered_bytes: usize,
+    gathered: Gathered,
     written_bytes: u64,
+    gathering: Arc<Allowance>,
+}
+
+/// Frames that wait to be written.
+struct Gathered {
+    frames: Vec<Bytes>,
+    len_bytes: usize,
+    /// Of the memory.
+    share: Share,
 }
 
 impl Cached {
-    pub fn begin(file: &Arc<Unfinished>) -> Self {
-        Self { file: Arc::clone(file), gathered: Vec::new(), gathered_bytes: 0, written_bytes: 0 }
+    pub fn begin(file: &Arc<Unfinished>, gathering: &Arc<Allowance>) -> Self {
+        let gathering = Arc::clone(gathering);
+        Self { file: Arc::clone(file), gathered: Gathered::nothing(&gathering), written_bytes: 0, gathering }
     }
 
     /// Takes the next bytes in.
     pub async fn give(&mut self, frame: Bytes) -> Result<()> {
-        self.gathered_bytes += frame.len();
-        self.gathered.push(frame);
-        if self.gathered_bytes >= WRITE_BYTES { self.write().await } else { Ok(()) }
+        if self.gathered.take(frame) { Ok(()) } else { self.write().await }
     }
 
     /// Everything is written; nothing is synced.
     pub async fn finish(mut self) -> Result<()> {
-        if self.gathered_bytes > 0 { self.write().await } else { Ok(()) }
+        if self.gathered.len_bytes > 0 { self.write().await } else { Ok(()) }
     }
 
     async fn write(&mut self) -> Result<()> {
-        let (file, frames) = (Arc::clone(&self.file), std::mem::take(&mut self.gathered));
-        let from = self.written_bytes;
-        self.written_bytes += std::mem::take(&mut self.gathered_bytes) as u64;
+        let gathered = std::mem::replace(&mut self.gathered, Gathered::nothing(&self.gathering));
+        let (file, from) = (Arc::clone(&self.file), self.written_bytes);
+        self.written_bytes += gathered.len_bytes as u64;
         let to = self.written_bytes;
         blocking("writing a file", move || {
             file.set_aside(to)?;
-            write_all(&file.file, frames)?;
+            write_all(&file.file, gathered.frames)?;
             begin_writing(&file.file, full(from)..full(to));
+            // Only now: until then the frames were there, whoever waited for them.
+            drop(gathered.share);
             Ok(())
         })
         .await
+    }
+}
+
+impl Gathered {
+    fn nothing(gathering: &Arc<Allowance>) -> Self {
+        Self { frames: Vec::new(), len_bytes: 0, share: gathering.share() }
+    }
+
+    /// Whether more can be gathered.
+    fn take(&mut self, frame: Bytes) -> bool {
+        // A frame of one byte costs more than that.
+        let fits = self.share.grow(frame.len() + size_of::<Bytes>());
+        self.len_bytes += frame.len();
+        self.frames.push(frame);
+        fits && self.len_bytes + self.frames.len() * size_of::<Bytes>() < WRITE_BYTES
     }
 }
 
@@ -94,4 +120,50 @@ fn write_all(mut file: &File, mut frames: Vec<Bytes>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(home: &std::path::Path, number: usize, gathering: &Arc<Allowance>) -> Cached {
+        let file = Unfinished::create(home.join(number.to_string()), 1 << 20).unwrap();
+        Cached::begin(&Arc::new(file), gathering)
+    }
+
+    #[tokio::test]
+    async fn all_together_gather_no_more_than_they_may() {
+        const MOST: usize = 1 << 20;
+        let (home, gathering) = (tempfile::tempdir().unwrap(), Allowance::new(MOST));
+        let mut bodies: Vec<Cached> = (0..100).map(|number| begin(home.path(), number, &gathering)).collect();
+        for _ in 0..4 {
+            for body in &mut bodies {
+                body.give(Bytes::from(vec![7; 16 << 10])).await.unwrap();
+                let gathered: usize = body.gathered.len_bytes;
+                assert!(gathered + body.written_bytes as usize >= 16 << 10);
+            }
+            assert!(bodies.iter().map(|body| body.gathered.len_bytes).sum::<usize>() <= MOST);
+        }
+        assert!(bodies.iter().filter(|body| body.written_bytes > 0).count() >= 36);
+        for body in bodies {
+            body.finish().await.unwrap();
+        }
+        for number in 0..100 {
+            assert!(std::fs::metadata(home.path().join(number.to_string())).is_err(), "dropped, so gone");
+        }
+        assert!(gathering.share().grow(MOST), "what was gathered is written");
+    }
+
+    #[tokio::test]
+    async fn frames_of_one_byte_count_for_what_they_cost() {
+        let (home, gathering) = (tempfile::tempdir().unwrap(), Allowance::new(16 << 20));
+        let mut body = begin(home.path(), 0, &gathering);
+        for _ in 0..10_000 {
+            body.give(Bytes::from_static(b"x")).await.unwrap();
+            assert!(body.gathered.frames.len() < WRITE_BYTES / size_of::<Bytes>());
+        }
+        let file = Arc::clone(&body.file);
+        body.finish().await.unwrap();
+        assert_eq!(file.file.metadata().unwrap().len(), 10_000);
+    }
 }

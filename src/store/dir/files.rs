@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 
 use super::super::received::{Summing, check_len, check_sha256, hex};
 use super::super::{Body, ETag, Error, Kind, Result};
+use super::allowance::Allowance;
 use super::buffers::Buffers;
 use super::cached::Cached;
 use super::direct::{Blocks, Direct};
@@ -25,6 +26,12 @@ use crate::digest::Sha256;
 pub const BUFFER_BYTES: usize = 256 << 10;
 const SPARE_BUFFERS: usize = 16;
 
+/// What frames on their way to clients may hold together: 64 full ones. Who finds none left reads less at a time (`read`).
+const READING_BYTES: usize = 64 * BUFFER_BYTES;
+
+/// What may be gathered of all bodies together before it is written (`cached`).
+const GATHERED_BYTES: usize = 16 << 20;
+
 /// The directories of a store.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -32,6 +39,8 @@ pub(super) struct Files {
     incoming: PathBuf,
     /// To read into.
     pub buffers: Arc<Buffers>,
+    pub reading: Arc<Allowance>,
+    gathering: Arc<Allowance>,
     blocks: Blocks,
 }
 
@@ -63,6 +72,8 @@ impl Files {
             data: path.join("data"),
             incoming: path.join("incoming"),
             buffers: Buffers::new(BUFFER_BYTES, SPARE_BUFFERS),
+            reading: Allowance::new(READING_BYTES),
+            gathering: Allowance::new(GATHERED_BYTES),
             blocks: Blocks::default(),
         };
         create_directory(path)?;
@@ -95,7 +106,7 @@ impl Files {
         let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
         let file = Arc::new(blocking("creating a file", move || Unfinished::create(path, len_bytes)).await?);
         let direct = self.blocks.begin(&file, len_bytes);
-        let way = direct.map_or_else(|| Way::Cached(Cached::begin(&file)), Way::Direct);
+        let way = direct.map_or_else(|| Way::Cached(Cached::begin(&file, &self.gathering)), Way::Direct);
         let (sha256, md5) = fill(way, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         let sync = move || {

@@ -10,6 +10,7 @@
 //! **Errors**: `Full` for a full disk, which is got over without a restart once there is room. Opening a
 //! directory that another process has open is refused.
 
+mod allowance;
 mod buffers;
 mod cached;
 mod direct;
