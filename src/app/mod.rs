@@ -128,7 +128,8 @@ struct Fronts {
 }
 
 impl Fronts {
-    /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else is S3.
+    /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else is S3. In boxes: in line,
+    /// a request would be as large as those of both fronts together.
     async fn answer<B>(&self, request: http::Request<B>) -> Reply
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
@@ -138,9 +139,9 @@ impl Fronts {
         let signed = request.headers().contains_key(http::header::AUTHORIZATION);
         let probes = ["/healthz", "/readyz", "/metrics"].contains(&path) && !signed;
         if probes || path.starts_with(api::ROOT) {
-            self.chunk.answer(request).await
+            Box::pin(self.chunk.answer(request)).await
         } else {
-            self.s3.answer(request).await
+            Box::pin(self.s3.answer(request)).await
         }
     }
 }

@@ -2,12 +2,13 @@
 //! account moves.
 //!
 //! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only after a while, for a client
-//! that is refused gives up sooner than one that waits. Each account has some places of its own, which no other account
+//! that is refused gives up sooner than one that waits; as many of an account wait as may be served, since each holds
+//! memory, and one more is refused at once. Each account has some places of its own, which no other account
 //! can take, whatever it does. An answer that only sends gives its place back and takes one of those for sending, of which
 //! an account has a number of its own too: clients that read slowly keep nobody from being served. Bodies are slowed
 //! down, not refused; only where what is in flight already takes longer than a request may wait is the next one told to
 //! slow down. Those whose signature is not read yet have few places together.
-//! It does not know who asks for what. How many can wait is bounded by the connections.
+//! It does not know who asks for what.
 
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ struct Share {
     /// Those that are its own.
     own: Arc<Semaphore>,
     sending: Arc<Semaphore>,
+    /// For those who wait for a place.
+    waiting: Arc<Semaphore>,
     pace: Arc<Pace>,
 }
 
@@ -101,6 +104,7 @@ impl Gate {
         if share.pace.debt() > self.0.settings.queue_timeout {
             return Err(Error::new(Kind::SlowDown, "more bytes are under way than this account may move by then"));
         }
+        let Ok(_waits) = Arc::clone(&share.waiting).try_acquire_owned() else { return Err(too_many()) };
         let places = async {
             let of_account = Arc::clone(&share.places).acquire_owned().await.expect(OPEN);
             let place = tokio::select! {
@@ -123,9 +127,7 @@ impl Gate {
         tokio::select! {
             biased;
             place = place => Ok(place),
-            () = self.0.clock.pause(self.0.settings.queue_timeout) => {
-                Err(Error::new(Kind::SlowDown, "too many requests are being served; send this one again a little later"))
-            }
+            () = self.0.clock.pause(self.0.settings.queue_timeout) => Err(too_many()),
         }
     }
 
@@ -138,10 +140,15 @@ impl Gate {
             places: Arc::new(Semaphore::new(settings.max_account_requests)),
             own: Arc::new(Semaphore::new(settings.kept_account_requests.min(settings.max_account_requests))),
             sending: Arc::new(Semaphore::new(settings.max_account_sending)),
+            waiting: Arc::new(Semaphore::new(settings.max_account_requests)),
             pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
         };
         accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
     }
+}
+
+fn too_many() -> Error {
+    Error::new(Kind::SlowDown, "too many requests are being served; send this one again a little later")
 }
 
 #[cfg(test)]
@@ -191,6 +198,24 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(gate.enter("b"), leave);
         waited.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_wait_as_may_be_served_and_one_more_is_refused_at_once() {
+        let clock = Clock::seeded(1);
+        let settings = Settings { max_account_requests: 1, ..Settings::default() };
+        let gate = Gate::new(clock.clone(), settings);
+        let first = gate.enter("a").await.unwrap();
+        let last = async {
+            tokio::task::yield_now().await;
+            let told = gate.enter("a").await.unwrap_err().kind();
+            let at = clock.monotonic();
+            drop(first);
+            (told, at)
+        };
+        let (waited, (told, at)) = tokio::join!(gate.enter("a"), last);
+        waited.unwrap();
+        assert_eq!((told, at), (Kind::SlowDown, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

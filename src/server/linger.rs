@@ -20,7 +20,7 @@ pub async fn close(mut socket: impl AsyncRead + AsyncWrite + Unpin, clock: &Cloc
         return;
     }
     let discard = async {
-        let mut buffer = vec![0; 8 << 10];
+        let mut buffer = [0; 1 << 10];
         let mut left = MOST_BYTES;
         while left > 0 {
             match socket.read(&mut buffer).await {

@@ -128,7 +128,7 @@ impl S3Api {
         route::require_no_more(op, &head.headers)?;
         let parts = &self.0;
         if op == Op::PostObject {
-            return self.post_object(&head, &target.bucket, body).await;
+            return Box::pin(self.post_object(&head, &target.bucket, body)).await;
         }
         let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
         record.account = Some(identity.account.name().to_owned());
