@@ -5,6 +5,7 @@
 pub mod api;
 pub mod clock;
 pub mod digest;
+pub mod escape;
 pub mod hashing;
 pub mod names;
 pub mod pace;

@@ -7,6 +7,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("retry", &[]),
     ("names", &[]),
+    // For whoever prints or logs what others wrote.
+    ("escape", &[]),
     // Shared by those who listen and those who connect.
     ("tcp", &[]),
     // Shared by those who send and those who serve: one limit of bytes per second.
@@ -30,10 +32,10 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("front/chunk", &["upload", "object", "http", "accounts", "digest", "clock", "names", "api"]),
     ("server", &["clock", "names"]),
     // The other end of the wire.
-    ("client", &["api", "digest", "retry", "clock", "names", "pace", "sigv4", "tcp"]),
+    ("client", &["api", "digest", "escape", "retry", "clock", "names", "pace", "sigv4", "tcp"]),
     // What puts the parts together.
     ("settings", &["names"]),
-    ("observe", &["names"]),
+    ("observe", &["escape", "names"]),
     (
         "app",
         &[
@@ -58,7 +60,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
             "upload",
         ],
     ),
-    ("cli", &["app", "settings", "observe", "client"]),
+    ("cli", &["app", "settings", "observe", "client", "escape"]),
     ("main", &["cli", "app", "settings", "observe", "client"]),
 ];
 
@@ -69,8 +71,17 @@ pub const SETTINGS: &[&str] = &["settings", "observe"];
 pub const IN_TESTS: &[&str] = &["store", "clock", "tcp"];
 
 /// Values in, values out: no `async`, no clock, no effects.
-pub const PURE: &[&str] =
-    &["digest", "retry", "api", "sigv4", "upload/plan", "upload/manifest", "upload/codec", "front/s3/canonical"];
+pub const PURE: &[&str] = &[
+    "digest",
+    "escape",
+    "retry",
+    "api",
+    "sigv4",
+    "upload/plan",
+    "upload/manifest",
+    "upload/codec",
+    "front/s3/canonical",
+];
 
 /// Outside crates (`*` ends a prefix) with the only rooms or files that may name them.
 pub const OWNERS: &[(&str, &[&str])] = &[
