@@ -11,6 +11,7 @@ use crate::client::{
     Backed, DigestKind, Error, Options, Progress, Result, Tally, Target, backup_file, backup_stdin, backup_tree,
     parse_size,
 };
+use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -104,10 +105,10 @@ pub fn tell_tree(tally: &Tally, json: bool) -> u8 {
         print(&format!("{} done, {} failed, {} left out", tally.done, tally.failed.len(), tally.left_out.len()));
     }
     for (name, why) in &tally.failed {
-        eprintln!("ratchet: {name}: {why}");
+        eprintln!("ratchet: {}", escaped(format_args!("{name}: {why}")));
     }
     for name in &tally.left_out {
-        eprintln!("ratchet: {name} is no regular file, or its name is not UTF-8: left out");
+        eprintln!("ratchet: {} is no regular file, or its name is not UTF-8: left out", escaped(name));
     }
     u8::from(!tally.failed.is_empty())
 }

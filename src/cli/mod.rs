@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
+use crate::escape::escaped;
+
 /// Resumable, verified uploads to any S3 store.
 #[derive(Debug, Parser)]
 #[command(name = "ratchet", version, propagate_version = true)]
@@ -80,8 +82,17 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// An error with all that lies behind it, in one line.
+/// An error with all that lies behind it, in one line, whatever a server or a file had written into it.
 fn chain(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    escaped(chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_error_is_one_line_whatever_is_in_it() {
+        let error = std::io::Error::other("no \r\nratchet: forged \u{1b}[2J\u{202e}\u{85}");
+        assert_eq!(super::chain(&error), "no \\u{d}\\u{a}ratchet: forged \\u{1b}[2J\\u{202e}\\u{85}");
+    }
 }

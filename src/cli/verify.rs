@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, ended, print, print_json};
 use crate::client::{Progress, Result, Target, verify};
+use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -36,7 +37,7 @@ pub async fn run(args: Args) -> u8 {
             ));
         }
         for index in &verdict.bad {
-            eprintln!("ratchet: chunk {index} of {} is not what was backed up", args.target);
+            eprintln!("ratchet: chunk {index} of {} is not what was backed up", escaped(&args.target));
         }
         u8::from(!verdict.bad.is_empty())
     })

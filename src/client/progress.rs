@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::escape::escaped;
+
 /// One command's figures.
 #[derive(Debug)]
 pub struct Progress {
@@ -43,9 +45,9 @@ impl Progress {
         self.bar.set_message(format!("({} were there already)", indicatif::HumanBytes(all)));
     }
 
-    /// Says something without tearing the bar.
+    /// Says something in one line without tearing the bar.
     pub(super) fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("ratchet: {text}"));
+        self.bar.suspend(|| eprintln!("ratchet: {}", escaped(text)));
     }
 
     pub fn finish(&self) {

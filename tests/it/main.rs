@@ -17,6 +17,7 @@ mod gateway;
 mod held;
 mod hostile;
 mod interactions;
+mod logs;
 mod model;
 mod model_uploads;
 mod permissions;

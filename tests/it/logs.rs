@@ -1,0 +1,90 @@
+//! What a gateway says on stderr while its clients choose keys that would forge lines or steer a terminal.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::full_disk::SmallDisk;
+use crate::process::{Gateway, KEY, PROGRAM};
+
+/// `line`, a line break, ESC [ 2 J, U+202E, U+0085 and U+2028; as it goes over the wire.
+const HOSTILE: &str = "line%0D%0A2026-01-01T00:00:00Z%20ERROR%20forged%1B%5B2J%E2%80%AE%C2%85%E2%80%A8%7Fend";
+
+fn serve(store: &Path, format: &str, log: &Path) -> Gateway {
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--store", &format!("dir:{}", store.display())]);
+    command.env_clear().stdin(Stdio::null()).stderr(fs::File::create(log).unwrap());
+    command.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
+    // The store's client and the server's protocol speak of keys and headers at this level.
+    command.envs([("RATCHET_LOG_LEVEL", "trace"), ("RATCHET_LOG_FORMAT", format)]);
+    Gateway::spawn(command)
+}
+
+/// Puts, reads and begins an upload of the key until a full disk has the gateway warn.
+fn attack(gateway: &Gateway, disk: &SmallDisk) {
+    let target = format!("/bucket/{HOSTILE}");
+    let status = |method: &str, target: &str, body: &[u8]| gateway.s3(KEY, method, target, body).0;
+    assert_eq!(status("PUT", "/bucket", b""), 200);
+    assert_eq!(status("PUT", &target, b"small"), 200);
+    assert_eq!(status("GET", &target, b""), 200);
+    assert_eq!(status("GET", &format!("{target}x"), b""), 404);
+    assert_eq!(gateway.s3(("stranger", "none"), "PUT", &target, b"small").0, 403);
+    disk.fill(0);
+    // The index has pages to spare at first.
+    while status("POST", &format!("{target}?uploads="), b"") == 200 {}
+}
+
+/// Characters that a line of the log must not have.
+fn raw(text: &str) -> Vec<char> {
+    let hostile = |c: &char| {
+        c.is_control() && *c != '\n'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(hostile).collect()
+}
+
+#[test]
+fn a_hostile_key_forges_no_line_and_steers_no_terminal() {
+    for format in ["text", "json"] {
+        let Some(disk) = SmallDisk::mount(48) else { return };
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("log");
+        let mut gateway = serve(&disk.path().join("store"), format, &log);
+        attack(&gateway, &disk);
+        gateway.kill();
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(raw(&said).is_empty(), "{format}: {:?} in {said:?}", raw(&said));
+        assert!(said.lines().any(|line| line.contains("WARN")), "{format}: nothing was warned of: {said}");
+        for line in said.lines() {
+            let is_event = match format {
+                "json" => serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| event["level"].is_string()),
+                // A time of now, and a level.
+                _ => {
+                    let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
+                    let levels = ["TRACE ", "DEBUG ", "INFO ", "WARN ", "ERROR "];
+                    time.ends_with('Z') && time.contains('.') && levels.iter().any(|l| rest.trim_start().starts_with(l))
+                }
+            };
+            assert!(is_event, "{format}: no event: {line}");
+        }
+    }
+}
+
+#[test]
+fn what_a_command_says_of_an_error_is_one_line() {
+    let hostile = "s3://bu\u{1b}[2Jcket/\r\nratchet: forged\u{202e}\u{85}";
+    let home = tempfile::tempdir().unwrap();
+    let mut serve = Command::new(PROGRAM);
+    serve.args(["serve", "--store", hostile]).current_dir(home.path()).env_clear();
+    let mut config = Command::new(PROGRAM);
+    config.args(["serve", "--config", "no\r\nsuch\u{1b}[2J"]).current_dir(home.path()).env_clear();
+    let mut status = Command::new(PROGRAM);
+    status.args(["status", hostile, "--endpoint", "http://127.0.0.1:1", "--retry-for", "0"]);
+    status.env_clear().envs([("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)]);
+    for mut command in [serve, config, status] {
+        let told = command.stdin(Stdio::null()).output().unwrap();
+        assert_ne!(told.status.code(), Some(0));
+        let said = String::from_utf8(told.stderr).unwrap();
+        assert!(raw(&said).is_empty() && said.lines().count() == 1, "{said:?}");
+    }
+}
