@@ -1,8 +1,8 @@
 //! A file that a body is being written into.
 //!
 //! Guarantees: unless it is kept, it is gone once nobody writes to it any more, whoever waits for that or not. It holds
-//! nothing of the disk before its first byte, and then at most a MiB or as much again as came, whichever is more: what a
-//! client holds, it has sent.
+//! nothing of the disk before its first bytes are written, and then at most as much again as came and a MiB: what a client
+//! holds, it has sent.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::disk::{require_room, set_aside};
 use super::modes::create_file;
 
-/// What is set aside for a body's first byte.
-const FIRST_BYTES: u64 = 1 << 20;
+/// What is set aside beyond as much again as came.
+const MORE_BYTES: u64 = 1 << 20;
 
-/// The most that is set aside at a time: the file is laid out in pieces that are long enough for any disk.
+/// The most that is set aside ahead of what came: the file is laid out in pieces that are long enough for any disk.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Shared with those who write, of whom the last lets it go: to remove a file waits for a write that is under way.
@@ -57,10 +57,10 @@ impl Unfinished {
     }
 }
 
-/// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are written: as much again. None
-/// where they have their room.
+/// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are written. None where they have
+/// their room.
 fn next_stretch(aside: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
-    let next = (aside + aside.clamp(FIRST_BYTES, MOST_BYTES)).max(end).min(len_bytes);
+    let next = (end + (end + MORE_BYTES).min(MOST_BYTES)).min(len_bytes);
     (end > aside && next > aside).then_some(aside..next)
 }
 
@@ -85,13 +85,13 @@ mod tests {
     fn what_is_set_aside_grows_with_what_came() {
         let table = [
             ((0, 1, 100), Some(0..100)),
-            ((0, 1, 200 * MIB), Some(0..MIB)),
-            ((MIB, MIB, 200 * MIB), None),
-            ((MIB, MIB + 1, 200 * MIB), Some(MIB..2 * MIB)),
-            ((2 * MIB, 3 * MIB, 200 * MIB), Some(2 * MIB..4 * MIB)),
-            ((4 * MIB, 5 * MIB, 6 * MIB), Some(4 * MIB..6 * MIB)),
-            ((128 * MIB, 129 * MIB, 400 * MIB), Some(128 * MIB..192 * MIB)),
-            ((MIB, 9 * MIB, 200 * MIB), Some(MIB..9 * MIB)),
+            ((0, 1, 200 * MIB), Some(0..MIB + 2)),
+            ((0, MIB, 200 * MIB), Some(0..3 * MIB)),
+            ((3 * MIB, 3 * MIB, 200 * MIB), None),
+            ((3 * MIB, 4 * MIB, 200 * MIB), Some(3 * MIB..9 * MIB)),
+            ((3 * MIB, 4 * MIB, 8 * MIB), Some(3 * MIB..8 * MIB)),
+            ((8 * MIB, 8 * MIB, 8 * MIB), None),
+            ((128 * MIB, 129 * MIB, 400 * MIB), Some(128 * MIB..193 * MIB)),
             // More than was promised: refused elsewhere.
             ((100, 200, 100), None),
         ];
