@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod answers;
+mod attacks;
 mod authorization;
 mod chaos;
 mod chunk_api;

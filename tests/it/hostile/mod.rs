@@ -2,7 +2,7 @@
 //! one answer at most; none changes the store, and the gateway serves the next one.
 
 mod framing;
-mod injection;
+pub mod injection;
 mod names;
 mod signatures;
 mod sizes;

@@ -1,0 +1,150 @@
+//! Forms: a policy that says too little, a redirect that runs, and many that never come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use ratchet::accounts::Accounts;
+use ratchet::clock::Clock;
+use ratchet::front::s3::{Parts, S3Api};
+use ratchet::http::{Figures, Gate, Settings};
+use ratchet::object::Objects;
+use ratchet::store::{Store, memory::Memory};
+use ratchet::upload::Uploads;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::{Place, ROOT, places};
+use crate::gateway::{Told, ask, last_exchange, s3, scope, settings, sign_text, start};
+
+/// A form with this policy's conditions, and more fields.
+async fn post(place: &Place, conditions: &[Value], more: &[(&str, &str)]) -> Told {
+    let date = time(Clock::system().wall());
+    let credential = format!("{}/{}", ROOT.0, scope(&date));
+    let mut all = vec![json!(["starts-with", "$key", ""]), json!({"x-amz-credential": credential})];
+    all.push(json!({"x-amz-algorithm": "AWS4-HMAC-SHA256"}));
+    all.extend(conditions.iter().cloned());
+    all.extend(more.iter().map(|(name, value)| json!({*name: value})));
+    let policy = STANDARD.encode(json!({"expiration": "2099-01-01T00:00:00Z", "conditions": all}).to_string());
+    let signature = sign_text(ROOT.1, &date, &policy);
+    let own = [
+        ("key", "mine/form"),
+        ("x-amz-credential", &*credential),
+        ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("policy", &*policy),
+        ("x-amz-signature", &*signature),
+    ];
+    let part = |(name, value): &(&str, &str)| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body: String = own.iter().chain(more).chain([&("file", "new")]).map(part).collect::<String>() + "--b--\r\n";
+    let head = format!(
+        "POST /{} HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
+        place.bucket,
+        place.address(),
+        body.len()
+    );
+    last_exchange(place.address(), &head, body.as_bytes()).await
+}
+
+/// `YYYYMMDDTHHMMSSZ`.
+fn time(now: std::time::SystemTime) -> String {
+    let parts = http::Request::get("http://x/").body(()).unwrap().into_parts();
+    let mut head = parts.0;
+    let credentials = ratchet::sigv4::Credentials::new("a", "b", None);
+    ratchet::sigv4::sign(&mut head, &credentials, "us-east-1", ratchet::sigv4::Payload::Unsigned, now).unwrap();
+    head.headers["x-amz-date"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_policy_is_for_one_bucket_and_a_redirect_is_a_web_page() {
+    let home = tempfile::tempdir().unwrap();
+    for place in places(home.path()).await {
+        let bucket = json!({"bucket": place.bucket});
+        let start = json!(["starts-with", "$bucket", ""]);
+        for conditions in [vec![], vec![start]] {
+            let told = post(&place, &conditions, &[]).await;
+            assert_eq!((told.status, told.code().as_str()), (403, "AccessDenied"), "{conditions:?}: {told:?}");
+        }
+        for url in
+            ["javascript:alert(1)", "data:text/html,x", "//evil.test/", "/path", "ftp://h/", "http:", "https:///x"]
+        {
+            let told = post(&place, std::slice::from_ref(&bucket), &[("success_action_redirect", url)]).await;
+            assert_eq!((told.status, told.code().as_str()), (400, "InvalidArgument"), "{url}: {told:?}");
+        }
+        assert!(place.keys().await.is_empty());
+        let told =
+            post(&place, std::slice::from_ref(&bucket), &[("x-amz-meta-ratchet-checksum", "crc32:AAAAAA==")]).await;
+        assert_eq!((told.status, told.code().as_str()), (400, "InvalidArgument"), "{told:?}");
+        let told = post(&place, &[json!(["eq", "$bucket", place.bucket])], &[]).await;
+        assert_eq!(told.status, 204, "{told:?}");
+        let told = post(&place, &[bucket], &[("success_action_redirect", "HTTPS://h.test/done")]).await;
+        assert_eq!(told.status, 303, "{told:?}");
+        assert_eq!(place.keys().await, ["mine/form"]);
+    }
+}
+
+#[tokio::test]
+async fn forms_that_do_not_come_keep_nobody_else_waiting() {
+    let mut settings = settings();
+    settings.http.queue_timeout = Duration::from_millis(200);
+    let gateway = start(settings).await;
+    let head = format!(
+        "POST /bucket HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\n",
+        gateway.address
+    );
+    let mut open = Vec::new();
+    let mut refused = 0;
+    // More than are read at once: what is too much is refused, though nothing of it came.
+    for _ in 0..100 {
+        let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        open.push(socket);
+    }
+    for socket in &mut open[64..] {
+        let told = Told::read(socket).await;
+        assert_eq!((told.status, told.code().as_str()), (503, "SlowDown"), "{told:?}");
+        refused += 1;
+    }
+    assert_eq!(refused, 36);
+    assert_eq!(s3("GET", "/bucket").send(&gateway).await.status, 200, "who is signed in is served");
+    assert_eq!(ask("GET", "/backups").send(&gateway).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fields_of_a_form_have_their_time() {
+    let clock = Clock::seeded(3);
+    let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
+    let (uploads, http) = (Uploads::new(Arc::clone(&store), clock.clone(), Default::default()), Settings::default());
+    let front = S3Api::new(Parts {
+        objects: Objects::new(store, "ratchet-state"),
+        uploads,
+        accounts: Accounts::new(&settings().accounts).unwrap(),
+        figures: Figures::default(),
+        gate: Gate::new(clock.clone(), http.clone()),
+        clock: clock.clone(),
+        http,
+        settings: Default::default(),
+        keeps_aborted: true,
+    });
+    // A byte each second: fast enough for a body, but these are fields of somebody who is not known.
+    let dribble = futures_util::stream::unfold(clock.clone(), |clock| async move {
+        clock.pause(Duration::from_secs(1)).await;
+        Some((Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"x"))), clock))
+    });
+    let request = http::Request::post("/bucket")
+        .header("host", "h")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .header("content-length", "1000000")
+        .body(http_body_util::StreamBody::new(Box::pin(dribble)))
+        .unwrap();
+    let reply = front.answer(request).await;
+    assert!(clock.monotonic() <= Duration::from_secs(11), "{:?}", clock.monotonic());
+    assert_eq!(reply.status(), 400);
+    let text = reply.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&text).contains("<Code>RequestTimeout</Code>"), "{text:?}");
+}
