@@ -8,7 +8,7 @@ use crate::store;
 
 use super::documents::Doc;
 use super::error::{Error, Kind, Result};
-use super::layout::{Index, Layout};
+use super::layout::Layout;
 use super::manifest::{Root, Status};
 use super::session::{Session, upload_of};
 
@@ -77,8 +77,8 @@ impl Session {
         }
         documents.delete_all(&self.0.layout.staged_prefix()).await?;
         documents.delete_all(&self.0.layout.segments()).await?;
-        documents.delete(&self.0.layout.indexed(Index::Open, &root.bucket, &root.key)).await?;
-        documents.delete(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await?;
+        documents.delete(&root.open_entry()).await?;
+        documents.delete(&self.0.layout.done(&root.bucket, &root.key)).await?;
         Ok(empty)
     }
 

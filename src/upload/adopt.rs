@@ -2,13 +2,16 @@
 //!
 //! Guarantees: of any number of creates one adopts (the predecessor's compare-and-swap to `superseded` decides); the
 //! successor's root is written first, so a crash in between costs nothing; an upload is adopted only with the very
-//! same creation headers, by the same account. Ages are differences of two store times, never of wall clocks.
+//! same creation headers, by the same account. Ages are differences of two store times, never of wall clocks. A create
+//! looks at [`MOST_LOOKED_AT`] sessions, asks each once for its age, and so makes about 150 calls at most.
 //! It does not take any part for the successor's: each must be confirmed by its bytes' SHA-256. Source: DESIGN §7, §12.2.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::error::{Error, Result};
-use super::layout::{Index, Layout, key_prefixes};
+use super::layout::Layout;
+use super::list::is_of;
 use super::manifest::{Root, Status};
 use super::parts::NewUpload;
 use super::session::Session;
@@ -18,7 +21,10 @@ use crate::store::{self, Key, ListOptions};
 /// How long a create waits for an upload of the same file that still seems alive: what a killed client left in its
 /// machine's buffers may still be arriving when it is run again.
 const LAST_BREATH: Duration = Duration::from_secs(10);
+/// The first pause between two looks; each is twice as long as the one before.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// The sessions of a key that are looked at, the newest first: what a create costs does not grow with the others.
+const MOST_LOOKED_AT: usize = 16;
 
 /// Sessions whose parts are looked through for one that fits; each is a dead run of the same upload.
 const MOST_CANDIDATES: usize = 8;
@@ -31,21 +37,32 @@ impl Uploads {
         }
         let clock = &self.documents().clock;
         let until = clock.monotonic() + LAST_BREATH;
-        let mut dead = loop {
-            let (mut dead, mut alive) = (Vec::new(), false);
-            for root in self.of_target(account, new).await?.into_iter().filter(|root| new.fits(root)) {
-                if self.is_dead(&root).await? {
+        let newest = self.newest_of_key(account, &new.bucket, &new.key, MOST_LOOKED_AT).await?;
+        let (mut dead, mut alive) = (Vec::new(), Vec::new());
+        for (entry, root) in self.fitting(account, newest, new).await? {
+            if self.is_dead(&root).await? {
+                dead.push(root);
+            } else if root.is_open() {
+                alive.push(entry);
+            }
+        }
+        let mut pause = LOOK_AGAIN;
+        while dead.is_empty() && !alive.is_empty() {
+            let left = until.saturating_sub(clock.monotonic());
+            if left.is_zero() {
+                break;
+            }
+            clock.pause(pause.min(left)).await;
+            pause *= 2;
+            let seen = self.fitting(account, std::mem::take(&mut alive), new).await?;
+            for (entry, root) in seen {
+                if has_just_died(&root) {
                     dead.push(root);
-                } else {
-                    alive |= root.is_open();
+                } else if root.is_open() {
+                    alive.push(entry);
                 }
             }
-            if !dead.is_empty() || !alive || clock.monotonic() >= until {
-                break dead;
-            }
-            clock.pause(LOOK_AGAIN).await;
-        };
-        dead.sort_by_key(|root| std::cmp::Reverse(root.created_at));
+        }
         for root in dead {
             if let Some(session) = self.succeed(&root, new).await? {
                 return Ok(Some(session));
@@ -54,17 +71,14 @@ impl Uploads {
         Ok(None)
     }
 
-    /// The sessions that the index of open ones has for exactly this target.
-    async fn of_target(&self, account: &str, new: &NewUpload) -> Result<Vec<std::sync::Arc<Root>>> {
-        let mut keys: Vec<Key> = Vec::new();
-        for (index, prefix) in key_prefixes(account, &new.bucket, &new.key) {
-            if index == Index::Open {
-                let options = ListOptions { prefix, delimiter: Some("/".to_owned()), ..ListOptions::default() };
-                keys.extend(self.documents().list(&options).await?.objects.into_iter().map(|object| object.key));
-            }
-        }
-        let roots = self.roots(account, &keys).await?.into_iter().flatten();
-        Ok(roots.filter(|root| root.bucket == new.bucket && root.key == new.key).collect())
+    /// The roots of those entries' sessions that were created with the same terms, in the same order.
+    async fn fitting(&self, account: &str, entries: Vec<Key>, new: &NewUpload) -> Result<Vec<(Key, Arc<Root>)>> {
+        let roots = self.roots(account, &entries).await?;
+        let own = entries.into_iter().zip(roots).filter_map(|(entry, root)| {
+            let root = root.filter(|root| is_of(root, &entry) && new.fits(root))?;
+            Some((entry, root))
+        });
+        Ok(own.collect())
     }
 
     async fn is_dead(&self, root: &Root) -> Result<bool> {
@@ -132,16 +146,23 @@ impl Uploads {
             other => other?.is_ok(),
         };
         let documents = self.documents();
-        let index =
-            |root: &Root| Layout::new(&root.account, &root.backup_id).indexed(Index::Open, &root.bucket, &root.key);
         if !handed_over {
             // It owns nothing, and nobody knows its id.
-            documents.delete(&index(&successor.root())).await?;
+            documents.delete(&successor.root().open_entry()).await?;
             documents.delete(&Layout::new(&dead.account, &by).root()).await?;
             return Ok(None);
         }
-        documents.delete(&index(dead)).await?;
+        documents.delete(&dead.open_entry()).await?;
         tracing::info!(backup = by, predecessor = dead.backup_id, "an upload is carried on");
         Ok(Some(successor))
+    }
+}
+
+/// Whether a session that was alive a moment ago can be taken over now. Its age is not asked for: it is young.
+fn has_just_died(root: &Root) -> bool {
+    match &root.status {
+        Status::InProgress => root.s3.as_ref().is_some_and(|s3| s3.left),
+        Status::Aborted { kept, .. } => *kept,
+        Status::Finalizing { .. } | Status::Complete { .. } | Status::Superseded { .. } => false,
     }
 }

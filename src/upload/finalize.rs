@@ -10,7 +10,6 @@ use crate::digest::{Expected, Kind as DigestKind};
 use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
 
 use super::error::{Error, Result};
-use super::layout::Index;
 use super::manifest::{Checks, Finished, Root, Status};
 use super::session::{Session, upload_of};
 use super::survey::Survey;
@@ -98,7 +97,7 @@ impl Session {
         let read_back = self.check_before(&root, expected, &survey, &chosen, &mut digests).await?;
         // Before the root says complete: a listing of complete backups must not miss it after a crash.
         let documents = &self.0.shared.documents;
-        documents.mark(&self.0.layout.indexed(Index::Done, &root.bucket, &root.key)).await?;
+        documents.mark(&self.0.layout.done(&root.bucket, &root.key)).await?;
         let done = if root.has_upload() {
             self.complete(&root, &chosen, survey.size_bytes).await?
         } else {
@@ -317,7 +316,7 @@ impl Session {
             if root.plan.slot(0).is_none_or(|slot| slot.chunks > 1) || root.plan.size.is_none() {
                 documents.delete_all(&self.0.layout.staged_prefix()).await?;
             }
-            documents.delete(&self.0.layout.indexed(Index::Open, &root.bucket, &root.key)).await
+            documents.delete(&root.open_entry()).await
         };
         if let Err(error) = tidied.await {
             tracing::warn!(backup = root.backup_id, %error, "a complete backup left records behind");

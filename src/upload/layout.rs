@@ -1,8 +1,11 @@
 //! The names of everything that a session keeps in the state bucket.
 //!
 //! Guarantees: no state key has an empty, `.` or `..` segment or one over 255 bytes, whatever the target's key is;
-//! no key can be confused with another account's. Pure. Source: DESIGN §3; BACKENDS.md on names that stores refuse.
+//! no key can be confused with another account's; the entries of open sessions sort by bucket, key, time of creation and
+//! id, as S3 lists uploads (with the exception that `ordered` names). Pure.
+//! Source: DESIGN §3; BACKENDS.md on names that stores refuse.
 
+use super::ordered;
 use crate::digest::Sha256;
 use crate::store::Key;
 
@@ -10,6 +13,8 @@ use crate::store::Key;
 const MAX_SEGMENT_BYTES: usize = 255;
 /// The longest key that S3 takes.
 const MAX_KEY_BYTES: usize = 1024;
+/// The index of open sessions.
+const OPEN: &str = "open-uploads";
 
 /// Where one session's records are.
 #[derive(Clone, Debug)]
@@ -26,13 +31,14 @@ pub(super) enum Index {
     Done,
 }
 
-impl Index {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Open => "index",
-            Self::Done => "done",
-        }
-    }
+/// What an entry of the index of open sessions says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OpenPlace<'a> {
+    /// The key's form, see `ordered`.
+    pub form: &'a str,
+    /// Unix seconds, as the root has it.
+    pub created_at: u64,
+    pub id: &'a str,
 }
 
 impl Layout {
@@ -70,14 +76,20 @@ impl Layout {
         self.at(&format!("staged/{index}-{}", sha256.hex()))
     }
 
-    /// The session's entry in an index by target.
-    pub fn indexed(&self, index: Index, bucket: &str, key: &str) -> Key {
-        let plain = format!("v1/{}/{}/{bucket}/{key}/{}", self.account, index.word(), self.id);
+    /// The session's entry in the index of open ones. `created_at` is the root's: an entry with another time belongs to
+    /// a create that died, and is passed over.
+    pub fn open(&self, bucket: &str, key: &str, created_at: u64) -> Key {
+        Key(format!("{}{created_at:012}-{}", open_of_key(&self.account, bucket, key), self.id))
+    }
+
+    /// The session's entry in the index of completed ones.
+    pub fn done(&self, bucket: &str, key: &str) -> Key {
+        let plain = format!("v1/{}/done/{bucket}/{key}/{}", self.account, self.id);
         if plain.len() <= MAX_KEY_BYTES && stores_take(key) {
             return Key(plain);
         }
         let hash = Sha256::of(key.as_bytes()).hex();
-        Key(format!("v1/{}/{}-hashed/{bucket}/{hash}/{}", self.account, index.word(), self.id))
+        Key(format!("v1/{}/done-hashed/{bucket}/{hash}/{}", self.account, self.id))
     }
 }
 
@@ -99,9 +111,47 @@ pub(super) fn sessions(account: &str) -> Key {
     Key(format!("v1/{account}/sessions/"))
 }
 
+/// Below this lies the index of an account's open sessions.
+pub(super) fn open_index(account: &str) -> String {
+    format!("v1/{account}/{OPEN}/")
+}
+
+/// Below this lie the entries of the open sessions of exactly one key, by time of creation.
+pub(super) fn open_of_key(account: &str, bucket: &str, key: &str) -> String {
+    format!("{}{bucket}/{}!", open_index(account), ordered::of_key(key))
+}
+
+/// The entries of all keys with this prefix begin so; false with it where those of other keys do too.
+pub(super) fn open_of_prefix(account: &str, bucket: &str, prefix: &str) -> (String, bool) {
+    let (form, whole) = ordered::of_prefix(prefix);
+    (format!("{}{bucket}/{form}", open_index(account)), whole)
+}
+
+/// What an entry of the index of open sessions says; None where the key is none.
+pub(super) fn open_place(entry: &Key) -> Option<OpenPlace<'_>> {
+    let mut segments = entry.0.splitn(5, '/');
+    let below = segments.nth(2).filter(|word| *word == OPEN).and_then(|_| segments.nth(1))?;
+    let (form, place) = below.rsplit_once('!')?;
+    let (created_at, id) = time_and_id(place)?;
+    Some(OpenPlace { form, created_at, id })
+}
+
+/// The end of an entry of the index of open sessions: when the session was created, and its id.
+pub(super) fn time_and_id(text: &str) -> Option<(u64, &str)> {
+    let (time, id) = text.split_once('-')?;
+    let digits = time.len() == 12 && time.bytes().all(|b| b.is_ascii_digit());
+    Some((time.parse().ok().filter(|_| digits)?, id))
+}
+
+/// Below these lie the entries of open sessions as older gateways wrote them, without a time.
+pub(super) fn old_open_indexes(account: &str) -> [String; 2] {
+    ["index", "index-hashed"].map(|word| format!("v1/{account}/{word}/"))
+}
+
 /// Below these lie the entries that are good only as long as their session is open.
-pub(super) fn entry_prefixes(account: &str) -> [Key; 3] {
-    ["index", "index-hashed", "open"].map(|word| Key(format!("v1/{account}/{word}/")))
+pub(super) fn entry_prefixes(account: &str) -> [String; 4] {
+    let [old, old_hashed] = old_open_indexes(account);
+    [open_index(account), old, old_hashed, format!("v1/{account}/open/")]
 }
 
 /// Whether an entry names its session within it, and not by its key.
@@ -111,38 +161,36 @@ pub(super) fn is_open_entry(entry: &Key) -> bool {
 
 /// The prefixes of an account's indexes, in the order in which a listing walks them.
 pub(super) fn index_prefixes(account: &str, bucket: Option<&str>, prefix: &str) -> Vec<(Index, String)> {
-    let mut prefixes = Vec::new();
-    for index in [Index::Open, Index::Done] {
-        let (plain, hashed) =
-            (format!("v1/{account}/{}/", index.word()), format!("v1/{account}/{}-hashed/", index.word()));
-        match bucket {
-            Some(bucket) => {
-                prefixes.push((index, format!("{plain}{bucket}/{prefix}")));
-                // Hashed keys do not sort by prefix: all of the bucket's are looked at.
-                prefixes.push((index, format!("{hashed}{bucket}/")));
-            }
-            None => prefixes.extend([(index, plain), (index, hashed)]),
-        }
+    let (open, plain, hashed) =
+        (open_index(account), format!("v1/{account}/done/"), format!("v1/{account}/done-hashed/"));
+    match bucket {
+        Some(bucket) => vec![
+            (Index::Open, open_of_prefix(account, bucket, prefix).0),
+            (Index::Done, format!("{plain}{bucket}/{prefix}")),
+            // Hashed keys do not sort by prefix: all of the bucket's are looked at.
+            (Index::Done, format!("{hashed}{bucket}/")),
+        ],
+        None => vec![(Index::Open, open), (Index::Done, plain), (Index::Done, hashed)],
     }
-    prefixes
 }
 
 /// As `index_prefixes`, for the entries of exactly one key: what lies directly below these.
 pub(super) fn key_prefixes(account: &str, bucket: &str, key: &str) -> Vec<(Index, String)> {
     let hash = Sha256::of(key.as_bytes()).hex();
-    let mut prefixes = Vec::new();
-    for index in [Index::Open, Index::Done] {
-        if stores_take(key) {
-            prefixes.push((index, format!("v1/{account}/{}/{bucket}/{key}/", index.word())));
-        }
-        prefixes.push((index, format!("v1/{account}/{}-hashed/{bucket}/{hash}/", index.word())));
+    let mut prefixes = vec![(Index::Open, open_of_key(account, bucket, key))];
+    if stores_take(key) {
+        prefixes.push((Index::Done, format!("v1/{account}/done/{bucket}/{key}/")));
     }
+    prefixes.push((Index::Done, format!("v1/{account}/done-hashed/{bucket}/{hash}/")));
     prefixes
 }
 
 /// The session that an index entry names.
 pub(super) fn session_of(entry: &Key) -> Option<&str> {
-    entry.0.rsplit_once('/').map(|(_, id)| id)
+    match open_place(entry) {
+        Some(place) => Some(place.id),
+        None => entry.0.rsplit_once('/').map(|(_, id)| id),
+    }
 }
 
 #[cfg(test)]
@@ -152,11 +200,11 @@ mod tests {
     #[test]
     fn keys_that_stores_refuse_are_indexed_by_their_hash() {
         let layout = Layout::new("home", "b1");
-        assert_eq!(layout.indexed(Index::Open, "photos", "a/b").0, "v1/home/index/photos/a/b/b1");
+        assert_eq!(layout.done("photos", "a/b").0, "v1/home/done/photos/a/b/b1");
         let long = "x".repeat(256);
         let deep = "y/".repeat(510) + "z";
         for key in ["a//b", "/a", "a/", "../a", "a/./b", "a\\b", &long, &deep] {
-            let hashed = layout.indexed(Index::Done, "photos", key).0;
+            let hashed = layout.done("photos", key).0;
             assert!(hashed.starts_with("v1/home/done-hashed/photos/"), "{hashed}");
             assert!(hashed.ends_with("/b1"));
         }
@@ -165,10 +213,31 @@ mod tests {
     #[test]
     fn the_entries_of_a_key_lie_directly_below_its_prefixes() {
         for key in ["a/b", "a//b", "dir/", "x"] {
-            let entry = Layout::new("home", "b1").indexed(Index::Done, "photos", key).0;
-            let parent = entry.strip_suffix("b1").unwrap();
+            let layout = Layout::new("home", "b1");
             let prefixes = key_prefixes("home", "photos", key);
+            let done = layout.done("photos", key).0;
+            let parent = done.strip_suffix("b1").unwrap();
             assert!(prefixes.contains(&(Index::Done, parent.to_owned())), "{key}: {prefixes:?}");
+            let open = layout.open("photos", key, 7).0;
+            let parent = open.strip_suffix("000000000007-b1").unwrap();
+            assert!(prefixes.contains(&(Index::Open, parent.to_owned())), "{key}: {prefixes:?}");
+        }
+    }
+
+    #[test]
+    fn an_open_entry_says_what_it_was_made_of_and_is_never_too_long() {
+        let id = "i".repeat(64);
+        let layout = Layout::new(&"a".repeat(64), &id);
+        for key in ["a/b", "!", "x", &"x".repeat(160), &"\u{1}".repeat(1024)] {
+            let entry = layout.open(&"b".repeat(63), key, 1_700_000_000);
+            assert!(entry.0.len() <= MAX_KEY_BYTES, "{entry}");
+            let place = OpenPlace { form: &ordered::of_key(key), created_at: 1_700_000_000, id: &id };
+            assert_eq!((open_place(&entry), session_of(&entry)), (Some(place), Some(&*id)));
+        }
+        for none in
+            ["v1/home/done/b/k/b1", "v1/home/open-uploads/b/k/b1", "v1/home/open-uploads/b/k!7-b1", "v1/open-uploads"]
+        {
+            assert_eq!(open_place(&Key::from(none)), None, "{none}");
         }
     }
 

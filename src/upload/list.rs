@@ -19,7 +19,7 @@ use super::uploads::Uploads;
 /// The most entries that one call looks at; with a filter a page can be empty and still have a next one.
 const MOST_ENTRIES: usize = 1000;
 /// Roots read at the same time.
-const READ_AHEAD: usize = 16;
+pub(super) const READ_AHEAD: usize = 16;
 
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,14 +64,15 @@ impl Uploads {
                 continue;
             }
             let mut options = ListOptions { prefix, delimiter: delimiter.clone(), ..ListOptions::default() };
-            options.after = if rank == at { after } else { None };
+            // A cursor of another version, or of another query, begins at the front: nothing is left out.
+            options.after = after.filter(|after| rank == at && after.starts_with(&options.prefix));
             loop {
                 let listed = self.documents().list(&options).await?;
                 let keys: Vec<Key> = listed.objects.into_iter().map(|object| object.key).collect();
                 let roots = self.roots(account, &keys).await?;
                 for (key, root) in keys.iter().zip(roots) {
                     looked_at += 1;
-                    page.roots.extend(root.filter(|root| matches(root, index, query)));
+                    page.roots.extend(root.filter(|root| is_of(root, key) && matches(root, index, query)));
                     if page.roots.len() >= limit || looked_at >= MOST_ENTRIES {
                         page.next = Some(format!("{rank}:{key}"));
                         return Ok(page);
@@ -113,6 +114,11 @@ fn may_hold(index: Index, status: Option<&str>) -> bool {
         (Index::Done, Some(word)) => word == "complete",
         (Index::Open, Some(word)) => word != "complete",
     }
+}
+
+/// Whether an index entry is the session's own: that of a create that died has another time.
+pub(super) fn is_of(root: &Root, entry: &Key) -> bool {
+    layout::open_place(entry).is_none() || root.open_entry() == *entry
 }
 
 fn matches(root: &Root, index: Index, query: &ListQuery) -> bool {

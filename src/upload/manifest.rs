@@ -104,6 +104,14 @@ impl Status {
         }
     }
 
+    /// Whether its session stands in the index of open ones: it is unfinished, or kept for a successor to find.
+    pub fn is_indexed_open(&self) -> bool {
+        match self {
+            Self::InProgress | Self::Finalizing { .. } | Self::Aborted { kept: true, .. } => true,
+            Self::Complete { .. } | Self::Aborted { .. } | Self::Superseded { .. } => false,
+        }
+    }
+
     /// The word of the chunk API.
     pub fn word(&self) -> &'static str {
         match self {

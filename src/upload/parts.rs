@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 
 use super::Ticket;
 use super::error::{Error, Result};
-use super::layout::{Index, Layout};
+use super::layout::Layout;
 use super::list::ListQuery;
 use super::manifest::{Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status};
 use super::plan::{self, ChunkIndex, Plan, Shape};
@@ -122,7 +122,6 @@ impl Uploads {
         let documents = self.documents();
         let id = documents.clock.random_id();
         let layout = Layout::new(account, &id);
-        documents.mark(&layout.indexed(Index::Open, &new.bucket, &new.key)).await?;
         let root = Root {
             stamp: Stamp::default().next(&documents.clock.random_id()),
             backup_id: id.clone(),
@@ -141,6 +140,7 @@ impl Uploads {
             created_at: documents.clock.unix_seconds(),
             status: Status::InProgress,
         };
+        documents.mark(&root.open_entry()).await?;
         match documents.swap(&layout.root(), None, root).await? {
             super::documents::Swap::Won(root) => Ok(self.keep((account.to_owned(), id), layout, root)),
             // The id is random: nobody else has it.

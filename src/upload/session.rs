@@ -311,6 +311,11 @@ impl Root {
         (self.bucket.as_str().into(), self.key.as_str().into())
     }
 
+    /// The session's entry in the index of open ones.
+    pub(super) fn open_entry(&self) -> crate::store::Key {
+        Layout::new(&self.account, &self.backup_id).open(&self.bucket, &self.key, self.created_at)
+    }
+
     /// What the object of a backup will carry.
     pub(super) fn attributes(&self) -> Attributes {
         let mut user = self.metadata.clone();

@@ -12,7 +12,8 @@ use crate::store::{self, Key, ListOptions, Read};
 use super::codec::OpenEntry;
 use super::documents::Doc;
 use super::error::{Error, Result};
-use super::layout::{self, Index, Layout};
+use super::layout::{self, Layout};
+use super::list::is_of;
 use super::manifest::{Root, Status};
 use super::uploads::{TAG, Uploads};
 
@@ -192,8 +193,8 @@ impl Uploads {
     /// Removes all records of a closed session, the root last.
     pub async fn forget(&self, root: &Root) -> Result<()> {
         let layout = Layout::new(&root.account, &root.backup_id);
-        for index in [Index::Open, Index::Done] {
-            self.documents().delete(&layout.indexed(index, &root.bucket, &root.key)).await?;
+        for entry in [root.open_entry(), layout.done(&root.bucket, &root.key)] {
+            self.documents().delete(&entry).await?;
         }
         self.forget_traces(&root.account, &root.backup_id).await?;
         self.documents().delete(&layout.root()).await
@@ -211,7 +212,7 @@ impl Uploads {
     pub async fn sweep_entries(&self, account: &str, before: SystemTime, dry: bool) -> Result<u64> {
         let mut swept = 0;
         for prefix in layout::entry_prefixes(account) {
-            let mut options = ListOptions { prefix: prefix.0, ..ListOptions::default() };
+            let mut options = ListOptions { prefix, ..ListOptions::default() };
             loop {
                 let page = self.documents().list(&options).await?;
                 for listed in page.objects.iter().filter(|listed| listed.modified < before) {
@@ -240,10 +241,6 @@ impl Uploads {
             layout::session_of(entry).unwrap_or_default().to_owned()
         };
         let root = self.root_of(account, &id).await?;
-        Ok(root.is_some_and(|root| match &root.status {
-            // A kept one is found by its successor through the index.
-            Status::InProgress | Status::Finalizing { .. } | Status::Aborted { kept: true, .. } => true,
-            Status::Aborted { .. } | Status::Complete { .. } | Status::Superseded { .. } => false,
-        }))
+        Ok(root.is_some_and(|root| root.status.is_indexed_open() && is_of(&root, entry)))
     }
 }

@@ -20,7 +20,7 @@ use crate::store::{self, Bucket, ListOptions, Store, UploadId};
 use super::codec::OpenEntry;
 use super::documents::{Doc, Documents, Swap};
 use super::error::{Error, Result};
-use super::layout::{self, Index, Layout};
+use super::layout::{self, Layout};
 use super::manifest::{Policy, Root, Stamp, Status};
 use super::plan::Plan;
 use super::running::REORDER_BYTES;
@@ -315,7 +315,7 @@ impl Uploads {
             status: Status::InProgress,
         };
         self.begin(&mut root).await?;
-        documents.mark(&layout.indexed(Index::Open, &root.bucket, &root.key)).await?;
+        documents.mark(&root.open_entry()).await?;
         let name = (account.to_owned(), id.to_owned());
         let ours = root.clone();
         match documents.swap(&layout.root(), None, root).await? {
@@ -326,6 +326,9 @@ impl Uploads {
                     && let Err(error) = documents.store.abort(upload_of(&ours, &target)).await
                 {
                     tracing::warn!(backup = id, %error, "a store upload that lost the race to create stays behind");
+                }
+                if ours.open_entry() != root.value.open_entry() {
+                    documents.delete(&ours.open_entry()).await?;
                 }
                 Ok((Created::Existing, self.keep(name, layout, root)))
             }

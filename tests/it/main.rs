@@ -22,6 +22,7 @@ mod logs;
 mod model;
 mod model_uploads;
 mod permissions;
+mod open_uploads;
 mod process;
 mod readback;
 mod resume;

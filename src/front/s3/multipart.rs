@@ -12,7 +12,7 @@ use super::{Answer, Asked, S3Api, attributes, empty_reply, xml_reply};
 use crate::accounts::Access;
 use crate::digest::Algorithm;
 use crate::http::named_algorithm;
-use crate::upload::{ChecksumKind, ListQuery, NewUpload, Root, Session};
+use crate::upload::{ChecksumKind, NewUpload, OpenQuery, Root, Session};
 
 impl S3Api {
     pub(super) async fn create_upload(&self, asked: Asked) -> Answer {
@@ -43,8 +43,7 @@ impl S3Api {
     pub(super) async fn upload_of(&self, asked: &Asked, access: Access) -> Result<Session, S3Error> {
         asked.require(access)?;
         let id = asked.query.get("uploadId").unwrap_or_default();
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+        if id.len() > MOST_ID_BYTES || !is_plain(id) {
             return Err(S3Error::no_such_upload());
         }
         let account = asked.identity.account.name();
@@ -110,8 +109,17 @@ impl S3Api {
         let encoded = encodes(&asked)?;
         let name = |text: &str| if encoded { url_encoded(text) } else { text.to_owned() };
         let marker = (text("key-marker").unwrap_or_default(), text("upload-id-marker"));
-        let roots = self.open_uploads(&asked, prefix).await?;
-        let page = roll_up(&roots, prefix, text("delimiter"), marker, most);
+        let query = OpenQuery {
+            bucket: asked.bucket.clone(),
+            prefix: prefix.to_owned(),
+            delimiter: text("delimiter").map(str::to_owned),
+            key_marker: marker.0.to_owned(),
+            id_marker: marker.1.filter(|id| is_plain(id)).map(str::to_owned),
+            limit: most,
+        };
+        let account = &asked.identity.account;
+        let visible = |root: &Root| account.allows(Access::Read, &root.bucket, &root.key);
+        let page = self.0.uploads.open_uploads(account.name(), &query, visible).await?;
         let mut xml = Xml::new("ListMultipartUploadsResult");
         xml.element("Bucket", &asked.bucket).element("KeyMarker", name(marker.0));
         xml.element("UploadIdMarker", marker.1.unwrap_or_default()).element("Prefix", name(prefix));
@@ -119,9 +127,9 @@ impl S3Api {
         if encoded {
             xml.element("EncodingType", "url");
         }
-        xml.element("IsTruncated", page.more);
-        if page.more {
-            xml.element("NextKeyMarker", name(&page.last.0)).element("NextUploadIdMarker", &page.last.1);
+        xml.element("IsTruncated", page.next.is_some());
+        if let Some((key, id)) = &page.next {
+            xml.element("NextKeyMarker", name(key)).element("NextUploadIdMarker", id);
         }
         for root in &page.uploads {
             xml.open("Upload").element("Key", name(&root.key)).element("UploadId", &root.backup_id);
@@ -135,77 +143,16 @@ impl S3Api {
         }
         Ok(xml_reply(xml.finish()))
     }
-
-    /// All open uploads below the prefix, by key and age: what S3 promises, and no index of ours gives by itself.
-    async fn open_uploads(&self, asked: &Asked, prefix: &str) -> Result<Vec<std::sync::Arc<Root>>, S3Error> {
-        let mut query = ListQuery {
-            bucket: Some(asked.bucket.clone()),
-            prefix: prefix.to_owned(),
-            status: Some("in_progress".to_owned()),
-            limit: 1000,
-            ..ListQuery::default()
-        };
-        let account = &asked.identity.account;
-        let mut roots = Vec::new();
-        loop {
-            let page = self.0.uploads.list(account.name(), &query).await?;
-            roots.extend(page.roots.into_iter().filter(|root| account.allows(Access::Read, &root.bucket, &root.key)));
-            query.after = page.next;
-            if query.after.is_none() {
-                roots.sort_by(|a, b| (&a.key, a.created_at, &a.backup_id).cmp(&(&b.key, b.created_at, &b.backup_id)));
-                return Ok(roots);
-            }
-        }
-    }
 }
 
-/// One page of uploads.
-struct Uploads<'a> {
-    uploads: Vec<&'a Root>,
-    prefixes: Vec<String>,
-    more: bool,
-    /// Key (or prefix) and upload id of the last.
-    last: (String, String),
+/// Whether a text can be an upload's id, or a marker of ours: an id, perhaps with a time before it.
+fn is_plain(text: &str) -> bool {
+    const TIME: usize = "000000000000-".len();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=TIME + MOST_ID_BYTES).contains(&text.len()) && text.bytes().all(plain)
 }
 
-fn roll_up<'a>(
-    roots: &'a [std::sync::Arc<Root>],
-    prefix: &str,
-    delimiter: Option<&str>,
-    (key_marker, id_marker): (&str, Option<&str>),
-    most: usize,
-) -> Uploads<'a> {
-    let mut page = Uploads { uploads: Vec::new(), prefixes: Vec::new(), more: false, last: Default::default() };
-    // With both markers the place is behind that very upload; it may be gone, then behind its key.
-    let place = id_marker.and_then(|id| roots.iter().position(|root| root.key == key_marker && root.backup_id == id));
-    for (at, root) in roots.iter().enumerate() {
-        let passed = place.map_or(root.key.as_str() <= key_marker && !key_marker.is_empty(), |place| at <= place);
-        let rolled = delimiter.and_then(|delimiter| {
-            let rest = &root.key[prefix.len()..];
-            rest.find(delimiter).map(|at| root.key[..prefix.len() + at + delimiter.len()].to_owned())
-        });
-        if passed || rolled.as_ref().is_some_and(|rolled| page.prefixes.last() == Some(rolled) || rolled == key_marker)
-        {
-            continue;
-        }
-        if page.uploads.len() + page.prefixes.len() == most {
-            page.more = most > 0;
-            break;
-        }
-        match rolled {
-            Some(rolled) => {
-                page.last = (rolled.clone(), String::new());
-                page.prefixes.push(rolled);
-            }
-            None => {
-                page.last = (root.key.clone(), root.backup_id.clone());
-                page.uploads.push(root);
-            }
-        }
-    }
-    page
-}
-
+const MOST_ID_BYTES: usize = 64;
 const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 
 /// What the client wants to be checked, and how the object's checksum follows. **Errors**: `InvalidRequest`.

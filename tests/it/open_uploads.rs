@@ -1,0 +1,266 @@
+//! Many open uploads of one account: what a listing and a create cost, the order of a listing, its pages, and where the
+//! index of older gateways goes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ratchet::clock::Clock;
+use ratchet::store::{Body, PutOptions};
+use ratchet::upload::{ListQuery, NewBackup, OpenPage, OpenQuery, Root, Session, Settings, Uploads};
+
+use crate::conformance::stores;
+use crate::room::{MINUTE, Room, backup, put_part, upload};
+
+/// A gateway whose store calls are counted.
+fn counted(room: &Room) -> (Uploads, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let gateway = room.slow_gateway(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Duration::ZERO
+    });
+    (gateway, calls)
+}
+
+fn query(limit: usize) -> OpenQuery {
+    OpenQuery { bucket: "b".into(), limit, ..OpenQuery::default() }
+}
+
+fn after(limit: usize, key: &str, id: Option<&str>) -> OpenQuery {
+    OpenQuery { key_marker: key.into(), id_marker: id.map(str::to_owned), ..query(limit) }
+}
+
+async fn page(gateway: &Uploads, query: &OpenQuery) -> OpenPage {
+    gateway.open_uploads("home", query, |_: &Root| true).await.unwrap()
+}
+
+/// All pages: keys with ids, and rolled-up prefixes without.
+async fn pages(gateway: &Uploads, mut query: OpenQuery) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    loop {
+        let page = page(gateway, &query).await;
+        assert!(page.uploads.len() + page.prefixes.len() <= query.limit);
+        let uploads = page.uploads.iter().map(|root| (root.key.clone(), root.backup_id.clone()));
+        let mut shown: Vec<_> = uploads.chain(page.prefixes.iter().map(|key| (key.clone(), String::new()))).collect();
+        shown.sort_by(|one, other| one.0.cmp(&other.0));
+        found.extend(shown);
+        let Some((key, id)) = page.next else { return found };
+        (query.key_marker, query.id_marker) = (key, Some(id).filter(|id| !id.is_empty()));
+    }
+}
+
+/// Begins an upload with terms of its own: it adopts nothing, and nothing is waited for.
+async fn begin(gateway: &Uploads, bucket: &str, key: &str, run: usize) -> Session {
+    let mut new = upload(key);
+    bucket.clone_into(&mut new.bucket);
+    new.metadata.insert("run".into(), run.to_string());
+    gateway.create_upload("home", new).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
+    let room = Room::new(1).await;
+    let (gateway, calls) = counted(&room);
+    let mut costs = BTreeSet::new();
+    for open in 0..3000 {
+        let key = format!("{}/{open:04}", ["a", "b", "c"][open % 3]);
+        room.gateway().create("home", backup(&key, 1)).await.unwrap();
+        if open % 1000 < 10 && open >= 10 {
+            calls.store(0, Ordering::SeqCst);
+            let first = page(&gateway, &query(1)).await;
+            costs.insert(calls.load(Ordering::SeqCst));
+            assert_eq!((first.uploads[0].key.as_str(), first.uploads.len()), ("a/0000", 1));
+            let (key, id) = first.next.unwrap();
+            let second = page(&gateway, &after(1, &key, Some(&id))).await;
+            assert_eq!(second.uploads[0].key, "a/0003");
+        }
+    }
+    println!("open_uploads: store calls of a listing of one, 10 to 3,000 open: {costs:?}");
+    assert_eq!(costs, BTreeSet::from([3]), "one listing, and the roots of what is shown and of the next one");
+    calls.store(0, Ordering::SeqCst);
+    let rolled = page(&gateway, &OpenQuery { delimiter: Some("/".into()), ..query(1000) }).await;
+    assert_eq!(
+        (rolled.prefixes, rolled.uploads.len(), rolled.next),
+        (vec!["a/".into(), "b/".into(), "c/".into()], 0, None)
+    );
+    let cost = calls.load(Ordering::SeqCst);
+    println!("open_uploads: store calls of three groups of 1,000: {cost}");
+    assert!(cost < 60, "{cost}");
+    calls.store(0, Ordering::SeqCst);
+    let all = pages(&gateway, OpenQuery { prefix: "b/".into(), ..query(1000) }).await;
+    assert_eq!(all.len(), 1000);
+    assert!(calls.load(Ordering::SeqCst) < 1010);
+}
+
+const ODD: [&str; 22] = [
+    "a", "a!", "a/b", "a-b", "a.b", "a//b", "a/", "//", "/", "..", "./x", "a\\b", "a]b", "a~", "ab", "ä", "äb",
+    "b/c/d", "b/c/e", "%41", "A", "😀",
+];
+
+/// On every store: the order is S3's, and pages of any size leave nothing out and show nothing twice.
+#[tokio::test]
+async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
+    for lab in [stores::memory().await, stores::dir().await, stores::s3().await].into_iter().flatten() {
+        let state_bucket = format!("state-{}", Clock::system().random_id());
+        let settings = Settings { state_bucket, ..Settings::default() };
+        let uploads = Uploads::new(lab.store.clone(), Clock::system(), settings);
+        uploads.prepare().await.unwrap();
+        let bucket = lab.bucket.as_str();
+        let long =
+            ["x".repeat(159), "x".repeat(160), "x".repeat(161), "x".repeat(700), "x/".repeat(255), "x".repeat(1024)];
+        let keys: Vec<&str> = ODD.into_iter().chain(long.iter().map(String::as_str)).collect();
+        let mut roots = Vec::new();
+        for (run, key) in keys.iter().chain(&keys[..6]).enumerate() {
+            // Backups without bytes: the store begins no upload of theirs, whatever their key is.
+            let file_id = run.to_string();
+            let new = NewBackup {
+                bucket: bucket.into(),
+                key: (*key).into(),
+                file_id,
+                chunk_size: 1,
+                size: Some(0),
+                ..NewBackup::default()
+            };
+            roots.push(uploads.create("home", new).await.unwrap().1.root());
+        }
+        roots.sort_by(|a, b| {
+            (a.key.as_bytes(), a.created_at, &a.backup_id).cmp(&(b.key.as_bytes(), b.created_at, &b.backup_id))
+        });
+        for limit in [1, 3, 1000] {
+            for prefix in ["", "a", "a/", "x", "ä", &long[5]] {
+                let query = OpenQuery { bucket: bucket.into(), prefix: prefix.into(), ..query(limit) };
+                let below = roots.iter().filter(|root| root.key.starts_with(prefix));
+                let wanted: Vec<_> = below.clone().map(|root| (root.key.clone(), root.backup_id.clone())).collect();
+                assert_eq!(pages(&uploads, query.clone()).await, wanted, "{prefix} by {limit}");
+                let rolled = below.map(|root| match root.key[prefix.len()..].find('/') {
+                    Some(at) => (root.key[..=prefix.len() + at].to_owned(), String::new()),
+                    None => (root.key.clone(), root.backup_id.clone()),
+                });
+                let mut wanted: Vec<_> = rolled.collect();
+                wanted.dedup();
+                let query = OpenQuery { delimiter: Some("/".into()), ..query };
+                assert_eq!(pages(&uploads, query).await, wanted, "{prefix} by {limit}, rolled up");
+            }
+        }
+        for key in keys {
+            let exact =
+                ListQuery { bucket: Some(bucket.into()), key: Some(key.into()), limit: 1, ..ListQuery::default() };
+            assert_eq!(uploads.list("home", &exact).await.unwrap().roots[0].key, key);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_goes_on_behind_uploads_that_are_gone() {
+    let room = Room::new(1).await;
+    let gateway = room.gateway();
+    let mut ids = Vec::new();
+    for (run, key) in ["k", "k", "k", "l"].into_iter().enumerate() {
+        room.clock.pause(Duration::from_secs(1)).await;
+        ids.push(begin(&gateway, "b", key, run).await.root().backup_id.clone());
+    }
+    let next = async |key: &str, id: Option<&str>| {
+        let page = page(&gateway, &after(1, key, id)).await;
+        page.uploads.first().map(|root| root.backup_id.clone()).unwrap_or_default()
+    };
+    gateway.open("home", &ids[1]).await.unwrap().abort("").await.unwrap();
+    assert_eq!(next("k", Some(&ids[0])).await, ids[2], "one that is aborted is passed over");
+    assert_eq!(next("k", Some(&ids[1])).await, ids[2], "and is a place all the same");
+    assert_eq!(next("k", Some("nobody")).await, ids[3], "where nothing says when, the page begins behind the key");
+    assert_eq!(next("k", Some(&ids[3])).await, ids[3], "another key's upload says nothing");
+    assert_eq!(next("k", None).await, ids[3]);
+    assert_eq!(next("", Some(&ids[0])).await, ids[0], "an id without a key says nothing");
+    assert_eq!(next("j", None).await, ids[0]);
+    assert_eq!(next("l", None).await, "");
+    let none = page(&gateway, &query(0)).await;
+    assert!(none.uploads.is_empty() && none.next.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_among_many_dead_entries_ends_early_and_is_gone_on_with() {
+    let room = Room::new(1).await;
+    let gateway = room.gateway();
+    let last = begin(&gateway, "b", "z", 0).await.root().backup_id.clone();
+    let state = "ratchet-state".into();
+    for at in 0..10_500 {
+        let entry = format!("v1/home/open-uploads/b/k{}!000000000007-x{at}", at % 7);
+        room.store.put(&state, &entry.as_str().into(), Body::empty(), PutOptions::default()).await.unwrap();
+    }
+    // What a create leaves that died and was carried on under its id, at another time.
+    let stale = format!("v1/home/open-uploads/b/z!000000000007-{last}");
+    room.store.put(&state, &stale.as_str().into(), Body::empty(), PutOptions::default()).await.unwrap();
+    let first = page(&gateway, &query(5)).await;
+    assert!(first.uploads.is_empty());
+    let (key, id) = first.next.unwrap();
+    assert_eq!(key, "k6");
+    let second = page(&gateway, &after(5, &key, Some(&id))).await;
+    let ids: Vec<&str> = second.uploads.iter().map(|root| root.backup_id.as_str()).collect();
+    assert_eq!((ids, second.next), (vec![&*last], None));
+    room.nothing_is_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
+    let room = Room::new(1).await;
+    let mut costs = Vec::new();
+    for open in [0, 16, 120, 2500] {
+        let key = format!("k{open}");
+        for run in 0..open {
+            begin(&room.gateway(), "b", &key, run).await;
+            if run % 2 == 0 {
+                room.clock.pause(Duration::from_secs(1)).await;
+            }
+        }
+        // The newest have the terms of what comes, and are alive.
+        let fit = futures_util::future::join_all((0..open.min(120)).map(|_| {
+            let gateway = room.gateway();
+            let key = key.clone();
+            async move { gateway.create_upload("home", upload(&key)).await.unwrap() }
+        }));
+        fit.await;
+        let (gateway, calls) = counted(&room);
+        gateway.create_upload("home", upload(&key)).await.unwrap();
+        costs.push(calls.load(Ordering::SeqCst));
+    }
+    println!("open_uploads: store calls of a create with 0, 32, 240 and 2,620 open uploads of its key: {costs:?}");
+    assert!(costs[0] < 8 && costs[..3].iter().all(|cost| *cost <= 150), "{costs:?}");
+    assert!(costs[3] <= 170, "the newest of more than a page of them are sought: {costs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_dead_upload_is_taken_over_among_thousands_of_its_key() {
+    let room = Room::new(1).await;
+    let gateway = room.gateway();
+    for run in 0..2500 {
+        begin(&gateway, "b", "k", run).await;
+        if run % 3 == 0 {
+            room.clock.pause(Duration::from_secs(1)).await;
+        }
+    }
+    let first = gateway.create_upload("home", upload("k")).await.unwrap();
+    put_part(&first, 1).await;
+    first.abort_and_keep("its client went away").await.unwrap();
+    let second = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    assert!(put_part(&second, 1).await.1, "its part is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
+    for aborted in [true, false] {
+        let room = Room::new(1).await;
+        let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        put_part(&first, 1).await;
+        let leave = async {
+            room.clock.pause(Duration::from_secs(3)).await;
+            let left = if aborted { first.abort_and_keep("").await } else { first.client_left().await };
+            left.unwrap();
+        };
+        let gateway = room.gateway();
+        let begun = room.clock.monotonic();
+        let (second, ()) = tokio::join!(gateway.create_upload("home", upload("k")), leave);
+        assert!(room.clock.monotonic() - begun < Duration::from_secs(7));
+        assert!(put_part(&second.unwrap(), 1).await.1, "its part is known");
+    }
+}
