@@ -164,6 +164,10 @@ async fn gateway(
     if let Some(check) = failed.iter().find(|check| check.weight == Weight::Required) {
         return Err(Error::Unusable { check: check.name, detail: check.detail.clone() });
     }
+    let moved = uploads.move_old_index().await.map_err(|source| Error::Unprepared { source })?;
+    if moved > 0 {
+        tracing::info!(moved, "entries of open uploads are in the new index");
+    }
     for check in &failed {
         if check.weight == Weight::Advised {
             tracing::warn!(check.name, check.detail, "the store is set up so that a fault here would be one there");

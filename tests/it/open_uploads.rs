@@ -264,3 +264,45 @@ async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
         assert!(put_part(&second.unwrap(), 1).await.1, "its part is known");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once() {
+    let room = Room::new(1).await;
+    let gateway = room.gateway();
+    let keys = ["a", "a//b", "c/d"];
+    for (run, key) in keys.into_iter().enumerate() {
+        begin(&gateway, "b", key, run).await;
+    }
+    let ended = begin(&gateway, "b", "ended", 3).await;
+    let kept = begin(&gateway, "b", "kept", 4).await;
+    kept.abort_and_keep("").await.unwrap();
+    let before = room.state().await;
+    let state = "ratchet-state".into();
+    // As an older gateway had them.
+    for entry in before.iter().filter(|key| key.starts_with("v1/home/open-uploads/")) {
+        let id = entry.rsplit_once('-').unwrap().1;
+        let root = gateway.root_of("home", id).await.unwrap().unwrap();
+        let old = match root.key.contains("//") {
+            true => format!("v1/home/index-hashed/b/0011/{id}"),
+            false => format!("v1/home/index/b/{}/{id}", root.key),
+        };
+        room.store.put(&state, &old.as_str().into(), Body::empty(), PutOptions::default()).await.unwrap();
+        room.store.delete(&state, &entry.as_str().into(), None).await.unwrap();
+    }
+    let rootless = "v1/home/index/b/k/gone";
+    room.store.put(&state, &rootless.into(), Body::empty(), PutOptions::default()).await.unwrap();
+    ended.abort("").await.unwrap();
+    assert!(pages(&gateway, query(10)).await.is_empty(), "they are not in the new index");
+    let (one, two) = tokio::join!(gateway.move_old_index(), async { room.gateway().move_old_index().await });
+    assert!((4..=10).contains(&(one.unwrap() + two.unwrap())));
+    let listed: Vec<String> = pages(&gateway, query(10)).await.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(listed, keys);
+    let left: Vec<String> = room.state().await.into_iter().filter(|key| key.starts_with("v1/home/index")).collect();
+    assert_eq!(left, [rootless], "its create may be under way");
+    assert_eq!(room.gateway().move_old_index().await.unwrap(), 0);
+    let heir = begin(&room.gateway(), "b", "kept", 4).await;
+    room.clock.pause(MINUTE).await;
+    assert_eq!(kept.fresh_root().await.unwrap().status.word(), "superseded");
+    assert!(heir.fresh_root().await.unwrap().is_open());
+    room.nothing_is_left().await;
+}
