@@ -158,6 +158,7 @@ pub enum ProblemType {
     Incomplete,
     NotOpen,
     ObjectChanged,
+    QuotaExceeded,
     RequestTimeout,
     SlowDown,
     StoreFull,

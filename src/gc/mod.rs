@@ -4,7 +4,8 @@
 //! carried on by the next one, on any gateway; at most one gateway sweeps at a time (a lease, by compare-and-swap), and
 //! two that sweep all the same do no harm. Ages are differences of two store times, and none is more than the sweeping
 //! process has seen pass since the store's clock jumped. Driven by the manifests alone:
-//! ListMultipartUploads is not to be trusted (BACKENDS.md §6, §9).
+//! ListMultipartUploads is not to be trusted (BACKENDS.md §6, §9). An entry of the index of open sessions goes once its
+//! session is closed, or where its time is not its root's: a create that died left it, and another carried that one on.
 //! It does not know how a session is ended or what its records are called: `upload` does.
 //!
 //! **Layout**: `v1/leases/gc.json`, who sweeps and how far. **Errors**: the store's own; the next sweep tries again.
@@ -16,7 +17,7 @@
 //!
 //! | running \ starting | create, adopt | chunk, part | finalize | abort | expire, free | forget |
 //! | --- | --- | --- | --- | --- | --- | --- |
-//! | create, adopt | root: one creates or adopts, the others find its session | not before its root is there | the same | the same | root: an adopter changes what gc saw, or finds nothing to adopt | only closed ones, and none that an open heir still reads |
+//! | create, adopt | root: one creates or adopts, the others find its session; a loser removes its index entry where its time differs | not before its root is there | the same | the same | root: an adopter changes what gc saw, or finds nothing to adopt | only closed ones, and none that an open heir still reads |
 //! | chunk, part | an adopter waits for its last breath, then *root*; the late writer is told by *look* | the segment's swap (DESIGN §5) | *look*: recorded before `finalizing` and counted, or refused | *look* | *look*; its part is found by the next listing of parts | long after its end: a late writer finds no root and is refused; what it left goes as traces without a root |
 //! | finalize | it is alive: not adopted | refused by the root | *root*, then *tag* | carried to its end first | carried to its end first | *tag*: its object is there, so it stays |
 //! | abort | *root*: kept parts are adopted or freed | refused by the root | refused by the root | idem | idem | only once freed |

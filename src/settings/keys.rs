@@ -245,6 +245,12 @@ pub const KEYS: &[Key] = &[
     seconds_key!("request.queue_s", "Seconds that a request waits for its turn.", http.queue_timeout),
     seconds_key!("request.max_skew_s", "Seconds that a signature's date may be off.", http.max_skew),
     Key {
+        name: "uploads.max_open_of_account",
+        meaning: "Open uploads of one account: S3 uploads, backups, and aborted uploads that are kept for a successor. One more is refused.",
+        show: |s| s.upload.max_open_of_account.to_string(),
+        set: |s, text| number(text, 1, 10_000_000).map(|value| s.upload.max_open_of_account = value),
+    },
+    Key {
         name: "resume.enabled",
         meaning: "Whether S3 uploads that were cut off are carried on by the next upload of the same file.",
         show: |s| s.upload.resume.enabled.to_string(),

@@ -38,6 +38,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("request.max_bytes_per_s_of_account", "1000000", &["-1", "many", "1000"]),
     ("request.queue_s", "7", &["0", "-1", "86401"]),
     ("request.max_skew_s", "7", &["0", "-1", "86401", "1s"]),
+    ("uploads.max_open_of_account", "7", &["0", "-1", "10000001", "many"]),
     ("resume.enabled", "false", &["", "yes", "1"]),
     ("resume.by_md5", "true", &["", "yes"]),
     ("resume.keep_aborted_s", "7", &["0", "-1", "1d"]),

@@ -150,6 +150,7 @@ impl Uploads {
             // It owns nothing, and nobody knows its id.
             documents.delete(&successor.root().open_entry()).await?;
             documents.delete(&Layout::new(&dead.account, &by).root()).await?;
+            self.shared.quota.ended(&dead.account);
             return Ok(None);
         }
         documents.delete(&dead.open_entry()).await?;

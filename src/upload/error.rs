@@ -43,6 +43,8 @@ pub enum Kind {
     ObjectChanged,
     /// The request's body broke off: send it again.
     BodyBroken,
+    /// The account has as many open sessions as it may: complete or abort some.
+    QuotaExceeded,
     /// The store asks for fewer requests.
     SlowDown,
     /// No room left in the store.
@@ -81,6 +83,11 @@ pub enum Error {
     PartTooSmall { number: u16, size_bytes: u64, least: u64 },
     #[error("the object of backup {0:?} was replaced or removed since")]
     ObjectChanged(String),
+    #[error(
+        "account {account:?} has {most} open uploads, backups and aborted uploads that are kept, which is its quota: \
+         complete or abort some of them, then try again"
+    )]
+    QuotaExceeded { account: String, most: u64 },
     #[error("{what}")]
     Store {
         kind: Kind,
@@ -111,6 +118,7 @@ impl Error {
             Self::InvalidPart { .. } => Kind::InvalidPart,
             Self::PartTooSmall { .. } => Kind::PartTooSmall,
             Self::ObjectChanged(_) => Kind::ObjectChanged,
+            Self::QuotaExceeded { .. } => Kind::QuotaExceeded,
             Self::Store { kind, .. } | Self::Batch { kind, .. } => *kind,
             Self::Corrupt { .. } => Kind::Internal,
         }
@@ -134,6 +142,7 @@ impl Error {
             | Self::InvalidPart { .. }
             | Self::PartTooSmall { .. }
             | Self::ObjectChanged(_)
+            | Self::QuotaExceeded { .. }
             | Self::Corrupt { .. } => None,
         }
     }

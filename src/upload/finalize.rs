@@ -342,6 +342,7 @@ fn fails_for_sure(error: &Error) -> bool {
         | Kind::BackupConflict
         | Kind::NotOpen
         | Kind::ObjectChanged
+        | Kind::QuotaExceeded
         | Kind::BodyBroken
         | Kind::SlowDown
         | Kind::StoreUnavailable

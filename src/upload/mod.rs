@@ -2,7 +2,7 @@
 //!
 //! Pure: `plan`, `manifest`, `codec`, `layout` with `ordered`. Effects, from the ground up: `documents` (compare-and-swap), `session`
 //! (records in memory), `commit` (group CAS), `intake` with `flight` and `running` (one chunk's way in), `group`
-//! (staged chunks to parts), `survey`, `readback` and `finalize`, `abort`, `uploads` (create, open), `list`, `open_index`, `old_index`.
+//! (staged chunks to parts), `survey`, `readback` and `finalize`, `abort`, `uploads` (create, open) with `quota`, `list`, `open_index`, `old_index`.
 //!
 //! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`, `…/segments/000000.json`,
 //! `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by target
@@ -31,6 +31,7 @@ mod ordered;
 mod parts;
 mod plan;
 mod pulse;
+mod quota;
 mod readback;
 mod running;
 mod session;

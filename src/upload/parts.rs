@@ -91,11 +91,12 @@ pub enum PartAdmission {
 }
 
 impl Uploads {
-    /// Begins an upload, or takes a dead one of the same target over. **Errors**: `NoSuchBucket`.
+    /// Begins an upload, or takes a dead one of the same target over. **Errors**: `NoSuchBucket`, `QuotaExceeded`.
     pub async fn create_upload(&self, account: &str, new: NewUpload) -> Result<Session> {
         if let Some(session) = self.adopt(account, &new).await? {
             return Ok(session);
         }
+        let _place = self.admit(account).await?;
         let documents = self.documents();
         let upload_tag = documents.clock.random_id();
         let mut attributes = Attributes {
@@ -142,7 +143,10 @@ impl Uploads {
         };
         documents.mark(&root.open_entry()).await?;
         match documents.swap(&layout.root(), None, root).await? {
-            super::documents::Swap::Won(root) => Ok(self.keep((account.to_owned(), id), layout, root)),
+            super::documents::Swap::Won(root) => {
+                self.shared.quota.opened(account);
+                Ok(self.keep((account.to_owned(), id), layout, root))
+            }
             // The id is random: nobody else has it.
             super::documents::Swap::Lost(_) => Err(Error::NoSuchBackup(id)),
         }

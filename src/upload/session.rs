@@ -165,8 +165,14 @@ impl Session {
             }
             next.stamp = next.stamp.next(&self.0.shared.documents.clock.random_id());
             let asked_at = self.now();
+            let ends = known.value.status.is_indexed_open() && !next.status.is_indexed_open();
             match self.0.shared.documents.swap(&self.0.layout.root(), Some(&known), next).await? {
-                Swap::Won(doc) => return Ok(Ok(self.keep_root(doc, asked_at))),
+                Swap::Won(doc) => {
+                    if ends {
+                        self.0.shared.quota.ended(&known.value.account);
+                    }
+                    return Ok(Ok(self.keep_root(doc, asked_at)));
+                }
                 Swap::Lost(Some(doc)) => known = self.keep_root(doc, asked_at),
                 Swap::Lost(None) => return Err(Error::NoSuchBackup(known.value.backup_id.clone())),
             }

@@ -23,6 +23,7 @@ use super::error::{Error, Result};
 use super::layout::{self, Layout};
 use super::manifest::{Policy, Root, Stamp, Status};
 use super::plan::Plan;
+use super::quota::Quota;
 use super::running::REORDER_BYTES;
 use super::session::{Session, upload_of};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub state_bucket: String,
     /// Sessions kept in memory; the least recently used go first.
     pub cached_sessions: usize,
+    /// Open sessions of one account: S3 uploads, backups, and aborted uploads that are kept. At least 1.
+    pub max_open_of_account: u64,
     pub resume: Resume,
 }
 
@@ -71,7 +74,12 @@ impl Default for Resume {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { state_bucket: "ratchet-state".to_owned(), cached_sessions: 1024, resume: Resume::default() }
+        Self {
+            state_bucket: "ratchet-state".to_owned(),
+            cached_sessions: 1024,
+            max_open_of_account: 100_000,
+            resume: Resume::default(),
+        }
     }
 }
 
@@ -108,6 +116,7 @@ pub struct Uploads {
 pub(super) struct Shared {
     pub documents: Documents,
     pub settings: Settings,
+    pub quota: Quota,
     pub reorder_room: Arc<Semaphore>,
     pub assembly_turns: Semaphore,
 }
@@ -128,6 +137,7 @@ impl Uploads {
         let bucket = Bucket(settings.state_bucket.clone());
         let shared = Arc::new(Shared {
             documents: Documents { store, bucket, clock },
+            quota: Quota::new(settings.max_open_of_account),
             settings,
             reorder_room: Arc::new(Semaphore::new(REORDER_BYTES)),
             assembly_turns: Semaphore::new(ASSEMBLIES),
@@ -185,7 +195,7 @@ impl Uploads {
     }
 
     /// Creates a backup, or hands back the open one with the same target, file id, chunk size and size.
-    /// **Errors**: `BadRequest` (it does not fit), `NoSuchBucket`.
+    /// **Errors**: `BadRequest` (it does not fit), `NoSuchBucket`, `QuotaExceeded`.
     pub async fn create(&self, account: &str, new: NewBackup) -> Result<(Created, Session)> {
         let plan = self.plan(&new)?;
         let (chunk_size, size) =
@@ -193,16 +203,22 @@ impl Uploads {
         let entry = layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
         let documents = self.documents();
         let mut known: Option<Doc<OpenEntry>> = documents.read(&entry).await?;
+        let mut place = None;
         for _ in 0..CREATE_ROUNDS {
             if let Some(doc) = &known {
                 let id = &doc.value.backup_id;
                 match self.find(account, id).await? {
                     Some(session) if session.root().status.is_unfinished() => return Ok((Created::Existing, session)),
                     // Its creator died before the root was written: carry on under its id.
-                    None => return self.make(account, id, new, plan).await,
+                    None => {
+                        let _place = self.admitted(account, place).await?;
+                        return self.make(account, id, new, plan).await;
+                    }
                     Some(_) => {}
                 }
             }
+            // Before the entry: one who is refused leaves nothing behind.
+            place = Some(self.admitted(account, place).await?);
             let stamp = known.as_ref().map_or_else(Stamp::default, |doc| doc.value.stamp.clone());
             let stamp = stamp.next(&documents.clock.random_id());
             let next = OpenEntry { stamp, backup_id: documents.clock.random_id() };
@@ -221,7 +237,10 @@ impl Uploads {
         let plan = self.plan(&new)?;
         let (created, session) = match self.find(account, id).await? {
             Some(session) => (Created::Existing, session),
-            None => self.make(account, id, new.clone(), plan).await?,
+            None => {
+                let _place = self.admit(account).await?;
+                self.make(account, id, new.clone(), plan).await?
+            }
         };
         match difference(&session.root(), &new) {
             None => Ok((created, session)),
@@ -319,7 +338,10 @@ impl Uploads {
         let name = (account.to_owned(), id.to_owned());
         let ours = root.clone();
         match documents.swap(&layout.root(), None, root).await? {
-            Swap::Won(root) => Ok((Created::New, self.keep(name, layout, root))),
+            Swap::Won(root) => {
+                self.shared.quota.opened(account);
+                Ok((Created::New, self.keep(name, layout, root)))
+            }
             Swap::Lost(Some(root)) => {
                 let target = ours.target();
                 if ours.has_upload()

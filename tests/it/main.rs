@@ -24,6 +24,7 @@ mod model_uploads;
 mod permissions;
 mod open_uploads;
 mod process;
+mod quota;
 mod readback;
 mod resume;
 mod room;

@@ -84,6 +84,11 @@ fn row(word: ProblemType) -> (StatusCode, &'static str, &'static str) {
         ProblemType::ObjectChanged => {
             (S::CONFLICT, "the object was replaced or removed since", "back the file up again if it is still wanted")
         }
+        ProblemType::QuotaExceeded => (
+            S::FORBIDDEN,
+            "the account has too many open uploads",
+            "complete or abort open backups and uploads, then repeat",
+        ),
         ProblemType::RequestTimeout => (S::REQUEST_TIMEOUT, "the body did not come in time", "send the request again"),
         ProblemType::SlowDown => (S::SERVICE_UNAVAILABLE, "too many requests", "wait as Retry-After says, then repeat"),
         ProblemType::StoreFull => (S::INSUFFICIENT_STORAGE, "the store is full", "ask the operator to make room"),
@@ -109,6 +114,7 @@ fn of_upload(kind: upload::Kind) -> ProblemType {
         // Only S3's Complete names parts.
         upload::Kind::InvalidPart | upload::Kind::PartTooSmall => ProblemType::BadRequest,
         upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
+        upload::Kind::QuotaExceeded => ProblemType::QuotaExceeded,
         upload::Kind::BodyBroken => ProblemType::RequestTimeout,
         upload::Kind::SlowDown => ProblemType::SlowDown,
         upload::Kind::StoreFull => ProblemType::StoreFull,
@@ -255,6 +261,7 @@ impl From<upload::Error> for Problem {
             | upload::Error::PartTooSmall { .. }
             | upload::Error::NotOpen { .. }
             | upload::Error::ObjectChanged(_)
+            | upload::Error::QuotaExceeded { .. }
             | upload::Error::Store { .. }
             | upload::Error::Batch { .. } => {}
         }

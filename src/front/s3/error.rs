@@ -175,6 +175,7 @@ impl From<upload::Error> for S3Error {
             upload::Kind::Incomplete | upload::Kind::InvalidPart => (S::BAD_REQUEST, "InvalidPart"),
             upload::Kind::PartTooSmall => (S::BAD_REQUEST, "EntityTooSmall"),
             upload::Kind::ObjectChanged => (S::NOT_FOUND, "NoSuchKey"),
+            upload::Kind::QuotaExceeded => (S::FORBIDDEN, "QuotaExceeded"),
             upload::Kind::BodyBroken => (S::BAD_REQUEST, "IncompleteBody"),
             upload::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
             upload::Kind::StoreFull => (S::INSUFFICIENT_STORAGE, "XMinioStorageFull"),

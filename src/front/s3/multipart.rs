@@ -1,7 +1,7 @@
 //! The life of a multipart upload: create, list, abort. Each is a session (DESIGN §7).
 //!
 //! Guarantees: an upload of another account, or of another key, is absent; an aborted one keeps its parts for a
-//! successor, where that is switched on.
+//! successor, where that is switched on and its account has not more than half of its quota of open uploads.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -56,7 +56,8 @@ impl S3Api {
             return Err(S3Error::no_such_upload());
         }
         let reason = "aborted by its client";
-        if self.0.keeps_aborted && session.root().s3.is_some() {
+        let crowded = self.0.uploads.is_crowded(asked.identity.account.name());
+        if self.0.keeps_aborted && !crowded && session.root().s3.is_some() {
             session.abort_and_keep(reason).await?;
         } else {
             session.abort(reason).await?;
