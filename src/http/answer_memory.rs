@@ -14,8 +14,8 @@ use futures_util::task::AtomicWaker;
 /// More than 64 downloads at full speed have on their way.
 const MOST_BYTES: usize = 32 << 20;
 
-/// Frames this small cost more to be counted than to be kept.
-const UNCOUNTED_BYTES: usize = 1 << 10;
+/// Frames this small cost more to be counted than to be kept: a connection takes 16 ahead at most.
+const UNCOUNTED_BYTES: usize = 4 << 10;
 
 /// The bytes of all answers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ impl OfAnswer {
 
     /// The same frame, counted until the last who has it lets it go.
     pub fn counted(&self, bytes: Bytes) -> Bytes {
-        if bytes.len() < UNCOUNTED_BYTES {
+        if bytes.len() <= UNCOUNTED_BYTES {
             return bytes;
         }
         self.own.bytes.fetch_add(bytes.len(), Ordering::AcqRel);

@@ -104,8 +104,24 @@ impl Gate {
         if share.pace.debt() > self.0.settings.queue_timeout {
             return Err(Error::new(Kind::SlowDown, "more bytes are under way than this account may move by then"));
         }
-        let Ok(_waits) = Arc::clone(&share.waiting).try_acquire_owned() else { return Err(too_many()) };
-        let places = async {
+        let held = match self.free_place(&share) {
+            Some(held) => held,
+            None => self.wait_for_place(&share).await?,
+        };
+        Ok(Place { share, held, memory: self.0.memory.clone() })
+    }
+
+    /// A place that nobody waits for.
+    fn free_place(&self, share: &Share) -> Option<Held> {
+        let of_account = Arc::clone(&share.places).try_acquire_owned().ok()?;
+        let own = Arc::clone(&share.own).try_acquire_owned();
+        let place = own.or_else(|_| Arc::clone(&self.0.shared).try_acquire_owned()).ok()?;
+        Some(Held::Serving { _of_account: of_account, _own_or_shared: place })
+    }
+
+    async fn wait_for_place(&self, share: &Share) -> Result<Held, Error> {
+        let _waits = Arc::clone(&share.waiting).try_acquire_owned().map_err(|_| too_many())?;
+        let place = async {
             let of_account = Arc::clone(&share.places).acquire_owned().await.expect(OPEN);
             let place = tokio::select! {
                 biased;
@@ -114,8 +130,7 @@ impl Gate {
             };
             Held::Serving { _of_account: of_account, _own_or_shared: place.expect(OPEN) }
         };
-        let held = self.in_time(places).await?;
-        Ok(Place { share, held, memory: self.0.memory.clone() })
+        self.in_time(place).await
     }
 
     /// Waits for a place for somebody whose signature is not read yet. **Errors**: `SlowDown`. **Cancel**: safe.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -63,14 +64,23 @@ impl Record {
         self.status = reply.status().as_u16();
         let turn = self.place.as_ref().map_or_else(Turn::default, |place| Turn::new(place, &self.clock));
         let memory = self.place.as_ref().map(|place| place.memory().of_answer());
-        // What is in memory as a whole is gone soon; a stream may take as long as its reader likes.
-        if reply.body().size_hint().exact().is_none()
+        if is_long(&reply)
             && let Some(place) = &mut self.place
         {
             place.only_sends();
         }
         reply.map(|body| Recorded { body, turn, memory, record: self }.boxed_unsync())
     }
+}
+
+/// What a connection takes ahead of a client that reads nothing; a shorter answer is gone at once.
+const SHORT_BYTES: u64 = 64 << 10;
+
+/// Whether the answer may take as long to send as its reader likes.
+fn is_long(reply: &Reply) -> bool {
+    let said = || reply.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    let len_bytes: Option<u64> = reply.body().size_hint().exact().or_else(said);
+    len_bytes.is_none_or(|len_bytes| len_bytes > SHORT_BYTES)
 }
 
 impl Drop for Record {

@@ -47,7 +47,7 @@ pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, opt
     }
     let user = options.attributes.user.into_iter().collect();
     let call = Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
-    let answer = wire.send(call, body).await?;
+    let (answer, _) = wire.send(call, body).await?;
     Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION) })
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn put_part(
     let (bucket, key) = (part.upload.bucket, part.upload.key);
     let call = Call { method: Method::PUT, bucket, key, query, headers, user: Vec::new(), payload };
     match wire.send(call, body).await {
-        Ok(answer) => {
+        Ok((answer, _)) => {
             let unread =
                 || Error::new(Kind::Unavailable, format!("part {} was answered before it was read", part.number));
             let sha256 = sha256.or(trailer.get().and_then(Checksum::sha256)).ok_or_else(unread)?;
@@ -128,14 +128,14 @@ pub(super) async fn get(
     let query = version.map_or_else(String::new, |id| format!("versionId={id}"));
     let payload = Payload::Sha256(Sha256::of(b"").0);
     let call = Call { method, bucket, key, query, headers, user: Vec::new(), payload };
-    let answer = wire.send(call, Body::empty()).await?;
+    let (answer, room) = wire.send(call, Body::empty()).await?;
     let len = text(answer.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
     let len = len.ok_or_else(|| Error::new(Kind::Unavailable, format!("the answer for {key} says no length")))?;
     let head = head(answer.headers(), len, wire.now());
     if read == Read::Head {
         return Ok((head, Body::empty()));
     }
-    Ok((head, incoming(answer, Some(len))))
+    Ok((head, incoming((answer, room), Some(len))))
 }
 
 fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {

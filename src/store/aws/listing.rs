@@ -35,7 +35,7 @@ pub(super) async fn list(wire: &Wire, bucket: &Bucket, options: &ListOptions) ->
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(b"").0),
     };
-    let answer = wire.send(call, Body::empty()).await?;
+    let (answer, _room) = wire.send(call, Body::empty()).await?;
     let unreadable = |cause: BodyError| {
         Error::new(Kind::Unavailable, format!("the listing of {bucket} cannot be read")).because(cause)
     };

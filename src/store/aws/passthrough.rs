@@ -2,8 +2,6 @@
 //!
 //! Guarantees: the query is put together from the operation's own names, and the values are encoded anew.
 
-use http::Response;
-use hyper::body::Incoming;
 use percent_encoding::utf8_percent_encode;
 
 use super::super::{Body, Passthrough, PassthroughAnswer, Result};
@@ -23,9 +21,9 @@ pub(super) async fn pass_through(wire: &Wire, request: Passthrough) -> Result<Pa
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(&request.body).0),
     };
-    let answer: Response<Incoming> = wire.exchange(&call, Body::from(request.body.clone())).await?;
+    let (answer, room) = wire.exchange(&call, Body::from(request.body.clone())).await?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Ok(PassthroughAnswer { status, headers, body: incoming(answer, None) })
+    Ok(PassthroughAnswer { status, headers, body: incoming((answer, room), None) })
 }
 
 fn query(request: &Passthrough) -> String {

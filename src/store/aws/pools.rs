@@ -47,9 +47,9 @@ struct Pool<B> {
 }
 
 /// What an exchange holds until the last byte of its answer is read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Room {
-    _large: Option<Arc<OwnedSemaphorePermit>>,
+    _large: Option<OwnedSemaphorePermit>,
 }
 
 impl<B> Pools<B>
@@ -69,7 +69,7 @@ where
 
     /// Sends a request over a connection of the calling task's runtime.
     pub fn request(&self, request: Request<B>) -> (ResponseFuture, Room) {
-        let large = Arc::clone(&self.large).try_acquire_owned().ok().map(Arc::new);
+        let large = Arc::clone(&self.large).try_acquire_owned().ok();
         let here = Handle::current().id();
         let send = |pool: &Pool<B>| if large.is_some() { &pool.large } else { &pool.small }.request(request);
         let answer = match self.of.get(&here) {

@@ -52,7 +52,7 @@ async fn get(wire: &Wire, bucket: &str, key: &str, query: &str) -> Result<Respon
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(b"").0),
     };
-    wire.exchange(&call, Body::empty()).await
+    wire.exchange(&call, Body::empty()).await.map(|(answer, _)| answer)
 }
 
 async fn is_bucket(wire: &Wire, name: &str) -> bool {

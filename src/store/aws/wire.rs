@@ -91,10 +91,10 @@ impl Wire {
 
     /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body` where the outgoing
     /// body broke off; by the error document else; `Unavailable` without an answer.
-    pub async fn send(&self, call: Call<'_>, body: Body) -> Result<Response<Incoming>> {
-        let answer = self.exchange(&call, body).await?;
+    pub async fn send(&self, call: Call<'_>, body: Body) -> Result<(Response<Incoming>, Room)> {
+        let (answer, room) = self.exchange(&call, body).await?;
         if answer.status().is_success() {
-            return Ok(answer);
+            return Ok((answer, room));
         }
         let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
@@ -107,7 +107,7 @@ impl Wire {
     }
 
     /// As `send`, but whatever the answer says is the caller's to read.
-    pub async fn exchange(&self, call: &Call<'_>, body: Body) -> Result<Response<Incoming>> {
+    pub async fn exchange(&self, call: &Call<'_>, body: Body) -> Result<(Response<Incoming>, Room)> {
         let request = self.request(call).await?;
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let left = body.len_bytes();
@@ -117,10 +117,7 @@ impl Wire {
         match self.in_time(answer, &sent).await {
             // A server that heard only half of a broken body may still say something; the cause is ours.
             Ok(Ok(answer)) if !answer.status().is_success() && broke.load(Ordering::Acquire) => Err(broken()),
-            Ok(Ok(mut answer)) => {
-                answer.extensions_mut().insert(room);
-                Ok(answer)
-            }
+            Ok(Ok(answer)) => Ok((answer, room)),
             Ok(Err(error)) if broke.load(Ordering::Acquire) => Err(broken().because(error)),
             Ok(Err(error)) => {
                 Err(Error::new(Kind::Unavailable, format!("{} got no answer", call.what())).because(error))
@@ -187,9 +184,8 @@ fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
 }
 
 /// An answer's body as a store's body of known length. A frame that does not come in time ends it.
-pub(super) fn incoming(answer: Response<Incoming>, len_bytes: Option<u64>) -> Body {
-    let (mut head, body) = answer.into_parts();
-    let room: Option<Room> = head.extensions.remove();
+pub(super) fn incoming((answer, room): (Response<Incoming>, Room), len_bytes: Option<u64>) -> Body {
+    let body = answer.into_body();
     let len = len_bytes.or(http_body::Body::size_hint(&body).exact()).unwrap_or(0);
     let frames = futures_util::stream::try_unfold((body, room), |(mut body, room)| async move {
         Ok(next(&mut body).await?.map(|bytes| (bytes, (body, room))))

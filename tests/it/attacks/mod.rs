@@ -4,6 +4,7 @@
 mod forms;
 mod keys;
 mod minio;
+mod random;
 mod reach;
 
 use std::net::SocketAddr;

@@ -1,0 +1,30 @@
+//! Random requests of an account with a narrow grant; the long form is `scripts/fuzz.sh`.
+//!
+//! Each run is made from one seed: `RATCHET_SEED=n` repeats it, `RATCHET_REQUESTS=n` makes it longer.
+
+use ratchet::clock::Clock;
+
+#[path = "../../../fuzz/narrow.rs"]
+mod narrow;
+
+const REQUESTS: u64 = 3000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn a_narrow_account_changes_and_reads_nothing_outside_its_grant() {
+    let seed = number("RATCHET_SEED").unwrap_or_else(|| Clock::system().below(u64::MAX));
+    let requests = number("RATCHET_REQUESTS").unwrap_or(REQUESTS);
+    println!("attacks: random requests from seed {seed}");
+    let random = Clock::seeded(seed);
+    let mut world = narrow::World::start();
+    let mut succeeded = 0;
+    for _ in 0..requests {
+        let input: Vec<u8> = (0..12).map(|_| random.below(256) as u8).collect();
+        succeeded += u64::from(world.try_one(&input));
+    }
+    println!("attacks: {requests} random requests of a narrow account, {succeeded} answered with success");
+    assert!(succeeded > requests / 100, "what its grant allows is done, or nothing was tried");
+}
