@@ -6,6 +6,7 @@ mod keys;
 mod minio;
 mod random;
 mod reach;
+mod store_key;
 
 use std::net::SocketAddr;
 use std::path::Path;

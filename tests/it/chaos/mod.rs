@@ -8,7 +8,7 @@
 mod clock;
 mod disk;
 mod line;
-mod weed;
+pub mod weed;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

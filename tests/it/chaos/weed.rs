@@ -13,6 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub const KEY: (&str, &str) = ("weed-key", "weed-secret-weed-secret");
+/// A key that can do no more than a gateway needs, in these two buckets: the policy of `docs/store-keys.md`.
+pub const NARROW_KEY: (&str, &str) = ("narrow-key", "narrow-secret-narrow-secret");
+pub const NARROW_BUCKETS: [&str; 2] = ["ratchet-state", "backups"];
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// The process; killed on drop.
@@ -33,10 +36,7 @@ impl Weed {
             return None;
         };
         let home = tempfile::tempdir().unwrap();
-        let identity = serde_json::json!({"identities": [{"name": "gateway",
-            "credentials": [{"accessKey": KEY.0, "secretKey": KEY.1}],
-            "actions": ["Admin", "Read", "List", "Tagging", "Write"]}]});
-        fs::write(home.path().join("s3.json"), identity.to_string()).unwrap();
+        fs::write(home.path().join("s3.json"), identities().to_string()).unwrap();
         let (program, data, port) = (PathBuf::from(program), data.to_owned(), ten_free_ports());
         let child = spawn(&program, &data, home.path(), port);
         let mut weed = Self { program, data, home, port, child };
@@ -109,9 +109,13 @@ impl Weed {
 
     /// One signed request; status and whole answer, or None where there was none.
     pub async fn ask(&self, method: &str, target: &str, body: &[u8]) -> Option<(u16, String)> {
+        self.ask_by(KEY, method, target, body).await
+    }
+
+    pub async fn ask_by(&self, key: (&str, &str), method: &str, target: &str, body: &[u8]) -> Option<(u16, String)> {
         let request = http::Request::builder().method(method).uri(format!("http://{}{target}", self.address()));
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let credentials = Credentials::new(KEY.0, KEY.1, None);
+        let credentials = Credentials::new(key.0, key.1, None);
         let payload = Payload::Sha256(Sha256::of(body).0);
         sign(&mut parts, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
         let fields: String =
@@ -127,6 +131,24 @@ impl Weed {
         let told = String::from_utf8_lossy(&told).into_owned();
         Some((told.split(' ').nth(1)?.parse().ok()?, told))
     }
+}
+
+/// Who may do what there.
+fn identities() -> serde_json::Value {
+    let resources = |end: &str| NARROW_BUCKETS.map(|bucket| format!("arn:aws:s3:::{bucket}{end}"));
+    let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketVersioning"], "Resource": resources("")},
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject",
+            "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], "Resource": resources("/*")},
+    ]});
+    let credentials = |(id, secret): (&str, &str)| serde_json::json!([{"accessKey": id, "secretKey": secret}]);
+    serde_json::json!({
+        "identities": [
+            {"name": "gateway", "credentials": credentials(KEY), "actions": ["Admin", "Read", "List", "Tagging", "Write"]},
+            {"name": "narrow", "credentials": credentials(NARROW_KEY), "policyNames": ["narrow"]},
+        ],
+        "policies": [{"name": "narrow", "content": policy.to_string()}],
+    })
 }
 
 /// The text of the first element of that name.
