@@ -18,11 +18,13 @@ mod validate;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, header};
 use http_body::Body;
+use tokio::sync::Mutex;
 
 use crate::accounts::{Access, Account, Accounts};
 use crate::clock::Clock;
@@ -36,9 +38,9 @@ use route::Op;
 
 type Answer = Result<Reply, Problem>;
 
-/// The chunk API of one gateway. Cheap to clone.
+/// The chunk API of one gateway, and when the store was last found ready. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ChunkApi(Arc<Parts>);
+pub struct ChunkApi(Arc<Parts>, Arc<Mutex<Option<Duration>>>);
 
 /// What the chunk API is put together from.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ struct Asked {
 
 impl ChunkApi {
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), Arc::default())
     }
 
     /// Answers one request. **Cancel**: safe at any point; what was acknowledged stays.

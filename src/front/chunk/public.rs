@@ -1,14 +1,21 @@
 //! What anyone may ask: the description, the probes and the figures. None of them names a bucket, key or account.
 //!
-//! Guarantees: `/healthz` asks nothing but this process; `/readyz` asks the store.
+//! Guarantees: `/healthz` asks nothing but this process; `/readyz` asks the store, once a second at most: anybody may ask,
+//! and each question costs the store some requests.
+
+use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::http::{Reply, full};
 use crate::upload::ListQuery;
 
+use super::problem::Problem;
 use super::route::Public;
 use super::{Answer, ChunkApi};
+
+/// How long the store's answer to `/readyz` counts.
+const ANSWER_HOLDS: Duration = Duration::from_secs(1);
 
 /// The OpenAPI document; tests hold its paths and problem types to the code.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -19,12 +26,25 @@ impl ChunkApi {
             Public::OpenApi => text("application/json", OPENAPI.to_owned()),
             Public::Health => text("text/plain", "alive\n".to_owned()),
             Public::Ready => {
-                // Any record will do: this asks the state bucket and changes nothing.
-                self.0.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
+                self.require_ready().await?;
                 text("text/plain", "ready\n".to_owned())
             }
             Public::Metrics => text("text/plain; version=0.0.4", self.0.figures.render()),
         })
+    }
+
+    /// **Errors**: the store's.
+    async fn require_ready(&self) -> Result<(), Problem> {
+        // Held while the store is asked: who asks meanwhile waits for the same answer.
+        let mut ready_at = self.1.lock().await;
+        let now = self.0.clock.monotonic();
+        if ready_at.is_some_and(|at| now.saturating_sub(at) < ANSWER_HOLDS) {
+            return Ok(());
+        }
+        // Any record will do: this asks the state bucket and changes nothing.
+        self.0.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
+        *ready_at = Some(now);
+        Ok(())
     }
 }
 
