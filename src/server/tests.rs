@@ -183,6 +183,31 @@ async fn a_full_house_serves_the_next_when_someone_leaves() {
 }
 
 #[tokio::test]
+async fn a_peer_with_its_limit_gets_no_more_and_others_do() {
+    let server = start(Settings { max_peer_connections: 2, ..Settings::default() }).await;
+    let (mut first, _second) = (connect(&server).await, connect(&server).await);
+    send(&mut first, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until(&mut first, "answer").await;
+    let mut third = connect(&server).await;
+    // Closed before anything was read: by an end or, where something came already, a reset.
+    assert!(!matches!(third.read(&mut [0; 1]).await, Ok(1..)));
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(server.address).await.unwrap();
+    send(&mut other, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until(&mut other, "answer").await;
+    drop(first);
+    loop {
+        let mut again = connect(&server).await;
+        if again.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok()
+            && matches!(again.read(&mut [0; 1]).await, Ok(1))
+        {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn connections_spread_over_the_workers() {
     let server = start(Settings { workers: 2, ..Settings::default() }).await;
     let mut sockets = Vec::new();

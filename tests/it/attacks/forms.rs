@@ -20,11 +20,16 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::reach::of_reserved;
 use super::{Place, ROOT, places};
 use crate::gateway::{Told, ask, last_exchange, s3, scope, settings, sign_text, start};
 
-/// A form with this policy's conditions, and more fields.
 async fn post(place: &Place, conditions: &[Value], more: &[(&str, &str)]) -> Told {
+    post_to(place, &place.bucket, conditions, more).await
+}
+
+/// A form with this policy's conditions, and more fields.
+async fn post_to(place: &Place, bucket: &str, conditions: &[Value], more: &[(&str, &str)]) -> Told {
     let date = time(Clock::system().wall());
     let credential = format!("{}/{}", ROOT.0, scope(&date));
     let mut all = vec![json!(["starts-with", "$key", ""]), json!({"x-amz-credential": credential})];
@@ -45,8 +50,7 @@ async fn post(place: &Place, conditions: &[Value], more: &[(&str, &str)]) -> Tol
     };
     let body: String = own.iter().chain(more).chain([&("file", "new")]).map(part).collect::<String>() + "--b--\r\n";
     let head = format!(
-        "POST /{} HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
-        place.bucket,
+        "POST /{bucket} HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
         place.address(),
         body.len()
     );
@@ -82,6 +86,8 @@ async fn a_policy_is_for_one_bucket_and_a_redirect_is_a_web_page() {
         let told =
             post(&place, std::slice::from_ref(&bucket), &[("x-amz-meta-ratchet-checksum", "crc32:AAAAAA==")]).await;
         assert_eq!((told.status, told.code().as_str()), (400, "InvalidArgument"), "{told:?}");
+        let told = post_to(&place, "minio", &[json!({"bucket": "minio"})], &[]).await;
+        assert_eq!((told.status, told.code().as_str()), of_reserved(&place), "{told:?}");
         let told = post(&place, &[json!(["eq", "$bucket", place.bucket])], &[]).await;
         assert_eq!(told.status, 204, "{told:?}");
         let told = post(&place, &[bucket], &[("success_action_redirect", "HTTPS://h.test/done")]).await;

@@ -28,7 +28,7 @@ fn tar() -> Vec<u8> {
 
 /// What is said of a bucket's name that servers keep for themselves: on a directory it is a bucket like any other, and
 /// absent.
-fn of_reserved(place: &Place) -> (u16, &'static str) {
+pub fn of_reserved(place: &Place) -> (u16, &'static str) {
     if place.store == "dir" { (404, "NoSuchBucket") } else { (400, "InvalidBucketName") }
 }
 

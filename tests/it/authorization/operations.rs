@@ -51,6 +51,9 @@ fn of_buckets() -> Vec<Row> {
         ("s3-other", "GET", "?policy="),
         ("s3-other", "PUT", "?lifecycle="),
         ("s3-other", "PUT", "?logging="),
+        ("s3-other", "PUT", "?notification="),
+        ("s3-other", "PUT", "?policy="),
+        ("s3-other", "GET", "?versions="),
         ("s3-delete-bucket", "DELETE", ""),
     ];
     for (op, method, query) in table {
@@ -101,8 +104,17 @@ fn of_objects() -> Vec<Row> {
         ("s3-create-multipart-upload", "POST", "?uploads="),
         ("s3-other", "GET", "?tagging="),
         ("s3-other", "PUT", "?tagging="),
+        ("s3-other", "PUT", "?retention="),
+        ("s3-other", "POST", "?select="),
     ];
     let mut rows = Vec::new();
+    for object in OBJECTS {
+        // Who shortens a retention administers the key.
+        let target = format!("/{object}?retention=");
+        rows.push(row("s3-other", &format!("bypass {target}"), move || {
+            s3("PUT", &target).header("x-amz-bypass-governance-retention", "true")
+        }));
+    }
     for (op, method, query) in table {
         for object in OBJECTS {
             let target = format!("/{object}{query}");
