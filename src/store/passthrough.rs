@@ -26,12 +26,13 @@ pub struct Operation {
     pub subresource: &'static str,
     /// Query parameters that it has beside.
     pub parameters: Names,
-    /// Headers that it has, beside those of the document in its body.
+    /// Headers that it has, beside those of [`OF_EVERY_OPERATION`].
     pub headers: Names,
 }
 
-/// Headers of the document in a body.
-pub const OF_DOCUMENT: &[&str] = &[
+/// Headers that every operation has: of the document in a body, and the owner that the bucket must have at the store.
+const OF_EVERY_OPERATION: &[&str] = &[
+    "x-amz-expected-bucket-owner",
     "content-type",
     "content-md5",
     "x-amz-checksum-crc32",
@@ -39,7 +40,6 @@ pub const OF_DOCUMENT: &[&str] = &[
     "x-amz-checksum-crc64nvme",
     "x-amz-checksum-sha1",
     "x-amz-checksum-sha256",
-    "x-amz-sdk-checksum-algorithm",
 ];
 
 const ACL: Names = &[
@@ -145,9 +145,8 @@ impl Operation {
         OPERATIONS.iter().find(is_it)
     }
 
-    /// Whether the header belongs to this operation, which has a document or none.
     pub fn has_header(&self, name: &str) -> bool {
-        OF_DOCUMENT.contains(&name) || self.headers.contains(&name)
+        OF_EVERY_OPERATION.contains(&name) || self.headers.contains(&name)
     }
 
     pub fn has_parameter(&self, name: &str) -> bool {
