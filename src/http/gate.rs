@@ -2,8 +2,8 @@
 //! account moves.
 //!
 //! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only after a while, for a client
-//! that is refused gives up sooner than one that waits; as many of an account wait as may be served, since each holds
-//! memory, and one more is refused at once. Each account has some places of its own, which no other account
+//! that is refused gives up sooner than one that waits; half as many of an account wait as may be served, since each
+//! holds memory, and one more is refused at once. Each account has some places of its own, which no other account
 //! can take, whatever it does. An answer that only sends gives its place back and takes one of those for sending, of which
 //! an account has a number of its own too: clients that read slowly keep nobody from being served. Bodies are slowed
 //! down, not refused; only where what is in flight already takes longer than a request may wait is the next one told to
@@ -155,7 +155,7 @@ impl Gate {
             places: Arc::new(Semaphore::new(settings.max_account_requests)),
             own: Arc::new(Semaphore::new(settings.kept_account_requests.min(settings.max_account_requests))),
             sending: Arc::new(Semaphore::new(settings.max_account_sending)),
-            waiting: Arc::new(Semaphore::new(settings.max_account_requests)),
+            waiting: Arc::new(Semaphore::new(settings.max_account_requests.div_ceil(2))),
             pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
         };
         accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn as_many_wait_as_may_be_served_and_one_more_is_refused_at_once() {
+    async fn so_many_wait_and_one_more_is_refused_at_once() {
         let clock = Clock::seeded(1);
         let settings = Settings { max_account_requests: 1, ..Settings::default() };
         let gate = Gate::new(clock.clone(), settings);

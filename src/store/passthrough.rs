@@ -30,9 +30,10 @@ pub struct Operation {
     pub headers: Names,
 }
 
-/// Headers that every operation has: of the document in a body, and the owner that the bucket must have at the store.
+/// Headers that every operation has: of the document in a body, the owner that the bucket must have at the store, and who pays.
 const OF_EVERY_OPERATION: &[&str] = &[
     "x-amz-expected-bucket-owner",
+    "x-amz-request-payer",
     "content-type",
     "content-md5",
     "x-amz-checksum-crc32",
@@ -75,7 +76,8 @@ pub static OPERATIONS: &[Operation] = &[
     bucket(Method::GET, "encryption", NONE, NONE),
     bucket(Method::GET, "intelligent-tiering", ID_OR_PAGE, NONE),
     bucket(Method::GET, "inventory", ID_OR_PAGE, NONE),
-    bucket(Method::GET, "lifecycle", NONE, NONE),
+    // The parameter is what minio-go and mc ask MinIO with.
+    bucket(Method::GET, "lifecycle", &["withUpdatedAt"], NONE),
     bucket(Method::GET, "logging", NONE, NONE),
     bucket(Method::GET, "metrics", ID_OR_PAGE, NONE),
     bucket(Method::GET, "notification", NONE, NONE),

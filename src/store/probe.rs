@@ -72,8 +72,8 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
 /// What the gateway's operator should know of the server.
 fn of_server(facts: &ServerFacts) -> [Check; 2] {
     let names = match &facts.reserved[..] {
-        [] => "minio and admin, as always".to_owned(),
-        found => format!("minio and admin, as always; this server: {}", found.join(", ")),
+        [] => "minio, admin and rustfs, as always".to_owned(),
+        found => format!("minio, admin and rustfs, as always; this server: {}", found.join(", ")),
     };
     let key = match &facts.administers[..] {
         [] => Ok("docs/store-keys.md has the least rights for each server".to_owned()),

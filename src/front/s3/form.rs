@@ -12,7 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use super::error::S3Error;
-use crate::http::{self as ours, Arriving, BoxError};
+use crate::clock::Clock;
+use crate::http::{self as ours, Arriving, BoxError, Place};
 
 /// All fields together, with their heads.
 const MOST_FIELDS: usize = 64 << 10;
@@ -170,6 +171,14 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
+impl File {
+    /// The same file, read no faster than the place's account may.
+    pub fn paced(mut self, place: &Place, clock: &Clock) -> Self {
+        self.body = self.body.paced(place, clock);
+        self
+    }
+}
+
 impl Stream for File {
     type Item = Result<Bytes, BoxError>;
 
@@ -198,7 +207,6 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::*;
-    use crate::clock::Clock;
     use crate::http::Settings;
 
     const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"Key\"\r\n\r\na\r\n--b\r\nContent-Disposition: form-data; \

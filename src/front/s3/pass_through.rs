@@ -48,6 +48,7 @@ const DONE_WITH_PARAMETERS: &[&str] = &[
     "X-Amz-Credential",
     "X-Amz-Date",
     "X-Amz-Expires",
+    "X-Amz-Sdk-Checksum-Algorithm",
     "X-Amz-Security-Token",
     "X-Amz-Signature",
     "X-Amz-SignedHeaders",
@@ -103,7 +104,7 @@ fn typed(operation: &'static Operation, asked: &Asked) -> Result<Passthrough, S3
     for (name, value) in asked.query.pairs() {
         if operation.has_parameter(name) {
             request.add_parameter(name, value);
-        } else if !DONE_WITH_PARAMETERS.contains(&name) {
+        } else if !DONE_WITH_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(not_here("query parameter", name, operation));
         }
     }

@@ -43,12 +43,13 @@ impl S3Api {
         })?;
         let len_bytes = text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok());
         let len_bytes = len_bytes.ok_or_else(S3Error::length_required)?;
-        let form = self.fields_in_time(read(body, &boundary, len_bytes)).await?;
+        let mut form = self.fields_in_time(read(body, &boundary, len_bytes)).await?;
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
         let account = policy_account(&self.0.accounts, fields)?;
         self.require_visible(&Target { bucket: bucket.to_owned(), key: String::new() })?;
-        let _place = self.0.gate.enter(account.name()).await?;
+        let place = self.0.gate.enter(account.name()).await?;
+        form.file = form.file.paced(&place, &self.0.clock);
         let policy = STANDARD.decode(field("policy")).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let policy: Value = policy.ok_or_else(|| invalid("it is no JSON"))?;
         let key = field("key").replace("${filename}", &form.file_name);

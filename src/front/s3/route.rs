@@ -1,6 +1,6 @@
 //! Which operation a request is: from its method, its bucket and key, and the subresource in its query.
 //!
-//! Guarantees: a subresource that is not known is never taken for a plain GET or PUT of the object; pure.
+//! Guarantees: none of the subresources in `SUBRESOURCES` is taken for a plain GET or PUT of the object; pure.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
 
 use http::{HeaderMap, Method};
@@ -79,7 +79,7 @@ pub struct Target {
 }
 
 /// Query parameters that make another operation of a request, here, at a store, or nowhere.
-/// Source: the operations' own pages, and the parameters that other servers have (`append`, `metadata`).
+/// Source: the operations' own pages, and a parameter that other servers have (`append`).
 const SUBRESOURCES: &[&str] = &[
     "abac",
     "accelerate",
@@ -96,7 +96,6 @@ const SUBRESOURCES: &[&str] = &[
     "lifecycle",
     "location",
     "logging",
-    "metadata",
     "metadataConfiguration",
     "metadataInventoryTable",
     "metadataJournalTable",

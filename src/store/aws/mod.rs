@@ -124,6 +124,9 @@ impl Store for Aws {
 
     async fn inspect_server(&self) -> Option<ServerFacts> {
         let (reserved, administers) = tokio::join!(reserved::find(&self.wire), reserved::opened_apis(&self.wire));
+        if !reserved.is_empty() {
+            tracing::info!(?reserved, "the S3 server keeps these names for itself: they are no buckets here");
+        }
         self.names.keep(reserved.clone());
         Some(ServerFacts { reserved, administers })
     }

@@ -10,14 +10,15 @@ use std::sync::{PoisonError, RwLock};
 use super::super::{Bucket, Error, Key, Kind, Result};
 
 /// No bucket on any S3 server, whether it keeps the name for itself or not: gateways must not differ by what they found.
-const NEVER: [&str; 2] = ["minio", "admin"];
+/// RustFS answers for the bare name as for a bucket, and has its administration below it.
+const NEVER: [&str; 3] = ["minio", "admin", "rustfs"];
 
 /// Names that some server keeps for itself, and that are a bucket's on others: the server is asked. `swift`, `auth` and
-/// `zero` are Ceph's, `rustfs`, `health`, `profile` and `iceberg` RustFS's, `status`, `healthz` and `readyz` SeaweedFS's;
+/// `zero` are Ceph's, `health`, `profile` and `iceberg` RustFS's, `status`, `healthz` and `readyz` SeaweedFS's;
 /// the others are what servers call their metrics, consoles and probes.
-pub(super) const DOUBTFUL: [&str; 20] = [
+pub(super) const DOUBTFUL: [&str; 19] = [
     "api", "auth", "console", "debug", "health", "healthz", "iam", "iceberg", "info", "login", "metrics", "profile",
-    "ready", "readyz", "rustfs", "status", "sts", "swift", "webui", "zero",
+    "ready", "readyz", "status", "sts", "swift", "webui", "zero",
 ];
 
 /// What is known of the server's names.
@@ -66,7 +67,9 @@ mod tests {
     fn what_is_no_bucket_is_refused() {
         let names = Names::default();
         names.keep(["status".to_owned()]);
-        for name in ["minio", "admin", "_all", "_minio", "status", "", "a/b", "..", ".", "a?b", "a%2Fb", "a b", "ä"] {
+        for name in
+            ["minio", "admin", "rustfs", "_all", "_minio", "status", "", "a/b", "..", ".", "a?b", "a%2Fb", "a b", "ä"]
+        {
             assert_eq!(names.bucket(&name.into()).unwrap_err().kind(), Kind::NoSuchBucket, "{name}");
         }
         for name in ["minio-data", "administration", "healthz", "My_Old.Bucket"] {

@@ -19,6 +19,9 @@ use super::wire::{Call, Wire, document};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
 
+/// How often a name is asked for where no clear answer comes.
+const TRIES: usize = 3;
+
 /// More than a listing of one key or an error ever has.
 const DOCUMENT_BYTES: usize = 64 << 10;
 
@@ -56,10 +59,16 @@ async fn get(wire: &Wire, bucket: &str, key: &str, query: &str) -> Result<Respon
 }
 
 async fn is_bucket(wire: &Wire, name: &str) -> bool {
-    let Ok(answer) = get(wire, name, "", "list-type=2&max-keys=1").await else { return false };
-    let status = answer.status().as_u16();
-    let Ok(document) = document(answer, DOCUMENT_BYTES).await else { return false };
-    speaks_of_a_bucket(status, &document)
+    // A server that is busy for a moment must not take a bucket away until the gateway starts again.
+    for _ in 0..TRIES {
+        let Ok(answer) = get(wire, name, "", "list-type=2&max-keys=1").await else { continue };
+        let status = answer.status();
+        let Ok(document) = document(answer, DOCUMENT_BYTES).await else { continue };
+        if !status.is_server_error() {
+            return speaks_of_a_bucket(status.as_u16(), &document);
+        }
+    }
+    false
 }
 
 fn speaks_of_a_bucket(status: u16, document: &[u8]) -> bool {
