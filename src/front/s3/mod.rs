@@ -125,7 +125,7 @@ impl S3Api {
         let target = Target { bucket, key };
         let op = route::route(&head.method, &target, &query, &head.headers)?;
         record.op = op.name();
-        route::require_no_more(op, &head.headers)?;
+        route::refuse_headers(op, &head.headers)?;
         let parts = &self.0;
         if op == Op::PostObject {
             return Box::pin(self.post_object(&head, &target.bucket, body)).await;

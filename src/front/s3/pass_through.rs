@@ -21,9 +21,9 @@ const NAME_ANOTHER_PLACE: &[&str] = &["analytics", "inventory", "logging", "noti
 /// Lets a retention be shortened that the bucket's owner set.
 const BYPASS: &str = "x-amz-bypass-governance-retention";
 
-/// Headers that are the gateway's business, not the store's: of the signature, of the body's framing, which are both
-/// done with here, and what SDKs say of themselves.
-const DONE_WITH: &[&str] = &[
+/// Headers that are the gateway's business, not the store's: of the signature, of the body's framing, both handled
+/// here, and what SDKs say of themselves.
+const HANDLED_HEADERS: &[&str] = &[
     "x-amz-api-version",
     "x-amz-content-sha256",
     "x-amz-date",
@@ -36,10 +36,10 @@ const DONE_WITH: &[&str] = &[
 ];
 
 /// Headers without `x-amz-` that change what a request means, and that no operation passed through has.
-const CHANGE_THE_MEANING: &[&str] = &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"];
+const REFUSED_HEADERS: &[&str] = &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"];
 
 /// Query parameters that are the gateway's business: signatures, and the operation's name, which some SDKs repeat.
-const DONE_WITH_PARAMETERS: &[&str] = &[
+const HANDLED_PARAMETERS: &[&str] = &[
     "AWSAccessKeyId",
     "Expires",
     "Signature",
@@ -104,7 +104,7 @@ fn typed(operation: &'static Operation, asked: &Asked) -> Result<Passthrough, S3
     for (name, value) in asked.query.pairs() {
         if operation.has_parameter(name) {
             request.add_parameter(name, value);
-        } else if !DONE_WITH_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        } else if !HANDLED_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(not_here("query parameter", name, operation));
         }
     }
@@ -120,7 +120,7 @@ fn typed(operation: &'static Operation, asked: &Asked) -> Result<Passthrough, S3
 
 fn is_harmless(name: &HeaderName) -> bool {
     let name = name.as_str();
-    DONE_WITH.contains(&name) || !name.starts_with("x-amz-") && !CHANGE_THE_MEANING.contains(&name)
+    HANDLED_HEADERS.contains(&name) || !name.starts_with("x-amz-") && !REFUSED_HEADERS.contains(&name)
 }
 
 fn not_here(kind: &str, name: &str, operation: &Operation) -> S3Error {

@@ -158,12 +158,13 @@ pub fn route(method: &Method, target: &Target, query: &Query, headers: &HeaderMa
     })
 }
 
-/// Headers that make more of a request than its operation: they touch what its grant was not looked up for.
-const DO_MORE: [&str; 3] = ["x-amz-bypass-governance-retention", "x-amz-rename-source", "x-amz-write-offset-bytes"];
+/// Headers that would touch more than the key that the grant was checked for: none of them is implemented.
+const REFUSED_HEADERS: [&str; 3] =
+    ["x-amz-bypass-governance-retention", "x-amz-rename-source", "x-amz-write-offset-bytes"];
 
 /// **Errors**: `NotImplemented`, which names the header. What is passed through has a list of its own.
-pub fn require_no_more(op: Op, headers: &HeaderMap) -> Result<(), S3Error> {
-    let more = DO_MORE.into_iter().find(|name| !matches!(op, Op::Other(_)) && headers.contains_key(*name));
+pub fn refuse_headers(op: Op, headers: &HeaderMap) -> Result<(), S3Error> {
+    let more = REFUSED_HEADERS.into_iter().find(|name| !matches!(op, Op::Other(_)) && headers.contains_key(*name));
     more.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
 }
 

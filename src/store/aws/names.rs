@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a bucket is a name, not a path; one that the server keeps for itself is no bucket. MinIO's admin API is
 //! below `/minio`, Ceph's below `/admin`: a request for an "object" there, signed with the gateway's key, would be a
-//! call of that API. A key has no step up in it, which some servers take for the directory above.
+//! call of that API. A key has no `..` segment, which some servers take for the directory above.
 
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
@@ -51,8 +51,8 @@ impl Names {
 
     /// The same two. **Errors**: `NoSuchBucket`, `Invalid`.
     pub fn object<'a>(&self, bucket: &'a Bucket, key: &'a Key) -> Result<(&'a Bucket, &'a Key)> {
-        let steps_up = key.as_str().split('/').any(|segment| segment == "..");
-        if key.as_str().is_empty() || steps_up || key.as_str().contains('\0') {
+        let has_parent_segment = key.as_str().split('/').any(|segment| segment == "..");
+        if key.as_str().is_empty() || has_parent_segment || key.as_str().contains('\0') {
             return Err(Error::new(Kind::Invalid, format!("{key:?} is no key that may be sent to the store")));
         }
         Ok((self.bucket(bucket)?, key))
