@@ -1,7 +1,9 @@
-//! Parsers, signatures, records and hashes by themselves: what a change to one of them costs, before the gateway shows it.
+//! Parsers, signatures, records and hashes by themselves: what a change to one of them costs,
+//! before the gateway shows it.
 //!
-//! Guarantees: inputs are made once, outside of what is measured. The chunk sizes and counts are those of real requests:
-//! bodies of 1 MiB in frames of 64 KiB, Complete with 10,000 parts, a full segment of 256 chunks.
+//! Guarantees: inputs are made once, outside of what is measured. The chunk sizes and counts are
+//! those of real requests: bodies of 1 MiB in frames of 64 KiB, Complete with 10,000 parts, a full
+//! segment of 256 chunks.
 //!   scripts/bench.sh micro [FILTER]
 
 use std::collections::BTreeMap;
@@ -11,7 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use ratchet::clock::Clock;
-use ratchet::digest::{Algorithm, ChecksumHasher, ChunkHasher, Hasher, Kind, Sha256, Wanted, update_all};
+use ratchet::digest::{
+    Algorithm, ChecksumHasher, ChunkHasher, Hasher, Kind, Sha256, Wanted, update_all,
+};
 use ratchet::front::s3::bench as documents;
 use ratchet::http::bench as bodies;
 use ratchet::sigv4::{self, Credentials, Payload, Secret};
@@ -48,9 +52,13 @@ fn parsers(criterion: &mut Criterion) {
     let frames: Vec<Bytes> = framed.chunks(FRAME).map(Bytes::copy_from_slice).collect();
     assert_eq!(bodies::aws_chunked(&frames), Some(MIB));
     group.throughput(Throughput::Bytes(MIB as u64));
-    group.bench_function("aws-chunked, 1 MiB", |bencher| bencher.iter(|| bodies::aws_chunked(black_box(&frames))));
+    group.bench_function("aws-chunked, 1 MiB", |bencher| {
+        bencher.iter(|| bodies::aws_chunked(black_box(&frames)))
+    });
 
-    let part = |number| format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{number:032x}\"</ETag></Part>");
+    let part = |number| {
+        format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{number:032x}\"</ETag></Part>")
+    };
     let parts: String = (1..=10_000).map(part).collect();
     let complete = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
     assert_eq!(documents::chosen_parts(complete.as_bytes()), Some(10_000));
@@ -58,7 +66,8 @@ fn parsers(criterion: &mut Criterion) {
     group.bench_function("Complete, 10,000 parts", |bencher| {
         bencher.iter(|| documents::chosen_parts(black_box(complete.as_bytes())));
     });
-    let keys: String = (0..1000).map(|number| format!("<Object><Key>some/key/{number}</Key></Object>")).collect();
+    let keys: String =
+        (0..1000).map(|number| format!("<Object><Key>some/key/{number}</Key></Object>")).collect();
     let delete = format!("<Delete>{keys}</Delete>");
     assert_eq!(documents::deletions(delete.as_bytes()), Some(1000));
     group.throughput(Throughput::Elements(1000));
@@ -79,7 +88,8 @@ fn signatures(criterion: &mut Criterion) {
     };
     let payload = Payload::Sha256([7; 32]);
     let mut signed = unsigned();
-    sigv4::sign(&mut signed, &credentials, "us-east-1", payload, now).expect("the request names a host");
+    sigv4::sign(&mut signed, &credentials, "us-east-1", payload, now)
+        .expect("the request names a host");
     group.bench_function("sign", |bencher| {
         bencher.iter_batched_ref(
             unsigned,
@@ -102,14 +112,21 @@ fn segments(criterion: &mut Criterion) {
         let mut hasher = ChunkHasher::new(Some(Kind::Blake3), u64::from(index) << 23);
         hasher.update(&index.to_le_bytes());
         let etags = vec![ETag(format!("{index:032x}"))];
-        chunks.insert(index, Record { digests: hasher.finish(), etags, struck: false, checksum: None });
+        chunks.insert(
+            index,
+            Record { digests: hasher.finish(), etags, struck: false, checksum: None },
+        );
     }
     let segment = Segment { chunks, ..Segment::default() };
     let bytes = records::encode(&segment);
     assert_eq!(records::decode(&bytes).as_ref(), Some(&segment));
     group.throughput(Throughput::Bytes(bytes.len() as u64));
-    group.bench_function("encode a segment of 256", |bencher| bencher.iter(|| records::encode(black_box(&segment))));
-    group.bench_function("decode a segment of 256", |bencher| bencher.iter(|| records::decode(black_box(&bytes))));
+    group.bench_function("encode a segment of 256", |bencher| {
+        bencher.iter(|| records::encode(black_box(&segment)))
+    });
+    group.bench_function("decode a segment of 256", |bencher| {
+        bencher.iter(|| records::decode(black_box(&bytes)))
+    });
     group.finish();
 }
 
@@ -118,7 +135,9 @@ fn hashes(criterion: &mut Criterion) {
     let bytes = vec![7; MIB];
     group.throughput(Throughput::Bytes(MIB as u64));
     group.bench_function("SHA-256", |bencher| bencher.iter(|| Sha256::of(black_box(&bytes))));
-    group.bench_function("MD5", |bencher| bencher.iter(|| <md5::Md5 as md5::Digest>::digest(black_box(&bytes))));
+    group.bench_function("MD5", |bencher| {
+        bencher.iter(|| <md5::Md5 as md5::Digest>::digest(black_box(&bytes)))
+    });
     for algorithm in Algorithm::ALL {
         group.bench_function(algorithm.header().as_str(), |bencher| {
             bencher.iter(|| {
@@ -128,9 +147,10 @@ fn hashes(criterion: &mut Criterion) {
             });
         });
     }
-    for (name, wanted) in
-        [("SHA-256", Wanted { sha256: true, md5: false }), ("MD5", Wanted { sha256: false, md5: true })]
-    {
+    for (name, wanted) in [
+        ("SHA-256", Wanted { sha256: true, md5: false }),
+        ("MD5", Wanted { sha256: false, md5: true }),
+    ] {
         for messages in [2, 4, 8] {
             group.throughput(Throughput::Bytes((messages * MIB) as u64));
             group.bench_function(format!("{name} of {messages} at once"), |bencher| {

@@ -1,8 +1,9 @@
-//! Random requests of an account with a narrow grant, to gateways on two stores: no byte outside its grant is changed or
-//! read. Shared by the fuzz target `narrow` and by `tests/it/attacks/random.rs`.
+//! Random requests of an account with a narrow grant, to gateways on two stores: no byte outside
+//! its grant is changed or read. Shared by the fuzz target `narrow` and by
+//! `tests/it/attacks/random.rs`.
 //!
-//! A request is made of an input's bytes, each of which chooses among words that mean something somewhere; so that one
-//! input is one request, and a shorter input a simpler one.
+//! A request is made of an input's bytes, each of which chooses among words that mean something
+//! somewhere; so that one input is one request, and a shorter input a simpler one.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -23,7 +24,8 @@ const KEY: (&str, &str) = ("AKNARROW", "narrow-secret-0123");
 /// What no answer may show: bytes of an object, and a key that no request names.
 const SECRETS: [&str; 2] = ["eyes-only-5f2c", "unnamed-71d0"];
 
-const METHODS: &[&str] = &["GET", "PUT", "POST", "DELETE", "GET", "PUT", "POST", "HEAD", "PATCH", "OPTIONS"];
+const METHODS: &[&str] =
+    &["GET", "PUT", "POST", "DELETE", "GET", "PUT", "POST", "HEAD", "PATCH", "OPTIONS"];
 const BUCKETS: &[&str] = &[
     "bucket",
     "bucket",
@@ -165,8 +167,16 @@ const BODIES: &[&str] = &[
     "--b\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\ntheirs/k\r\n--b\r\nContent-Disposition: form-data; \
      name=\"file\"\r\n\r\nnew\r\n--b--\r\n",
 ];
-const API: &[&str] =
-    &["", "/MINE", "/FOREIGN", "/FOREIGN/chunks/0", "/MINE/chunks/0", "/FOREIGN/finalize", "/MINE/finalize", "/chosen"];
+const API: &[&str] = &[
+    "",
+    "/MINE",
+    "/FOREIGN",
+    "/FOREIGN/chunks/0",
+    "/MINE/chunks/0",
+    "/FOREIGN/finalize",
+    "/MINE/finalize",
+    "/chosen",
+];
 
 /// An input's bytes, one for each choice; when they are used up, the first of each.
 struct Choices<'a>(std::slice::Iter<'a, u8>);
@@ -202,8 +212,11 @@ pub struct World {
 impl World {
     /// Starts both gateways.
     pub fn start() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let home = tempfile::tempdir().expect("a directory");
         let dir = Dir::open(&home.path().join("store"), Clock::system()).expect("a store");
         let stores: [Arc<dyn Store>; 2] = [Arc::new(Memory::new(Clock::system())), Arc::new(dir)];
@@ -211,12 +224,15 @@ impl World {
         Self { runtime, gateways, _home: home }
     }
 
-    /// Sends the request of an input to both gateways. Panics where it changed or showed what it must not; true where one
-    /// of them answered success, so that a run can tell that not all was refused.
+    /// Sends the request of an input to both gateways. Panics where it changed or showed what it
+    /// must not; true where one of them answered success, so that a run can tell that not all was
+    /// refused.
     pub fn try_one(&mut self, input: &[u8]) -> bool {
         let mut succeeded = false;
         for gateway in &mut self.gateways {
-            let Some(request) = request(input, gateway) else { return false };
+            let Some(request) = request(input, gateway) else {
+                return false;
+            };
             let answer = send(gateway.address, &request);
             let text = String::from_utf8_lossy(&answer);
             let head = String::from_utf8_lossy(&request[..request.len().min(400)]).into_owned();
@@ -224,7 +240,10 @@ impl World {
                 assert!(!text.contains(secret), "{head}\nshows {secret}:\n{text}");
             }
             let outside = self.runtime.block_on(outside(gateway.store.as_ref()));
-            assert_eq!(outside, gateway.outside, "{head}\nchanged something outside its grant:\n{text}");
+            assert_eq!(
+                outside, gateway.outside,
+                "{head}\nchanged something outside its grant:\n{text}"
+            );
             succeeded |= text.starts_with("HTTP/1.1 2");
         }
         succeeded
@@ -232,9 +251,17 @@ impl World {
 }
 
 fn start(runtime: &tokio::runtime::Runtime, store: Arc<dyn Store>) -> Gateway {
-    let key = |(id, secret): (&str, &str)| KeySettings { id: id.to_owned(), secret: secret.to_owned().into() };
-    let grant = GrantSettings { bucket: "bucket".to_owned(), prefix: "mine/".to_owned(), access: Access::Write };
-    let mut settings = Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
+    let key = |(id, secret): (&str, &str)| KeySettings {
+        id: id.to_owned(),
+        secret: secret.to_owned().into(),
+    };
+    let grant = GrantSettings {
+        bucket: "bucket".to_owned(),
+        prefix: "mine/".to_owned(),
+        access: Access::Write,
+    };
+    let mut settings =
+        Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
     settings.gc.enabled = false;
     settings.accounts.accounts.push(AccountSettings {
         name: ACCOUNT.to_owned(),
@@ -248,7 +275,9 @@ fn start(runtime: &tokio::runtime::Runtime, store: Arc<dyn Store>) -> Gateway {
     let behind = Arc::clone(&store);
     runtime.spawn(async move {
         let ready = move |ready: app::Ready| tell.send(ready.address).expect("somebody waits");
-        app::run_on(behind, settings, Clock::system(), ready, std::future::pending()).await.expect("it serves");
+        app::run_on(behind, settings, Clock::system(), ready, std::future::pending())
+            .await
+            .expect("it serves");
     });
     let address = told.recv().expect("it starts");
     Gateway { address, store, mine, foreign, outside }
@@ -258,14 +287,17 @@ fn start(runtime: &tokio::runtime::Runtime, store: Arc<dyn Store>) -> Gateway {
 async fn furnish(store: &Arc<dyn Store>) -> (String, String) {
     let uploads = Uploads::new(Arc::clone(store), Clock::system(), UploadSettings::default());
     uploads.prepare().await.expect("a state bucket");
-    for (bucket, key) in [("bucket", "mine/k"), ("bucket", "theirs/k"), ("bucket", SECRETS[1]), ("others", "k")] {
+    for (bucket, key) in
+        [("bucket", "mine/k"), ("bucket", "theirs/k"), ("bucket", SECRETS[1]), ("others", "k")]
+    {
         uploads.make_bucket(bucket).await.expect("a bucket");
         let bytes = if key == "mine/k" { "seen by all" } else { SECRETS[0] };
         let (bucket, key, body) = (bucket.into(), key.into(), bytes.as_bytes().to_vec().into());
         store.put(&bucket, &key, body, PutOptions::default()).await.expect("an object");
     }
     let upload = async |account: &str, key: &str| {
-        let new = NewUpload { bucket: "bucket".to_owned(), key: key.to_owned(), ..NewUpload::default() };
+        let new =
+            NewUpload { bucket: "bucket".to_owned(), key: key.to_owned(), ..NewUpload::default() };
         uploads.create_upload(account, new).await.expect("an upload").root().backup_id.clone()
     };
     (upload(ACCOUNT, "mine/k").await, upload("root", "theirs/k").await)
@@ -273,15 +305,24 @@ async fn furnish(store: &Arc<dyn Store>) -> (String, String) {
 
 /// Keys and tags of all that the account must not change.
 async fn outside(store: &dyn Store) -> BTreeSet<String> {
-    let inside = |place: &str| place.starts_with("bucket/mine/") || place.starts_with("ratchet-state/v1/narrow/");
+    let inside = |place: &str| {
+        place.starts_with("bucket/mine/") || place.starts_with("ratchet-state/v1/narrow/")
+    };
     let mut found = BTreeSet::new();
     for info in store.list_buckets().await.expect("buckets") {
         found.insert(info.bucket.to_string());
         let mut options = ListOptions { limit: 1000, ..ListOptions::default() };
         loop {
             let page = store.list(&info.bucket, &options).await.expect("a listing");
-            let places = page.objects.iter().map(|object| (format!("{}/{}", info.bucket, object.key), &object.etag));
-            found.extend(places.filter(|(place, _)| !inside(place)).map(|(place, etag)| format!("{place} {etag}")));
+            let places = page
+                .objects
+                .iter()
+                .map(|object| (format!("{}/{}", info.bucket, object.key), &object.etag));
+            found.extend(
+                places
+                    .filter(|(place, _)| !inside(place))
+                    .map(|(place, etag)| format!("{place} {etag}")),
+            );
             options.after = page.next;
             if options.after.is_none() {
                 break;
@@ -302,9 +343,11 @@ fn request(input: &[u8], gateway: &Gateway) -> Option<Vec<u8>> {
     };
     let query = choices.some(QUERY, 3).join("&");
     let target = if query.is_empty() { path } else { format!("{path}?{query}") };
-    let named = |text: &str| text.replace("MINE", &gateway.mine).replace("FOREIGN", &gateway.foreign);
+    let named =
+        |text: &str| text.replace("MINE", &gateway.mine).replace("FOREIGN", &gateway.foreign);
     let (target, body) = (named(&target), choices.of(BODIES));
-    let mut request = http::Request::builder().method(method).uri(format!("http://{}{target}", gateway.address));
+    let mut request =
+        http::Request::builder().method(method).uri(format!("http://{}{target}", gateway.address));
     for (name, value) in choices.some(HEADERS, 3) {
         request = request.header(name, value);
     }
@@ -315,8 +358,10 @@ fn request(input: &[u8], gateway: &Gateway) -> Option<Vec<u8>> {
     for (name, value) in &parts.headers {
         fields.push_str(&format!("{name}: {}\r\n", value.to_str().ok()?));
     }
-    let head =
-        format!("{method} {target} HTTP/1.1\r\n{fields}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\n{fields}connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     Some([head.as_bytes(), body.as_bytes()].concat())
 }
 

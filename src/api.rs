@@ -1,7 +1,7 @@
 //! The chunk API's JSON types, shared by the front and the client (DESIGN §10).
 //!
-//! Guarantees: field names are camelCase and stable; requests refuse unknown fields, answers tolerate them.
-//! It knows no HTTP, no store and no rule.
+//! Guarantees: field names are camelCase and stable; requests refuse unknown fields, answers
+//! tolerate them. It knows no HTTP, no store and no rule.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ pub struct CreateBackup {
     /// The client's name for this very content; the same file again finds the same backup.
     #[serde(default)]
     pub file_id: String,
-    /// The kind of whole-file digest to compute: `blake3`, `crc64nvme`, `sha256-chunks` or `sha256`.
+    /// The kind of whole-file digest to compute: `blake3`, `crc64nvme`, `sha256-chunks` or
+    /// `sha256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -95,8 +96,8 @@ pub struct Missing {
     pub stored: u64,
     /// Chunks still to come; None while the size is not known.
     pub remaining: Option<u64>,
-    /// Missing chunks as `[first, last]`, both included, ascending; below the highest recorded one if the size is
-    /// not known.
+    /// Missing chunks as `[first, last]`, both included, ascending; below the highest recorded one
+    /// if the size is not known.
     pub missing: Vec<[u64; 2]>,
 }
 

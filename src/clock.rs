@@ -1,9 +1,9 @@
 //! Time and randomness as values that are passed in.
 //!
-//! The only file that reads a clock or the system's entropy, so that a test can replay a run from its seed and pause
-//! its time. Guarantees: ids are 128 bits of entropy in lower-case hex; `monotonic` never goes back.
-//! It knows nothing of what the time is used for. Ages that two gateways act on never come from here but from the
-//! store's own dates (DESIGN §12.9).
+//! The only file that reads a clock or the system's entropy, so that a test can replay a run from
+//! its seed and pause its time. Guarantees: ids are 128 bits of entropy in lower-case hex;
+//! `monotonic` never goes back. It knows nothing of what the time is used for. Ages that two
+//! gateways act on never come from here but from the store's own dates (DESIGN §12.9).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +29,8 @@ impl Clock {
         }
     }
 
-    /// A clock whose ids and jitter repeat for the same seed and whose time is tokio's, paused or not.
+    /// A clock whose ids and jitter repeat for the same seed and whose time is tokio's, paused or
+    /// not.
     pub fn seeded(seed: u64) -> Self {
         Self {
             started: tokio::time::Instant::now(),
@@ -50,8 +51,8 @@ impl Clock {
         if self.follow_system { SystemTime::now() } else { start() + self.started.elapsed() }
     }
 
-    /// Sets the time of day of a seeded clock and its clones, as a hand or NTP sets a machine's; `monotonic` goes on.
-    /// The machine's own clock stays as it is.
+    /// Sets the time of day of a seeded clock and its clones, as a hand or NTP sets a machine's;
+    /// `monotonic` goes on. The machine's own clock stays as it is.
     pub fn set_wall(&self, wall: SystemTime) {
         let start = wall.checked_sub(self.started.elapsed()).unwrap_or(UNIX_EPOCH);
         *self.wall_start.lock().unwrap_or_else(PoisonError::into_inner) = start;
@@ -71,7 +72,8 @@ impl Clock {
     pub fn random_id(&self) -> String {
         if self.follow_system {
             let mut bytes = [0_u8; 16];
-            getrandom::fill(&mut bytes).expect("the kernel's entropy source answers once the machine has booted");
+            getrandom::fill(&mut bytes)
+                .expect("the kernel's entropy source answers once the machine has booted");
             return format!("{:032x}", u128::from_le_bytes(bytes));
         }
         format!("{:032x}", self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..))
@@ -92,6 +94,7 @@ impl Clock {
 
 fn system_seed() -> u64 {
     let mut bytes = [0_u8; 8];
-    getrandom::fill(&mut bytes).expect("the kernel's entropy source answers once the machine has booted");
+    getrandom::fill(&mut bytes)
+        .expect("the kernel's entropy source answers once the machine has booted");
     u64::from_le_bytes(bytes)
 }

@@ -1,7 +1,9 @@
-//! Text that others wrote, on its way to a terminal or into a log: keys, header values, what a server answered.
+//! Text that others wrote, on its way to a terminal or into a log: keys, header values, what a
+//! server answered.
 //!
-//! Guarantees: what comes out has no character that ends a line, moves a cursor, or shows text in another order than it
-//! has; all else comes out as it is. Sources: Unicode 15, general category Cc; Unicode Standard Annex 9, section 2.
+//! Guarantees: what comes out has no character that ends a line, moves a cursor, or shows text in
+//! another order than it has; all else comes out as it is. Sources: Unicode 15, general category
+//! Cc; Unicode Standard Annex 9, section 2.
 
 use std::fmt::{self, Display, Write};
 
@@ -27,8 +29,8 @@ pub fn escaped(text: impl Display) -> String {
     out
 }
 
-/// A line of JSON with what is hostile escaped as JSON does, so that it means the same. Its line breaks stay: JSON itself
-/// has none within texts.
+/// A line of JSON with what is hostile escaped as JSON does, so that it means the same. Its line
+/// breaks stay: JSON itself has none within texts.
 pub fn escaped_json(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for (plain, hostile) in split(line) {
@@ -36,7 +38,8 @@ pub fn escaped_json(line: &str) -> String {
         match hostile {
             Some('\n') => out.push('\n'),
             // None of them is over U+FFFF.
-            Some(hostile) => write!(out, "\\u{:04x}", u32::from(hostile)).expect("a string takes all that is written"),
+            Some(hostile) => write!(out, "\\u{:04x}", u32::from(hostile))
+                .expect("a string takes all that is written"),
             None => {}
         }
     }
@@ -51,10 +54,12 @@ fn split(text: &str) -> impl Iterator<Item = (&str, Option<char>)> {
     })
 }
 
-/// Controls (C0, DEL, C1), separators of lines and paragraphs, and what changes the direction of text.
+/// Controls (C0, DEL, C1), separators of lines and paragraphs, and what changes the direction of
+/// text.
 fn is_hostile(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

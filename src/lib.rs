@@ -1,6 +1,7 @@
 //! Ratchet: resumable, verified uploads to S3 storage.
 //!
-//! The rooms, from the ground up; each may name only those that its row in `tests/layers.rs` allows.
+//! The rooms, from the ground up; each may name only those that its row in `tests/layers.rs`
+//! allows.
 
 pub mod api;
 pub mod clock;

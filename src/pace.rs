@@ -1,8 +1,7 @@
 //! A pace: at most so many bytes per second, over everybody who shares it.
 //!
-//! Guarantees: over any stretch of time no more goes by than the rate allows and what each sharer moves at once beyond
-//! it; who comes first goes first.
-//! It does not know what the bytes are.
+//! Guarantees: over any stretch of time no more goes by than the rate allows and what each sharer
+//! moves at once beyond it; who comes first goes first. It does not know what the bytes are.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +23,8 @@ impl Pace {
         Self { rate, clock, paid_until: Mutex::default() }
     }
 
-    /// Books bytes. How long they have to wait for those that were booked before; their own cost is the next one's wait.
+    /// Books bytes. How long they have to wait for those that were booked before; their own cost is
+    /// the next one's wait.
     pub fn book(&self, bytes: u64) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let cost = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
@@ -61,7 +61,10 @@ mod tests {
             pace.pass(500).await;
         }
         let took = clock.monotonic();
-        assert!((Duration::from_millis(4990)..Duration::from_millis(5100)).contains(&took), "{took:?}");
+        assert!(
+            (Duration::from_millis(4990)..Duration::from_millis(5100)).contains(&took),
+            "{took:?}"
+        );
         assert_eq!(Pace::new(None, clock).book(u64::MAX), Duration::ZERO);
     }
 }

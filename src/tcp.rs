@@ -1,11 +1,11 @@
 //! TCP sockets: the one that listens, and those that a client of HTTP opens.
 //!
-//! Guarantees: what goes from and to a loopback address is not paced, where the system can be told so; where it refuses,
-//! that costs speed alone.
-//! BBR, a usual default of servers, sends by timers at the rate that it measured, which spares the queues of a network.
-//! Over loopback there are none, and the timers cost a gateway beside its store or its client a quarter of a download's
-//! CPU. A socket that was once paced stays so, so it is told before it is connected.
-//! It knows no protocol. Source: tcp(7), *TCP_CONGESTION*.
+//! Guarantees: what goes from and to a loopback address is not paced, where the system can be told
+//! so; where it refuses, that costs speed alone. BBR, a usual default of servers, sends by timers
+//! at the rate that it measured, which spares the queues of a network. Over loopback there are
+//! none, and the timers cost a gateway beside its store or its client a quarter of a download's
+//! CPU. A socket that was once paced stays so, so it is told before it is connected. It knows no
+//! protocol. Source: tcp(7), *TCP_CONGESTION*.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -112,7 +112,11 @@ mod tests {
             ("http://localhost:9000", None),
         ];
         for (url, wanted) in table {
-            assert_eq!(loopback(&url.parse().unwrap()), wanted.map(|address| address.parse().unwrap()), "{url}");
+            assert_eq!(
+                loopback(&url.parse().unwrap()),
+                wanted.map(|address| address.parse().unwrap()),
+                "{url}"
+            );
         }
     }
 
@@ -132,7 +136,8 @@ mod tests {
     #[tokio::test]
     async fn names_are_looked_up() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let to = format!("http://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+        let to =
+            format!("http://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
         let mut connector = Connector::default();
         let (opened, accepted) = tokio::join!(connector.call(to), listener.accept());
         assert_eq!(opened.unwrap().inner().local_addr().unwrap(), accepted.unwrap().1);

@@ -1,6 +1,7 @@
 //! Holds the sources to the house rules: who may name whom, and what every file looks like.
 //!
-//! The tables stand in `layers/table.rs`, the rules in `layers/rules.rs`. A finding names file, line and rule.
+//! The tables stand in `layers/table.rs`, the rules in `layers/rules.rs`. A finding names file,
+//! line and rule.
 
 #[path = "layers/lex.rs"]
 mod lex;
@@ -27,7 +28,8 @@ fn sources(directories: &[&str]) -> Vec<Source> {
 fn hold(directories: &[&str], rule: impl Fn(&Source) -> Vec<Finding>) {
     let sources = sources(directories);
     assert!(!sources.is_empty(), "no sources in {directories:?}");
-    let found: Vec<String> = sources.iter().flat_map(rule).map(|finding| finding.to_string()).collect();
+    let found: Vec<String> =
+        sources.iter().flat_map(rule).map(|finding| finding.to_string()).collect();
     assert!(found.is_empty(), "{} broken:\n{}", found.len(), found.join("\n"));
 }
 

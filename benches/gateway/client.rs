@@ -1,7 +1,8 @@
 //! `ratchet backup` through a gateway beside `s5cmd cp` straight to the same S3 server.
 //!
-//! Guarantees: the same file, part size and number of parts at a time; each round runs both, in turn first; what is told
-//! is the median of the rounds' ratios. The server is the one of `RATCHET_TEST_S3`, with the usual AWS credentials.
+//! Guarantees: the same file, part size and number of parts at a time; each round runs both, in
+//! turn first; what is told is the median of the rounds' ratios. The server is the one of
+//! `RATCHET_TEST_S3`, with the usual AWS credentials.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -30,7 +31,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> io::Result<()> {
-    println!("| client, {} GiB, parts of 8 MiB, {AT_A_TIME} at a time | at least | measured | |", args.gib);
+    println!(
+        "| client, {} GiB, parts of 8 MiB, {AT_A_TIME} at a time | at least | measured | |",
+        args.gib
+    );
     println!("| --- | ---: | ---: | --- |");
     let Ok(endpoint) = std::env::var("RATCHET_TEST_S3") else {
         println!("| SKIP client: RATCHET_TEST_S3 names no server | | | |");
@@ -43,8 +47,10 @@ pub fn run(args: &Args) -> io::Result<()> {
     let home = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
     let file = home.path().join("file");
     write_random(&file, args.gib)?;
-    let store = std::env::var("AWS_ACCESS_KEY_ID").ok().zip(std::env::var("AWS_SECRET_ACCESS_KEY").ok());
-    let (id, secret) = store.ok_or_else(|| io::Error::other("no AWS credentials for the server"))?;
+    let store =
+        std::env::var("AWS_ACCESS_KEY_ID").ok().zip(std::env::var("AWS_SECRET_ACCESS_KEY").ok());
+    let (id, secret) =
+        store.ok_or_else(|| io::Error::other("no AWS credentials for the server"))?;
     let mut server = Caller::with(endpoint.trim_start_matches("http://"), &id, &secret);
     // It may be there already.
     server.call(&Ask { method: "PUT", path: &format!("/{BUCKET}"), ..Ask::default() })?;
@@ -68,7 +74,8 @@ pub fn run(args: &Args) -> io::Result<()> {
         others.push(straight);
         ratios.push(straight / through);
     }
-    let rate = |seconds: Vec<f64>| args.gib as f64 * 1024.0 / median(seconds).unwrap_or(f64::INFINITY);
+    let rate =
+        |seconds: Vec<f64>| args.gib as f64 * 1024.0 / median(seconds).unwrap_or(f64::INFINITY);
     println!("| ratchet backup | {}", verdict(rate(own), None, " MiB/s"));
     println!("| s5cmd cp | {}", verdict(rate(others), None, " MiB/s"));
     let ratio = median(ratios).unwrap_or(0.0);
@@ -94,7 +101,11 @@ fn backup(args: &Args, file: &Path, host: &str, round: usize) -> Command {
         .args(["backup", "--jobs", AT_A_TIME, "--chunk-size", "8MiB", "--json"])
         .arg(file)
         .args([&format!("s3://{BUCKET}/backup-{round}"), "--endpoint", &format!("http://{host}")])
-        .envs([("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1), ("AWS_REGION", "us-east-1")]);
+        .envs([
+            ("AWS_ACCESS_KEY_ID", KEY.0),
+            ("AWS_SECRET_ACCESS_KEY", KEY.1),
+            ("AWS_REGION", "us-east-1"),
+        ]);
     command
 }
 
@@ -115,5 +126,9 @@ fn timed(mut command: Command) -> io::Result<f64> {
     if told.status.success() {
         return Ok(begun.elapsed().as_secs_f64());
     }
-    Err(io::Error::other(format!("{:?}: {}", command.get_program(), String::from_utf8_lossy(&told.stderr))))
+    Err(io::Error::other(format!(
+        "{:?}: {}",
+        command.get_program(),
+        String::from_utf8_lossy(&told.stderr)
+    )))
 }

@@ -115,12 +115,20 @@ pub fn ratchet(program: &Path, store: &str) -> io::Result<Process> {
 }
 
 /// A gateway on a store that takes this key.
-pub fn ratchet_with(program: &Path, store: &str, (id, secret): (&str, &str)) -> io::Result<Process> {
+pub fn ratchet_with(
+    program: &Path,
+    store: &str,
+    (id, secret): (&str, &str),
+) -> io::Result<Process> {
     let mut command = Command::new(program);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--store", store])
         .envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)])
-        .envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_REGION", "us-east-1")])
+        .envs([
+            ("AWS_ACCESS_KEY_ID", id),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            ("AWS_REGION", "us-east-1"),
+        ])
         .env("RATCHET_LOG_LEVEL", "warn");
     Process::ready(command)
 }
@@ -173,7 +181,11 @@ fn s3s_proxy(store: &str) -> io::Result<Process> {
     let mut command = Command::new(program);
     command
         .args(["--host", address, "--port", port, "--endpoint-url", &format!("http://{store}")])
-        .envs([("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1), ("AWS_REGION", "us-east-1")])
+        .envs([
+            ("AWS_ACCESS_KEY_ID", KEY.0),
+            ("AWS_SECRET_ACCESS_KEY", KEY.1),
+            ("AWS_REGION", "us-east-1"),
+        ])
         .env("RUST_LOG", "error")
         .stderr(Stdio::null());
     Process::listening(command, &host)
@@ -188,7 +200,15 @@ fn rclone(store: &str, home: &Path) -> io::Result<Process> {
     );
     let mut command = Command::new(program);
     command
-        .args(["serve", "s3", &remote, "--addr", &host, "--auth-key", &format!("{},{}", KEY.0, KEY.1)])
+        .args([
+            "serve",
+            "s3",
+            &remote,
+            "--addr",
+            &host,
+            "--auth-key",
+            &format!("{},{}", KEY.0, KEY.1),
+        ])
         .args(["--config", "/dev/null", "--cache-dir"])
         .arg(home)
         .stderr(Stdio::null());

@@ -1,8 +1,10 @@
-//! The embedded store beside the bare machine: writing with fsync, hashing, and reading the same bytes plainly.
+//! The embedded store beside the bare machine: writing with fsync, hashing, and reading the same
+//! bytes plainly.
 //!
-//! Guarantees: everything is measured in turn in each round, on the same file system, with as many threads as the
-//! gateway has clients; before a read, all pages of the files are dropped from the cache; nothing begins before what was
-//! thrown away is off the disk, which is busy with that too. The median ratio is told.
+//! Guarantees: everything is measured in turn in each round, on the same file system, with as many
+//! threads as the gateway has clients; before a read, all pages of the files are dropped from the
+//! cache; nothing begins before what was thrown away is off the disk, which is busy with that too.
+//! The median ratio is told.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -67,7 +69,9 @@ pub fn run(args: &Args) -> io::Result<()> {
         }
     }
     let value = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect()).unwrap_or(0.0);
-    println!("| embedded store, {AT_A_TIME} at a time | at most | measured | |\n| --- | ---: | ---: | --- |");
+    println!(
+        "| embedded store, {AT_A_TIME} at a time | at most | measured | |\n| --- | ---: | ---: | --- |"
+    );
     let seconds: [(&str, f64); 8] = [
         ("writing plainly, with fsync", value(&|round| round.write)),
         ("writing files of 8 MiB, each with fsync", value(&|round| round.files)),
@@ -87,7 +91,10 @@ pub fn run(args: &Args) -> io::Result<()> {
     let parts_by_files = value(&|round| round.parts / round.files);
     let download = value(&|round| round.download / round.read);
     println!("| chunks / the slower of writing and SHA-256 | {}", verdict(chunks, Some(1.25), ""));
-    println!("| parts / the slower of writing and SHA-256 with MD5 | {}", verdict(parts, Some(1.25), ""));
+    println!(
+        "| parts / the slower of writing and SHA-256 with MD5 | {}",
+        verdict(parts, Some(1.25), "")
+    );
     println!("| chunks / writing files of 8 MiB | {}", verdict(chunks_by_files, None, ""));
     println!("| parts / writing files of 8 MiB | {}", verdict(parts_by_files, None, ""));
     println!("| download / reading plainly | {}", verdict(download, Some(1.25), ""));
@@ -120,12 +127,15 @@ fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Rou
     let amount = Amount { connections: AT_A_TIME, requests: CHUNKS, at_most: Duration::MAX };
     let backup = setup.backup(&format!("{key}-chunks"), CHUNKS)?;
     pages::touch()?;
-    let chunks = load::run(&Target { host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?.seconds;
+    let chunks =
+        load::run(&Target { host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?.seconds;
     setup.abort_backup(&backup)?;
     wait_until_left(store, kept)?;
     let upload = setup.begin(&key)?;
     pages::touch()?;
-    let parts = load::run(&Target { host, bucket: BUCKET, upload: &upload }, Op::Upload, amount, 0)?.seconds;
+    let parts =
+        load::run(&Target { host, bucket: BUCKET, upload: &upload }, Op::Upload, amount, 0)?
+            .seconds;
     setup.discard(&upload)?;
     wait_until_left(store, kept)?;
     forget(&plain)?;
@@ -133,7 +143,8 @@ fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Rou
     forget(store)?;
     // As many bytes: the object has a share of them.
     let amount = Amount { requests: CHUNKS / LARGE_PARTS, ..amount };
-    let download = load::run(&Target { host, bucket: BUCKET, upload: "" }, Op::Download, amount, 0)?.seconds;
+    let download =
+        load::run(&Target { host, bucket: BUCKET, upload: "" }, Op::Download, amount, 0)?.seconds;
     fs::remove_file(&plain)?;
     Ok(Round { write, files, sha256, sha256_and_md5, read, chunks, parts, download })
 }
@@ -166,8 +177,13 @@ fn chunk_file(home: &Path, number: u64) -> PathBuf {
 fn in_parallel(work: impl Fn(u64, &[u8]) -> io::Result<()> + Sync) -> io::Result<()> {
     let work = &work;
     std::thread::scope(|scope| {
-        let share = |first| move || (first..CHUNKS).step_by(AT_A_TIME).try_for_each(|at| work(at, BODIES.part(at).0));
-        let threads: Vec<_> = (0..AT_A_TIME as u64).map(|first| scope.spawn(share(first))).collect();
+        let share = |first| {
+            move || {
+                (first..CHUNKS).step_by(AT_A_TIME).try_for_each(|at| work(at, BODIES.part(at).0))
+            }
+        };
+        let threads: Vec<_> =
+            (0..AT_A_TIME as u64).map(|first| scope.spawn(share(first))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("the work does not panic"))
     })
 }

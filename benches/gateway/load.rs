@@ -1,7 +1,7 @@
 //! The load: so many connections, each sending one signed request after the other.
 //!
-//! Guarantees: bodies and their digests are made before the clock runs; every answer is checked; a request that fails
-//! ends the run with its answer.
+//! Guarantees: bodies and their digests are made before the clock runs; every answer is checked; a
+//! request that fails ends the run with its answer.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,8 +42,16 @@ pub enum Op {
 }
 
 impl Op {
-    pub const ALL: [Self; 8] =
-        [Self::Upload, Self::Chunk, Self::Download, Self::Range, Self::Put4k, Self::Get4k, Self::Head, Self::List];
+    pub const ALL: [Self; 8] = [
+        Self::Upload,
+        Self::Chunk,
+        Self::Download,
+        Self::Range,
+        Self::Put4k,
+        Self::Get4k,
+        Self::Head,
+        Self::List,
+    ];
 
     /// Whether it is judged by the GiB and not by the request.
     pub fn is_bulk(self) -> bool {
@@ -141,14 +149,17 @@ pub fn run(target: &Target<'_>, op: Op, amount: Amount, first: u64) -> io::Resul
     };
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..amount.connections).map(|_| scope.spawn(client)).collect();
-        clients.into_iter().try_for_each(|client| client.join().map_err(|_| io::Error::other("a client panicked"))?)
+        clients.into_iter().try_for_each(|client| {
+            client.join().map_err(|_| io::Error::other("a client panicked"))?
+        })
     })?;
     let seconds = begun.elapsed().as_secs_f64();
     let mut took = took.into_inner().unwrap_or_else(PoisonError::into_inner);
     took.sort_unstable();
     let at = |share: f64| {
         let place = (took.len() as f64 * share) as usize;
-        took.get(place.min(took.len().saturating_sub(1))).map_or(0.0, |took| took.as_secs_f64() * 1e6)
+        took.get(place.min(took.len().saturating_sub(1)))
+            .map_or(0.0, |took| took.as_secs_f64() * 1e6)
     };
     let bytes = bytes.into_inner();
     Ok(Figures { requests: took.len() as u64, bytes, seconds, p50_us: at(0.5), p99_us: at(0.99) })
@@ -178,15 +189,29 @@ fn one(caller: &mut Caller, target: &Target<'_>, op: Op, number: u64) -> io::Res
         Op::Range => {
             path = format!("/{bucket}/large");
             let places = LARGE_PARTS * PART as u64 - RANGE;
-            // A large step that has no common divisor with it: ranges that lie apart and begin anywhere.
+            // A large step that has no common divisor with it: ranges that lie apart and begin
+            // anywhere.
             let from = number * 7_654_321 % places;
             headers = [("range", format!("bytes={from}-{}", from + RANGE - 1))];
             let keep = Keep::Nothing;
-            Ask { method: "GET", path: &path, headers: &headers, sha256: empty, keep, ..Ask::default() }
+            Ask {
+                method: "GET",
+                path: &path,
+                headers: &headers,
+                sha256: empty,
+                keep,
+                ..Ask::default()
+            }
         }
         Op::Put4k => {
             path = format!("/{bucket}/{}", key(number));
-            Ask { method: "PUT", path: &path, body: small, sha256: Some(*small_digest), ..Ask::default() }
+            Ask {
+                method: "PUT",
+                path: &path,
+                body: small,
+                sha256: Some(*small_digest),
+                ..Ask::default()
+            }
         }
         Op::Get4k | Op::Head => {
             path = format!("/{bucket}/{}", key(number));
@@ -206,7 +231,11 @@ fn one(caller: &mut Caller, target: &Target<'_>, op: Op, number: u64) -> io::Res
         Op::Upload | Op::Chunk | Op::Put4k | Op::Head | Op::List => answer.body_bytes,
     };
     if answer.body_bytes != wanted {
-        return Err(io::Error::other(format!("{} answered {} bytes of {wanted}", op.name(), answer.body_bytes)));
+        return Err(io::Error::other(format!(
+            "{} answered {} bytes of {wanted}",
+            op.name(),
+            answer.body_bytes
+        )));
     }
     Ok(answer.body_bytes.max(ask.body.len() as u64))
 }

@@ -1,7 +1,9 @@
-//! The gateway benchmark: who does the same work with how much CPU, memory and time, side by side in one run.
+//! The gateway benchmark: who does the same work with how much CPU, memory and time, side by side
+//! in one run.
 //!
-//! `cargo bench --bench gateway -- side-by-side --only ratchet,nginx --ops put4k,head` and the like; `--help` tells more,
-//! and `scripts/bench.sh` sets up what is compared with. Figures are for comparison within one run, never across machines.
+//! `cargo bench --bench gateway -- side-by-side --only ratchet,nginx --ops put4k,head` and the
+//! like; `--help` tells more, and `scripts/bench.sh` sets up what is compared with. Figures are for
+//! comparison within one run, never across machines.
 
 mod client;
 mod contestant;

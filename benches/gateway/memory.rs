@@ -1,8 +1,8 @@
 //! Peak memory of a gateway with many verified parts in flight at once.
 //!
-//! In flight means: the gateway has taken half of the body and waits for the rest. Each row is a gateway of its own; its
-//! memory is looked at while all are half-way, and when all are stored. All parts hold the same bytes, so that no part
-//! has to be in the memory of this program.
+//! In flight means: the gateway has taken half of the body and waits for the rest. Each row is a
+//! gateway of its own; its memory is looked at while all are half-way, and when all are stored. All
+//! parts hold the same bytes, so that no part has to be in the memory of this program.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -50,7 +50,10 @@ struct Flight<'a> {
 pub fn run(args: &Args) -> io::Result<()> {
     let part_bytes = args.part_mib << 20;
     let digest = digest(part_bytes);
-    println!("| {} x {} MiB in flight, peak RSS | at most | measured | |", args.parts, args.part_mib);
+    println!(
+        "| {} x {} MiB in flight, peak RSS | at most | measured | |",
+        args.parts, args.part_mib
+    );
     println!("| --- | ---: | ---: | --- |");
     for (way, what) in [(Op::Upload, "parts"), (Op::Chunk, "chunks")] {
         let store = null(0)?;
@@ -62,15 +65,22 @@ pub fn run(args: &Args) -> io::Result<()> {
         }
         let home = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
         let url = format!("dir:{}", home.path().join("store").display());
-        attempt(args, &url, way, (part_bytes, digest), &format!("{what}, embedded store"), MOST_EMBEDDED_MIB);
+        attempt(
+            args,
+            &url,
+            way,
+            (part_bytes, digest),
+            &format!("{what}, embedded store"),
+            MOST_EMBEDDED_MIB,
+        );
     }
     Ok(())
 }
 
 /// One gateway's rows; a request that fails is told among them.
 fn attempt(args: &Args, store: &str, way: Op, part: (u64, Sha256), what: &str, most_mib: f64) {
-    let outcome =
-        ratchet(&args.ratchet, store).and_then(|gateway| measure(&gateway, way, args.parts, part, what, most_mib));
+    let outcome = ratchet(&args.ratchet, store)
+        .and_then(|gateway| measure(&gateway, way, args.parts, part, what, most_mib));
     if let Err(error) = outcome {
         println!("| {what}: {} | – | – | **failed** |", error.to_string().replace('\n', " "));
     }
@@ -132,7 +142,9 @@ fn measure(
             })
             .collect();
         let begun = Instant::now();
-        while flight.half_way.load(Ordering::Acquire) < parts && !flight.failed.load(Ordering::Acquire) {
+        while flight.half_way.load(Ordering::Acquire) < parts
+            && !flight.failed.load(Ordering::Acquire)
+        {
             if begun.elapsed() > PATIENCE {
                 flight.failed.store(true, Ordering::Release);
             }
@@ -140,7 +152,9 @@ fn measure(
         }
         println!("| {what}: half-way | {}", verdict(gateway.peak_mib(), Some(most_mib), " MiB"));
         flight.go_on.store(true, Ordering::Release);
-        senders.into_iter().try_for_each(|sender| sender.join().map_err(|_| io::Error::other("a sender panicked"))?)
+        senders.into_iter().try_for_each(|sender| {
+            sender.join().map_err(|_| io::Error::other("a sender panicked"))?
+        })
     })?;
     println!("| {what}: all stored | {}", verdict(gateway.peak_mib(), Some(most_mib), " MiB"));
     Ok(())
@@ -165,10 +179,17 @@ impl Flight<'_> {
             sha256 = Some(self.digest);
         } else {
             path = format!("/_ratchet/v1/backups/{}/chunks/{number}", self.upload);
-            headers = vec![length, ("content-digest", format!("sha-256=:{}:", self.digest.base64()))];
+            headers =
+                vec![length, ("content-digest", format!("sha-256=:{}:", self.digest.base64()))];
             sha256 = None;
         }
-        let head = caller.head(&Ask { method: "PUT", path: &path, headers: &headers, sha256, ..Ask::default() })?;
+        let head = caller.head(&Ask {
+            method: "PUT",
+            path: &path,
+            headers: &headers,
+            sha256,
+            ..Ask::default()
+        })?;
         let stream = caller.stream()?;
         let sent = self.halves(stream.get_mut(), &head);
         // A refusal says more than that the connection broke.

@@ -1,8 +1,8 @@
 //! Memory for the pages of files, touched before anything is counted.
 //!
-//! A virtual machine may give free memory back to its host within seconds, and whoever writes a file next pays for each
-//! page again: 2.7 s of CPU per GiB were measured where a page cache that stayed took 0.27. That says nothing of a
-//! gateway, and falls on whoever comes first.
+//! A virtual machine may give free memory back to its host within seconds, and whoever writes a
+//! file next pays for each page again: 2.7 s of CPU per GiB were measured where a page cache that
+//! stayed took 0.27. That says nothing of a gateway, and falls on whoever comes first.
 
 use std::io::{self, Write};
 

@@ -1,7 +1,8 @@
 //! A process that is measured: started, watched over `/proc`, and stopped again.
 //!
-//! Guarantees: it and its children are ended on drop, on failure too, by their ids. CPU is what all threads of the
-//! process and of its children have used, peak memory the sum of their `VmHWM`. Linux only.
+//! Guarantees: it and its children are ended on drop, on failure too, by their ids. CPU is what all
+//! threads of the process and of its children have used, peak memory the sum of their `VmHWM`.
+//! Linux only.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -9,7 +10,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Ticks of `/proc/PID/stat` in a second: the kernel's USER_HZ, 100 on every Linux that Rust runs on.
+/// Ticks of `/proc/PID/stat` in a second: the kernel's USER_HZ, 100 on every Linux that Rust runs
+/// on.
 const TICKS: f64 = 100.0;
 const START: Duration = Duration::from_secs(30);
 
@@ -35,10 +37,11 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts what prints `ready http://…` on stdout. What it says on stderr is read away; its last line is told where
-    /// it does not get ready.
+    /// Starts what prints `ready http://…` on stdout. What it says on stderr is read away; its last
+    /// line is told where it does not get ready.
     pub fn ready(mut command: Command) -> io::Result<Self> {
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let mut process = Self { child, host: String::new() };
         let said = std::thread::spawn(move || {
@@ -54,7 +57,11 @@ impl Process {
             return Ok(process);
         }
         drop(process);
-        Err(io::Error::other(format!("{:?} is not ready: {}", command.get_program(), said.join().unwrap_or_default())))
+        Err(io::Error::other(format!(
+            "{:?} is not ready: {}",
+            command.get_program(),
+            said.join().unwrap_or_default()
+        )))
     }
 
     /// Starts what listens on `host` sooner or later.
@@ -64,10 +71,16 @@ impl Process {
         let until = Instant::now() + START;
         while TcpStream::connect(host).is_err() {
             if let Some(status) = process.child.try_wait()? {
-                return Err(io::Error::other(format!("{:?} ended: {status}", command.get_program())));
+                return Err(io::Error::other(format!(
+                    "{:?} ended: {status}",
+                    command.get_program()
+                )));
             }
             if Instant::now() > until {
-                return Err(io::Error::other(format!("{:?} does not listen on {host}", command.get_program())));
+                return Err(io::Error::other(format!(
+                    "{:?} does not listen on {host}",
+                    command.get_program()
+                )));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -103,10 +116,15 @@ impl Process {
     }
 }
 
-/// The fields of `/proc/ID/stat` behind the program's name, which stands in brackets and may hold spaces.
+/// The fields of `/proc/ID/stat` behind the program's name, which stands in brackets and may hold
+/// spaces.
 fn stat(id: u32) -> Vec<String> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().map(str::to_owned).collect()
+    stat.rsplit_once(')')
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn parent(id: u32) -> Option<u32> {

@@ -1,8 +1,9 @@
-//! What the chunk protocol costs: CAS per chunk, manifest bytes, latency over the store's own, time to resume.
+//! What the chunk protocol costs: CAS per chunk, manifest bytes, latency over the store's own, time
+//! to resume.
 //!
-//! Guarantees: conditional writes and record bytes are counted by the store, not by the gateway. A backup that is to be
-//! resumed is recorded straight into the store: its records are copies of one that the gateway wrote for a chunk of
-//! zeros, and the file is a sparse one.
+//! Guarantees: conditional writes and record bytes are counted by the store, not by the gateway. A
+//! backup that is to be resumed is recorded straight into the store: its records are copies of one
+//! that the gateway wrote for a chunk of zeros, and the file is a sparse one.
 
 use std::fs::File;
 use std::io;
@@ -100,7 +101,8 @@ fn counted(figures: &Value, name: &str) -> f64 {
     figures[name].as_f64().unwrap_or(0.0)
 }
 
-/// Chunks at a slow store: what is written beside them, and how much longer than the store itself a chunk takes.
+/// Chunks at a slow store: what is written beside them, and how much longer than the store itself a
+/// chunk takes.
 fn commits(args: &Args) -> io::Result<()> {
     let store = null(0)?;
     let gateway = ratchet(&args.ratchet, &format!("s3+http://{}", store.host))?;
@@ -111,22 +113,42 @@ fn commits(args: &Args) -> io::Result<()> {
         let backup = setup.backup(&format!("commits-{delay_ms}"), args.chunks)?;
         let before = figures(&store.host)?;
         let amount = Amount { connections: IN_FLIGHT, requests: args.chunks, at_most: PATIENCE };
-        let own = load::run(&Target { host: &gateway.host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?;
+        let own = load::run(
+            &Target { host: &gateway.host, bucket: BUCKET, upload: &backup },
+            Op::Chunk,
+            amount,
+            0,
+        )?;
         let after = figures(&store.host)?;
         let grown = |name| counted(&after, name) - counted(&before, name);
         let per_chunk = grown("conditionalPuts") / own.requests as f64;
         let share = 100.0 * grown("stateBytes") / own.bytes as f64;
         let most = (delay_ms > 0).then_some(0.125);
-        println!("| CAS per chunk, {IN_FLIGHT} in flight, {what} | {}", verdict(per_chunk, most, ""));
+        println!(
+            "| CAS per chunk, {IN_FLIGHT} in flight, {what} | {}",
+            verdict(per_chunk, most, "")
+        );
         println!("| manifest bytes of payload, {what} | {}", verdict(share, Some(0.5), " %"));
         // One at a time: else it is the machine that is measured, and who waits for it.
         let amount = Amount { connections: 1, requests: ALONE, at_most: PATIENCE };
         let backup = setup.backup(&format!("alone-{delay_ms}"), ALONE)?;
-        let own = load::run(&Target { host: &gateway.host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?;
+        let own = load::run(
+            &Target { host: &gateway.host, bucket: BUCKET, upload: &backup },
+            Op::Chunk,
+            amount,
+            0,
+        )?;
         let direct = direct(&store.host, amount)?;
-        let (over50, over99) = ((own.p50_us - direct.p50_us) / 1000.0, (own.p99_us - direct.p99_us) / 1000.0);
-        println!("| one chunk put over the store's own, p50, {what} | {}", verdict(over50, None, " ms"));
-        println!("| one chunk put over the store's own, p99, {what} | {}", verdict(over99, None, " ms"));
+        let (over50, over99) =
+            ((own.p50_us - direct.p50_us) / 1000.0, (own.p99_us - direct.p99_us) / 1000.0);
+        println!(
+            "| one chunk put over the store's own, p50, {what} | {}",
+            verdict(over50, None, " ms")
+        );
+        println!(
+            "| one chunk put over the store's own, p99, {what} | {}",
+            verdict(over99, None, " ms")
+        );
     }
     Ok(())
 }
@@ -164,7 +186,9 @@ impl Resume {
             return Ok(());
         }
         let before = figures(&store.host)?;
-        let sent = |now: &Value| ["parts", "staged"].iter().any(|name| counted(now, name) > counted(&before, name));
+        let sent = |now: &Value| {
+            ["parts", "staged"].iter().any(|name| counted(now, name) > counted(&before, name))
+        };
         let begun = Instant::now();
         let client = Process::unwatched(self.client(args, &file, &gateway.host))?;
         while !sent(&figures(&store.host)?) {
@@ -180,10 +204,21 @@ impl Resume {
     fn client(&self, args: &Args, file: &Path, host: &str) -> Command {
         let mut command = Command::new(&args.ratchet);
         command
-            .args(["backup", "--file-id", "bench", "--chunk-size", &self.chunk.to_string(), "--json"])
+            .args([
+                "backup",
+                "--file-id",
+                "bench",
+                "--chunk-size",
+                &self.chunk.to_string(),
+                "--json",
+            ])
             .arg(file)
             .args([&format!("s3://{BUCKET}/resume"), "--endpoint", &format!("http://{host}")])
-            .envs([("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1), ("AWS_REGION", "us-east-1")])
+            .envs([
+                ("AWS_ACCESS_KEY_ID", KEY.0),
+                ("AWS_SECRET_ACCESS_KEY", KEY.1),
+                ("AWS_REGION", "us-east-1"),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -197,15 +232,16 @@ impl Resume {
         })
     }
 
-    /// What a client does: finds the backup, reads its manifest, sends the missing chunk. Our own makes larger chunks
-    /// before it makes so many. Seconds until the chunk is stored.
+    /// What a client does: finds the backup, reads its manifest, sends the missing chunk. Our own
+    /// makes larger chunks before it makes so many. Seconds until the chunk is stored.
     fn by_calls(&self, host: &str) -> io::Result<f64> {
         let begun = Instant::now();
         let backup = Setup::new(host).backup_as(&self.terms())?;
         let mut caller = Caller::new(host);
         let path = format!("/_ratchet/v1/backups/{backup}");
-        let manifest =
-            caller.call(&Ask { method: "GET", path: &path, keep: Keep::Nothing, ..Ask::default() })?.good()?;
+        let manifest = caller
+            .call(&Ask { method: "GET", path: &path, keep: Keep::Nothing, ..Ask::default() })?
+            .good()?;
         if manifest.body_bytes < self.chunks {
             return Err(io::Error::other(format!("a manifest of {} bytes", manifest.body_bytes)));
         }
@@ -218,20 +254,34 @@ impl Resume {
         let zeros = vec![0; self.chunk as usize];
         let path = format!("/_ratchet/v1/backups/{backup}/chunks/{index}");
         let headers = [("content-digest", format!("sha-256=:{}:", Sha256::of(&zeros).base64()))];
-        caller.call(&Ask { method: "PUT", path: &path, headers: &headers, body: &zeros, ..Ask::default() })?.good()?;
+        caller
+            .call(&Ask {
+                method: "PUT",
+                path: &path,
+                headers: &headers,
+                body: &zeros,
+                ..Ask::default()
+            })?
+            .good()?;
         Ok(())
     }
 
     fn tell(&self, seconds: f64, gateway: &Process, client: Option<&Process>) {
-        let (most_seconds, most_mib) = (self.most.map(|most| most.0), self.most.and_then(|most| most.1));
-        println!("| resume: {}, first chunk after | {}", self.what, verdict(seconds, most_seconds, " s"));
+        let (most_seconds, most_mib) =
+            (self.most.map(|most| most.0), self.most.and_then(|most| most.1));
+        println!(
+            "| resume: {}, first chunk after | {}",
+            self.what,
+            verdict(seconds, most_seconds, " s")
+        );
         println!("| – peak RSS of the gateway | {}", verdict(gateway.peak_mib(), most_mib, " MiB"));
         if let Some(client) = client {
             println!("| – peak RSS of the client | {}", verdict(client.peak_mib(), None, " MiB"));
         }
     }
 
-    /// Has the gateway record a chunk of zeros, and copies its record to all chunks but the missing one.
+    /// Has the gateway record a chunk of zeros, and copies its record to all chunks but the missing
+    /// one.
     fn record(&self, store: &str, gateway: &Process) -> io::Result<()> {
         let mut setup = Setup::new(&gateway.host);
         setup.bucket(BUCKET)?;
@@ -239,19 +289,30 @@ impl Resume {
         self.put(&mut Caller::new(&gateway.host), &backup, 0)?;
         let listing = plain(store, "/ratchet-state?prefix=v1%2F&max-keys=1000")?;
         let names = listing.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once('<')?.0));
-        let first = names.into_iter().find(|name| name.contains(&backup) && name.ends_with("segments/000000.json"));
+        let first = names
+            .into_iter()
+            .find(|name| name.contains(&backup) && name.ends_with("segments/000000.json"));
         let first = first.ok_or_else(|| io::Error::other("the gateway recorded no segment"))?;
         let template = bench::decode(plain(store, &format!("/ratchet-state/{first}"))?.as_bytes());
-        let template = template.ok_or_else(|| io::Error::other("the recorded segment cannot be read"))?;
-        let record = template.stored(0).ok_or_else(|| io::Error::other("the chunk is not recorded"))?;
+        let template =
+            template.ok_or_else(|| io::Error::other("the recorded segment cannot be read"))?;
+        let record =
+            template.stored(0).ok_or_else(|| io::Error::other("the chunk is not recorded"))?;
         let mut writer = Caller::new(store);
         for number in 0..self.chunks.div_ceil(SEGMENT) {
             let held = number * SEGMENT..self.chunks.min((number + 1) * SEGMENT);
-            let held = held.filter(|index| *index != self.missing).filter_map(|index| u32::try_from(index).ok());
+            let held = held
+                .filter(|index| *index != self.missing)
+                .filter_map(|index| u32::try_from(index).ok());
             let chunks = held.map(|index| (index, record.clone())).collect();
             let body = bench::encode(&Segment { chunks, ..template.clone() });
-            let path = format!("/ratchet-state/{}", first.replace("000000.json", &format!("{number:06}.json")));
-            writer.call(&Ask { method: "PUT", path: &path, body: &body, ..Ask::default() })?.good()?;
+            let path = format!(
+                "/ratchet-state/{}",
+                first.replace("000000.json", &format!("{number:06}.json"))
+            );
+            writer
+                .call(&Ask { method: "PUT", path: &path, body: &body, ..Ask::default() })?
+                .good()?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! Every contestant by every operation, round by round, so that what the machine does meanwhile falls on all of them.
+//! Every contestant by every operation, round by round, so that what the machine does meanwhile
+//! falls on all of them.
 //!
-//! Guarantees: all contestants run on the same machine in the same run, each warmed up; what is told is the median of
-//! the rounds. The order of contestants turns round from round to round.
+//! Guarantees: all contestants run on the same machine in the same run, each warmed up; what is
+//! told is the median of the rounds. The order of contestants turns round from round to round.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -69,8 +70,9 @@ pub struct Results {
     pub peak_mib: BTreeMap<Name, f64>,
     /// CPU seconds of one SHA-256 pass over a GiB, by round.
     pub sha256: Vec<f64>,
-    /// The same of several bodies at once, as the gateway hashes uploads: half of it in good hours. In bad ones it gains
-    /// less, most likely as a neighbour has the core's other thread, and uploads cost that much more.
+    /// The same of several bodies at once, as the gateway hashes uploads: half of it in good hours.
+    /// In bad ones it gains less, most likely as a neighbour has the core's other thread, and
+    /// uploads cost that much more.
     pub sha256_together: Vec<f64>,
     pub skipped: Vec<String>,
 }
@@ -80,9 +82,12 @@ pub fn run(args: &Args) -> io::Result<()> {
     let programs = Programs { ratchet: args.ratchet.clone(), before: args.before.clone() };
     let mut results = Results::default();
     let mut contestants = Vec::new();
-    let wanted: Vec<Name> = if args.only.is_empty() { Name::ALL.to_vec() } else { args.only.clone() };
+    let wanted: Vec<Name> =
+        if args.only.is_empty() { Name::ALL.to_vec() } else { args.only.clone() };
     for name in wanted {
-        let left_out = matches!(name, Name::Before | Name::BeforeDir) && args.before.is_none() && args.only.is_empty();
+        let left_out = matches!(name, Name::Before | Name::BeforeDir)
+            && args.before.is_none()
+            && args.only.is_empty();
         if left_out {
             continue;
         }
@@ -127,10 +132,16 @@ fn measure(op: Op, contestants: &mut [Contestant], args: &Args, results: &mut Re
             // The first round is the warm-up.
             let amount = if round == 0 { warm } else { amount };
             match sample(op, contestant, amount, round) {
-                Ok(sample) if round > 0 => results.samples.entry((op, contestant.name)).or_default().push(sample),
+                Ok(sample) if round > 0 => {
+                    results.samples.entry((op, contestant.name)).or_default().push(sample)
+                }
                 Ok(_) => {}
                 Err(error) => {
-                    results.skipped.push(format!("SKIP {} of {}: {error}", op.name(), contestant.name.text()));
+                    results.skipped.push(format!(
+                        "SKIP {} of {}: {error}",
+                        op.name(),
+                        contestant.name.text()
+                    ));
                     failed.push(contestant.name);
                 }
             }

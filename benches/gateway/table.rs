@@ -1,4 +1,5 @@
-//! Results as Markdown: a table of every operation and contestant, and the goals with what was measured.
+//! Results as Markdown: a table of every operation and contestant, and the goals with what was
+//! measured.
 
 use std::fmt::Write;
 
@@ -6,7 +7,8 @@ use crate::contestant::Name;
 use crate::load::Op;
 use crate::side::{Results, Sample};
 
-/// A goal: a measured ratio that may not be above a bound. None: one of its two sides was not measured.
+/// A goal: a measured ratio that may not be above a bound. None: one of its two sides was not
+/// measured.
 struct Goal {
     what: &'static str,
     ratio: Option<f64>,
@@ -24,8 +26,8 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// The median of the rounds' ratios: a machine that is slower for a while is so for both sides of a round. A round with
-/// too little work for the kernel's clock says nothing.
+/// The median of the rounds' ratios: a machine that is slower for a while is so for both sides of a
+/// round. A round with too little work for the kernel's clock says nothing.
 fn ratio(own: &[f64], other: &[f64]) -> Option<f64> {
     let rounds = own.iter().zip(other).filter(|(own, other)| **own > 0.0 && **other > 0.0);
     median(rounds.map(|(own, other)| own / other).collect())
@@ -39,7 +41,11 @@ impl Results {
 
     /// CPU by the operation's own measure: seconds per GiB, or microseconds per request.
     fn cpu(&self, op: Op, name: Name) -> Vec<f64> {
-        self.rounds(op, name, |sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() })
+        self.rounds(
+            op,
+            name,
+            |sample| if op.is_bulk() { sample.per_gib() } else { sample.per_request() },
+        )
     }
 
     fn ratio(&self, op: Op, name: Name, other: Name) -> Option<f64> {
@@ -47,7 +53,8 @@ impl Results {
     }
 
     fn goals(&self) -> Vec<Goal> {
-        let against = |what, op, name, most| Goal { what, ratio: self.ratio(op, name, Name::Nginx), most };
+        let against =
+            |what, op, name, most| Goal { what, ratio: self.ratio(op, name, Name::Nginx), most };
         let proxied = self.cpu(Op::Upload, Name::Nginx).into_iter().zip(&self.sha256);
         let proxied: Vec<f64> = proxied.map(|(nginx, pass)| nginx + pass).collect();
         let upload = ratio(&self.cpu(Op::Upload, Name::Ratchet), &proxied);
@@ -79,7 +86,8 @@ pub fn verdict(value: f64, most: Option<f64>, unit: &str) -> String {
     format!("{most} | {value:.3}{unit} | {met} |")
 }
 
-/// All of it. Throughput is in MiB/s or requests/s, times are in milliseconds; each is the median of the rounds.
+/// All of it. Throughput is in MiB/s or requests/s, times are in milliseconds; each is the median
+/// of the rounds.
 pub fn markdown(results: &Results) -> String {
     let mut out = String::from(
         "| operation | through | throughput | CPU | / nginx | p50 | p99 |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
@@ -87,9 +95,10 @@ pub fn markdown(results: &Results) -> String {
     for (op, name) in results.samples.keys() {
         line(&mut out, results, *op, *name);
     }
-    for (what, passes) in
-        [("SHA-256 pass", &results.sha256), ("SHA-256 pass, several at once", &results.sha256_together)]
-    {
+    for (what, passes) in [
+        ("SHA-256 pass", &results.sha256),
+        ("SHA-256 pass, several at once", &results.sha256_together),
+    ] {
         if let Some(pass) = median(passes.clone()) {
             writeln!(out, "| {what} | – | – | {pass:.3} s/GiB | – | – | – |").ok();
         }
@@ -116,15 +125,29 @@ pub fn markdown(results: &Results) -> String {
 fn line(out: &mut String, results: &Results, op: Op, name: Name) {
     let value = |of: &dyn Fn(&Sample) -> f64| median(results.rounds(op, name, of)).unwrap_or(0.0);
     let rate = if op.is_bulk() {
-        format!("{:.0} MiB/s", value(&|sample| sample.figures.bytes as f64 / sample.figures.seconds) / 1_048_576.0)
+        format!(
+            "{:.0} MiB/s",
+            value(&|sample| sample.figures.bytes as f64 / sample.figures.seconds) / 1_048_576.0
+        )
     } else {
-        format!("{:.0} /s", value(&|sample| sample.figures.requests as f64 / sample.figures.seconds))
+        format!(
+            "{:.0} /s",
+            value(&|sample| sample.figures.requests as f64 / sample.figures.seconds)
+        )
     };
     let cpu = median(results.cpu(op, name)).unwrap_or(0.0);
     let cpu = if op.is_bulk() { format!("{cpu:.3} s/GiB") } else { format!("{cpu:.1} µs") };
-    let ratio = results.ratio(op, name, Name::Nginx).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
+    let ratio = results
+        .ratio(op, name, Name::Nginx)
+        .map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
     let p50 = value(&|sample| sample.figures.p50_us) / 1000.0;
     let p99 = value(&|sample| sample.figures.p99_us) / 1000.0;
     // Writing to a String cannot fail.
-    writeln!(out, "| {} | {} | {rate} | {cpu} | {ratio} | {p50:.2} ms | {p99:.2} ms |", op.name(), name.text()).ok();
+    writeln!(
+        out,
+        "| {} | {} | {rate} | {cpu} | {ratio} | {p50:.2} ms | {p99:.2} ms |",
+        op.name(),
+        name.text()
+    )
+    .ok();
 }

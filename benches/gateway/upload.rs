@@ -1,4 +1,5 @@
-//! What surrounds the load: buckets, objects to read, and the uploads and backups that parts and chunks belong to.
+//! What surrounds the load: buckets, objects to read, and the uploads and backups that parts and
+//! chunks belong to.
 
 use std::io;
 use std::time::Duration;
@@ -55,13 +56,21 @@ impl Setup {
     fn part(&mut self, upload: &str, number: u64) -> io::Result<String> {
         let (bytes, digest) = BODIES.part(number);
         let path = format!("/{BUCKET}/{upload}&partNumber={number}");
-        let ask = Ask { method: "PUT", path: &path, body: bytes, sha256: Some(*digest), ..Ask::default() };
+        let ask = Ask {
+            method: "PUT",
+            path: &path,
+            body: bytes,
+            sha256: Some(*digest),
+            ..Ask::default()
+        };
         let answer = self.caller.call(&ask)?.good()?;
         Ok(answer.header("etag").unwrap_or_default().trim_matches('"').to_owned())
     }
 
     fn complete(&mut self, upload: &str, etags: &[String]) -> io::Result<()> {
-        let part = |(at, etag)| format!("<Part><PartNumber>{}</PartNumber><ETag>\"{etag}\"</ETag></Part>", at + 1);
+        let part = |(at, etag)| {
+            format!("<Part><PartNumber>{}</PartNumber><ETag>\"{etag}\"</ETag></Part>", at + 1)
+        };
         let parts: String = etags.iter().enumerate().map(part).collect();
         let document = format!(
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{parts}</CompleteMultipartUpload>"
@@ -69,13 +78,14 @@ impl Setup {
         self.call("POST", &format!("/{BUCKET}/{upload}"), document.as_bytes()).map(drop)
     }
 
-    /// Frees an upload's parts. An abort would have the gateway keep them for a while: a complete object that is deleted
-    /// takes its parts along.
+    /// Frees an upload's parts. An abort would have the gateway keep them for a while: a complete
+    /// object that is deleted takes its parts along.
     pub fn discard(&mut self, upload: &str) -> io::Result<()> {
         let document = self.call("GET", &format!("/{BUCKET}/{upload}"), b"")?;
         let tags = document.split("<ETag>").skip(1).filter_map(|rest| rest.split_once('<'));
-        let tags: Vec<String> =
-            tags.map(|(tag, _)| tag.replace("&quot;", "").replace("&#34;", "").replace('"', "")).collect();
+        let tags: Vec<String> = tags
+            .map(|(tag, _)| tag.replace("&quot;", "").replace("&#34;", "").replace('"', ""))
+            .collect();
         if tags.is_empty() {
             return Ok(());
         }
@@ -87,7 +97,9 @@ impl Setup {
     /// Begins a backup of so many chunks.
     pub fn backup(&mut self, key: &str, chunks: u64) -> io::Result<String> {
         let size = chunks * PART as u64;
-        self.backup_as(&serde_json::json!({"bucket": BUCKET, "key": key, "chunkSize": PART, "size": size}))
+        self.backup_as(
+            &serde_json::json!({"bucket": BUCKET, "key": key, "chunkSize": PART, "size": size}),
+        )
     }
 
     /// Begins a backup on these terms.
@@ -107,7 +119,9 @@ impl Setup {
         match op {
             Op::Upload => self.begin(key),
             Op::Chunk => self.backup(key, requests),
-            Op::Download | Op::Range | Op::Put4k | Op::Get4k | Op::Head | Op::List => Ok(String::new()),
+            Op::Download | Op::Range | Op::Put4k | Op::Get4k | Op::Head | Op::List => {
+                Ok(String::new())
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! A blocking HTTP/1.1 client that signs: as little work as possible beside what is measured.
 //!
-//! Guarantees: every request is signed anew, as clients do; the digest of a body is passed in, so that hashing is never
-//! part of a measurement. One connection, kept open; a stale one is opened again once.
+//! Guarantees: every request is signed anew, as clients do; the digest of a body is passed in, so
+//! that hashing is never part of a measurement. One connection, kept open; a stale one is opened
+//! again once.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
@@ -49,7 +50,9 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let named = |line: &&str| line.split_once(':').is_some_and(|(known, _)| known.eq_ignore_ascii_case(name));
+        let named = |line: &&str| {
+            line.split_once(':').is_some_and(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
         Some(self.head.lines().skip(1).find(named)?.split_once(':')?.1.trim())
     }
 
@@ -84,7 +87,8 @@ impl Caller {
         Self { host: host.to_owned(), credentials, clock: Clock::system(), stream: None }
     }
 
-    /// Sends a request and reads its answer whole. **Errors**: of the connection only; see [`Answer::good`].
+    /// Sends a request and reads its answer whole. **Errors**: of the connection only; see
+    /// [`Answer::good`].
     pub fn call(&mut self, ask: &Ask<'_>) -> io::Result<Answer> {
         let head = self.head(ask)?;
         let reused = self.stream.is_some();
@@ -107,7 +111,8 @@ impl Caller {
         }
         let (mut parts, ()) = request.body(()).map_err(io::Error::other)?.into_parts();
         let payload = ask.sha256.map_or(Payload::Unsigned, |sha256| Payload::Sha256(sha256.0));
-        sign(&mut parts, &self.credentials, "us-east-1", payload, self.clock.wall()).map_err(io::Error::other)?;
+        sign(&mut parts, &self.credentials, "us-east-1", payload, self.clock.wall())
+            .map_err(io::Error::other)?;
         let mut head = format!("{} {} HTTP/1.1\r\n", ask.method, ask.path).into_bytes();
         for (name, value) in &parts.headers {
             for bytes in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
@@ -143,7 +148,8 @@ impl Caller {
             stream.get_mut().write_all(ask.body)?;
         }
         let answer = answer(stream, ask.method == "HEAD", ask.keep)?;
-        let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let closes =
+            answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if closes {
             self.stream = None;
         }
@@ -209,8 +215,8 @@ fn take(stream: &mut impl BufRead, len: u64, keep: Keep, answer: &mut Answer) ->
     Ok(())
 }
 
-/// Connects so that the load is sent at once, whatever the system's default is. BBR's timers would be charged to whoever
-/// runs when they fire: what is measured is to pay for its own sockets alone.
+/// Connects so that the load is sent at once, whatever the system's default is. BBR's timers would
+/// be charged to whoever runs when they fire: what is measured is to pay for its own sockets alone.
 fn connect(host: &str) -> io::Result<TcpStream> {
     use rustix::net::{self, AddressFamily, SocketType};
     // All that is measured here is named so; an S3 server of the user's need not be.
@@ -225,7 +231,9 @@ fn connect(host: &str) -> io::Result<TcpStream> {
 /// GETs a path without a signature: the null backend's own figures.
 pub fn plain(host: &str, path: &str) -> io::Result<String> {
     let mut socket = TcpStream::connect(host)?;
-    socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes())?;
+    socket.write_all(
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes(),
+    )?;
     let mut text = String::new();
     socket.read_to_string(&mut text)?;
     Ok(text.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))

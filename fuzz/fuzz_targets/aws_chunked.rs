@@ -1,4 +1,5 @@
-//! `aws-chunked` bodies, signed and not, in every cut. The first byte is the cut, the second says whether they are signed.
+//! `aws-chunked` bodies, signed and not, in every cut. The first byte is the cut, the second says
+//! whether they are signed.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -10,11 +11,22 @@ use ratchet::sigv4::{self, ChunkSigner, Credentials, Payload, Secret};
 
 static SIGNER: LazyLock<ChunkSigner> = LazyLock::new(|| {
     let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let request = http::Request::put("http://host/b/k").header("host", "host").body(()).expect("a request");
+    let request =
+        http::Request::put("http://host/b/k").header("host", "host").body(()).expect("a request");
     let (mut head, ()) = request.into_parts();
-    sigv4::sign(&mut head, &Credentials::new("AK", "secret", None), "us-east-1", Payload::Unsigned, now).expect("signed");
+    sigv4::sign(
+        &mut head,
+        &Credentials::new("AK", "secret", None),
+        "us-east-1",
+        Payload::Unsigned,
+        now,
+    )
+    .expect("signed");
     let claim = sigv4::parse(&head).expect("a claim");
-    claim.verify(&head, &Secret::new("secret"), now, Duration::from_secs(1)).expect("verified").chunks
+    claim
+        .verify(&head, &Secret::new("secret"), now, Duration::from_secs(1))
+        .expect("verified")
+        .chunks
 });
 
 fuzz_target!(|data: &[u8]| {

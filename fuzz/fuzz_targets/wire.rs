@@ -1,4 +1,5 @@
-//! Whatever comes over a socket: the whole gateway on a store in memory. It answers or hangs up, and serves the next.
+//! Whatever comes over a socket: the whole gateway on a store in memory. It answers or hangs up,
+//! and serves the next.
 #![no_main]
 
 use std::io::{Read, Write};
@@ -16,14 +17,25 @@ static GATEWAY: LazyLock<SocketAddr> = LazyLock::new(|| {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let mut settings = Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
-        let key = KeySettings { id: "AKFUZZ".to_owned(), secret: "secret-of-the-fuzzer".to_owned().into() };
-        let account = AccountSettings { name: "root".to_owned(), root: true, keys: vec![key], grants: Vec::new() };
+        let mut settings =
+            Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
+        let key = KeySettings {
+            id: "AKFUZZ".to_owned(),
+            secret: "secret-of-the-fuzzer".to_owned().into(),
+        };
+        let account = AccountSettings {
+            name: "root".to_owned(),
+            root: true,
+            keys: vec![key],
+            grants: Vec::new(),
+        };
         settings.accounts.accounts.push(account);
         let clock = Clock::system();
         let store = Arc::new(Memory::new(clock.clone()));
         let ready = move |ready: app::Ready| tell.send(ready.address).expect("somebody waits");
-        runtime.block_on(app::run_on(store, settings, clock, ready, std::future::pending())).expect("it serves");
+        runtime
+            .block_on(app::run_on(store, settings, clock, ready, std::future::pending()))
+            .expect("it serves");
     });
     told.recv().expect("it starts")
 });

@@ -1,7 +1,7 @@
 //! What an account may do, and to what.
 //!
-//! Guarantees: each access includes the ones below it; a grant on a prefix never covers its bucket as a whole.
-//! Pure.
+//! Guarantees: each access includes the ones below it; a grant on a prefix never covers its bucket
+//! as a whole. Pure.
 
 use std::str::FromStr;
 

@@ -1,9 +1,10 @@
 //! Who may do what: accounts, their access keys and their grants.
 //!
-//! Guarantees: an access key id that nobody has yields a secret all the same, so that the caller verifies a signature
-//! either way and an unknown key takes the time of a wrong one; accounts can be replaced while they are in use, all at
-//! once or not at all; no secret is ever printed.
-//! It verifies no signature (it only keeps the secrets as `sigv4` wants them) and knows no HTTP. Source: DESIGN §9.6, §10.
+//! Guarantees: an access key id that nobody has yields a secret all the same, so that the caller
+//! verifies a signature either way and an unknown key takes the time of a wrong one; accounts can
+//! be replaced while they are in use, all at once or not at all; no secret is ever printed. It
+//! verifies no signature (it only keeps the secrets as `sigv4` wants them) and knows no HTTP.
+//! Source: DESIGN §9.6, §10.
 
 mod grant;
 mod settings;
@@ -60,7 +61,11 @@ impl Account {
 
     /// Whether the account may do anything in the bucket.
     pub fn sees(&self, bucket: &str) -> bool {
-        self.root || self.grants.iter().any(|grant| grant.bucket.as_deref().is_none_or(|name| name == bucket))
+        self.root
+            || self
+                .grants
+                .iter()
+                .any(|grant| grant.bucket.as_deref().is_none_or(|name| name == bucket))
     }
 
     /// Whether the account may do this to the key, or, with an empty key, to the bucket as a whole.
@@ -93,8 +98,8 @@ impl Accounts {
         Ok(Self { keys, nobodys: sigv4::Secret::new(NOBODYS_SECRET) })
     }
 
-    /// From now on these are the accounts; requests whose signature was verified go on. **Errors**: as `new`, and then
-    /// nothing changed.
+    /// From now on these are the accounts; requests whose signature was verified go on. **Errors**:
+    /// as `new`, and then nothing changed.
     pub fn replace(&self, settings: &Settings) -> Result<(), Error> {
         let keys = by_key(settings)?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -103,7 +108,9 @@ impl Accounts {
 
     pub fn credentials(&self, access_key_id: &str) -> Credentials {
         match self.keys.read().unwrap_or_else(PoisonError::into_inner).get(access_key_id) {
-            Some((account, secret)) => Credentials { secret: secret.clone(), account: Some(Arc::clone(account)) },
+            Some((account, secret)) => {
+                Credentials { secret: secret.clone(), account: Some(Arc::clone(account)) }
+            }
             None => Credentials { secret: self.nobodys.clone(), account: None },
         }
     }
@@ -125,7 +132,10 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        let key = |id: &str| KeySettings { id: id.to_owned(), secret: Secret("0123456789abcdef".to_owned()) };
+        let key = |id: &str| KeySettings {
+            id: id.to_owned(),
+            secret: Secret("0123456789abcdef".to_owned()),
+        };
         let grant = |bucket: &str, prefix: &str, access| GrantSettings {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
@@ -133,12 +143,20 @@ mod tests {
         };
         Settings {
             accounts: vec![
-                AccountSettings { name: "root".to_owned(), root: true, keys: vec![key("AKROOT")], grants: Vec::new() },
+                AccountSettings {
+                    name: "root".to_owned(),
+                    root: true,
+                    keys: vec![key("AKROOT")],
+                    grants: Vec::new(),
+                },
                 AccountSettings {
                     name: "ops".to_owned(),
                     root: false,
                     keys: vec![key("AKOPS1"), key("AKOPS2")],
-                    grants: vec![grant("logs", "2024/", Access::Write), grant("*", "", Access::Read)],
+                    grants: vec![
+                        grant("logs", "2024/", Access::Write),
+                        grant("*", "", Access::Read),
+                    ],
                 },
             ],
         }
@@ -147,7 +165,8 @@ mod tests {
     #[test]
     fn every_key_leads_to_its_account_and_an_unknown_one_to_a_secret_of_nobody() {
         let accounts = Accounts::new(&settings()).unwrap();
-        let name = |id: &str| accounts.credentials(id).account.map(|account| account.name().to_owned());
+        let name =
+            |id: &str| accounts.credentials(id).account.map(|account| account.name().to_owned());
         assert_eq!(name("AKOPS1").as_deref(), Some("ops"));
         assert_eq!(name("AKOPS2").as_deref(), Some("ops"));
         assert_eq!(name("AKROOT").as_deref(), Some("root"));
@@ -166,7 +185,10 @@ mod tests {
         assert_eq!(elsewhere.credentials("AKROOT").secret, sigv4::Secret::new("0123456789abcdef"));
         next.accounts.truncate(1);
         accounts.replace(&next).unwrap();
-        assert_eq!(elsewhere.credentials("AKROOT").secret, sigv4::Secret::new("another-secret-0123"));
+        assert_eq!(
+            elsewhere.credentials("AKROOT").secret,
+            sigv4::Secret::new("another-secret-0123")
+        );
         assert!(elsewhere.credentials("AKOPS1").account.is_none());
     }
 

@@ -136,8 +136,15 @@ mod tests {
         AccountSettings {
             name: "ops".to_owned(),
             root: false,
-            keys: vec![KeySettings { id: "AKOPS".to_owned(), secret: "0123456789abcdef".to_owned().into() }],
-            grants: vec![GrantSettings { bucket: "*".to_owned(), prefix: String::new(), access: Access::Read }],
+            keys: vec![KeySettings {
+                id: "AKOPS".to_owned(),
+                secret: "0123456789abcdef".to_owned().into(),
+            }],
+            grants: vec![GrantSettings {
+                bucket: "*".to_owned(),
+                prefix: String::new(),
+                access: Access::Read,
+            }],
         }
     }
 
@@ -151,17 +158,29 @@ mod tests {
     fn what_cannot_be_is_refused() {
         assert!(Settings { accounts: vec![good()] }.checked().is_ok());
         for name in ["", "Ops", "a b", "a/b", &"a".repeat(65)] {
-            assert_eq!(refused(|account| account.name = name.to_owned()), Error::Name(name.to_owned()));
+            assert_eq!(
+                refused(|account| account.name = name.to_owned()),
+                Error::Name(name.to_owned())
+            );
         }
         assert_eq!(refused(|account| account.keys.clear()), Error::NoKey("ops".to_owned()));
         assert_eq!(refused(|account| account.grants.clear()), Error::NoGrant("ops".to_owned()));
-        assert_eq!(refused(|account| account.keys[0].id = "a/b".to_owned()), Error::KeyId("a/b".to_owned()));
+        assert_eq!(
+            refused(|account| account.keys[0].id = "a/b".to_owned()),
+            Error::KeyId("a/b".to_owned())
+        );
         assert_eq!(
             refused(|account| account.keys[0].secret = "short".to_owned().into()),
             Error::Secret("AKOPS".to_owned())
         );
-        assert_eq!(refused(|account| account.grants[0].bucket.clear()), Error::Bucket("ops".to_owned()));
-        assert_eq!(refused(|account| account.keys.push(good().keys[0].clone())), Error::KeyTwice("AKOPS".to_owned()));
+        assert_eq!(
+            refused(|account| account.grants[0].bucket.clear()),
+            Error::Bucket("ops".to_owned())
+        );
+        assert_eq!(
+            refused(|account| account.keys.push(good().keys[0].clone())),
+            Error::KeyTwice("AKOPS".to_owned())
+        );
         let twice = Settings { accounts: vec![good(), good()] };
         assert_eq!(twice.checked().unwrap_err(), Error::NameTwice("ops".to_owned()));
     }

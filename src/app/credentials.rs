@@ -1,8 +1,10 @@
 //! The access key that the embedded store keeps for itself when nobody wrote an account.
 //!
-//! Guarantees: made once; the file has mode 0600 from its first byte, whatever the umask, and appears whole or not at all,
-//! so a crash leaves no half a key; one that has a wider mode gets this one; the secret is never printed by `Debug`.
-//! **Layout**: `<store>/credentials`, in the form of an AWS credentials file with the profile `ratchet`.
+//! Guarantees: made once; the file has mode 0600 from its first byte, whatever the umask, and
+//! appears whole or not at all, so a crash leaves no half a key; one that has a wider mode gets
+//! this one; the secret is never printed by `Debug`.
+//! **Layout**: `<store>/credentials`, in the form of an AWS credentials file with the profile
+//! `ratchet`.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -32,10 +34,14 @@ impl OwnKey {
     /// The key that is kept in the store's directory, made if there is none.
     pub fn find_or_make(directory: &Path, clock: &Clock) -> Result<Self, Error> {
         let path = directory.join(FILE);
-        let fresh = matches!(fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound);
+        let fresh =
+            matches!(fs::metadata(&path), Err(error) if error.kind() == ErrorKind::NotFound);
         if fresh {
             let written = write_whole(directory, &path, &fresh_text(clock));
-            written.map_err(|error| Error::Credentials { path: path.clone(), what: error.to_string() })?;
+            written.map_err(|error| Error::Credentials {
+                path: path.clone(),
+                what: error.to_string(),
+            })?;
         }
         if let Err(error) = keep_private(&path) {
             tracing::warn!(path = %path.display(), %error, "other users of this machine may be able to read the access key");
@@ -50,7 +56,10 @@ impl OwnKey {
         let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         let value = |name: &str| {
             let values = text.lines().filter_map(|line| line.split_once('='));
-            values.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+            values
+                .into_iter()
+                .find(|(key, _)| key.trim() == name)
+                .map(|(_, value)| value.trim().to_owned())
         };
         let missing = || failed("it names no key; remove it to have a new one made".to_owned());
         let id = value("aws_access_key_id").ok_or_else(missing)?;
@@ -67,7 +76,10 @@ impl OwnKey {
 
 fn fresh_text(clock: &Clock) -> String {
     let id = clock.random_id()[..16].to_ascii_uppercase();
-    format!("[ratchet]\naws_access_key_id = RATCHET{id}\naws_secret_access_key = {}\n", clock.random_id())
+    format!(
+        "[ratchet]\naws_access_key_id = RATCHET{id}\naws_secret_access_key = {}\n",
+        clock.random_id()
+    )
 }
 
 /// Gives the file its mode if it has another one.
@@ -109,7 +121,11 @@ mod tests {
         assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&made.path, Permissions::from_mode(0o644)).unwrap();
         OwnKey::find_or_make(directory.path(), &clock).unwrap();
-        assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o600, "a wider mode is mended");
+        assert_eq!(
+            fs::metadata(&made.path).unwrap().permissions().mode() & 0o777,
+            0o600,
+            "a wider mode is mended"
+        );
         assert!(!format!("{made:?}").contains(made.secret.expose()));
         assert!(crate::accounts::Settings { accounts: vec![made.account()] }.check().is_ok());
     }

@@ -17,13 +17,17 @@ pub enum Kind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot listen on {address}; if another program has the port, change `listen` or --listen")]
+    #[error(
+        "cannot listen on {address}; if another program has the port, change `listen` or --listen"
+    )]
     Bind {
         address: SocketAddr,
         #[source]
         source: std::io::Error,
     },
-    #[error("the threads for connections do not start; raise the system's limit or lower server.workers")]
+    #[error(
+        "the threads for connections do not start; raise the system's limit or lower server.workers"
+    )]
     Workers(#[source] std::io::Error),
     #[error("{0}; see server.tls_certificate and server.tls_key")]
     Tls(String),

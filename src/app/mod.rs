@@ -1,8 +1,8 @@
 //! Puts the parts together: store, sessions, objects, accounts, the front and the server.
 //!
-//! Guarantees: no port is opened before the settings are checked, the store answers and the accounts stand; each
-//! failure on the way says whose it is to mend.
-//! It parses nothing and prints nothing.
+//! Guarantees: no port is opened before the settings are checked, the store answers and the
+//! accounts stand; each failure on the way says whose it is to mend. It parses nothing and prints
+//! nothing.
 
 mod credentials;
 mod error;
@@ -42,8 +42,8 @@ pub struct Ready {
     pub own_key: Option<OwnKey>,
 }
 
-/// Runs a gateway until `shutdown` is ready and what was in flight has ended. `ready` is called once it accepts;
-/// `reread` tells from then on what the settings say of accounts.
+/// Runs a gateway until `shutdown` is ready and what was in flight has ended. `ready` is called
+/// once it accepts; `reread` tells from then on what the settings say of accounts.
 pub async fn run(
     settings: Settings,
     reread: Reread,
@@ -64,8 +64,13 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     stores::examine(&store, settings, &clock).await
 }
 
-/// Sweeps the store of these settings once, or says what a sweep would do; None where a gateway is at it.
-pub async fn sweep(settings: &Settings, dry: bool, tell: impl FnMut(&Swept)) -> Result<Option<Report>, Error> {
+/// Sweeps the store of these settings once, or says what a sweep would do; None where a gateway is
+/// at it.
+pub async fn sweep(
+    settings: &Settings,
+    dry: bool,
+    tell: impl FnMut(&Swept),
+) -> Result<Option<Report>, Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
     let uploads = Uploads::new(store, clock.clone(), settings.upload.clone());
@@ -112,7 +117,12 @@ async fn serve_on(
     let mut aside = tokio::task::JoinSet::new();
     aside.spawn(async move { sweeper.run().await });
     if let Some(reread) = reread {
-        aside.spawn(rotation::keep(accounts, written, with_own_key(reread, &settings), clock.clone()));
+        aside.spawn(rotation::keep(
+            accounts,
+            written,
+            with_own_key(reread, &settings),
+            clock.clone(),
+        ));
     }
     server::serve((listener, workers), service, clock, (settings.server, tls), shutdown).await;
     // Wherever it is: the next sweep goes on from there.
@@ -128,8 +138,8 @@ struct Fronts {
 }
 
 impl Fronts {
-    /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else is S3. In boxes: in line,
-    /// a request would be as large as those of both fronts together.
+    /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else
+    /// is S3. In boxes: in line, a request would be as large as those of both fronts together.
     async fn answer<B>(&self, request: http::Request<B>) -> Reply
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
@@ -155,7 +165,8 @@ async fn gateway(
 ) -> Result<(Fronts, Sweeper), Error> {
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
-    // The embedded store is our own, and has to start on a full disk: only from there can room be made.
+    // The embedded store is our own, and has to start on a full disk: only from there can room be
+    // made.
     let mut failed = match &settings.store.choice {
         StoreChoice::Dir(_) => Vec::new(),
         StoreChoice::S3(_) => stores::examine(&store, settings, clock).await?,
@@ -170,9 +181,17 @@ async fn gateway(
     }
     for check in &failed {
         if check.weight == Weight::Advised {
-            tracing::warn!(check.name, check.detail, "the store is set up so that a fault here would be one there");
+            tracing::warn!(
+                check.name,
+                check.detail,
+                "the store is set up so that a fault here would be one there"
+            );
         } else {
-            tracing::info!(check.name, check.detail, "the store does not do this; the gateway gets by without");
+            tracing::info!(
+                check.name,
+                check.detail,
+                "the store does not do this; the gateway gets by without"
+            );
         }
     }
     let mut settings = settings.clone();
@@ -196,7 +215,8 @@ async fn gateway(
     });
     let http = settings.http.clone();
     let (accounts, clock) = (accounts.clone(), clock.clone());
-    let chunk = ChunkApi::new(Parts { uploads, objects, accounts, clock, figures, gate, settings: http });
+    let chunk =
+        ChunkApi::new(Parts { uploads, objects, accounts, clock, figures, gate, settings: http });
     Ok((Fronts { chunk, s3 }, sweeper))
 }
 
@@ -215,7 +235,9 @@ fn with_own_key(reread: Reread, settings: &Settings) -> Reread {
 /// The embedded store's own key, where no account was written.
 fn own_key(settings: &Settings, clock: &Clock) -> Result<Option<OwnKey>, Error> {
     match &settings.store.choice {
-        StoreChoice::Dir(path) if settings.accounts.accounts.is_empty() => OwnKey::find_or_make(path, clock).map(Some),
+        StoreChoice::Dir(path) if settings.accounts.accounts.is_empty() => {
+            OwnKey::find_or_make(path, clock).map(Some)
+        }
         StoreChoice::Dir(_) | StoreChoice::S3(_) => Ok(None),
     }
 }

@@ -1,9 +1,10 @@
 //! Access keys that change while the gateway runs.
 //!
-//! Guarantees: what the settings say of accounts counts within seconds, without a restart, as do the files of secrets that
-//! they name and the key that the embedded store keeps; what cannot be read or cannot be leaves the old accounts in place
-//! and says why, once. Sessions belong to accounts, not to keys, so nothing in flight is lost.
-//! It compares what was read, not dates of files: two changes within a second, or a link that leads elsewhere, are seen.
+//! Guarantees: what the settings say of accounts counts within seconds, without a restart, as do
+//! the files of secrets that they name and the key that the embedded store keeps; what cannot be
+//! read or cannot be leaves the old accounts in place and says why, once. Sessions belong to
+//! accounts, not to keys, so nothing in flight is lost. It compares what was read, not dates of
+//! files: two changes within a second, or a link that leads elsewhere, are seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,9 @@ pub async fn keep(accounts: Accounts, mut current: AccountsSettings, reread: Rer
     loop {
         clock.pause(LOOK_AGAIN).await;
         let reread = Arc::clone(&reread);
-        let read = tokio::task::spawn_blocking(move || reread()).await.unwrap_or_else(|error| Err(error.into()));
+        let read = tokio::task::spawn_blocking(move || reread())
+            .await
+            .unwrap_or_else(|error| Err(error.into()));
         let changed = read.and_then(|next| {
             if next == current {
                 return Ok(false);
@@ -41,7 +44,8 @@ pub async fn keep(accounts: Accounts, mut current: AccountsSettings, reread: Rer
             Ok(false) => None,
             Err(error) => Some(error.to_string()),
         };
-        if let Some(error) = refused.as_ref().filter(|refused| Some(*refused) != complaint.as_ref()) {
+        if let Some(error) = refused.as_ref().filter(|refused| Some(*refused) != complaint.as_ref())
+        {
             tracing::warn!(error, "the old accounts and access keys stay in use");
         }
         complaint = refused;
@@ -58,7 +62,8 @@ mod tests {
 
     fn settings(secret: &str) -> AccountsSettings {
         let keys = vec![KeySettings { id: "AKROOT".to_owned(), secret: secret.to_owned().into() }];
-        let account = AccountSettings { name: "root".to_owned(), root: true, keys, grants: Vec::new() };
+        let account =
+            AccountSettings { name: "root".to_owned(), root: true, keys, grants: Vec::new() };
         AccountsSettings { accounts: vec![account] }
     }
 
@@ -67,8 +72,14 @@ mod tests {
         let accounts = Accounts::new(&settings("first-secret-0123")).unwrap();
         let written = Arc::new(Mutex::new(Ok(settings("first-secret-0123"))));
         let file = Arc::clone(&written);
-        let reread: Reread = Arc::new(move || file.lock().unwrap().clone().map_err(|error: String| error.into()));
-        tokio::spawn(keep(accounts.clone(), settings("first-secret-0123"), reread, Clock::seeded(1)));
+        let reread: Reread =
+            Arc::new(move || file.lock().unwrap().clone().map_err(|error: String| error.into()));
+        tokio::spawn(keep(
+            accounts.clone(),
+            settings("first-secret-0123"),
+            reread,
+            Clock::seeded(1),
+        ));
         let secret = || accounts.credentials("AKROOT").secret;
         for (next, wanted) in [
             (Ok(settings("second-secret-0123")), "second-secret-0123"),

@@ -1,15 +1,15 @@
 //! `ratchet backup`: a file, a directory or stdin to `s3://bucket/key`.
 //!
-//! With `--json` one object: for a file `backupId`, `bucket`, `key`, `etag`, `size`, `digests`, `bytesSent`,
-//! `bytesSkipped`; for a directory `done`, `failed`, `leftOut`, `bytesMoved`,
+//! With `--json` one object: for a file `backupId`, `bucket`, `key`, `etag`, `size`, `digests`,
+//! `bytesSent`, `bytesSkipped`; for a directory `done`, `failed`, `leftOut`, `bytesMoved`,
 //! `bytesSkipped`.
 
 use std::path::{Path, PathBuf};
 
 use super::connection::{Connection, ended, print, print_json};
 use crate::client::{
-    Backed, DigestKind, Error, Options, Progress, Result, Tally, Target, backup_file, backup_stdin, backup_tree,
-    parse_size,
+    Backed, DigestKind, Error, Options, Progress, Result, Tally, Target, backup_file, backup_stdin,
+    backup_tree, parse_size,
 };
 use crate::escape::escaped;
 
@@ -25,8 +25,8 @@ pub struct Args {
     /// Bytes per chunk, as in 8MiB; doubled until the file fits 10,000 chunks.
     #[arg(long, value_parser = parse_size, default_value = "8MiB")]
     chunk_size: u64,
-    /// The digest of the whole file that the gateway must confirm: blake3, crc64nvme, sha256-chunks or sha256 (one
-    /// chunk at a time).
+    /// The digest of the whole file that the gateway must confirm: blake3, crc64nvme, sha256-chunks
+    /// or sha256 (one chunk at a time).
     #[arg(long, default_value_t = Options::default().digest)]
     digest: DigestKind,
     /// A name for this content; else the hash of its size, first and last chunk.
@@ -56,8 +56,9 @@ pub async fn run(args: Args) -> u8 {
             } else {
                 let Backed { bucket, key, object, bytes_sent, bytes_skipped, .. } = *backed;
                 let size = object.size;
-                let line =
-                    format!("s3://{bucket}/{key} complete: {size} bytes, {bytes_sent} sent, {bytes_skipped} there");
+                let line = format!(
+                    "s3://{bucket}/{key} complete: {size} bytes, {bytes_sent} sent, {bytes_skipped} there"
+                );
                 print(&line);
             }
             0
@@ -78,16 +79,21 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Done> {
     let stdin = args.source == Path::new("-");
     let directory = !stdin && args.source.is_dir();
     if directory && !target.is_prefix() {
-        return Err(Error::WrongUse(format!("{target} is a key; a directory goes to a prefix, {target}/")));
+        return Err(Error::WrongUse(format!(
+            "{target} is a key; a directory goes to a prefix, {target}/"
+        )));
     }
     if !directory && target.is_prefix() {
         let name = args.source.file_name().and_then(|name| name.to_str()).filter(|_| !stdin);
-        let name = name.ok_or_else(|| Error::WrongUse(format!("{target} has no key to back up to")))?;
+        let name =
+            name.ok_or_else(|| Error::WrongUse(format!("{target} has no key to back up to")))?;
         target = target.with_key(format!("{}{name}", target.key));
     }
     let transport = args.connection.open_at(args.limit_rate)?;
     if directory {
-        return backup_tree(&transport, &args.source, &target, &options, progress).await.map(Done::Tree);
+        return backup_tree(&transport, &args.source, &target, &options, progress)
+            .await
+            .map(Done::Tree);
     }
     let backed = if stdin {
         backup_stdin(&transport, &target, &options, progress).await?
@@ -102,13 +108,21 @@ pub fn tell_tree(tally: &Tally, json: bool) -> u8 {
     if json {
         print_json(tally);
     } else {
-        print(&format!("{} done, {} failed, {} left out", tally.done, tally.failed.len(), tally.left_out.len()));
+        print(&format!(
+            "{} done, {} failed, {} left out",
+            tally.done,
+            tally.failed.len(),
+            tally.left_out.len()
+        ));
     }
     for (name, why) in &tally.failed {
         eprintln!("ratchet: {}", escaped(format_args!("{name}: {why}")));
     }
     for name in &tally.left_out {
-        eprintln!("ratchet: {} is no regular file, or its name is not UTF-8: left out", escaped(name));
+        eprintln!(
+            "ratchet: {} is no regular file, or its name is not UTF-8: left out",
+            escaped(name)
+        );
     }
     u8::from(!tally.failed.is_empty())
 }

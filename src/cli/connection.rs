@@ -1,6 +1,7 @@
 //! What every client command takes, and how it ends.
 //!
-//! Guarantees: an error is one line on stderr with all that lies behind it; a closed stdout is success.
+//! Guarantees: an error is one line on stderr with all that lies behind it; a closed stdout is
+//! success.
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! `ratchet doctor`: tries on a store what the gateway builds on. Exit code 1 if the store must not be used.
+//! `ratchet doctor`: tries on a store what the gateway builds on. Exit code 1 if the store must not
+//! be used.
 
 use super::connection::{print, print_json};
 use super::store::StoreArgs;

@@ -1,5 +1,5 @@
-//! `ratchet gc`: frees what was abandoned, or shows what would be freed. Exit code 1 if a session could not be swept or a
-//! gateway is at it.
+//! `ratchet gc`: frees what was abandoned, or shows what would be freed. Exit code 1 if a session
+//! could not be swept or a gateway is at it.
 
 use super::connection::{print, print_json};
 use super::store::StoreArgs;
@@ -38,8 +38,10 @@ pub async fn run(args: Args) -> u8 {
     if args.json {
         print_json(&report);
     } else {
-        let (would, of) = (if args.dry_run { "would be " } else { "" }, report.actions.values().sum::<u64>());
-        let (seen, failed, bytes, entries) = (report.seen, report.failed, report.bytes, report.entries);
+        let (would, of) =
+            (if args.dry_run { "would be " } else { "" }, report.actions.values().sum::<u64>());
+        let (seen, failed, bytes, entries) =
+            (report.seen, report.failed, report.bytes, report.entries);
         print(&format!(
             "{of} of {seen} sessions {would}swept, {bytes} bytes and {entries} entries {would}freed, {failed} failed"
         ));
@@ -49,5 +51,8 @@ pub async fn run(args: Args) -> u8 {
 
 fn line(swept: &Swept) -> String {
     let Swept { action, backup_id, bucket, key, bytes, idle, .. } = swept;
-    format!("{action:<7} {backup_id} s3://{bucket}/{key} {bytes} bytes, idle for {} s", idle.as_secs())
+    format!(
+        "{action:<7} {backup_id} s3://{bucket}/{key} {bytes} bytes, idle for {} s",
+        idle.as_secs()
+    )
 }

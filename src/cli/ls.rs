@@ -27,7 +27,10 @@ async fn show(args: &Args) -> Result<()> {
         let size = size.map_or_else(|| "?".to_owned(), |size| size.to_string());
         let status = serde_json::to_value(backup.status).ok();
         let status = status.as_ref().and_then(serde_json::Value::as_str).unwrap_or("?");
-        print(&format!("{status:<11} {size:>14} s3://{}/{} {}", backup.bucket, backup.key, backup.backup_id));
+        print(&format!(
+            "{status:<11} {size:>14} s3://{}/{} {}",
+            backup.bucket, backup.key, backup.backup_id
+        ));
     }
     Ok(())
 }

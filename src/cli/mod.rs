@@ -1,8 +1,8 @@
 //! The command line: one variant for each command, each with its arguments in a file of its own.
 //!
-//! Guarantees: exit codes are those of DESIGN §11 (0 done, 1 not all done, 2 wrong use, 3 server unreachable); stdout
-//! is data, stderr is talk.
-//! It does no work itself: `app` serves, `client` backs up and restores.
+//! Guarantees: exit codes are those of DESIGN §11 (0 done, 1 not all done, 2 wrong use, 3 server
+//! unreachable); stdout is data, stderr is talk. It does no work itself: `app` serves, `client`
+//! backs up and restores.
 
 mod abort;
 mod backup;
@@ -82,7 +82,8 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// An error with all that lies behind it, in one line, whatever a server or a file had written into it.
+/// An error with all that lies behind it, in one line, whatever a server or a file had written into
+/// it.
 fn chain(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     escaped(chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
@@ -93,6 +94,9 @@ mod tests {
     #[test]
     fn an_error_is_one_line_whatever_is_in_it() {
         let error = std::io::Error::other("no \r\nratchet: forged \u{1b}[2J\u{202e}\u{85}");
-        assert_eq!(super::chain(&error), "no \\u{d}\\u{a}ratchet: forged \\u{1b}[2J\\u{202e}\\u{85}");
+        assert_eq!(
+            super::chain(&error),
+            "no \\u{d}\\u{a}ratchet: forged \\u{1b}[2J\\u{202e}\\u{85}"
+        );
     }
 }

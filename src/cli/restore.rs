@@ -1,13 +1,15 @@
 //! `ratchet restore`: `s3://bucket/key` to a file or stdout, `s3://bucket/prefix/` to a directory.
 //!
-//! With `--json` one object on stdout: `backupId`, `bytesRead`, `bytesKept`, or a directory's tally; not with `-`.
+//! With `--json` one object on stdout: `backupId`, `bytesRead`, `bytesKept`, or a directory's
+//! tally; not with `-`.
 
 use std::path::{Path, PathBuf};
 
 use super::backup::tell_tree;
 use super::connection::{Connection, ended, print, print_json};
 use crate::client::{
-    ByteRange, Error, Progress, Restored, Result, Tally, Target, restore, restore_to_stdout, restore_tree,
+    ByteRange, Error, Progress, Restored, Result, Tally, Target, restore, restore_to_stdout,
+    restore_tree,
 };
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +47,10 @@ pub async fn run(args: Args) -> u8 {
                 print_json(&restored);
             } else {
                 let (read, kept) = (restored.bytes_read, restored.bytes_kept);
-                print(&format!("{} restored: {read} bytes read, {kept} were there", args.to.display()));
+                print(&format!(
+                    "{} restored: {read} bytes read, {kept} were there",
+                    args.to.display()
+                ));
             }
             0
         }
@@ -58,9 +63,13 @@ async fn bring_back(args: &Args, stdout: bool, progress: &Progress) -> Result<Do
     let terms = (args.jobs, args.range);
     if target.is_prefix() {
         if stdout || args.range.is_some() {
-            return Err(Error::WrongUse(format!("{target} is a directory: it goes to a directory, and whole")));
+            return Err(Error::WrongUse(format!(
+                "{target} is a directory: it goes to a directory, and whole"
+            )));
         }
-        return restore_tree(&transport, &target, &args.to, args.jobs, progress).await.map(Done::Tree);
+        return restore_tree(&transport, &target, &args.to, args.jobs, progress)
+            .await
+            .map(Done::Tree);
     }
     if stdout {
         return restore_to_stdout(&transport, &target, terms, progress).await.map(Done::One);

@@ -1,7 +1,8 @@
 //! `ratchet serve`: runs the gateway until SIGTERM or SIGINT.
 //!
-//! Guarantees: the one line on stdout is `ready http://ADDRESS:PORT`, once requests are accepted; a second signal
-//! ends it at once; with no settings at all it works, on the embedded store in `./ratchet-data`.
+//! Guarantees: the one line on stdout is `ready http://ADDRESS:PORT`, once requests are accepted; a
+//! second signal ends it at once; with no settings at all it works, on the embedded store in
+//! `./ratchet-data`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,13 +51,14 @@ pub async fn run(args: Args) -> u8 {
     };
     observe::start(&settings.log);
     allow_descriptors();
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            eprintln!("ratchet: signals cannot be waited for: {error}");
-            return 1;
-        }
-    };
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                eprintln!("ratchet: signals cannot be waited for: {error}");
+                return 1;
+            }
+        };
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -71,8 +73,11 @@ pub async fn run(args: Args) -> u8 {
             std::process::exit(1);
         });
     };
-    let again =
-        move || Ok(settings::join_to_serve(&typed, &environment).map_err(|error| super::chain(&error))?.accounts);
+    let again = move || {
+        Ok(settings::join_to_serve(&typed, &environment)
+            .map_err(|error| super::chain(&error))?
+            .accounts)
+    };
     match app::run(settings, Arc::new(again), announce, shutdown).await {
         Ok(()) => 0,
         Err(error) => {
@@ -82,7 +87,8 @@ pub async fn run(args: Args) -> u8 {
     }
 }
 
-/// Lets the process open as many descriptors as it may: each connection is one, and shells allow 1,024.
+/// Lets the process open as many descriptors as it may: each connection is one, and shells allow
+/// 1,024.
 fn allow_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -1,4 +1,5 @@
-//! `ratchet status`: how far a backup is, by its id or its target. With `--json` an object per backup.
+//! `ratchet status`: how far a backup is, by its id or its target. With `--json` an object per
+//! backup.
 
 use super::connection::{Connection, ended, print, print_json};
 use crate::client::{Result, statuses};
@@ -23,10 +24,15 @@ async fn show(args: &Args) -> Result<()> {
             print_json(&missing);
             continue;
         }
-        let left = missing.remaining.map_or_else(|| "an unknown number of".to_owned(), |left| left.to_string());
+        let left = missing
+            .remaining
+            .map_or_else(|| "an unknown number of".to_owned(), |left| left.to_string());
         let status = serde_json::to_value(missing.status).ok();
         let status = status.as_ref().and_then(serde_json::Value::as_str).unwrap_or("?");
-        print(&format!("{} {status}: {} chunks stored, {left} to come", missing.backup_id, missing.stored));
+        print(&format!(
+            "{} {status}: {} chunks stored, {left} to come",
+            missing.backup_id, missing.stored
+        ));
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// The settings with what the file and the environment say. **Errors**: the exit code, once what is wrong was said.
+    /// The settings with what the file and the environment say. **Errors**: the exit code, once
+    /// what is wrong was said.
     pub fn settings(self) -> Result<Settings, u8> {
         let typed = settings::Args { config: self.config, listen: None, store: self.store };
         settings::join(&typed, &settings::environment()).map_err(|error| {

@@ -1,4 +1,5 @@
-//! `ratchet verify`: reads every chunk of the newest complete backup of a key again. Exit code 1 if one is bad.
+//! `ratchet verify`: reads every chunk of the newest complete backup of a key again. Exit code 1 if
+//! one is bad.
 
 use super::connection::{Connection, ended, print, print_json};
 use crate::client::{Progress, Result, Target, verify};
@@ -37,7 +38,10 @@ pub async fn run(args: Args) -> u8 {
             ));
         }
         for index in &verdict.bad {
-            eprintln!("ratchet: chunk {index} of {} is not what was backed up", escaped(&args.target));
+            eprintln!(
+                "ratchet: chunk {index} of {} is not what was backed up",
+                escaped(&args.target)
+            );
         }
         u8::from(!verdict.bad.is_empty())
     })
@@ -45,6 +49,7 @@ pub async fn run(args: Args) -> u8 {
 
 async fn check(args: &Args, progress: &Progress) -> Result<Verdict> {
     let transport = args.connection.open()?;
-    let (bad, chunks) = verify(&transport, &Target::parse(&args.target)?, args.jobs, progress).await?;
+    let (bad, chunks) =
+        verify(&transport, &Target::parse(&args.target)?, args.jobs, progress).await?;
     Ok(Verdict { chunks, bad })
 }

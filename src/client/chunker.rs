@@ -1,8 +1,9 @@
 //! A local file in chunks.
 //!
-//! Guarantees: a chunk is read whole or not at all; a file whose size, times or identity change while it is read is
-//! noticed. A chunk that is sent is read once, into memory: it is hashed before (the gateway wants its digest first), and
-//! a retry must send the very bytes that were hashed. One that is only compared is never in memory whole.
+//! Guarantees: a chunk is read whole or not at all; a file whose size, times or identity change
+//! while it is read is noticed. A chunk that is sent is read once, into memory: it is hashed before
+//! (the gateway wants its digest first), and a retry must send the very bytes that were hashed. One
+//! that is only compared is never in memory whole.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -55,7 +56,12 @@ impl Chunker {
             return Err(Error::WrongUse(format!("{} is not a regular file", path.display())));
         }
         let chunk_size = chunk_size_for(meta.len(), chunk_size);
-        Ok(Self { file: Arc::new(file), path: path.to_owned(), state: State::of(&meta), chunk_size })
+        Ok(Self {
+            file: Arc::new(file),
+            path: path.to_owned(),
+            state: State::of(&meta),
+            chunk_size,
+        })
     }
 
     pub fn size(&self) -> u64 {
@@ -69,8 +75,8 @@ impl Chunker {
     /// The bytes of one chunk. **Errors**: `Changed` where the file has become shorter.
     pub async fn read(&self, index: u64) -> Result<Bytes> {
         let (start, len) = self.place(index);
-        let len =
-            usize::try_from(len).map_err(|_| Error::WrongUse("chunks of that size do not fit in memory".into()))?;
+        let len = usize::try_from(len)
+            .map_err(|_| Error::WrongUse("chunks of that size do not fit in memory".into()))?;
         self.aside(move |file| {
             let mut bytes = vec![0; len];
             file.read_exact_at(&mut bytes, start).map(|()| Bytes::from(bytes))
@@ -109,7 +115,9 @@ impl Chunker {
         let read = tokio::task::spawn_blocking(move || read(&file));
         match read.await.map_err(std::io::Error::other).flatten() {
             Ok(read) => Ok(read),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Error::Changed(self.path.clone())),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(Error::Changed(self.path.clone()))
+            }
             Err(error) => Err(Error::io(&self.path, "cannot be read")(error)),
         }
     }
@@ -168,7 +176,10 @@ mod tests {
         let path = dir.path().join("f");
         std::fs::write(&path, b"hello world").unwrap();
         let chunker = Chunker::open(&path, 4).unwrap();
-        assert_eq!((chunker.chunks(), chunker.read(2).await.unwrap().as_ref()), (3, b"rld".as_ref()));
+        assert_eq!(
+            (chunker.chunks(), chunker.read(2).await.unwrap().as_ref()),
+            (3, b"rld".as_ref())
+        );
         chunker.require_unchanged().unwrap();
         let id = chunker.file_id().await.unwrap();
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"!").unwrap();

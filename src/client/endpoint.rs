@@ -1,4 +1,5 @@
-//! Where the gateway is and who we are: flags, environment, the AWS profile, the embedded store's own key.
+//! Where the gateway is and who we are: flags, environment, the AWS profile, the embedded store's
+//! own key.
 //!
 //! Guarantees: the first place that says something wins, in that order; a secret is never printed.
 //! Source: <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
@@ -25,22 +26,36 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Finds everything; `flag` is `--endpoint`. **Errors**: `WrongUse` where there are no credentials.
+    /// Finds everything; `flag` is `--endpoint`. **Errors**: `WrongUse` where there are no
+    /// credentials.
     pub fn find(flag: Option<&str>) -> Result<Self> {
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let url = flag.map(str::to_owned).or_else(|| env("AWS_ENDPOINT_URL_S3")).or_else(|| env("AWS_ENDPOINT_URL"));
+        let url = flag
+            .map(str::to_owned)
+            .or_else(|| env("AWS_ENDPOINT_URL_S3"))
+            .or_else(|| env("AWS_ENDPOINT_URL"));
         let profile = env("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
         let home = |file: &str| std::env::home_dir().map(|home| home.join(".aws").join(file));
-        let shared = env("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or_else(|| home("credentials"));
+        let shared =
+            env("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or_else(|| home("credentials"));
         let config = env("AWS_CONFIG_FILE").map(PathBuf::from).or_else(|| home("config"));
-        let of_config = config.map(|path| section(&path, &config_section(&profile))).unwrap_or_default();
+        let of_config =
+            config.map(|path| section(&path, &config_section(&profile))).unwrap_or_default();
         let region = env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"));
-        let region = region.or_else(|| of_config.get("region").cloned()).unwrap_or_else(|| "us-east-1".to_owned());
-        let url = url.or_else(|| of_config.get("endpoint_url").cloned()).unwrap_or_else(|| DEFAULT.to_owned());
+        let region = region
+            .or_else(|| of_config.get("region").cloned())
+            .unwrap_or_else(|| "us-east-1".to_owned());
+        let url = url
+            .or_else(|| of_config.get("endpoint_url").cloned())
+            .unwrap_or_else(|| DEFAULT.to_owned());
         let mut places = vec![from_env(&env)];
         places.push(shared.and_then(|path| from_section(&section(&path, &profile))));
         places.push(from_section(&of_config));
-        places.push(["ratchet", "default"].iter().find_map(|name| from_section(&section(Path::new(OWN_KEY), name))));
+        places.push(
+            ["ratchet", "default"]
+                .iter()
+                .find_map(|name| from_section(&section(Path::new(OWN_KEY), name))),
+        );
         let credentials = places.into_iter().flatten().next().ok_or_else(|| {
             Error::WrongUse(
                 "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to a key of the \
@@ -55,10 +70,13 @@ impl Endpoint {
 
 fn checked(url: &str) -> Result<String> {
     let url = url.trim_end_matches('/');
-    let uri: http::Uri = url.parse().map_err(|_| Error::WrongUse(format!("the endpoint {url:?} is no URL")))?;
+    let uri: http::Uri =
+        url.parse().map_err(|_| Error::WrongUse(format!("the endpoint {url:?} is no URL")))?;
     match (uri.scheme_str(), uri.authority()) {
         (Some("http" | "https"), Some(_)) if uri.path() == "/" => Ok(url.to_owned()),
-        _ => Err(Error::WrongUse(format!("the endpoint {url:?} is not of the form http://HOST:PORT"))),
+        _ => Err(Error::WrongUse(format!(
+            "the endpoint {url:?} is not of the form http://HOST:PORT"
+        ))),
     }
 }
 
@@ -102,10 +120,16 @@ mod tests {
     fn profiles_are_sections() {
         let text = "# a\n[default]\naws_access_key_id = A\n[profile nas]\nregion=eu-central-1\n; x = y\nRegion2 = z\n";
         assert_eq!(parse(text, "default").get("aws_access_key_id").map(String::as_str), Some("A"));
-        assert_eq!(parse(text, "profile nas").get("region").map(String::as_str), Some("eu-central-1"));
+        assert_eq!(
+            parse(text, "profile nas").get("region").map(String::as_str),
+            Some("eu-central-1")
+        );
         assert_eq!(parse(text, "profile nas").len(), 2);
         assert!(parse(text, "other").is_empty());
-        assert!(from_section(&parse(text, "default")).is_none(), "a key without its secret is none");
+        assert!(
+            from_section(&parse(text, "default")).is_none(),
+            "a key without its secret is none"
+        );
     }
 
     #[test]

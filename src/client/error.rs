@@ -31,7 +31,9 @@ pub enum Error {
     },
     #[error("{}; {} (request {})", .0.detail, .0.action, .0.request_id)]
     Problem(Box<Problem>),
-    #[error("{url} answered {status} with something that is not of this API; is it a ratchet gateway?")]
+    #[error(
+        "{url} answered {status} with something that is not of this API; is it a ratchet gateway?"
+    )]
     Stranger { url: String, status: u16 },
     #[error("{}: {what}", path.display())]
     Io {

@@ -10,7 +10,8 @@ use crate::digest::Sha256;
 
 const MOST_ANSWER: usize = 1 << 20;
 
-/// How far each backup of a target is, or the one with that id. **Errors**: `NotDone` where there is none.
+/// How far each backup of a target is, or the one with that id. **Errors**: `NotDone` where there
+/// is none.
 pub async fn statuses(transport: &Transport, backup: &str) -> Result<Vec<Missing>> {
     let mut found = Vec::new();
     for id in ids(transport, backup, false).await? {
@@ -37,7 +38,14 @@ async fn ids(transport: &Transport, backup: &str, open_only: bool) -> Result<Vec
     let target = Target::parse(backup)?;
     let all = of_key(transport, &target, None).await?;
     let open = |status| matches!(status, Status::InProgress | Status::Finalizing);
-    let ids: Vec<String> =
-        all.into_iter().filter(|found| !open_only || open(found.0.status)).map(|found| found.0.backup_id).collect();
-    if ids.is_empty() { Err(Error::NotDone(format!("there is no such backup of {target}"))) } else { Ok(ids) }
+    let ids: Vec<String> = all
+        .into_iter()
+        .filter(|found| !open_only || open(found.0.status))
+        .map(|found| found.0.backup_id)
+        .collect();
+    if ids.is_empty() {
+        Err(Error::NotDone(format!("there is no such backup of {target}")))
+    } else {
+        Ok(ids)
+    }
 }

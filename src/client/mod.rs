@@ -1,8 +1,8 @@
 //! The client of the chunk API: backs files up, restores and verifies them. Talks HTTP only.
 //!
-//! Guarantees: what it reports as done was answered as done by the gateway, digest included; running the same command
-//! again sends only what is not recorded; memory is bounded by jobs × chunk size. It keeps no state of its own: the
-//! manifest is the progress.
+//! Guarantees: what it reports as done was answered as done by the gateway, digest included;
+//! running the same command again sends only what is not recorded; memory is bounded by jobs ×
+//! chunk size. It keeps no state of its own: the manifest is the progress.
 
 mod chunker;
 mod endpoint;

@@ -1,6 +1,7 @@
 //! What a person sees while it goes on, and the figures behind it.
 //!
-//! Guarantees: a bar is drawn only on a terminal, on stderr; bytes that were already there are told apart.
+//! Guarantees: a bar is drawn only on a terminal, on stderr; bytes that were already there are told
+//! apart.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,8 @@
 //! Restores and verifies complete backups.
 //!
-//! Guarantees: no byte is written that was not checked against its chunk's SHA-256; a file gets its name only when it
-//! is whole and synced; an interrupted restore goes on with what it has. At most `jobs` chunks are in memory.
+//! Guarantees: no byte is written that was not checked against its chunk's SHA-256; a file gets its
+//! name only when it is whole and synced; an interrupted restore goes on with what it has. At most
+//! `jobs` chunks are in memory.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -32,9 +33,11 @@ impl std::str::FromStr for ByteRange {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let wrong = || format!("{text:?} is no range; write FIRST-LAST, both included, as in 0-1023");
+        let wrong =
+            || format!("{text:?} is no range; write FIRST-LAST, both included, as in 0-1023");
         let (first, last) = text.split_once('-').ok_or_else(wrong)?;
-        let (first, last) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+        let (first, last) =
+            (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
         if first <= last { Ok(Self { first, last }) } else { Err(wrong()) }
     }
 }
@@ -55,7 +58,8 @@ struct Source {
     chunks: BTreeMap<u64, Sha256>,
 }
 
-/// Restores to a file, by way of `<file>.ratchet-part`. With a range the file holds only those bytes.
+/// Restores to a file, by way of `<file>.ratchet-part`. With a range the file holds only those
+/// bytes.
 pub async fn restore(
     transport: &Transport,
     target: &Target,
@@ -103,7 +107,9 @@ pub async fn restore_to_stdout(
         let mut written = 0;
         let outcome: Result<()> = async {
             while let Some(bytes) = fetches.try_next().await? {
-                out.write_all(&bytes).await.map_err(Error::io(Path::new("-"), "cannot be written"))?;
+                out.write_all(&bytes)
+                    .await
+                    .map_err(Error::io(Path::new("-"), "cannot be written"))?;
                 written += bytes.len() as u64;
                 progress.moved(bytes.len() as u64);
             }
@@ -123,14 +129,16 @@ pub async fn restore_to_stdout(
     Err(none_left(target))
 }
 
-/// Reads every chunk of the newest complete backup again. The chunks that are not as recorded, and how many there are.
+/// Reads every chunk of the newest complete backup again. The chunks that are not as recorded, and
+/// how many there are.
 pub async fn verify(
     transport: &Transport,
     target: &Target,
     jobs: usize,
     progress: &Progress,
 ) -> Result<(Vec<u64>, u64)> {
-    let source = sources(transport, target).await?.into_iter().next().ok_or_else(|| none_left(target))?;
+    let source =
+        sources(transport, target).await?.into_iter().next().ok_or_else(|| none_left(target))?;
     let source = source.load(transport).await?;
     progress.expect(source.size);
     let source = &source;
@@ -158,24 +166,40 @@ pub(super) async fn sources(transport: &Transport, target: &Target) -> Result<Ve
 }
 
 /// All backups below a target.
-pub(super) async fn listed(transport: &Transport, target: &Target, status: Option<Status>) -> Result<Vec<Listed>> {
+pub(super) async fn listed(
+    transport: &Transport,
+    target: &Target,
+    status: Option<Status>,
+) -> Result<Vec<Listed>> {
     pages(transport, target, "prefix", status).await
 }
 
 /// All backups of exactly this key.
-pub(super) async fn of_key(transport: &Transport, target: &Target, status: Option<Status>) -> Result<Vec<Listed>> {
+pub(super) async fn of_key(
+    transport: &Transport,
+    target: &Target,
+    status: Option<Status>,
+) -> Result<Vec<Listed>> {
     pages(transport, target, "key", status).await
 }
 
-async fn pages(transport: &Transport, target: &Target, by: &str, status: Option<Status>) -> Result<Vec<Listed>> {
-    let mut query = format!("/backups?bucket={}&{by}={}", encoded(&target.bucket), encoded(&target.key));
+async fn pages(
+    transport: &Transport,
+    target: &Target,
+    by: &str,
+    status: Option<Status>,
+) -> Result<Vec<Listed>> {
+    let mut query =
+        format!("/backups?bucket={}&{by}={}", encoded(&target.bucket), encoded(&target.key));
     if status == Some(Status::Complete) {
         query.push_str("&status=complete");
     }
     let mut found = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let page = after.as_ref().map_or_else(|| query.clone(), |after| format!("{query}&after={}", encoded(after)));
+        let page = after
+            .as_ref()
+            .map_or_else(|| query.clone(), |after| format!("{query}&after={}", encoded(after)));
         let list: BackupList = transport.ask(&Call::get(page)).await?;
         found.extend(list.backups.into_iter().map(Listed));
         after = list.next;
@@ -195,13 +219,22 @@ pub(super) struct Listed(pub Summary);
 
 impl Listed {
     async fn load(self, transport: &Transport) -> Result<Source> {
-        let manifest: Manifest = transport.ask(&Call::get(format!("/backups/{}", self.0.backup_id))).await?;
-        let chunks: BTreeMap<u64, Sha256> =
-            manifest.chunks.iter().filter_map(|(index, sum)| Some((index.parse().ok()?, sum.parse().ok()?))).collect();
+        let manifest: Manifest =
+            transport.ask(&Call::get(format!("/backups/{}", self.0.backup_id))).await?;
+        let chunks: BTreeMap<u64, Sha256> = manifest
+            .chunks
+            .iter()
+            .filter_map(|(index, sum)| Some((index.parse().ok()?, sum.parse().ok()?)))
+            .collect();
         let size = manifest.summary.object.as_ref().map(|object| object.size);
-        let size = size.ok_or_else(|| Error::NotDone(format!("backup {} is not complete", self.0.backup_id)))?;
+        let size = size.ok_or_else(|| {
+            Error::NotDone(format!("backup {} is not complete", self.0.backup_id))
+        })?;
         if chunks.len() as u64 != size.div_ceil(self.0.chunk_size.max(1)) {
-            return Err(Error::NotDone(format!("the manifest of {} does not name all its chunks", self.0.backup_id)));
+            return Err(Error::NotDone(format!(
+                "the manifest of {} does not name all its chunks",
+                self.0.backup_id
+            )));
         }
         Ok(Source { summary: manifest.summary, size, chunks })
     }
@@ -212,7 +245,10 @@ impl Source {
     fn span(&self, range: Option<ByteRange>) -> Result<(u64, u64)> {
         let Some(range) = range else { return Ok((0, self.size)) };
         if range.first >= self.size {
-            return Err(Error::WrongUse(format!("the file has {} bytes, and none of the range", self.size)));
+            return Err(Error::WrongUse(format!(
+                "the file has {} bytes, and none of the range",
+                self.size
+            )));
         }
         Ok((range.first, range.last.saturating_add(1).min(self.size)))
     }
@@ -234,7 +270,8 @@ impl Source {
         self.summary.chunk_size.min(self.size.saturating_sub(index * self.summary.chunk_size))
     }
 
-    /// Fails with `object-changed` where the object is another backup's by now: two can have ended in one second.
+    /// Fails with `object-changed` where the object is another backup's by now: two can have ended
+    /// in one second.
     async fn require_current(&self, transport: &Transport) -> Result<()> {
         match self.chunks.keys().next_back() {
             Some(last) => self.fetch(transport, *last).await.map(drop),
@@ -242,8 +279,8 @@ impl Source {
         }
     }
 
-    /// One chunk, checked; asked for again where it differs, as a byte may have turned over on its way. **Errors**:
-    /// `Corrupt`.
+    /// One chunk, checked; asked for again where it differs, as a byte may have turned over on its
+    /// way. **Errors**: `Corrupt`.
     async fn fetch(&self, transport: &Transport, index: u64) -> Result<Bytes> {
         let call = Call::get(format!("/backups/{}/chunks/{index}", self.summary.backup_id));
         let most = usize::try_from(self.chunk_len(index)).unwrap_or(usize::MAX);
@@ -295,7 +332,10 @@ async fn restore_from(
         progress.moved(bytes.len() as u64);
         let writer = Arc::clone(file);
         let written = tokio::task::spawn_blocking(move || writer.write_all_at(&bytes, at)).await;
-        written.map_err(std::io::Error::other).flatten().map_err(Error::io(part, "cannot be written"))
+        written
+            .map_err(std::io::Error::other)
+            .flatten()
+            .map_err(Error::io(part, "cannot be written"))
     });
     writes.buffer_unordered(jobs.max(1)).try_collect::<Vec<()>>().await?;
     file.sync_all().map_err(Error::io(part, "cannot be synced"))?;
@@ -310,7 +350,9 @@ async fn is_there(path: &Path, source: &Source) -> bool {
     }
     let file = Arc::new(file);
     for (index, wanted) in &source.chunks {
-        if !holds(&file, index * source.summary.chunk_size, source.chunk_len(*index), Some(wanted)).await {
+        if !holds(&file, index * source.summary.chunk_size, source.chunk_len(*index), Some(wanted))
+            .await
+        {
             return false;
         }
     }

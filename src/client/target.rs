@@ -37,9 +37,11 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// A number of bytes: `8388608`, `8MiB`, `8M`, `20MB`. K, M, G and T are powers of 1,024; with a `B` alone, of 1,000.
+/// A number of bytes: `8388608`, `8MiB`, `8M`, `20MB`. K, M, G and T are powers of 1,024; with a
+/// `B` alone, of 1,000.
 pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
-    let wrong = || format!("{text:?} is no size; write bytes, or a number with KiB, MiB, GiB or TiB");
+    let wrong =
+        || format!("{text:?} is no size; write bytes, or a number with KiB, MiB, GiB or TiB");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit = match text[digits..].to_ascii_lowercase().as_str() {
@@ -64,7 +66,10 @@ mod tests {
     #[test]
     fn targets_have_a_bucket() {
         let target = Target::parse("s3://b/a/c.txt").unwrap();
-        assert_eq!((target.bucket.as_str(), target.key.as_str(), target.is_prefix()), ("b", "a/c.txt", false));
+        assert_eq!(
+            (target.bucket.as_str(), target.key.as_str(), target.is_prefix()),
+            ("b", "a/c.txt", false)
+        );
         assert!(Target::parse("s3://b").unwrap().is_prefix());
         assert!(Target::parse("s3://b/dir/").unwrap().is_prefix());
         for bad in ["", "b/k", "s3://", "s3:///k", "http://b/k"] {
@@ -74,9 +79,14 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, bytes) in
-            [("0", 0), ("12", 12), ("4KiB", 4096), ("8M", 8 << 20), ("2gib", 2 << 30), ("5MB", 5_000_000)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("12", 12),
+            ("4KiB", 4096),
+            ("8M", 8 << 20),
+            ("2gib", 2 << 30),
+            ("5MB", 5_000_000),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for bad in ["", "M", "1.5M", "-1", "9XB", "99999999TiB"] {

@@ -1,8 +1,9 @@
 //! Signed requests to the gateway, with retries.
 //!
-//! Guarantees: every call of the API is safe to repeat, so whatever may have been lost is repeated: exponential
-//! back-off with full jitter, a budget per call, `Retry-After` obeyed; a 4xx other than 408 and 429 is final.
-//! A server that was never reached is given up sooner than one that went away.
+//! Guarantees: every call of the API is safe to repeat, so whatever may have been lost is repeated:
+//! exponential back-off with full jitter, a budget per call, `Retry-After` obeyed; a 4xx other than
+//! 408 and 429 is final. A server that was never reached is given up sooner than one that went
+//! away.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -72,11 +73,19 @@ struct Failure {
 
 impl Call {
     pub fn get(path: String) -> Self {
-        Self { method: Method::GET, path, headers: Vec::new(), body: Bytes::new(), sha256: Sha256::of(b"") }
+        Self {
+            method: Method::GET,
+            path,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            sha256: Sha256::of(b""),
+        }
     }
 
     pub fn json(method: Method, path: String, body: &impl serde::Serialize) -> Self {
-        let body = Bytes::from(serde_json::to_vec(body).expect("requests have string keys and no failing parts"));
+        let body = Bytes::from(
+            serde_json::to_vec(body).expect("requests have string keys and no failing parts"),
+        );
         let headers = vec![("content-type", "application/json".to_owned())];
         Self { method, path, headers, sha256: Sha256::of(&body), body }
     }
@@ -87,32 +96,42 @@ pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
-/// Whom to trust: the roots of `AWS_CA_BUNDLE`, or of this machine. A plain endpoint needs none, and works without.
+/// Whom to trust: the roots of `AWS_CA_BUNDLE`, or of this machine. A plain endpoint needs none,
+/// and works without.
 fn trust(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {
     let wrong = |what: String| Error::WrongUse(format!("the TLS roots cannot be used: {what}"));
     let mut roots = rustls::RootCertStore::empty();
     if let Some(bundle) = &endpoint.ca_bundle {
-        let certificates = CertificateDer::pem_file_iter(bundle).map_err(|_| wrong(bundle.display().to_string()))?;
+        let certificates = CertificateDer::pem_file_iter(bundle)
+            .map_err(|_| wrong(bundle.display().to_string()))?;
         roots.add_parsable_certificates(certificates.flatten());
     } else if endpoint.url.starts_with("https:") {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
-    let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(error.to_string()))?;
+    let config = rustls::ClientConfig::builder_with_provider(
+        rustls::crypto::ring::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .map_err(|error| wrong(error.to_string()))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl Transport {
-    /// `retry_for`: the most that all pauses of one call may take together. `rate`: bytes of bodies per second, over
-    /// all calls.
+    /// `retry_for`: the most that all pauses of one call may take together. `rate`: bytes of bodies
+    /// per second, over all calls.
     pub fn new(endpoint: Endpoint, retry_for: Duration, rate: Option<u64>) -> Result<Self> {
         let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(trust(&endpoint)?);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .build(builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::default()));
-        let policy = Policy { base: Duration::from_millis(200), most: Duration::from_secs(20), budget: retry_for };
+            .build(
+                builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::default()),
+            );
+        let policy = Policy {
+            base: Duration::from_millis(200),
+            most: Duration::from_secs(20),
+            budget: retry_for,
+        };
         let clock = Clock::system();
         let pace = Pace::new(rate, clock.clone());
         Ok(Self { client, endpoint, clock, pace, policy, reached: AtomicBool::new(false) })
@@ -136,11 +155,15 @@ impl Transport {
             let failure = match tokio::time::timeout(TRY, self.try_once(call, most_bytes)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,
-                Err(late) => Failure { error: self.unreachable(late), again: true, retry_after: None },
+                Err(late) => {
+                    Failure { error: self.unreachable(late), again: true, retry_after: None }
+                }
             };
             let never = !self.reached.load(Ordering::Relaxed);
             let backoff: &mut Backoff = if never { &mut first_contact } else { &mut backoff };
-            let pause = backoff.next(failure.retry_after, |most| self.clock.jitter(most)).filter(|_| failure.again);
+            let pause = backoff
+                .next(failure.retry_after, |most| self.clock.jitter(most))
+                .filter(|_| failure.again);
             let Some(pause) = pause else { return Err(failure.error) };
             tracing::debug!(path = call.path, error = %failure.error, ?pause, "trying again");
             self.clock.pause(pause).await;
@@ -154,7 +177,11 @@ impl Transport {
         serde_json::from_slice(&answer.body).map_err(stranger)
     }
 
-    async fn try_once(&self, call: &Call, most_bytes: usize) -> std::result::Result<Answer, Failure> {
+    async fn try_once(
+        &self,
+        call: &Call,
+        most_bytes: usize,
+    ) -> std::result::Result<Answer, Failure> {
         let final_error = |error| Failure { error, again: false, retry_after: None };
         let request = self.request(call).map_err(final_error)?;
         let lost = |error: Box<dyn std::error::Error + Send + Sync>| Failure {
@@ -172,7 +199,8 @@ impl Transport {
             return Ok(Answer { body });
         }
         let status = head.status.as_u16();
-        let seconds = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let seconds =
+            head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let error = match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Error::Problem(Box::new(problem)),
             Err(_) => Error::Stranger { url: self.endpoint.url.clone(), status },
@@ -182,13 +210,15 @@ impl Transport {
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>> {
-        let wrong = |error: String| Error::WrongUse(format!("{} cannot be asked for: {error}", call.path));
+        let wrong =
+            |error: String| Error::WrongUse(format!("{} cannot be asked for: {error}", call.path));
         let uri = format!("{}{ROOT}{}", self.endpoint.url, call.path);
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
-        let (mut parts, ()) = request.body(()).map_err(|error| wrong(error.to_string()))?.into_parts();
+        let (mut parts, ()) =
+            request.body(()).map_err(|error| wrong(error.to_string()))?.into_parts();
         let Endpoint { credentials, region, .. } = &self.endpoint;
         sign(&mut parts, credentials, region, Payload::Sha256(call.sha256.0), self.clock.wall())
             .map_err(|error| wrong(error.to_string()))?;

@@ -1,9 +1,10 @@
 //! Directories: one backup for each file, with its mode and times.
 //!
-//! Guarantees: one file that fails does not stop the others, and is named at the end; a restore writes nowhere but
-//! below its directory. Symbolic links and special files are left out and named; names that are not UTF-8 too.
-//! A directory is an empty object whose key ends in `/`. Files of one chunk go several at a time, larger ones one after
-//! the other with several chunks at a time, so that never more than `jobs` chunks are in memory.
+//! Guarantees: one file that fails does not stop the others, and is named at the end; a restore
+//! writes nowhere but below its directory. Symbolic links and special files are left out and named;
+//! names that are not UTF-8 too. A directory is an empty object whose key ends in `/`. Files of one
+//! chunk go several at a time, larger ones one after the other with several chunks at a time, so
+//! that never more than `jobs` chunks are in memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata, Permissions};
@@ -18,7 +19,8 @@ use super::uploader::{Options, backup_empty, backup_file};
 use super::{Error, Progress, Result, Target, Transport};
 use crate::api::{Status, Summary};
 
-/// Octal permission bits. Names that begin with `ratchet-` are the gateway's own, and refused from clients.
+/// Octal permission bits. Names that begin with `ratchet-` are the gateway's own, and refused from
+/// clients.
 const MODE: &str = "file-mode";
 /// Nanoseconds since 1970.
 const MTIME: &str = "file-mtime-ns";
@@ -112,7 +114,8 @@ fn walk(dir: &Path, prefix: &str, entries: &mut Vec<Entry>, tally: &mut Tally) {
         Ok(listed) => listed,
         Err(error) => return tally.failed.push((dir.display().to_string(), error.to_string())),
     };
-    let mut names: Vec<_> = listed.into_iter().map(|entry| (entry.file_name(), entry.path())).collect();
+    let mut names: Vec<_> =
+        listed.into_iter().map(|entry| (entry.file_name(), entry.path())).collect();
     names.sort();
     for (name, path) in names {
         let meta = fs::symlink_metadata(&path);
@@ -146,7 +149,8 @@ pub async fn restore_tree(
     progress: &Progress,
 ) -> Result<Tally> {
     let mut newest: BTreeMap<String, Summary> = BTreeMap::new();
-    let mut found: Vec<_> = listed(transport, target, Some(Status::Complete)).await?.into_iter().map(|f| f.0).collect();
+    let mut found: Vec<_> =
+        listed(transport, target, Some(Status::Complete)).await?.into_iter().map(|f| f.0).collect();
     found.sort_by_key(|summary| summary.completed_at);
     for summary in found {
         newest.insert(summary.key.clone(), summary);
@@ -157,10 +161,11 @@ pub async fn restore_tree(
     let mut tally = Tally::default();
     let (directories, files): (Vec<Summary>, Vec<Summary>) =
         newest.into_values().partition(|summary| summary.key.ends_with('/'));
-    // A directory's mode and time come last: a file that is made in it changes its time, and its mode may forbid it.
-    let (small, large): (Vec<Summary>, Vec<Summary>) = files
-        .into_iter()
-        .partition(|summary| summary.object.as_ref().is_some_and(|object| object.size <= summary.chunk_size));
+    // A directory's mode and time come last: a file that is made in it changes its time, and its
+    // mode may forbid it.
+    let (small, large): (Vec<Summary>, Vec<Summary>) = files.into_iter().partition(|summary| {
+        summary.object.as_ref().is_some_and(|object| object.size <= summary.chunk_size)
+    });
     for (files, at_a_time) in [(small, jobs.max(1)), (large, 1)] {
         let restores = stream::iter(files).map(|file| async move {
             let outcome = restore_entry(transport, &file, target, root, (jobs, progress)).await;
@@ -188,12 +193,14 @@ async fn restore_entry(
     (jobs, progress): (usize, &Progress),
 ) -> Result<()> {
     let rest = entry.key.strip_prefix(&target.key).unwrap_or(&entry.key);
-    let path = below(root, rest).ok_or_else(|| Error::NotDone("its name leads out of the directory".to_owned()))?;
+    let path = below(root, rest)
+        .ok_or_else(|| Error::NotDone("its name leads out of the directory".to_owned()))?;
     if rest.ends_with('/') {
         make_directories(root, Some(&path))?;
     } else {
         make_directories(root, path.parent())?;
-        restore(transport, &target.with_key(entry.key.clone()), &path, (jobs, None), progress).await?;
+        restore(transport, &target.with_key(entry.key.clone()), &path, (jobs, None), progress)
+            .await?;
     }
     give_back(&path, &entry.metadata)
 }
@@ -216,7 +223,12 @@ fn make_directories(root: &Path, dir: Option<&Path>) -> Result<()> {
         at.push(part);
         match fs::symlink_metadata(&at) {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(Error::NotDone(format!("{} is in the way: it is no directory", at.display()))),
+            Ok(_) => {
+                return Err(Error::NotDone(format!(
+                    "{} is in the way: it is no directory",
+                    at.display()
+                )));
+            }
             Err(_) => fs::create_dir(&at).map_err(Error::io(&at, "cannot be made"))?,
         }
     }
@@ -224,9 +236,12 @@ fn make_directories(root: &Path, dir: Option<&Path>) -> Result<()> {
 }
 
 fn give_back(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
-    if let Some(ns) = metadata.get(MTIME).or(metadata.get(OLD_MTIME)).and_then(|ns| ns.parse::<u64>().ok()) {
+    if let Some(ns) =
+        metadata.get(MTIME).or(metadata.get(OLD_MTIME)).and_then(|ns| ns.parse::<u64>().ok())
+    {
         let file = fs::File::open(path).map_err(Error::io(path, "cannot be opened"))?;
-        file.set_modified(UNIX_EPOCH + Duration::from_nanos(ns)).map_err(Error::io(path, "cannot get its time"))?;
+        file.set_modified(UNIX_EPOCH + Duration::from_nanos(ns))
+            .map_err(Error::io(path, "cannot get its time"))?;
     }
     let mode = metadata.get(MODE).or(metadata.get(OLD_MODE));
     if let Some(mode) = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()) {

@@ -1,9 +1,9 @@
 //! Backs one file, or stdin, up.
 //!
-//! Guarantees: only what is not recorded is sent; every local chunk is compared with its record, and at a difference a
-//! fresh backup is begun, once; it is done only when the gateway confirmed the digest of what was read here, and the
-//! file is as it was. What is missing is sent while what is recorded is compared: neither waits for the other. At most
-//! `jobs` chunks are in memory.
+//! Guarantees: only what is not recorded is sent; every local chunk is compared with its record,
+//! and at a difference a fresh backup is begun, once; it is done only when the gateway confirmed
+//! the digest of what was read here, and the file is as it was. What is missing is sent while what
+//! is recorded is compared: neither waits for the other. At most `jobs` chunks are in memory.
 
 mod pass;
 
@@ -41,13 +41,19 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { jobs: 4, chunk_size: 8 << 20, digest: Kind::Sha256Chunks, file_id: None, metadata: BTreeMap::new() }
+        Self {
+            jobs: 4,
+            chunk_size: 8 << 20,
+            digest: Kind::Sha256Chunks,
+            file_id: None,
+            metadata: BTreeMap::new(),
+        }
     }
 }
 
 impl Options {
-    /// Chunks of one file at the same time. A whole-file SHA-256 is free for the gateway only while chunks come in
-    /// order; else the object has to be read back, which not every bucket allows.
+    /// Chunks of one file at the same time. A whole-file SHA-256 is free for the gateway only while
+    /// chunks come in order; else the object has to be read back, which not every bucket allows.
     fn at_a_time(&self) -> usize {
         match self.digest {
             Kind::Sha256 => 1,
@@ -80,7 +86,8 @@ struct Upload<'a> {
     file_id: String,
 }
 
-/// Backs a file up. **Errors**: `Changed`, `Problem`, `Unreachable`; running it again goes on where it ended.
+/// Backs a file up. **Errors**: `Changed`, `Problem`, `Unreachable`; running it again goes on where
+/// it ended.
 pub async fn backup_file(
     transport: &Transport,
     path: &Path,
@@ -120,10 +127,13 @@ pub async fn backup_file(
             other => return other,
         }
     }
-    Err(Error::NotDone(format!("{target} was changed by another client twice; see who else writes there")))
+    Err(Error::NotDone(format!(
+        "{target} was changed by another client twice; see who else writes there"
+    )))
 }
 
-/// Backs up what has no bytes but metadata: a directory. Its file id must tell one state of it from another.
+/// Backs up what has no bytes but metadata: a directory. Its file id must tell one state of it from
+/// another.
 pub(super) async fn backup_empty(
     transport: &Transport,
     target: &Target,
@@ -146,8 +156,8 @@ pub(super) async fn backup_empty(
     upload.finish(&remote, None).await
 }
 
-/// Backs stdin up: the chunks are numbered as they come. **Errors**: as `backup_file`; what was read cannot be read
-/// again, so a difference to what is recorded is final.
+/// Backs stdin up: the chunks are numbered as they come. **Errors**: as `backup_file`; what was
+/// read cannot be read again, so a difference to what is recorded is final.
 pub async fn backup_stdin(
     transport: &Transport,
     target: &Target,
@@ -164,8 +174,8 @@ pub async fn backup_stdin(
         file_id: options.file_id.clone().unwrap_or_else(|| "stdin".to_owned()),
     };
     let remote = upload.open().await?;
-    let chunk_size =
-        usize::try_from(upload.chunk_size).map_err(|_| Error::WrongUse("the chunks are too large".into()))?;
+    let chunk_size = usize::try_from(upload.chunk_size)
+        .map_err(|_| Error::WrongUse("the chunks are too large".into()))?;
     let stdin = (tokio::io::stdin(), 0_u64);
     let chunks = stream::try_unfold(stdin, |(mut stdin, index)| async move {
         let mut bytes = Vec::with_capacity(chunk_size.min(1 << 20));
@@ -181,8 +191,7 @@ pub async fn backup_stdin(
     let mut puts = Box::pin(puts.buffer_unordered(options.at_a_time()));
     while let Some(put) = puts.try_next().await? {
         if matches!(put, Put::Differs | Put::Ended) {
-            let what =
-                "another backup of this target is under way with other bytes; give this one a --file-id of its own";
+            let what = "another backup of this target is under way with other bytes; give this one a --file-id of its own";
             return Err(Error::NotDone(what.to_owned()));
         }
     }
@@ -196,19 +205,28 @@ impl Upload<'_> {
         self.progress.say(&format!("{why}: beginning a fresh backup of {}", self.target));
     }
 
-    /// The same content is complete at the target already: nothing to do. Without a chunker there is no content.
+    /// The same content is complete at the target already: nothing to do. Without a chunker there
+    /// is no content.
     async fn already_complete(&self, chunker: Option<&Chunker>) -> Result<Option<Backed>> {
         let Target { bucket, key } = self.target;
         let (key, id) = (encoded(key), encoded(&self.file_id));
-        let path = format!("/backups?bucket={}&key={key}&fileId={id}&status=complete", encoded(bucket));
+        let path =
+            format!("/backups?bucket={}&key={key}&fileId={id}&status=complete", encoded(bucket));
         let list: BackupList = match self.transport.ask(&Call::get(path)).await {
             Ok(list) => list,
             // Not there yet, or not ours to look at: creating it will say so better.
-            Err(error) if error.is(ProblemType::NoSuchBucket) || error.is(ProblemType::Forbidden) => return Ok(None),
+            Err(error)
+                if error.is(ProblemType::NoSuchBucket) || error.is(ProblemType::Forbidden) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
-        let same = |summary: &&Summary| summary.size == self.size && summary.chunk_size == self.chunk_size;
-        let Some(found) = list.backups.iter().filter(same).max_by_key(|summary| summary.completed_at) else {
+        let same =
+            |summary: &&Summary| summary.size == self.size && summary.chunk_size == self.chunk_size;
+        let Some(found) =
+            list.backups.iter().filter(same).max_by_key(|summary| summary.completed_at)
+        else {
             return Ok(None);
         };
         if let Some(chunker) = chunker
@@ -227,7 +245,8 @@ impl Upload<'_> {
         if !(0..chunker.chunks()).all(|index| remote.recorded.contains_key(&index)) {
             return Ok(false);
         }
-        let comparisons = stream::iter(0..chunker.chunks()).map(|index| self.compare(&remote, chunker, index));
+        let comparisons =
+            stream::iter(0..chunker.chunks()).map(|index| self.compare(&remote, chunker, index));
         let mut comparisons = comparisons.buffer_unordered(self.options.at_a_time());
         while let Some(same) = comparisons.try_next().await? {
             if same.is_none() {
@@ -257,13 +276,17 @@ impl Upload<'_> {
             metadata: self.options.metadata.clone(),
             content_type: None,
         };
-        let created: Summary = self.transport.ask(&Call::json(Method::POST, "/backups".to_owned(), &wanted)).await?;
+        let created: Summary =
+            self.transport.ask(&Call::json(Method::POST, "/backups".to_owned(), &wanted)).await?;
         self.look(&created.backup_id).await
     }
 
     async fn look(&self, id: &str) -> Result<Remote> {
         let manifest: Manifest = self.transport.ask(&Call::get(format!("/backups/{id}"))).await?;
-        let recorded = manifest.chunks.iter().filter_map(|(index, sum)| Some((index.parse().ok()?, sum.parse().ok()?)));
+        let recorded = manifest
+            .chunks
+            .iter()
+            .filter_map(|(index, sum)| Some((index.parse().ok()?, sum.parse().ok()?)));
         Ok(Remote { id: id.to_owned(), recorded: recorded.collect(), digests: Mutex::default() })
     }
 
@@ -275,18 +298,26 @@ impl Upload<'_> {
             }
             let expected = self.expected(remote, chunker).await?;
             let wanted = Finalize { expected_digest: Some(expected) };
-            let call = Call::json(Method::POST, format!("/backups/{}/finalize", remote.id), &wanted);
+            let call =
+                Call::json(Method::POST, format!("/backups/{}/finalize", remote.id), &wanted);
             let error = match self.transport.ask::<Finalized>(&call).await {
                 Ok(object) => return Ok(self.backed(&remote.id, object)),
                 Err(error) => error,
             };
-            let (Some(chunker), Error::Problem(problem)) = (chunker, &error) else { return Err(error) };
+            let (Some(chunker), Error::Problem(problem)) = (chunker, &error) else {
+                return Err(error);
+            };
             if problem.word() != Some(ProblemType::Incomplete) || mend == MENDS {
                 return Err(error);
             }
-            let missing: Vec<u64> = problem.missing.iter().flat_map(|[first, last]| *first..=*last).collect();
+            let missing: Vec<u64> =
+                problem.missing.iter().flat_map(|[first, last]| *first..=*last).collect();
             self.progress.expect(missing.len() as u64 * self.chunk_size);
-            let remote = Remote { id: remote.id.clone(), recorded: BTreeMap::new(), digests: Mutex::default() };
+            let remote = Remote {
+                id: remote.id.clone(),
+                recorded: BTreeMap::new(),
+                digests: Mutex::default(),
+            };
             self.send_file(chunker, &remote, missing).await?;
         }
         Err(Error::NotDone(format!("{} does not become whole", self.target)))
@@ -295,7 +326,9 @@ impl Upload<'_> {
     /// The digest of what was read here.
     async fn expected(&self, remote: &Remote, chunker: Option<&Chunker>) -> Result<String> {
         let Some(mut whole) = Whole::new(self.options.digest) else {
-            let chunker = chunker.ok_or_else(|| Error::WrongUse("stdin cannot be read twice for sha256".to_owned()))?;
+            let chunker = chunker.ok_or_else(|| {
+                Error::WrongUse("stdin cannot be read twice for sha256".to_owned())
+            })?;
             let mut running = RunningSha256::default();
             for index in 0..chunker.chunks() {
                 running.update(&chunker.read(index).await?);

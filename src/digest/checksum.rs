@@ -1,7 +1,8 @@
 //! The checksums of S3 clients: CRC32, CRC32C, CRC64NVME, SHA1 and SHA256.
 //!
-//! Guarantees: a checksum that was parsed has its algorithm's length; a CRC combined from parts is that of the whole.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>
+//! Guarantees: a checksum that was parsed has its algorithm's length; a CRC combined from parts is
+//! that of the whole. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +28,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    pub const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub const ALL: [Self; 5] =
+        [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
 
     /// As in `x-amz-checksum-algorithm`.
     pub fn name(self) -> &'static str {
@@ -90,7 +92,8 @@ impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text));
+        let found =
+            Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text));
         found.ok_or_else(|| UnknownAlgorithm(text.to_owned()))
     }
 }
@@ -120,7 +123,8 @@ impl TryFrom<Text> for Checksum {
     type Error = &'static str;
 
     fn try_from(text: Text) -> Result<Self, Self::Error> {
-        Self::from_base64(text.algorithm, &text.value).ok_or("a checksum is not of its algorithm's length")
+        Self::from_base64(text.algorithm, &text.value)
+            .ok_or("a checksum is not of its algorithm's length")
     }
 }
 
@@ -141,7 +145,8 @@ impl FromStr for Checksum {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (algorithm, value) = text.split_once(':').ok_or("a checksum begins with its algorithm")?;
+        let (algorithm, value) =
+            text.split_once(':').ok_or("a checksum begins with its algorithm")?;
         let algorithm = algorithm.parse().map_err(|_| "a checksum begins with its algorithm")?;
         Self::from_base64(algorithm, value).ok_or("a checksum is not of its algorithm's length")
     }
@@ -231,7 +236,8 @@ impl fmt::Debug for ChecksumHasher {
     }
 }
 
-/// The checksum of the whole, from those of its parts and their lengths. None for SHA, for no part, and for a mixture.
+/// The checksum of the whole, from those of its parts and their lengths. None for SHA, for no part,
+/// and for a mixture.
 pub fn combined(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<Checksum> {
     let mut parts = parts.into_iter();
     let (first, _) = parts.next()?;
@@ -246,7 +252,8 @@ pub fn combined(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<Chec
     Some(Checksum::of_crc(first.algorithm, all))
 }
 
-/// The checksum of the parts' checksums, behind which S3 prints `-<parts>`. None for no part and for a mixture.
+/// The checksum of the parts' checksums, behind which S3 prints `-<parts>`. None for no part and
+/// for a mixture.
 pub fn composite<'a>(parts: impl IntoIterator<Item = &'a Checksum>) -> Option<Checksum> {
     let mut parts = parts.into_iter().peekable();
     let algorithm = parts.peek()?.algorithm;
@@ -284,7 +291,10 @@ mod tests {
             assert_eq!(of(algorithm, b"123456789").crc(), crc, "{algorithm}");
         }
         assert_eq!(of(Algorithm::Sha1, b"abc").base64(), "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=");
-        assert_eq!(of(Algorithm::Sha256, b"abc").base64(), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
+        assert_eq!(
+            of(Algorithm::Sha256, b"abc").base64(),
+            "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="
+        );
     }
 
     #[test]
@@ -294,13 +304,18 @@ mod tests {
             assert!(Checksum::from_base64(Algorithm::Crc32, bad).is_none(), "{bad}");
         }
         let json = serde_json::to_string(&of(Algorithm::Crc64Nvme, b"x")).unwrap();
-        assert_eq!(serde_json::from_str::<Checksum>(&json).unwrap(), of(Algorithm::Crc64Nvme, b"x"));
+        assert_eq!(
+            serde_json::from_str::<Checksum>(&json).unwrap(),
+            of(Algorithm::Crc64Nvme, b"x")
+        );
         assert!("crc64nvme".parse::<Algorithm>().is_ok() && "MD5".parse::<Algorithm>().is_err());
     }
 
     proptest! {
         #[test]
-        fn parts_combine_to_the_whole(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..8)) {
+        fn parts_combine_to_the_whole(
+            parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..8)
+        ) {
             for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {
                 let sums = parts.iter().map(|part| (of(algorithm, part), part.len() as u64));
                 prop_assert_eq!(combined(sums), Some(of(algorithm, &parts.concat())));

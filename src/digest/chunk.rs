@@ -1,4 +1,5 @@
-//! The hashes of one chunk while it streams: its SHA-256, and what the whole-file digest of its session needs.
+//! The hashes of one chunk while it streams: its SHA-256, and what the whole-file digest of its
+//! session needs.
 //!
 //! Guarantees: only the kind named at create is computed beside SHA-256 (DESIGN §12.15).
 //! It does not know whether the chunk is wanted.
@@ -14,7 +15,8 @@ use super::sha256::{Sha256, hex, unhex};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Extra {
-    /// The chunk's subtree chaining value; for a chunk at offset 0 also its hash as a whole file of its own.
+    /// The chunk's subtree chaining value; for a chunk at offset 0 also its hash as a whole file of
+    /// its own.
     Blake3 {
         cv: String,
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -43,8 +45,8 @@ enum State {
 }
 
 impl ExtraHasher {
-    /// `offset_bytes`: where the chunk starts in the file; for `Kind::Blake3` a multiple of a power-of-two chunk
-    /// size of at least 1,024.
+    /// `offset_bytes`: where the chunk starts in the file; for `Kind::Blake3` a multiple of a
+    /// power-of-two chunk size of at least 1,024.
     pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
         Self(match kind {
             Some(Kind::Blake3) => {
@@ -52,7 +54,9 @@ impl ExtraHasher {
                 subtree.set_input_offset(offset_bytes);
                 State::Blake3 { subtree, offset: offset_bytes }
             }
-            Some(Kind::Crc64Nvme) => State::Crc64(Box::new(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme))),
+            Some(Kind::Crc64Nvme) => {
+                State::Crc64(Box::new(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)))
+            }
             Some(Kind::Sha256 | Kind::Sha256Chunks) | None => State::None,
         })
     }
@@ -74,7 +78,9 @@ impl ExtraHasher {
                 cv: hex(&subtree.finalize_non_root()),
                 root: (offset == 0).then(|| hex(subtree.finalize().as_bytes())),
             }),
-            State::Crc64(crc) if len_bytes > 0 => Some(Extra::Crc64Nvme(format!("{:016x}", crc.finalize()))),
+            State::Crc64(crc) if len_bytes > 0 => {
+                Some(Extra::Crc64Nvme(format!("{:016x}", crc.finalize())))
+            }
             State::None | State::Blake3 { .. } | State::Crc64(_) => None,
         };
         ChunkDigests { sha256, len_bytes, extra }
@@ -91,7 +97,11 @@ pub struct ChunkHasher {
 impl ChunkHasher {
     /// As [`ExtraHasher::new`].
     pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
-        Self { sha256: sha2::Sha256::new(), extra: ExtraHasher::new(kind, offset_bytes), len_bytes: 0 }
+        Self {
+            sha256: sha2::Sha256::new(),
+            extra: ExtraHasher::new(kind, offset_bytes),
+            len_bytes: 0,
+        }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! A SHA-256 value, its text forms, and a running hash.
 //!
-//! Guarantees: comparison in constant time is not needed here (digests are no secrets). Text is `sha256:<64 hex>` in
-//! the chunk API and plain Base64 in records and header fields.
+//! Guarantees: comparison in constant time is not needed here (digests are no secrets). Text is
+//! `sha256:<64 hex>` in the chunk API and plain Base64 in records and header fields.
 
 use std::fmt;
 use std::str::FromStr;
@@ -101,8 +101,8 @@ impl fmt::Debug for RunningSha256 {
     }
 }
 
-/// The SHA-256 of bytes on their way, from whoever computes it to whoever wants it further down: set once, before the
-/// last of the bytes goes on. What is hashed once need not be hashed again.
+/// The SHA-256 of bytes on their way, from whoever computes it to whoever wants it further down:
+/// set once, before the last of the bytes goes on. What is hashed once need not be hashed again.
 #[derive(Clone, Debug, Default)]
 pub struct PassedSha256(Arc<OnceLock<Sha256>>);
 

@@ -1,7 +1,8 @@
 //! The digest of a whole file, put together from its chunks in order.
 //!
-//! Guarantees: `blake3`, `crc64nvme` and `sha256-chunks` need no byte of the file again. Memory grows with the
-//! logarithm of the chunk count. `sha256` cannot be combined: it is a running hash or a read-back (`upload/finalize`).
+//! Guarantees: `blake3`, `crc64nvme` and `sha256-chunks` need no byte of the file again. Memory
+//! grows with the logarithm of the chunk count. `sha256` cannot be combined: it is a running hash
+//! or a read-back (`upload/finalize`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +49,9 @@ impl FromStr for Kind {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| ParseDigestError(text.to_owned(), "blake3, crc64nvme, sha256-chunks or sha256"))
+        found.ok_or_else(|| {
+            ParseDigestError(text.to_owned(), "blake3, crc64nvme, sha256-chunks or sha256")
+        })
     }
 }
 
@@ -139,15 +142,23 @@ impl Whole {
         let missing = Unsupported { kind: self.kind, chunk: self.added };
         match &mut self.state {
             State::Blake3 { stack, only_root } => {
-                let (cv, root) = chunk.extra.as_ref().and_then(|extra| extra.blake3()).ok_or(missing)?;
+                let (cv, root) =
+                    chunk.extra.as_ref().and_then(|extra| extra.blake3()).ok_or(missing)?;
                 *only_root = if self.added == 0 { root } else { None };
-                // Before the new subtree goes on: whole left siblings merge, as long as more input follows them.
+                // Before the new subtree goes on: whole left siblings merge, as long as more input
+                // follows them.
                 merge_whole(stack, self.added);
                 stack.push((self.added, cv));
             }
             State::Crc64(all) => {
-                let crc = chunk.extra.as_ref().and_then(|extra| extra.crc64nvme()).ok_or(missing)?;
-                *all = crc_fast::checksum_combine(crc_fast::CrcAlgorithm::Crc64Nvme, *all, crc, chunk.len_bytes);
+                let crc =
+                    chunk.extra.as_ref().and_then(|extra| extra.crc64nvme()).ok_or(missing)?;
+                *all = crc_fast::checksum_combine(
+                    crc_fast::CrcAlgorithm::Crc64Nvme,
+                    *all,
+                    crc,
+                    chunk.len_bytes,
+                );
             }
             State::Sha256Chunks(all) => all.update(chunk.sha256.0),
         }
@@ -166,8 +177,8 @@ impl Whole {
     }
 }
 
-/// Merges the subtrees on the stack that `added` whole chunks make complete: one merge for each trailing zero bit of
-/// `added`, as in the BLAKE3 reference implementation's chunk stack.
+/// Merges the subtrees on the stack that `added` whole chunks make complete: one merge for each
+/// trailing zero bit of `added`, as in the BLAKE3 reference implementation's chunk stack.
 fn merge_whole(stack: &mut Vec<(u64, ChainingValue)>, added: u64) {
     let whole = added.count_ones() as usize;
     while stack.len() > whole {
@@ -218,7 +229,10 @@ mod tests {
                 );
                 let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
                 crc.update(&data);
-                assert_eq!(combined(Kind::Crc64Nvme, &data, 2048), format!("{:016x}", crc.finalize()));
+                assert_eq!(
+                    combined(Kind::Crc64Nvme, &data, 2048),
+                    format!("{:016x}", crc.finalize())
+                );
             }
         }
     }

@@ -1,14 +1,14 @@
 //! What is to become of a session, from its state and its age.
 //!
-//! Guarantees: a session that anybody could still carry on is kept; so are the records of an object that is there.
-//! Pure.
+//! Guarantees: a session that anybody could still carry on is kept; so are the records of an object
+//! that is there. Pure.
 
 use std::time::Duration;
 
 use crate::upload::{Status, Tie};
 
-/// How long the parts of an aborted session are looked for again: one that was in flight at its end can turn up until
-/// its gateway has given up.
+/// How long the parts of an aborted session are looked for again: one that was in flight at its end
+/// can turn up until its gateway has given up.
 pub(super) const SETTLE: Duration = Duration::from_secs(900);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,14 @@ impl Terms {
 pub(super) fn fate(status: &Status, idle: Duration, tie: Tie, terms: Terms) -> Fate {
     let after = |limit: Duration, fate: Fate| if idle >= limit { fate } else { Fate::Keep };
     match (status, tie) {
-        (Status::InProgress | Status::Finalizing { .. }, _) => after(terms.expire_after, Fate::Expire),
+        (Status::InProgress | Status::Finalizing { .. }, _) => {
+            after(terms.expire_after, Fate::Expire)
+        }
         (Status::Aborted { kept: true, .. }, _) => after(terms.keep_aborted, Fate::Expire),
         (Status::Aborted { freed: false, .. }, _) => after(SETTLE, Fate::Free),
-        (Status::Superseded { .. } | Status::Complete { .. }, Tie::Heir | Tie::Object) => Fate::Keep,
+        (Status::Superseded { .. } | Status::Complete { .. }, Tie::Heir | Tie::Object) => {
+            Fate::Keep
+        }
         (Status::Superseded { .. } | Status::Complete { .. } | Status::Aborted { .. }, _) => {
             after(terms.expire_after, Fate::Forget)
         }
@@ -75,7 +79,11 @@ mod tests {
             (superseded, Tie::None, 10, Fate::Forget),
         ];
         for (status, tie, hours, wanted) in table {
-            assert_eq!(fate(&status, hours * hour, tie, terms), wanted, "{status:?} {tie:?} {hours} h");
+            assert_eq!(
+                fate(&status, hours * hour, tie, terms),
+                wanted,
+                "{status:?} {tie:?} {hours} h"
+            );
         }
         assert_eq!(terms.least(), SETTLE);
     }

@@ -1,14 +1,17 @@
 //! Who sweeps: one record, changed by compare-and-swap.
 //!
-//! Guarantees: of any number of gateways one gets it; one that dies is followed once its lease is over; the next
-//! holder goes on where the last one was. Ages are differences of two store times.
+//! Guarantees: of any number of gateways one gets it; one that dies is followed once its lease is
+//! over; the next holder goes on where the last one was. Ages are differences of two store times.
 //! It protects nothing: two sweepers do no harm, only double work.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PutMode, PutOptions, Read, Result, Store};
+use crate::store::{
+    Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PutMode, PutOptions, Read, Result,
+    Store,
+};
 
 /// A holder that says nothing for so long is taken for dead.
 pub(super) const TERM: Duration = Duration::from_secs(300);
@@ -47,8 +50,14 @@ fn key() -> Key {
 }
 
 impl<'a> Lease<'a> {
-    /// Takes the lease; None where somebody holds it, or where the last sweep ended less than `rest` ago.
-    pub async fn take(store: &'a dyn Store, bucket: &'a Bucket, id: &str, rest: Duration) -> Result<Option<Self>> {
+    /// Takes the lease; None where somebody holds it, or where the last sweep ended less than
+    /// `rest` ago.
+    pub async fn take(
+        store: &'a dyn Store,
+        bucket: &'a Bucket,
+        id: &str,
+        rest: Duration,
+    ) -> Result<Option<Self>> {
         let (record, mode) = match read(store, bucket).await? {
             None => (Record::default(), PutMode::CreateOnly),
             Some((record, head)) => {
@@ -60,7 +69,13 @@ impl<'a> Lease<'a> {
             }
         };
         let record = Record { holder: Some(id.to_owned()), ..record };
-        let mut lease = Self { store, bucket, record, etag: ETag(String::new()), taken_at: SystemTime::UNIX_EPOCH };
+        let mut lease = Self {
+            store,
+            bucket,
+            record,
+            etag: ETag(String::new()),
+            taken_at: SystemTime::UNIX_EPOCH,
+        };
         if !lease.write(mode, id).await? {
             return Ok(None);
         }
@@ -83,8 +98,9 @@ impl<'a> Lease<'a> {
     async fn write(&mut self, mode: PutMode, write_id: &str) -> Result<bool> {
         self.record.seq += 1;
         write_id.clone_into(&mut self.record.write_id);
-        let bytes = serde_json::to_vec(&self.record)
-            .map_err(|error| Error::new(Kind::Invalid, "the lease cannot be written down").because(error))?;
+        let bytes = serde_json::to_vec(&self.record).map_err(|error| {
+            Error::new(Kind::Invalid, "the lease cannot be written down").because(error)
+        })?;
         let options = PutOptions { mode, ..PutOptions::default() };
         let failure = match self.store.put(self.bucket, &key(), Body::from(bytes), options).await {
             Ok(written) => {
@@ -99,7 +115,9 @@ impl<'a> Lease<'a> {
                 self.etag = head.etag;
                 Ok(true)
             }
-            _ if matches!(failure.kind(), Kind::Precondition | Kind::Conflict | Kind::NotFound) => Ok(false),
+            _ if matches!(failure.kind(), Kind::Precondition | Kind::Conflict | Kind::NotFound) => {
+                Ok(false)
+            }
             _ => Err(failure),
         }
     }

@@ -1,19 +1,23 @@
 //! Expiry and sweeping: what was abandoned costs nothing for ever.
 //!
-//! Guarantees: nothing of a session is removed before its root says that it is closed; a sweep that dies anywhere is
-//! carried on by the next one, on any gateway; at most one gateway sweeps at a time (a lease, by compare-and-swap), and
-//! two that sweep all the same do no harm. Ages are differences of two store times, and none is more than the sweeping
-//! process has seen pass since the store's clock jumped. Driven by the manifests alone:
-//! ListMultipartUploads is not to be trusted (BACKENDS.md §6, §9). An entry of the index of open sessions goes once its
-//! session is closed, or where its time is not its root's: a create that died left it, and another carried that one on.
-//! It does not know how a session is ended or what its records are called: `upload` does.
+//! Guarantees: nothing of a session is removed before its root says that it is closed; a sweep that
+//! dies anywhere is carried on by the next one, on any gateway; at most one gateway sweeps at a
+//! time (a lease, by compare-and-swap), and two that sweep all the same do no harm. Ages are
+//! differences of two store times, and none is more than the sweeping process has seen pass since
+//! the store's clock jumped. Driven by the manifests alone: ListMultipartUploads is not to be
+//! trusted (BACKENDS.md §6, §9). An entry of the index of open sessions goes once its session is
+//! closed, or where its time is not its root's: a create that died left it, and another carried
+//! that one on. It does not know how a session is ended or what its records are called: `upload`
+//! does.
 //!
-//! **Layout**: `v1/leases/gc.json`, who sweeps and how far. **Errors**: the store's own; the next sweep tries again.
+//! **Layout**: `v1/leases/gc.json`, who sweeps and how far. **Errors**: the store's own; the next
+//! sweep tries again.
 //!
-//! What makes each pair safe, the running operation by the one that starts. *root*: the root's compare-and-swap has one
-//! winner, and the loser looks again. *look*: a write to a segment counts only if the root, read after it, says
-//! `in_progress`. *tag*: the object is judged by the tag that its upload put on it. *idem*: both do the same. Each cell
-//! is tested at every store call of the running operation (`tests/it/interactions.rs`).
+//! What makes each pair safe, the running operation by the one that starts. *root*: the root's
+//! compare-and-swap has one winner, and the loser looks again. *look*: a write to a segment counts
+//! only if the root, read after it, says `in_progress`. *tag*: the object is judged by the tag that
+//! its upload put on it. *idem*: both do the same. Each cell is tested at every store call of the
+//! running operation (`tests/it/interactions.rs`).
 //!
 //! | running \ starting | create, adopt | chunk, part | finalize | abort | expire, free | forget |
 //! | --- | --- | --- | --- | --- | --- | --- |
@@ -38,7 +42,8 @@ pub use sweep::{Mode, Report, Sweeper, Swept};
 pub struct Settings {
     /// Whether this gateway sweeps.
     pub enabled: bool,
-    /// After this long without a sign of life a session is ended; closed ones are forgotten after as long again.
+    /// After this long without a sign of life a session is ended; closed ones are forgotten after
+    /// as long again.
     pub expire_after: Duration,
     /// From one sweep's end to the next one's beginning, over all gateways.
     pub every: Duration,

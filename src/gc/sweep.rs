@@ -1,8 +1,8 @@
 //! The sweep: all records of all accounts, page by page, each session judged and dealt with.
 //!
-//! Guarantees: bounded memory, bounded pace; a session that fails is said and passed over; a lease that is lost ends the
-//! sweep. With `Mode::Dry` nothing is changed.
-//! It does not judge: `decide` does.
+//! Guarantees: bounded memory, bounded pace; a session that fails is said and passed over; a lease
+//! that is lost ends the sweep. With `Mode::Dry` nothing is changed. It does not judge: `decide`
+//! does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +47,10 @@ pub struct Swept {
     pub bytes: u64,
 }
 
-fn in_seconds<S: Serializer>(idle: &Duration, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn in_seconds<S: Serializer>(
+    idle: &Duration,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_u64(idle.as_secs())
 }
 
@@ -76,8 +79,8 @@ pub struct Sweeper {
     watch: Arc<Mutex<Watch>>,
 }
 
-/// A gateway that has just started sweeps nothing: what its store's clock did before is unknown, and whoever was cut
-/// off by the end of the last one comes back first.
+/// A gateway that has just started sweeps nothing: what its store's clock did before is unknown,
+/// and whoever was cut off by the end of the last one comes back first.
 const FIRST: Duration = Duration::from_secs(3600);
 
 type Result<T> = std::result::Result<T, Error>;
@@ -86,12 +89,16 @@ impl Sweeper {
     /// `state_bucket` and `keep_aborted` as the uploads have them.
     pub fn new(uploads: Uploads, clock: Clock, settings: Settings) -> Self {
         let bucket = uploads.state_bucket().clone();
-        let terms = Terms { expire_after: settings.expire_after, keep_aborted: uploads.keep_aborted() };
-        let watch = Arc::new(Mutex::new(Watch::new(settings.expire_after.max(uploads.keep_aborted()).max(SETTLE))));
+        let terms =
+            Terms { expire_after: settings.expire_after, keep_aborted: uploads.keep_aborted() };
+        let watch = Arc::new(Mutex::new(Watch::new(
+            settings.expire_after.max(uploads.keep_aborted()).max(SETTLE),
+        )));
         Self { uploads, bucket, clock, settings, terms, watch }
     }
 
-    /// Sweeps whenever it is due, for ever. **Cancel**: safe at any point; the next sweep carries on.
+    /// Sweeps whenever it is due, for ever. **Cancel**: safe at any point; the next sweep carries
+    /// on.
     pub async fn run(&self) {
         if !self.settings.enabled {
             return std::future::pending().await;
@@ -108,7 +115,8 @@ impl Sweeper {
                 }
                 Err(error) => tracing::warn!(%error, "a sweep was cut off; the next one goes on"),
             }
-            // Others may sweep; so look again sooner than a sweep is due, and not all at the same time.
+            // Others may sweep; so look again sooner than a sweep is due, and not all at the same
+            // time.
             let most = self.settings.every.min(TERM);
             self.clock.pause(most / 2 + self.clock.jitter(most / 2)).await;
         }
@@ -128,7 +136,8 @@ impl Sweeper {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).look(store_time, own)
     }
 
-    /// One sweep; `tell` hears of each session that something becomes of. None where it is not this gateway's turn.
+    /// One sweep; `tell` hears of each session that something becomes of. None where it is not this
+    /// gateway's turn.
     pub async fn sweep(&self, mode: Mode, mut tell: impl FnMut(&Swept)) -> Result<Option<Report>> {
         let store: &dyn Store = self.uploads.store().as_ref();
         let failed = |error| Error::store("taking the lease of sweeps", error);
@@ -136,7 +145,9 @@ impl Sweeper {
             Mode::Dry => None,
             Mode::Due | Mode::Now => {
                 let rest = if mode == Mode::Due { self.settings.every } else { Duration::ZERO };
-                let taken = Lease::take(store, &self.bucket, &self.clock.random_id(), rest).await.map_err(failed)?;
+                let taken = Lease::take(store, &self.bucket, &self.clock.random_id(), rest)
+                    .await
+                    .map_err(failed)?;
                 let Some(lease) = taken else { return Ok(None) };
                 Some(lease)
             }
@@ -152,8 +163,10 @@ impl Sweeper {
             if start.as_ref().is_some_and(|start| account < start.account) {
                 continue;
             }
-            let mut after =
-                start.as_ref().filter(|start| start.account == account).and_then(|start| start.after.clone());
+            let mut after = start
+                .as_ref()
+                .filter(|start| start.account == account)
+                .and_then(|start| start.after.clone());
             loop {
                 let page = self.uploads.traces(&account, after.clone()).await?;
                 for traces in &page.sessions {
@@ -178,7 +191,8 @@ impl Sweeper {
                 }
             }
             let before = now.checked_sub(self.terms.expire_after).unwrap_or(SystemTime::UNIX_EPOCH);
-            report.entries += self.uploads.sweep_entries(&account, before, mode == Mode::Dry).await?;
+            report.entries +=
+                self.uploads.sweep_entries(&account, before, mode == Mode::Dry).await?;
         }
         self.renew(&mut lease, None).await?;
         Ok(Some(report))
@@ -225,10 +239,16 @@ impl Sweeper {
         let Some(root) = self.uploads.root_of(&traces.account, &traces.backup_id).await? else {
             return self.orphan(traces, idle, mode).await;
         };
-        let tie = if idle >= self.terms.expire_after { self.uploads.tie(&root).await? } else { Tie::Heir };
+        let tie = if idle >= self.terms.expire_after {
+            self.uploads.tie(&root).await?
+        } else {
+            Tie::Heir
+        };
         let fate = fate(&root.status, idle, tie, self.terms);
         let (action, frees) = match fate {
-            Fate::Keep if traces.staged > 0 && matches!(root.status, Status::Complete { .. }) => ("unstage", false),
+            Fate::Keep if traces.staged > 0 && matches!(root.status, Status::Complete { .. }) => {
+                ("unstage", false)
+            }
             Fate::Keep => return Ok(None),
             Fate::Expire => ("expire", true),
             Fate::Free => ("free", true),
@@ -257,8 +277,14 @@ impl Sweeper {
             Fate::Free => self.uploads.free(root).await,
             Fate::Forget => self.uploads.forget(root).await.map(|()| true),
             Fate::Expire => {
-                let limit = if root.status.is_unfinished() { self.terms.expire_after } else { self.terms.keep_aborted };
-                let Some((newest, now)) = self.uploads.last_written(root).await? else { return Ok(false) };
+                let limit = if root.status.is_unfinished() {
+                    self.terms.expire_after
+                } else {
+                    self.terms.keep_aborted
+                };
+                let Some((newest, now)) = self.uploads.last_written(root).await? else {
+                    return Ok(false);
+                };
                 if self.look(now).duration_since(newest).unwrap_or_default() < limit {
                     return Ok(false);
                 }

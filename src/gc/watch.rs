@@ -1,11 +1,12 @@
 //! The store's clock under the eye of our own.
 //!
-//! Guarantees: a store's clock that jumps forwards makes nothing older than this process has seen it get, so no sweep
-//! takes a live session for one that was left long ago; a clock that jumps backwards only makes things younger. Both
-//! wear off once the last look at the clock before the jump is as old as the longest age that matters.
-//! It knows nothing of what happened before it was made: there the store's clock is believed.
-//! Source: DESIGN §12.9. The embedded store's clock is its machine's, and that one is set by hand, by NTP after a start
-//! without a battery, by a machine that wakes up.
+//! Guarantees: a store's clock that jumps forwards makes nothing older than this process has seen
+//! it get, so no sweep takes a live session for one that was left long ago; a clock that jumps
+//! backwards only makes things younger. Both wear off once the last look at the clock before the
+//! jump is as old as the longest age that matters. It knows nothing of what happened before it was
+//! made: there the store's clock is believed. Source: DESIGN §12.9. The embedded store's clock is
+//! its machine's, and that one is set by hand, by NTP after a start without a battery, by a machine
+//! that wakes up.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -23,7 +24,8 @@ pub(super) struct Watch {
 struct Look {
     store: SystemTime,
     own: Duration,
-    /// Since when the clock has run so, or later than so. All that is older is older by our own time too.
+    /// Since when the clock has run so, or later than so. All that is older is older by our own
+    /// time too.
     since: Duration,
 }
 
@@ -39,8 +41,8 @@ impl Watch {
         Self { longest, looks: VecDeque::new() }
     }
 
-    /// Takes in what the store's clock says. What time it is, as far as anything of the last `longest` is concerned:
-    /// the earliest that any look in that time gives.
+    /// Takes in what the store's clock says. What time it is, as far as anything of the last
+    /// `longest` is concerned: the earliest that any look in that time gives.
     pub fn look(&mut self, store: SystemTime, own: Duration) -> SystemTime {
         let mut since = own;
         while let Some(last) = self.looks.pop_back_if(|last| last.now(own) >= store) {

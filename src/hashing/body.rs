@@ -1,6 +1,7 @@
 //! What hashes one body.
 //!
-//! Guarantees: what is too small to be worth a wait, or gains nothing by it on this processor, is hashed at once. It does not read the body.
+//! Guarantees: what is too small to be worth a wait, or gains nothing by it on this processor, is
+//! hashed at once. It does not read the body.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -59,7 +60,9 @@ impl BodyHasher {
     fn hasher(&mut self) -> &mut Hasher {
         match &mut self.0 {
             Turn::Idle(hasher) => hasher,
-            Turn::Waiting(_) => unreachable!("its owner waits for one frame before it gives the next"),
+            Turn::Waiting(_) => {
+                unreachable!("its owner waits for one frame before it gives the next")
+            }
         }
     }
 }

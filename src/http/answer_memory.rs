@@ -1,8 +1,8 @@
 //! What answers hold in memory between the store and the socket, all together.
 //!
-//! Guarantees: together no more than [`MOST_BYTES`] and one frame of each answer: a client that does not read has one
-//! frame waiting, however much its socket would take ahead. While there is room nobody waits.
-//! It does not know where frames come from or go to.
+//! Guarantees: together no more than [`MOST_BYTES`] and one frame of each answer: a client that
+//! does not read has one frame waiting, however much its socket would take ahead. While there is
+//! room nobody waits. It does not know where frames come from or go to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +50,10 @@ impl AnswerMemory {
 impl OfAnswer {
     /// Ready when the answer may have another frame in memory.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let fits = || self.own.bytes.load(Ordering::Acquire) == 0 || self.all.0.load(Ordering::Relaxed) < MOST_BYTES;
+        let fits = || {
+            self.own.bytes.load(Ordering::Acquire) == 0
+                || self.all.0.load(Ordering::Relaxed) < MOST_BYTES
+        };
         if fits() {
             return Poll::Ready(());
         }

@@ -1,9 +1,9 @@
 //! Who asks: a signature verified against the account's secret.
 //!
-//! Guarantees: an access key that nobody has is verified against a secret of nobody, and refused for the same reason as one
-//! that somebody has: first for what is wrong whatever the secret, at last for its signature. So neither time nor text
-//! tells them apart, in a header, a URL or a form; nothing of the body is read.
-//! It does not know what the account may do.
+//! Guarantees: an access key that nobody has is verified against a secret of nobody, and refused
+//! for the same reason as one that somebody has: first for what is wrong whatever the secret, at
+//! last for its signature. So neither time nor text tells them apart, in a header, a URL or a form;
+//! nothing of the body is read. It does not know what the account may do.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -41,9 +41,9 @@ impl Identity {
     pub fn require_plain(&self) -> Result<(), Error> {
         match self.payload {
             PayloadClaim::Hash(_) | PayloadClaim::Unsigned => Ok(()),
-            PayloadClaim::Streaming(_) => {
-                Err(Error::bad("aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD"))
-            }
+            PayloadClaim::Streaming(_) => Err(Error::bad(
+                "aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD",
+            )),
         }
     }
 }
@@ -59,11 +59,18 @@ pub fn authenticate(
         Ok(claim) => claim,
         Err(error) => {
             let old = OldClaim::parse(head).filter(|_| error == sigv4::Error::Unsigned);
-            return authenticate_old(old.ok_or_else(|| refused(error))?, head, accounts, now, settings);
+            return authenticate_old(
+                old.ok_or_else(|| refused(error))?,
+                head,
+                accounts,
+                now,
+                settings,
+            );
         }
     };
     let credentials = accounts.credentials(claim.access_key_id());
-    let verified = claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refused)?;
+    let verified =
+        claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refused)?;
     let account = owner(credentials)?;
     Ok(Identity { account, payload: verified.payload, chunks: Some(verified.chunks) })
 }
@@ -77,13 +84,15 @@ fn authenticate_old(
     settings: &Settings,
 ) -> Result<Identity, Error> {
     let credentials = accounts.credentials(claim.access_key_id());
-    let bucket = settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
+    let bucket =
+        settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
     claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refused)?;
     let account = owner(credentials)?;
     Ok(Identity { account, payload: PayloadClaim::Unsigned, chunks: None })
 }
 
-/// Whose signature a form's policy bears: algorithm, credential, signature, policy. **Errors**: as `authenticate`.
+/// Whose signature a form's policy bears: algorithm, credential, signature, policy. **Errors**: as
+/// `authenticate`.
 pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Account>, Error> {
     let [algorithm, credential, signature, policy] = fields;
     if signature.is_empty() {
@@ -95,7 +104,8 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
     owner(credentials)
 }
 
-/// Whose key it is, once its signature holds; nobody's secret is in the source, so its signature can hold too.
+/// Whose key it is, once its signature holds; nobody's secret is in the source, so its signature
+/// can hold too.
 /// **Errors**: as of a wrong signature.
 fn owner(credentials: Credentials) -> Result<Arc<Account>, Error> {
     credentials.account.ok_or_else(|| refused(sigv4::Error::Mismatch))

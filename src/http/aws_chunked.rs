@@ -1,9 +1,11 @@
 //! The decoder of `aws-chunked` bodies: `<size>[;chunk-signature=<hex>]`, data, and a trailer.
 //!
-//! Guarantees: payload is passed on as it came, not copied; whatever the cut of the input, no more than one header line
-//! and the trailer are held; no input makes it panic. A signed chunk may be longer than memory, so its bytes are given
-//! out before its signature is checked: who uses them holds the last ones back until the end is reached.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>, `sigv4-streaming-trailers.html`.
+//! Guarantees: payload is passed on as it came, not copied; whatever the cut of the input, no more
+//! than one header line and the trailer are held; no input makes it panic. A signed chunk may be
+//! longer than memory, so its bytes are given out before its signature is checked: who uses them
+//! holds the last ones back until the end is reached. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>,
+//! `sigv4-streaming-trailers.html`.
 
 use std::collections::BTreeMap;
 
@@ -59,8 +61,8 @@ impl Decoder {
         }
     }
 
-    /// Takes what can be decoded off `input`: the next payload, or None once more input is needed. **Errors**:
-    /// `BadRequest` (the framing), `SignatureMismatch`.
+    /// Takes what can be decoded off `input`: the next payload, or None once more input is needed.
+    /// **Errors**: `BadRequest` (the framing), `SignatureMismatch`.
     pub fn next(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, Error> {
         while !input.is_empty() {
             match self.state {
@@ -78,20 +80,28 @@ impl Decoder {
                     let Some(line) = self.take_line(input)? else { return Ok(None) };
                     self.line_came(&line)?;
                 }
-                State::Done => return Err(Error::bad("there are bytes behind the end of the aws-chunked body")),
+                State::Done => {
+                    return Err(Error::bad(
+                        "there are bytes behind the end of the aws-chunked body",
+                    ));
+                }
             }
         }
         Ok(None)
     }
 
-    /// The trailers, by lower-case name. **Errors**: `IncompleteBody` where the end has not come; `SignatureMismatch`.
+    /// The trailers, by lower-case name. **Errors**: `IncompleteBody` where the end has not come;
+    /// `SignatureMismatch`.
     pub fn finish(&mut self) -> Result<BTreeMap<String, String>, Error> {
         // Some clients leave the last empty line away.
         if self.state == State::Trailer && self.line.is_empty() {
             self.end()?;
         }
         if self.state != State::Done {
-            return Err(Error::new(Kind::IncompleteBody, "the aws-chunked body ended before its last chunk"));
+            return Err(Error::new(
+                Kind::IncompleteBody,
+                "the aws-chunked body ended before its last chunk",
+            ));
         }
         Ok(std::mem::take(&mut self.trailers))
     }
@@ -110,7 +120,8 @@ impl Decoder {
             return Ok(None);
         }
         let mut line = self.line.split().freeze();
-        let bare = line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n")).map_or(line.len(), <[u8]>::len);
+        let bare =
+            line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n")).map_or(line.len(), <[u8]>::len);
         line.truncate(bare);
         Ok(Some(line))
     }
@@ -123,7 +134,9 @@ impl Decoder {
                 self.state = State::Header;
                 Ok(())
             }
-            State::DataEnd => Err(Error::bad("a chunk of the aws-chunked body is longer than its header says")),
+            State::DataEnd => {
+                Err(Error::bad("a chunk of the aws-chunked body is longer than its header says"))
+            }
             State::Trailer if line.is_empty() => self.end(),
             State::Trailer => self.trailer(line),
             State::Data { .. } | State::Done => Ok(()),
@@ -159,7 +172,8 @@ impl Decoder {
 
     fn trailer(&mut self, line: &[u8]) -> Result<(), Error> {
         let text = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':'));
-        let (name, value) = text.ok_or_else(|| Error::bad("the trailer of the aws-chunked body is malformed"))?;
+        let (name, value) =
+            text.ok_or_else(|| Error::bad("the trailer of the aws-chunked body is malformed"))?;
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
         if name != TRAILER_SIGNATURE {
             self.canonical.extend_from_slice(format!("{name}:{value}\n").as_bytes());
@@ -171,7 +185,9 @@ impl Decoder {
     fn end(&mut self) -> Result<(), Error> {
         self.state = State::Done;
         let signature = self.trailers.remove(TRAILER_SIGNATURE);
-        let Some(signer) = self.signer.as_mut().filter(|_| !self.canonical.is_empty()) else { return Ok(()) };
+        let Some(signer) = self.signer.as_mut().filter(|_| !self.canonical.is_empty()) else {
+            return Ok(());
+        };
         if signature.is_some_and(|signature| signer.verify_trailer(&self.canonical, &signature)) {
             return Ok(());
         }
@@ -197,7 +213,8 @@ mod tests {
         Ok((all, decoder.finish()?))
     }
 
-    const BODY: &[u8] = b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
+    const BODY: &[u8] =
+        b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
 
     #[test]
     fn every_cut_decodes_alike() {
@@ -230,7 +247,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_framed_comes_back(data in proptest::collection::vec(any::<u8>(), 0..500), size in 1_usize..100, cut in 1_usize..50) {
+        fn what_is_framed_comes_back(
+            data in proptest::collection::vec(any::<u8>(), 0..500),
+            size in 1_usize..100,
+            cut in 1_usize..50,
+        ) {
             let mut body = Vec::new();
             for chunk in data.chunks(size) {
                 body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
@@ -242,7 +263,10 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300), cut in 1_usize..50) {
+        fn nothing_makes_it_panic(
+            body in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 1_usize..50,
+        ) {
             decode(&body, cut).ok();
         }
     }

@@ -1,4 +1,5 @@
-//! A door for `benches/micro.rs`: the decoder of `aws-chunked` bodies, which no other room needs by itself.
+//! A door for `benches/micro.rs`: the decoder of `aws-chunked` bodies, which no other room needs by
+//! itself.
 //!
 //! Guarantees: it does what a request's body goes through, and no more.
 
@@ -6,7 +7,8 @@ use bytes::Bytes;
 
 use super::aws_chunked::Decoder;
 
-/// Decodes an unsigned body that comes in frames; how many bytes came out, or None where it is malformed.
+/// Decodes an unsigned body that comes in frames; how many bytes came out, or None where it is
+/// malformed.
 pub fn aws_chunked(frames: &[Bytes]) -> Option<usize> {
     let mut decoder = Decoder::new(None);
     let mut out = 0;

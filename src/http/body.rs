@@ -1,9 +1,10 @@
 //! A request's body on its way in: capped in time and rate, and known to be read to its end or not.
 //!
-//! Guarantees: a client that pauses longer than the idle time, or brings less than the least per window, is cut off.
-//! Only time in which we wait for the client counts: neither a slow store nor the account's own limit makes a fast client
-//! time out. Nothing is buffered, and nothing is read before the first poll (which is when hyper answers `100 Continue`).
-//! It does not hash and does not know what the bytes are for.
+//! Guarantees: a client that pauses longer than the idle time, or brings less than the least per
+//! window, is cut off. Only time in which we wait for the client counts: neither a slow store nor
+//! the account's own limit makes a fast client time out. Nothing is buffered, and nothing is read
+//! before the first poll (which is when hyper answers `100 Continue`). It does not hash and does
+//! not know what the bytes are for.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,7 +63,12 @@ impl Arriving {
         let progress = Progress::default();
         progress.0.ended.store(body.is_end_stream(), Ordering::Release);
         let watch = Watch::new(clock, settings);
-        Self { body: body.map_err(Into::into).boxed_unsync(), progress, watch, turn: Turn::default() }
+        Self {
+            body: body.map_err(Into::into).boxed_unsync(),
+            progress,
+            watch,
+            turn: Turn::default(),
+        }
     }
 
     /// The same body, read no faster than the place's account may.
@@ -76,8 +82,8 @@ impl Arriving {
         self.progress.clone()
     }
 
-    /// The whole body. **Errors**: `BadRequest` where it is longer than `most_bytes`, `RequestTimeout` where it does
-    /// not come or breaks off.
+    /// The whole body. **Errors**: `BadRequest` where it is longer than `most_bytes`,
+    /// `RequestTimeout` where it does not come or breaks off.
     pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(next) = self.next().await {
@@ -117,7 +123,9 @@ impl Stream for Arriving {
                     }
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Poll::Pending => return self.watch.poll_too_slow(cx).map(|error| Some(Err(error.into()))),
+                Poll::Pending => {
+                    return self.watch.poll_too_slow(cx).map(|error| Some(Err(error.into())));
+                }
             }
         }
     }
@@ -167,7 +175,8 @@ impl Watch {
         }
     }
 
-    /// Ready once the client was too slow. One timer serves many waits: it looks again when it fires early.
+    /// Ready once the client was too slow. One timer serves many waits: it looks again when it
+    /// fires early.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let since = *self.waiting_since.get_or_insert_with(|| self.clock.monotonic());
         loop {
@@ -179,7 +188,11 @@ impl Watch {
             }
             let window_left = self.window.saturating_sub(self.waited + waiting);
             if window_left.is_zero() {
-                let what = format!("the body brings less than {} bytes in {} s", self.min_bytes, self.window.as_secs());
+                let what = format!(
+                    "the body brings less than {} bytes in {} s",
+                    self.min_bytes,
+                    self.window.as_secs()
+                );
                 return Poll::Ready(Error::new(Kind::RequestTimeout, what));
             }
             let clock = &self.clock;

@@ -1,8 +1,8 @@
 //! The `Content-Digest` and `Repr-Digest` fields: parsed and printed.
 //!
-//! Guarantees: what is not a dictionary of byte sequences is refused; algorithms other than `sha-256` are ignored; of
-//! members with one name the last counts.
-//! Source: RFC 9530 §2 and §3, RFC 8941 §3.2, §3.3.5 and §4.2.
+//! Guarantees: what is not a dictionary of byte sequences is refused; algorithms other than
+//! `sha-256` are ignored; of members with one name the last counts. Source: RFC 9530 §2 and §3, RFC
+//! 8941 §3.2, §3.3.5 and §4.2.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -53,7 +53,10 @@ fn parse(text: &str) -> Option<Option<Sha256>> {
 
 fn is_key(name: &str) -> bool {
     let starts = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'*');
-    starts && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b))
+    starts
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b))
 }
 
 /// `:base64:` and perhaps parameters, which no algorithm defines and which are ignored.

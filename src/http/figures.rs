@@ -1,8 +1,8 @@
 //! What the gateway counts, and its Prometheus text.
 //!
-//! Guarantees: figures only grow, but for what is in flight; labels come from fixed sets, so their number is bounded
-//! whatever clients send.
-//! Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>
+//! Guarantees: figures only grow, but for what is in flight; labels come from fixed sets, so their
+//! number is bounded whatever clients send. Source:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -35,7 +35,13 @@ impl Figures {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.0.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
         self.0.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
-        *self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).entry((op, status)).or_default() += 1;
+        *self
+            .0
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((op, status))
+            .or_default() += 1;
     }
 
     pub fn chunk_stored(&self) {
@@ -52,14 +58,20 @@ impl Figures {
         let counted = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         line(&mut text, names::REQUESTS, "counter", "Requests by operation and status.");
         for ((op, status), count) in counted {
-            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", names::REQUESTS).expect(CANNOT_FAIL);
+            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", names::REQUESTS)
+                .expect(CANNOT_FAIL);
         }
         let figures = [
             (names::BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
             (names::BYTES_OUT, "counter", "Bytes of response bodies sent.", &self.0.bytes_out),
             (names::IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
             (names::CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
-            (names::CHUNKS_KNOWN, "counter", "Chunks that were there already.", &self.0.chunks_known),
+            (
+                names::CHUNKS_KNOWN,
+                "counter",
+                "Chunks that were there already.",
+                &self.0.chunks_known,
+            ),
         ];
         for (name, kind, help, figure) in figures {
             line(&mut text, name, kind, help);

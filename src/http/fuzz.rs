@@ -1,4 +1,5 @@
-//! Doors for `fuzz/`: the parsers of this room that no request reaches without a signature that holds.
+//! Doors for `fuzz/`: the parsers of this room that no request reaches without a signature that
+//! holds.
 //!
 //! Guarantees: built by cargo-fuzz only. It judges nothing beyond what a parser must never do.
 

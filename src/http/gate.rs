@@ -1,14 +1,15 @@
-//! How many requests are served at once, of everybody together and of one account, and how many bytes per second an
-//! account moves.
+//! How many requests are served at once, of everybody together and of one account, and how many
+//! bytes per second an account moves.
 //!
-//! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only after a while, for a client
-//! that is refused gives up sooner than one that waits; half as many of an account wait as may be served, since each
-//! holds memory, and one more is refused at once. Each account has some places of its own, which no other account
-//! can take, whatever it does. An answer that only sends gives its place back and takes one of those for sending, of which
-//! an account has a number of its own too: clients that read slowly keep nobody from being served. Bodies are slowed
-//! down, not refused; only where what is in flight already takes longer than a request may wait is the next one told to
-//! slow down. Those whose signature is not read yet have few places together.
-//! It does not know who asks for what.
+//! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only
+//! after a while, for a client that is refused gives up sooner than one that waits; half as many of
+//! an account wait as may be served, since each holds memory, and one more is refused at once. Each
+//! account has some places of its own, which no other account can take, whatever it does. An answer
+//! that only sends gives its place back and takes one of those for sending, of which an account has
+//! a number of its own too: clients that read slowly keep nobody from being served. Bodies are
+//! slowed down, not refused; only where what is in flight already takes longer than a request may
+//! wait is the next one told to slow down. Those whose signature is not read yet have few places
+//! together. It does not know who asks for what.
 
 use std::sync::Arc;
 
@@ -76,8 +77,8 @@ impl Place {
         &self.share.pace
     }
 
-    /// From now on the request only sends its answer: another one may be served. Where the account has no place for
-    /// sending left, this one stays.
+    /// From now on the request only sends its answer: another one may be served. Where the account
+    /// has no place for sending left, this one stays.
     pub(super) fn only_sends(&mut self) {
         if let Ok(sending) = Arc::clone(&self.share.sending).try_acquire_owned() {
             self.held = Held::Sending { _of_account: sending };
@@ -102,7 +103,10 @@ impl Gate {
     pub async fn enter(&self, account: &str) -> Result<Place, Error> {
         let share = self.share(account);
         if share.pace.debt() > self.0.settings.queue_timeout {
-            return Err(Error::new(Kind::SlowDown, "more bytes are under way than this account may move by then"));
+            return Err(Error::new(
+                Kind::SlowDown,
+                "more bytes are under way than this account may move by then",
+            ));
         }
         let held = match self.free_place(&share) {
             Some(held) => held,
@@ -133,7 +137,8 @@ impl Gate {
         self.in_time(place).await
     }
 
-    /// Waits for a place for somebody whose signature is not read yet. **Errors**: `SlowDown`. **Cancel**: safe.
+    /// Waits for a place for somebody whose signature is not read yet. **Errors**: `SlowDown`.
+    /// **Cancel**: safe.
     pub async fn enter_unknown(&self) -> Result<OwnedSemaphorePermit, Error> {
         self.in_time(async { Arc::clone(&self.0.unknown).acquire_owned().await.expect(OPEN) }).await
     }
@@ -153,7 +158,9 @@ impl Gate {
         }
         let fresh = || Share {
             places: Arc::new(Semaphore::new(settings.max_account_requests)),
-            own: Arc::new(Semaphore::new(settings.kept_account_requests.min(settings.max_account_requests))),
+            own: Arc::new(Semaphore::new(
+                settings.kept_account_requests.min(settings.max_account_requests),
+            )),
             sending: Arc::new(Semaphore::new(settings.max_account_sending)),
             waiting: Arc::new(Semaphore::new(settings.max_account_requests.div_ceil(2))),
             pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
@@ -163,7 +170,10 @@ impl Gate {
 }
 
 fn too_many() -> Error {
-    Error::new(Kind::SlowDown, "too many requests are being served; send this one again a little later")
+    Error::new(
+        Kind::SlowDown,
+        "too many requests are being served; send this one again a little later",
+    )
 }
 
 #[cfg(test)]
@@ -178,14 +188,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_too_late_waits_and_is_then_refused() {
-        let settings =
-            Settings { max_requests: 3, max_account_requests: 2, kept_account_requests: 0, ..Settings::default() };
+        let settings = Settings {
+            max_requests: 3,
+            max_account_requests: 2,
+            kept_account_requests: 0,
+            ..Settings::default()
+        };
         let gate = gate(settings);
         let first = gate.enter("a").await.unwrap();
         let _second = gate.enter("a").await.unwrap();
         assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
         let _of_another = gate.enter("b").await.unwrap();
-        assert_eq!(gate.enter("b").await.unwrap_err().kind(), Kind::SlowDown, "all places are taken");
+        assert_eq!(
+            gate.enter("b").await.unwrap_err().kind(),
+            Kind::SlowDown,
+            "all places are taken"
+        );
         let leave = async {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(first);
@@ -196,8 +214,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_account_has_places_that_others_cannot_take() {
-        let settings =
-            Settings { max_requests: 4, max_account_requests: 6, kept_account_requests: 2, ..Settings::default() };
+        let settings = Settings {
+            max_requests: 4,
+            max_account_requests: 6,
+            kept_account_requests: 2,
+            ..Settings::default()
+        };
         let gate = gate(settings);
         let mut greedy = Vec::new();
         for _ in 0..6 {
@@ -206,7 +228,11 @@ mod tests {
         assert_eq!(gate.enter("greedy").await.unwrap_err().kind(), Kind::SlowDown);
         let _one = gate.enter("b").await.unwrap();
         let two = gate.enter("b").await.unwrap();
-        assert_eq!(gate.enter("b").await.unwrap_err().kind(), Kind::SlowDown, "its own are taken, and the shared ones");
+        assert_eq!(
+            gate.enter("b").await.unwrap_err().kind(),
+            Kind::SlowDown,
+            "its own are taken, and the shared ones"
+        );
         let leave = async {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(two);
@@ -235,14 +261,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_only_sends_gives_its_place_back() {
-        let settings = Settings { max_account_requests: 1, max_account_sending: 1, ..Settings::default() };
+        let settings =
+            Settings { max_account_requests: 1, max_account_sending: 1, ..Settings::default() };
         let gate = gate(settings);
         let mut first = gate.enter("a").await.unwrap();
         assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
         first.only_sends();
         let mut second = gate.enter("a").await.unwrap();
         second.only_sends();
-        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown, "no place for sending was left");
+        assert_eq!(
+            gate.enter("a").await.unwrap_err().kind(),
+            Kind::SlowDown,
+            "no place for sending was left"
+        );
         drop(first);
         second.only_sends();
         gate.enter("a").await.unwrap();

@@ -1,8 +1,10 @@
-//! What both fronts share of HTTP: who asks, how a body comes in and goes out, and what is written down of it.
+//! What both fronts share of HTTP: who asks, how a body comes in and goes out, and what is written
+//! down of it.
 //!
-//! Guarantees: a request's id is on every answer and every log line of it; a client that sends too slowly is cut off;
-//! a body that was not read to its end closes the connection by an explicit `Connection: close`.
-//! It knows no route and no rule of a session. Source: RFC 9110, RFC 9530, DESIGN §10.
+//! Guarantees: a request's id is on every answer and every log line of it; a client that sends too
+//! slowly is cut off; a body that was not read to its end closes the connection by an explicit
+//! `Connection: close`. It knows no route and no rule of a session. Source: RFC 9110, RFC 9530,
+//! DESIGN §10.
 
 mod answer_memory;
 mod auth;
@@ -56,7 +58,8 @@ pub struct Settings {
     pub kept_account_requests: usize,
     /// Answers of one account that only send what they have.
     pub max_account_sending: usize,
-    /// Bytes of bodies that one account moves per second through this gateway, in and out together; None: no limit.
+    /// Bytes of bodies that one account moves per second through this gateway, in and out together;
+    /// None: no limit.
     pub max_account_bytes_per_s: Option<u64>,
     /// How long one more waits before it is refused.
     pub queue_timeout: Duration,

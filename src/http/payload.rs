@@ -1,10 +1,11 @@
-//! The body of an S3 request as its sender meant it: out of its framing, and what it says of itself verified.
+//! The body of an S3 request as its sender meant it: out of its framing, and what it says of itself
+//! verified.
 //!
-//! Guarantees: the last bytes go out only once length, digests, checksums and signatures agree; a body that does not
-//! agree fails before, so that whoever stores it stores nothing (DESIGN §12.6). Only what is asked for is hashed, once;
-//! the last frame is held, and no other where the length is known before.
-//! It does not know what the bytes are for.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
+//! Guarantees: the last bytes go out only once length, digests, checksums and signatures agree; a
+//! body that does not agree fails before, so that whoever stores it stores nothing (DESIGN §12.6).
+//! Only what is asked for is hashed, once; the last frame is held, and no other where the length is
+//! known before. It does not know what the bytes are for. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
 use std::pin::Pin;
 use std::str::FromStr;
@@ -48,13 +49,16 @@ impl Declared {
         let headers = &head.headers;
         let framed = matches!(identity.payload, PayloadClaim::Streaming(_));
         let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
-        let number = |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is no number")));
+        let number =
+            |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is no number")));
         let checksum = checksum(headers)?;
         let of_checksum = checksum.as_ref().filter(|sum| sum.algorithm() == Algorithm::Sha256);
         let of_checksum = of_checksum.and_then(|sum| Sha256::from_base64(&sum.base64()));
         let signed = identity.payload_sha256();
         if signed.is_some() && of_checksum.is_some() && signed != of_checksum {
-            return Err(Error::bad("x-amz-content-sha256 and x-amz-checksum-sha256 name different bytes"));
+            return Err(Error::bad(
+                "x-amz-content-sha256 and x-amz-checksum-sha256 name different bytes",
+            ));
         }
         Ok(Self {
             len_bytes: text(headers, &name)?.map(number).transpose()?,
@@ -82,7 +86,9 @@ fn md5_of(text: &str) -> Result<[u8; 16], Error> {
 }
 
 fn trailer(text: &str) -> Result<Algorithm, Error> {
-    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.header().as_str().eq_ignore_ascii_case(text));
+    let found = Algorithm::ALL
+        .into_iter()
+        .find(|algorithm| algorithm.header().as_str().eq_ignore_ascii_case(text));
     found.ok_or_else(|| Error::bad(format!("the trailer {text:?} is none of the checksums")))
 }
 
@@ -94,7 +100,8 @@ fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
         if found.is_some() {
             return Err(Error::bad("there must be one x-amz-checksum- header at most"));
         }
-        let malformed = || Error::bad(format!("the value of {} is no {algorithm}", algorithm.header()));
+        let malformed =
+            || Error::bad(format!("the value of {} is no {algorithm}", algorithm.header()));
         found = Some(Checksum::from_base64(algorithm, text).ok_or_else(malformed)?);
     }
     Ok(found)
@@ -102,7 +109,8 @@ fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
 
 /// The algorithm that a request names for what comes later. **Errors**: `BadRequest`.
 pub fn named_algorithm(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Algorithm>, Error> {
-    let parse = |text: &str| Algorithm::from_str(text).map_err(|error| Error::bad(error.to_string()));
+    let parse =
+        |text: &str| Algorithm::from_str(text).map_err(|error| Error::bad(error.to_string()));
     text(headers, name)?.map(parse).transpose()
 }
 
@@ -167,14 +175,21 @@ impl Payload {
             PayloadClaim::Hash(_) | PayloadClaim::Unsigned => None,
         };
         let verdict = Verdict::default();
-        let of_sha256 = |algorithm: Algorithm| algorithm == Algorithm::Sha256 && declared.sha256.is_some();
+        let of_sha256 =
+            |algorithm: Algorithm| algorithm == Algorithm::Sha256 && declared.sha256.is_some();
         let payload = Self {
             body,
             decoder,
             input: Bytes::new(),
             seen_bytes: 0,
-            digests: BodyHasher::new(Wanted { sha256: declared.sha256.is_some(), md5: declared.md5.is_some() }),
-            checksum: declared.algorithm().filter(|algorithm| !of_sha256(*algorithm)).map(ChecksumHasher::new),
+            digests: BodyHasher::new(Wanted {
+                sha256: declared.sha256.is_some(),
+                md5: declared.md5.is_some(),
+            }),
+            checksum: declared
+                .algorithm()
+                .filter(|algorithm| !of_sha256(*algorithm))
+                .map(ChecksumHasher::new),
             declared,
             held: None,
             ended: false,
@@ -219,7 +234,8 @@ impl Payload {
         let of_trailer = |algorithm: Algorithm| {
             let absent = || Error::bad(format!("the trailer {} is absent", algorithm.header()));
             let text = trailers.get(algorithm.header().as_str()).ok_or_else(absent)?;
-            Checksum::from_base64(algorithm, text).ok_or_else(|| Error::bad(format!("the trailer is no {algorithm}")))
+            Checksum::from_base64(algorithm, text)
+                .ok_or_else(|| Error::bad(format!("the trailer is no {algorithm}")))
         };
         let declared = match (&self.declared.checksum, self.declared.trailer) {
             (Some(checksum), _) => Some(checksum.clone()),
@@ -306,8 +322,12 @@ mod tests {
     const FRAME: usize = 64 << 10;
 
     fn identity() -> Identity {
-        let keys = vec![KeySettings { id: "AKTEST".to_owned(), secret: "secret-secret-secret".to_owned().into() }];
-        let accounts = vec![AccountSettings { name: "test".to_owned(), root: true, keys, grants: Vec::new() }];
+        let keys = vec![KeySettings {
+            id: "AKTEST".to_owned(),
+            secret: "secret-secret-secret".to_owned().into(),
+        }];
+        let accounts =
+            vec![AccountSettings { name: "test".to_owned(), root: true, keys, grants: Vec::new() }];
         let accounts = Accounts::new(&AccountsSettings { accounts }).unwrap();
         let account = accounts.credentials("AKTEST").account.unwrap();
         Identity { account, payload: PayloadClaim::Unsigned, chunks: None }
@@ -338,19 +358,34 @@ mod tests {
         (0..3).for_each(|_| sum.update(&frame));
         let bad = Checksum::from_base64(good, "AAAAAA==").unwrap();
         for (checksum, agrees) in [(sum.finish(), true), (bad, false)] {
-            let declared =
-                Declared { len_bytes: Some(3 * FRAME as u64), checksum: Some(checksum), ..Declared::default() };
+            let declared = Declared {
+                len_bytes: Some(3 * FRAME as u64),
+                checksum: Some(checksum),
+                ..Declared::default()
+            };
             let (mut payload, verdict, client) = payload(declared);
             for _ in 0..2 {
                 client.send(frame.clone()).unwrap();
-                assert!(matches!(out(&mut payload)[..], [Ok(FRAME)]), "it does not wait for the next");
+                assert!(
+                    matches!(out(&mut payload)[..], [Ok(FRAME)]),
+                    "it does not wait for the next"
+                );
             }
             client.send(frame.clone()).unwrap();
-            assert!(out(&mut payload).is_empty(), "none of the last goes out before the body's end");
+            assert!(
+                out(&mut payload).is_empty(),
+                "none of the last goes out before the body's end"
+            );
             drop(client);
             let last = out(&mut payload);
-            assert!(matches!((agrees, &last[..]), (true, [Ok(FRAME)]) | (false, [Err(_)])), "{last:?}");
-            assert_eq!(verdict.failure().map(|error| error.kind()), (!agrees).then_some(Kind::BadDigest));
+            assert!(
+                matches!((agrees, &last[..]), (true, [Ok(FRAME)]) | (false, [Err(_)])),
+                "{last:?}"
+            );
+            assert_eq!(
+                verdict.failure().map(|error| error.kind()),
+                (!agrees).then_some(Kind::BadDigest)
+            );
         }
     }
 

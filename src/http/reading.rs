@@ -1,9 +1,9 @@
 //! What a request's head must be before anything else of it is believed.
 //!
-//! Guarantees: a head that a proxy in front could read otherwise than we do is refused: one host, the one of an absolute
-//! target if there is one, and no transfer coding but `chunked`. What is worse than that (two lengths, a length beside a
-//! coding, a folded line) hyper has refused before, or it closes the connection behind the answer.
-//! Source: RFC 9112 §3.2, §6.1, §11.2.
+//! Guarantees: a head that a proxy in front could read otherwise than we do is refused: one host,
+//! the one of an absolute target if there is one, and no transfer coding but `chunked`. What is
+//! worse than that (two lengths, a length beside a coding, a folded line) hyper has refused before,
+//! or it closes the connection behind the answer. Source: RFC 9112 §3.2, §6.1, §11.2.
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{Method, Version, request};
@@ -19,11 +19,15 @@ pub fn require_one_reading(head: &request::Parts) -> Result<(), Error> {
     }
     // The target of a CONNECT is no address of anything here.
     let authority = head.uri.authority().filter(|_| head.method != Method::CONNECT);
-    if authority.is_some_and(|named| hosts.iter().any(|host| !host.eq_ignore_ascii_case(named.as_str().as_bytes()))) {
+    if authority.is_some_and(|named| {
+        hosts.iter().any(|host| !host.eq_ignore_ascii_case(named.as_str().as_bytes()))
+    }) {
         return Err(Error::bad("the target names another host than Host does"));
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let plain = codings.next().is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    let plain = codings
+        .next()
+        .is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
     if plain && codings.next().is_none() {
         return Ok(());
     }

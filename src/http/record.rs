@@ -1,8 +1,9 @@
-//! What is written down of a request: one log line and its figures, when its answer has gone out or was given up.
+//! What is written down of a request: one log line and its figures, when its answer has gone out or
+//! was given up.
 //!
-//! Guarantees: every request that got a record gets its line, also if the client hung up before the answer or in
-//! mid-body; the line names no secret and no query.
-//! It does not know what the operations are.
+//! Guarantees: every request that got a record gets its line, also if the client hung up before the
+//! answer or in mid-body; the line names no secret and no query. It does not know what the
+//! operations are.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -62,7 +63,8 @@ impl Record {
     /// The answer with this record tied to its body.
     pub fn attach(mut self, reply: Reply) -> Reply {
         self.status = reply.status().as_u16();
-        let turn = self.place.as_ref().map_or_else(Turn::default, |place| Turn::new(place, &self.clock));
+        let turn =
+            self.place.as_ref().map_or_else(Turn::default, |place| Turn::new(place, &self.clock));
         let memory = self.place.as_ref().map(|place| place.memory().of_answer());
         if is_long(&reply)
             && let Some(place) = &mut self.place
@@ -93,7 +95,8 @@ impl Drop for Record {
             status = self.status,
             bytes_in = self.body.bytes(),
             bytes_out = self.bytes_out,
-            ms = u64::try_from(self.clock.monotonic().saturating_sub(self.begun).as_millis()).unwrap_or(u64::MAX),
+            ms = u64::try_from(self.clock.monotonic().saturating_sub(self.begun).as_millis())
+                .unwrap_or(u64::MAX),
             "request"
         );
     }
@@ -110,7 +113,10 @@ impl Body for Recorded {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         ready!(self.turn.poll(cx));
         if let Some(memory) = &self.memory {
             ready!(memory.poll_room(cx));

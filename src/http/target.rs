@@ -1,8 +1,8 @@
 //! The request target: path segments and query, decoded strictly.
 //!
-//! Guarantees: a percent sign is followed by two hex digits and what is decoded is UTF-8, or the request is refused;
-//! a parameter given twice is refused, so that no two readers pick different ones.
-//! It does not know which segments or parameters exist. Source: RFC 3986 §2.1.
+//! Guarantees: a percent sign is followed by two hex digits and what is decoded is UTF-8, or the
+//! request is refused; a parameter given twice is refused, so that no two readers pick different
+//! ones. It does not know which segments or parameters exist. Source: RFC 3986 §2.1.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use percent_encoding::percent_decode_str;
 
 use super::error::Error;
 
-/// The path's segments after the first slash, each decoded on its own: an encoded slash stays within its segment.
+/// The path's segments after the first slash, each decoded on its own: an encoded slash stays
+/// within its segment.
 pub fn segments(path: &str) -> Result<Vec<String>, Error> {
     path.strip_prefix('/').unwrap_or(path).split('/').map(decode).collect()
 }
@@ -73,8 +74,9 @@ pub fn bucket_name_fits(name: &str) -> bool {
         && name.parse::<std::net::Ipv4Addr>().is_err()
 }
 
-/// Whether a key can be taken as it is: it has no NUL, and no `..` between slashes. Some servers and most proxies take
-/// that for the directory above, which may lie outside a grant's prefix, or even be another bucket.
+/// Whether a key can be taken as it is: it has no NUL, and no `..` between slashes. Some servers
+/// and most proxies take that for the directory above, which may lie outside a grant's prefix, or
+/// even be another bucket.
 pub fn key_fits(key: &str) -> bool {
     !key.contains('\0') && key.split('/').all(|segment| segment != "..")
 }
@@ -85,7 +87,9 @@ fn decode(text: &str) -> Result<String, Error> {
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     });
     let decoded = whole.then(|| percent_decode_str(text).decode_utf8().ok()).flatten();
-    decoded.map(String::from).ok_or_else(|| Error::bad(format!("{text:?} is not percent-encoded UTF-8")))
+    decoded
+        .map(String::from)
+        .ok_or_else(|| Error::bad(format!("{text:?} is not percent-encoded UTF-8")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The turn of one body among all that an account moves.
 //!
-//! Guarantees: after each frame it waits until the account's pace lets the next one by; without a limit it costs nothing.
+//! Guarantees: after each frame it waits until the account's pace lets the next one by; without a
+//! limit it costs nothing.
 
 use std::pin::Pin;
 use std::sync::Arc;

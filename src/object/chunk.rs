@@ -14,8 +14,8 @@ pub struct ChunkRead {
 }
 
 impl Objects {
-    /// A chunk of a complete backup. **Errors**: `NotOpen` (it is not complete), `BadRequest` (no such chunk),
-    /// `ObjectChanged`, `Store…`. The body can fail half-way.
+    /// A chunk of a complete backup. **Errors**: `NotOpen` (it is not complete), `BadRequest` (no
+    /// such chunk), `ObjectChanged`, `Store…`. The body can fail half-way.
     pub async fn read_chunk(&self, session: &Session, index: u64) -> upload::Result<ChunkRead> {
         let root = session.root();
         let Status::Complete { object, .. } = &root.status else {
@@ -43,9 +43,10 @@ impl Objects {
 
 fn changed_or(error: store::Error, id: &str) -> upload::Error {
     match error.kind() {
-        store::Kind::Precondition | store::Kind::NotFound | store::Kind::NoSuchBucket | store::Kind::Range => {
-            upload::Error::ObjectChanged(id.to_owned())
-        }
+        store::Kind::Precondition
+        | store::Kind::NotFound
+        | store::Kind::NoSuchBucket
+        | store::Kind::Range => upload::Error::ObjectChanged(id.to_owned()),
         store::Kind::NoSuchUpload
         | store::Kind::BucketExists
         | store::Kind::BucketNotEmpty

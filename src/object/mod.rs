@@ -1,9 +1,10 @@
-//! The read path, and whole objects: bytes of completed backups; GET, PUT, copy, delete and listings for the S3 front.
+//! The read path, and whole objects: bytes of completed backups; GET, PUT, copy, delete and
+//! listings for the S3 front.
 //!
-//! Guarantees: a chunk of a backup is read from the object that its finalize made, never from one that was put over it
-//! later (`If-Match`); what the gateway keeps in an object's metadata for itself is never shown; the state bucket is
-//! absent, whatever is asked of it.
-//! It verifies no bytes: who puts them does. Source: DESIGN §10, §12.14.
+//! Guarantees: a chunk of a backup is read from the object that its finalize made, never from one
+//! that was put over it later (`If-Match`); what the gateway keeps in an object's metadata for
+//! itself is never shown; the state bucket is absent, whatever is asked of it. It verifies no
+//! bytes: who puts them does. Source: DESIGN §10, §12.14.
 
 mod chunk;
 mod whole;
@@ -11,8 +12,9 @@ mod whole;
 use std::sync::Arc;
 
 pub use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, Head, Key, Kind as StoreKind, Level,
-    ListOptions, Listed, Operation, Page, PartNumber, Passthrough, PutMode, Read, Written,
+    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, Head, Key,
+    Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
+    PutMode, Read, Written,
 };
 pub use chunk::ChunkRead;
 pub use whole::{NewObject, Stored, require_free_name};

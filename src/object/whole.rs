@@ -1,12 +1,12 @@
 //! Whole objects and buckets, as the S3 front has them.
 //!
-//! Guarantees: metadata of ours comes off on the way out and cannot come in; a copy does not carry the tag of the
-//! upload that made its source. **Errors**: the store's own.
+//! Guarantees: metadata of ours comes off on the way out and cannot come in; a copy does not carry
+//! the tag of the upload that made its source. **Errors**: the store's own.
 
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, Head, Key, Kind, ListOptions, Page, Passthrough,
-    PassthroughAnswer, PutMode, PutOptions, Read, Result, Written, acts_on_metadata,
+    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, Head, Key, Kind, ListOptions, Page,
+    Passthrough, PassthroughAnswer, PutMode, PutOptions, Read, Result, Written, acts_on_metadata,
 };
 use crate::upload::TAG;
 
@@ -40,7 +40,11 @@ pub struct Stored {
 
 impl Objects {
     fn visible(&self, bucket: &Bucket) -> Result<()> {
-        if *bucket == self.hidden { Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}"))) } else { Ok(()) }
+        if *bucket == self.hidden {
+            Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
+        } else {
+            Ok(())
+        }
     }
 
     pub async fn buckets(&self) -> Result<Vec<BucketInfo>> {
@@ -50,7 +54,8 @@ impl Objects {
     }
 
     pub async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        self.visible(bucket).map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))?;
+        self.visible(bucket)
+            .map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))?;
         self.store.create_bucket(bucket).await
     }
 
@@ -74,7 +79,8 @@ impl Objects {
         self.store.list(bucket, options).await
     }
 
-    /// Has the store do what the gateway does not; None where the store knows no more than the gateway.
+    /// Has the store do what the gateway does not; None where the store knows no more than the
+    /// gateway.
     pub async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {
         self.visible(request.bucket())?;
         self.store.pass_through(request).await
@@ -85,7 +91,13 @@ impl Objects {
         self.store.reserves(bucket)
     }
 
-    pub async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Stored, Body)> {
+    pub async fn get(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        read: Read,
+        options: GetOptions,
+    ) -> Result<(Stored, Body)> {
         self.visible(bucket)?;
         let (head, body) = self.store.get(bucket, key, read, options).await?;
         Ok((shown(head), body))
@@ -95,7 +107,9 @@ impl Objects {
         self.visible(bucket)?;
         let mut attributes = new.attributes;
         let checksum = new.trailer.filter(|_| new.checksum.is_none());
-        attributes.user.extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));
+        attributes
+            .user
+            .extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));
         let options = PutOptions { mode: new.mode, attributes, sha256: new.sha256, checksum };
         self.store.put(bucket, key, new.body, options).await
     }
@@ -109,7 +123,8 @@ impl Objects {
 /// What the names of the gateway's own metadata begin with.
 const OURS: &str = "ratchet-";
 
-/// Whether a client may choose this name, in lower case, for metadata of its own. **Errors**: why not.
+/// Whether a client may choose this name, in lower case, for metadata of its own. **Errors**: why
+/// not.
 pub fn require_free_name(name: &str) -> std::result::Result<(), String> {
     if name.starts_with(OURS) {
         return Err(format!("the metadata name {name:?} is the gateway's own"));

@@ -1,6 +1,7 @@
 //! Log lines in JSON, in characters that a terminal shows as they are.
 //!
-//! Guarantees: a line means the same as before. JSON escapes only U+0000 to U+001F by itself (RFC 8259, section 7).
+//! Guarantees: a line means the same as before. JSON escapes only U+0000 to U+001F by itself (RFC
+//! 8259, section 7).
 
 use std::io::{self, Write};
 

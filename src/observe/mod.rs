@@ -1,8 +1,9 @@
 //! What an operator sees: log lines on stderr, for people or for machines.
 //!
-//! Guarantees: stdout stays free for data; set up once per process. An event is one line, whatever a client had written into
-//! a key or a header: in messages and fields, what could end the line or steer a terminal is escaped.
-//! It does not decide what is logged: each room does, and none of them logs a secret. Figures are in `http`.
+//! Guarantees: stdout stays free for data; set up once per process. An event is one line, whatever
+//! a client had written into a key or a header: in messages and fields, what could end the line or
+//! steer a terminal is escaped. It does not decide what is logged: each room does, and none of them
+//! logs a secret. Figures are in `http`.
 
 mod json_lines;
 
@@ -58,7 +59,8 @@ impl fmt::Display for Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub format: Format,
-    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,ratchet::upload=debug`.
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter such as
+    /// `info,ratchet::upload=debug`.
     pub level: String,
 }
 
@@ -95,19 +97,32 @@ pub fn start(settings: &Settings) {
 }
 
 /// A log on a writer that takes whole lines.
-fn log(settings: &Settings, colours: bool, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Dispatch {
+fn log(
+    settings: &Settings,
+    colours: bool,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Dispatch {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter);
     match settings.format {
         Format::Text => {
             let fields = debug_fn(write_field).delimited(" ");
-            lines.with_writer(writer).with_ansi(colours).with_target(false).fmt_fields(fields).finish().into()
+            lines
+                .with_writer(writer)
+                .with_ansi(colours)
+                .with_target(false)
+                .fmt_fields(fields)
+                .finish()
+                .into()
         }
-        Format::Json => lines.with_writer(JsonLines(writer)).json().flatten_event(true).finish().into(),
+        Format::Json => {
+            lines.with_writer(JsonLines(writer)).json().flatten_event(true).finish().into()
+        }
     }
 }
 
-/// One field of a line, or its message. What it says can be a client's, and so can a line break or worse in it.
+/// One field of a line, or its message. What it says can be a client's, and so can a line break or
+/// worse in it.
 fn write_field(line: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     if field.name() == "message" {
         return write!(Escaping(line), "{value:?}");
@@ -161,7 +176,8 @@ mod tests {
             let text = logged(format, false);
             assert_eq!(text.lines().count(), 2, "{text:?}");
             assert!(text.matches("end").count() >= 7, "nothing is left out: {text}");
-            let raw: Vec<char> = text.chars().filter(|c| *c != '\n' && (c.is_control() || !c.is_ascii())).collect();
+            let raw: Vec<char> =
+                text.chars().filter(|c| *c != '\n' && (c.is_control() || !c.is_ascii())).collect();
             assert!(raw.is_empty(), "{raw:?} in {text:?}");
         }
     }
@@ -170,13 +186,19 @@ mod tests {
     fn json_says_what_was_said() {
         let text = logged(Format::Json, false);
         let event: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        assert_eq!((event["text"].as_str(), event["shown"].as_str()), (Some(HOSTILE), Some(HOSTILE)));
+        assert_eq!(
+            (event["text"].as_str(), event["shown"].as_str()),
+            (Some(HOSTILE), Some(HOSTILE))
+        );
     }
 
     #[test]
     fn on_a_terminal_the_log_has_its_own_colours_and_no_others() {
         let text = logged(Format::Text, true);
-        assert!(text.contains("\u{1b}[33m WARN\u{1b}[0m") && text.contains("\u{1b}[3mshown\u{1b}[0m="), "{text:?}");
+        assert!(
+            text.contains("\u{1b}[33m WARN\u{1b}[0m") && text.contains("\u{1b}[3mshown\u{1b}[0m="),
+            "{text:?}"
+        );
         assert!(text.contains("\\u{1b}[2J") && !text.contains("\u{1b}[2J"), "{text:?}");
     }
 
@@ -188,6 +210,9 @@ mod tests {
             tracing::info!(request = "id", status = 200, error = %"why not", "request");
         });
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        assert!(text.ends_with("Z  INFO request request=\"id\" status=200 error=why not\n"), "{text:?}");
+        assert!(
+            text.ends_with("Z  INFO request request=\"id\" status=200 error=why not\n"),
+            "{text:?}"
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! What a connection is doing, and until when it may go on doing it.
 //!
-//! Guarantees: between requests the idle time counts until the next request's first byte, then the head time; while a
-//! request is served only a client that takes nothing of its answer, or too little of it, runs out of time. Only the time
-//! is counted in which the socket takes nothing though there is something to send: a slow store is not the client's fault.
-//! It does not close anything: `connection` does.
+//! Guarantees: between requests the idle time counts until the next request's first byte, then the
+//! head time; while a request is served only a client that takes nothing of its answer, or too
+//! little of it, runs out of time. Only the time is counted in which the socket takes nothing
+//! though there is something to send: a slow store is not the client's fault. It does not close
+//! anything: `connection` does.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,16 +75,19 @@ impl Activity {
     /// How long the connection may go on if nothing more happens; zero when it is late.
     pub fn time_left(&self, settings: &Settings) -> (Duration, Late) {
         let state = self.lock();
-        let (since, allowed, late) = match (state.write_stuck_since, state.in_flight, state.head_since) {
-            (Some(since), ..) => {
-                let of_window = settings.write_window.saturating_sub(state.write_waited);
-                (since, settings.write_timeout.min(of_window), Late::Write)
-            }
-            // Looked at again in due course: the socket may stop taking bytes meanwhile.
-            (None, 1.., _) => return (settings.write_timeout.max(Duration::from_millis(1)), Late::Write),
-            (None, 0, Some(since)) => (since, settings.head_timeout, Late::Head),
-            (None, 0, None) => (state.idle_since, settings.idle_timeout, Late::Idle),
-        };
+        let (since, allowed, late) =
+            match (state.write_stuck_since, state.in_flight, state.head_since) {
+                (Some(since), ..) => {
+                    let of_window = settings.write_window.saturating_sub(state.write_waited);
+                    (since, settings.write_timeout.min(of_window), Late::Write)
+                }
+                // Looked at again in due course: the socket may stop taking bytes meanwhile.
+                (None, 1.., _) => {
+                    return (settings.write_timeout.max(Duration::from_millis(1)), Late::Write);
+                }
+                (None, 0, Some(since)) => (since, settings.head_timeout, Late::Head),
+                (None, 0, None) => (state.idle_since, settings.idle_timeout, Late::Idle),
+            };
         ((since + allowed).saturating_sub(self.clock.monotonic()), late)
     }
 
@@ -142,7 +146,10 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.body.as_mut().poll_frame(cx)
     }
 
@@ -174,7 +181,11 @@ impl<T: Read + Unpin> Read for Watched<T> {
 }
 
 impl<T: Write + Unpin> Write for Watched<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.activity.wrote(&polled);
         polled
@@ -214,7 +225,10 @@ mod tests {
         let activity = Activity::new(clock.clone(), &settings);
         assert_eq!(activity.time_left(&settings), (settings.idle_timeout, Late::Idle));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(activity.time_left(&settings), (settings.idle_timeout - Duration::from_secs(5), Late::Idle));
+        assert_eq!(
+            activity.time_left(&settings),
+            (settings.idle_timeout - Duration::from_secs(5), Late::Idle)
+        );
         activity.came();
         assert_eq!(activity.time_left(&settings), (settings.head_timeout, Late::Head));
         let request = activity.request();

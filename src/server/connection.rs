@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its last.
 //!
-//! Guarantees: its time-outs are those of `activity`; at drain it finishes the request in flight and takes no other;
-//! the socket is always closed by way of `linger`.
+//! Guarantees: its time-outs are those of `activity`; at drain it finishes the request in flight
+//! and takes no other; the socket is always closed by way of `linger`.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -22,12 +22,14 @@ use crate::clock::Clock;
 use super::activity::{Activity, Late, Tracked, Watched};
 use super::{Settings, linger};
 
-/// The most that is read ahead of a request's body. Two frames of this size are on their way per connection, so it is what
-/// memory grows with: 64 uploads at a time took 28 MiB with 96 KiB, 36 with 192, 53 with 256 (`scripts/bench.sh memory`).
-/// Half as much costs an upload a twentieth more CPU, a third of it a quarter more.
+/// The most that is read ahead of a request's body. Two frames of this size are on their way per
+/// connection, so it is what memory grows with: 64 uploads at a time took 28 MiB with 96 KiB, 36
+/// with 192, 53 with 256 (`scripts/bench.sh memory`). Half as much costs an upload a twentieth more
+/// CPU, a third of it a quarter more.
 const READ_BYTES: usize = 192 << 10;
 
-/// Serves one connection to its end. Errors of the client's end there too: they are nobody else's business.
+/// Serves one connection to its end. Errors of the client's end there too: they are nobody else's
+/// business.
 pub async fn serve<T, S, B>(
     socket: T,
     service: S,
@@ -35,7 +37,12 @@ pub async fn serve<T, S, B>(
     mut draining: watch::Receiver<bool>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + Unpin
+        + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -46,13 +53,16 @@ pub async fn serve<T, S, B>(
         let (request_in_flight, answer) = (tracked.request(), service.call(request));
         let tracked = async move {
             let reply = answer.await?;
-            Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _request: request_in_flight }))
+            Ok::<_, Infallible>(
+                reply.map(|body| Tracked { body: Box::pin(body), _request: request_in_flight }),
+            )
         };
         Box::pin(tracked) as Pin<Box<dyn Future<Output = _> + Send>>
     });
     let io = Watched { socket: TokioIo::new(socket), activity: activity.clone() };
     let mut connection = http1::Builder::new()
-        // `activity` keeps the time, since hyper's own would close an idle connection as early as a slow head.
+        // `activity` keeps the time, since hyper's own would close an idle connection as early as a
+        // slow head.
         .header_read_timeout(None)
         .max_header_size(settings.max_head_bytes)
         .max_buf_size(READ_BYTES.max(settings.max_head_bytes))

@@ -1,9 +1,9 @@
 //! The lingering close.
 //!
-//! Guarantees: a client that is still sending when its answer goes out can read that answer: we end our side, then
-//! discard a little of what it sends, for a little while. Closing at once would be a reset, which takes the answer out
-//! of the client's buffer (measured with the usual tools: 7 to 8 answers of 15 lost, with lingering none).
-//! Source: RFC 9112 §9.6.
+//! Guarantees: a client that is still sending when its answer goes out can read that answer: we end
+//! our side, then discard a little of what it sends, for a little while. Closing at once would be a
+//! reset, which takes the answer out of the client's buffer (measured with the usual tools: 7 to 8
+//! answers of 15 lost, with lingering none). Source: RFC 9112 §9.6.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
 //! Sockets: accept, limits, time-outs, drain. Generic over a hyper service; it knows no routes.
 //!
-//! Guarantees: never more connections than the limit, and of one peer never more than its own, which is lower; a client
-//! that is slow with its head, idle between requests, or reads its answer too slowly is closed; at shutdown what is in flight may finish within the drain time; an answer that
-//! goes out before its request was read reaches the client (lingering close).
-//! HTTP/1.1 only, plain or in TLS. Source: RFC 9112 §9.6, DESIGN §2.
+//! Guarantees: never more connections than the limit, and of one peer never more than its own,
+//! which is lower; a client that is slow with its head, idle between requests, or reads its answer
+//! too slowly is closed; at shutdown what is in flight may finish within the drain time; an answer
+//! that goes out before its request was read reaches the client (lingering close). HTTP/1.1 only,
+//! plain or in TLS. Source: RFC 9112 §9.6, DESIGN §2.
 
 mod activity;
 mod connection;
@@ -62,7 +63,8 @@ impl Default for Settings {
         Self {
             workers: 0,
             max_connections: 8192,
-            // Many clients may come by way of one proxy or one address of a site, but others are to get in beside them.
+            // Many clients may come by way of one proxy or one address of a site, but others are to
+            // get in beside them.
             max_peer_connections: 6144,
             max_head_bytes: 32 << 10,
             head_timeout: Duration::from_secs(15),
@@ -79,7 +81,8 @@ impl Default for Settings {
 /// How long accepting rests when the system has no descriptor left for another connection.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is ready, then drains. **Cancel**: a dropped future cuts every connection.
+/// Serves until `shutdown` is ready, then drains. **Cancel**: a dropped future cuts every
+/// connection.
 pub async fn serve<S, B>(
     (listener, workers): (TcpListener, Workers),
     service: S,
@@ -87,7 +90,12 @@ pub async fn serve<S, B>(
     (settings, tls): (Settings, Option<Tls>),
     shutdown: impl Future<Output = ()>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + Unpin
+        + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,9 +106,11 @@ pub async fn serve<S, B>(
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        // A full house stops accepting: what waits in the system's queue is served when someone leaves.
+        // A full house stops accepting: what waits in the system's queue is served when someone
+        // leaves.
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            let place =
+                Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
             (place, accept(&listener, &clock).await)
         };
         let (place, (socket, address)) = tokio::select! {
@@ -138,7 +148,11 @@ pub async fn serve<S, B>(
 /// The next connection, of no runtime yet.
 async fn accept(listener: &TcpListener, clock: &Clock) -> (std::net::TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await.and_then(|(socket, address)| Ok((socket.into_std()?, address))) {
+        match listener
+            .accept()
+            .await
+            .and_then(|(socket, address)| Ok((socket.into_std()?, address)))
+        {
             Ok(accepted) => return accepted,
             // One connection's error, such as a reset before we took it, is not the listener's.
             Err(error) => {
@@ -149,8 +163,8 @@ async fn accept(listener: &TcpListener, clock: &Clock) -> (std::net::TcpStream, 
     }
 }
 
-/// Takes a connection into the runtime that it is to live on, and serves it. **Errors**: of the socket, or of its TLS
-/// handshake.
+/// Takes a connection into the runtime that it is to live on, and serves it. **Errors**: of the
+/// socket, or of its TLS handshake.
 async fn receive<S, B>(
     socket: std::net::TcpStream,
     service: S,
@@ -158,7 +172,12 @@ async fn receive<S, B>(
     (draining, tls): (watch::Receiver<bool>, Option<Tls>),
 ) -> std::io::Result<()>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + Unpin
+        + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -167,7 +186,8 @@ where
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "the socket does not take TCP_NODELAY");
     }
-    // In boxes: in line, each connection would be as large as the handshake, 6 KiB more for each that rests.
+    // In boxes: in line, each connection would be as large as the handshake, 6 KiB more for each
+    // that rests.
     let Some(tls) = tls else {
         Box::pin(connection::serve(socket, service, terms, draining)).await;
         return Ok(());

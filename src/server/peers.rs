@@ -1,8 +1,8 @@
 //! How many connections each peer has.
 //!
-//! Guarantees: no peer has more than its limit, so that one alone cannot have all of them; what ends is counted down,
-//! however it ends. A peer is an IPv4 address, or the 64 bits of an IPv6 address that a network gives to one customer.
-//! Memory is that of the connections.
+//! Guarantees: no peer has more than its limit, so that one alone cannot have all of them; what
+//! ends is counted down, however it ends. A peer is an IPv4 address, or the 64 bits of an IPv6
+//! address that a network gives to one customer. Memory is that of the connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
-//! Over real sockets: lingering close, drain, slow clients, limits, and when `100 Continue` is sent.
+//! Over real sockets: lingering close, drain, slow clients, limits, and when `100 Continue` is
+//! sent.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -63,7 +64,8 @@ async fn start(settings: Settings) -> Running {
     });
     let (shutdown, told) = oneshot::channel::<()>();
     let until = async move { drop(told.await) };
-    let served = tokio::spawn(serve((listener, workers), service, Clock::system(), (settings, None), until));
+    let served =
+        tokio::spawn(serve((listener, workers), service, Clock::system(), (settings, None), until));
     Running { address, shutdown, served, release, begun, left }
 }
 
@@ -111,11 +113,18 @@ async fn an_answer_before_the_body_reaches_a_client_that_keeps_sending() {
 #[tokio::test]
 async fn continue_is_sent_only_for_a_body_that_is_read() {
     let server = start(Settings::default()).await;
-    let head = |path| format!("PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n");
+    let head = |path| {
+        format!(
+            "PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
+        )
+    };
     let mut socket = connect(&server).await;
     send(&mut socket, &head("/early")).await;
     let answer = rest(&mut socket).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close"),
+        "{answer}"
+    );
     let mut socket = connect(&server).await;
     send(&mut socket, &head("/read")).await;
     assert!(until(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 100 Continue"));
@@ -141,7 +150,8 @@ async fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
 
 #[tokio::test]
 async fn a_drain_ends_with_its_time() {
-    let server = start(Settings { drain_timeout: Duration::from_millis(50), ..Settings::default() }).await;
+    let server =
+        start(Settings { drain_timeout: Duration::from_millis(50), ..Settings::default() }).await;
     let mut busy = connect(&server).await;
     send(&mut busy, "GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
     server.begun.notified().await;
@@ -152,7 +162,8 @@ async fn a_drain_ends_with_its_time() {
 #[tokio::test]
 async fn slow_heads_and_idle_connections_are_closed() {
     let short = Duration::from_millis(50);
-    let server = start(Settings { head_timeout: short, idle_timeout: short, ..Settings::default() }).await;
+    let server =
+        start(Settings { head_timeout: short, idle_timeout: short, ..Settings::default() }).await;
     let (mut silent, mut slow) = (connect(&server).await, connect(&server).await);
     send(&mut slow, "GET / HTTP/1.1\r\nhost:").await;
     assert_eq!(rest(&mut silent).await, "");
@@ -166,7 +177,8 @@ async fn slow_heads_and_idle_connections_are_closed() {
 async fn a_head_over_the_limit_is_refused() {
     let server = start(Settings { max_head_bytes: 8192, ..Settings::default() }).await;
     let mut socket = connect(&server).await;
-    send(&mut socket, &format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(9000))).await;
+    send(&mut socket, &format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(9000)))
+        .await;
     assert!(until(&mut socket, "\r\n").await.starts_with("HTTP/1.1 431"));
 }
 
@@ -219,7 +231,11 @@ async fn connections_spread_over_the_workers() {
         sockets.push(socket);
     }
     for worker in ["worker: worker-0", "worker: worker-1"] {
-        assert_eq!(answers.iter().filter(|answer| answer.contains(worker)).count(), 2, "{answers:?}");
+        assert_eq!(
+            answers.iter().filter(|answer| answer.contains(worker)).count(),
+            2,
+            "{answers:?}"
+        );
     }
 }
 

@@ -1,8 +1,8 @@
 //! TLS in front of the protocol: a certificate chain and its key, from files.
 //!
-//! Guarantees: files that change are read again, without a restart, and a pair that cannot be used leaves the old one in
-//! place; only HTTP/1.1 is offered (h2 would cost the early answer, CLIENTS.md rule 7); the key is never printed.
-//! Source: RFC 8446, RFC 7301.
+//! Guarantees: files that change are read again, without a restart, and a pair that cannot be used
+//! leaves the old one in place; only HTTP/1.1 is offered (h2 would cost the early answer,
+//! CLIENTS.md rule 7); the key is never printed. Source: RFC 8446, RFC 7301.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,8 +61,11 @@ struct Current {
 impl Tls {
     /// Reads the pair. Blocks.
     pub fn open(files: TlsSettings, clock: Clock) -> Result<Self, TlsError> {
-        let current =
-            Current { acceptor: acceptor(&files)?, written: written(&files), looked_at: Some(clock.monotonic()) };
+        let current = Current {
+            acceptor: acceptor(&files)?,
+            written: written(&files),
+            looked_at: Some(clock.monotonic()),
+        };
         Ok(Self(Arc::new(Inner { files, clock, current: Mutex::new(current) })))
     }
 
@@ -109,11 +112,12 @@ fn acceptor(files: &TlsSettings) -> Result<TlsAcceptor, TlsError> {
         return Err(unreadable());
     }
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|_| TlsError::Key(key.clone()))?;
-    let config = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| unreadable())?
-        .with_no_client_auth()
-        .with_single_cert(chain, secret);
+    let config =
+        ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|_| unreadable())?
+            .with_no_client_auth()
+            .with_single_cert(chain, secret);
     let pair = |_| TlsError::Pair { certificate: certificate.clone(), key: key.clone() };
     let mut config = config.map_err(pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

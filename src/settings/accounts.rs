@@ -1,7 +1,7 @@
 //! Accounts in the settings file, and the single root key of the environment.
 //!
-//! Guarantees: a value that may be a secret is never part of an error. Secrets may come from a file of their own, so
-//! that the settings file can be shown.
+//! Guarantees: a value that may be a secret is never part of an error. Secrets may come from a file
+//! of their own, so that the settings file can be shown.
 
 use std::path::Path;
 
@@ -20,7 +20,11 @@ const SECRET: &str = "RATCHET_SECRET_ACCESS_KEY";
 pub const ROOT: &str = "root";
 
 /// Adds the file's accounts.
-pub fn apply(file: &Text<'_>, value: &Spanned<DeValue<'_>>, settings: &mut Settings) -> Result<(), Error> {
+pub fn apply(
+    file: &Text<'_>,
+    value: &Spanned<DeValue<'_>>,
+    settings: &mut Settings,
+) -> Result<(), Error> {
     for (place, table) in tables(file, value, "account")? {
         let account = account(file, table)?;
         settings.accounts.accounts.push(account);
@@ -34,11 +38,20 @@ pub fn add_root_key(environment: &Environment, settings: &mut Settings) -> Resul
     let (id, secret) = match (environment.get(ID), environment.get(SECRET)) {
         (Some(id), Some(secret)) => (id.clone(), secret.clone()),
         (None, None) => return Ok(()),
-        (Some(_), None) => return Err(wrong(&Place::Variable(ID.to_owned()), format!("set {SECRET} too"))),
-        (None, Some(_)) => return Err(wrong(&Place::Variable(SECRET.to_owned()), format!("set {ID} too"))),
+        (Some(_), None) => {
+            return Err(wrong(&Place::Variable(ID.to_owned()), format!("set {SECRET} too")));
+        }
+        (None, Some(_)) => {
+            return Err(wrong(&Place::Variable(SECRET.to_owned()), format!("set {ID} too")));
+        }
     };
     let keys = vec![KeySettings { id, secret: secret.into() }];
-    settings.accounts.accounts.push(AccountSettings { name: ROOT.to_owned(), root: true, keys, grants: Vec::new() });
+    settings.accounts.accounts.push(AccountSettings {
+        name: ROOT.to_owned(),
+        root: true,
+        keys,
+        grants: Vec::new(),
+    });
     check(&settings.accounts, &Place::Variable(format!("{ID} or {SECRET}")))
 }
 
@@ -52,13 +65,15 @@ fn wrong(place: &Place, what: impl Into<String>) -> Error {
 }
 
 fn account(file: &Text<'_>, table: &DeTable<'_>) -> Result<AccountSettings, Error> {
-    let mut account = AccountSettings { name: String::new(), root: false, keys: Vec::new(), grants: Vec::new() };
+    let mut account =
+        AccountSettings { name: String::new(), root: false, keys: Vec::new(), grants: Vec::new() };
     for (name, value) in table {
         match name.get_ref().as_ref() {
             "name" => account.name = text(file, value, "account.name")?,
             "root" => {
                 let truth = value.get_ref().as_bool();
-                account.root = truth.ok_or_else(|| wrong(&at(file, value), "account.root is true or false"))?;
+                account.root = truth
+                    .ok_or_else(|| wrong(&at(file, value), "account.root is true or false"))?;
             }
             "key" => {
                 for (place, table) in tables(file, value, "account.key")? {
@@ -83,9 +98,12 @@ fn key(file: &Text<'_>, table: &DeTable<'_>, place: &Place) -> Result<KeySetting
             "id" => id = text(file, value, "account.key.id")?,
             "secret" if secret.is_none() => secret = Some(text(file, value, "account.key.secret")?),
             "secret_file" if secret.is_none() => {
-                secret = Some(secret_file(file, value, &text(file, value, "account.key.secret_file")?)?);
+                secret =
+                    Some(secret_file(file, value, &text(file, value, "account.key.secret_file")?)?);
             }
-            "secret" | "secret_file" => return Err(wrong(place, "give either secret or secret_file, not both")),
+            "secret" | "secret_file" => {
+                return Err(wrong(place, "give either secret or secret_file, not both"));
+            }
             other => return Err(stranger(file, name, other, "id, secret and secret_file")),
         }
     }
@@ -97,7 +115,10 @@ fn key(file: &Text<'_>, table: &DeTable<'_>, place: &Place) -> Result<KeySetting
 fn secret_file(file: &Text<'_>, value: &Spanned<DeValue<'_>>, path: &str) -> Result<String, Error> {
     let path = file.path.parent().unwrap_or(Path::new(".")).join(path);
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        wrong(&at(file, value), format!("account.key.secret_file {} cannot be read: {error}", path.display()))
+        wrong(
+            &at(file, value),
+            format!("account.key.secret_file {} cannot be read: {error}", path.display()),
+        )
     })?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
@@ -121,7 +142,9 @@ fn grant(file: &Text<'_>, table: &DeTable<'_>, place: &Place) -> Result<GrantSet
             other => return Err(stranger(file, name, other, "bucket, prefix and access")),
         }
     }
-    let access = access.ok_or_else(|| wrong(place, "account.grant needs access: \"read\", \"write\" or \"admin\""))?;
+    let access = access.ok_or_else(|| {
+        wrong(place, "account.grant needs access: \"read\", \"write\" or \"admin\"")
+    })?;
     Ok(GrantSettings { bucket, prefix, access })
 }
 
@@ -130,7 +153,12 @@ fn text(file: &Text<'_>, value: &Spanned<DeValue<'_>>, key: &str) -> Result<Stri
     text.ok_or_else(|| wrong(&at(file, value), format!("{key} is a text in quotes")))
 }
 
-fn stranger(file: &Text<'_>, name: &Spanned<std::borrow::Cow<'_, str>>, key: &str, known: &str) -> Error {
+fn stranger(
+    file: &Text<'_>,
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    key: &str,
+    known: &str,
+) -> Error {
     let place = file.place(name.span().start);
     Error::UnknownKey { key: key.to_owned(), place, fix: format!("there are {known} here") }
 }
@@ -142,7 +170,11 @@ fn at(file: &Text<'_>, value: &Spanned<DeValue<'_>>) -> Place {
 type Tables<'a, 'i> = Vec<(Place, &'a DeTable<'i>)>;
 
 /// The tables of an array of tables, each with its place.
-fn tables<'a, 'i>(file: &Text<'_>, value: &'a Spanned<DeValue<'i>>, key: &str) -> Result<Tables<'a, 'i>, Error> {
+fn tables<'a, 'i>(
+    file: &Text<'_>,
+    value: &'a Spanned<DeValue<'i>>,
+    key: &str,
+) -> Result<Tables<'a, 'i>, Error> {
     let wanted = || wrong(&at(file, value), format!("{key} is written as [[{key}]]"));
     let array = value.get_ref().as_array().ok_or_else(wanted)?;
     let tables = array.iter().map(|item| {

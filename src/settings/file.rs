@@ -1,7 +1,7 @@
 //! The settings file: TOML, walked with the place of every key in hand.
 //!
-//! Guarantees: what is in the file is either a key that exists, with a value that can be, or an error with its line.
-//! Source: <https://toml.io/en/v1.0.0>
+//! Guarantees: what is in the file is either a key that exists, with a value that can be, or an
+//! error with its line. Source: <https://toml.io/en/v1.0.0>
 
 use std::path::Path;
 
@@ -26,7 +26,8 @@ impl Text<'_> {
 
 /// Applies a file to the settings.
 pub fn apply(path: &Path, settings: &mut Settings) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
     apply_text(&Text { path, text: &text }, settings)
 }
 
@@ -52,7 +53,12 @@ pub fn apply_text(file: &Text<'_>, settings: &mut Settings) -> Result<(), Error>
 
 type Entry<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
 
-fn set(file: &Text<'_>, settings: &mut Settings, key: &str, (name, value): Entry<'_, '_>) -> Result<(), Error> {
+fn set(
+    file: &Text<'_>,
+    settings: &mut Settings,
+    key: &str,
+    (name, value): Entry<'_, '_>,
+) -> Result<(), Error> {
     if !keys::KEYS.iter().any(|known| known.name == key) {
         return Err(keys::unknown(key, &file.place(name.span().start)));
     }
@@ -74,6 +80,10 @@ pub fn scalar(value: &DeValue<'_>) -> Option<String> {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
         DeValue::Boolean(truth) => Some(truth.to_string()),
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => None,
     }
 }

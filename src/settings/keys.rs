@@ -1,7 +1,7 @@
 //! Every setting that is a single value: name, meaning, default, and how its text is read.
 //!
-//! Guarantees: this table is all there is: the file, the environment and `config/ratchet.toml` are held to it. The
-//! name of a key's variable is `RATCHET_` and the key in capitals, `.` as `_`.
+//! Guarantees: this table is all there is: the file, the environment and `config/ratchet.toml` are
+//! held to it. The name of a key's variable is `RATCHET_` and the key in capitals, `.` as `_`.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
 }
 
 fn size(text: &str, least: u64, most: u64) -> Result<usize, String> {
-    number(text, least, most).and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
+    number(text, least, most)
+        .and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -65,8 +66,9 @@ pub const KEYS: &[Key] = &[
         meaning: "Address and port that clients connect to; port 0 takes any free one.",
         show: |s| quoted(s.listen),
         set: |s, text| {
-            s.listen =
-                text.parse().map_err(|_| "it is ADDRESS:PORT, such as 127.0.0.1:9010 or [::]:9010".to_owned())?;
+            s.listen = text.parse().map_err(|_| {
+                "it is ADDRESS:PORT, such as 127.0.0.1:9010 or [::]:9010".to_owned()
+            })?;
             Ok(())
         },
     },
@@ -152,7 +154,11 @@ pub const KEYS: &[Key] = &[
         "Seconds from a request's first byte to the end of its head.",
         server.head_timeout
     ),
-    seconds_key!("server.idle_timeout_s", "Seconds that a connection may rest between requests.", server.idle_timeout),
+    seconds_key!(
+        "server.idle_timeout_s",
+        "Seconds that a connection may rest between requests.",
+        server.idle_timeout
+    ),
     seconds_key!(
         "server.write_timeout_s",
         "Seconds in which a client may take nothing of its answer.",
@@ -169,17 +175,30 @@ pub const KEYS: &[Key] = &[
         show: |s| s.server.write_min_bytes.to_string(),
         set: |s, text| number(text, 0, 1 << 40).map(|value| s.server.write_min_bytes = value),
     },
-    seconds_key!("server.drain_timeout_s", "Seconds that requests may go on after SIGTERM.", server.drain_timeout),
+    seconds_key!(
+        "server.drain_timeout_s",
+        "Seconds that requests may go on after SIGTERM.",
+        server.drain_timeout
+    ),
     Key {
         name: "server.tls_certificate",
         meaning: "PEM file of the certificate chain; with server.tls_key the gateway speaks https. Read again when it changes.",
-        show: |s| quoted(s.server.tls.as_ref().map_or("", |tls| tls.certificate.to_str().unwrap_or_default())),
+        show: |s| {
+            quoted(
+                s.server
+                    .tls
+                    .as_ref()
+                    .map_or("", |tls| tls.certificate.to_str().unwrap_or_default()),
+            )
+        },
         set: |s, text| tls_file(s, |tls| tls.certificate = text.into()),
     },
     Key {
         name: "server.tls_key",
         meaning: "PEM file of the certificate's private key.",
-        show: |s| quoted(s.server.tls.as_ref().map_or("", |tls| tls.key.to_str().unwrap_or_default())),
+        show: |s| {
+            quoted(s.server.tls.as_ref().map_or("", |tls| tls.key.to_str().unwrap_or_default()))
+        },
         set: |s, text| tls_file(s, |tls| tls.key = text.into()),
     },
     Key {
@@ -187,15 +206,21 @@ pub const KEYS: &[Key] = &[
         meaning: "Host below which every name is a bucket (virtual-hosted addressing), such as s3.example.com; empty: none.",
         show: |s| quoted(s.http.domain.as_deref().unwrap_or_default()),
         set: |s, text| {
-            let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+            let fits =
+                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
             if !text.bytes().all(fits) || text.starts_with('.') || text.ends_with('.') {
-                return Err("it is a host's name in lower case, without scheme and port, or empty".to_owned());
+                return Err("it is a host's name in lower case, without scheme and port, or empty"
+                    .to_owned());
             }
             s.http.domain = (!text.is_empty()).then(|| text.to_owned());
             Ok(())
         },
     },
-    seconds_key!("request.body_idle_s", "Seconds that a client may pause within a body.", http.body_idle),
+    seconds_key!(
+        "request.body_idle_s",
+        "Seconds that a client may pause within a body.",
+        http.body_idle
+    ),
     seconds_key!(
         "request.body_window_s",
         "Seconds of waiting in which a body must bring body_min_bytes.",
@@ -242,13 +267,23 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     },
-    seconds_key!("request.queue_s", "Seconds that a request waits for its turn.", http.queue_timeout),
-    seconds_key!("request.max_skew_s", "Seconds that a signature's date may be off.", http.max_skew),
+    seconds_key!(
+        "request.queue_s",
+        "Seconds that a request waits for its turn.",
+        http.queue_timeout
+    ),
+    seconds_key!(
+        "request.max_skew_s",
+        "Seconds that a signature's date may be off.",
+        http.max_skew
+    ),
     Key {
         name: "uploads.max_open_of_account",
         meaning: "Open uploads of one account: S3 uploads, backups, and aborted uploads that are kept for a successor. One more is refused.",
         show: |s| s.upload.max_open_of_account.to_string(),
-        set: |s, text| number(text, 1, 10_000_000).map(|value| s.upload.max_open_of_account = value),
+        set: |s, text| {
+            number(text, 1, 10_000_000).map(|value| s.upload.max_open_of_account = value)
+        },
     },
     Key {
         name: "resume.enabled",
@@ -267,7 +302,8 @@ pub const KEYS: &[Key] = &[
         meaning: "Seconds that the parts of an S3 upload wait for a successor after its client aborted it.",
         show: |s| s.upload.resume.keep_aborted.as_secs().to_string(),
         set: |s, text| {
-            s.upload.resume.keep_aborted = number(text, 1, 365 * 86_400).map(Duration::from_secs)?;
+            s.upload.resume.keep_aborted =
+                number(text, 1, 365 * 86_400).map(Duration::from_secs)?;
             Ok(())
         },
     },
@@ -286,8 +322,12 @@ pub const KEYS: &[Key] = &[
                   such as rclone/,aws-sdk-go-v2,aws-sdk-rust,object_store/.",
         show: |s| quoted(s.s3.early_close.join(",")),
         set: |s, text| {
-            s.s3.early_close =
-                text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+            s.s3.early_close = text
+                .split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect();
             Ok(())
         },
     },
@@ -317,7 +357,8 @@ pub const KEYS: &[Key] = &[
         meaning: "Sessions that a sweep looks at per second.",
         show: |s| s.gc.sessions_per_s.to_string(),
         set: |s, text| {
-            s.gc.sessions_per_s = u32::try_from(number(text, 1, 10_000)?).map_err(|error| error.to_string())?;
+            s.gc.sessions_per_s =
+                u32::try_from(number(text, 1, 10_000)?).map_err(|error| error.to_string())?;
             Ok(())
         },
     },
@@ -353,8 +394,8 @@ pub fn set(settings: &mut Settings, name: &str, text: &str, place: &Place) -> Re
     })
 }
 
-/// Sets what the environment says. A variable that is no key is none of ours: orchestrators put `RATCHET_PORT` and the
-/// like there for a service of this name.
+/// Sets what the environment says. A variable that is no key is none of ours: orchestrators put
+/// `RATCHET_PORT` and the like there for a service of this name.
 pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
     for key in KEYS {
         let name = variable(key.name);

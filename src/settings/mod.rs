@@ -1,8 +1,8 @@
 //! Settings: what was typed, written and exported becomes what is meant, or one clear error.
 //!
-//! Guarantees: flags win over environment over file over defaults; everything is checked before anything is opened;
-//! an unknown key in the file is an error; an error names key, value, place and the fix, and never a secret.
-//! It opens no store and no port. Source: DESIGN §11.
+//! Guarantees: flags win over environment over file over defaults; everything is checked before
+//! anything is opened; an unknown key in the file is an error; an error names key, value, place and
+//! the fix, and never a secret. It opens no store and no port. Source: DESIGN §11.
 
 mod accounts;
 mod error;
@@ -71,8 +71,8 @@ pub type Environment = BTreeMap<String, String>;
 
 /// The variables of this process. One that is not Unicode is none of ours.
 pub fn environment() -> Environment {
-    let ours =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let ours = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     ours.filter(|(name, _)| name.starts_with("RATCHET_")).collect()
 }
 
@@ -86,12 +86,15 @@ pub fn join_to_serve(args: &Args, environment: &Environment) -> Result<Settings,
 /// Joins the three, for a look at the store. **Errors**: the first thing that cannot be.
 pub fn join(args: &Args, environment: &Environment) -> Result<Settings, Error> {
     let mut settings = Settings::default();
-    let config = args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
+    let config =
+        args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
     if let Some(path) = config {
         file::apply(&path, &mut settings)?;
     }
     keys::apply_environment(environment, &mut settings)?;
-    for (key, flag, value) in [("listen", "--listen", &args.listen), ("store", "--store", &args.store)] {
+    for (key, flag, value) in
+        [("listen", "--listen", &args.listen), ("store", "--store", &args.store)]
+    {
         if let Some(value) = value {
             keys::set(&mut settings, key, value, &Place::Flag(flag))?;
         }

@@ -1,4 +1,5 @@
-//! The text of `config/ratchet.toml`: every setting with its default, its meaning and its variable, commented out.
+//! The text of `config/ratchet.toml`: every setting with its default, its meaning and its variable,
+//! commented out.
 //!
 //! Guarantees: made from the table of keys, so it cannot lie; a test holds the file to it.
 
@@ -8,13 +9,15 @@ use super::{Settings, keys};
 
 const INTRODUCTION: &str = "\
 # Every setting of `ratchet serve`, with its default. Take away the first # of a line to change it.
-# Each can also be set by the environment variable that is named with it. Flags win over variables over this file.
+# Each can also be set by the environment variable that is named with it. Flags win over variables
+# over this file.
 ";
 
 const ACCOUNTS: &str = "
-# Accounts, their access keys and their grants. Without any, the embedded store makes a key for itself, and a gateway
-# in front of an S3 store does not start. RATCHET_ACCESS_KEY_ID and RATCHET_SECRET_ACCESS_KEY make one root account.
-# Accounts, and the files of their secrets, are read again while the gateway runs; all else here at its next start.
+# Accounts, their access keys and their grants. Without any, the embedded store makes a key for
+# itself, and a gateway in front of an S3 store does not start. RATCHET_ACCESS_KEY_ID and
+# RATCHET_SECRET_ACCESS_KEY make one root account. Accounts, and the files of their secrets, are
+# read again while the gateway runs; all else here at its next start.
 #[[account]]
 # 1 to 64 of a-z, 0-9 and -.
 #name = \"backups\"

@@ -1,6 +1,7 @@
 //! Which store, and how to reach it.
 //!
-//! Guarantees: a choice that comes through is well-formed. It does not look whether the store is there.
+//! Guarantees: a choice that comes through is well-formed. It does not look whether the store is
+//! there.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,10 +22,17 @@ impl FromStr for StoreChoice {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORMS: &str = "it is dir:PATH, s3+http://HOST:PORT or s3+https://HOST";
         if let Some(path) = text.strip_prefix("dir:") {
-            return if path.is_empty() { Err(FORMS.to_owned()) } else { Ok(Self::Dir(path.into())) };
+            return if path.is_empty() {
+                Err(FORMS.to_owned())
+            } else {
+                Ok(Self::Dir(path.into()))
+            };
         }
         let endpoint = text.strip_prefix("s3+").ok_or(FORMS)?.trim_end_matches('/');
-        let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://")).ok_or(FORMS)?;
+        let host = endpoint
+            .strip_prefix("http://")
+            .or_else(|| endpoint.strip_prefix("https://"))
+            .ok_or(FORMS)?;
         if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
             return Err(format!("{FORMS}, without a path, name or password in it"));
         }
@@ -63,14 +71,19 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { choice: StoreChoice::Dir("./ratchet-data".into()), region: None, addressing: Addressing::default() }
+        Self {
+            choice: StoreChoice::Dir("./ratchet-data".into()),
+            region: None,
+            addressing: Addressing::default(),
+        }
     }
 }
 
 /// Whether a gateway can be served so.
 pub(super) fn serves(settings: &Settings) -> Result<(), Error> {
-    let half =
-        |tls: &crate::server::TlsSettings| tls.certificate.as_os_str().is_empty() || tls.key.as_os_str().is_empty();
+    let half = |tls: &crate::server::TlsSettings| {
+        tls.certificate.as_os_str().is_empty() || tls.key.as_os_str().is_empty()
+    };
     if settings.server.tls.as_ref().is_some_and(half) {
         let what = "server.tls_certificate and server.tls_key go together: set both, or none for plain http";
         return Err(Error::Together(what.to_owned()));

@@ -1,4 +1,5 @@
-//! Every key absent, good and each way of being bad; the reference file; flags over environment over file.
+//! Every key absent, good and each way of being bad; the reference file; flags over environment
+//! over file.
 
 use std::path::Path;
 
@@ -10,7 +11,11 @@ const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ratchet.tom
 /// For each key a good value that is not the default, and bad ones.
 const VALUES: &[(&str, &str, &[&str])] = &[
     ("listen", "0.0.0.0:80", &["", "9010", "localhost:1", "1.2.3.4:99999"]),
-    ("store", "s3+http://127.0.0.1:9000", &["", "dir:", "s3+ftp://x", "http://x", "s3+https://", "s3+http://a:b@c/d"]),
+    (
+        "store",
+        "s3+http://127.0.0.1:9000",
+        &["", "dir:", "s3+ftp://x", "http://x", "s3+https://", "s3+http://a:b@c/d"],
+    ),
     ("store_region", "eu-central-1", &["eu central", "a/b"]),
     ("store_addressing", "virtual", &["", "dns"]),
     ("state_bucket", "other-state", &["", "ab", "Upper", "a/b", "-ab"]),
@@ -64,7 +69,11 @@ fn the_reference_shows_every_key_with_its_default() {
     if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
         std::fs::write(REFERENCE, &text).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(REFERENCE).unwrap(), text, "RATCHET_TEST_BLESS=1 writes the file anew");
+    assert_eq!(
+        std::fs::read_to_string(REFERENCE).unwrap(),
+        text,
+        "RATCHET_TEST_BLESS=1 writes the file anew"
+    );
     let uncommented = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
         _ => line.to_owned(),
@@ -105,17 +114,26 @@ fn bad_values_are_refused_with_key_value_and_place() {
         for value in *bad {
             let error = read(&format!("\n{}", toml_line(name, value))).unwrap_err().to_string();
             let line = if name.contains('.') { 3 } else { 2 };
-            assert!(error.starts_with(&format!("x.toml:{line}: {name} = {value:?} cannot be: ")), "{error}");
+            assert!(
+                error.starts_with(&format!("x.toml:{line}: {name} = {value:?} cannot be: ")),
+                "{error}"
+            );
             let variable = keys::variable(name);
             let environment = Environment::from([(variable.clone(), (*value).to_owned())]);
             let error = join(&Args::default(), &environment).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("environment variable {variable}: {name} = ")), "{error}");
+            assert!(
+                error.starts_with(&format!("environment variable {variable}: {name} = ")),
+                "{error}"
+            );
         }
     }
 }
 
 fn toml_line(name: &str, value: &str) -> String {
-    toml_shown(name, &if value.parse::<i64>().is_ok() { value.to_owned() } else { format!("{value:?}") })
+    toml_shown(
+        name,
+        &if value.parse::<i64>().is_ok() { value.to_owned() } else { format!("{value:?}") },
+    )
 }
 
 fn toml_shown(name: &str, value: &str) -> String {
@@ -146,10 +164,17 @@ fn what_is_not_known_is_refused_with_its_line() {
 fn flags_win_over_environment_over_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.toml");
-    std::fs::write(&path, "listen = \"127.0.0.1:1\"\nstore = \"dir:file\"\nstate_bucket = \"from-file\"\n").unwrap();
+    std::fs::write(
+        &path,
+        "listen = \"127.0.0.1:1\"\nstore = \"dir:file\"\nstate_bucket = \"from-file\"\n",
+    )
+    .unwrap();
     let args = Args { config: Some(path), listen: Some("127.0.0.1:3".to_owned()), store: None };
-    let environment =
-        [("RATCHET_LISTEN", "127.0.0.1:2"), ("RATCHET_STORE", "dir:environment"), ("RATCHET_PORT", "tcp://x")];
+    let environment = [
+        ("RATCHET_LISTEN", "127.0.0.1:2"),
+        ("RATCHET_STORE", "dir:environment"),
+        ("RATCHET_PORT", "tcp://x"),
+    ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = join(&args, &environment).unwrap();
     assert_eq!(settings.listen.port(), 3);
@@ -169,7 +194,10 @@ fn accounts_are_read_and_their_secrets_stay_out_of_errors() {
     let mut settings = Settings::default();
     file::apply_text(&Text { path: &path, text }, &mut settings).unwrap();
     let account = &settings.accounts.accounts[0];
-    assert_eq!((account.name.as_str(), account.keys[0].secret.expose()), ("ops", "from-a-file-0123"));
+    assert_eq!(
+        (account.name.as_str(), account.keys[0].secret.expose()),
+        ("ops", "from-a-file-0123")
+    );
     let bad = [
         ("name = \"Ops\"", "name"),
         (
@@ -186,7 +214,10 @@ fn accounts_are_read_and_their_secrets_stay_out_of_errors() {
     ];
     for (text, wanted) in bad {
         let error = read(&format!("[[account]]\n{text}\n")).unwrap_err().to_string();
-        assert!(error.contains(wanted) && error.starts_with("x.toml:") && !error.contains("shhh"), "{error}");
+        assert!(
+            error.contains(wanted) && error.starts_with("x.toml:") && !error.contains("shhh"),
+            "{error}"
+        );
     }
 }
 

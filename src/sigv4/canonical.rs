@@ -1,8 +1,9 @@
 //! The canonical request, the string to sign, and the signature of it.
 //!
-//! Guarantees: names and values of the query and the path are normalised to S3's encoding, so that a client that
-//! leaves a reserved character bare still agrees; header values are taken as they came, blanks folded.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
+//! Guarantees: names and values of the query and the path are normalised to S3's encoding, so that
+//! a client that leaves a reserved character bare still agrees; header values are taken as they
+//! came, blanks folded. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
 use std::borrow::Cow;
 
@@ -56,7 +57,8 @@ pub(super) fn request(parts: &Parts, terms: &Terms<'_>) -> Option<String> {
 fn add_header(text: &mut String, parts: &Parts, name: &HeaderName) -> Option<()> {
     let values = parts.headers.get_all(name);
     if values.iter().next().is_none() {
-        // A server that speaks HTTP/1.1 keeps the host in the header; a client may have it in the URI only.
+        // A server that speaks HTTP/1.1 keeps the host in the header; a client may have it in the
+        // URI only.
         text.push_str(parts.uri.authority().filter(|_| *name == HOST)?.as_str());
         return Some(());
     }

@@ -1,6 +1,7 @@
 //! The date of a signature: `YYYYMMDDTHHMMSSZ`.
 //!
-//! Source: days to civil and back by Howard Hinnant, <https://howardhinnant.github.io/date_algorithms.html>.
+//! Source: days to civil and back by Howard Hinnant,
+//! <https://howardhinnant.github.io/date_algorithms.html>.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,14 +11,19 @@ pub(super) fn stamp(now: SystemTime) -> String {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day % 3600 / 60, of_day % 60);
-    format!("{:08}T{:06}Z", 10_000 * year + 100 * month + day, 10_000 * hour + 100 * minute + second)
+    format!(
+        "{:08}T{:06}Z",
+        10_000 * year + 100 * month + day,
+        10_000 * hour + 100 * minute + second
+    )
 }
 
 /// Seconds since 1970 of a signature's time; None unless it has exactly that form.
@@ -27,7 +33,9 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
         return None;
     }
     let number = |from: usize, to: usize| {
-        let digits = text.get(from..to).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
+        let digits = text
+            .get(from..to)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
         digits.parse::<u64>().ok()
     };
     let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
@@ -56,9 +64,14 @@ mod tests {
             assert_eq!(seconds(&text), Some(at), "{text}");
         }
         assert_eq!(stamp(UNIX_EPOCH + Duration::from_secs(1_369_353_600)), "20130524T000000Z");
-        for bad in
-            ["", "20130524T000000", "2013052aT000000Z", "20131324T000000Z", "20130524T250000Z", "2013+524T000000Z"]
-        {
+        for bad in [
+            "",
+            "20130524T000000",
+            "2013052aT000000Z",
+            "20131324T000000Z",
+            "20130524T250000Z",
+            "2013+524T000000Z",
+        ] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
     }

@@ -36,7 +36,8 @@ mod tests {
         assert_eq!(unhex(&hex(&bytes)), Some(bytes));
         assert_eq!(unhex(&hex(&bytes).to_uppercase()), Some(bytes));
         assert_eq!(hex(&[0, 0x0f, 0xf0, 0xff]), "000ff0ff");
-        for text in ["", "00", &"g".repeat(64), &"0".repeat(63), &"0".repeat(65), &"é".repeat(32)] {
+        for text in ["", "00", &"g".repeat(64), &"0".repeat(63), &"0".repeat(65), &"é".repeat(32)]
+        {
             assert_eq!(unhex(text), None, "{text}");
         }
     }

@@ -1,9 +1,9 @@
 //! AWS Signature Version 4 for service `s3`: signing, presigning, verifying.
 //!
-//! Guarantees: what is signed here verifies here and at AWS (the published examples are tests); verification runs over
-//! the request as it was sent and compares in constant time; a secret is never printed.
-//! It does not look keys up.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
+//! Guarantees: what is signed here verifies here and at AWS (the published examples are tests);
+//! verification runs over the request as it was sent and compares in constant time; a secret is
+//! never printed. It does not look keys up. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 
 mod canonical;
 mod date;

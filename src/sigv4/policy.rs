@@ -33,7 +33,11 @@ impl<'a> PolicyClaim<'a> {
         }
         let scope = Scope { day: day.to_owned(), region: region.to_owned() };
         let ours = hex(&secret.signing_key(&scope).mac(self.policy));
-        if bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) { Ok(()) } else { Err(Error::Mismatch) }
+        if bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
+            Ok(())
+        } else {
+            Err(Error::Mismatch)
+        }
     }
 }
 

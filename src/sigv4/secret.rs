@@ -1,8 +1,9 @@
 //! A secret access key, and the signing key that was last derived from it.
 //!
-//! Guarantees: neither is ever printed. A signing key is good for a day, a region and a service, so that of almost every
-//! request is at hand: without it a quarter of what a small request costs would go into deriving it.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, *signing key*.
+//! Guarantees: neither is ever printed. A signing key is good for a day, a region and a service, so
+//! that of almost every request is at hand: without it a quarter of what a small request costs
+//! would go into deriving it. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, *signing key*.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

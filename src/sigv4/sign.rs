@@ -5,17 +5,20 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, USER_AGENT,
+    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use http::request::Parts;
 
 use super::canonical::{self, Terms, encoded};
 use super::{
-    ALGORITHM, CONTENT_SHA256, Credentials, DATE, LONGEST_EXPIRY_SECONDS, Payload, SECURITY_TOKEN, Scope, date,
+    ALGORITHM, CONTENT_SHA256, Credentials, DATE, LONGEST_EXPIRY_SECONDS, Payload, SECURITY_TOKEN,
+    Scope, date,
 };
 
 /// Headers that are not signed: hop-by-hop, or rewritten on the way.
-const UNSIGNED: [HeaderName; 6] = [AUTHORIZATION, CONNECTION, EXPECT, TE, TRANSFER_ENCODING, USER_AGENT];
+const UNSIGNED: [HeaderName; 6] =
+    [AUTHORIZATION, CONNECTION, EXPECT, TE, TRANSFER_ENCODING, USER_AGENT];
 
 /// Why a request cannot be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +29,8 @@ pub enum Unsignable {
     NotText,
 }
 
-/// Signs in the headers: adds `host`, `x-amz-date`, `x-amz-content-sha256`, `x-amz-security-token`, `authorization`.
+/// Signs in the headers: adds `host`, `x-amz-date`, `x-amz-content-sha256`, `x-amz-security-token`,
+/// `authorization`.
 pub fn sign(
     parts: &mut Parts,
     credentials: &Credentials,
@@ -49,10 +53,13 @@ pub fn sign(
     let signed = parts.headers.keys().filter(|name| !UNSIGNED.contains(name));
     let mut signed_headers: Vec<HeaderName> = signed.cloned().collect();
     signed_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    let request = canonical::request(parts, &Terms { signed_headers: &signed_headers, payload: &payload });
+    let request =
+        canonical::request(parts, &Terms { signed_headers: &signed_headers, payload: &payload });
     let signing_key = credentials.secret.signing_key(&scope);
-    let signature = canonical::signature(&request.ok_or(Unsignable::NotText)?, &time, &scope, &signing_key);
-    let mut line = [ALGORITHM, " Credential=", &credentials.access_key_id, "/", &scope.text()].concat();
+    let signature =
+        canonical::signature(&request.ok_or(Unsignable::NotText)?, &time, &scope, &signing_key);
+    let mut line =
+        [ALGORITHM, " Credential=", &credentials.access_key_id, "/", &scope.text()].concat();
     line.push_str(",SignedHeaders=");
     canonical::add_names(&mut line, &signed_headers);
     line.push_str(",Signature=");
@@ -61,8 +68,8 @@ pub fn sign(
     Ok(())
 }
 
-/// The request's URL with the signature in its query; only the host is signed beside it. `expires` is cut to
-/// `[1 s, 7 days]`.
+/// The request's URL with the signature in its query; only the host is signed beside it. `expires`
+/// is cut to `[1 s, 7 days]`.
 pub fn presign(
     parts: &Parts,
     credentials: &Credentials,
@@ -75,7 +82,9 @@ pub fn presign(
     let expires = expires.as_secs().clamp(1, LONGEST_EXPIRY_SECONDS);
     let credential = encoded(&format!("{}/{}", credentials.access_key_id, scope.text()));
     let mut query = parts.uri.query().map_or_else(String::new, |query| format!("{query}&"));
-    query.push_str(&format!("X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Date={time}"));
+    query.push_str(&format!(
+        "X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Date={time}"
+    ));
     query.push_str(&format!("&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host"));
     if let Some(token) = &credentials.session_token {
         query.push_str(&format!("&X-Amz-Security-Token={}", encoded(token)));
@@ -92,7 +101,8 @@ pub fn presign(
     signed.headers.insert(HOST, value(authority.as_str())?);
     let terms = Terms { signed_headers: &[HOST], payload: "UNSIGNED-PAYLOAD" };
     let request = canonical::request(&signed, &terms).ok_or(Unsignable::NotText)?;
-    let signature = canonical::signature(&request, &time, &scope, &credentials.secret.signing_key(&scope));
+    let signature =
+        canonical::signature(&request, &time, &scope, &credentials.secret.signing_key(&scope));
     Ok(format!("{url}&X-Amz-Signature={signature}"))
 }
 

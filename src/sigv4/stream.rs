@@ -1,7 +1,9 @@
-//! The signatures of the chunks and the trailer of an `aws-chunked` body, each over the one before it.
+//! The signatures of the chunks and the trailer of an `aws-chunked` body, each over the one before
+//! it.
 //!
-//! Guarantees: compared in constant time; the signing key is never printed.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html> and `sigv4-streaming-trailers.html`.
+//! Guarantees: compared in constant time; the signing key is never printed. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html> and
+//! `sigv4-streaming-trailers.html`.
 
 use std::fmt;
 
@@ -32,7 +34,8 @@ impl ChunkSigner {
         self.verify("AWS4-HMAC-SHA256-PAYLOAD", &format!("{nothing}\n{}", hex(sha256)), signature)
     }
 
-    /// Whether the trailer, in its canonical form (`name:value` and a line feed, for each), has that signature.
+    /// Whether the trailer, in its canonical form (`name:value` and a line feed, for each), has
+    /// that signature.
     pub fn verify_trailer(&mut self, trailer: &[u8], signature: &str) -> bool {
         self.verify("AWS4-HMAC-SHA256-TRAILER", &hex(&sha2::Sha256::digest(trailer)), signature)
     }
@@ -80,7 +83,10 @@ mod tests {
         for (chunk, signature) in table {
             assert!(signer.verify_chunk(&sha256(chunk), signature), "{}", chunk.len());
         }
-        assert!(!signer.verify_chunk(&sha256(b""), "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"));
+        assert!(!signer.verify_chunk(
+            &sha256(b""),
+            "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"
+        ));
     }
 
     /// The example of `sigv4-streaming-trailers.html`.
@@ -97,6 +103,9 @@ mod tests {
             assert!(signer.verify_chunk(&sha256(chunk), signature), "{}", chunk.len());
         }
         let trailer = b"x-amz-checksum-crc32c:sOO8/Q==\n";
-        assert!(signer.verify_trailer(trailer, "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435"));
+        assert!(signer.verify_trailer(
+            trailer,
+            "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435"
+        ));
     }
 }

@@ -1,7 +1,8 @@
 //! Verifying a request's signature: read the claim, look the key up elsewhere, verify.
 //!
-//! Guarantees: no byte of a request makes it panic; the signature is compared last, so that every other refusal is the
-//! same for whatever secret, and tells nobody whether an access key exists; any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
+//! Guarantees: no byte of a request makes it panic; the signature is compared last, so that every
+//! other refusal is the same for whatever secret, and tells nobody whether an access key exists;
+//! any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
 //! cover, so that nobody can add, say, a copy's source to a URL that was signed for a put.
 
 use std::borrow::Cow;
@@ -15,7 +16,10 @@ use subtle::ConstantTimeEq;
 
 use super::canonical::{self, Terms, decoded, pairs};
 use super::hex::unhex;
-use super::{ALGORITHM, CONTENT_SHA256, ChunkSigner, DATE, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret, date};
+use super::{
+    ALGORITHM, CONTENT_SHA256, ChunkSigner, DATE, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret,
+    date,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -33,8 +37,8 @@ pub enum Error {
     Mismatch,
 }
 
-/// Headers that are part of what is signed though they are not listed: the canonical request ends with the one, the
-/// string to sign has the other.
+/// Headers that are part of what is signed though they are not listed: the canonical request ends
+/// with the one, the string to sign has the other.
 const SIGNED_ANYHOW: [HeaderName; 2] = [CONTENT_SHA256, DATE];
 
 /// What was signed of the body.
@@ -64,8 +68,12 @@ impl PayloadClaim {
         match text {
             "UNSIGNED-PAYLOAD" => Ok(Self::Unsigned),
             "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Ok(Self::Streaming(StreamForm::Signed)),
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Ok(Self::Streaming(StreamForm::SignedTrailer)),
-            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Self::Streaming(StreamForm::UnsignedTrailer)),
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => {
+                Ok(Self::Streaming(StreamForm::SignedTrailer))
+            }
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => {
+                Ok(Self::Streaming(StreamForm::UnsignedTrailer))
+            }
             text => unhex(text).map(Self::Hash).ok_or(Error::Malformed("x-amz-content-sha256")),
         }
     }
@@ -114,8 +122,14 @@ fn header_fields(parts: &Parts) -> Result<Fields<'_>, Error> {
     let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let line = text(AUTHORIZATION).ok_or(Error::Malformed("authorization is not plain text"))?;
     let line = line.strip_prefix(ALGORITHM).ok_or(Error::Malformed("another algorithm"))?;
-    let fields: BTreeMap<&str, &str> = line.split(',').filter_map(|field| field.trim().split_once('=')).collect();
-    let field = |name| fields.get(name).map(|text| Cow::Borrowed(*text)).ok_or(Error::Malformed("a field is missing"));
+    let fields: BTreeMap<&str, &str> =
+        line.split(',').filter_map(|field| field.trim().split_once('=')).collect();
+    let field = |name| {
+        fields
+            .get(name)
+            .map(|text| Cow::Borrowed(*text))
+            .ok_or(Error::Malformed("a field is missing"))
+    };
     Ok(Fields {
         credential: field("Credential")?,
         signed_headers: field("SignedHeaders")?,
@@ -126,8 +140,11 @@ fn header_fields(parts: &Parts) -> Result<Fields<'_>, Error> {
 }
 
 fn query_fields(parts: &Parts) -> Result<Fields<'static>, Error> {
-    let query: BTreeMap<String, String> = pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
-    let field = |name| query.get(name).cloned().map(Cow::Owned).ok_or(Error::Malformed("a parameter is missing"));
+    let query: BTreeMap<String, String> =
+        pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
+    let field = |name| {
+        query.get(name).cloned().map(Cow::Owned).ok_or(Error::Malformed("a parameter is missing"))
+    };
     if !query.contains_key("X-Amz-Signature") {
         return Err(Error::Unsigned);
     }
@@ -153,7 +170,8 @@ fn claim(fields: Fields<'_>) -> Result<Claim, Error> {
     if !fields.time.starts_with(day) || day.len() != 8 {
         return Err(Error::Malformed("the scope is of another day"));
     }
-    let signed_headers = fields.signed_headers.split(';').map(|name| name.parse().ok()).collect::<Option<Vec<_>>>();
+    let signed_headers =
+        fields.signed_headers.split(';').map(|name| name.parse().ok()).collect::<Option<Vec<_>>>();
     let signed_headers = signed_headers.ok_or(Error::Malformed("a signed header's name"))?;
     if !signed_headers.contains(&HOST) {
         return Err(Error::Malformed("host is not signed"));
@@ -173,9 +191,16 @@ impl Claim {
         &self.access_key_id
     }
 
-    /// Verifies the request with the claimed key's secret. **Errors**: `Malformed`, `HeaderUnsigned`, `Expired` and
-    /// `Skewed`, which do not depend on the secret; `Mismatch` only where it is none of these.
-    pub fn verify(self, parts: &Parts, secret: &Secret, now: SystemTime, skew: Duration) -> Result<Verified, Error> {
+    /// Verifies the request with the claimed key's secret. **Errors**: `Malformed`,
+    /// `HeaderUnsigned`, `Expired` and `Skewed`, which do not depend on the secret; `Mismatch` only
+    /// where it is none of these.
+    pub fn verify(
+        self,
+        parts: &Parts,
+        secret: &Secret,
+        now: SystemTime,
+        skew: Duration,
+    ) -> Result<Verified, Error> {
         let payload = match parts.headers.get(CONTENT_SHA256).map(|value| value.to_str()) {
             Some(text) => text.map_err(|_| Error::Malformed("x-amz-content-sha256"))?,
             None if self.expires.is_some() => "UNSIGNED-PAYLOAD",
@@ -185,7 +210,8 @@ impl Claim {
         self.check_headers(parts)?;
         self.check_time(now, skew)?;
         let terms = Terms { signed_headers: &self.signed_headers, payload };
-        let request = canonical::request(parts, &terms).ok_or(Error::Malformed("a signed header is absent"))?;
+        let request = canonical::request(parts, &terms)
+            .ok_or(Error::Malformed("a signed header is absent"))?;
         let key = secret.signing_key(&self.scope);
         let ours = canonical::signature(&request, &self.time, &self.scope, &key);
         if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
@@ -196,8 +222,10 @@ impl Claim {
     }
 
     fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
-        let covered = |name: &HeaderName| SIGNED_ANYHOW.contains(name) || self.signed_headers.contains(name);
-        let bare = parts.headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !covered(name));
+        let covered =
+            |name: &HeaderName| SIGNED_ANYHOW.contains(name) || self.signed_headers.contains(name);
+        let bare =
+            parts.headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !covered(name));
         bare.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.as_str().to_owned())))
     }
 

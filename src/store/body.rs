@@ -1,8 +1,8 @@
 //! A stream of bytes with a known length, on its way into or out of a store.
 //!
-//! Guarantees: `collect` never holds more than the caller's bound. A body that ends early or late is the reader's to
-//! notice: every store compares the bytes it got with `len_bytes` and stores nothing if they differ.
-//! It knows nothing of HTTP.
+//! Guarantees: `collect` never holds more than the caller's bound. A body that ends early or late
+//! is the reader's to notice: every store compares the bytes it got with `len_bytes` and stores
+//! nothing if they differ. It knows nothing of HTTP.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -27,11 +27,15 @@ pub struct Body {
 }
 
 impl Body {
-    pub fn new(len_bytes: u64, stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
+    pub fn new(
+        len_bytes: u64,
+        stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
+    ) -> Self {
         Self { len_bytes, sha256: None, stream: Box::pin(stream) }
     }
 
-    /// The same bytes, whose stream sets their SHA-256 before its last frame goes out: no store computes it again.
+    /// The same bytes, whose stream sets their SHA-256 before its last frame goes out: no store
+    /// computes it again.
     #[must_use]
     pub fn with_sha256(self, sha256: PassedSha256) -> Self {
         Self { sha256: Some(sha256), ..self }
@@ -55,34 +59,43 @@ impl Body {
     pub(super) fn summed(self, algorithm: Option<Algorithm>) -> (Self, Summed) {
         let summed = Summed::default();
         let Some(algorithm) = algorithm else { return (self, summed) };
-        let (len_bytes, sha256, found) = (self.len_bytes, self.sha256.clone(), Arc::clone(&summed.0));
-        let stream = stream::unfold((self, Some(ChecksumHasher::new(algorithm))), move |(mut body, mut hasher)| {
-            let found = Arc::clone(&found);
-            async move {
-                match body.next().await {
-                    Some(Ok(bytes)) => {
-                        hasher.iter_mut().for_each(|hasher| hasher.update(&bytes));
-                        Some((Ok(bytes), (body, hasher)))
-                    }
-                    Some(Err(error)) => Some((Err(error), (body, None))),
-                    None => {
-                        // Set once: the end comes once.
-                        hasher.take().map(|hasher| found.set(hasher.finish()).ok());
-                        None
+        let (len_bytes, sha256, found) =
+            (self.len_bytes, self.sha256.clone(), Arc::clone(&summed.0));
+        let stream = stream::unfold(
+            (self, Some(ChecksumHasher::new(algorithm))),
+            move |(mut body, mut hasher)| {
+                let found = Arc::clone(&found);
+                async move {
+                    match body.next().await {
+                        Some(Ok(bytes)) => {
+                            hasher.iter_mut().for_each(|hasher| hasher.update(&bytes));
+                            Some((Ok(bytes), (body, hasher)))
+                        }
+                        Some(Err(error)) => Some((Err(error), (body, None))),
+                        None => {
+                            // Set once: the end comes once.
+                            hasher.take().map(|hasher| found.set(hasher.finish()).ok());
+                            None
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         (Self { sha256, ..Self::new(len_bytes, stream) }, summed)
     }
 
-    /// The whole body in memory. **Errors**: `Body` where it is longer than `most_bytes`, ends early or breaks off.
+    /// The whole body in memory. **Errors**: `Body` where it is longer than `most_bytes`, ends
+    /// early or breaks off.
     pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(next) = self.next().await {
-            let bytes = next.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+            let bytes =
+                next.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
             if all.len() + bytes.len() > most_bytes {
-                return Err(Error::new(Kind::Body, format!("the body is longer than {most_bytes} bytes")));
+                return Err(Error::new(
+                    Kind::Body,
+                    format!("the body is longer than {most_bytes} bytes"),
+                ));
             }
             all.extend_from_slice(&bytes);
         }

@@ -1,7 +1,7 @@
 //! What can go wrong in a store, and what a caller must do about each.
 //!
-//! `Kind` is what callers act on; the text is for people and may change. The source is kept in `source()` and
-//! printed once, at the edge. It knows no HTTP status: fronts translate.
+//! `Kind` is what callers act on; the text is for people and may change. The source is kept in
+//! `source()` and printed once, at the edge. It knows no HTTP status: fronts translate.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -16,7 +16,8 @@ pub enum Kind {
     NoSuchUpload,
     BucketExists,
     BucketNotEmpty,
-    /// A condition was refused for good: you lost (S3 412). Re-read before you believe it: it may be your own write.
+    /// A condition was refused for good: you lost (S3 412). Re-read before you believe it: it may
+    /// be your own write.
     Precondition,
     /// A condition could not be decided (S3 409 `ConditionalRequestConflict`): try again.
     Conflict,

@@ -1,7 +1,7 @@
 //! A store that fails as a test tells it to.
 //!
-//! Guarantees: one hook decides for every operation, none is left out; a fault before changes nothing, a fault after
-//! (the lost answer) has changed everything.
+//! Guarantees: one hook decides for every operation, none is left out; a fault before changes
+//! nothing, a fault after (the lost answer) has changed everything.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, Head, Key, Kind, Limits, ListOptions, Page,
-    PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget, Written,
-    WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, Head, Key, Kind, Limits,
+    ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result,
+    Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -55,7 +55,8 @@ pub enum Fault {
     After,
     /// The body breaks off after that many bytes: one given to the store, or one it gives.
     TornBody(u64),
-    /// One byte of the body that the store gives is another one: the one at this place, counted round its length.
+    /// One byte of the body that the store gives is another one: the one at this place, counted
+    /// round its length.
     TurnedByte(u64),
     /// A listing answers what it answered when it was last asked for the same.
     Stale,
@@ -85,8 +86,11 @@ impl Faulty {
             self.clock.pause(delay).await;
         }
         match fault {
-            Some(Fault::Before(kind)) => Err(Error::new(kind, format!("injected before {op:?} of {key}"))),
-            Some(Fault::After | Fault::TornBody(_) | Fault::TurnedByte(_) | Fault::Stale) | None => Ok(fault),
+            Some(Fault::Before(kind)) => {
+                Err(Error::new(kind, format!("injected before {op:?} of {key}")))
+            }
+            Some(Fault::After | Fault::TornBody(_) | Fault::TurnedByte(_) | Fault::Stale)
+            | None => Ok(fault),
         }
     }
 }
@@ -118,7 +122,9 @@ fn torn(fault: Option<Fault>, body: Body) -> Body {
 /// What the store gives, with whatever the fault does to it.
 fn given(fault: Option<Fault>, body: Body) -> Body {
     let len_bytes = body.len_bytes();
-    let Some(Fault::TurnedByte(at)) = fault.filter(|_| len_bytes > 0) else { return torn(fault, body) };
+    let Some(Fault::TurnedByte(at)) = fault.filter(|_| len_bytes > 0) else {
+        return torn(fault, body);
+    };
     let mut left = at % len_bytes;
     let mut turned = false;
     let frames = body.map(move |frame| {
@@ -163,12 +169,24 @@ impl Store for Faulty {
         leave(fault, self.inner.list_buckets().await)
     }
 
-    async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+    async fn put(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        body: Body,
+        options: PutOptions,
+    ) -> Result<Written> {
         let fault = self.enter(Op::Put, &bucket.0, &key.0).await?;
         leave(fault, self.inner.put(bucket, key, torn(fault, body), options).await)
     }
 
-    async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+    async fn get(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        read: Read,
+        options: GetOptions,
+    ) -> Result<(Head, Body)> {
         let fault = self.enter(Op::Get, &bucket.0, &key.0).await?;
         let (head, body) = leave(fault, self.inner.get(bucket, key, read, options).await)?;
         Ok((head, given(fault, body)))
@@ -191,22 +209,41 @@ impl Store for Faulty {
         Ok(page)
     }
 
-    async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+    async fn create_upload(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Result<UploadId> {
         let fault = self.enter(Op::CreateUpload, &bucket.0, &key.0).await?;
         leave(fault, self.inner.create_upload(bucket, key, attributes).await)
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
+    async fn put_part(
+        &self,
+        part: PartTarget<'_>,
+        body: Body,
+        options: PartOptions,
+    ) -> Result<WrittenPart> {
         let fault = self.enter(Op::PutPart, &part.upload.bucket.0, &part.upload.key.0).await?;
         leave(fault, self.inner.put_part(part, torn(fault, body), options).await)
     }
 
-    async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+    async fn list_parts(
+        &self,
+        upload: UploadTarget<'_>,
+        after: Option<PartNumber>,
+    ) -> Result<PartPage> {
         let fault = self.enter(Op::ListParts, &upload.bucket.0, &upload.key.0).await?;
         leave(fault, self.inner.list_parts(upload, after).await)
     }
 
-    async fn complete(&self, upload: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
+    async fn complete(
+        &self,
+        upload: UploadTarget<'_>,
+        parts: &[ChosenPart],
+        size_bytes: u64,
+    ) -> Result<Written> {
         let fault = self.enter(Op::Complete, &upload.bucket.0, &upload.key.0).await?;
         leave(fault, self.inner.complete(upload, parts, size_bytes).await)
     }
@@ -216,7 +253,11 @@ impl Store for Faulty {
         leave(fault, self.inner.abort(upload).await)
     }
 
-    async fn read_parts(&self, upload: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Option<Body>> {
+    async fn read_parts(
+        &self,
+        upload: UploadTarget<'_>,
+        parts: &[ChosenPart],
+    ) -> Result<Option<Body>> {
         let fault = self.enter(Op::ReadParts, &upload.bucket.0, &upload.key.0).await?;
         let body = leave(fault, self.inner.read_parts(upload, parts).await)?;
         Ok(body.map(|body| given(fault, body)))

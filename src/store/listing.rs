@@ -1,7 +1,8 @@
 //! One page of a listing over any ordered source of keys.
 //!
-//! Guarantees: byte order; at most `limit` keys and prefixes together; a rolled-up prefix costs one seek, however many
-//! keys are under it. It asks the source for one key at a time and keeps nothing else.
+//! Guarantees: byte order; at most `limit` keys and prefixes together; a rolled-up prefix costs one
+//! seek, however many keys are under it. It asks the source for one key at a time and keeps nothing
+//! else.
 
 use std::ops::Bound;
 
@@ -10,8 +11,8 @@ use super::{ListOptions, Listed, Page, Result};
 /// S3's largest page, and the default.
 const MOST: usize = 1000;
 
-/// Builds a page. `next` finds the first row from a place on; after the first call an excluded place is the key of the
-/// row that it found last.
+/// Builds a page. `next` finds the first row from a place on; after the first call an excluded
+/// place is the key of the row that it found last.
 pub(super) fn page_of(
     options: &ListOptions,
     mut next: impl FnMut(Bound<&str>) -> Result<Option<Listed>>,
@@ -21,7 +22,9 @@ pub(super) fn page_of(
     let (mut from, mut inclusive) = start(options);
     loop {
         let row = next(if inclusive { Bound::Included(&from) } else { Bound::Excluded(&from) })?;
-        let Some(row) = row.filter(|row| row.key.as_str().starts_with(&options.prefix)) else { return Ok(page) };
+        let Some(row) = row.filter(|row| row.key.as_str().starts_with(&options.prefix)) else {
+            return Ok(page);
+        };
         if page.objects.len() + page.prefixes.len() == limit {
             page.next = page.last().map(str::to_owned);
             return Ok(page);
@@ -47,8 +50,8 @@ fn start(options: &ListOptions) -> (String, bool) {
     }
 }
 
-/// Behind what a page begins; None: at the first key of its prefix. A page that ended with a rolled-up prefix goes on
-/// behind all of its keys.
+/// Behind what a page begins; None: at the first key of its prefix. A page that ended with a
+/// rolled-up prefix goes on behind all of its keys.
 pub(super) fn after(options: &ListOptions) -> Option<String> {
     let after = options.after.as_deref().filter(|after| **after >= *options.prefix)?;
     let within = after.strip_prefix(&options.prefix).unwrap_or_default();
@@ -64,7 +67,8 @@ fn rolled_up(key: &str, options: &ListOptions) -> Option<String> {
     Some(key[..options.prefix.len() + at + delimiter.len()].to_owned())
 }
 
-/// A text that sorts behind every key with this prefix and before all that sort behind the prefix's keys.
+/// A text that sorts behind every key with this prefix and before all that sort behind the prefix's
+/// keys.
 fn after_all(prefix: &str) -> String {
     // No key holds U+10FFFF: it is no character, and S3 refuses it.
     format!("{prefix}\u{10FFFF}")
@@ -79,7 +83,13 @@ mod tests {
     use super::*;
 
     /// All names of a listing, page by page.
-    fn names(keys: &[&str], prefix: &str, delimiter: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+    fn names(
+        keys: &[&str],
+        prefix: &str,
+        delimiter: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<String> {
         let keys: BTreeSet<&str> = keys.iter().copied().collect();
         let mut options = ListOptions {
             prefix: prefix.to_owned(),
@@ -100,10 +110,14 @@ mod tests {
                 Ok(key.map(listed))
             })
             .unwrap();
-            let mut names: Vec<String> = page.objects.into_iter().map(|object| object.key.0).collect();
+            let mut names: Vec<String> =
+                page.objects.into_iter().map(|object| object.key.0).collect();
             names.extend(page.prefixes);
             names.sort();
-            assert!(names.len() <= limit && (!names.is_empty() || page.next.is_none()), "{names:?}");
+            assert!(
+                names.len() <= limit && (!names.is_empty() || page.next.is_none()),
+                "{names:?}"
+            );
             found.extend(names);
             let Some(next) = page.next else { return found };
             options.after = Some(next);
@@ -112,15 +126,38 @@ mod tests {
 
     #[test]
     fn pages_leave_nothing_out_and_tell_nothing_twice() {
-        let keys = ["a/x", "a/y", "b", "c", "d/x", "e", "f", "photos/2025/a", "photos/2026-a", "photos/2026/b"];
+        let keys = [
+            "a/x",
+            "a/y",
+            "b",
+            "c",
+            "d/x",
+            "e",
+            "f",
+            "photos/2025/a",
+            "photos/2026-a",
+            "photos/2026/b",
+        ];
         for limit in 1..=9 {
-            assert_eq!(names(&keys, "", "/", None, limit), ["a/", "b", "c", "d/", "e", "f", "photos/"], "{limit}");
+            assert_eq!(
+                names(&keys, "", "/", None, limit),
+                ["a/", "b", "c", "d/", "e", "f", "photos/"],
+                "{limit}"
+            );
             assert_eq!(names(&keys, "a/", "/", None, limit), ["a/x", "a/y"]);
             assert_eq!(names(&keys, "a/", "/", Some("a/x"), limit), ["a/y"]);
             assert_eq!(names(&keys, "", "/", Some("bb"), limit), ["c", "d/", "e", "f", "photos/"]);
             let within = ["photos/2026-a", "photos/2026/"];
-            assert_eq!(names(&keys, "photos/2026", "/", Some("photos/"), limit), within, "a place below the prefix");
-            assert_eq!(names(&["aa", "aab", "ab"], "a", "aa", None, limit), ["aa", "aab", "ab"], "no prefix ends so");
+            assert_eq!(
+                names(&keys, "photos/2026", "/", Some("photos/"), limit),
+                within,
+                "a place below the prefix"
+            );
+            assert_eq!(
+                names(&["aa", "aab", "ab"], "a", "aa", None, limit),
+                ["aa", "aab", "ab"],
+                "no prefix ends so"
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A store in memory: for tests, and for trying things out. Everything is gone with the process.
 //!
-//! Guarantees: all of the trait's semantics but durability; one lock decides every condition, and no lock is held
-//! while a body streams. Bodies are kept as they came, and reads share them.
-//! ETags: MD5 of an object's bytes; of a part the first half of its SHA-256 where that was declared, else its MD5.
+//! Guarantees: all of the trait's semantics but durability; one lock decides every condition, and
+//! no lock is held while a body streams. Bodies are kept as they came, and reads share them. ETags:
+//! MD5 of an object's bytes; of a part the first half of its SHA-256 where that was declared, else
+//! its MD5.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,9 +17,9 @@ use futures_util::stream;
 use super::listing::page_of;
 use super::received::receive;
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
-    Listed, Page, PartNumber, PartOptions, PartPage, PartTarget, PutMode, PutOptions, Read, Result, Store, StoredPart,
-    UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind,
+    Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTarget, PutMode,
+    PutOptions, Read, Result, Store, StoredPart, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::{Checksum, Sha256};
@@ -122,7 +123,9 @@ impl State {
     }
 
     fn upload(&mut self, target: UploadTarget<'_>) -> Result<&mut Upload> {
-        let missing = || Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key));
+        let missing = || {
+            Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key))
+        };
         let upload = self.bucket(target.bucket)?.uploads.get_mut(&target.upload.0);
         upload.filter(|upload| upload.key == *target.key).ok_or_else(missing)
     }
@@ -133,7 +136,9 @@ fn check(mode: &PutMode, there: Option<&Object>, key: &Key) -> Result<()> {
     match (mode, there) {
         (PutMode::CreateOnly, Some(_)) => Err(refused("exists")),
         (PutMode::IfMatch(_), None) => Err(Error::new(Kind::NotFound, format!("no object {key}"))),
-        (PutMode::IfMatch(tag), Some(object)) if object.etag != *tag => Err(refused("has another tag")),
+        (PutMode::IfMatch(tag), Some(object)) if object.etag != *tag => {
+            Err(refused("has another tag"))
+        }
         (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => Ok(()),
     }
 }
@@ -145,7 +150,8 @@ fn cut(object: &Object, first: u64, end: u64) -> Body {
     for frame in &object.frames {
         let (from, to) = (first.max(at), end.min(at + frame.len() as u64));
         if from < to {
-            let offset = |position: u64| usize::try_from(position - at).expect("within a frame in memory");
+            let offset =
+                |position: u64| usize::try_from(position - at).expect("within a frame in memory");
             frames.push(Ok(frame.slice(offset(from)..offset(to))));
         }
         at += frame.len() as u64;
@@ -164,7 +170,11 @@ impl Store for Memory {
         if state.buckets.contains_key(bucket) {
             return Err(Error::new(Kind::BucketExists, format!("bucket {bucket} exists")));
         }
-        let contents = Contents { created: self.clock.wall(), objects: BTreeMap::new(), uploads: BTreeMap::new() };
+        let contents = Contents {
+            created: self.clock.wall(),
+            objects: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+        };
         state.buckets.insert(bucket.clone(), contents);
         Ok(())
     }
@@ -180,12 +190,20 @@ impl Store for Memory {
 
     async fn list_buckets(&self) -> Result<Vec<BucketInfo>> {
         let state = self.state();
-        let info =
-            |(bucket, contents): (&Bucket, &Contents)| BucketInfo { bucket: bucket.clone(), created: contents.created };
+        let info = |(bucket, contents): (&Bucket, &Contents)| BucketInfo {
+            bucket: bucket.clone(),
+            created: contents.created,
+        };
         Ok(state.buckets.iter().map(info).collect())
     }
 
-    async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+    async fn put(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        body: Body,
+        options: PutOptions,
+    ) -> Result<Written> {
         self.state().bucket(bucket)?;
         let (body, checksum) = body.summed(options.checksum);
         let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
@@ -193,10 +211,17 @@ impl Store for Memory {
         self.put_received(bucket, key, (received.bytes, etag, checksum.found()), options)
     }
 
-    async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+    async fn get(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        read: Read,
+        options: GetOptions,
+    ) -> Result<(Head, Body)> {
         let mut state = self.state();
         let object = state.bucket(bucket)?.objects.get(&key.0);
-        let object = object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
+        let object =
+            object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
         if options.if_match.is_some_and(|tag| tag != object.etag) {
             return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
         }
@@ -204,7 +229,10 @@ impl Store for Memory {
             return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
         }
         let (first, end) = read.span(object.size_bytes).ok_or_else(|| {
-            Error::new(Kind::Range, format!("{key} has {} bytes, and none of the range", object.size_bytes))
+            Error::new(
+                Kind::Range,
+                format!("{key} has {} bytes, and none of the range", object.size_bytes),
+            )
         })?;
         let head = Head {
             etag: object.etag.clone(),
@@ -237,14 +265,25 @@ impl Store for Memory {
         })
     }
 
-    async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+    async fn create_upload(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Result<UploadId> {
         let id = self.clock.random_id();
-        let upload = Upload { key: key.clone(), attributes: attributes.clone(), parts: BTreeMap::new() };
+        let upload =
+            Upload { key: key.clone(), attributes: attributes.clone(), parts: BTreeMap::new() };
         self.state().bucket(bucket)?.uploads.insert(id.clone(), upload);
         Ok(UploadId(id))
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
+    async fn put_part(
+        &self,
+        part: PartTarget<'_>,
+        body: Body,
+        options: PartOptions,
+    ) -> Result<WrittenPart> {
         self.state().upload(part.upload)?;
         let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
         let etag = ETag(received.part_tag(options));
@@ -254,7 +293,11 @@ impl Store for Memory {
         Ok(written)
     }
 
-    async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+    async fn list_parts(
+        &self,
+        upload: UploadTarget<'_>,
+        after: Option<PartNumber>,
+    ) -> Result<PartPage> {
         let mut state = self.state();
         let upload = state.upload(upload)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -274,7 +317,12 @@ impl Store for Memory {
         Ok(PartPage { next: parts.last().filter(|_| more).map(|part| part.number), parts })
     }
 
-    async fn complete(&self, target: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
+    async fn complete(
+        &self,
+        target: UploadTarget<'_>,
+        parts: &[ChosenPart],
+        size_bytes: u64,
+    ) -> Result<Written> {
         let mut state = self.state();
         let min_part_bytes = self.limits.min_part_bytes;
         let upload = state.upload(target)?;
@@ -285,10 +333,12 @@ impl Store for Memory {
             let what = format!("the parts have {total} bytes, not {size_bytes}");
             return Err(Error::new(Kind::InvalidPart, what));
         }
-        let etag = ETag(super::received::combined_tag(chosen.iter().map(|part| part.etag.as_str())));
+        let etag =
+            ETag(super::received::combined_tag(chosen.iter().map(|part| part.etag.as_str())));
         let attributes = upload.attributes.clone();
         let modified = self.clock.wall();
-        let object = Object { frames, size_bytes, etag: etag.clone(), modified, attributes, checksum: None };
+        let object =
+            Object { frames, size_bytes, etag: etag.clone(), modified, attributes, checksum: None };
         let contents = state.bucket(target.bucket)?;
         contents.uploads.remove(&target.upload.0);
         contents.objects.insert(target.key.0.clone(), object);
@@ -304,7 +354,11 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn read_parts(&self, target: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Option<Body>> {
+    async fn read_parts(
+        &self,
+        target: UploadTarget<'_>,
+        parts: &[ChosenPart],
+    ) -> Result<Option<Body>> {
         let mut state = self.state();
         let chosen = chosen_parts(state.upload(target)?, parts, 0)?;
         let frames: Vec<_> = chosen.into_iter().map(|part| Ok(part.bytes)).collect();
@@ -318,11 +372,19 @@ fn chosen_parts(upload: &Upload, parts: &[ChosenPart], min_part_bytes: u64) -> R
     let mut chosen = Vec::with_capacity(parts.len());
     for (at, wanted) in parts.iter().enumerate() {
         let part = upload.parts.get(&wanted.number).filter(|part| part.etag == wanted.etag);
-        let missing =
-            || Error::new(Kind::InvalidPart, format!("no part {} with the tag {}", wanted.number, wanted.etag));
+        let missing = || {
+            Error::new(
+                Kind::InvalidPart,
+                format!("no part {} with the tag {}", wanted.number, wanted.etag),
+            )
+        };
         let part = part.ok_or_else(missing)?.clone();
         if at + 1 < parts.len() && (part.bytes.len() as u64) < min_part_bytes {
-            let what = format!("part {} has {} bytes, fewer than {min_part_bytes}", wanted.number, part.bytes.len());
+            let what = format!(
+                "part {} has {} bytes, fewer than {min_part_bytes}",
+                wanted.number,
+                part.bytes.len()
+            );
             return Err(Error::new(Kind::TooSmall, what));
         }
         chosen.push(part);

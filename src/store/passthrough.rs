@@ -1,8 +1,10 @@
-//! Operations that only an S3 server behind the gateway does: which there are, and what of a request belongs to each.
+//! Operations that only an S3 server behind the gateway does: which there are, and what of a
+//! request belongs to each.
 //!
-//! Guarantees: a request to the store is built from an operation of [`OPERATIONS`], a bucket and a key that are names,
-//! and the parameters and headers that this operation has: nothing else that a client wrote reaches the store.
-//! It does not decide who may do what. Source: the operation's own page below
+//! Guarantees: a request to the store is built from an operation of [`OPERATIONS`], a bucket and a
+//! key that are names, and the parameters and headers that this operation has: nothing else that a
+//! client wrote reaches the store. It does not decide who may do what. Source: the operation's own
+//! page below
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
 
 use bytes::Bytes;
@@ -30,7 +32,8 @@ pub struct Operation {
     pub headers: Names,
 }
 
-/// Headers that every operation has: of the document in a body, the owner that the bucket must have at the store, and who pays.
+/// Headers that every operation has: of the document in a body, the owner that the bucket must have
+/// at the store, and who pays.
 const OF_EVERY_OPERATION: &[&str] = &[
     "x-amz-expected-bucket-owner",
     "x-amz-request-payer",
@@ -55,15 +58,26 @@ const ID: Names = &["id"];
 const ID_OR_PAGE: Names = &["id", "continuation-token"];
 const VERSION: Names = &["versionId"];
 const NONE: Names = &[];
-const VERSIONS: Names = &["delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"];
+const VERSIONS: Names =
+    &["delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"];
 
 type Names = &'static [&'static str];
 
-const fn bucket(method: Method, subresource: &'static str, parameters: Names, headers: Names) -> Operation {
+const fn bucket(
+    method: Method,
+    subresource: &'static str,
+    parameters: Names,
+    headers: Names,
+) -> Operation {
     Operation { method, level: Level::Bucket, subresource, parameters, headers }
 }
 
-const fn object(method: Method, subresource: &'static str, parameters: Names, headers: Names) -> Operation {
+const fn object(
+    method: Method,
+    subresource: &'static str,
+    parameters: Names,
+    headers: Names,
+) -> Operation {
     Operation { method, level: Level::Object, subresource, parameters, headers }
 }
 
@@ -142,7 +156,9 @@ impl Operation {
     /// The operation of a method on a subresource; None where there is no such operation.
     pub fn find(method: &Method, level: Level, subresource: &str) -> Option<&'static Self> {
         let is_it = |operation: &&Self| {
-            operation.method == *method && operation.level == level && operation.subresource == subresource
+            operation.method == *method
+                && operation.level == level
+                && operation.subresource == subresource
         };
         OPERATIONS.iter().find(is_it)
     }
@@ -229,8 +245,14 @@ mod tests {
             assert!(seen.insert(format!("{method} {level:?} {subresource}")), "{operation:?}");
             assert_eq!(Operation::find(method, *level, subresource), Some(operation));
             let plain = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            assert!([&[*subresource], *parameters, *headers].concat().iter().all(plain), "{operation:?}");
-            assert!(headers.iter().all(|name| HeaderName::from_lowercase(name.as_bytes()).is_ok()), "{operation:?}");
+            assert!(
+                [&[*subresource], *parameters, *headers].concat().iter().all(plain),
+                "{operation:?}"
+            );
+            assert!(
+                headers.iter().all(|name| HeaderName::from_lowercase(name.as_bytes()).is_ok()),
+                "{operation:?}"
+            );
             assert!(headers.iter().all(|name| !name.starts_with("x-amz-meta-")), "{operation:?}");
         }
     }
@@ -242,18 +264,31 @@ mod tests {
         for (name, value) in [("versionId", "v"), ("tagging", ""), ("uploadId", "u"), ("acl", "")] {
             request.add_parameter(name, value);
         }
-        for name in ["content-type", "x-amz-acl", "x-amz-meta-snowball-auto-extract", "authorization", "if-match"] {
+        for name in [
+            "content-type",
+            "x-amz-acl",
+            "x-amz-meta-snowball-auto-extract",
+            "authorization",
+            "if-match",
+        ] {
             request.add_header(&HeaderName::from_static(name), &HeaderValue::from_static("x"));
         }
         assert_eq!(request.parameters(), [("versionId", "v".to_owned())]);
-        assert_eq!(request.headers().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["content-type"]);
+        assert_eq!(
+            request.headers().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["content-type"]
+        );
         for (method, level, subresource) in [
             (Method::PUT, Level::Object, "website"),
             (Method::PUT, Level::Object, "renameObject"),
             (Method::GET, Level::Bucket, "tagging "),
             (Method::POST, Level::Bucket, "restore"),
         ] {
-            assert_eq!(Operation::find(&method, level, subresource), None, "{method} {subresource}");
+            assert_eq!(
+                Operation::find(&method, level, subresource),
+                None,
+                "{method} {subresource}"
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Whether a store keeps what the gateway builds on: tried on the store itself.
 //!
-//! Guarantees: what it makes is under a random prefix and removed again. A store that fails a required check loses
-//! updates, and with them acknowledged chunks: it must not be used. The others tell what it does and what it does not; the
-//! gateway gets by without. Source: DESIGN §8; BACKENDS.md §1.
+//! Guarantees: what it makes is under a random prefix and removed again. A store that fails a
+//! required check loses updates, and with them acknowledged chunks: it must not be used. The others
+//! tell what it does and what it does not; the gateway gets by without. Source: DESIGN §8;
+//! BACKENDS.md §1.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{
-    Attributes, Body, Bucket, ChosenPart, Error, GetOptions, Key, Kind, ListOptions, PartNumber, PartTarget, PutMode,
-    PutOptions, Read, Result, ServerFacts, Store, UploadTarget,
+    Attributes, Body, Bucket, ChosenPart, Error, GetOptions, Key, Kind, ListOptions, PartNumber,
+    PartTarget, PutMode, PutOptions, Read, Result, ServerFacts, Store, UploadTarget,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -47,8 +48,11 @@ pub struct Check {
 
 /// Tries everything in a bucket that exists. **Errors**: only where the store cannot be reached.
 pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Result<Vec<Check>> {
-    let probe =
-        Probe { store: Arc::clone(store), bucket: bucket.clone(), prefix: format!("v1/probe/{}/", clock.random_id()) };
+    let probe = Probe {
+        store: Arc::clone(store),
+        bucket: bucket.clone(),
+        prefix: format!("v1/probe/{}/", clock.random_id()),
+    };
     // A store that does not answer at all is no matter of its rules.
     probe.put("first", "0", PutMode::Overwrite).await?;
     let mut checks = vec![
@@ -59,7 +63,10 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
         check("parts become an object", probe.multipart().await),
         told(LEAVES_OUT, probe.leaves_out().await),
         told("a part that was replaced is not completed by its old tag", probe.stale_tag().await),
-        told("bytes that are not what their SHA-256 says are refused", probe.wrong_checksum().await),
+        told(
+            "bytes that are not what their SHA-256 says are refused",
+            probe.wrong_checksum().await,
+        ),
         told("its clock and this machine's are at most a minute apart", probe.skew(clock).await),
     ];
     probe.tidy().await?;
@@ -84,7 +91,10 @@ fn of_server(facts: &ServerFacts) -> [Check; 2] {
     };
     [
         told("names that are no buckets", Ok(names)),
-        Check { weight: Weight::Advised, ..check("the gateway's key does not administer the store", key) },
+        Check {
+            weight: Weight::Advised,
+            ..check("the gateway's key does not administer the store", key)
+        },
     ]
 }
 
@@ -119,20 +129,28 @@ impl Probe {
 
     async fn put(&self, name: &str, value: &str, mode: PutMode) -> Result<super::Written> {
         let body = Body::from(Bytes::copy_from_slice(value.as_bytes()));
-        self.store.put(&self.bucket, &self.key(name), body, PutOptions { mode, ..PutOptions::default() }).await
+        self.store
+            .put(&self.bucket, &self.key(name), body, PutOptions { mode, ..PutOptions::default() })
+            .await
     }
 
     async fn read(&self, name: &str) -> Result<(super::ETag, String)> {
-        let opened = self.store.get(&self.bucket, &self.key(name), Read::Whole, GetOptions::default()).await;
+        let opened =
+            self.store.get(&self.bucket, &self.key(name), Read::Whole, GetOptions::default()).await;
         let (head, body) = opened?;
         Ok((head.etag, String::from_utf8_lossy(&body.collect(64).await?).into_owned()))
     }
 
     async fn create_race(&self) -> Outcome {
         let writers = (0..WRITERS).map(|writer| self.until_decided(writer));
-        let won = join_all(writers).await.into_iter().collect::<Result<Vec<bool>>>().map_err(text)?;
+        let won =
+            join_all(writers).await.into_iter().collect::<Result<Vec<bool>>>().map_err(text)?;
         let winners = won.into_iter().filter(|won| *won).count();
-        if winners == 1 { Ok(format!("{WRITERS} writers")) } else { Err(format!("{winners} of {WRITERS} writers won")) }
+        if winners == 1 {
+            Ok(format!("{WRITERS} writers"))
+        } else {
+            Err(format!("{winners} of {WRITERS} writers won"))
+        }
     }
 
     async fn until_decided(&self, writer: usize) -> Result<bool> {
@@ -169,7 +187,11 @@ impl Probe {
             let value: u64 = value.parse().unwrap_or(0);
             match self.put("first", &(value + 1).to_string(), PutMode::IfMatch(etag)).await {
                 Ok(_) => return Ok(()),
-                Err(error) if matches!(error.kind(), Kind::Precondition | Kind::Conflict | Kind::SlowDown) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        Kind::Precondition | Kind::Conflict | Kind::SlowDown
+                    ) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -191,31 +213,55 @@ impl Probe {
         let options = ListOptions { prefix: self.prefix.clone(), ..ListOptions::default() };
         let page = self.store.list(&self.bucket, &options).await.map_err(text)?;
         let listed = page.objects.iter().any(|object| object.key == self.key("list"));
-        if listed { Ok(format!("{} keys", page.objects.len())) } else { Err("it is not in the list".to_owned()) }
+        if listed {
+            Ok(format!("{} keys", page.objects.len()))
+        } else {
+            Err("it is not in the list".to_owned())
+        }
     }
 
     async fn multipart(&self) -> Outcome {
         let (key, bytes) = (self.key("parts"), Bytes::from_static(b"part"));
-        let upload = self.store.create_upload(&self.bucket, &key, &Attributes::default()).await.map_err(text)?;
+        let upload = self
+            .store
+            .create_upload(&self.bucket, &key, &Attributes::default())
+            .await
+            .map_err(text)?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
         let number = PartNumber::new(1).ok_or("1 is a part number")?;
         let part = PartTarget { upload: target, number };
         let sha256 = Sha256::of(&bytes);
-        let written = self.store.put_part(part, bytes.clone().into(), Some(sha256).into()).await.map_err(text)?;
+        let written = self
+            .store
+            .put_part(part, bytes.clone().into(), Some(sha256).into())
+            .await
+            .map_err(text)?;
         let chosen = [ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) }];
         self.store.complete(target, &chosen, bytes.len() as u64).await.map_err(text)?;
         let (_, value) = self.read("parts").await.map_err(text)?;
-        if value.as_bytes() == bytes { Ok(String::new()) } else { Err(format!("it reads {value:?}")) }
+        if value.as_bytes() == bytes {
+            Ok(String::new())
+        } else {
+            Err(format!("it reads {value:?}"))
+        }
     }
 
     /// Parts `number` of an upload at `key`, one for each text.
-    async fn parts(&self, target: UploadTarget<'_>, texts: &[(u32, &'static str)]) -> Result<Vec<ChosenPart>> {
+    async fn parts(
+        &self,
+        target: UploadTarget<'_>,
+        texts: &[(u32, &'static str)],
+    ) -> Result<Vec<ChosenPart>> {
         let mut chosen = Vec::new();
         for (at, text) in texts {
-            let number = PartNumber::new(*at).ok_or_else(|| Error::new(Kind::Invalid, "no part number"))?;
+            let number =
+                PartNumber::new(*at).ok_or_else(|| Error::new(Kind::Invalid, "no part number"))?;
             let sha256 = Some(Sha256::of(text.as_bytes()));
             let body = Body::from(Bytes::from_static(text.as_bytes()));
-            let written = self.store.put_part(PartTarget { upload: target, number }, body, sha256.into()).await?;
+            let written = self
+                .store
+                .put_part(PartTarget { upload: target, number }, body, sha256.into())
+                .await?;
             chosen.push(ChosenPart { number, etag: written.etag, sha256 });
         }
         Ok(chosen)
@@ -223,7 +269,11 @@ impl Probe {
 
     async fn leaves_out(&self) -> Outcome {
         let key = self.key("left-out");
-        let upload = self.store.create_upload(&self.bucket, &key, &Attributes::default()).await.map_err(text)?;
+        let upload = self
+            .store
+            .create_upload(&self.bucket, &key, &Attributes::default())
+            .await
+            .map_err(text)?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
         let parts = self.parts(target, &[(1, "left out"), (2, "chosen")]).await.map_err(text)?;
         let completed = self.store.complete(target, &parts[1..], "chosen".len() as u64).await;
@@ -240,7 +290,11 @@ impl Probe {
 
     async fn stale_tag(&self) -> Outcome {
         let key = self.key("stale");
-        let upload = self.store.create_upload(&self.bucket, &key, &Attributes::default()).await.map_err(text)?;
+        let upload = self
+            .store
+            .create_upload(&self.bucket, &key, &Attributes::default())
+            .await
+            .map_err(text)?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
         let parts = self.parts(target, &[(1, "old"), (1, "new")]).await.map_err(text)?;
         let outcome = match self.store.complete(target, &parts[..1], "old".len() as u64).await {
@@ -265,7 +319,10 @@ impl Probe {
     async fn skew(&self, clock: &Clock) -> Outcome {
         let head = self.store.head(&self.bucket, &self.key("first")).await.map_err(text)?;
         let now = clock.wall();
-        let apart = now.duration_since(head.date).or_else(|_| head.date.duration_since(now)).unwrap_or_default();
+        let apart = now
+            .duration_since(head.date)
+            .or_else(|_| head.date.duration_since(now))
+            .unwrap_or_default();
         let detail = format!("{} s", apart.as_secs());
         if apart <= Duration::from_secs(60) { Ok(detail) } else { Err(detail) }
     }

@@ -1,6 +1,8 @@
-//! A body as it was received, the tags made of it, and the rules of Complete that every store of our own keeps.
+//! A body as it was received, the tags made of it, and the rules of Complete that every store of
+//! our own keeps.
 //!
-//! Guarantees: a body that is short, long, broken or not what its SHA-256 says is refused before anything is stored.
+//! Guarantees: a body that is short, long, broken or not what its SHA-256 says is refused before
+//! anything is stored.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -18,12 +20,17 @@ pub(super) struct Received {
 }
 
 /// Takes a whole body in. **Errors**: `Body`, `Checksum`.
-pub(super) async fn receive(mut body: Body, declared: Option<Sha256>, most_bytes: usize) -> Result<Received> {
+pub(super) async fn receive(
+    mut body: Body,
+    declared: Option<Sha256>,
+    most_bytes: usize,
+) -> Result<Received> {
     let wanted = body.len_bytes();
     let mut bytes = BytesMut::new();
     let mut summing = Summing::new(&body, true);
     while let Some(frame) = body.next().await {
-        let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+        let frame =
+            frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
         if bytes.len() + frame.len() > most_bytes {
             return Err(Error::new(Kind::Full, format!("a body of more than {most_bytes} bytes")));
         }
@@ -36,7 +43,8 @@ pub(super) async fn receive(mut body: Body, declared: Option<Sha256>, most_bytes
     Ok(Received { bytes: bytes.freeze(), sha256, md5: md5.expect("it was wanted") })
 }
 
-/// The digests of a body that a store takes in: computed here, but for a SHA-256 that the body's own stream computes.
+/// The digests of a body that a store takes in: computed here, but for a SHA-256 that the body's
+/// own stream computes.
 pub(super) struct Summing {
     here: BodyHasher,
     passed: Option<PassedSha256>,
@@ -54,8 +62,8 @@ impl Summing {
         self.here.give(frame);
     }
 
-    /// The SHA-256, and the MD5 where it was wanted. **Errors**: `Body` where a stream that was to pass its SHA-256 on did
-    /// not.
+    /// The SHA-256, and the MD5 where it was wanted. **Errors**: `Body` where a stream that was to
+    /// pass its SHA-256 on did not.
     pub async fn finish(mut self) -> Result<(Sha256, Option<[u8; 16]>)> {
         self.here.idle().await;
         let digests = self.here.finish();
@@ -77,7 +85,9 @@ pub(super) fn check_len(seen: u64, wanted: u64) -> Result<()> {
 pub(super) fn check_sha256(found: Sha256, declared: Option<Sha256>) -> Result<()> {
     match declared.filter(|declared| *declared != found) {
         None => Ok(()),
-        Some(declared) => Err(Error::new(Kind::Checksum, format!("the body has {found}, not {declared}"))),
+        Some(declared) => {
+            Err(Error::new(Kind::Checksum, format!("the body has {found}, not {declared}")))
+        }
     }
 }
 
@@ -91,18 +101,23 @@ impl Received {
     }
 }
 
-/// A part's tag where it costs nothing: a tag is opaque, so the half of a declared SHA-256 does. None: the MD5.
+/// A part's tag where it costs nothing: a tag is opaque, so the half of a declared SHA-256 does.
+/// None: the MD5.
 pub(super) fn free_tag(options: PartOptions) -> Option<String> {
     let declared = options.sha256.filter(|_| options.tag == PartTag::Any);
     declared.map(|sha256| sha256.hex()[..32].to_owned())
 }
 
-/// The tag of a completed upload: the MD5 of its parts' tags as bytes, and their number, as S3 makes it.
+/// The tag of a completed upload: the MD5 of its parts' tags as bytes, and their number, as S3
+/// makes it.
 pub(super) fn combined_tag<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     let mut md5 = Md5::new();
     let mut parts = 0;
     for tag in tags {
-        md5.update(u128::from_str_radix(tag, 16).map_or(tag.as_bytes().to_vec(), |tag| tag.to_be_bytes().to_vec()));
+        md5.update(
+            u128::from_str_radix(tag, 16)
+                .map_or(tag.as_bytes().to_vec(), |tag| tag.to_be_bytes().to_vec()),
+        );
         parts += 1;
     }
     format!("{}-{parts}", hex(&md5.finalize()))

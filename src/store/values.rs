@@ -1,7 +1,8 @@
 //! The words of the store trait: names, tags, numbers, conditions and answers.
 //!
 //! Guarantees: a `PartNumber` is in `[1, 10000]`; an `ETag` is opaque and kept without its quotes.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>
+//! Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,17 +24,23 @@ pub struct Bucket(pub String);
 pub struct Key(pub String);
 
 /// An entity tag without quotes. Opaque: compared, never computed with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct ETag(pub String);
 
 /// The store's own id of a multipart upload.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct UploadId(pub String);
 
 /// A part's number, in `[1, 10000]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct PartNumber(NonZeroU16);
 
@@ -80,8 +87,8 @@ macro_rules! text {
 }
 text!(Bucket, Key, ETag, UploadId);
 
-/// What must hold for a `put` to happen. Atomic: of any number of writers racing on one key, each condition is
-/// decided against the write before it.
+/// What must hold for a `put` to happen. Atomic: of any number of writers racing on one key, each
+/// condition is decided against the write before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutMode {
     /// The last write wins.
@@ -92,11 +99,13 @@ pub enum PutMode {
     IfMatch(ETag),
 }
 
-/// What an object carries beside its bytes. Header names of `user` are lower case, without `x-amz-meta-`.
+/// What an object carries beside its bytes. Header names of `user` are lower case, without
+/// `x-amz-meta-`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub content_type: Option<String>,
-    /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`: as they came.
+    /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`:
+    /// as they came.
     pub headers: BTreeMap<String, String>,
     pub user: BTreeMap<String, String>,
 }
@@ -106,19 +115,22 @@ impl Attributes {
     pub fn headers_in(head: &HeaderMap) -> BTreeMap<String, String> {
         let kept = KEPT.iter().filter_map(|name| {
             let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
-            let value = if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
+            let value =
+                if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
             (!value.is_empty()).then(|| (name.as_str().to_owned(), value))
         });
         kept.collect()
     }
 }
 
-/// Beginnings and ends of the names of user metadata on which some server acts, whoever set it. MinIO, RustFS and AWS's
-/// Snowball unpack a body that is an archive, to keys of the bucket that the archive names (`snowball-…`); older RustFS
-/// takes `x-rustfs-…` and `x-minio-…` for its own records; CloudServer puts the object elsewhere, or takes its size from
-/// the metadata (`scal-…`, `mdonly`); versitygw on Azure keeps locks and expiry so. Sources: MinIO `cmd/api-router.go`
-/// and `internal/http/headers.go`; RustFS `app/object/extract.rs` and `storage/options.rs`; CloudServer `constants.js` and
-/// `lib/api/apiUtils/object/createAndStoreObject.js`; versitygw `backend/azure/azure.go`.
+/// Beginnings and ends of the names of user metadata on which some server acts, whoever set it.
+/// MinIO, RustFS and AWS's Snowball unpack a body that is an archive, to keys of the bucket that
+/// the archive names (`snowball-…`); older RustFS takes `x-rustfs-…` and `x-minio-…` for its own
+/// records; CloudServer puts the object elsewhere, or takes its size from the metadata (`scal-…`,
+/// `mdonly`); versitygw on Azure keeps locks and expiry so. Sources: MinIO `cmd/api-router.go` and
+/// `internal/http/headers.go`; RustFS `app/object/extract.rs` and `storage/options.rs`; CloudServer
+/// `constants.js` and `lib/api/apiUtils/object/createAndStoreObject.js`; versitygw
+/// `backend/azure/azure.go`.
 const ACTED_ON: [&str; 10] = [
     "snowball-",
     "minio-snowball-",
@@ -131,15 +143,18 @@ const ACTED_ON: [&str; 10] = [
     "objectretention",
     "vgwexpires",
 ];
-const ACTED_ON_BY_THEIR_END: [&str; 3] = ["snowball-prefix", "snowball-ignore-dirs", "snowball-ignore-errors"];
+const ACTED_ON_BY_THEIR_END: [&str; 3] =
+    ["snowball-prefix", "snowball-ignore-dirs", "snowball-ignore-errors"];
 
-/// Whether a server behind the gateway might do more with user metadata of this name than keep it. Lower case.
+/// Whether a server behind the gateway might do more with user metadata of this name than keep it.
+/// Lower case.
 pub fn acts_on_metadata(name: &str) -> bool {
-    ACTED_ON.iter().any(|start| name.starts_with(start)) || ACTED_ON_BY_THEIR_END.iter().any(|end| name.ends_with(end))
+    ACTED_ON.iter().any(|start| name.starts_with(start))
+        || ACTED_ON_BY_THEIR_END.iter().any(|end| name.ends_with(end))
 }
 
-/// Framing is how a body travels, not what the object is. Servers need it as clients do: SeaweedFS keeps the framing
-/// of a put with a trailer as if it were the object's own encoding.
+/// Framing is how a body travels, not what the object is. Servers need it as clients do: SeaweedFS
+/// keeps the framing of a put with a trailer as if it were the object's own encoding.
 fn without_framing(value: &str) -> String {
     value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
 }
@@ -157,7 +172,12 @@ pub struct PutOptions {
 
 impl Default for PutOptions {
     fn default() -> Self {
-        Self { mode: PutMode::Overwrite, attributes: Attributes::default(), sha256: None, checksum: None }
+        Self {
+            mode: PutMode::Overwrite,
+            attributes: Attributes::default(),
+            sha256: None,
+            checksum: None,
+        }
     }
 }
 
@@ -185,7 +205,8 @@ pub enum Read {
 }
 
 impl Read {
-    /// The bytes `[first, end)` of an object of `size` that are wanted; None where a range has no byte of it.
+    /// The bytes `[first, end)` of an object of `size` that are wanted; None where a range has no
+    /// byte of it.
     pub fn span(self, size: u64) -> Option<(u64, u64)> {
         match self {
             Self::Head => Some((0, 0)),
@@ -193,7 +214,9 @@ impl Read {
             Self::Range { first, last } if first < size && first <= last => {
                 Some((first, last.saturating_add(1).min(size)))
             }
-            Self::Suffix(bytes) if bytes > 0 && size > 0 => Some((size.saturating_sub(bytes), size)),
+            Self::Suffix(bytes) if bytes > 0 && size > 0 => {
+                Some((size.saturating_sub(bytes), size))
+            }
             Self::Range { .. } | Self::Suffix(_) => None,
         }
     }
@@ -306,7 +329,8 @@ pub struct StoredPart {
     pub sha256: Option<Sha256>,
 }
 
-/// A page of an upload's parts. One number can occur more than once (SeaweedFS lists overwritten parts too).
+/// A page of an upload's parts. One number can occur more than once (SeaweedFS lists overwritten
+/// parts too).
 #[derive(Clone, Debug, Default)]
 pub struct PartPage {
     pub parts: Vec<StoredPart>,
@@ -339,5 +363,6 @@ pub struct Limits {
 
 impl Limits {
     /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
-    pub const S3: Self = Self { min_part_bytes: 5 << 20, max_part_bytes: 5 << 30, max_parts: PartNumber::MAX };
+    pub const S3: Self =
+        Self { min_part_bytes: 5 << 20, max_part_bytes: 5 << 30, max_parts: PartNumber::MAX };
 }

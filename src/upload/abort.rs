@@ -1,8 +1,8 @@
 //! Abort: the end of a session that makes no object.
 //!
-//! Guarantees: idempotent, also after a crash half-way; the root says `aborted` before anything is removed, so that a
-//! late writer finds it closed; a finalize under way is first carried to its end (DESIGN §12.3).
-//! The root stays as a tombstone.
+//! Guarantees: idempotent, also after a crash half-way; the root says `aborted` before anything is
+//! removed, so that a late writer finds it closed; a finalize under way is first carried to its end
+//! (DESIGN §12.3). The root stays as a tombstone.
 
 use crate::store;
 
@@ -12,17 +12,19 @@ use super::layout::Layout;
 use super::manifest::{Root, Status};
 use super::session::{Session, upload_of};
 
-/// How often parts that were still in flight are looked for again after the store's upload was aborted.
+/// How often parts that were still in flight are looked for again after the store's upload was
+/// aborted.
 const SWEEPS: usize = 4;
 
 impl Session {
-    /// Ends the session and frees what it holds. **Errors**: `NotOpen` where it is complete or superseded; `Store…`
-    /// (repeat the call: what is left is freed then).
+    /// Ends the session and frees what it holds. **Errors**: `NotOpen` where it is complete or
+    /// superseded; `Store…` (repeat the call: what is left is freed then).
     pub async fn abort(&self, reason: &str) -> Result<()> {
         self.abort_as(reason, false).await
     }
 
-    /// As `abort`, but leaves the parts where they are: whoever uploads to the target again can adopt them.
+    /// As `abort`, but leaves the parts where they are: whoever uploads to the target again can
+    /// adopt them.
     pub async fn abort_and_keep(&self, reason: &str) -> Result<()> {
         self.abort_as(reason, true).await
     }
@@ -35,16 +37,23 @@ impl Session {
                 Status::Aborted { kept: false, .. } => return self.free(&root).await.map(drop),
                 Status::Aborted { reason, kept: true, .. } => {
                     let from = root.status.clone();
-                    let freed = Status::Aborted { reason: reason.clone(), kept: false, freed: false };
+                    let freed =
+                        Status::Aborted { reason: reason.clone(), kept: false, freed: false };
                     // Lost: a successor adopts the parts, or another sweep frees them.
                     self.change_status(|status| *status == from, freed).await?.ok();
                 }
-                Status::Complete { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
+                Status::Complete { .. } | Status::Superseded { .. } => {
+                    return Err(Self::not_open(&root));
+                }
                 Status::Finalizing { checks } => {
                     let carried = self.carry(checks).await;
-                    // Complete: the loop says so. Failed for sure: it is open again, and can be aborted.
+                    // Complete: the loop says so. Failed for sure: it is open again, and can be
+                    // aborted.
                     if let Err(error) = carried
-                        && matches!(error.kind(), Kind::StoreUnavailable | Kind::SlowDown | Kind::Internal)
+                        && matches!(
+                            error.kind(),
+                            Kind::StoreUnavailable | Kind::SlowDown | Kind::Internal
+                        )
                     {
                         return Err(error);
                     }
@@ -70,7 +79,11 @@ impl Session {
             // A part that was in flight can land after the abort: again until none is listed.
             match documents.store.abort(upload_of(root, &target)).await {
                 Ok(()) => {}
-                Err(error) if matches!(error.kind(), store::Kind::NoSuchUpload | store::Kind::NoSuchBucket) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        store::Kind::NoSuchUpload | store::Kind::NoSuchBucket
+                    ) => {}
                 Err(error) => return Err(Error::own("aborting the store's upload", error)),
             }
             empty = self.listed_parts(root).await?.is_none_or(|parts| parts.is_empty());
@@ -82,13 +95,17 @@ impl Session {
         Ok(empty)
     }
 
-    /// Whether the store's upload is this session's: a creator that died before the hand-over left a root whose upload
-    /// is its predecessor's still (DESIGN §12.2).
+    /// Whether the store's upload is this session's: a creator that died before the hand-over left
+    /// a root whose upload is its predecessor's still (DESIGN §12.2).
     pub(super) async fn owns_upload(&self, root: &Root) -> Result<bool> {
-        let Some(predecessor) = root.s3.as_ref().and_then(|s3| s3.candidates.first()) else { return Ok(true) };
+        let Some(predecessor) = root.s3.as_ref().and_then(|s3| s3.candidates.first()) else {
+            return Ok(true);
+        };
         let layout = Layout::new(&root.account, predecessor);
         let found: Option<Doc<Root>> = self.0.shared.documents.read(&layout.root()).await?;
         // A predecessor that is swept away held nothing any more.
-        Ok(found.is_none_or(|doc| doc.value.status == Status::Superseded { by: root.backup_id.clone() }))
+        Ok(found.is_none_or(|doc| {
+            doc.value.status == Status::Superseded { by: root.backup_id.clone() }
+        }))
     }
 }

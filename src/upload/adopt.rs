@@ -1,10 +1,12 @@
 //! Adoption: a new S3 upload of a target takes over the store upload that a dead one left behind.
 //!
-//! Guarantees: of any number of creates one adopts (the predecessor's compare-and-swap to `superseded` decides); the
-//! successor's root is written first, so a crash in between costs nothing; an upload is adopted only with the very
-//! same creation headers, by the same account. Ages are differences of two store times, never of wall clocks. A create
-//! looks at [`MOST_LOOKED_AT`] sessions, asks each once for its age, and so makes about 150 calls at most.
-//! It does not take any part for the successor's: each must be confirmed by its bytes' SHA-256. Source: DESIGN §7, §12.2.
+//! Guarantees: of any number of creates one adopts (the predecessor's compare-and-swap to
+//! `superseded` decides); the successor's root is written first, so a crash in between costs
+//! nothing; an upload is adopted only with the very same creation headers, by the same account.
+//! Ages are differences of two store times, never of wall clocks. A create looks at
+//! [`MOST_LOOKED_AT`] sessions, asks each once for its age, and so makes about 150 calls at most.
+//! It does not take any part for the successor's: each must be confirmed by its bytes' SHA-256.
+//! Source: DESIGN §7, §12.2.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,19 +20,22 @@ use super::session::Session;
 use super::uploads::Uploads;
 use crate::store::{self, Key, ListOptions};
 
-/// How long a create waits for an upload of the same file that still seems alive: what a killed client left in its
-/// machine's buffers may still be arriving when it is run again.
+/// How long a create waits for an upload of the same file that still seems alive: what a killed
+/// client left in its machine's buffers may still be arriving when it is run again.
 const LAST_BREATH: Duration = Duration::from_secs(10);
 /// The first pause between two looks; each is twice as long as the one before.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// The sessions of a key that are looked at, the newest first: what a create costs does not grow with the others.
+/// The sessions of a key that are looked at, the newest first: what a create costs does not grow
+/// with the others.
 const MOST_LOOKED_AT: usize = 16;
 
-/// Sessions whose parts are looked through for one that fits; each is a dead run of the same upload.
+/// Sessions whose parts are looked through for one that fits; each is a dead run of the same
+/// upload.
 const MOST_CANDIDATES: usize = 8;
 
 impl Uploads {
-    /// The successor of a dead upload of the same target with the same terms; None where there is none.
+    /// The successor of a dead upload of the same target with the same terms; None where there is
+    /// none.
     pub(super) async fn adopt(&self, account: &str, new: &NewUpload) -> Result<Option<Session>> {
         if !self.shared.settings.resume.enabled {
             return Ok(None);
@@ -71,8 +76,14 @@ impl Uploads {
         Ok(None)
     }
 
-    /// The roots of those entries' sessions that were created with the same terms, in the same order.
-    async fn fitting(&self, account: &str, entries: Vec<Key>, new: &NewUpload) -> Result<Vec<(Key, Arc<Root>)>> {
+    /// The roots of those entries' sessions that were created with the same terms, in the same
+    /// order.
+    async fn fitting(
+        &self,
+        account: &str,
+        entries: Vec<Key>,
+        new: &NewUpload,
+    ) -> Result<Vec<(Key, Arc<Root>)>> {
         let roots = self.roots(account, &entries).await?;
         let own = entries.into_iter().zip(roots).filter_map(|(entry, root)| {
             let root = root.filter(|root| is_of(root, &entry) && new.fits(root))?;
@@ -101,8 +112,8 @@ impl Uploads {
         Ok(written.and_then(|(newest, now)| now.duration_since(newest).ok()).unwrap_or_default())
     }
 
-    /// When the newest record of a session was written, and what time it is, both by the store's own clock; None
-    /// where it has no root.
+    /// When the newest record of a session was written, and what time it is, both by the store's
+    /// own clock; None where it has no root.
     pub async fn last_written(&self, root: &Root) -> Result<Option<(SystemTime, SystemTime)>> {
         let layout = Layout::new(&root.account, &root.backup_id);
         let documents = self.documents();
@@ -113,13 +124,16 @@ impl Uploads {
         };
         let options = ListOptions { prefix: layout.segments().0, ..ListOptions::default() };
         let segments = documents.list(&options).await?.objects;
-        let newest = segments.iter().map(|listed| listed.modified).fold(head.modified, std::cmp::max);
+        let newest =
+            segments.iter().map(|listed| listed.modified).fold(head.modified, std::cmp::max);
         Ok(Some((newest, head.date)))
     }
 
     /// Takes the store upload of `dead` over; None where someone else was first.
     async fn succeed(&self, dead: &Root, new: &NewUpload) -> Result<Option<Session>> {
-        let Some(predecessor) = self.find(&dead.account, &dead.backup_id).await? else { return Ok(None) };
+        let Some(predecessor) = self.find(&dead.account, &dead.backup_id).await? else {
+            return Ok(None);
+        };
         if !predecessor.owns_upload(dead).await? {
             // Its creator died before the hand-over: the upload is another one's, who may be alive.
             return Ok(None);
@@ -159,7 +173,8 @@ impl Uploads {
     }
 }
 
-/// Whether a session that was alive a moment ago can be taken over now. Its age is not asked for: it is young.
+/// Whether a session that was alive a moment ago can be taken over now. Its age is not asked for:
+/// it is young.
 fn has_just_died(root: &Root) -> bool {
     match &root.status {
         Status::InProgress => root.s3.as_ref().is_some_and(|s3| s3.left),

@@ -1,9 +1,9 @@
 //! The JSON of the records.
 //!
-//! Guarantees: what is encoded decodes to the same value; a document of a later version is refused, not misread; so is
-//! one of which a byte was lost or turned over on its way, for each ends with the CRC64NVME of all its bytes before that.
-//! A chunk's record takes about 130 bytes, so a segment of 256 stays under 64 KiB with every kind of digest.
-//! It reads and writes no store.
+//! Guarantees: what is encoded decodes to the same value; a document of a later version is refused,
+//! not misread; so is one of which a byte was lost or turned over on its way, for each ends with
+//! the CRC64NVME of all its bytes before that. A chunk's record takes about 130 bytes, so a segment
+//! of 256 stays under 64 KiB with every kind of digest. It reads and writes no store.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,8 @@ struct Versioned<T> {
     value: T,
 }
 
-/// The last member of a document, and what closes it. Over plain HTTP nothing else protects what a store answers.
+/// The last member of a document, and what closes it. Over plain HTTP nothing else protects what a
+/// store answers.
 const SUM: &str = ",\"crc64nvme\":\"";
 const END: &str = "\"}";
 const SUM_CHARS: usize = 12;
@@ -160,27 +161,46 @@ impl Document for Segment {
         };
         encode(&SegmentJson {
             stamp: self.stamp.clone(),
-            chunks: self.chunks.iter().map(|(index, record)| (index.to_string(), chunk(record))).collect(),
-            groups: self.groups.iter().map(|(number, record)| (number.to_string(), group(record))).collect(),
+            chunks: self
+                .chunks
+                .iter()
+                .map(|(index, record)| (index.to_string(), chunk(record)))
+                .collect(),
+            groups: self
+                .groups
+                .iter()
+                .map(|(number, record)| (number.to_string(), group(record)))
+                .collect(),
         })
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         let json: SegmentJson = decode(bytes)?;
-        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no chunk index"));
+        let number =
+            |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no chunk index"));
         let mut segment = Self { stamp: json.stamp, ..Self::default() };
         for (index, chunk) in json.chunks {
-            let sha256 = Sha256::from_base64(&chunk.sha256).ok_or_else(|| format!("chunk {index} has no SHA-256"))?;
+            let sha256 = Sha256::from_base64(&chunk.sha256)
+                .ok_or_else(|| format!("chunk {index} has no SHA-256"))?;
             let digests = ChunkDigests { sha256, len_bytes: chunk.len, extra: chunk.digest };
             segment.chunks.insert(
                 number(&index)?,
-                Record { digests, etags: chunk.etags, struck: chunk.struck, checksum: chunk.checksum },
+                Record {
+                    digests,
+                    etags: chunk.etags,
+                    struck: chunk.struck,
+                    checksum: chunk.checksum,
+                },
             );
         }
         for (part, group) in json.groups {
-            let part = u16::try_from(number(&part)?).map_err(|_| format!("{part:?} is no part number"))?;
-            let sha256 = Sha256::from_base64(&group.sha256).ok_or_else(|| format!("part {part} has no SHA-256"))?;
-            segment.groups.insert(part, GroupRecord { etags: group.etags, size_bytes: group.len, sha256 });
+            let part =
+                u16::try_from(number(&part)?).map_err(|_| format!("{part:?} is no part number"))?;
+            let sha256 = Sha256::from_base64(&group.sha256)
+                .ok_or_else(|| format!("part {part} has no SHA-256"))?;
+            segment
+                .groups
+                .insert(part, GroupRecord { etags: group.etags, size_bytes: group.len, sha256 });
         }
         Ok(segment)
     }
@@ -192,16 +212,21 @@ mod tests {
     use crate::digest::{ChunkHasher, Kind};
 
     fn full_segment() -> Segment {
-        let mut segment = Segment { stamp: Stamp::default().next("w1").next("w2"), ..Segment::default() };
+        let mut segment =
+            Segment { stamp: Stamp::default().next("w1").next("w2"), ..Segment::default() };
         for index in 0..256_u32 {
             let mut hasher = ChunkHasher::new(Some(Kind::Blake3), u64::from(index) << 23);
             hasher.update(&index.to_le_bytes());
             let etags = vec![ETag(format!("{index:032x}"))];
-            segment
-                .chunks
-                .insert(index, Record { digests: hasher.finish(), etags, struck: index == 7, checksum: None });
+            segment.chunks.insert(
+                index,
+                Record { digests: hasher.finish(), etags, struck: index == 7, checksum: None },
+            );
         }
-        segment.groups.insert(1, GroupRecord { etags: vec![ETag::from("x")], size_bytes: 9, sha256: Sha256::of(b"x") });
+        segment.groups.insert(
+            1,
+            GroupRecord { etags: vec![ETag::from("x")], size_bytes: 9, sha256: Sha256::of(b"x") },
+        );
         segment
     }
 

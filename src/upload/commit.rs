@@ -1,10 +1,11 @@
-//! Group commit: all changes of a segment that arrive while one write is under way ride on the next.
+//! Group commit: all changes of a segment that arrive while one write is under way ride on the
+//! next.
 //!
-//! Guarantees: one compare-and-swap in flight per segment and gateway; a change that was queued is carried to its end
-//! even if everyone who waits for it goes away; `Recorded` and `Known` are answered only after the record is durable
-//! and the root was seen open after it (DESIGN §12.1).
-//! **Errors**: `NotOpen`; `StoreUnavailable` where it may or may not be recorded.
-//! It does not know what the changes mean: `manifest` does.
+//! Guarantees: one compare-and-swap in flight per segment and gateway; a change that was queued is
+//! carried to its end even if everyone who waits for it goes away; `Recorded` and `Known` are
+//! answered only after the record is durable and the root was seen open after it (DESIGN §12.1).
+//! **Errors**: `NotOpen`; `StoreUnavailable` where it may or may not be recorded. It does not know
+//! what the changes mean: `manifest` does.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -22,8 +23,8 @@ const MOST_GATHERING: Duration = Duration::from_millis(50);
 
 type Waiter = (Change, oneshot::Sender<Result<Outcome>>);
 
-/// The changes that wait, by segment. A segment that is present has a task that writes it. Bounded by the requests in
-/// flight: each of them waits for its one change.
+/// The changes that wait, by segment. A segment that is present has a task that writes it. Bounded
+/// by the requests in flight: each of them waits for its one change.
 #[derive(Default)]
 pub(super) struct Queues {
     waiting: Mutex<HashMap<u32, Vec<Waiter>>>,
@@ -32,7 +33,8 @@ pub(super) struct Queues {
 }
 
 impl Session {
-    /// Records one change of a segment. **Cancel**: once polled, the change goes on without its caller.
+    /// Records one change of a segment. **Cancel**: once polled, the change goes on without its
+    /// caller.
     pub(super) async fn commit(&self, segment: u32, change: Change) -> Result<Outcome> {
         let (tell, told) = oneshot::channel();
         let idle = {
@@ -85,8 +87,9 @@ impl Session {
         }
     }
 
-    /// Waits a little where few changes wait and many chunks are under way: left alone, chunks fall into ever smaller
-    /// cohorts, and each of them costs a write. Less than a write's own time is lost, and only to those few.
+    /// Waits a little where few changes wait and many chunks are under way: left alone, chunks fall
+    /// into ever smaller cohorts, and each of them costs a write. Less than a write's own time is
+    /// lost, and only to those few.
     async fn gather(&self, number: u32) {
         let waiting = lock(&self.0.queues.waiting).get(&number).map_or(0, Vec::len);
         if waiting > 0 && waiting * 2 < self.0.flights.of_segment(number) {
@@ -95,8 +98,8 @@ impl Session {
         }
     }
 
-    /// Applies the batch and writes the segment until it holds. Outcomes that wrote nothing are believed only if the
-    /// segment they rest on was current after the batch was taken.
+    /// Applies the batch and writes the segment until it holds. Outcomes that wrote nothing are
+    /// believed only if the segment they rest on was current after the batch was taken.
     async fn write_batch(&self, number: u32, changes: &[Change]) -> Result<Vec<Outcome>> {
         let policy = self.root().policy;
         let documents = &self.0.shared.documents;
@@ -105,8 +108,10 @@ impl Session {
         let mut current = false;
         let mut doc = self.known_segment(number);
         loop {
-            let mut next = doc.as_ref().map_or_else(Segment::default, |doc| Segment::clone(&doc.value));
-            let outcomes: Vec<Outcome> = changes.iter().map(|change| next.apply(change, policy)).collect();
+            let mut next =
+                doc.as_ref().map_or_else(Segment::default, |doc| Segment::clone(&doc.value));
+            let outcomes: Vec<Outcome> =
+                changes.iter().map(|change| next.apply(change, policy)).collect();
             if !outcomes.contains(&Outcome::Recorded) {
                 if current {
                     return Ok(outcomes);
@@ -127,8 +132,11 @@ impl Session {
                     (doc, current) = (now, true);
                 }
             }
-            let lost = crate::store::Error::new(crate::store::Kind::Conflict, "another writer was first");
-            documents.pause(&mut backoff, Error::store(format!("changing the record {key}"), lost)).await?;
+            let lost =
+                crate::store::Error::new(crate::store::Kind::Conflict, "another writer was first");
+            documents
+                .pause(&mut backoff, Error::store(format!("changing the record {key}"), lost))
+                .await?;
         }
     }
 
@@ -143,7 +151,8 @@ impl Session {
 }
 
 impl Change {
-    /// A chunk may be acknowledged only while the session is open; parts and strikes belong to finalize itself.
+    /// A chunk may be acknowledged only while the session is open; parts and strikes belong to
+    /// finalize itself.
     fn needs_open(&self) -> bool {
         match self {
             Self::Chunk { .. } => true,

@@ -1,9 +1,11 @@
 //! Records in the store: read, revalidate, and change by compare-and-swap.
 //!
-//! Guarantees: a write whose answer was lost is recognised by its write id, so `Won` means it happened and `Lost` means
-//! it did not and never will; one store call at a time and record; retries end with their budget.
-//! **Errors**: `StoreUnavailable` or `SlowDown` once the budget is spent (the write may have happened), `Internal` for
-//! a document that cannot be read, also when it is read again. It does not know what the records mean. Source: DESIGN §3; BACKENDS.md §3.
+//! Guarantees: a write whose answer was lost is recognised by its write id, so `Won` means it
+//! happened and `Lost` means it did not and never will; one store call at a time and record;
+//! retries end with their budget.
+//! **Errors**: `StoreUnavailable` or `SlowDown` once the budget is spent (the write may have
+//! happened), `Internal` for a document that cannot be read, also when it is read again. It does
+//! not know what the records mean. Source: DESIGN §3; BACKENDS.md §3.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,8 @@ use crate::clock::Clock;
 use crate::digest::Sha256;
 use crate::retry;
 use crate::store::{
-    self, Attributes, Body, Bucket, ETag, GetOptions, Key, ListOptions, Page, PutMode, PutOptions, Read, Store,
+    self, Attributes, Body, Bucket, ETag, GetOptions, Key, ListOptions, Page, PutMode, PutOptions,
+    Read, Store,
 };
 
 use super::codec::Document;
@@ -21,10 +24,14 @@ use super::error::{Error, Result};
 /// The largest record that is read: a segment has at most 64 KiB, a root at most its metadata.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-const RETRIES: retry::Policy =
-    retry::Policy { base: Duration::from_millis(40), most: Duration::from_secs(2), budget: Duration::from_secs(20) };
+const RETRIES: retry::Policy = retry::Policy {
+    base: Duration::from_millis(40),
+    most: Duration::from_secs(2),
+    budget: Duration::from_secs(20),
+};
 
-/// How often a record is read again whose bytes do not agree: a byte that turned over on its way is right the next time.
+/// How often a record is read again whose bytes do not agree: a byte that turned over on its way is
+/// right the next time.
 const REREADS: usize = 3;
 
 /// A record as it was read, and the tag to change it by.
@@ -66,7 +73,11 @@ impl Documents {
     /// Waits before the next try, or gives `error` back when it is final or the budget is spent.
     pub async fn pause(&self, backoff: &mut retry::Backoff, error: Error) -> Result<()> {
         let again = matches!(error.kind(), super::Kind::StoreUnavailable | super::Kind::SlowDown);
-        let pause = if again { backoff.next(error.retry_after(), |most| self.clock.jitter(most)) } else { None };
+        let pause = if again {
+            backoff.next(error.retry_after(), |most| self.clock.jitter(most))
+        } else {
+            None
+        };
         let Some(pause) = pause else { return Err(error) };
         self.clock.pause(pause).await;
         Ok(())
@@ -78,7 +89,11 @@ impl Documents {
     }
 
     /// The record as it is now; costs no bytes where it is still the one that is known.
-    pub async fn revalidate<T: Document>(&self, key: &Key, known: Option<&Doc<T>>) -> Result<Option<Doc<T>>> {
+    pub async fn revalidate<T: Document>(
+        &self,
+        key: &Key,
+        known: Option<&Doc<T>>,
+    ) -> Result<Option<Doc<T>>> {
         let mut backoff = self.backoff();
         let mut rereads = 0;
         loop {
@@ -93,8 +108,15 @@ impl Documents {
         }
     }
 
-    async fn read_once<T: Document>(&self, key: &Key, known: Option<&Doc<T>>) -> Result<Option<Doc<T>>> {
-        let options = GetOptions { if_none_match: known.map(|doc| doc.etag.clone()), ..GetOptions::default() };
+    async fn read_once<T: Document>(
+        &self,
+        key: &Key,
+        known: Option<&Doc<T>>,
+    ) -> Result<Option<Doc<T>>> {
+        let options = GetOptions {
+            if_none_match: known.map(|doc| doc.etag.clone()),
+            ..GetOptions::default()
+        };
         let failed = |error| Error::record(format!("reading the record {key}"), error);
         let (head, body) = match self.store.get(&self.bucket, key, Read::Whole, options).await {
             Ok(found) => found,
@@ -114,7 +136,10 @@ impl Documents {
             match self.store.list(&self.bucket, options).await {
                 Ok(page) => return Ok(page),
                 Err(error) => {
-                    let error = Error::record(format!("listing the records under {}", options.prefix), error);
+                    let error = Error::record(
+                        format!("listing the records under {}", options.prefix),
+                        error,
+                    );
                     self.pause(&mut backoff, error).await?;
                 }
             }
@@ -127,7 +152,10 @@ impl Documents {
         loop {
             match self.store.delete(&self.bucket, key, None).await {
                 Ok(()) => return Ok(()),
-                Err(error) => self.pause(&mut backoff, Error::record(format!("deleting {key}"), error)).await?,
+                Err(error) => {
+                    self.pause(&mut backoff, Error::record(format!("deleting {key}"), error))
+                        .await?
+                }
             }
         }
     }
@@ -152,34 +180,58 @@ impl Documents {
         loop {
             match self.store.put(&self.bucket, key, Body::empty(), PutOptions::default()).await {
                 Ok(_) => return Ok(()),
-                Err(error) => self.pause(&mut backoff, Error::record(format!("writing {key}"), error)).await?,
+                Err(error) => {
+                    self.pause(&mut backoff, Error::record(format!("writing {key}"), error)).await?
+                }
             }
         }
     }
 
     /// Writes `next` over `known` (None: where no record is). `next` carries a write id of its own.
-    pub async fn swap<T: Document>(&self, key: &Key, known: Option<&Doc<T>>, next: T) -> Result<Swap<T>> {
+    pub async fn swap<T: Document>(
+        &self,
+        key: &Key,
+        known: Option<&Doc<T>>,
+        next: T,
+    ) -> Result<Swap<T>> {
         let bytes = bytes::Bytes::from(next.encode());
         let sha256 = Some(Sha256::of(&bytes));
         let mode = known.map_or(PutMode::CreateOnly, |doc| PutMode::IfMatch(doc.etag.clone()));
-        let attributes = Attributes { content_type: Some("application/json".to_owned()), ..Attributes::default() };
+        let attributes = Attributes {
+            content_type: Some("application/json".to_owned()),
+            ..Attributes::default()
+        };
         let next = Arc::new(next);
         let mut backoff = self.backoff();
         loop {
-            let options = PutOptions { mode: mode.clone(), attributes: attributes.clone(), sha256, checksum: None };
-            let error = match self.store.put(&self.bucket, key, Body::from(bytes.clone()), options).await {
-                Ok(written) => return Ok(Swap::Won(Doc { value: next, etag: written.etag })),
-                Err(error) => error,
+            let options = PutOptions {
+                mode: mode.clone(),
+                attributes: attributes.clone(),
+                sha256,
+                checksum: None,
             };
+            let error =
+                match self.store.put(&self.bucket, key, Body::from(bytes.clone()), options).await {
+                    Ok(written) => return Ok(Swap::Won(Doc { value: next, etag: written.etag })),
+                    Err(error) => error,
+                };
             let kind = error.kind();
             if kind == store::Kind::Conflict {
-                self.pause(&mut backoff, Error::record(format!("changing the record {key}"), error)).await?;
+                self.pause(
+                    &mut backoff,
+                    Error::record(format!("changing the record {key}"), error),
+                )
+                .await?;
                 continue;
             }
             let refused = matches!(kind, store::Kind::Precondition | store::Kind::NotFound);
             if !refused {
                 // The write may have happened, or may still: only the record can tell.
-                self.pause(&mut backoff, Error::record(format!("changing the record {key}"), error)).await?;
+                self.pause(
+                    &mut backoff,
+                    Error::record(format!("changing the record {key}"), error),
+                )
+                .await?;
             }
             let now: Option<Doc<T>> = self.read(key).await?;
             match &now {
@@ -193,10 +245,15 @@ impl Documents {
                 return Ok(Swap::Lost(now));
             }
             if refused {
-                // A refusal over a record that did not change: the store has not made up its mind (a stale read, or
-                // Ceph's 412 in a race). Ask again, later.
-                let error = store::Error::new(store::Kind::Conflict, "refused over an unchanged record");
-                self.pause(&mut backoff, Error::record(format!("changing the record {key}"), error)).await?;
+                // A refusal over a record that did not change: the store has not made up its mind
+                // (a stale read, or Ceph's 412 in a race). Ask again, later.
+                let error =
+                    store::Error::new(store::Kind::Conflict, "refused over an unchanged record");
+                self.pause(
+                    &mut backoff,
+                    Error::record(format!("changing the record {key}"), error),
+                )
+                .await?;
             }
         }
     }

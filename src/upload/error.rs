@@ -1,7 +1,7 @@
 //! What an operation on a session can answer instead of success.
 //!
-//! `Kind` is what a front translates to its protocol, one row each; the fields are what the answer names. The store's
-//! own error travels as source, for the log only. It knows no HTTP status.
+//! `Kind` is what a front translates to its protocol, one row each; the fields are what the answer
+//! names. The store's own error travels as source, for the log only. It knows no HTTP status.
 
 use std::time::Duration;
 
@@ -171,8 +171,8 @@ impl Error {
         Self::Store { kind, what: what.into(), source }
     }
 
-    /// As `store`, for a request without a word of its caller's in it: if the store calls it invalid, it was damaged on
-    /// the way.
+    /// As `store`, for a request without a word of its caller's in it: if the store calls it
+    /// invalid, it was damaged on the way.
     pub(crate) fn own(what: impl Into<String>, source: store::Error) -> Self {
         if source.kind() == store::Kind::Invalid {
             return Self::Store { kind: Kind::StoreUnavailable, what: what.into(), source };
@@ -180,7 +180,8 @@ impl Error {
         Self::store(what, source)
     }
 
-    /// As `own`, where the body was the gateway's too: that it broke off is between the gateway and its store.
+    /// As `own`, where the body was the gateway's too: that it broke off is between the gateway and
+    /// its store.
     pub(crate) fn record(what: impl Into<String>, source: store::Error) -> Self {
         let mut error = Self::own(what, source);
         if let Self::Store { kind: kind @ Kind::BodyBroken, .. } = &mut error {

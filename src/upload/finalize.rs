@@ -1,10 +1,10 @@
 //! Finalize: from recorded chunks to the object.
 //!
-//! Guarantees: `complete` means that the object equals the acknowledged chunks, byte for byte, and has the expected
-//! digest; any gateway carries a half-done finalize on; repeating it gives the same answer; a finalize that fails for
-//! sure leaves the session open again.
-//! The root's compare-and-swap is the only commit point: CompleteMultipartUpload may be repeated, lost or won by
-//! another gateway, and the object's tag settles which. Source: DESIGN §6, §12.1, §12.3–5.
+//! Guarantees: `complete` means that the object equals the acknowledged chunks, byte for byte, and
+//! has the expected digest; any gateway carries a half-done finalize on; repeating it gives the
+//! same answer; a finalize that fails for sure leaves the session open again. The root's
+//! compare-and-swap is the only commit point: CompleteMultipartUpload may be repeated, lost or won
+//! by another gateway, and the object's tag settles which. Source: DESIGN §6, §12.1, §12.3–5.
 
 use crate::digest::{Expected, Kind as DigestKind};
 use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
@@ -15,7 +15,8 @@ use super::session::{Session, upload_of};
 use super::survey::Survey;
 use super::uploads::TAG;
 
-/// How often parts may change under one finalize before it gives up and asks its client to come again.
+/// How often parts may change under one finalize before it gives up and asks its client to come
+/// again.
 const ROUNDS: usize = 8;
 
 /// How a round went.
@@ -26,9 +27,10 @@ pub(super) enum Carried {
 }
 
 impl Session {
-    /// Makes the object. Idempotent. **Durability**: on success the object is complete in the store.
-    /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `BadRequest` (a digest that cannot be had), `Store…`
-    /// (then the session may be `finalizing`; repeat the call).
+    /// Makes the object. Idempotent. **Durability**: on success the object is complete in the
+    /// store.
+    /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `BadRequest` (a digest that cannot be
+    /// had), `Store…` (then the session may be `finalizing`; repeat the call).
     pub async fn finalize(&self, expected: Option<Expected>) -> Result<Finished> {
         self.finalize_as(Checks { expected, parts: None }).await
     }
@@ -39,14 +41,21 @@ impl Session {
             let root = self.current_root().await?.value;
             let checks = match &root.status {
                 Status::Complete { object, .. } => return check_finished(object, expected),
-                Status::Aborted { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
+                Status::Aborted { .. } | Status::Superseded { .. } => {
+                    return Err(Self::not_open(&root));
+                }
                 Status::Finalizing { checks } => checks.clone(),
                 Status::InProgress => {
                     self.require_obtainable(&root, expected).await?;
-                    // Before the status changes: a call that comes too early must not disturb chunks in flight.
+                    // Before the status changes: a call that comes too early must not disturb
+                    // chunks in flight.
                     self.survey(&asked).await?.require_all(&root, expected)?;
                     let to = Status::Finalizing { checks: asked.clone() };
-                    if self.change_status(|status| *status == Status::InProgress, to).await?.is_err() {
+                    if self
+                        .change_status(|status| *status == Status::InProgress, to)
+                        .await?
+                        .is_err()
+                    {
                         continue;
                     }
                     asked.clone()
@@ -68,10 +77,14 @@ impl Session {
     pub(super) async fn carry(&self, checks: &Checks) -> Result<Carried> {
         match self.round(checks).await {
             Err(error) if fails_for_sure(&error) => {
-                // Whoever moved it meanwhile knows better: either way it is not ours to hold any more.
-                self.change_status(|status| matches!(status, Status::Finalizing { .. }), Status::InProgress)
-                    .await?
-                    .ok();
+                // Whoever moved it meanwhile knows better: either way it is not ours to hold any
+                // more.
+                self.change_status(
+                    |status| matches!(status, Status::Finalizing { .. }),
+                    Status::InProgress,
+                )
+                .await?
+                .ok();
                 Err(error)
             }
             other => other,
@@ -92,10 +105,13 @@ impl Session {
         if assembled {
             return Ok(Carried::Again);
         }
-        let Some(chosen) = self.agreed_parts(&root, &survey).await? else { return self.after_gone().await };
+        let Some(chosen) = self.agreed_parts(&root, &survey).await? else {
+            return self.after_gone().await;
+        };
         let mut digests = survey.digests.clone();
         let read_back = self.check_before(&root, expected, &survey, &chosen, &mut digests).await?;
-        // Before the root says complete: a listing of complete backups must not miss it after a crash.
+        // Before the root says complete: a listing of complete backups must not miss it after a
+        // crash.
         let documents = &self.0.shared.documents;
         documents.mark(&self.0.layout.done(&root.bucket, &root.key)).await?;
         let done = if root.has_upload() {
@@ -108,8 +124,8 @@ impl Session {
         self.conclude(&root, done, finished, read_back.as_ref()).await
     }
 
-    /// Checks the expected digest as far as it can be known before the object exists. What must be read back from the
-    /// object is returned.
+    /// Checks the expected digest as far as it can be known before the object exists. What must be
+    /// read back from the object is returned.
     async fn check_before(
         &self,
         root: &Root,
@@ -128,7 +144,13 @@ impl Session {
         let found = match running {
             Some(sha256) => Some(sha256),
             None => {
-                let parts = self.0.shared.documents.store.read_parts(upload_of(root, &target), chosen).await;
+                let parts = self
+                    .0
+                    .shared
+                    .documents
+                    .store
+                    .read_parts(upload_of(root, &target), chosen)
+                    .await;
                 match parts.map_err(|error| Error::store("reading the parts back", error))? {
                     Some(body) => Some(super::readback::hash(body).await?),
                     None => None,
@@ -147,7 +169,9 @@ impl Session {
         let Some(expected) = expected else { return Ok(()) };
         match expected.kind {
             DigestKind::Sha256Chunks => Ok(()),
-            DigestKind::Blake3 | DigestKind::Crc64Nvme if root.digest == Some(expected.kind) => Ok(()),
+            DigestKind::Blake3 | DigestKind::Crc64Nvme if root.digest == Some(expected.kind) => {
+                Ok(())
+            }
             DigestKind::Blake3 | DigestKind::Crc64Nvme => Err(not_computed(expected.kind)),
             DigestKind::Sha256 => self.require_read_back(root).await,
         }
@@ -176,9 +200,20 @@ impl Session {
     }
 
     /// None: the parts changed, look again.
-    async fn complete(&self, root: &Root, chosen: &[ChosenPart], size_bytes: u64) -> Result<Option<Written>> {
+    async fn complete(
+        &self,
+        root: &Root,
+        chosen: &[ChosenPart],
+        size_bytes: u64,
+    ) -> Result<Option<Written>> {
         let target = root.target();
-        let completed = self.0.shared.documents.store.complete(upload_of(root, &target), chosen, size_bytes).await;
+        let completed = self
+            .0
+            .shared
+            .documents
+            .store
+            .complete(upload_of(root, &target), chosen, size_bytes)
+            .await;
         match completed {
             Ok(written) => Ok(Some(written)),
             Err(error) => self.after_failed_complete(root, error).await,
@@ -187,10 +222,11 @@ impl Session {
 
     /// Puts the object of an empty file. None: the ground moved, look again.
     ///
-    /// A put can be repeated, and unlike a Complete it can come late: over the object of a backup that was made after
-    /// another gateway had carried this one to its end. So it goes over what was there while this one was not yet
-    /// complete, and over nothing else. A directory replaces no bytes and does without: SeaweedFS shows one that came of
-    /// itself, under a tag that it then refuses.
+    /// A put can be repeated, and unlike a Complete it can come late: over the object of a backup
+    /// that was made after another gateway had carried this one to its end. So it goes over what
+    /// was there while this one was not yet complete, and over nothing else. A directory replaces
+    /// no bytes and does without: SeaweedFS shows one that came of itself, under a tag that it then
+    /// refuses.
     async fn put_empty(&self, root: &Root) -> Result<Option<Written>> {
         let (bucket, key) = root.target();
         let store = &self.0.shared.documents.store;
@@ -200,7 +236,12 @@ impl Session {
             match store.head(&bucket, &key).await {
                 Ok(head) => PutMode::IfMatch(head.etag),
                 Err(error) if error.kind() == store::Kind::NotFound => PutMode::CreateOnly,
-                Err(error) => return Err(Error::store("looking at what an empty object is to replace", error)),
+                Err(error) => {
+                    return Err(Error::store(
+                        "looking at what an empty object is to replace",
+                        error,
+                    ));
+                }
             }
         };
         if self.current_root().await?.value.status != root.status {
@@ -209,14 +250,22 @@ impl Session {
         let options = PutOptions { mode, attributes: root.attributes(), ..PutOptions::default() };
         match store.put(&bucket, &key, Body::empty(), options).await {
             Ok(written) => Ok(Some(written)),
-            Err(error) if matches!(error.kind(), store::Kind::Precondition | store::Kind::Conflict) => Ok(None),
+            Err(error)
+                if matches!(error.kind(), store::Kind::Precondition | store::Kind::Conflict) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(Error::store("putting an empty object", error)),
         }
     }
 
-    /// After any failed Complete: the object that carries our tag tells that it happened all the same. None: the
-    /// parts changed, look again. **Errors**: the failure itself.
-    async fn after_failed_complete(&self, root: &Root, error: store::Error) -> Result<Option<Written>> {
+    /// After any failed Complete: the object that carries our tag tells that it happened all the
+    /// same. None: the parts changed, look again. **Errors**: the failure itself.
+    async fn after_failed_complete(
+        &self,
+        root: &Root,
+        error: store::Error,
+    ) -> Result<Option<Written>> {
         if let Some(written) = self.tagged_object(root).await? {
             return Ok(Some(written));
         }
@@ -236,11 +285,20 @@ impl Session {
                     return Ok(Some(Written { etag: head.etag, version: head.version }));
                 }
                 Ok(_) => return Ok(None),
-                Err(error) if matches!(error.kind(), store::Kind::NotFound | store::Kind::NoSuchBucket) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        store::Kind::NotFound | store::Kind::NoSuchBucket
+                    ) =>
+                {
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.0.shared.documents.pause(&mut backoff, Error::own("looking at the object", error)).await?;
+                    self.0
+                        .shared
+                        .documents
+                        .pause(&mut backoff, Error::own("looking at the object", error))
+                        .await?;
                 }
             }
         }
@@ -251,7 +309,9 @@ impl Session {
         let root = self.current_root().await?.value;
         let checks = match &root.status {
             Status::Complete { object, .. } => return Ok(Carried::Done(object.clone())),
-            Status::Aborted { .. } | Status::Superseded { .. } => return Err(Self::not_open(&root)),
+            Status::Aborted { .. } | Status::Superseded { .. } => {
+                return Err(Self::not_open(&root));
+            }
             Status::Finalizing { checks } => checks.clone(),
             Status::InProgress => Checks::default(),
         };
@@ -296,12 +356,14 @@ impl Session {
         }
         let completed_at = self.0.shared.documents.clock.unix_seconds();
         let complete = Status::Complete { object: finished.clone(), completed_at };
-        // Also over `in_progress`: a finalize elsewhere that saw a part change gave up, but this one's parts had agreed,
-        // and the object is there.
+        // Also over `in_progress`: a finalize elsewhere that saw a part change gave up, but this
+        // one's parts had agreed, and the object is there.
         let object = match self.change_status(Status::is_unfinished, complete).await? {
             Ok(_) => finished,
             Err(doc) => {
-                let Status::Complete { object, .. } = &doc.value.status else { return Err(Self::not_open(&doc.value)) };
+                let Status::Complete { object, .. } = &doc.value.status else {
+                    return Err(Self::not_open(&doc.value));
+                };
                 object.clone()
             }
         };
@@ -309,7 +371,8 @@ impl Session {
         Ok(Carried::Done(object))
     }
 
-    /// Removes what a complete session no longer needs. What stays behind costs little and is swept with the session.
+    /// Removes what a complete session no longer needs. What stays behind costs little and is swept
+    /// with the session.
     async fn tidy_after_complete(&self, root: &Root) {
         let documents = &self.0.shared.documents;
         let tidied = async {
@@ -324,7 +387,8 @@ impl Session {
     }
 }
 
-/// Whether repeating the finalize unchanged would fail again, so that the session must be open for a remedy.
+/// Whether repeating the finalize unchanged would fail again, so that the session must be open for
+/// a remedy.
 fn fails_for_sure(error: &Error) -> bool {
     use super::Kind;
     match error.kind() {
@@ -366,6 +430,7 @@ pub(super) fn same(expected: &Expected, found: &Expected) -> Result<()> {
 }
 
 fn not_computed(kind: DigestKind) -> Error {
-    let what = format!("the digest {kind} was not named when the backup was created, and is not computed");
+    let what =
+        format!("the digest {kind} was not named when the backup was created, and is not computed");
     Error::BadRequest(what)
 }

@@ -1,9 +1,10 @@
 //! Which chunks are on their way through this gateway.
 //!
-//! Guarantees: one put per session and index at a time. A second put with the same checksum replaces a first whose
-//! body is still being read (its client may be long gone: a half-open socket); it waits for one that has all its
-//! bytes. A put with another checksum waits in either case (DESIGN §5, §12.8).
-//! It knows nothing of other gateways: there the segment's compare-and-swap decides.
+//! Guarantees: one put per session and index at a time. A second put with the same checksum
+//! replaces a first whose body is still being read (its client may be long gone: a half-open
+//! socket); it waits for one that has all its bytes. A put with another checksum waits in either
+//! case (DESIGN §5, §12.8). It knows nothing of other gateways: there the segment's
+//! compare-and-swap decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,8 +66,8 @@ impl Flights {
         self.0.iter().filter(|flight| plan::segment_of(*flight.key()) == number).count()
     }
 
-    /// Takes the chunk's place where it is free. Otherwise waits for the one that has it to end, and returns None:
-    /// the caller looks at the records again.
+    /// Takes the chunk's place where it is free. Otherwise waits for the one that has it to end,
+    /// and returns None: the caller looks at the records again.
     pub async fn board(&self, index: ChunkIndex, sha256: Option<Sha256>) -> Option<Boarded<'_>> {
         let mut ended = {
             match self.0.entry(index) {

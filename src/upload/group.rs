@@ -1,15 +1,17 @@
 //! Parts made of several staged chunks.
 //!
-//! Guarantees: staged chunks go only once the part that holds them is recorded, so a crash anywhere leaves either; two
-//! gateways that assemble one group at once put the same bytes, and both tags are recorded; bytes that turned over on
-//! their way from the store make no part.
-//! It streams from staged object to part and holds one frame. Source: DESIGN §4, §12.7.
+//! Guarantees: staged chunks go only once the part that holds them is recorded, so a crash anywhere
+//! leaves either; two gateways that assemble one group at once put the same bytes, and both tags
+//! are recorded; bytes that turned over on their way from the store make no part. It streams from
+//! staged object to part and holds one frame. Source: DESIGN §4, §12.7.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::digest::{RunningSha256, Sha256};
-use crate::store::{self, Body, BodyError, ETag, GetOptions, Key, PartNumber, PartOptions, PartTarget, Read};
+use crate::store::{
+    self, Body, BodyError, ETag, GetOptions, Key, PartNumber, PartOptions, PartTarget, Read,
+};
 
 use super::error::{Error, Result};
 use super::manifest::{Change, Record};
@@ -17,8 +19,8 @@ use super::plan::{self, ChunkIndex, Slot};
 use super::session::{Session, upload_of};
 
 impl Session {
-    /// Starts to put a group together in the background if this chunk made it whole. A group that is missed here is
-    /// put together by finalize.
+    /// Starts to put a group together in the background if this chunk made it whole. A group that
+    /// is missed here is put together by finalize.
     pub(super) fn assemble_when_whole(&self, index: ChunkIndex) {
         let root = self.root();
         let Some(slot) = root.plan.slot(index).filter(|slot| slot.chunks > 1) else { return };
@@ -45,7 +47,8 @@ impl Session {
         });
     }
 
-    /// Whether the cached segments show every chunk of the group; cheap, and wrong only to the safe side.
+    /// Whether the cached segments show every chunk of the group; cheap, and wrong only to the safe
+    /// side.
     fn looks_whole(&self, slot: Slot, end: u64) -> bool {
         let last = u32::try_from(end - 1).unwrap_or(u32::MAX);
         (plan::segment_of(slot.first_chunk)..=plan::segment_of(last)).all(|number| {
@@ -64,14 +67,17 @@ impl Session {
         Ok(group.and_then(|group| group.etags.first().cloned()))
     }
 
-    /// Puts the chunks `[slot.first_chunk, end)` together as a part, records it, and removes what was staged.
-    /// **Errors**: `Incomplete` with the chunks whose staged bytes are gone: they are struck, and wanted again.
+    /// Puts the chunks `[slot.first_chunk, end)` together as a part, records it, and removes what
+    /// was staged.
+    /// **Errors**: `Incomplete` with the chunks whose staged bytes are gone: they are struck, and
+    /// wanted again.
     pub(super) async fn assemble(&self, slot: Slot, end: u64) -> Result<()> {
         let root = self.root();
         let documents = &self.0.shared.documents;
         let chunks = self.group_chunks(slot, end).await?;
         let size_bytes = chunks.iter().map(|(_, _, len)| len).sum();
-        let keyed = chunks.iter().map(|(index, sha256, _)| (self.0.layout.staged(*index, sha256), *sha256));
+        let keyed =
+            chunks.iter().map(|(index, sha256, _)| (self.0.layout.staged(*index, sha256), *sha256));
         let keys: Vec<(Key, Sha256)> = keyed.collect();
         let (store, bucket) = (documents.store.clone(), documents.bucket.clone());
         let staged = stream::iter(keys.clone()).then(move |(key, sha256)| {
@@ -82,46 +88,64 @@ impl Session {
             }
         });
         let target = root.target();
-        let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
+        let number =
+            PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
         let part = PartTarget { upload: upload_of(&root, &target), number };
         let body = Body::new(size_bytes, Box::pin(staged).try_flatten());
         let written = match documents.store.put_part(part, body, PartOptions::default()).await {
             Ok(written) => written,
-            Err(error) if error.kind() == store::Kind::NoSuchUpload => return Err(self.settle_gone().await),
+            Err(error) if error.kind() == store::Kind::NoSuchUpload => {
+                return Err(self.settle_gone().await);
+            }
             Err(error) => {
                 let gone = self.unstaged(slot, end).await?;
-                // Asked for after that: staged chunks go only once their part is recorded, perhaps by another gateway.
+                // Asked for after that: staged chunks go only once their part is recorded, perhaps
+                // by another gateway.
                 if self.current_group(slot).await?.is_some() {
                     return Ok(());
                 }
                 if !gone.is_empty() {
-                    // A part was recorded, its chunks removed and the record struck, in that order by two gateways.
-                    return Err(Error::Incomplete { missing: self.strike_group(slot, &gone).await? });
+                    // A part was recorded, its chunks removed and the record struck, in that order
+                    // by two gateways.
+                    return Err(Error::Incomplete {
+                        missing: self.strike_group(slot, &gone).await?,
+                    });
                 }
                 let what = format!("putting part {} together", slot.number);
-                return Err(Error::Store { kind: super::Kind::StoreUnavailable, what, source: error });
+                return Err(Error::Store {
+                    kind: super::Kind::StoreUnavailable,
+                    what,
+                    source: error,
+                });
             }
         };
         let change = Change::Group { number: slot.number, written, size_bytes };
         self.commit(plan::segment_of(slot.first_chunk), change).await?;
-        // After the record: a crash before leaves staged chunks, which the session's end removes, never a hole.
+        // After the record: a crash before leaves staged chunks, which the session's end removes,
+        // never a hole.
         for (key, _) in keys {
             documents.delete(&key).await?;
         }
         Ok(())
     }
 
-    /// Index, checksum and length of a group's chunks. **Errors**: `Incomplete` where one is missing.
+    /// Index, checksum and length of a group's chunks. **Errors**: `Incomplete` where one is
+    /// missing.
     async fn group_chunks(&self, slot: Slot, end: u64) -> Result<Vec<(ChunkIndex, Sha256, u64)>> {
         let last = u32::try_from(end - 1).unwrap_or(u32::MAX);
         let mut chunks = Vec::new();
         for number in plan::segment_of(slot.first_chunk)..=plan::segment_of(last) {
             let segment = self.segment(number).await?;
-            let of_group = segment.chunks.range(slot.first_chunk..=last).filter(|(_, record)| !record.struck);
-            chunks.extend(of_group.map(|(index, Record { digests, .. })| (*index, digests.sha256, digests.len_bytes)));
+            let of_group =
+                segment.chunks.range(slot.first_chunk..=last).filter(|(_, record)| !record.struck);
+            chunks.extend(of_group.map(|(index, Record { digests, .. })| {
+                (*index, digests.sha256, digests.len_bytes)
+            }));
         }
-        let mut missing =
-            plan::gaps(chunks.iter().map(|(index, ..)| *index - slot.first_chunk), end - u64::from(slot.first_chunk));
+        let mut missing = plan::gaps(
+            chunks.iter().map(|(index, ..)| *index - slot.first_chunk),
+            end - u64::from(slot.first_chunk),
+        );
         for range in &mut missing {
             range.first += u64::from(slot.first_chunk);
             range.last += u64::from(slot.first_chunk);
@@ -146,8 +170,12 @@ impl Session {
     }
 }
 
-/// The bytes of a staged chunk; it fails at its end, before its last frame went out, if they are not the chunk's.
-fn verified(body: Body, sha256: Sha256) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
+/// The bytes of a staged chunk; it fails at its end, before its last frame went out, if they are
+/// not the chunk's.
+fn verified(
+    body: Body,
+    sha256: Sha256,
+) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
     let state = (body, Some(RunningSha256::default()), None::<Bytes>);
     stream::try_unfold(state, move |(mut body, running, mut held)| async move {
         let Some(mut running) = running else { return Ok(None) };

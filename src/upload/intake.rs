@@ -1,9 +1,9 @@
 //! One chunk's way in: admitted, verified while it streams, stored, recorded.
 //!
-//! Guarantees: a chunk whose length or SHA-256 is wrong changes nothing, not even the bytes that the store had (its last
-//! frame is held back until all of them agree); success means durable and recorded; what is known already is answered
-//! before a byte of the body is read.
-//! It holds one frame of the body, never the body. Source: DESIGN §5, §12.6–8.
+//! Guarantees: a chunk whose length or SHA-256 is wrong changes nothing, not even the bytes that
+//! the store had (its last frame is held back until all of them agree); success means durable and
+//! recorded; what is known already is answered before a byte of the body is read. It holds one
+//! frame of the body, never the body. Source: DESIGN §5, §12.6–8.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 
 use crate::digest::{Checksum, ChunkDigests, ExtraHasher, PassedSha256, Sha256, Wanted};
 use crate::hashing::BodyHasher;
-use crate::store::{self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions};
+use crate::store::{
+    self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions,
+};
 
 use super::error::{Error, Kind, Result};
 use super::flight::Flight;
@@ -60,16 +62,24 @@ pub enum Stored {
 }
 
 impl Session {
-    /// Whether the chunk is wanted: from memory, or after two conditional reads, before any byte of its body.
-    /// **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`, `NotOpen`.
+    /// Whether the chunk is wanted: from memory, or after two conditional reads, before any byte of
+    /// its body.
+    /// **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`,
+    /// `NotOpen`.
     pub async fn admit(&self, index: u64, sha256: Sha256, len_bytes: u64) -> Result<Admission> {
         let rule = self.len_rule(index).await?;
         let chunk = u32::try_from(index).ok().zip(rule);
-        let (chunk, rule) = chunk.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
+        let (chunk, rule) =
+            chunk.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
         if !rule.allows(len_bytes) {
-            return Err(Error::ChunkSizeMismatch { index, wanted: rule.to_string(), offered: len_bytes });
+            return Err(Error::ChunkSizeMismatch {
+                index,
+                wanted: rule.to_string(),
+                offered: len_bytes,
+            });
         }
-        let (root, segment) = tokio::try_join!(self.fresh_root(), self.segment(plan::segment_of(chunk)))?;
+        let (root, segment) =
+            tokio::try_join!(self.fresh_root(), self.segment(plan::segment_of(chunk)))?;
         if !root.is_open() {
             return Err(Self::not_open(&root));
         }
@@ -79,7 +89,11 @@ impl Session {
                 Ok(Admission::Known)
             }
             Some(record) if record.digests.sha256 != sha256 && root.policy == Policy::FirstWins => {
-                Err(Error::ChecksumConflict { index, stored: record.digests.sha256, offered: sha256 })
+                Err(Error::ChecksumConflict {
+                    index,
+                    stored: record.digests.sha256,
+                    offered: sha256,
+                })
             }
             Some(_) | None => Ok(Admission::Wanted(self.ticket(chunk, Some(sha256), len_bytes))),
         }
@@ -87,11 +101,17 @@ impl Session {
 }
 
 impl Session {
-    pub(super) fn ticket(&self, index: ChunkIndex, sha256: Option<Sha256>, len_bytes: u64) -> Ticket {
+    pub(super) fn ticket(
+        &self,
+        index: ChunkIndex,
+        sha256: Option<Sha256>,
+        len_bytes: u64,
+    ) -> Ticket {
         Ticket { session: self.clone(), index, sha256, len_bytes }
     }
 
-    /// The length that a chunk must have. What the chunk API adds to an S3 session is cut as its first part is.
+    /// The length that a chunk must have. What the chunk API adds to an S3 session is cut as its
+    /// first part is.
     async fn len_rule(&self, index: u64) -> Result<Option<LenRule>> {
         let plan = self.root().plan;
         if plan.shape == Shape::Chunks || index == 0 {
@@ -103,10 +123,12 @@ impl Session {
 }
 
 impl Ticket {
-    /// Stores and records the chunk. `body` must yield exactly the admitted length; it is verified here and nowhere
-    /// else. **Durability**: on success bytes and record are durable. **Cancel**: the put goes on by itself; it ends with
-    /// its body, or, once all bytes are here, with the record.
-    /// **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`, `NotOpen`, `Store…`.
+    /// Stores and records the chunk. `body` must yield exactly the admitted length; it is verified
+    /// here and nowhere else. **Durability**: on success bytes and record are durable. **Cancel**:
+    /// the put goes on by itself; it ends with its body, or, once all bytes are here, with the
+    /// record.
+    /// **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`,
+    /// `NotOpen`, `Store…`.
     pub async fn store(self, body: Body) -> Result<Stored> {
         self.store_part(body, || None).await.map(|brought| brought.stored)
     }
@@ -133,29 +155,38 @@ impl Ticket {
         })
     }
 
-    async fn bring_in(self, body: Body, checksum: impl FnOnce() -> Option<Checksum> + Send) -> Result<Brought> {
+    async fn bring_in(
+        self,
+        body: Body,
+        checksum: impl FnOnce() -> Option<Checksum> + Send,
+    ) -> Result<Brought> {
         let session = self.session.clone();
         let boarded = loop {
             match session.0.flights.board(self.index, self.sha256).await {
                 Some(boarded) => break boarded,
-                // Someone else's put has just ended: it may have brought these very bytes, or others.
+                // Someone else's put has just ended: it may have brought these very bytes, or
+                // others.
                 None => {
                     session.current_segment(plan::segment_of(self.index)).await?;
                     let Some(sha256) = self.sha256 else { continue };
                     match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
-                        Admission::Known => return Ok(Brought { stored: Stored::Known, sha256, etag: None }),
+                        Admission::Known => {
+                            return Ok(Brought { stored: Stored::Known, sha256, etag: None });
+                        }
                         Admission::Wanted(_) => {}
                     }
                 }
             }
         };
-        let replaced = || store::Error::new(store::Kind::Body, "a newer request brings the same chunk");
+        let replaced =
+            || store::Error::new(store::Kind::Body, "a newer request brings the same chunk");
         let (etag, digests, tap) = tokio::select! {
             stored = session.alive_during(self.stream_in(body, &boarded.flight)) => stored?,
             () = boarded.flight.replaced() => return Err(Error::store("storing the chunk", replaced())),
         };
         let sha256 = digests.sha256;
-        let change = Change::Chunk { index: self.index, digests, etag: etag.clone(), checksum: checksum() };
+        let change =
+            Change::Chunk { index: self.index, digests, etag: etag.clone(), checksum: checksum() };
         let outcome = session.commit(plan::segment_of(self.index), change).await?;
         let stored = match outcome {
             Outcome::Recorded => Stored::New,
@@ -170,8 +201,13 @@ impl Ticket {
         Ok(Brought { stored, sha256, etag })
     }
 
-    /// Brings the bytes into the store, as a part or staged. What was there stays unless all of them agree.
-    async fn stream_in(&self, body: Body, flight: &Arc<Flight>) -> Result<(Option<ETag>, ChunkDigests, Tap)> {
+    /// Brings the bytes into the store, as a part or staged. What was there stays unless all of
+    /// them agree.
+    async fn stream_in(
+        &self,
+        body: Body,
+        flight: &Arc<Flight>,
+    ) -> Result<(Option<ETag>, ChunkDigests, Tap)> {
         let root = self.session.root();
         let shared = &self.session.0.shared;
         let tap = self.session.0.running.tap(self.index, self.len_bytes, &shared.reorder_room);
@@ -192,16 +228,22 @@ impl Ticket {
             sha256: sha256.clone(),
         };
         let body = Body::new(self.len_bytes, intake).with_sha256(sha256);
-        let slot = root.plan.slot(self.index).ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
+        let slot = root
+            .plan
+            .slot(self.index)
+            .ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
         let stored = self.put(&root, slot, body).await;
         let verdict = std::mem::replace(&mut *lock(&state), Verdict::Pending);
         match (stored, verdict) {
             (Ok(etag), Verdict::Agreed(digests, tap)) => Ok((etag, digests, tap)),
             (Err(_), Verdict::Refused(refusal)) => Err(refusal),
-            (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => Err(self.session.settle_gone().await),
+            (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => {
+                Err(self.session.settle_gone().await)
+            }
             (Err(error), _) => Err(Error::own(format!("storing chunk {}", self.index), error)),
             (Ok(_), _) => {
-                let what = format!("the store took chunk {} without reading it to its end", self.index);
+                let what =
+                    format!("the store took chunk {} without reading it to its end", self.index);
                 let source = store::Error::new(store::Kind::Unavailable, "the body was not read");
                 Err(Error::Store { kind: Kind::StoreUnavailable, what, source })
             }
@@ -212,15 +254,17 @@ impl Ticket {
         let documents = &self.session.0.shared.documents;
         let target = root.target();
         if slot.chunks == 1 {
-            let number = PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
+            let number = PartNumber::new(u32::from(slot.number))
+                .expect("a plan's slots are numbers of parts");
             let part = PartTarget { upload: upload_of(root, &target), number };
             let tag = if root.s3.is_some() { PartTag::Md5 } else { PartTag::Any };
             let options = PartOptions { sha256: self.sha256, tag };
             let written = documents.store.put_part(part, body, options).await?;
             return Ok(Some(written.etag));
         }
-        let sha256 =
-            self.sha256.ok_or_else(|| store::Error::new(store::Kind::Invalid, "a staged chunk needs its SHA-256"))?;
+        let sha256 = self.sha256.ok_or_else(|| {
+            store::Error::new(store::Kind::Invalid, "a staged chunk needs its SHA-256")
+        })?;
         let key = self.session.0.layout.staged(self.index, &sha256);
         let options = PutOptions { sha256: Some(sha256), ..PutOptions::default() };
         documents.store.put(&documents.bucket, &key, body, options).await.map(|_| None)
@@ -234,13 +278,14 @@ enum Verdict {
     Refused(Error),
 }
 
-/// A body that fails at its end, before its last frame went out, unless its length and SHA-256 are as declared.
+/// A body that fails at its end, before its last frame went out, unless its length and SHA-256 are
+/// as declared.
 struct Intake {
     body: Body,
     /// None once the verdict is given.
     sums: Option<Sums>,
-    /// The last frame; it goes out once all of them agree. Those before it go out while they are hashed: what is short
-    /// of its last byte is stored nowhere.
+    /// The last frame; it goes out once all of them agree. Those before it go out while they are
+    /// hashed: what is short of its last byte is stored nowhere.
     held: Option<Bytes>,
     left_bytes: u64,
     /// Index, declared SHA-256, declared length.
@@ -268,11 +313,16 @@ impl Intake {
 
     fn wrong_length(&mut self, offered: u64) -> BodyError {
         let (index, _, wanted) = self.ticket;
-        self.refuse(Error::ChunkSizeMismatch { index: u64::from(index), wanted: wanted.to_string(), offered })
+        self.refuse(Error::ChunkSizeMismatch {
+            index: u64::from(index),
+            wanted: wanted.to_string(),
+            offered,
+        })
     }
 
     fn broken(&mut self, cause: BodyError) -> BodyError {
-        let source = store::Error::new(store::Kind::Body, "the request's body broke off").because(cause);
+        let source =
+            store::Error::new(store::Kind::Body, "the request's body broke off").because(cause);
         self.refuse(Error::store(format!("receiving chunk {}", self.ticket.0), source))
     }
 
@@ -284,7 +334,11 @@ impl Intake {
         let Some(Sums { mut sha256, extra, tap }) = self.sums.take() else { return Ok(None) };
         let found = sha256.finish().sha256.expect("it is wanted of every chunk");
         if let Some(declared) = declared.filter(|declared| found != *declared) {
-            return Err(self.refuse(Error::ChecksumMismatch { index: u64::from(index), declared, found }));
+            return Err(self.refuse(Error::ChecksumMismatch {
+                index: u64::from(index),
+                declared,
+                found,
+            }));
         }
         self.flight.mark_received();
         self.sha256.set(found);

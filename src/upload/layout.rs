@@ -1,9 +1,9 @@
 //! The names of everything that a session keeps in the state bucket.
 //!
-//! Guarantees: no state key has an empty, `.` or `..` segment or one over 255 bytes, whatever the target's key is;
-//! no key can be confused with another account's; the entries of open sessions sort by bucket, key, time of creation and
-//! id, as S3 lists uploads (with the exception that `ordered` names). Pure.
-//! Source: DESIGN §3; BACKENDS.md on names that stores refuse.
+//! Guarantees: no state key has an empty, `.` or `..` segment or one over 255 bytes, whatever the
+//! target's key is; no key can be confused with another account's; the entries of open sessions
+//! sort by bucket, key, time of creation and id, as S3 lists uploads (with the exception that
+//! `ordered` names). Pure. Source: DESIGN §3; BACKENDS.md on names that stores refuse.
 
 use super::ordered;
 use crate::digest::Sha256;
@@ -76,8 +76,8 @@ impl Layout {
         self.at(&format!("staged/{index}-{}", sha256.hex()))
     }
 
-    /// The session's entry in the index of open ones. `created_at` is the root's: an entry with another time belongs to
-    /// a create that died, and is passed over.
+    /// The session's entry in the index of open ones. `created_at` is the root's: an entry with
+    /// another time belongs to a create that died, and is passed over.
     pub fn open(&self, bucket: &str, key: &str, created_at: u64) -> Key {
         Key(format!("{}{created_at:012}-{}", open_of_key(&self.account, bucket, key), self.id))
     }
@@ -121,7 +121,8 @@ pub(super) fn open_of_key(account: &str, bucket: &str, key: &str) -> String {
     format!("{}{bucket}/{}!", open_index(account), ordered::of_key(key))
 }
 
-/// The entries of all keys with this prefix begin so; false with it where those of other keys do too.
+/// The entries of all keys with this prefix begin so; false with it where those of other keys do
+/// too.
 pub(super) fn open_of_prefix(account: &str, bucket: &str, prefix: &str) -> (String, bool) {
     let (form, whole) = ordered::of_prefix(prefix);
     (format!("{}{bucket}/{form}", open_index(account)), whole)
@@ -160,7 +161,11 @@ pub(super) fn is_open_entry(entry: &Key) -> bool {
 }
 
 /// The prefixes of an account's indexes, in the order in which a listing walks them.
-pub(super) fn index_prefixes(account: &str, bucket: Option<&str>, prefix: &str) -> Vec<(Index, String)> {
+pub(super) fn index_prefixes(
+    account: &str,
+    bucket: Option<&str>,
+    prefix: &str,
+) -> Vec<(Index, String)> {
     let (open, plain, hashed) =
         (open_index(account), format!("v1/{account}/done/"), format!("v1/{account}/done-hashed/"));
     match bucket {
@@ -231,12 +236,16 @@ mod tests {
         for key in ["a/b", "!", "x", &"x".repeat(160), &"\u{1}".repeat(1024)] {
             let entry = layout.open(&"b".repeat(63), key, 1_700_000_000);
             assert!(entry.0.len() <= MAX_KEY_BYTES, "{entry}");
-            let place = OpenPlace { form: &ordered::of_key(key), created_at: 1_700_000_000, id: &id };
+            let place =
+                OpenPlace { form: &ordered::of_key(key), created_at: 1_700_000_000, id: &id };
             assert_eq!((open_place(&entry), session_of(&entry)), (Some(place), Some(&*id)));
         }
-        for none in
-            ["v1/home/done/b/k/b1", "v1/home/open-uploads/b/k/b1", "v1/home/open-uploads/b/k!7-b1", "v1/open-uploads"]
-        {
+        for none in [
+            "v1/home/done/b/k/b1",
+            "v1/home/open-uploads/b/k/b1",
+            "v1/home/open-uploads/b/k!7-b1",
+            "v1/open-uploads",
+        ] {
             assert_eq!(open_place(&Key::from(none)), None, "{none}");
         }
     }

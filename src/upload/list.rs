@@ -1,8 +1,8 @@
 //! Listing an account's sessions by target.
 //!
-//! Guarantees: open ones first, then complete ones; a page costs at most [`MOST_ENTRIES`] root reads, whatever the
-//! filter leaves of it; aborted ones are not listed (they have no target any more, only a tombstone).
-//! Errors: those of the records.
+//! Guarantees: open ones first, then complete ones; a page costs at most [`MOST_ENTRIES`] root
+//! reads, whatever the filter leaves of it; aborted ones are not listed (they have no target any
+//! more, only a tombstone). Errors: those of the records.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use super::layout::{self, Index, Layout};
 use super::manifest::{Root, Status};
 use super::uploads::Uploads;
 
-/// The most entries that one call looks at; with a filter a page can be empty and still have a next one.
+/// The most entries that one call looks at; with a filter a page can be empty and still have a next
+/// one.
 const MOST_ENTRIES: usize = 1000;
 /// Roots read at the same time.
 pub(super) const READ_AHEAD: usize = 16;
@@ -27,7 +28,8 @@ pub struct ListQuery {
     pub bucket: Option<String>,
     /// Of the key; only together with a bucket.
     pub prefix: String,
-    /// Exactly this key, instead of a prefix; only together with a bucket. Costs what its own sessions cost.
+    /// Exactly this key, instead of a prefix; only together with a bucket. Costs what its own
+    /// sessions cost.
     pub key: Option<String>,
     pub file_id: Option<String>,
     /// A word of `Status::word`.
@@ -46,7 +48,8 @@ pub struct ListPage {
 }
 
 impl Uploads {
-    /// One page of the account's sessions, in the order of the index: open before complete, then by bucket and key.
+    /// One page of the account's sessions, in the order of the index: open before complete, then by
+    /// bucket and key.
     pub async fn list(&self, account: &str, query: &ListQuery) -> Result<ListPage> {
         let limit = query.limit.clamp(1, MOST_ENTRIES);
         let mut looked_at = 0;
@@ -56,15 +59,18 @@ impl Uploads {
             (bucket, _) => layout::index_prefixes(account, bucket.as_deref(), &query.prefix),
         };
         let delimiter = query.key.as_ref().map(|_| "/".to_owned());
-        let wanted = prefixes.into_iter().filter(|(index, _)| may_hold(*index, query.status.as_deref()));
+        let wanted =
+            prefixes.into_iter().filter(|(index, _)| may_hold(*index, query.status.as_deref()));
         for (rank, (index, prefix)) in wanted.enumerate() {
             // The cursor is the place in this order and the last entry looked at: `<rank>:<key>`.
             let (at, after) = cursor(query.after.as_deref());
             if rank < at {
                 continue;
             }
-            let mut options = ListOptions { prefix, delimiter: delimiter.clone(), ..ListOptions::default() };
-            // A cursor of another version, or of another query, begins at the front: nothing is left out.
+            let mut options =
+                ListOptions { prefix, delimiter: delimiter.clone(), ..ListOptions::default() };
+            // A cursor of another version, or of another query, begins at the front: nothing is
+            // left out.
             options.after = after.filter(|after| rank == at && after.starts_with(&options.prefix));
             loop {
                 let listed = self.documents().list(&options).await?;
@@ -72,7 +78,9 @@ impl Uploads {
                 let roots = self.roots(account, &keys).await?;
                 for (key, root) in keys.iter().zip(roots) {
                     looked_at += 1;
-                    page.roots.extend(root.filter(|root| is_of(root, key) && matches(root, index, query)));
+                    page.roots.extend(
+                        root.filter(|root| is_of(root, key) && matches(root, index, query)),
+                    );
                     if page.roots.len() >= limit || looked_at >= MOST_ENTRIES {
                         page.next = Some(format!("{rank}:{key}"));
                         return Ok(page);
@@ -87,9 +95,15 @@ impl Uploads {
         Ok(page)
     }
 
-    pub(super) async fn roots(&self, account: &str, entries: &[Key]) -> Result<Vec<Option<Arc<Root>>>> {
-        let keys: Vec<Option<Key>> =
-            entries.iter().map(|entry| Some(Layout::new(account, layout::session_of(entry)?).root())).collect();
+    pub(super) async fn roots(
+        &self,
+        account: &str,
+        entries: &[Key],
+    ) -> Result<Vec<Option<Arc<Root>>>> {
+        let keys: Vec<Option<Key>> = entries
+            .iter()
+            .map(|entry| Some(Layout::new(account, layout::session_of(entry)?).root()))
+            .collect();
         let documents = self.documents().clone();
         let reads = stream::iter(keys).map(move |key| {
             let documents = documents.clone();
@@ -104,7 +118,9 @@ impl Uploads {
 }
 
 fn cursor(after: Option<&str>) -> (usize, Option<String>) {
-    let parsed = after.and_then(|after| after.split_once(':')).and_then(|(rank, key)| Some((rank.parse().ok()?, key)));
+    let parsed = after
+        .and_then(|after| after.split_once(':'))
+        .and_then(|(rank, key)| Some((rank.parse().ok()?, key)));
     parsed.map_or((0, None), |(rank, key)| (rank, Some(key.to_owned())))
 }
 

@@ -1,9 +1,10 @@
 //! The session's records: the root and its segments, and the rules by which they change.
 //!
-//! Guarantees: every change is a pure function from the old record to the new one; a `FirstWins` session never
-//! replaces a checksum; a struck record keeps its checksum (DESIGN §12.3); `seq` grows by one with each write and
-//! the last write ids are remembered, so that a write whose answer was lost is recognised.
-//! It reads and writes nothing; `codec` is its JSON, `commit` its way to the store.
+//! Guarantees: every change is a pure function from the old record to the new one; a `FirstWins`
+//! session never replaces a checksum; a struck record keeps its checksum (DESIGN §12.3); `seq`
+//! grows by one with each write and the last write ids are remembered, so that a write whose answer
+//! was lost is recognised. It reads and writes nothing; `codec` is its JSON, `commit` its way to
+//! the store.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,8 @@ use crate::store::{ETag, UploadId, WrittenPart};
 
 use super::plan::Plan;
 
-/// How many write ids a record remembers: one write is in flight per gateway and record, so this many gateways may
-/// write between a lost answer and the re-read that settles it.
+/// How many write ids a record remembers: one write is in flight per gateway and record, so this
+/// many gateways may write between a lost answer and the re-read that settles it.
 const REMEMBERED_WRITES: usize = 8;
 
 /// Who wrote a record last, and how often it was written.
@@ -104,7 +105,8 @@ impl Status {
         }
     }
 
-    /// Whether its session stands in the index of open ones: it is unfinished, or kept for a successor to find.
+    /// Whether its session stands in the index of open ones: it is unfinished, or kept for a
+    /// successor to find.
     pub fn is_indexed_open(&self) -> bool {
         match self {
             Self::InProgress | Self::Finalizing { .. } | Self::Aborted { kept: true, .. } => true,
@@ -166,7 +168,8 @@ pub struct S3Terms {
     /// `cache-control` and the like, for the object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Sessions whose parts lie in the same store upload, newest first; the first is the one it was adopted from.
+    /// Sessions whose parts lie in the same store upload, newest first; the first is the one it was
+    /// adopted from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
     /// How often a gateway said that it has parts in flight.
@@ -200,8 +203,9 @@ pub struct Root {
     /// None: it was created over the chunk API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Terms>,
-    /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4). The id is empty where
-    /// there is no upload: the file is empty, and finalize puts its object whole.
+    /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4).
+    /// The id is empty where there is no upload: the file is empty, and finalize puts its object
+    /// whole.
     pub store_upload: UploadId,
     pub upload_tag: String,
     /// Seconds since 1970, by the creating gateway's wall clock; for display only.
@@ -214,7 +218,10 @@ impl Root {
     pub fn finished(&self) -> Option<&Finished> {
         match &self.status {
             Status::Complete { object, .. } => Some(object),
-            Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } | Status::Superseded { .. } => None,
+            Status::InProgress
+            | Status::Finalizing { .. }
+            | Status::Aborted { .. }
+            | Status::Superseded { .. } => None,
         }
     }
 
@@ -231,9 +238,11 @@ impl Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub digests: ChunkDigests,
-    /// Every tag seen for these bytes where the chunk is a part of its own; empty for a chunk of a group.
+    /// Every tag seen for these bytes where the chunk is a part of its own; empty for a chunk of a
+    /// group.
     pub etags: Vec<ETag>,
-    /// Its bytes were found missing or changed at finalize: only bytes with this checksum may fill it again.
+    /// Its bytes were found missing or changed at finalize: only bytes with this checksum may fill
+    /// it again.
     pub struck: bool,
     /// As an S3 client declared it.
     pub checksum: Option<Checksum>,
@@ -283,15 +292,23 @@ pub enum Outcome {
 }
 
 impl Segment {
-    /// Applies one change and says what became of it. `Known` and `Conflict` leave the segment as it was.
+    /// Applies one change and says what became of it. `Known` and `Conflict` leave the segment as
+    /// it was.
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
             Change::Chunk { index, digests, etag, checksum } => {
                 let etags = etag.iter().cloned().collect();
-                let fresh = Record { digests: digests.clone(), etags, struck: false, checksum: checksum.clone() };
+                let fresh = Record {
+                    digests: digests.clone(),
+                    etags,
+                    struck: false,
+                    checksum: checksum.clone(),
+                };
                 self.record(*index, fresh, policy)
             }
-            Change::Group { number, written, size_bytes } => self.record_group(*number, written, *size_bytes),
+            Change::Group { number, written, size_bytes } => {
+                self.record_group(*number, written, *size_bytes)
+            }
             Change::StrikeChunk { index } => self.strike(&[*index]),
             Change::StrikeGroup { number, chunks } => {
                 let gone = self.groups.remove(number).is_some();

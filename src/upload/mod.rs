@@ -1,14 +1,17 @@
 //! The core: resumable sessions on top of a store. Knows no HTTP.
 //!
-//! Pure: `plan`, `manifest`, `codec`, `layout` with `ordered`. Effects, from the ground up: `documents` (compare-and-swap), `session`
-//! (records in memory), `commit` (group CAS), `intake` with `flight` and `running` (one chunk's way in), `group`
-//! (staged chunks to parts), `survey`, `readback` and `finalize`, `abort`, `uploads` (create, open) with `quota`, `list`, `open_index`, `old_index`.
+//! Pure: `plan`, `manifest`, `codec`, `layout` with `ordered`. Effects, from the ground up:
+//! `documents` (compare-and-swap), `session` (records in memory), `commit` (group CAS), `intake`
+//! with `flight` and `running` (one chunk's way in), `group` (staged chunks to parts), `survey`,
+//! `readback` and `finalize`, `abort`, `uploads` (create, open) with `quota`, `list`, `open_index`,
+//! `old_index`.
 //!
-//! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`, `…/segments/000000.json`,
-//! `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by target
-//! `v1/<account>/open-uploads/<bucket>/<key's form>!<time>-<backupId>`, `v1/<account>/done/<bucket>/<key>/<backupId>`.
-//! **Errors**: see [`Kind`]; after `StoreUnavailable` a caller repeats the call, which is always safe.
-//! Source: DESIGN §3–§6, §9, §12.
+//! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`,
+//! `…/segments/000000.json`, `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by
+//! target `v1/<account>/open-uploads/<bucket>/<key's form>!<time>-<backupId>`,
+//! `v1/<account>/done/<bucket>/<key>/<backupId>`.
+//! **Errors**: see [`Kind`]; after `StoreUnavailable` a caller repeats the call, which is always
+//! safe. Source: DESIGN §3–§6, §9, §12.
 
 mod abort;
 mod adopt;
@@ -44,7 +47,8 @@ pub use error::{Error, Kind, Result};
 pub use intake::{Admission, Brought, Stored, Ticket};
 pub use list::{ListPage, ListQuery};
 pub use manifest::{
-    ChecksumKind, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root, S3Terms, Segment, Status,
+    ChecksumKind, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root, S3Terms, Segment,
+    Status,
 };
 pub use open_index::{OpenPage, OpenQuery};
 pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};

@@ -1,10 +1,12 @@
-//! The index of open sessions, walked in its order: pages as S3 lists uploads, and the newest sessions of one key.
+//! The index of open sessions, walked in its order: pages as S3 lists uploads, and the newest
+//! sessions of one key.
 //!
-//! Guarantees: a page costs the listings and roots of what it shows and of the dead entries between, whatever else is
-//! open; a rolled-up group costs one seek; no call looks at more than [`MOST_ENTRIES`] entries: then the page ends early,
-//! and its markers go on behind the last entry looked at. Uploads come by key in byte order, then by creation; only keys
-//! that `ordered` cuts come in another order among themselves.
-//! It knows no XML and no account's rights: `front/s3` does.
+//! Guarantees: a page costs the listings and roots of what it shows and of the dead entries
+//! between, whatever else is open; a rolled-up group costs one seek; no call looks at more than
+//! [`MOST_ENTRIES`] entries: then the page ends early, and its markers go on behind the last entry
+//! looked at. Uploads come by key in byte order, then by creation; only keys that `ordered` cuts
+//! come in another order among themselves. It knows no XML and no account's rights: `front/s3`
+//! does.
 //! **Errors**: those of the records. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html>.
 
@@ -23,7 +25,8 @@ use super::uploads::Uploads;
 const MOST_ENTRIES: usize = 10_000;
 /// The most keys of a store's page.
 const MOST_LISTED: usize = 1000;
-/// How often the time is halved in which the newest sessions of a key begin: enough for any 32-bit number of seconds.
+/// How often the time is halved in which the newest sessions of a key begin: enough for any 32-bit
+/// number of seconds.
 const MOST_HALVINGS: usize = 32;
 /// No gateway's clock is ahead by more, in seconds.
 const DAY: u64 = 86_400;
@@ -35,9 +38,11 @@ pub struct OpenQuery {
     pub prefix: String,
     /// Keys that have it behind the prefix are rolled up to where it ends.
     pub delimiter: Option<String>,
-    /// The page begins behind this key, or behind all keys that are rolled up to it; empty: at the first.
+    /// The page begins behind this key, or behind all keys that are rolled up to it; empty: at the
+    /// first.
     pub key_marker: String,
-    /// The page begins behind this upload of `key_marker`; behind the whole key where nothing is known of it.
+    /// The page begins behind this upload of `key_marker`; behind the whole key where nothing is
+    /// known of it.
     pub id_marker: Option<String>,
     /// Uploads and rolled-up prefixes together; 0: an empty page.
     pub limit: usize,
@@ -96,7 +101,10 @@ impl Uploads {
             return Ok(None);
         }
         if let Some(id) = query.id_marker.as_deref() {
-            let known = self.root_of(account, id).await?.filter(|root| root.bucket == *bucket && root.key == *key);
+            let known = self
+                .root_of(account, id)
+                .await?
+                .filter(|root| root.bucket == *bucket && root.key == *key);
             if let Some(root) = known {
                 return Ok(Some(root.open_entry().0));
             }
@@ -104,7 +112,10 @@ impl Uploads {
                 return Ok(Some(Layout::new(account, id).open(bucket, key, created_at).0));
             }
         }
-        let group = query.rolled_up(key).filter(|group| group == key).and_then(|_| behind_group(account, bucket, key));
+        let group = query
+            .rolled_up(key)
+            .filter(|group| group == key)
+            .and_then(|_| behind_group(account, bucket, key));
         Ok(Some(group.unwrap_or_else(|| layout::open_of_key(account, bucket, key) + BEHIND)))
     }
 
@@ -133,11 +144,19 @@ impl Uploads {
         }
     }
 
-    /// Entries of the open sessions of exactly one key, the newest first; those of one second in no order that matters.
-    /// Costs one listing, and a few more where more than a store's page of them are open.
-    pub(super) async fn newest_of_key(&self, account: &str, bucket: &str, key: &str, most: usize) -> Result<Vec<Key>> {
+    /// Entries of the open sessions of exactly one key, the newest first; those of one second in no
+    /// order that matters. Costs one listing, and a few more where more than a store's page of them
+    /// are open.
+    pub(super) async fn newest_of_key(
+        &self,
+        account: &str,
+        bucket: &str,
+        key: &str,
+        most: usize,
+    ) -> Result<Vec<Key>> {
         let prefix = layout::open_of_key(account, bucket, key);
-        let mut options = ListOptions { prefix: prefix.clone(), limit: MOST_LISTED, ..ListOptions::default() };
+        let mut options =
+            ListOptions { prefix: prefix.clone(), limit: MOST_LISTED, ..ListOptions::default() };
         let (mut found, mut later): (Vec<Key>, Vec<Key>) = Default::default();
         let (mut from, mut until) = (0, self.documents().clock.unix_seconds() + DAY);
         for _ in 0..MOST_HALVINGS {
@@ -145,7 +164,10 @@ impl Uploads {
             let keys: Vec<Key> = page.objects.into_iter().map(|object| object.key).collect();
             if page.next.is_some() {
                 // More follow than fit a page: the newest are among the later ones.
-                from = keys.last().and_then(layout::open_place).map_or(until, |place| place.created_at);
+                from = keys
+                    .last()
+                    .and_then(layout::open_place)
+                    .map_or(until, |place| place.created_at);
                 found = keys;
             } else if keys.len() >= most || options.after.is_none() {
                 (found, later) = (keys, Vec::new());

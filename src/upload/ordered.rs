@@ -1,20 +1,24 @@
-//! Object keys as the index of open sessions writes them: names that every store takes and that sort as the keys do.
+//! Object keys as the index of open sessions writes them: names that every store takes and that
+//! sort as the keys do.
 //!
-//! Guarantees: of two keys, the smaller one by its bytes has the smaller form, also where `!` and more follow a form; the
-//! form of a prefix is a prefix of the form of every key that begins with it; a form is ASCII, has no `!`, no `\`, and no
-//! segment that is empty, `.`, `..` or long. The one exception: forms longer than [`MOST_ESCAPED`] are cut there and end
-//! with the key's SHA-256, so keys that are the same up to there sort among themselves by that.
-//! Pure. Source: the proof is the tests below; BACKENDS.md on names that stores refuse.
+//! Guarantees: of two keys, the smaller one by its bytes has the smaller form, also where `!` and
+//! more follow a form; the form of a prefix is a prefix of the form of every key that begins with
+//! it; a form is ASCII, has no `!`, no `\`, and no segment that is empty, `.`, `..` or long. The
+//! one exception: forms longer than [`MOST_ESCAPED`] are cut there and end with the key's SHA-256,
+//! so keys that are the same up to there sort among themselves by that. Pure. Source: the proof is
+//! the tests below; BACKENDS.md on names that stores refuse.
 //!
-//! Why the order holds: each byte becomes text by itself, no such text is the beginning of another one, and the texts sort
-//! as the bytes do: `%20` … `%2F`, then `0` … `[`, `]0` for `\`, `]1` for `]`, then `^` … `}`, then `~7E` … `~FF`. All of
-//! them sort behind `!`. A `/` stands behind every [`SEGMENT`] characters, so at the same place in any two forms.
+//! Why the order holds: each byte becomes text by itself, no such text is the beginning of another
+//! one, and the texts sort as the bytes do: `%20` … `%2F`, then `0` … `[`, `]0` for `\`, `]1` for
+//! `]`, then `^` … `}`, then `~7E` … `~FF`. All of them sort behind `!`. A `/` stands behind every
+//! [`SEGMENT`] characters, so at the same place in any two forms.
 
 use crate::digest::Sha256;
 
 /// Characters of one segment of a form: with what an entry adds, below what stores take.
 const SEGMENT: usize = 160;
-/// Escaped characters of a form that is not cut. No multiple of a segment: what is added to a cut form begins no segment.
+/// Escaped characters of a form that is not cut. No multiple of a segment: what is added to a cut
+/// form begins no segment.
 const MOST_ESCAPED: usize = 700;
 
 /// Sorts behind everything that can follow the form of a prefix in an entry.
@@ -30,7 +34,8 @@ pub(super) fn of_key(key: &str) -> String {
     form
 }
 
-/// What the form of every key with this prefix begins with; false with it where other keys' forms do so too.
+/// What the form of every key with this prefix begins with; false with it where other keys' forms
+/// do so too.
 pub(super) fn of_prefix(prefix: &str) -> (String, bool) {
     let mut form = String::with_capacity(prefix.len() + prefix.len() / 4);
     let (mut escaped, mut written) = (String::with_capacity(3), 0);
@@ -80,7 +85,9 @@ fn escape(byte: u8, text: &mut String) {
         b'0'..=b'}' => text.push(char::from(byte)),
         other => {
             text.push(if other < b'0' { '%' } else { '~' });
-            text.extend([other >> 4, other & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+            text.extend(
+                [other >> 4, other & 15].map(|digit| char::from(DIGITS[usize::from(digit)])),
+            );
         }
     }
 }
@@ -98,8 +105,9 @@ mod tests {
 
     /// Keys of few different characters, so that many share their beginnings; some long.
     fn keys() -> impl Strategy<Value = String> {
-        let character =
-            prop::sample::select(vec!['a', '!', '/', '\\', ']', '.', '-', '~', '0', '\u{1}', 'ä', '}', '😀']);
+        let character = prop::sample::select(vec![
+            'a', '!', '/', '\\', ']', '.', '-', '~', '0', '\u{1}', 'ä', '}', '😀',
+        ]);
         let repeated = (prop::collection::vec(character, 0..6), 1..80_usize);
         repeated.prop_map(|(characters, times)| {
             let text: String = characters.iter().collect();
@@ -113,7 +121,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn forms_sort_as_keys_do_and_give_them_back(one in keys(), other in keys(), times in (0..3_u64, 0..3_u64)) {
+        fn forms_sort_as_keys_do_and_give_them_back(
+            one in keys(),
+            other in keys(),
+            times in (0..3_u64, 0..3_u64),
+        ) {
             let entry = |key: &str, time: u64| format!("{}!{time:012}-b", of_key(key));
             let (first, second) = (entry(&one, times.0), entry(&other, times.1));
             let same_beginning = of_prefix(&one).0 == of_prefix(&other).0;
@@ -126,7 +138,11 @@ mod tests {
         }
 
         #[test]
-        fn the_form_of_a_prefix_begins_that_of_every_key(prefix in keys(), rest in keys(), other in keys()) {
+        fn the_form_of_a_prefix_begins_that_of_every_key(
+            prefix in keys(),
+            rest in keys(),
+            other in keys(),
+        ) {
             let (form, whole) = of_prefix(&prefix);
             let key = of_key(&format!("{prefix}{rest}"));
             prop_assert!(key.starts_with(&form), "{} {}", form, key);

@@ -1,9 +1,11 @@
-//! S3 multipart uploads as sessions: created, or adopted from a dead one; their parts, and Complete.
+//! S3 multipart uploads as sessions: created, or adopted from a dead one; their parts, and
+//! Complete.
 //!
-//! Guarantees: a part is known only if the SHA-256 and the length of what would come equal those of bytes that the
-//! store holds and that are recorded; Complete takes exactly the parts that its client lists, and only as they are
-//! recorded. A session of the chunk API takes parts too, as long as each of its chunks is one.
-//! Source: DESIGN §7, §12.13; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
+//! Guarantees: a part is known only if the SHA-256 and the length of what would come equal those of
+//! bytes that the store holds and that are recorded; Complete takes exactly the parts that its
+//! client lists, and only as they are recorded. A session of the chunk API takes parts too, as long
+//! as each of its chunks is one. Source: DESIGN §7, §12.13;
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use super::Ticket;
 use super::error::{Error, Result};
 use super::layout::Layout;
 use super::list::ListQuery;
-use super::manifest::{Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status};
+use super::manifest::{
+    Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status,
+};
 use super::plan::{self, ChunkIndex, Plan, Shape};
 use super::session::Session;
 use super::uploads::{TAG, Uploads, not_begun};
@@ -35,7 +39,9 @@ pub struct NewUpload {
 impl NewUpload {
     /// Whether an upload with this root was created with the same terms.
     pub(super) fn fits(&self, root: &Root) -> bool {
-        root.s3.as_ref().is_some_and(|s3| s3.headers == self.headers && s3.checksum == self.checksum)
+        root.s3
+            .as_ref()
+            .is_some_and(|s3| s3.headers == self.headers && s3.checksum == self.checksum)
             && root.content_type == self.content_type
             && root.metadata == self.metadata
     }
@@ -66,7 +72,8 @@ pub struct ChosenEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartClaim {
     pub sha256: Option<Sha256>,
-    /// A key only where `Resume::by_md5` says so: who can make two files with one MD5 could have one taken for the other.
+    /// A key only where `Resume::by_md5` says so: who can make two files with one MD5 could have
+    /// one taken for the other.
     pub md5: Option<[u8; 16]>,
     pub len_bytes: u64,
 }
@@ -91,7 +98,8 @@ pub enum PartAdmission {
 }
 
 impl Uploads {
-    /// Begins an upload, or takes a dead one of the same target over. **Errors**: `NoSuchBucket`, `QuotaExceeded`.
+    /// Begins an upload, or takes a dead one of the same target over. **Errors**: `NoSuchBucket`,
+    /// `QuotaExceeded`.
     pub async fn create_upload(&self, account: &str, new: NewUpload) -> Result<Session> {
         if let Some(session) = self.adopt(account, &new).await? {
             return Ok(session);
@@ -152,7 +160,8 @@ impl Uploads {
         }
     }
 
-    /// The completed session whose object carries this tag; None where another account's or no upload made it.
+    /// The completed session whose object carries this tag; None where another account's or no
+    /// upload made it.
     pub async fn completed_with_tag(
         &self,
         account: &str,
@@ -175,17 +184,31 @@ impl Uploads {
     }
 
     /// The session of an upload id at its target. **Errors**: `NoSuchBackup`.
-    pub async fn open_upload(&self, account: &str, bucket: &str, key: &str, id: &str) -> Result<Session> {
+    pub async fn open_upload(
+        &self,
+        account: &str,
+        bucket: &str,
+        key: &str,
+        id: &str,
+    ) -> Result<Session> {
         let session = self.open(account, id).await?;
         let root = session.root();
-        if root.bucket == bucket && root.key == key { Ok(session) } else { Err(Error::NoSuchBackup(id.to_owned())) }
+        if root.bucket == bucket && root.key == key {
+            Ok(session)
+        } else {
+            Err(Error::NoSuchBackup(id.to_owned()))
+        }
     }
 }
 
 impl Session {
-    /// Whether a part is wanted. **Errors**: `NotOpen`, `ChunkSizeMismatch`, `ChecksumConflict` (a session of the
-    /// chunk API), `BadRequest`.
-    pub async fn admit_part(&self, number: PartNumber, mut claim: PartClaim) -> Result<PartAdmission> {
+    /// Whether a part is wanted. **Errors**: `NotOpen`, `ChunkSizeMismatch`, `ChecksumConflict` (a
+    /// session of the chunk API), `BadRequest`.
+    pub async fn admit_part(
+        &self,
+        number: PartNumber,
+        mut claim: PartClaim,
+    ) -> Result<PartAdmission> {
         claim.md5 = claim.md5.filter(|_| self.0.shared.settings.resume.by_md5);
         let len_bytes = claim.len_bytes;
         let index = u32::from(number.get()) - 1;
@@ -194,10 +217,15 @@ impl Session {
             return Err(Self::not_open(&root));
         }
         let rule = root.plan.chunk_len(u64::from(index)).filter(|_| root.plan.group == 1);
-        let rule = rule.ok_or_else(|| Error::BadRequest(format!("this upload takes no part {number}")))?;
+        let rule =
+            rule.ok_or_else(|| Error::BadRequest(format!("this upload takes no part {number}")))?;
         if !rule.allows(len_bytes) {
             let index = u64::from(index);
-            return Err(Error::ChunkSizeMismatch { index, wanted: rule.to_string(), offered: len_bytes });
+            return Err(Error::ChunkSizeMismatch {
+                index,
+                wanted: rule.to_string(),
+                offered: len_bytes,
+            });
         }
         let wanted = || PartAdmission::Wanted(self.ticket(index, claim.sha256, len_bytes));
         if claim.sha256.is_none() && claim.md5.is_none() {
@@ -216,19 +244,30 @@ impl Session {
                 }
                 Some(_) | None => Ok(wanted()),
             },
-            None => Ok(self.confirm(&root, index, &claim).await?.map_or_else(wanted, PartAdmission::Known)),
+            None => Ok(self
+                .confirm(&root, index, &claim)
+                .await?
+                .map_or_else(wanted, PartAdmission::Known)),
         }
     }
 
     /// Records a part that a predecessor left in the store upload, if it has these very bytes.
-    async fn confirm(&self, root: &Root, index: ChunkIndex, claim: &PartClaim) -> Result<Option<PartEntry>> {
+    async fn confirm(
+        &self,
+        root: &Root,
+        index: ChunkIndex,
+        claim: &PartClaim,
+    ) -> Result<Option<PartEntry>> {
         let Some(uploads) = Uploads::of(self) else { return Ok(None) };
         for id in root.s3.iter().flat_map(|s3| &s3.candidates) {
             let Some(session) = uploads.find(&root.account, id).await? else { continue };
             let segment = session.segment(plan::segment_of(index)).await?;
-            // The newest record of this number says what lies in the store; an older one was overwritten by it.
+            // The newest record of this number says what lies in the store; an older one was
+            // overwritten by it.
             let Some(record) = segment.chunks.get(&index) else { continue };
-            let Some(etag) = record.etags.first().filter(|_| claim.means(record)).cloned() else { return Ok(None) };
+            let Some(etag) = record.etags.first().filter(|_| claim.means(record)).cloned() else {
+                return Ok(None);
+            };
             let (digests, checksum) = (record.digests.clone(), record.checksum.clone());
             let change = Change::Chunk { index, digests, etag: Some(etag), checksum };
             return match self.commit(plan::segment_of(index), change).await? {
@@ -246,7 +285,8 @@ impl Session {
             return Ok(Vec::new());
         }
         let segments = self.all_segments().await?;
-        let of_segment = |mut all: Vec<PartEntry>, (_, segment): (u32, Arc<super::Segment>)| async move {
+        type Numbered = (u32, Arc<super::Segment>);
+        let of_segment = |mut all: Vec<PartEntry>, (_, segment): Numbered| async move {
             let stored = segment.chunks.iter().filter(|(_, record)| !record.struck);
             all.extend(stored.map(|(index, record)| entry(*index, record)));
             Ok(all)
@@ -262,8 +302,8 @@ impl Session {
         Ok(if whole { entries } else { Vec::new() })
     }
 
-    /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`, `PartTooSmall`, and
-    /// those of `finalize`.
+    /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`,
+    /// `PartTooSmall`, and those of `finalize`.
     pub async fn complete_parts(&self, chosen: &[ChosenEntry]) -> Result<Finished> {
         let root = self.current_root().await?.value;
         if let Status::Complete { object, .. } = &root.status {
@@ -276,10 +316,13 @@ impl Session {
         }
         let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
         let parts = Some(chosen.iter().map(|entry| entry.number.get()).collect());
-        // By number alone a part that is put again before the root says `finalizing` would be taken as it is then.
+        // By number alone a part that is put again before the root says `finalizing` would be taken
+        // as it is then.
         match self.finalize_as(Checks { expected: content, parts }).await {
             Err(Error::Incomplete { missing }) => {
-                let number = missing.first().map_or(0, |range| u16::try_from(range.first + 1).unwrap_or(u16::MAX));
+                let number = missing
+                    .first()
+                    .map_or(0, |range| u16::try_from(range.first + 1).unwrap_or(u16::MAX));
                 Err(invalid(number))
             }
             Err(Error::DigestMismatch { .. }) => {
@@ -290,15 +333,18 @@ impl Session {
         }
     }
 
-    /// The digest over the parts that a client lists; None where it lists none. **Errors**: `InvalidPart` where one is not
-    /// as recorded, `PartTooSmall`.
+    /// The digest over the parts that a client lists; None where it lists none. **Errors**:
+    /// `InvalidPart` where one is not as recorded, `PartTooSmall`.
     async fn chosen_content(&self, chosen: &[ChosenEntry]) -> Result<Option<Expected>> {
         let entries = self.part_entries().await?;
         let least = self.0.shared.documents.store.limits().min_part_bytes;
         let mut content = RunningSha256::default();
         for (at, wanted) in chosen.iter().enumerate() {
             let number = wanted.number.get();
-            let found = entries.binary_search_by_key(&number, |entry| entry.number).ok().map(|found| &entries[found]);
+            let found = entries
+                .binary_search_by_key(&number, |entry| entry.number)
+                .ok()
+                .map(|found| &entries[found]);
             let invalid = || Error::InvalidPart { id: self.root().backup_id.clone(), number };
             let entry = found.filter(|entry| entry.etag == wanted.etag).ok_or_else(invalid)?;
             if entry.size_bytes < least && at + 1 < chosen.len() {
@@ -323,7 +369,11 @@ impl Session {
 fn entry(index: ChunkIndex, record: &Record) -> PartEntry {
     PartEntry {
         number: u16::try_from(index + 1).expect("an S3 part's number is at most 10,000"),
-        etag: record.etags.first().cloned().unwrap_or_else(|| ETag(record.digests.sha256.hex()[..32].to_owned())),
+        etag: record
+            .etags
+            .first()
+            .cloned()
+            .unwrap_or_else(|| ETag(record.digests.sha256.hex()[..32].to_owned())),
         size_bytes: record.digests.len_bytes,
         sha256: record.digests.sha256,
         checksum: record.checksum.clone(),

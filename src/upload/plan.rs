@@ -1,8 +1,8 @@
 //! How chunks map to parts, and what length each chunk must have.
 //!
-//! Guarantees: every part but the last is within the store's limits; no plan needs more parts than the store allows;
-//! a group of chunks never straddles a segment unless it is made of whole segments.
-//! Pure: it knows no store and no record. Source: DESIGN §4, §12.13.
+//! Guarantees: every part but the last is within the store's limits; no plan needs more parts than
+//! the store allows; a group of chunks never straddles a segment unless it is made of whole
+//! segments. Pure: it knows no store and no record. Source: DESIGN §4, §12.13.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,9 @@ use crate::store::Limits;
 /// Chunks per segment.
 pub const SEGMENT: u32 = 256;
 
-/// Parts after which the group doubles where the size is not known: a power of two, so that no group ever straddles a
-/// segment (with the round 1,000 of the design the fourth doubling would), and nine doublings still fit 10,000 parts.
+/// Parts after which the group doubles where the size is not known: a power of two, so that no
+/// group ever straddles a segment (with the round 1,000 of the design the fourth doubling would),
+/// and nine doublings still fit 10,000 parts.
 const PARTS_PER_GROUP_SIZE: u64 = 1024;
 
 /// A chunk's index, from 0.
@@ -30,7 +31,9 @@ pub struct ChunkRange {
 pub enum PlanError {
     #[error("chunkSize must be at least 1 byte and at most {0} bytes")]
     ChunkSize(u64),
-    #[error("{size} bytes in chunks of {chunk_size} need more than {most_chunks} chunks; take larger chunks")]
+    #[error(
+        "{size} bytes in chunks of {chunk_size} need more than {most_chunks} chunks; take larger chunks"
+    )]
     TooMany { size: u64, chunk_size: u64, most_chunks: u64 },
     #[error("{size} bytes are more than the {most} that one object can have")]
     TooLarge { size: u64, most: u64 },
@@ -79,25 +82,38 @@ pub struct Slot {
 }
 
 impl Plan {
-    /// Plans a session. **Errors**: the file does not fit in the store's parts with chunks of that size.
+    /// Plans a session. **Errors**: the file does not fit in the store's parts with chunks of that
+    /// size.
     pub fn new(chunk_size: u64, size: Option<u64>, limits: Limits) -> Result<Self, PlanError> {
         if chunk_size == 0 || chunk_size > limits.max_part_bytes {
             return Err(PlanError::ChunkSize(limits.max_part_bytes));
         }
         let parts = u64::from(limits.max_parts);
-        if let Some(size) = size.filter(|size| *size > parts.saturating_mul(limits.max_part_bytes)) {
-            return Err(PlanError::TooLarge { size, most: parts.saturating_mul(limits.max_part_bytes) });
+        if let Some(size) = size.filter(|size| *size > parts.saturating_mul(limits.max_part_bytes))
+        {
+            return Err(PlanError::TooLarge {
+                size,
+                most: parts.saturating_mul(limits.max_part_bytes),
+            });
         }
         let for_part = limits.min_part_bytes.div_ceil(chunk_size);
         let for_count = size.map_or(1, |size| size.div_ceil(chunk_size).div_ceil(parts));
         let group = for_part.max(for_count).max(1).next_power_of_two();
         let too_many = |size: u64| {
-            let most_chunks = parts.saturating_mul(limits.max_part_bytes / chunk_size).min(u64::from(u32::MAX));
+            let most_chunks =
+                parts.saturating_mul(limits.max_part_bytes / chunk_size).min(u64::from(u32::MAX));
             PlanError::TooMany { size, chunk_size, most_chunks }
         };
         let fits = group.saturating_mul(chunk_size) <= limits.max_part_bytes || group == 1;
-        let group = u32::try_from(group).ok().filter(|_| fits).ok_or_else(|| too_many(size.unwrap_or(0)))?;
-        let max_parts = if size.is_some() { limits.max_parts } else { parts_without_size(chunk_size, group, limits) };
+        let group = u32::try_from(group)
+            .ok()
+            .filter(|_| fits)
+            .ok_or_else(|| too_many(size.unwrap_or(0)))?;
+        let max_parts = if size.is_some() {
+            limits.max_parts
+        } else {
+            parts_without_size(chunk_size, group, limits)
+        };
         let plan = Self { chunk_size, size, group, max_parts, shape: Shape::Chunks };
         match plan.chunks() {
             Some(chunks) if chunks > plan.most_chunks() => Err(too_many(size.unwrap_or(0))),
@@ -105,7 +121,8 @@ impl Plan {
         }
     }
 
-    /// The plan of an S3 multipart upload: chunk `i` is part `i` + 1, of whatever length its client chooses.
+    /// The plan of an S3 multipart upload: chunk `i` is part `i` + 1, of whatever length its client
+    /// chooses.
     pub fn of_parts(limits: Limits) -> Self {
         Self {
             chunk_size: limits.max_part_bytes,
@@ -121,8 +138,8 @@ impl Plan {
         self.size.map(|size| size.div_ceil(self.chunk_size))
     }
 
-    /// Whether each chunk is a part of its own and streams straight through. Without a size this holds for the first
-    /// parts only where a later group is larger.
+    /// Whether each chunk is a part of its own and streams straight through. Without a size this
+    /// holds for the first parts only where a later group is larger.
     pub fn is_direct(&self, index: ChunkIndex) -> bool {
         self.slot(index).is_some_and(|slot| slot.chunks == 1)
     }
@@ -134,12 +151,14 @@ impl Plan {
             parts * u64::from(self.group)
         } else {
             let (doublings, rest) = (parts / PARTS_PER_GROUP_SIZE, parts % PARTS_PER_GROUP_SIZE);
-            u64::from(self.group) * (PARTS_PER_GROUP_SIZE * ((1 << doublings) - 1) + (rest << doublings))
+            u64::from(self.group)
+                * (PARTS_PER_GROUP_SIZE * ((1 << doublings) - 1) + (rest << doublings))
         };
         all.min(u64::from(u32::MAX))
     }
 
-    /// The length that a chunk must have; without a size any in `[1, chunkSize]`. None: there is no such chunk.
+    /// The length that a chunk must have; without a size any in `[1, chunkSize]`. None: there is no
+    /// such chunk.
     pub fn chunk_len(&self, index: u64) -> Option<LenRule> {
         if index >= self.most_chunks() {
             return None;
@@ -163,7 +182,9 @@ impl Plan {
             }
         }
         let within = (u64::from(index) - first_chunk) / group;
-        let number = u16::try_from(first_part + within + 1).ok().filter(|number| *number <= self.max_parts)?;
+        let number = u16::try_from(first_part + within + 1)
+            .ok()
+            .filter(|number| *number <= self.max_parts)?;
         let first = u32::try_from(first_chunk + within * group).ok()?;
         Some(Slot { number, first_chunk: first, chunks: u32::try_from(group).ok()? })
     }
@@ -261,8 +282,14 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         assert!(matches!(Plan::new(0, None, Limits::S3), Err(PlanError::ChunkSize(_))));
         assert!(matches!(Plan::new((5 << 30) + 1, None, Limits::S3), Err(PlanError::ChunkSize(_))));
-        assert!(matches!(Plan::new(8 * MIB, Some(60 << 40), Limits::S3), Err(PlanError::TooLarge { .. })));
-        assert!(matches!(Plan::new(3 << 30, Some(40 << 40), Limits::S3), Err(PlanError::TooMany { .. })));
+        assert!(matches!(
+            Plan::new(8 * MIB, Some(60 << 40), Limits::S3),
+            Err(PlanError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            Plan::new(3 << 30, Some(40 << 40), Limits::S3),
+            Err(PlanError::TooMany { .. })
+        ));
     }
 
     #[test]
@@ -281,7 +308,10 @@ mod tests {
                 let last = slot.first_chunk + slot.chunks - 1;
                 assert_eq!(plan.slot(last).unwrap(), slot);
                 let within = segment_of(slot.first_chunk) == segment_of(last);
-                assert!(within || (slot.first_chunk % SEGMENT == 0 && slot.chunks % SEGMENT == 0), "{slot:?}");
+                assert!(
+                    within || (slot.first_chunk % SEGMENT == 0 && slot.chunks % SEGMENT == 0),
+                    "{slot:?}"
+                );
                 index += slot.chunks;
             }
         }

@@ -1,10 +1,11 @@
-//! Signs of life of an S3 session: a gateway with parts in flight says so in the root, and says when its client hung
-//! up in mid-part.
+//! Signs of life of an S3 session: a gateway with parts in flight says so in the root, and says
+//! when its client hung up in mid-part.
 //!
-//! Guarantees: the first sign comes before the first byte of a part goes to the store unless the last is younger than
-//! [`BEAT`], so that a client that wakes up late is refused before it overwrites a part that a successor has taken
-//! over; at most one sign per session, gateway and [`BEAT`]. A session that another gateway has spoken for is not
-//! declared left. Source: DESIGN §7, *Who may write parts*.
+//! Guarantees: the first sign comes before the first byte of a part goes to the store unless the
+//! last is younger than [`BEAT`], so that a client that wakes up late is refused before it
+//! overwrites a part that a successor has taken over; at most one sign per session, gateway and
+//! [`BEAT`]. A session that another gateway has spoken for is not declared left. Source: DESIGN §7,
+//! *Who may write parts*.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub(super) const BEAT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Pulse {
     last: Mutex<Option<(Duration, u64)>>,
-    /// Who gives the next one. All parts that find the last one stale wait for it: none of them may go on without.
+    /// Who gives the next one. All parts that find the last one stale wait for it: none of them may
+    /// go on without.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -33,7 +35,8 @@ impl Session {
         if !self.has_pulse() || self.has_beaten() {
             return Ok(());
         }
-        // Sixty-four parts that compete for one record would keep each other from it for many seconds.
+        // Sixty-four parts that compete for one record would keep each other from it for many
+        // seconds.
         let _turn = self.0.pulse.turn.lock().await;
         if self.has_beaten() {
             return Ok(());
@@ -55,15 +58,20 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the last sign of this gateway is fresh, and none has said since that the client left.
+    /// Whether the last sign of this gateway is fresh, and none has said since that the client
+    /// left.
     fn has_beaten(&self) -> bool {
         let left = self.root().s3.as_ref().is_some_and(|s3| s3.left);
         let now = self.now();
         !left && lock(&self.0.pulse.last).is_some_and(|(at, _)| now.saturating_sub(at) < BEAT)
     }
 
-    /// Gives signs of life while `work` goes on. **Errors**: those of `work`; `NotOpen` once the session is closed.
-    pub(super) async fn alive_during<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    /// Gives signs of life while `work` goes on. **Errors**: those of `work`; `NotOpen` once the
+    /// session is closed.
+    pub(super) async fn alive_during<T>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         if !self.has_pulse() {
             return work.await;
         }
@@ -78,15 +86,20 @@ impl Session {
                 Ok(()) => {}
                 Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => return Err(error),
                 // The store is slow or away: the part itself will tell.
-                Err(error) => tracing::debug!(backup = self.root().backup_id, %error, "a sign of life was not given"),
+                Err(error) => {
+                    tracing::debug!(backup = self.root().backup_id, %error, "a sign of life was not given")
+                }
             }
         }
     }
 
-    /// The client hung up in mid-part. Where nothing else is in flight, the root says so: a successor need not wait.
+    /// The client hung up in mid-part. Where nothing else is in flight, the root says so: a
+    /// successor need not wait.
     pub async fn client_left(&self) -> Result<()> {
         let ours = lock(&self.0.pulse.last).map(|(_, beats)| beats);
-        let Some(ours) = ours.filter(|_| self.has_pulse() && self.0.flights.none()) else { return Ok(()) };
+        let Some(ours) = ours.filter(|_| self.has_pulse() && self.0.flights.none()) else {
+            return Ok(());
+        };
         // Lost: it is closed, or another gateway has parts of it in flight.
         let left = self.change_root(|root| {
             let open = root.is_open();

@@ -1,11 +1,12 @@
 //! How many sessions an account may have open, and about how many it has.
 //!
-//! Guarantees: a create is refused only where the count, which is then not older than [`RECOUNT`], and what this gateway
-//! opened and ended since say that the quota is reached; it waits for a count only then. One count of an account runs at a
-//! time, and none lists more keys than the quota has. No lock is held across a store call. There is one tally per account
-//! that ever began a session here: no more than the settings have.
-//! It is approximate: what other gateways do is seen at the next count, and what happens while a count runs may be counted
-//! twice until then. Sessions are counted as their roots say; a count takes the entries of the index of open ones.
+//! Guarantees: a create is refused only where the count, which is then not older than [`RECOUNT`],
+//! and what this gateway opened and ended since say that the quota is reached; it waits for a count
+//! only then. One count of an account runs at a time, and none lists more keys than the quota has.
+//! No lock is held across a store call. There is one tally per account that ever began a session
+//! here: no more than the settings have. It is approximate: what other gateways do is seen at the
+//! next count, and what happens while a count runs may be counted twice until then. Sessions are
+//! counted as their roots say; a count takes the entries of the index of open ones.
 //! **Errors**: `QuotaExceeded`.
 
 use std::collections::HashMap;
@@ -98,7 +99,8 @@ impl Tally {
     }
 
     fn step(&mut self, most: u64, now: Duration, waited: bool) -> Step {
-        let older = |at: Option<Duration>, limit| at.is_none_or(|at| now.saturating_sub(at) >= limit);
+        let older =
+            |at: Option<Duration>, limit| at.is_none_or(|at| now.saturating_sub(at) >= limit);
         if self.estimate() < most {
             let counts = self.running.is_none() && older(self.counted_at, COUNT);
             let step = if counts { Step::GoAndCount(self.start(now).0) } else { Step::Go };
@@ -170,7 +172,12 @@ impl Uploads {
             match step {
                 Step::Go => {}
                 Step::GoAndCount(sender) => self.count_aside(account, sender),
-                Step::Refuse => return Err(Error::QuotaExceeded { account: account.to_owned(), most: quota.most }),
+                Step::Refuse => {
+                    return Err(Error::QuotaExceeded {
+                        account: account.to_owned(),
+                        most: quota.most,
+                    });
+                }
                 Step::Wait(mut ended, sender) => {
                     if let Some(sender) = sender {
                         self.count_aside(account, sender);
@@ -196,7 +203,9 @@ impl Uploads {
     /// Whether more than half of the account's quota is taken, as far as is known.
     pub fn is_crowded(&self, account: &str) -> bool {
         let quota = &self.shared.quota;
-        quota.with(account, |tally| tally.estimate()).is_some_and(|open| open.saturating_mul(2) > quota.most)
+        quota
+            .with(account, |tally| tally.estimate())
+            .is_some_and(|open| open.saturating_mul(2) > quota.most)
     }
 
     /// Counts the account's open sessions; whoever waits is told by the end of `sender`.
@@ -240,20 +249,29 @@ mod tests {
         let mut tally = Tally::default();
         assert!(matches!(tally.step(2, SECOND, false), Step::GoAndCount(_)));
         assert!(matches!(tally.step(2, SECOND, false), Step::Go), "one count at a time");
-        assert!(matches!(tally.step(2, SECOND, false), Step::Wait(_, None)), "what was begun here is known at once");
+        assert!(
+            matches!(tally.step(2, SECOND, false), Step::Wait(_, None)),
+            "what was begun here is known at once"
+        );
         tally.counted(Some(0));
         assert_eq!(tally.estimate(), 2, "those that came meanwhile may or may not be in it");
         assert!(matches!(tally.step(9, COUNT, false), Step::Go));
         assert!(matches!(tally.step(9, COUNT + SECOND, false), Step::GoAndCount(_)));
         tally.counted(None);
-        assert!(matches!(tally.step(9, COUNT + SECOND, false), Step::GoAndCount(_)), "a count that failed is repeated");
+        assert!(
+            matches!(tally.step(9, COUNT + SECOND, false), Step::GoAndCount(_)),
+            "a count that failed is repeated"
+        );
     }
 
     #[test]
     fn at_the_quota_they_are_counted_again_and_not_too_often() {
         let mut tally = Tally { found: 2, counted_at: Some(SECOND), ..Tally::default() };
         assert!(matches!(tally.step(2, SECOND, false), Step::Wait(_, Some(_))));
-        assert!(matches!(tally.step(2, SECOND, false), Step::Wait(_, None)), "the second waits for the same count");
+        assert!(
+            matches!(tally.step(2, SECOND, false), Step::Wait(_, None)),
+            "the second waits for the same count"
+        );
         tally.counted(Some(2));
         assert!(matches!(tally.step(2, SECOND, true), Step::Refuse));
         assert!(matches!(tally.step(2, 2 * SECOND, false), Step::Refuse));

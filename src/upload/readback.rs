@@ -1,8 +1,9 @@
-//! Reading bytes back out of the store to compare them: parts against their records, an object against its digest.
+//! Reading bytes back out of the store to compare them: parts against their records, an object
+//! against its digest.
 //!
-//! Guarantees: a part agrees if any of the store's entries for its number does (DESIGN §12.3); one that does not is
-//! struck from the records and reported missing, never served; an object whose SHA-256 is wrong is removed by its
-//! version, so that the older object stays.
+//! Guarantees: a part agrees if any of the store's entries for its number does (DESIGN §12.3); one
+//! that does not is struck from the records and reported missing, never served; an object whose
+//! SHA-256 is wrong is removed by its version, so that the older object stays.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,8 @@ use futures_util::StreamExt;
 
 use crate::digest::{Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::store::{
-    self, Body, Bucket, ChosenPart, GetOptions, Key, PartNumber, PartTarget, Read, StoredPart, Written,
+    self, Body, Bucket, ChosenPart, GetOptions, Key, PartNumber, PartTarget, Read, StoredPart,
+    Written,
 };
 
 use super::error::{Error, Result};
@@ -20,9 +22,13 @@ use super::session::{Session, upload_of};
 use super::survey::{Row, Survey};
 
 impl Session {
-    /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**: `Incomplete` with the
-    /// chunks whose bytes the store does not have as recorded.
-    pub(super) async fn agreed_parts(&self, root: &Root, survey: &Survey) -> Result<Option<Vec<ChosenPart>>> {
+    /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**:
+    /// `Incomplete` with the chunks whose bytes the store does not have as recorded.
+    pub(super) async fn agreed_parts(
+        &self,
+        root: &Root,
+        survey: &Survey,
+    ) -> Result<Option<Vec<ChosenPart>>> {
         if survey.rows.is_empty() && root.has_upload() {
             return self.empty_part(root).await;
         }
@@ -30,10 +36,17 @@ impl Session {
         let mut chosen = Vec::with_capacity(survey.rows.len());
         let mut missing = Vec::new();
         for row in &survey.rows {
-            match listed.get(&row.slot.number).and_then(|entries| entries.iter().rfind(|part| agrees(row, part))) {
+            match listed
+                .get(&row.slot.number)
+                .and_then(|entries| entries.iter().rfind(|part| agrees(row, part)))
+            {
                 Some(part) => {
                     let sha256 = row.sha256.or(part.sha256);
-                    chosen.push(ChosenPart { number: part.number, etag: part.etag.clone(), sha256 });
+                    chosen.push(ChosenPart {
+                        number: part.number,
+                        etag: part.etag.clone(),
+                        sha256,
+                    });
                 }
                 None => missing.extend(self.strike(row).await?),
             }
@@ -42,7 +55,8 @@ impl Session {
             return Err(Error::Incomplete { missing });
         }
         if chosen.len() < survey.rows.len() {
-            // A group's part was not as recorded but its chunks are still staged: put it together again.
+            // A group's part was not as recorded but its chunks are still staged: put it together
+            // again.
             return Box::pin(self.reassembled(root)).await;
         }
         Ok(Some(chosen))
@@ -63,15 +77,21 @@ impl Session {
         let number = PartNumber::new(1).expect("1 is a part number");
         let part = PartTarget { upload: upload_of(root, &target), number };
         let sha256 = Sha256::of(b"");
-        match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256).into()).await {
-            Ok(written) => Ok(Some(vec![ChosenPart { number, etag: written.etag, sha256: Some(sha256) }])),
+        match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256).into()).await
+        {
+            Ok(written) => {
+                Ok(Some(vec![ChosenPart { number, etag: written.etag, sha256: Some(sha256) }]))
+            }
             Err(error) if error.kind() == store::Kind::NoSuchUpload => Ok(None),
             Err(error) => Err(Error::store("storing the empty part of an empty file", error)),
         }
     }
 
     /// Every part that the store lists, by number; None: the upload is gone.
-    pub(super) async fn listed_parts(&self, root: &Root) -> Result<Option<HashMap<u16, Vec<StoredPart>>>> {
+    pub(super) async fn listed_parts(
+        &self,
+        root: &Root,
+    ) -> Result<Option<HashMap<u16, Vec<StoredPart>>>> {
         if !root.has_upload() {
             return Ok(Some(HashMap::new()));
         }
@@ -92,15 +112,22 @@ impl Session {
                     after = page.next;
                 }
                 Err(error) if error.kind() == store::Kind::NoSuchUpload => return Ok(None),
-                Err(error) => documents.pause(&mut backoff, Error::own("listing the parts", error)).await?,
+                Err(error) => {
+                    documents.pause(&mut backoff, Error::own("listing the parts", error)).await?
+                }
             }
         }
     }
 
-    /// Takes back the record of a part that the store does not have as recorded; returns the chunks to send again.
+    /// Takes back the record of a part that the store does not have as recorded; returns the chunks
+    /// to send again.
     async fn strike(&self, row: &Row) -> Result<Vec<ChunkRange>> {
         let segment = plan::segment_of(row.slot.first_chunk);
-        tracing::warn!(backup = self.root().backup_id, part = row.slot.number, "a part is not as recorded");
+        tracing::warn!(
+            backup = self.root().backup_id,
+            part = row.slot.number,
+            "a part is not as recorded"
+        );
         if row.slot.chunks == 1 {
             self.commit(segment, Change::StrikeChunk { index: row.slot.first_chunk }).await?;
             let index = u64::from(row.slot.first_chunk);
@@ -110,8 +137,13 @@ impl Session {
         self.strike_group(row.slot, &gone).await
     }
 
-    /// Takes back the record of a group's part, and of those of its chunks whose bytes are gone: they are returned.
-    pub(super) async fn strike_group(&self, slot: Slot, gone: &[ChunkIndex]) -> Result<Vec<ChunkRange>> {
+    /// Takes back the record of a group's part, and of those of its chunks whose bytes are gone:
+    /// they are returned.
+    pub(super) async fn strike_group(
+        &self,
+        slot: Slot,
+        gone: &[ChunkIndex],
+    ) -> Result<Vec<ChunkRange>> {
         let segment = plan::segment_of(slot.first_chunk);
         let mut by_segment: HashMap<u32, Vec<u32>> = HashMap::from([(segment, Vec::new())]);
         for index in gone {
@@ -120,10 +152,16 @@ impl Session {
         for (number, chunks) in by_segment {
             self.commit(number, Change::StrikeGroup { number: slot.number, chunks }).await?;
         }
-        Ok(gone.iter().copied().map(u64::from).map(|index| ChunkRange { first: index, last: index }).collect())
+        Ok(gone
+            .iter()
+            .copied()
+            .map(u64::from)
+            .map(|index| ChunkRange { first: index, last: index })
+            .collect())
     }
 
-    /// Reads the object back. The inner error: it has another digest, and was removed by its version.
+    /// Reads the object back. The inner error: it has another digest, and was removed by its
+    /// version.
     pub(super) async fn check_object(
         &self,
         root: &Root,
@@ -134,13 +172,15 @@ impl Session {
         let (bucket, key) = root.target();
         let mut found = self.object_digest((&bucket, &key), written).await?;
         if found != *expected {
-            // Removing it is for good: a byte that turned over on its way here is right the second time.
+            // Removing it is for good: a byte that turned over on its way here is right the second
+            // time.
             found = self.object_digest((&bucket, &key), written).await?;
         }
         let Err(mismatch) = super::finalize::same(expected, &found) else { return Ok(Ok(found)) };
         if let Some(version) = &written.version {
             let removed = store.delete(&bucket, &key, Some(version)).await;
-            removed.map_err(|error| Error::store("removing an object with the wrong digest", error))?;
+            removed
+                .map_err(|error| Error::store("removing an object with the wrong digest", error))?;
         }
         let aborted = Status::Aborted { reason: mismatch.to_string(), kept: false, freed: false };
         // Whoever was first has seen the same object.
@@ -148,7 +188,11 @@ impl Session {
         Ok(Err(mismatch))
     }
 
-    async fn object_digest(&self, (bucket, key): (&Bucket, &Key), written: &Written) -> Result<Expected> {
+    async fn object_digest(
+        &self,
+        (bucket, key): (&Bucket, &Key),
+        written: &Written,
+    ) -> Result<Expected> {
         let options = GetOptions { version: written.version.clone(), ..GetOptions::default() };
         let opened = self.0.shared.documents.store.get(bucket, key, Read::Whole, options).await;
         let (_, body) = opened.map_err(|error| Error::own("reading the object back", error))?;
@@ -162,7 +206,8 @@ fn agrees(row: &Row, part: &StoredPart) -> bool {
     part.size_bytes == row.size_bytes && row.etags.contains(&part.etag) && same_sha256
 }
 
-/// The SHA-256 of a body that comes from the store. **Errors**: `StoreUnavailable` where it breaks off.
+/// The SHA-256 of a body that comes from the store. **Errors**: `StoreUnavailable` where it breaks
+/// off.
 pub(super) async fn hash(mut body: Body) -> Result<Sha256> {
     let mut running = RunningSha256::default();
     let (wanted, mut seen) = (body.len_bytes(), 0);
@@ -178,7 +223,8 @@ pub(super) async fn hash(mut body: Body) -> Result<Sha256> {
         let frame = frame.map_err(|cause| broke(Some(cause)))?;
         seen += frame.len() as u64;
         running.update(&frame);
-        // The embedded store's frames are always ready: without a pause nobody else on this thread gets a turn.
+        // The embedded store's frames are always ready: without a pause nobody else on this thread
+        // gets a turn.
         tokio::task::yield_now().await;
     }
     if seen == wanted { Ok(running.finish()) } else { Err(broke(None)) }

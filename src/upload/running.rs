@@ -1,9 +1,10 @@
 //! The running SHA-256 of a whole file, for sessions that named `sha256` at create.
 //!
-//! Guarantees: a value is given only if every byte of every chunk went through it, in order, and was recorded; a torn
-//! or refused chunk is taken back. Chunks that come early are held within a process-wide bound of 8 MiB (DESIGN
-//! §12.15); what does not fit, or what another gateway took, ends the running hash, and finalize reads back instead.
-//! It is never persisted: after a restart finalize reads back.
+//! Guarantees: a value is given only if every byte of every chunk went through it, in order, and
+//! was recorded; a torn or refused chunk is taken back. Chunks that come early are held within a
+//! process-wide bound of 8 MiB (DESIGN §12.15); what does not fit, or what another gateway took,
+//! ends the running hash, and finalize reads back instead. It is never persisted: after a restart
+//! finalize reads back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -60,7 +61,8 @@ impl Running {
             return Tap::Closed;
         }
         let permits = u32::try_from(len_bytes).ok();
-        let permit = permits.and_then(|permits| Arc::clone(room).try_acquire_many_owned(permits).ok());
+        let permit =
+            permits.and_then(|permits| Arc::clone(room).try_acquire_many_owned(permits).ok());
         permit.map_or(Tap::Closed, |permit| Tap::Early(Vec::new(), permit))
     }
 

@@ -1,9 +1,9 @@
 //! A session in memory: its records as last read, and what is in flight for it.
 //!
-//! Guarantees: nothing here is a truth of its own; every answer rests on records that were revalidated within
-//! [`FRESH`], so any gateway can carry any session on. The cache of segments is bounded. No lock is held across a
-//! store call.
-//! It does not decide how records change (`manifest`) or write them (`commit`).
+//! Guarantees: nothing here is a truth of its own; every answer rests on records that were
+//! revalidated within [`FRESH`], so any gateway can carry any session on. The cache of segments is
+//! bounded. No lock is held across a store call. It does not decide how records change (`manifest`)
+//! or write them (`commit`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -28,7 +28,8 @@ use super::uploads::{Sessions, Shared, TAG};
 /// How long a record counts as current without asking the store (DESIGN §12.8).
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Segments kept in memory per session: the chunks of a client come near each other, so few are warm at a time.
+/// Segments kept in memory per session: the chunks of a client come near each other, so few are
+/// warm at a time.
 const CACHED_SEGMENTS: usize = 8;
 
 /// Segments read at the same time by one operation.
@@ -72,7 +73,12 @@ pub struct Progress {
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, siblings: Weak<Sessions>, layout: Layout, root: Doc<Root>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        siblings: Weak<Sessions>,
+        layout: Layout,
+        root: Doc<Root>,
+    ) -> Self {
         let at = shared.documents.clock.monotonic();
         Self(Arc::new(Inner {
             running: Running::new(root.value.digest),
@@ -91,14 +97,21 @@ impl Session {
     /// The root as last read.
     pub fn root(&self) -> Arc<Root> {
         let seen = lock(&self.0.root);
-        let doc = seen.doc.as_ref().expect("a session is made with a root, and the root is never forgotten");
+        let doc = seen
+            .doc
+            .as_ref()
+            .expect("a session is made with a root, and the root is never forgotten");
         Arc::clone(&doc.value)
     }
 
     /// The root, asked for again unless it is fresh. **Errors**: `NoSuchBackup` where it is gone.
     pub async fn fresh_root(&self) -> Result<Arc<Root>> {
         let (known, at) = self.seen_root();
-        if self.is_fresh(at) { Ok(known.value) } else { self.current_root().await.map(|doc| doc.value) }
+        if self.is_fresh(at) {
+            Ok(known.value)
+        } else {
+            self.current_root().await.map(|doc| doc.value)
+        }
     }
 
     /// The root as it is in the store now.
@@ -110,24 +123,33 @@ impl Session {
         Ok(self.keep_root(found, asked_at))
     }
 
-    /// Fails unless the root said that the session is open after this segment was read: a record that a late writer
-    /// left behind an abort looks like any other. **Errors**: `NotOpen`, `NoSuchBackup`.
+    /// Fails unless the root said that the session is open after this segment was read: a record
+    /// that a late writer left behind an abort looks like any other. **Errors**: `NotOpen`,
+    /// `NoSuchBackup`.
     pub(super) async fn require_open_after(&self, number: u32) -> Result<()> {
-        let read = lock(&self.0.segments).get(&number).map_or_else(|| self.now(), |seen| seen.answered);
+        let read =
+            lock(&self.0.segments).get(&number).map_or_else(|| self.now(), |seen| seen.answered);
         let (known, at) = self.seen_root();
-        let root = if at >= read && self.is_fresh(at) { known } else { self.current_root().await? };
+        let root =
+            if at >= read && self.is_fresh(at) { known } else { self.current_root().await? };
         if root.value.is_open() { Ok(()) } else { Err(Self::not_open(&root.value)) }
     }
 
     fn seen_root(&self) -> (Doc<Root>, Duration) {
         let seen = lock(&self.0.root);
-        (seen.doc.clone().expect("a session is made with a root, and the root is never forgotten"), seen.at)
+        (
+            seen.doc
+                .clone()
+                .expect("a session is made with a root, and the root is never forgotten"),
+            seen.at,
+        )
     }
 
     /// Keeps the newer of two reads: answers can overtake each other.
     fn keep_root(&self, found: Doc<Root>, at: Duration) -> Doc<Root> {
         let mut seen = lock(&self.0.root);
-        let older = seen.doc.as_ref().is_some_and(|doc| doc.value.stamp.seq > found.value.stamp.seq);
+        let older =
+            seen.doc.as_ref().is_some_and(|doc| doc.value.stamp.seq > found.value.stamp.seq);
         if older {
             return found;
         }
@@ -135,8 +157,8 @@ impl Session {
         found
     }
 
-    /// Changes the status by compare-and-swap while `from` holds. **Errors**: those of `Documents::swap`; the inner
-    /// `Err` is the root that stood in the way.
+    /// Changes the status by compare-and-swap while `from` holds. **Errors**: those of
+    /// `Documents::swap`; the inner `Err` is the root that stood in the way.
     pub(super) async fn change_status(
         &self,
         from: impl Fn(&Status) -> bool,
@@ -150,8 +172,8 @@ impl Session {
         .await
     }
 
-    /// Changes the root by compare-and-swap. `change` says whether it may, of the root as it is. **Errors**: as
-    /// `change_status`.
+    /// Changes the root by compare-and-swap. `change` says whether it may, of the root as it is.
+    /// **Errors**: as `change_status`.
     pub(super) async fn change_root(
         &self,
         change: impl Fn(&mut Root) -> bool,
@@ -176,15 +198,22 @@ impl Session {
                 Swap::Lost(Some(doc)) => known = self.keep_root(doc, asked_at),
                 Swap::Lost(None) => return Err(Error::NoSuchBackup(known.value.backup_id.clone())),
             }
-            let lost = crate::store::Error::new(crate::store::Kind::Conflict, "another writer was first");
-            self.0.shared.documents.pause(&mut backoff, Error::store("changing the status", lost)).await?;
+            let lost =
+                crate::store::Error::new(crate::store::Kind::Conflict, "another writer was first");
+            self.0
+                .shared
+                .documents
+                .pause(&mut backoff, Error::store("changing the status", lost))
+                .await?;
         }
     }
 
     /// The chunks of one segment, asked for again unless they are fresh; empty where there is none.
     pub async fn segment(&self, number: u32) -> Result<Arc<Segment>> {
-        let fresh =
-            lock(&self.0.segments).get(&number).filter(|seen| self.is_fresh(seen.at)).map(|seen| seen.doc.clone());
+        let fresh = lock(&self.0.segments)
+            .get(&number)
+            .filter(|seen| self.is_fresh(seen.at))
+            .map(|seen| seen.doc.clone());
         let doc = match fresh {
             Some(doc) => doc,
             None => self.current_segment(number).await?,
@@ -196,7 +225,12 @@ impl Session {
     pub(super) async fn current_segment(&self, number: u32) -> Result<Option<Doc<Segment>>> {
         let asked_at = self.now();
         let known = self.known_segment(number);
-        let found = self.0.shared.documents.revalidate(&self.0.layout.segment(number), known.as_ref()).await?;
+        let found = self
+            .0
+            .shared
+            .documents
+            .revalidate(&self.0.layout.segment(number), known.as_ref())
+            .await?;
         self.keep_segment(number, found.clone(), asked_at);
         Ok(found)
     }
@@ -215,8 +249,9 @@ impl Session {
             // An absent segment is news only if it was asked for after the last write that we saw.
             let vanished_before = found.is_none() && seen.doc.is_some() && seen.at >= at;
             if overtaken || vanished_before {
-                // Or it is no older answer at all, but a late writer's segment in place of one that an abort removed:
-                // what was read now counts only if the root, read after it, is open.
+                // Or it is no older answer at all, but a late writer's segment in place of one that
+                // an abort removed: what was read now counts only if the root, read after it, is
+                // open.
                 seen.answered = self.now();
                 return;
             }
@@ -227,8 +262,11 @@ impl Session {
         segments.insert(number, Seen { doc: found, at, answered: self.now() });
     }
 
-    /// Every segment that exists, by number, as it is now. Without a size their numbers come from a listing.
-    pub(super) async fn all_segments(&self) -> Result<impl Stream<Item = Result<(u32, Arc<Segment>)>> + Send + use<>> {
+    /// Every segment that exists, by number, as it is now. Without a size their numbers come from a
+    /// listing.
+    pub(super) async fn all_segments(
+        &self,
+    ) -> Result<impl Stream<Item = Result<(u32, Arc<Segment>)>> + Send + use<>> {
         let numbers = self.segments().await?;
         let session = self.clone();
         let reads = stream::iter(numbers).map(move |number| {
@@ -256,14 +294,14 @@ impl Session {
 
     async fn listed_segments(&self) -> Result<Vec<(u32, String)>> {
         let documents = &self.0.shared.documents;
-        let mut options = ListOptions { prefix: self.0.layout.segments().0, ..ListOptions::default() };
+        let mut options =
+            ListOptions { prefix: self.0.layout.segments().0, ..ListOptions::default() };
         let mut found = Vec::new();
         loop {
             let page = documents.list(&options).await?;
-            let numbered = page
-                .objects
-                .into_iter()
-                .filter_map(|listed| self.0.layout.segment_number(&listed.key).map(|number| (number, listed.etag.0)));
+            let numbered = page.objects.into_iter().filter_map(|listed| {
+                self.0.layout.segment_number(&listed.key).map(|number| (number, listed.etag.0))
+            });
             found.extend(numbered);
             if page.next.is_none() {
                 break;
@@ -282,21 +320,32 @@ impl Session {
         Ok(found)
     }
 
-    /// What is stored and what is missing. The root is the current one from here on: who asks how far it is may have
-    /// been told of its end by another gateway.
+    /// What is stored and what is missing. The root is the current one from here on: who asks how
+    /// far it is may have been told of its end by another gateway.
     pub async fn progress(&self) -> Result<Progress> {
         let plan = self.current_root().await?.value.plan;
         let segments = self.all_segments().await?;
         let (stored, below) = segments
             .try_fold((Vec::<u32>::new(), 0), |(mut stored, _), (_, segment)| async move {
-                stored.extend(segment.chunks.iter().filter(|(_, record)| !record.struck).map(|(index, _)| *index));
-                let below = segment.chunks.keys().next_back().map_or(0, |last| u64::from(*last) + 1);
+                stored.extend(
+                    segment
+                        .chunks
+                        .iter()
+                        .filter(|(_, record)| !record.struck)
+                        .map(|(index, _)| *index),
+                );
+                let below =
+                    segment.chunks.keys().next_back().map_or(0, |last| u64::from(*last) + 1);
                 Ok((stored, below))
             })
             .await?;
         let count = stored.len() as u64;
         let missing = plan::gaps(stored, plan.chunks().unwrap_or(below));
-        Ok(Progress { stored: count, remaining: plan.chunks().map(|total| total.saturating_sub(count)), missing })
+        Ok(Progress {
+            stored: count,
+            remaining: plan.chunks().map(|total| total.saturating_sub(count)),
+            missing,
+        })
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -331,7 +380,10 @@ impl Root {
 }
 
 /// The store's upload of a session.
-pub(super) fn upload_of<'a>(root: &'a Root, target: &'a (crate::store::Bucket, crate::store::Key)) -> UploadTarget<'a> {
+pub(super) fn upload_of<'a>(
+    root: &'a Root,
+    target: &'a (crate::store::Bucket, crate::store::Key),
+) -> UploadTarget<'a> {
     UploadTarget { bucket: &target.0, key: &target.1, upload: &root.store_upload }
 }
 
@@ -341,7 +393,8 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// A lock whose holder panicked holds consistent data all the same: no critical section here calls out.
+/// A lock whose holder panicked holds consistent data all the same: no critical section here calls
+/// out.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

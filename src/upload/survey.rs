@@ -1,7 +1,8 @@
 //! What the records say of a whole session: its parts, what is missing, its digests.
 //!
-//! Guarantees: one pass over the segments in order; memory is bounded by the 10,000 parts, whatever the number of
-//! chunks. It asks the records only; whether the store agrees is `finalize`'s question.
+//! Guarantees: one pass over the segments in order; memory is bounded by the 10,000 parts, whatever
+//! the number of chunks. It asks the records only; whether the store agrees is `finalize`'s
+//! question.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ pub(super) struct Survey {
     pub size_bytes: u64,
     pub rows: Vec<Row>,
     pub missing: Vec<ChunkRange>,
-    /// `sha256-chunks`, and the kind named at create where it can be combined. Meaningless while chunks are missing.
+    /// `sha256-chunks`, and the kind named at create where it can be combined. Meaningless while
+    /// chunks are missing.
     pub digests: Vec<Expected>,
 }
 
@@ -58,11 +60,12 @@ struct Surveyor {
 }
 
 impl Session {
-    /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short, which only a session
-    /// without a size can have.
+    /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short,
+    /// which only a session without a size can have.
     pub(super) async fn survey(&self, checks: &Checks) -> Result<Survey> {
         let root = self.root();
-        let kinds = [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
+        let kinds =
+            [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
         let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
         let mut surveyor = Surveyor {
             root,
@@ -78,7 +81,8 @@ impl Session {
         let mut segments = self.all_segments().await?;
         while let Some((_, segment)) = segments.try_next().await? {
             for (index, record) in &segment.chunks {
-                // Without a size the highest record says how long the file is, also if its bytes were struck.
+                // Without a size the highest record says how long the file is, also if its bytes
+                // were struck.
                 surveyor.highest = u64::from(*index) + 1;
                 if !record.struck && surveyor.counts(*index) {
                     surveyor.add(*index, record, &segment)?;
@@ -92,7 +96,9 @@ impl Session {
 impl Surveyor {
     fn counts(&self, index: u32) -> bool {
         let number = self.root.plan.slot(index).map(|slot| slot.number);
-        self.chosen.as_ref().is_none_or(|chosen| number.is_some_and(|number| chosen.contains(&number)))
+        self.chosen
+            .as_ref()
+            .is_none_or(|chosen| number.is_some_and(|number| chosen.contains(&number)))
     }
 
     fn add(&mut self, index: u32, record: &Record, segment: &Segment) -> Result<()> {
@@ -110,9 +116,10 @@ impl Surveyor {
         }
         if self.missing.is_empty() {
             for whole in &mut self.wholes {
-                whole
-                    .add(&record.digests)
-                    .map_err(|error| Error::Corrupt { key: self.root.backup_id.clone(), why: error.to_string() })?;
+                whole.add(&record.digests).map_err(|error| Error::Corrupt {
+                    key: self.root.backup_id.clone(),
+                    why: error.to_string(),
+                })?;
             }
         }
         self.add_row(index, record, segment)
@@ -120,7 +127,8 @@ impl Surveyor {
 
     fn add_row(&mut self, index: u32, record: &Record, segment: &Segment) -> Result<()> {
         let slot = self.root.plan.slot(index);
-        let slot = slot.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
+        let slot =
+            slot.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
         if let Some(row) = self.rows.last_mut().filter(|row| row.slot == slot) {
             row.end = u64::from(index) + 1;
             row.size_bytes += record.digests.len_bytes;
@@ -134,7 +142,11 @@ impl Surveyor {
             end: u64::from(index) + 1,
             size_bytes: record.digests.len_bytes,
             etags: if alone { record.etags.clone() } else { grouped() },
-            sha256: if alone { Some(record.digests.sha256) } else { group.map(|group| group.sha256) },
+            sha256: if alone {
+                Some(record.digests.sha256)
+            } else {
+                group.map(|group| group.sha256)
+            },
             checksum: record.checksum.clone(),
         });
         Ok(())
@@ -153,22 +165,34 @@ impl Surveyor {
         if let Some((index, offered)) =
             self.short.filter(|(index, _)| index + 1 < chunks && self.root.plan.size.is_none())
         {
-            let wanted = format!("exactly {}, as more chunks follow it,", self.root.plan.chunk_size);
+            let wanted =
+                format!("exactly {}, as more chunks follow it,", self.root.plan.chunk_size);
             return Err(Error::ChunkSizeMismatch { index, wanted, offered });
         }
         let digests = self.wholes.into_iter().map(Whole::finish).collect();
-        Ok(Survey { chunks, size_bytes: self.size_bytes, rows: self.rows, missing: self.missing, digests })
+        Ok(Survey {
+            chunks,
+            size_bytes: self.size_bytes,
+            rows: self.rows,
+            missing: self.missing,
+            digests,
+        })
     }
 }
 
 impl Survey {
-    /// Fails with what is missing. A session without a size and without any chunk is empty only if its client says so
-    /// by an expected digest: a finalize by mistake must not make an empty object.
+    /// Fails with what is missing. A session without a size and without any chunk is empty only if
+    /// its client says so by an expected digest: a finalize by mistake must not make an empty
+    /// object.
     pub fn require_all(&self, root: &Root, expected: Option<&Expected>) -> Result<()> {
         if self.chunks == 0 && root.plan.size.is_none() && expected.is_none() {
             return Err(Error::Incomplete { missing: vec![ChunkRange { first: 0, last: 0 }] });
         }
-        if self.missing.is_empty() { Ok(()) } else { Err(Error::Incomplete { missing: self.missing.clone() }) }
+        if self.missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Incomplete { missing: self.missing.clone() })
+        }
     }
 
     /// The object that the surveyed parts make.
@@ -184,7 +208,10 @@ impl Survey {
     /// The checksum of the object in its client's algorithm; None where a part came without one.
     fn checksum(&self, root: &Root) -> Option<ObjectChecksum> {
         let (algorithm, kind) = root.s3.as_ref()?.checksum?;
-        let parts = self.rows.iter().map(|row| row.checksum.clone().filter(|sum| sum.algorithm() == algorithm));
+        let parts = self
+            .rows
+            .iter()
+            .map(|row| row.checksum.clone().filter(|sum| sum.algorithm() == algorithm));
         let parts: Vec<Checksum> = parts.collect::<Option<_>>()?;
         let value = match kind {
             ChecksumKind::FullObject => {

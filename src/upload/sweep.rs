@@ -1,8 +1,10 @@
-//! What a sweep may look at and do: one page of the records, one session's end, one forgotten entry.
+//! What a sweep may look at and do: one page of the records, one session's end, one forgotten
+//! entry.
 //!
-//! Guarantees: everything here can be cut off at any point and done again; a session's root says that it is closed before
-//! anything of it is removed, and goes last. Ages are differences of two store times.
-//! It decides nothing: `gc` does. **Layout**: see `layout`. **Errors**: the store's own; go on with the next session.
+//! Guarantees: everything here can be cut off at any point and done again; a session's root says
+//! that it is closed before anything of it is removed, and goes last. Ages are differences of two
+//! store times. It decides nothing: `gc` does. **Layout**: see `layout`. **Errors**: the store's
+//! own; go on with the next session.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -53,12 +55,18 @@ pub enum Tie {
 impl Uploads {
     /// The accounts that have records.
     pub async fn accounts(&self) -> Result<Vec<String>> {
-        let mut options =
-            ListOptions { prefix: "v1/".to_owned(), delimiter: Some("/".to_owned()), ..ListOptions::default() };
+        let mut options = ListOptions {
+            prefix: "v1/".to_owned(),
+            delimiter: Some("/".to_owned()),
+            ..ListOptions::default()
+        };
         let mut found = Vec::new();
         loop {
             let page = self.documents().list(&options).await?;
-            let names = page.prefixes.iter().filter_map(|prefix| prefix.strip_prefix("v1/")?.strip_suffix('/'));
+            let names = page
+                .prefixes
+                .iter()
+                .filter_map(|prefix| prefix.strip_prefix("v1/")?.strip_suffix('/'));
             found.extend(names.map(str::to_owned));
             if page.next.is_none() {
                 return Ok(found);
@@ -73,10 +81,12 @@ impl Uploads {
         let clock = Key("v1/leases/clock".to_owned());
         documents.mark(&clock).await?;
         let head = documents.store.head(&documents.bucket, &clock).await;
-        head.map(|head| head.date).map_err(|error| Error::record("asking the store for its time", error))
+        head.map(|head| head.date)
+            .map_err(|error| Error::record("asking the store for its time", error))
     }
 
-    /// Sessions whose records come after `after` in the listing; a session's records are never on two pages.
+    /// Sessions whose records come after `after` in the listing; a session's records are never on
+    /// two pages.
     pub async fn traces(&self, account: &str, after: Option<String>) -> Result<TracesPage> {
         let prefix = layout::sessions(account);
         let mut options = ListOptions { prefix: prefix.0.clone(), after, ..ListOptions::default() };
@@ -84,7 +94,8 @@ impl Uploads {
         loop {
             let page = self.documents().list(&options).await?;
             for listed in &page.objects {
-                let Some((id, what)) = listed.key.0.strip_prefix(&prefix.0).and_then(|rest| rest.split_once('/'))
+                let Some((id, what)) =
+                    listed.key.0.strip_prefix(&prefix.0).and_then(|rest| rest.split_once('/'))
                 else {
                     continue;
                 };
@@ -106,10 +117,12 @@ impl Uploads {
             }
             match page.next {
                 None => return Ok(TracesPage { sessions, next: None }),
-                // The last session may go on: it belongs to the next page, unless it is all there is.
+                // The last session may go on: it belongs to the next page, unless it is all there
+                // is.
                 Some(_) if sessions.len() > 1 => {
                     sessions.pop();
-                    let next = sessions.last().map(|last| format!("{}{}/~", prefix.0, last.backup_id));
+                    let next =
+                        sessions.last().map(|last| format!("{}{}/~", prefix.0, last.backup_id));
                     return Ok(TracesPage { sessions, next });
                 }
                 next => options.after = next,
@@ -119,14 +132,17 @@ impl Uploads {
 
     /// The root of a session; None where there is none.
     pub async fn root_of(&self, account: &str, backup_id: &str) -> Result<Option<Arc<Root>>> {
-        let found: Option<Doc<Root>> = self.documents().read(&Layout::new(account, backup_id).root()).await?;
+        let found: Option<Doc<Root>> =
+            self.documents().read(&Layout::new(account, backup_id).root()).await?;
         Ok(found.map(|doc| doc.value))
     }
 
     /// Whether the records of a closed session are still good for something.
     pub async fn tie(&self, root: &Root) -> Result<Tie> {
         match &root.status {
-            Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } => Ok(Tie::None),
+            Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } => {
+                Ok(Tie::None)
+            }
             Status::Superseded { by } => self.heir(&root.account, by.clone()).await,
             Status::Complete { .. } => self.object(root).await,
         }
@@ -137,10 +153,14 @@ impl Uploads {
             let Some(heir) = self.root_of(account, &by).await? else { return Ok(Tie::None) };
             match &heir.status {
                 Status::Superseded { by: next } => by.clone_from(next),
-                Status::InProgress | Status::Finalizing { .. } | Status::Aborted { kept: true, .. } => {
+                Status::InProgress
+                | Status::Finalizing { .. }
+                | Status::Aborted { kept: true, .. } => {
                     return Ok(Tie::Heir);
                 }
-                Status::Complete { .. } | Status::Aborted { kept: false, .. } => return Ok(Tie::None),
+                Status::Complete { .. } | Status::Aborted { kept: false, .. } => {
+                    return Ok(Tie::None);
+                }
             }
         }
         Ok(Tie::Heir)
@@ -149,10 +169,18 @@ impl Uploads {
     async fn object(&self, root: &Root) -> Result<Tie> {
         let (bucket, key) = root.target();
         match self.store().get(&bucket, &key, Read::Head, store::GetOptions::default()).await {
-            Ok((head, _)) if head.attributes.user.get(TAG) == Some(&root.upload_tag) => Ok(Tie::Object),
+            Ok((head, _)) if head.attributes.user.get(TAG) == Some(&root.upload_tag) => {
+                Ok(Tie::Object)
+            }
             Ok(_) => Ok(Tie::None),
-            Err(error) if matches!(error.kind(), store::Kind::NotFound | store::Kind::NoSuchBucket) => Ok(Tie::None),
-            Err(error) => Err(Error::own(format!("looking at the object of {}", root.backup_id), error)),
+            Err(error)
+                if matches!(error.kind(), store::Kind::NotFound | store::Kind::NoSuchBucket) =>
+            {
+                Ok(Tie::None)
+            }
+            Err(error) => {
+                Err(Error::own(format!("looking at the object of {}", root.backup_id), error))
+            }
         }
     }
 
@@ -163,8 +191,8 @@ impl Uploads {
         Ok(parts.values().flatten().map(|part| part.size_bytes).sum())
     }
 
-    /// Ends an open or kept session and frees what it holds. **Errors**: `NotOpen` where it has become complete or
-    /// superseded meanwhile.
+    /// Ends an open or kept session and frees what it holds. **Errors**: `NotOpen` where it has
+    /// become complete or superseded meanwhile.
     pub async fn expire(&self, root: &Root, reason: &str) -> Result<()> {
         match self.find(&root.account, &root.backup_id).await? {
             Some(session) => session.abort(reason).await,
@@ -172,10 +200,15 @@ impl Uploads {
         }
     }
 
-    /// Frees what is left of an aborted session and says so in its root; false where parts still turn up.
+    /// Frees what is left of an aborted session and says so in its root; false where parts still
+    /// turn up.
     pub async fn free(&self, root: &Root) -> Result<bool> {
-        let Some(session) = self.find(&root.account, &root.backup_id).await? else { return Ok(true) };
-        let Status::Aborted { reason, kept: false, freed: false } = root.status.clone() else { return Ok(true) };
+        let Some(session) = self.find(&root.account, &root.backup_id).await? else {
+            return Ok(true);
+        };
+        let Status::Aborted { reason, kept: false, freed: false } = root.status.clone() else {
+            return Ok(true);
+        };
         let empty = session.free(root).await?;
         if empty {
             let freed = Status::Aborted { reason, kept: false, freed: true };
@@ -187,7 +220,9 @@ impl Uploads {
 
     /// Removes the staged chunks of a closed session.
     pub async fn unstage(&self, root: &Root) -> Result<()> {
-        self.documents().delete_all(&Layout::new(&root.account, &root.backup_id).staged_prefix()).await
+        self.documents()
+            .delete_all(&Layout::new(&root.account, &root.backup_id).staged_prefix())
+            .await
     }
 
     /// Removes all records of a closed session, the root last.
@@ -207,8 +242,8 @@ impl Uploads {
         self.documents().delete_all(&layout.segments()).await
     }
 
-    /// Entries of the open index, and of what is open for which target, that nothing was written to since `before` and
-    /// that name no open session; removed unless `dry`. How many there were.
+    /// Entries of the open index, and of what is open for which target, that nothing was written to
+    /// since `before` and that name no open session; removed unless `dry`. How many there were.
     pub async fn sweep_entries(&self, account: &str, before: SystemTime, dry: bool) -> Result<u64> {
         let mut swept = 0;
         for prefix in layout::entry_prefixes(account) {
@@ -235,7 +270,9 @@ impl Uploads {
 
     async fn names_open(&self, account: &str, entry: &Key) -> Result<bool> {
         let id = if layout::is_open_entry(entry) {
-            let Some(found): Option<Doc<OpenEntry>> = self.documents().read(entry).await? else { return Ok(false) };
+            let Some(found): Option<Doc<OpenEntry>> = self.documents().read(entry).await? else {
+                return Ok(false);
+            };
             found.value.backup_id.clone()
         } else {
             layout::session_of(entry).unwrap_or_default().to_owned()

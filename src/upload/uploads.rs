@@ -1,9 +1,9 @@
 //! All sessions of a store: create, find, open.
 //!
-//! Guarantees: of any number of clients that create the same target, file, chunk size and size at once, through any
-//! gateways, all get one backup (decided by compare-and-swap on its open entry, DESIGN §12.10); a crash between the
-//! steps of a create is carried on by the next create. The cache of sessions is bounded.
-//! It does not know who may do what.
+//! Guarantees: of any number of clients that create the same target, file, chunk size and size at
+//! once, through any gateways, all get one backup (decided by compare-and-swap on its open entry,
+//! DESIGN §12.10); a crash between the steps of a create is carried on by the next create. The
+//! cache of sessions is bounded. It does not know who may do what.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ pub struct Settings {
     pub state_bucket: String,
     /// Sessions kept in memory; the least recently used go first.
     pub cached_sessions: usize,
-    /// Open sessions of one account: S3 uploads, backups, and aborted uploads that are kept. At least 1.
+    /// Open sessions of one account: S3 uploads, backups, and aborted uploads that are kept. At
+    /// least 1.
     pub max_open_of_account: u64,
     pub resume: Resume,
 }
@@ -142,12 +143,18 @@ impl Uploads {
             reorder_room: Arc::new(Semaphore::new(REORDER_BYTES)),
             assembly_turns: Semaphore::new(ASSEMBLIES),
         });
-        Self { shared, sessions: Arc::new(Sessions { by_name: DashMap::new(), uses: AtomicU64::new(0) }) }
+        Self {
+            shared,
+            sessions: Arc::new(Sessions { by_name: DashMap::new(), uses: AtomicU64::new(0) }),
+        }
     }
 
     /// Those that a session belongs to; None once they are gone.
     pub(super) fn of(session: &Session) -> Option<Self> {
-        Some(Self { shared: Arc::clone(&session.0.shared), sessions: session.0.siblings.upgrade()? })
+        Some(Self {
+            shared: Arc::clone(&session.0.shared),
+            sessions: session.0.siblings.upgrade()?,
+        })
     }
 
     /// The store that holds the objects.
@@ -164,8 +171,9 @@ impl Uploads {
         self.make_bucket(&self.shared.settings.state_bucket).await
     }
 
-    /// Makes a bucket; success where it is there already, also where the gateway's key may make none: what a store answers
-    /// then differs (403, and Ceph 400 `TooManyBuckets`), so the bucket itself is asked for. **Errors**: the refusal.
+    /// Makes a bucket; success where it is there already, also where the gateway's key may make
+    /// none: what a store answers then differs (403, and Ceph 400 `TooManyBuckets`), so the bucket
+    /// itself is asked for. **Errors**: the refusal.
     pub async fn make_bucket(&self, bucket: &str) -> Result<()> {
         let name = Bucket::from(bucket);
         match self.store().create_bucket(&name).await {
@@ -183,7 +191,8 @@ impl Uploads {
         &self.shared.documents.bucket
     }
 
-    /// How long the parts of an aborted upload wait for a successor; nothing where nobody can be one.
+    /// How long the parts of an aborted upload wait for a successor; nothing where nobody can be
+    /// one.
     pub fn keep_aborted(&self) -> Duration {
         let resume = &self.shared.settings.resume;
         if resume.enabled { resume.keep_aborted } else { Duration::ZERO }
@@ -194,13 +203,15 @@ impl Uploads {
         bucket == self.shared.settings.state_bucket
     }
 
-    /// Creates a backup, or hands back the open one with the same target, file id, chunk size and size.
+    /// Creates a backup, or hands back the open one with the same target, file id, chunk size and
+    /// size.
     /// **Errors**: `BadRequest` (it does not fit), `NoSuchBucket`, `QuotaExceeded`.
     pub async fn create(&self, account: &str, new: NewBackup) -> Result<(Created, Session)> {
         let plan = self.plan(&new)?;
         let (chunk_size, size) =
             (plan.chunk_size.to_string(), plan.size.map_or(String::new(), |size| size.to_string()));
-        let entry = layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
+        let entry =
+            layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
         let documents = self.documents();
         let mut known: Option<Doc<OpenEntry>> = documents.read(&entry).await?;
         let mut place = None;
@@ -208,7 +219,9 @@ impl Uploads {
             if let Some(doc) = &known {
                 let id = &doc.value.backup_id;
                 match self.find(account, id).await? {
-                    Some(session) if session.root().status.is_unfinished() => return Ok((Created::Existing, session)),
+                    Some(session) if session.root().status.is_unfinished() => {
+                        return Ok((Created::Existing, session));
+                    }
                     // Its creator died before the root was written: carry on under its id.
                     None => {
                         let _place = self.admitted(account, place).await?;
@@ -231,9 +244,14 @@ impl Uploads {
         Err(Error::Batch { kind: super::Kind::StoreUnavailable, what, retry_after: None })
     }
 
-    /// Creates a backup under an id of the client's choice. **Errors**: `BackupConflict` where it exists with other
-    /// parameters, and those of `create`.
-    pub async fn create_as(&self, account: &str, id: &str, new: NewBackup) -> Result<(Created, Session)> {
+    /// Creates a backup under an id of the client's choice. **Errors**: `BackupConflict` where it
+    /// exists with other parameters, and those of `create`.
+    pub async fn create_as(
+        &self,
+        account: &str,
+        id: &str,
+        new: NewBackup,
+    ) -> Result<(Created, Session)> {
         let plan = self.plan(&new)?;
         let (created, session) = match self.find(account, id).await? {
             Some(session) => (Created::Existing, session),
@@ -274,12 +292,18 @@ impl Uploads {
         Ok(root.map(|root| self.keep(name, layout, root)))
     }
 
-    /// The one session object of this process for an id: batching and flights depend on there being one.
+    /// The one session object of this process for an id: batching and flights depend on there being
+    /// one.
     pub(super) fn keep(&self, name: (String, String), layout: Layout, root: Doc<Root>) -> Session {
         self.make_room();
         let used = self.sessions.uses.fetch_add(1, Ordering::Relaxed);
         let fresh = || Cached {
-            session: Session::new(Arc::clone(&self.shared), Arc::downgrade(&self.sessions), layout, root),
+            session: Session::new(
+                Arc::clone(&self.shared),
+                Arc::downgrade(&self.sessions),
+                layout,
+                root,
+            ),
             used,
         };
         self.sessions.by_name.entry(name).or_insert_with(fresh).session.clone()
@@ -290,10 +314,16 @@ impl Uploads {
         if self.sessions.by_name.len() < most {
             return;
         }
-        // A session that someone holds stays: two objects for one id would not see each other's flights.
+        // A session that someone holds stays: two objects for one id would not see each other's
+        // flights.
         let idle = |cached: &Cached| Arc::strong_count(&cached.session.0) == 1;
-        let mut uses: Vec<u64> =
-            self.sessions.by_name.iter().filter(|entry| idle(entry)).map(|entry| entry.used).collect();
+        let mut uses: Vec<u64> = self
+            .sessions
+            .by_name
+            .iter()
+            .filter(|entry| idle(entry))
+            .map(|entry| entry.used)
+            .collect();
         uses.sort_unstable();
         let Some(limit) = uses.get(most / 8).or(uses.last()).copied() else { return };
         self.sessions.by_name.retain(|_, cached| cached.used > limit || !idle(cached));
@@ -304,15 +334,23 @@ impl Uploads {
         let plan = plan.map_err(|error| Error::BadRequest(error.to_string()))?;
         let needs_powers = new.digest == Some(digest::Kind::Blake3);
         if needs_powers && !(plan.chunk_size.is_power_of_two() && plan.chunk_size >= 1024) {
-            let what = "the digest blake3 needs a chunkSize that is a power of two of at least 1024".to_owned();
+            let what =
+                "the digest blake3 needs a chunkSize that is a power of two of at least 1024"
+                    .to_owned();
             return Err(Error::BadRequest(what));
         }
         Ok(plan)
     }
 
-    /// Makes the session's records. Entries first, the root last: a crash before the root leaves an entry that names
-    /// nothing, which every reader skips.
-    async fn make(&self, account: &str, id: &str, new: NewBackup, plan: Plan) -> Result<(Created, Session)> {
+    /// Makes the session's records. Entries first, the root last: a crash before the root leaves an
+    /// entry that names nothing, which every reader skips.
+    async fn make(
+        &self,
+        account: &str,
+        id: &str,
+        new: NewBackup,
+        plan: Plan,
+    ) -> Result<(Created, Session)> {
         let documents = self.documents();
         let layout = Layout::new(account, id);
         let mut root = Root {
@@ -358,9 +396,10 @@ impl Uploads {
         }
     }
 
-    /// Begins the store's upload of a backup. None for an empty file, which only needs its bucket: S3 completes no upload
-    /// without parts; and an upload of a directory, whose key ends in `/`, MinIO does not begin, and SeaweedFS completes
-    /// under another name. **Errors**: `NoSuchBucket`.
+    /// Begins the store's upload of a backup. None for an empty file, which only needs its bucket:
+    /// S3 completes no upload without parts; and an upload of a directory, whose key ends in `/`,
+    /// MinIO does not begin, and SeaweedFS completes under another name. **Errors**:
+    /// `NoSuchBucket`.
     async fn begin(&self, root: &mut Root) -> Result<()> {
         let (bucket, key) = root.target();
         let begun = if root.plan.size == Some(0) {

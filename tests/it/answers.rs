@@ -1,5 +1,5 @@
-//! Answers that no server of ours gives on demand, written by hand on a socket. What real servers answer is shown by
-//! `conformance`.
+//! Answers that no server of ours gives on demand, written by hand on a socket. What real servers
+//! answer is shown by `conformance`.
 
 use ratchet::clock::Clock;
 use ratchet::store::{
@@ -20,7 +20,8 @@ async fn answer(mut socket: TcpStream, end: &str, answer: &str) {
     socket.write_all(answer.as_bytes()).await.unwrap();
 }
 
-/// A store that gives this answer whenever it read `end`. None, and says so: there are no credentials to sign with.
+/// A store that gives this answer whenever it read `end`. None, and says so: there are no
+/// credentials to sign with.
 async fn store(end: &'static str, said: String) -> Option<Aws> {
     if std::env::var("AWS_ACCESS_KEY_ID").is_err() {
         println!("SKIP answers: no credentials to sign with; scripts/test.sh sets them");
@@ -34,16 +35,21 @@ async fn store(end: &'static str, said: String) -> Option<Aws> {
             tokio::spawn(async move { answer(socket, end, &said).await });
         }
     });
-    let settings = Settings { endpoint, region: Some("us-east-1".to_owned()), addressing: Addressing::Path };
+    let settings =
+        Settings { endpoint, region: Some("us-east-1".to_owned()), addressing: Addressing::Path };
     Some(Aws::connect(&settings, Clock::system()).await.unwrap())
 }
 
-/// AWS fails so after it began to answer.
-/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>, *200 OK response*.
+/// AWS fails so after it began to answer. Source:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>, *200 OK
+/// response*.
 #[tokio::test]
 async fn a_complete_that_is_answered_200_with_an_error_is_no_success() {
     let error = error_document("InternalError");
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\r\n", error.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\r\n",
+        error.len()
+    );
     let Some(store) = store("</CompleteMultipartUpload>", head + &error).await else { return };
     let (bucket, key, upload) = ("bucket".into(), "key".into(), "upload".into());
     let target = UploadTarget { bucket: &bucket, key: &key, upload: &upload };
@@ -55,14 +61,18 @@ async fn a_complete_that_is_answered_200_with_an_error_is_no_success() {
 /// So AWS sends its documents: without a length.
 #[tokio::test]
 async fn documents_in_chunks_of_http_are_read() {
-    let Some(store) = store("\r\n\r\n", chunked("400 Bad Request", &error_document("BadDigest"), "0\r\n\r\n")).await
+    let Some(store) =
+        store("\r\n\r\n", chunked("400 Bad Request", &error_document("BadDigest"), "0\r\n\r\n"))
+            .await
     else {
         return;
     };
-    let error = store.get(&"bucket".into(), &"key".into(), Read::Whole, GetOptions::default()).await.unwrap_err();
+    let error = store
+        .get(&"bucket".into(), &"key".into(), Read::Whole, GetOptions::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::Checksum, "{error}");
-    let listing =
-        "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>";
+    let listing = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>";
     let store = self::store("\r\n\r\n", chunked("200 OK", listing, "0\r\n\r\n")).await.unwrap();
     let page = store.list(&"bucket".into(), &ListOptions::default()).await.unwrap();
     assert_eq!((page.objects[0].key.as_str(), page.next), ("a", None));
@@ -86,7 +96,9 @@ async fn documents_that_break_off_are_no_answer() {
 /// An answer in two chunks of HTTP, and what comes behind them.
 fn chunked(status: &str, text: &str, rest: &str) -> String {
     let (one, other) = text.split_at(text.len() / 2);
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/xml\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/xml\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
     format!("{head}{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n{rest}", one.len(), other.len())
 }
 

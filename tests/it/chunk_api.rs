@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::gateway::{Ask, Gateway, LIMITED, OTHER, READER, ROOT, Told, ask, exchange, settings, start};
+use crate::gateway::{
+    Ask, Gateway, LIMITED, OTHER, READER, ROOT, Told, ask, exchange, settings, start,
+};
 
 const CHUNK: usize = 5 << 20;
 
@@ -76,9 +78,17 @@ async fn a_backup_goes_all_the_way() {
     let finalize = ask("POST", &format!("/backups/{id}/finalize")).json(&json!({}));
     let told = finalize.clone().send(&gateway).await;
     assert_eq!(told.status, 200, "{told:?}");
-    assert_eq!(finalize.send(&gateway).await.json(), told.json(), "repeating gives the same answer");
+    assert_eq!(
+        finalize.send(&gateway).await.json(),
+        told.json(),
+        "repeating gives the same answer"
+    );
     let read = Read::Whole;
-    let (_, body) = gateway.store.get(&"bucket".into(), &"mine/key".into(), read, GetOptions::default()).await.unwrap();
+    let (_, body) = gateway
+        .store
+        .get(&"bucket".into(), &"mine/key".into(), read, GetOptions::default())
+        .await
+        .unwrap();
     assert_eq!(body.collect(2 * CHUNK).await.unwrap(), [first.clone(), last.clone()].concat());
     for (index, chunk) in [(0, &first), (1, &last)] {
         let told = ask("GET", &format!("/backups/{id}/chunks/{index}")).send(&gateway).await;
@@ -89,7 +99,11 @@ async fn a_backup_goes_all_the_way() {
     let told = put(&id, 1, &bytes(3, 100)).send(&gateway).await;
     assert_eq!(told.problem(), "not-open");
     let options = ratchet::store::PutOptions::default();
-    gateway.store.put(&"bucket".into(), &"mine/key".into(), bytes(9, 10).into(), options).await.unwrap();
+    gateway
+        .store
+        .put(&"bucket".into(), &"mine/key".into(), bytes(9, 10).into(), options)
+        .await
+        .unwrap();
     let told = ask("GET", &format!("/backups/{id}/chunks/0")).send(&gateway).await;
     assert_eq!((told.status, told.problem().as_str()), (409, "object-changed"));
 }
@@ -137,9 +151,16 @@ async fn bad_chunks_get_their_problem_and_change_nothing() {
         (put(&id, 2, &good), 400, "bad-request"),
         (ask("PUT", &path).body(&whole).digest_of(&good), 422, "checksum-mismatch"),
         (ask("PUT", &path).body(&whole), 400, "bad-request"),
-        (ask("PUT", &path).body(&whole).header("content-digest", "sha-256=abc"), 400, "bad-request"),
         (
-            ask("PUT", &path).header("transfer-encoding", "chunked").body(b"0\r\n\r\n").digest_of(b""),
+            ask("PUT", &path).body(&whole).header("content-digest", "sha-256=abc"),
+            400,
+            "bad-request",
+        ),
+        (
+            ask("PUT", &path)
+                .header("transfer-encoding", "chunked")
+                .body(b"0\r\n\r\n")
+                .digest_of(b""),
             411,
             "length-required",
         ),
@@ -160,7 +181,11 @@ async fn bad_chunks_get_their_problem_and_change_nothing() {
         assert_eq!((told.status, told.problem().as_str()), (status, problem), "{what}: {told:?}");
     }
     assert_eq!(chunks(&gateway, &id).await, before);
-    assert_eq!(put(&id, 0, &whole).send(&gateway).await.status, 201, "the good chunk is still welcome");
+    assert_eq!(
+        put(&id, 0, &whole).send(&gateway).await.status,
+        201,
+        "the good chunk is still welcome"
+    );
 }
 
 #[tokio::test]
@@ -252,7 +277,10 @@ async fn creating_is_checked_field_by_field() {
     }
     let told = with("bucket", json!("made-for-root")).send(&gateway).await;
     assert_eq!(told.status, 201, "an admin gets a missing bucket made: {told:?}");
-    assert_eq!(ask("POST", "/backups").json(&wanted()).by(Some(LIMITED)).send(&gateway).await.status, 201);
+    assert_eq!(
+        ask("POST", "/backups").json(&wanted()).by(Some(LIMITED)).send(&gateway).await.status,
+        201
+    );
 }
 
 #[tokio::test]
@@ -289,7 +317,10 @@ async fn lists_are_filtered_and_show_ones_own() {
         list.backups.into_iter().map(|backup| backup.backup_id).collect()
     };
     assert_eq!(ids(listed("", ROOT).send(&gateway).await), std::slice::from_ref(&id));
-    assert_eq!(ids(listed("?bucket=bucket&prefix=mine%2F&fileId=file", ROOT).send(&gateway).await), [id]);
+    assert_eq!(
+        ids(listed("?bucket=bucket&prefix=mine%2F&fileId=file", ROOT).send(&gateway).await),
+        [id]
+    );
     assert!(ids(listed("?status=complete", ROOT).send(&gateway).await).is_empty());
     assert!(ids(listed("", OTHER).send(&gateway).await).is_empty());
     for bad in ["?limit=0", "?limit=1001", "?status=odd", "?prefix=x", "?what=x"] {
@@ -308,7 +339,10 @@ async fn presigned_urls_are_signatures_too() {
     assert_eq!(exchange(&gateway, &tampered, b"").await.problem(), "unauthorized");
     let mut old = get;
     "20231114T010000Z".clone_into(&mut old.date);
-    assert_eq!(exchange(&gateway, &old.presigned(60, gateway.address), b"").await.problem(), "unauthorized");
+    assert_eq!(
+        exchange(&gateway, &old.presigned(60, gateway.address), b"").await.problem(),
+        "unauthorized"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The client's commands as processes, each on every store: what they print, what they leave, and how they end.
+//! The client's commands as processes, each on every store: what they print, what they leave, and
+//! how they end.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -60,7 +61,11 @@ fn text(path: &Path) -> &str {
 
 fn finished(child: Child) -> (Option<i32>, String, String) {
     let told = child.wait_with_output().unwrap();
-    (told.status.code(), String::from_utf8(told.stdout).unwrap(), String::from_utf8(told.stderr).unwrap())
+    (
+        told.status.code(),
+        String::from_utf8(told.stdout).unwrap(),
+        String::from_utf8(told.stderr).unwrap(),
+    )
 }
 
 /// Path below the root → kind, mode, time of change and bytes.
@@ -76,7 +81,10 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
                 todo.push(path.clone());
             }
             if !meta.is_symlink() {
-                found.insert(path.strip_prefix(root).unwrap().to_owned(), (meta.mode(), meta.mtime(), bytes));
+                found.insert(
+                    path.strip_prefix(root).unwrap().to_owned(),
+                    (meta.mode(), meta.mtime(), bytes),
+                );
             }
         }
     }
@@ -103,7 +111,10 @@ fn make_tree(root: &Path) {
     symlink("empty", root.join("link")).unwrap();
     for (dir, mode) in [("deep/down", 0o700), ("deep", 0o750), ("empty-dir", 0o755)] {
         let dir = root.join(dir);
-        fs::File::open(&dir).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(1_100_000_000)).unwrap();
+        fs::File::open(&dir)
+            .unwrap()
+            .set_modified(UNIX_EPOCH + Duration::from_secs(1_100_000_000))
+            .unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
     }
 }
@@ -116,13 +127,21 @@ fn a_directory_comes_back_with_names_modes_and_times() {
         make_tree(&from);
         let target = room.target("tree/");
         let tally = room.gateway.json(&["backup", text(&from), &target]);
-        assert_eq!((&tally["done"], tally["failed"].as_array().unwrap().len()), (&8.into(), 0), "{tally}");
+        assert_eq!(
+            (&tally["done"], tally["failed"].as_array().unwrap().len()),
+            (&8.into(), 0),
+            "{tally}"
+        );
         assert!(tally["leftOut"][0].as_str().unwrap().ends_with("/link"), "{tally}");
         let again = room.gateway.json(&["backup", text(&from), &target]);
         assert_eq!((&again["done"], &again["bytesMoved"]), (&8.into(), &0.into()), "{again}");
         for _ in 0..2 {
             let tally = room.gateway.json(&["restore", &target, text(&to)]);
-            assert_eq!((&tally["done"], tally["failed"].as_array().unwrap().len()), (&8.into(), 0), "{tally}");
+            assert_eq!(
+                (&tally["done"], tally["failed"].as_array().unwrap().len()),
+                (&8.into(), 0),
+                "{tally}"
+            );
         }
         assert!(tree(&from) == tree(&to), "{:?} {:?}", tree(&from).keys(), tree(&to).keys());
         // One file changed: only that one is sent.
@@ -132,8 +151,13 @@ fn a_directory_comes_back_with_names_modes_and_times() {
         assert_eq!((&again["done"], &again["bytesMoved"]), (&8.into(), &5.into()), "{again}");
         room.gateway.json(&["restore", &target, text(&to)]);
         assert_eq!(fs::read(to.join("deep.txt")).unwrap(), b"other");
-        let (code, said) = room.gateway.refused(&["backup", text(&from), &room.target("no-prefix")]);
-        assert_eq!((code, said.contains("a directory goes to a prefix")), (Some(2), true), "{said}");
+        let (code, said) =
+            room.gateway.refused(&["backup", text(&from), &room.target("no-prefix")]);
+        assert_eq!(
+            (code, said.contains("a directory goes to a prefix")),
+            (Some(2), true),
+            "{said}"
+        );
     });
 }
 
@@ -142,15 +166,25 @@ fn stdin_goes_up_and_comes_back_on_stdout() {
     on_each_store(|room| {
         let (target, bytes) = (room.target("piped"), pattern((20 << 20) + 3, 1));
         let mut command = room.gateway.client(&["backup", "-", &target, "--json"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(&bytes).unwrap();
         let (code, _, said) = finished(child);
         assert_eq!(code, Some(0), "{said}");
         let back = room.gateway.run(&["restore", &target, "-"]);
-        assert!(back.status.success() && back.stdout == bytes, "{}", String::from_utf8_lossy(&back.stderr));
+        assert!(
+            back.status.success() && back.stdout == bytes,
+            "{}",
+            String::from_utf8_lossy(&back.stderr)
+        );
         assert!(back.stderr.is_empty(), "no bar where there is no terminal");
         // A reader that has seen enough is no failure.
-        let mut child = room.gateway.client(&["restore", &target, "-"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            room.gateway.client(&["restore", &target, "-"]).stdout(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         assert_eq!(child.wait().unwrap().code(), Some(0));
     });
@@ -164,15 +198,22 @@ fn a_range_comes_back_and_nothing_beside_it() {
         room.gateway.json(&["backup", text(&file), &target]);
         let back = room.home.path().join("range");
         let size = bytes.len();
-        for (first, last) in [(0, 0), (5, (8 << 20) + 5), (8 << 20, (16 << 20) - 1), (size - 1, size + 100)] {
+        for (first, last) in
+            [(0, 0), (5, (8 << 20) + 5), (8 << 20, (16 << 20) - 1), (size - 1, size + 100)]
+        {
             let range = format!("{first}-{last}");
             room.gateway.json(&["restore", &target, text(&back), "--range", &range]);
             assert!(fs::read(&back).unwrap() == bytes[first..(last + 1).min(size)], "{range}");
             let out = room.gateway.run(&["restore", &target, "-", "--range", &range]);
             assert!(out.stdout == bytes[first..(last + 1).min(size)], "{range}");
         }
-        let (code, said) = room.gateway.refused(&["restore", &target, "-", "--range", &format!("{size}-{size}")]);
-        assert_eq!((code, said.contains(&format!("the file has {size} bytes"))), (Some(2), true), "{said}");
+        let (code, said) =
+            room.gateway.refused(&["restore", &target, "-", "--range", &format!("{size}-{size}")]);
+        assert_eq!(
+            (code, said.contains(&format!("the file has {size} bytes"))),
+            (Some(2), true),
+            "{said}"
+        );
     });
 }
 
@@ -181,15 +222,38 @@ fn every_chunk_size_and_digest_ends_with_the_same_bytes() {
     on_each_store(|room| {
         let bytes = pattern((20 << 20) + 5, 3);
         let file = room.file("file", &bytes);
-        let table = [("8MiB", "sha256-chunks"), ("4MiB", "blake3"), ("5MiB", "crc64nvme"), ("16MiB", "blake3")];
-        for (at, (chunk_size, digest)) in table.into_iter().chain([("6000001", "sha256")]).enumerate() {
+        let table = [
+            ("8MiB", "sha256-chunks"),
+            ("4MiB", "blake3"),
+            ("5MiB", "crc64nvme"),
+            ("16MiB", "blake3"),
+        ];
+        for (at, (chunk_size, digest)) in
+            table.into_iter().chain([("6000001", "sha256")]).enumerate()
+        {
             let key = format!("of-{at}");
-            let args = ["backup", text(&file), &room.target(&key), "--chunk-size", chunk_size, "--digest", digest];
+            let args = [
+                "backup",
+                text(&file),
+                &room.target(&key),
+                "--chunk-size",
+                chunk_size,
+                "--digest",
+                digest,
+            ];
             let told = room.gateway.json(&args);
             assert!(told["digests"][digest].is_string(), "{told}");
             assert!(room.restored(&key) == bytes, "{chunk_size} {digest}");
         }
-        let args = ["backup", text(&file), &room.target("odd"), "--chunk-size", "6000001", "--digest", "blake3"];
+        let args = [
+            "backup",
+            text(&file),
+            &room.target("odd"),
+            "--chunk-size",
+            "6000001",
+            "--digest",
+            "blake3",
+        ];
         let (code, said) = room.gateway.refused(&args);
         assert_eq!((code, said.contains("power of two")), (Some(1), true), "{said}");
     });
@@ -199,7 +263,8 @@ fn every_chunk_size_and_digest_ends_with_the_same_bytes() {
 fn a_file_that_changes_while_it_is_read_is_reported_and_not_completed() {
     on_each_store(|room| {
         let (file, target) = (room.file("file", &pattern(32 << 20, 4)), room.target("changing"));
-        let mut command = room.gateway.client(&["backup", text(&file), &target, "--limit-rate", "16MiB"]);
+        let mut command =
+            room.gateway.client(&["backup", text(&file), &target, "--limit-rate", "16MiB"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         while room.stored("changing") == 0 {
             assert!(child.try_wait().unwrap().is_none(), "it ended before anything was stored");
@@ -220,8 +285,11 @@ fn a_file_that_was_changed_between_runs_begins_a_fresh_backup() {
     on_each_store(|room| {
         let mut bytes = pattern(64 << 20, 5).to_vec();
         let (file, target) = (room.file("file", &bytes), room.target("changed"));
-        let mut child =
-            room.gateway.client(&["backup", text(&file), &target, "--limit-rate", "16MiB"]).spawn().unwrap();
+        let mut child = room
+            .gateway
+            .client(&["backup", text(&file), &target, "--limit-rate", "16MiB"])
+            .spawn()
+            .unwrap();
         // Chunks land in any order: of three one is neither the first nor the last.
         while room.stored("changed") < 3 {
             assert!(child.try_wait().unwrap().is_none(), "it ended before anything was stored");
@@ -244,8 +312,11 @@ fn a_file_that_was_changed_between_runs_begins_a_fresh_backup() {
 fn what_is_open_is_listed_shown_and_aborted() {
     on_each_store(|room| {
         let (file, target) = (room.file("file", &pattern(32 << 20, 6)), room.target("dir/open"));
-        let mut child =
-            room.gateway.client(&["backup", text(&file), &target, "--limit-rate", "16MiB"]).spawn().unwrap();
+        let mut child = room
+            .gateway
+            .client(&["backup", text(&file), &target, "--limit-rate", "16MiB"])
+            .spawn()
+            .unwrap();
         while room.stored("dir/open") == 0 {
             assert!(child.try_wait().unwrap().is_none(), "it ended before anything was stored");
         }
@@ -253,7 +324,8 @@ fn what_is_open_is_listed_shown_and_aborted() {
         child.wait().unwrap();
         let done = room.file("small", b"small");
         room.gateway.json(&["backup", text(&done), &room.target("dir/")]);
-        let listed = String::from_utf8(room.gateway.run(&["ls", &room.target("dir/")]).stdout).unwrap();
+        let listed =
+            String::from_utf8(room.gateway.run(&["ls", &room.target("dir/")]).stdout).unwrap();
         let words: Vec<&str> = listed.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(words, ["in_progress", "complete"], "{listed}");
         let id = room.gateway.json(&["status", &target])["backupId"].as_str().unwrap().to_owned();
@@ -282,19 +354,35 @@ fn verify_and_restore_notice_an_object_that_is_not_what_was_backed_up() {
     gateway.json(&["backup", text(&file), "s3://bucket/key"]);
     assert_eq!(gateway.json(&["verify", "s3://bucket/key"])["bad"].as_array().unwrap().len(), 0);
     // A bit turns over on the disk.
-    let is_part = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 8 << 20);
-    let found = Command::new("find").arg(home.path().join("store")).args(["-type", "f"]).output().unwrap().stdout;
+    let is_part = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 8 << 20)
+    };
+    let found = Command::new("find")
+        .arg(home.path().join("store"))
+        .args(["-type", "f"])
+        .output()
+        .unwrap()
+        .stdout;
     let found = String::from_utf8(found).unwrap();
-    let part = found.lines().map(PathBuf::from).find(is_part).expect("each chunk is a file of its own");
+    let part =
+        found.lines().map(PathBuf::from).find(is_part).expect("each chunk is a file of its own");
     let mut bytes = fs::read(&part).unwrap();
     bytes[1000] ^= 1;
     fs::write(&part, bytes).unwrap();
     let told = gateway.run(&["verify", "s3://bucket/key", "--json"]);
     let verdict: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
-    assert_eq!((told.status.code(), verdict["bad"].as_array().unwrap().len()), (Some(1), 1), "{verdict}");
+    assert_eq!(
+        (told.status.code(), verdict["bad"].as_array().unwrap().len()),
+        (Some(1), 1),
+        "{verdict}"
+    );
     let back = home.path().join("back");
     let (code, said) = gateway.refused(&["restore", "s3://bucket/key", text(&back)]);
-    assert_eq!((code, said.contains("arrived with sha256:"), back.exists()), (Some(1), true, false), "{said}");
+    assert_eq!(
+        (code, said.contains("arrived with sha256:"), back.exists()),
+        (Some(1), true, false),
+        "{said}"
+    );
 }
 
 #[test]
@@ -305,7 +393,8 @@ fn a_restore_that_was_killed_goes_on_with_what_it_has() {
         room.gateway.json(&["backup", text(&file), &target]);
         let back = room.home.path().join("back");
         let part = room.home.path().join("back.ratchet-part");
-        let mut child = room.gateway.client(&["restore", &target, text(&back), "--jobs", "1"]).spawn().unwrap();
+        let mut child =
+            room.gateway.client(&["restore", &target, text(&back), "--jobs", "1"]).spawn().unwrap();
         // A chunk is there once its last byte is not a hole any more.
         while fs::metadata(&part).map_or(0, |meta| meta.blocks() * 512) < 16 << 20
             && child.try_wait().unwrap().is_none()
@@ -313,7 +402,8 @@ fn a_restore_that_was_killed_goes_on_with_what_it_has() {
         child.kill().unwrap();
         child.wait().unwrap();
         let told = room.gateway.json(&["restore", &target, text(&back)]);
-        let (read, kept) = (told["bytesRead"].as_u64().unwrap(), told["bytesKept"].as_u64().unwrap());
+        let (read, kept) =
+            (told["bytesRead"].as_u64().unwrap(), told["bytesKept"].as_u64().unwrap());
         assert_eq!(read + kept, 64 << 20);
         assert!(kept >= 8 << 20, "{told}");
         assert!(same_bytes(&file, &back));
@@ -339,8 +429,9 @@ fn two_clients_with_one_file_both_succeed() {
     });
 }
 
-/// Both say that theirs is the content `same`. Chunks of the other are refused with `checksum-conflict`; the client
-/// then begins a backup of its own, so that the object is always one file whole.
+/// Both say that theirs is the content `same`. Chunks of the other are refused with
+/// `checksum-conflict`; the client then begins a backup of its own, so that the object is always
+/// one file whole.
 #[test]
 fn two_clients_with_different_files_never_mix_them() {
     on_each_store(|room| {
@@ -348,8 +439,14 @@ fn two_clients_with_different_files_never_mix_them() {
         let target = room.target("key");
         let start = |at: usize| {
             let file = room.file(&format!("file-{at}"), &contents[at]);
-            let args = ["backup", text(&file), &target, "--file-id", "same", "--limit-rate", "40MiB"];
-            room.gateway.client(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            let args =
+                ["backup", text(&file), &target, "--file-id", "same", "--limit-rate", "40MiB"];
+            room.gateway
+                .client(&args)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
         };
         let ended = [start(0), start(1)].map(finished);
         let mut conflicts = 0;
@@ -359,6 +456,9 @@ fn two_clients_with_different_files_never_mix_them() {
         }
         assert!(conflicts >= 1, "one of the two was refused: {ended:?}");
         let object = room.restored("key");
-        assert!(contents.iter().any(|content| *content == object), "the object is none of the files");
+        assert!(
+            contents.iter().any(|content| *content == object),
+            "the object is none of the files"
+        );
     });
 }

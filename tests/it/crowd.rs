@@ -1,5 +1,5 @@
-//! Many at once: idle connections and slow writers do not stand in the way, one request too many is told so, and whatever
-//! one account does, another one is served.
+//! Many at once: idle connections and slow writers do not stand in the way, one request too many is
+//! told so, and whatever one account does, another one is served.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,7 +29,9 @@ fn s3(method: &str, target: &str) -> Ask {
 
 /// A put of which one byte comes, and no more.
 async fn slow_put(gateway: &Gateway, at: usize) -> TcpStream {
-    let head = s3("PUT", &format!("/bucket/slow-{at}")).header("content-length", "1000000").head(gateway.address);
+    let head = s3("PUT", &format!("/bucket/slow-{at}"))
+        .header("content-length", "1000000")
+        .head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(b"x").await.unwrap();
@@ -41,7 +43,11 @@ async fn in_flight(gateway: &Gateway) -> u64 {
     let told = ask("GET", "").by(None);
     let told = Ask { target: "/metrics".to_owned(), ..told }.send(gateway).await;
     let text = String::from_utf8(told.body).unwrap();
-    let line = text.lines().find(|line| line.starts_with("ratchet_requests_in_flight ")).unwrap().to_owned();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("ratchet_requests_in_flight "))
+        .unwrap()
+        .to_owned();
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -82,14 +88,22 @@ async fn one_too_many_of_an_account_waits_and_is_told_to_slow_down() {
     assert!(told.status == 503 && text.contains("<Code>SlowDown</Code>"), "{text}");
     assert!(told.header("retry-after").is_some() && told.header("x-amz-retry-after").is_some());
     let told = ask("GET", "/backups").send(&gateway).await;
-    assert!(told.status == 503 && String::from_utf8_lossy(&told.body).contains(":slow-down"), "{told:?}");
+    assert!(
+        told.status == 503 && String::from_utf8_lossy(&told.body).contains(":slow-down"),
+        "{told:?}"
+    );
     assert!(told.header("retry-after").is_some());
-    assert_eq!(s3("GET", "/bucket").by(Some(OTHER)).send(&gateway).await.status, 200, "another account has its own");
+    assert_eq!(
+        s3("GET", "/bucket").by(Some(OTHER)).send(&gateway).await.status,
+        200,
+        "another account has its own"
+    );
     drop(first);
     while s3("HEAD", "/bucket").send(&gateway).await.status != 200 {}
 }
 
-/// Key id and secret of the account that takes what it can, and of one that wants to be served beside it.
+/// Key id and secret of the account that takes what it can, and of one that wants to be served
+/// beside it.
 const GREEDY: Key = ("GREEDY", "greedy-secret-0123");
 const MODEST: Key = ("MODEST", "modest-secret-0123");
 const OPEN_UPLOADS: usize = 50_000;
@@ -98,7 +112,8 @@ const TIMED: usize = 300;
 /// Of the whole process, code included.
 const MOST_RESIDENT_KIB: u64 = 128 << 10;
 
-/// What stands in the store before the gateway opens it: two buckets, an object to be read, and the uploads.
+/// What stands in the store before the gateway opens it: two buckets, an object to be read, and the
+/// uploads.
 async fn furnish(path: &Path) {
     let clock = Clock::system();
     let store: Arc<dyn Store> = Arc::new(Dir::open(path, clock.clone()).unwrap());
@@ -110,7 +125,11 @@ async fn furnish(path: &Path) {
     let big = vec![7_u8; 64 << 20];
     store.put(&"crowd".into(), &"big".into(), big.into(), PutOptions::default()).await.unwrap();
     let create = |at: usize| {
-        let new = NewUpload { bucket: "crowd".to_owned(), key: format!("up/{at:06}"), ..NewUpload::default() };
+        let new = NewUpload {
+            bucket: "crowd".to_owned(),
+            key: format!("up/{at:06}"),
+            ..NewUpload::default()
+        };
         uploads.create_upload("greedy", new)
     };
     stream::iter(0..OPEN_UPLOADS)
@@ -127,7 +146,8 @@ fn gateway_of_two_accounts(home: &Path) -> process::Gateway {
              [[account.grant]]\nbucket = \"{bucket}\"\naccess = \"write\"\n"
         )
     };
-    let accounts = [account("greedy", GREEDY, "crowd"), account("modest", MODEST, "quiet")].concat();
+    let accounts =
+        [account("greedy", GREEDY, "crowd"), account("modest", MODEST, "quiet")].concat();
     std::fs::write(home.join("ratchet.toml"), accounts).unwrap();
     let mut command = Command::new(process::PROGRAM);
     command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(home.join("ratchet.toml"));
@@ -149,7 +169,8 @@ async fn timed(address: SocketAddr, method: &str, body: &[u8]) -> Vec<Duration> 
     let clock = Clock::system();
     let mut took = Vec::with_capacity(TIMED);
     for at in 0..TIMED {
-        let head = head_of_now(address, MODEST, (method, &format!("/quiet/{}", at % 10)), &[], body.len());
+        let head =
+            head_of_now(address, MODEST, (method, &format!("/quiet/{}", at % 10)), &[], body.len());
         let begun = clock.monotonic();
         let told = last_exchange(address, &head, body).await;
         took.push(clock.monotonic().saturating_sub(begun));
@@ -161,7 +182,9 @@ async fn timed(address: SocketAddr, method: &str, body: &[u8]) -> Vec<Duration> 
 
 #[cfg(target_os = "linux")]
 fn most_resident_kib(gateway: &process::Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid().as_raw_nonzero())).unwrap();
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", gateway.pid().as_raw_nonzero()))
+            .unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
 }
@@ -176,9 +199,13 @@ async fn what_one_account_does_leaves_another_served_and_memory_bounded() {
     let alone = most_resident_kib(&gateway);
     let mut crowd = Vec::with_capacity(2 * SLOW_OF_EACH_KIND);
     for at in 0..SLOW_OF_EACH_KIND {
-        let put = head_of_now(address, GREEDY, ("PUT", &format!("/crowd/slow-{at}")), &[], 1_000_000);
+        let put =
+            head_of_now(address, GREEDY, ("PUT", &format!("/crowd/slow-{at}")), &[], 1_000_000);
         crowd.push(slow_client(address, &format!("{put}some bytes, and no more")).await);
-        crowd.push(slow_client(address, &head_of_now(address, GREEDY, ("GET", "/crowd/big"), &[], 0)).await);
+        crowd.push(
+            slow_client(address, &head_of_now(address, GREEDY, ("GET", "/crowd/big"), &[], 0))
+                .await,
+        );
     }
     let puts = timed(address, "PUT", &[5; 4096]).await;
     let heads = timed(address, "HEAD", b"").await;

@@ -1,7 +1,9 @@
-//! The embedded store under `kill -9`: a child process writes, is killed at a random point, and everything that it said
-//! was done must be there when the store is opened again; what it had begun is old or new, never torn.
+//! The embedded store under `kill -9`: a child process writes, is killed at a random point, and
+//! everything that it said was done must be there when the store is opened again; what it had begun
+//! is old or new, never torn.
 //!
-//! The child is this test binary itself, told by `RATCHET_KILL_DIR`. `RATCHET_KILLS` sets how often (default 200).
+//! The child is this test binary itself, told by `RATCHET_KILL_DIR`. `RATCHET_KILLS` sets how often
+//! (default 200).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Attributes, Body, Bucket, ChosenPart, Kind, Limits, PartNumber, PartTarget, PutMode, PutOptions, Read, Store,
-    UploadTarget, dir::Dir,
+    Attributes, Body, Bucket, ChosenPart, Kind, Limits, PartNumber, PartTarget, PutMode,
+    PutOptions, Read, Store, UploadTarget, dir::Dir,
 };
 
 use crate::wait::{nothing_in_the_air, until_nothing_leaks};
@@ -39,12 +41,15 @@ fn content(number: u64) -> Bytes {
 fn child() {
     let Ok(dir) = std::env::var("RATCHET_KILL_DIR") else { return };
     let start: u64 = std::env::var("RATCHET_KILL_FROM").unwrap().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // The test runner's own words stand before the first line without an end.
     println!();
     runtime.block_on(async {
-        let store: Arc<dyn Store> = Arc::new(Dir::with_limits(Path::new(&dir), LIMITS, Clock::system()).unwrap());
-        let writers = (0..4).map(|writer| tokio::spawn(write_for_ever(Arc::clone(&store), writer, start)));
+        let store: Arc<dyn Store> =
+            Arc::new(Dir::with_limits(Path::new(&dir), LIMITS, Clock::system()).unwrap());
+        let writers =
+            (0..4).map(|writer| tokio::spawn(write_for_ever(Arc::clone(&store), writer, start)));
         futures_util::future::join_all(writers).await;
     });
 }
@@ -101,7 +106,10 @@ async fn upload(store: &Arc<dyn Store>, name: &str, number: u64, random: &Clock)
     let mut chosen = Vec::new();
     for (at, part) in [bytes.slice(..cut), bytes.slice(cut..)].into_iter().enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();
-        let etag = store.put_part(PartTarget { upload: target, number }, part.into(), None.into()).await.unwrap();
+        let etag = store
+            .put_part(PartTarget { upload: target, number }, part.into(), None.into())
+            .await
+            .unwrap();
         chosen.push(ChosenPart { number, etag: etag.etag, sha256: None });
     }
     store.complete(target, &chosen, bytes.len() as u64).await.unwrap();
@@ -134,14 +142,17 @@ impl Parent {
             .unwrap()
     }
 
-    /// Lets the child work until a random number of lines came, kills it, and takes in everything it said.
+    /// Lets the child work until a random number of lines came, kills it, and takes in everything
+    /// it said.
     fn kill_one(&mut self, round: u64) {
         let mut child = self.spawn(round);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let most = 1 + self.random.below(60);
         let mut seen = 0;
         while seen < most {
-            let Some(line) = lines.next() else { panic!("round {round}: the child ended by itself") };
+            let Some(line) = lines.next() else {
+                panic!("round {round}: the child ended by itself")
+            };
             seen += u64::from(self.take(&line.unwrap()));
         }
         child.kill().unwrap();
@@ -175,7 +186,10 @@ impl Parent {
     async fn check(&mut self, round: u64) {
         let store = Dir::with_limits(self.dir.path(), LIMITS, Clock::system()).unwrap();
         for (name, allowed) in &mut self.allowed {
-            let found = match store.get(&bucket(), &name.as_str().into(), Read::Whole, Default::default()).await {
+            let found = match store
+                .get(&bucket(), &name.as_str().into(), Read::Whole, Default::default())
+                .await
+            {
                 Ok((_, body)) => Some(body.collect(1 << 20).await.unwrap()),
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::NotFound, "round {round}: {name}: {error:?}");
@@ -189,8 +203,9 @@ impl Parent {
             };
             let number = candidates.into_iter().flatten().find(|number| is(*number));
             let holds = found.as_ref().map(|bytes| (bytes.len(), bytes.slice(..10)));
-            let number =
-                number.unwrap_or_else(|| panic!("round {round}: {name} holds {holds:?}, wanted {candidates:?}"));
+            let number = number.unwrap_or_else(|| {
+                panic!("round {round}: {name} holds {holds:?}, wanted {candidates:?}")
+            });
             *allowed = Allowed { acknowledged: number, begun: None };
         }
         let what = format!("round {round}");
@@ -205,10 +220,16 @@ impl Parent {
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
     let kills = std::env::var("RATCHET_KILLS").map_or(200, |kills| kills.parse().unwrap());
-    let seed = std::env::var("RATCHET_SEED").map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
+    let seed = std::env::var("RATCHET_SEED")
+        .map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
     println!("dir_kill: RATCHET_SEED={seed}");
     let random = Clock::seeded(seed);
-    let mut parent = Parent { dir: tempfile::tempdir().unwrap(), random, allowed: BTreeMap::new(), acknowledged: 0 };
+    let mut parent = Parent {
+        dir: tempfile::tempdir().unwrap(),
+        random,
+        allowed: BTreeMap::new(),
+        acknowledged: 0,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Dir::with_limits(parent.dir.path(), LIMITS, Clock::system()).unwrap();

@@ -1,4 +1,5 @@
-//! Backups of nothing: empty files, and directories, whose keys end in `/`. Their object is put whole.
+//! Backups of nothing: empty files, and directories, whose keys end in `/`. Their object is put
+//! whole.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use ratchet::upload::NewBackup;
 use crate::conformance::{Lab, stores};
 use crate::room::{MINUTE, Room, backup, put};
 
-/// Two gateways make the same object at once, and a later backup replaces it. Some stores have a directory as soon as
-/// anything is below it.
+/// Two gateways make the same object at once, and a later backup replaces it. Some stores have a
+/// directory as soon as anything is below it.
 async fn nothing_is_backed_up(lab: Lab) {
     lab.put("tree/dir/below", "1", PutMode::Overwrite).await.unwrap();
     for key in ["tree/dir/", "tree/file"] {
@@ -57,8 +58,9 @@ async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
             put(&session, 0).await;
             session.finalize(None).await.unwrap();
         }
-        let slow =
-            room.slow_gateway(|call| if call.op == Op::Put && call.key == "k" { MINUTE } else { Duration::ZERO });
+        let slow = room.slow_gateway(|call| {
+            if call.op == Op::Put && call.key == "k" { MINUTE } else { Duration::ZERO }
+        });
         let (_, late) = slow.create("home", backup("k", 0)).await.unwrap();
         let id = late.root().backup_id.clone();
         let late = tokio::spawn(async move { late.finalize(None).await });
@@ -68,7 +70,11 @@ async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
         put(&next, 0).await;
         put(&next, 1).await;
         next.finalize(None).await.unwrap();
-        assert_eq!(late.await.unwrap().unwrap().size_bytes, 0, "it was complete, and is still said to be");
+        assert_eq!(
+            late.await.unwrap().unwrap().size_bytes,
+            0,
+            "it was complete, and is still said to be"
+        );
         assert_eq!(room.store.head(&"b".into(), &"k".into()).await.unwrap().size_bytes, 2 * 1024);
         assert_eq!(room.begun_uploads(), 0);
     }

@@ -26,7 +26,8 @@ pub struct Chaos {
 }
 
 thread_local! {
-    /// The store of the run that this thread is at, to see that nothing holds it when the run is over.
+    /// The store of the run that this thread is at, to see that nothing holds it when the run is
+    /// over.
     static STORE: RefCell<Option<Weak<dyn Store>>> = const { RefCell::new(None) };
 }
 
@@ -43,7 +44,8 @@ impl Chaos {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
-    /// A gateway's way to the store. Once `dead` is set nothing of it gets through any more, as after a kill.
+    /// A gateway's way to the store. Once `dead` is set nothing of it gets through any more, as
+    /// after a kill.
     pub fn gateway_store(self: &Arc<Self>, dead: Arc<AtomicBool>) -> Arc<dyn Store> {
         let chaos = Arc::clone(self);
         let hook = move |call: Call<'_>| {
@@ -59,7 +61,11 @@ impl Chaos {
         if self.stopped.load(Ordering::SeqCst) {
             return (Duration::ZERO, None);
         }
-        let delay = self.random.jitter(Duration::from_millis(if self.random.below(30) == 0 { 3000 } else { 60 }));
+        let delay = self.random.jitter(Duration::from_millis(if self.random.below(30) == 0 {
+            3000
+        } else {
+            60
+        }));
         if self.random.below(self.one_in) != 0 {
             return (delay, None);
         }
@@ -123,25 +129,38 @@ impl Gateways {
     }
 }
 
-/// Runs schedules, each from one seed and on a paused clock of its own: `RATCHET_SCHEDULES` for how many, from
-/// `RATCHET_SEED` on; that one alone where no count is given. The figures that they count, added up.
+/// Runs schedules, each from one seed and on a paused clock of its own: `RATCHET_SCHEDULES` for how
+/// many, from `RATCHET_SEED` on; that one alone where no count is given. The figures that they
+/// count, added up.
 pub fn schedules<F>(schedule: impl Fn(u64) -> F) -> (u64, BTreeMap<String, u64>)
 where
     F: Future<Output = BTreeMap<String, u64>>,
 {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
+    let number = |name: &str| {
+        std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"))
+    };
     let first = number("RATCHET_SEED");
     let total = number("RATCHET_SCHEDULES").unwrap_or(if first.is_some() { 1 } else { 2000 });
     let first = first.unwrap_or(0);
     let mut counted: BTreeMap<String, u64> = BTreeMap::new();
     for seed in first..first + total {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(schedule(seed))));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(schedule(seed))
+        }));
         drop(runtime);
         let left = STORE.take().and_then(|store| store.upgrade());
         match run {
-            Ok(_) if left.is_some() => panic!("something outlives its gateways: RATCHET_SEED={seed}"),
-            Ok(counts) => counts.into_iter().for_each(|(what, n)| *counted.entry(what).or_default() += n),
+            Ok(_) if left.is_some() => {
+                panic!("something outlives its gateways: RATCHET_SEED={seed}")
+            }
+            Ok(counts) => {
+                counts.into_iter().for_each(|(what, n)| *counted.entry(what).or_default() += n)
+            }
             Err(panic) => {
                 eprintln!("failed with RATCHET_SEED={seed}");
                 std::panic::resume_unwind(panic);
@@ -151,9 +170,16 @@ where
     (total, counted)
 }
 
-/// A body as a network brings it: in frames, with pauses, and ended by what `fate` does to the frames.
-pub fn arriving(clock: &Clock, bytes: &Bytes, pause: Duration, fate: impl FnOnce(&mut Vec<Frame>)) -> Body {
-    let mut frames: Vec<Frame> = bytes.chunks(300).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+/// A body as a network brings it: in frames, with pauses, and ended by what `fate` does to the
+/// frames.
+pub fn arriving(
+    clock: &Clock,
+    bytes: &Bytes,
+    pause: Duration,
+    fate: impl FnOnce(&mut Vec<Frame>),
+) -> Body {
+    let mut frames: Vec<Frame> =
+        bytes.chunks(300).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
     fate(&mut frames);
     let clock = clock.clone();
     let frames = stream::iter(frames).then(move |frame| {
@@ -172,6 +198,10 @@ pub type Frame = Result<Bytes, BodyError>;
 pub async fn no_record_is_left(truth: &Arc<dyn Store>, seed: u64) {
     let state = Settings::default().state_bucket.as_str().into();
     let left = truth.list(&state, &ListOptions::default()).await.unwrap().objects;
-    let left: Vec<_> = left.iter().map(|listed| &listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect();
+    let left: Vec<_> = left
+        .iter()
+        .map(|listed| &listed.key.0)
+        .filter(|key| !key.starts_with("v1/leases/"))
+        .collect();
     assert!(left.is_empty(), "seed {seed}: {left:?} is left");
 }

@@ -1,5 +1,6 @@
-//! The embedded store on a disk that runs full, on a small file system of its own: what fails says so, what was
-//! acknowledged can be read all the time, and the same process goes on once there is room.
+//! The embedded store on a disk that runs full, on a small file system of its own: what fails says
+//! so, what was acknowledged can be read all the time, and the same process goes on once there is
+//! room.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Attributes, Body, Bucket, Key, Kind, Limits, PartNumber, PartTarget, PutOptions, Read, Result, Store, UploadTarget,
-    dir::Dir,
+    Attributes, Body, Bucket, Key, Kind, Limits, PartNumber, PartTarget, PutOptions, Read, Result,
+    Store, UploadTarget, dir::Dir,
 };
 
 use crate::wait::until_nothing_leaks;
@@ -32,7 +33,10 @@ impl SmallDisk {
         let disk = Self { home: tempfile::tempdir().unwrap() };
         fs::create_dir(disk.path()).unwrap();
         let size = format!("size={mib}m");
-        let told = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "ratchet-test"]).arg(disk.path()).output();
+        let told = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "ratchet-test"])
+            .arg(disk.path())
+            .output();
         if told.is_ok_and(|told| told.status.success()) {
             return Some(disk);
         }
@@ -51,7 +55,8 @@ impl SmallDisk {
 
     /// Takes up all but so many bytes.
     pub fn fill(&self, but: u64) {
-        let mut ballast = fs::File::options().append(true).create(true).open(self.ballast()).unwrap();
+        let mut ballast =
+            fs::File::options().append(true).create(true).open(self.ballast()).unwrap();
         loop {
             let room = self.free_bytes().saturating_sub(but).min(MIB);
             // Others write as well: what they took is not there any more.
@@ -198,13 +203,18 @@ struct Crowd {
 
 impl Crowd {
     /// What the writer knows to be stored, and what may be instead.
-    async fn write(self: Arc<Self>, writer: u64, random: Clock) -> BTreeMap<String, (u64, Vec<u64>)> {
+    async fn write(
+        self: Arc<Self>,
+        writer: u64,
+        random: Clock,
+    ) -> BTreeMap<String, (u64, Vec<u64>)> {
         let mut known: BTreeMap<String, (u64, Vec<u64>)> = BTreeMap::new();
         for at in 1.. {
             if self.stop.load(Ordering::SeqCst) {
                 break;
             }
-            let (number, name) = (writer * 1_000_000 + at, format!("w{writer}/{}", random.below(20)));
+            let (number, name) =
+                (writer * 1_000_000 + at, format!("w{writer}/{}", random.below(20)));
             match put(&self.store, &name, content(number)).await {
                 Ok(()) => {
                     self.written.fetch_add(1, Ordering::SeqCst);
@@ -236,14 +246,22 @@ fn content(number: u64) -> Bytes {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_race_with_a_full_disk_lose_nothing() {
     let Some(disk) = SmallDisk::mount(96) else { return };
-    let seed = std::env::var("RATCHET_SEED").map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
+    let seed = std::env::var("RATCHET_SEED")
+        .map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
     println!("full_disk: RATCHET_SEED={seed}");
     let random = Clock::seeded(seed);
     let store = open(&disk);
     store.create_bucket(&bucket()).await.unwrap();
     let counts = (AtomicU64::new(0), AtomicU64::new(0));
-    let crowd = Arc::new(Crowd { store, stop: AtomicBool::new(false), written: counts.0, refused: counts.1 });
-    let writers: Vec<_> = (0..4).map(|writer| tokio::spawn(Arc::clone(&crowd).write(writer, random.clone()))).collect();
+    let crowd = Arc::new(Crowd {
+        store,
+        stop: AtomicBool::new(false),
+        written: counts.0,
+        refused: counts.1,
+    });
+    let writers: Vec<_> = (0..4)
+        .map(|writer| tokio::spawn(Arc::clone(&crowd).write(writer, random.clone())))
+        .collect();
     for _ in 0..12 {
         crowd.wait_for(&crowd.written).await;
         disk.fill(random.below(300_000));

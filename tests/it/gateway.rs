@@ -1,8 +1,9 @@
-//! A gateway on a store in memory behind a real socket, and a client that writes its requests by hand.
+//! A gateway on a store in memory behind a real socket, and a client that writes its requests by
+//! hand.
 //!
-//! The signer is written from the specification and shares no code with the gateway, so that both cannot be wrong in
-//! the same way; it can also sign what no SDK would send.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
+//! The signer is written from the specification and shares no code with the gateway, so that both
+//! cannot be wrong in the same way; it can also sign what no SDK would send. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use ratchet::accounts::{Access, AccountSettings, GrantSettings, KeySettings, Settings as AccountsSettings};
+use ratchet::accounts::{
+    Access, AccountSettings, GrantSettings, KeySettings, Settings as AccountsSettings,
+};
 use ratchet::app::{self, Ready};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
@@ -24,7 +27,8 @@ use tokio::sync::oneshot;
 /// The time of a seeded clock, which the signatures bear.
 pub const NOW: &str = "20231114T221320Z";
 
-/// Key id and secret of accounts: admin everywhere, another one, one that only reads, one with a prefix.
+/// Key id and secret of accounts: admin everywhere, another one, one that only reads, one with a
+/// prefix.
 pub const ROOT: Key = ("AKROOT", "root-secret-0123");
 pub const OTHER: Key = ("AKOTHER", "other-secret-0123");
 pub const READER: Key = ("AKREADER", "reader-secret-0123");
@@ -77,7 +81,9 @@ pub async fn serve(store: Arc<dyn Store>, settings: Settings) -> (SocketAddr, on
     let (tell, ready) = oneshot::channel();
     tokio::spawn(async move {
         let announce = |ready: Ready| tell.send(ready.address).unwrap();
-        app::run_on(store, settings, Clock::seeded(3), announce, async move { drop(told.await) }).await.unwrap();
+        app::run_on(store, settings, Clock::seeded(3), announce, async move { drop(told.await) })
+            .await
+            .unwrap();
     });
     (ready.await.unwrap(), shutdown)
 }
@@ -159,30 +165,47 @@ impl Ask {
             ("x-amz-content-sha256".to_owned(), self.payload.clone()),
         ];
         lines.extend(self.headers.clone());
-        if !self.headers.iter().any(|(name, _)| name == "content-length" || name == "transfer-encoding") {
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name == "content-length" || name == "transfer-encoding")
+        {
             lines.push(("content-length".to_owned(), self.body.len().to_string()));
         }
         if let Some(key) = self.key {
             lines.push(("authorization".to_owned(), self.authorization(key, host)));
         }
-        let lines: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let lines: String =
+            lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!("{} {} HTTP/1.1\r\n{lines}\r\n", self.method, self.target)
     }
 
     fn authorization(&self, (id, secret): Key, host: SocketAddr) -> String {
         let own = [("host", host.to_string()), ("x-amz-content-sha256", self.payload.clone())];
-        let (names, headers) = self.signed_headers(own.into_iter().chain([("x-amz-date", self.date.clone())]));
+        let (names, headers) =
+            self.signed_headers(own.into_iter().chain([("x-amz-date", self.date.clone())]));
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let path = normal(path, "/");
-        let canonical = format!("{}\n{path}\n{}\n{headers}\n{names}\n{}", self.method, sorted(query), self.payload);
+        let canonical = format!(
+            "{}\n{path}\n{}\n{headers}\n{names}\n{}",
+            self.method,
+            sorted(query),
+            self.payload
+        );
         let signature = sign(secret, &self.date, &canonical);
         let scope = scope(&self.date);
-        format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
+        format!(
+            "AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
+        )
     }
 
     /// Names and lines of these headers and of all that S3 wants to be signed.
-    fn signed_headers<'a>(&'a self, own: impl Iterator<Item = (&'a str, String)>) -> (String, String) {
-        let mut all: BTreeMap<&str, Vec<String>> = own.map(|(name, value)| (name, vec![value])).collect();
+    fn signed_headers<'a>(
+        &'a self,
+        own: impl Iterator<Item = (&'a str, String)>,
+    ) -> (String, String) {
+        let mut all: BTreeMap<&str, Vec<String>> =
+            own.map(|(name, value)| (name, vec![value])).collect();
         for (name, value) in self.headers.iter().filter(|(name, _)| name.starts_with("x-amz-")) {
             all.entry(name).or_default().push(value.trim().to_owned());
         }
@@ -204,10 +227,14 @@ impl Ask {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let query = sorted(&format!("{parameters}&{query}"));
         let signed_path = normal(path, "/");
-        let canonical = format!("{}\n{signed_path}\n{query}\n{headers}\n{names}\nUNSIGNED-PAYLOAD", self.method);
+        let canonical = format!(
+            "{}\n{signed_path}\n{query}\n{headers}\n{names}\nUNSIGNED-PAYLOAD",
+            self.method
+        );
         let signature = sign(secret, &self.date, &canonical);
         let length = self.body.len();
-        let lines: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let lines: String =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!(
             "{} {path}?{query}&X-Amz-Signature={signature} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n{lines}\r\n",
             self.method
@@ -220,7 +247,8 @@ impl Ask {
     }
 }
 
-/// A request's head for a gateway whose clock is the machine's: method and target, and headers that are signed too.
+/// A request's head for a gateway whose clock is the machine's: method and target, and headers that
+/// are signed too.
 pub fn head_of_now(
     address: SocketAddr,
     (id, secret): Key,
@@ -228,15 +256,20 @@ pub fn head_of_now(
     headers: &[(&str, &str)],
     len_bytes: usize,
 ) -> String {
-    let mut request = http::Request::builder().method(method).uri(format!("http://{address}{target}"));
+    let mut request =
+        http::Request::builder().method(method).uri(format!("http://{address}{target}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let credentials = Credentials::new(id, secret, None);
-    sign_request(&mut parts, &credentials, "us-east-1", Payload::Unsigned, Clock::system().wall()).unwrap();
-    let fields: String =
-        parts.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    sign_request(&mut parts, &credentials, "us-east-1", Payload::Unsigned, Clock::system().wall())
+        .unwrap();
+    let fields: String = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()))
+        .collect();
     format!("{method} {target} HTTP/1.1\r\n{fields}content-length: {len_bytes}\r\n\r\n")
 }
 
@@ -258,7 +291,8 @@ pub async fn last_exchange(address: SocketAddr, head: &str, body: &[u8]) -> Told
     answers.pop().unwrap_or_else(|| panic!("no answer to {head}"))
 }
 
-/// Sends bytes and reads until the gateway hangs up: its answers in order, and what came as it came.
+/// Sends bytes and reads until the gateway hangs up: its answers in order, and what came as it
+/// came.
 pub async fn converse(address: SocketAddr, bytes: &[u8]) -> (Vec<Told>, Vec<u8>) {
     let mut socket = TcpStream::connect(address).await.unwrap();
     // A refusal may come before all of it is taken, and so may a hang-up.
@@ -269,14 +303,20 @@ pub async fn converse(address: SocketAddr, bytes: &[u8]) -> (Vec<Told>, Vec<u8>)
     let begin = |text: &str| text.match_indices("HTTP/1.1 ").map(|(at, _)| at).collect::<Vec<_>>();
     let mut cuts = begin(&text);
     cuts.push(text.len());
-    let answers = cuts.windows(2).map(|cut| Told::parse(&text[cut[0]..cut[1]])).filter(|told| told.status != 100);
+    let answers = cuts
+        .windows(2)
+        .map(|cut| Told::parse(&text[cut[0]..cut[1]]))
+        .filter(|told| told.status != 100);
     (answers.collect(), came)
 }
 
 fn sorted(query: &str) -> String {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    let mut pairs: Vec<String> =
-        pairs.map(|pair| normal(&if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }, "=")).collect();
+    let mut pairs: Vec<String> = pairs
+        .map(|pair| {
+            normal(&if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }, "=")
+        })
+        .collect();
     pairs.sort();
     pairs.join("&")
 }
@@ -287,12 +327,16 @@ fn normal(text: &str, kept: &str) -> String {
     while let Some(byte) = bytes.next() {
         let mut ahead = bytes.clone();
         let digits = [ahead.next().unwrap_or(b'-'), ahead.next().unwrap_or(b'-')];
-        let decoded = std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let decoded = std::str::from_utf8(&digits)
+            .ok()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         match (byte, decoded) {
             (b'%', Some(decoded)) if bare(decoded) => out.push(char::from(decoded)),
             (b'%', Some(decoded)) => write!(out, "%{decoded:02X}").unwrap(),
-            (byte, _) if bare(byte) || kept.as_bytes().contains(&byte) => out.push(char::from(byte)),
+            (byte, _) if bare(byte) || kept.as_bytes().contains(&byte) => {
+                out.push(char::from(byte))
+            }
             (byte, _) => write!(out, "%{byte:02X}").unwrap(),
         }
         if byte == b'%' && decoded.is_some() {
@@ -307,7 +351,11 @@ pub fn scope(date: &str) -> String {
 }
 
 fn sign(secret: &str, date: &str, canonical: &str) -> String {
-    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{}\n{}", scope(date), Sha256::of(canonical.as_bytes()).hex());
+    let to_sign = format!(
+        "AWS4-HMAC-SHA256\n{date}\n{}\n{}",
+        scope(date),
+        Sha256::of(canonical.as_bytes()).hex()
+    );
     sign_text(secret, date, &to_sign)
 }
 
@@ -351,8 +399,10 @@ impl Told {
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers: Vec<(String, String)> =
-            lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(n, v)| (n.to_lowercase(), v.to_owned()))
+            .collect();
         let mut told = Self { status, headers, body: Vec::new() };
         if let Some(length) = told.header("content-length") {
             told.body = vec![0; length.parse().unwrap()];
@@ -363,7 +413,8 @@ impl Told {
                 while !line.ends_with(b"\r\n") {
                     line.push(socket.read_u8().await.unwrap());
                 }
-                let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
+                let size =
+                    usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
                 let mut piece = vec![0; size + 2];
                 socket.read_exact(&mut piece).await.unwrap();
                 if size == 0 {
@@ -381,15 +432,19 @@ impl Told {
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));
-        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+        let headers =
+            headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
         Self { status, headers, body: body.as_bytes().to_vec() }
     }
 
     /// S3's code or the problem's word; empty where the answer has neither.
     pub fn code(&self) -> String {
         let text = String::from_utf8_lossy(&self.body).into_owned();
-        let between = |from: &str, to: &str| Some(text.split_once(from)?.1.split_once(to)?.0.to_owned());
-        between("<Code>", "</Code>").or_else(|| between(ratchet::api::PROBLEM_BASE, "\"")).unwrap_or_default()
+        let between =
+            |from: &str, to: &str| Some(text.split_once(from)?.1.split_once(to)?.0.to_owned());
+        between("<Code>", "</Code>")
+            .or_else(|| between(ratchet::api::PROBLEM_BASE, "\""))
+            .unwrap_or_default()
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -406,7 +461,9 @@ impl Told {
         let problem: ratchet::api::Problem = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
         assert_eq!(Some(problem.request_id.as_str()), self.header("x-amz-request-id"));
-        assert!(!problem.action.is_empty() && !problem.detail.is_empty() && problem.word().is_some());
+        assert!(
+            !problem.action.is_empty() && !problem.detail.is_empty() && problem.word().is_some()
+        );
         problem.type_uri.strip_prefix(ratchet::api::PROBLEM_BASE).unwrap().to_owned()
     }
 }

@@ -41,7 +41,8 @@ async fn held_by(sent: u64) -> u64 {
     store.create_bucket(&bucket).await.unwrap();
     let taken = Arc::default();
     for client in 0..CLIENTS {
-        let (store, bucket, key) = (Arc::clone(&store), bucket.clone(), format!("{client}").as_str().into());
+        let (store, bucket, key) =
+            (Arc::clone(&store), bucket.clone(), format!("{client}").as_str().into());
         let frame = Bytes::from(vec![7; sent.min(64 << 10) as usize]);
         let frames = (0..sent).step_by(64 << 10).map(|_| frame.clone()).collect();
         let body = stalling(frames, &taken);
@@ -64,6 +65,9 @@ async fn who_sends_little_holds_little_more() {
     for sent in [MIB, 3 * MIB] {
         let held = held_by(sent).await;
         println!("held: {CLIENTS} clients that sent {sent} bytes each hold {held}");
-        assert!(held > 0 && held <= CLIENTS * (2 * sent + MIB), "{CLIENTS} that sent {sent} each hold {held}");
+        assert!(
+            held > 0 && held <= CLIENTS * (2 * sent + MIB),
+            "{CLIENTS} that sent {sent} each hold {held}"
+        );
     }
 }

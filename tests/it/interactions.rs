@@ -1,10 +1,11 @@
-//! The table of interactions in `gc`, cell by cell: every operation is held right before its every store call, and every
-//! other one comes in between, over another gateway.
+//! The table of interactions in `gc`, cell by cell: every operation is held right before its every
+//! store call, and every other one comes in between, over another gateway.
 //!
-//! A row is the operation that runs, a column the one that starts. Each cell is tried in every scene that its row can
-//! begin in, with each kind of session, and with two holds: one in which what gateways keep in memory still counts as
-//! fresh, and one that outlasts every wait for others. Checked after each: what was acknowledged holds, no error is one
-//! that nobody expects, the next client gets its file up, and sweeps leave nothing (DESIGN §9). Time is tokio's, paused.
+//! A row is the operation that runs, a column the one that starts. Each cell is tried in every
+//! scene that its row can begin in, with each kind of session, and with two holds: one in which
+//! what gateways keep in memory still counts as fresh, and one that outlasts every wait for others.
+//! Checked after each: what was acknowledged holds, no error is one that nobody expects, the next
+//! client gets its file up, and sweeps leave nothing (DESIGN §9). Time is tokio's, paused.
 
 mod world;
 
@@ -23,7 +24,8 @@ use tokio::sync::Notify;
 use crate::room::{DAY, MINUTE};
 use world::{Acknowledged, OLD, World};
 
-/// Shorter than records count as fresh, and longer than anybody waits for somebody else (a lease is over in five minutes).
+/// Shorter than records count as fresh, and longer than anybody waits for somebody else (a lease is
+/// over in five minutes).
 const HOLDS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(600)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +77,15 @@ enum Sort {
 impl Operation {
     fn scenes(self) -> &'static [Scene] {
         match self {
-            Create => {
-                &[Scene::Fresh, Scene::Idle, Scene::Heir, Scene::Kept, Scene::Aborted, Scene::Freed, Scene::Replaced]
-            }
+            Create => &[
+                Scene::Fresh,
+                Scene::Idle,
+                Scene::Heir,
+                Scene::Kept,
+                Scene::Aborted,
+                Scene::Freed,
+                Scene::Replaced,
+            ],
             Put => &[Scene::Idle, Scene::Whole, Scene::Heir],
             Finalize => &[Scene::Idle, Scene::Whole, Scene::Heir],
             Abort => &[Scene::Idle, Scene::Whole, Scene::Heir, Scene::Kept],
@@ -101,9 +109,12 @@ impl Scene {
     fn sorts(self) -> &'static [Sort] {
         match self {
             Self::Heir | Self::Kept => &[Sort::Parts],
-            Self::Fresh | Self::Idle | Self::Whole | Self::Aborted | Self::Freed | Self::Replaced => {
-                &[Sort::Chunks, Sort::Staged, Sort::Parts]
-            }
+            Self::Fresh
+            | Self::Idle
+            | Self::Whole
+            | Self::Aborted
+            | Self::Freed
+            | Self::Replaced => &[Sort::Chunks, Sort::Staged, Sort::Parts],
         }
     }
 
@@ -126,7 +137,10 @@ struct Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { running, starting, scene, sort, call, hold } = self;
-        write!(f, "{running:?} x {starting:?}, {scene:?} {sort:?}, held for {hold:?} before call {call}")
+        write!(
+            f,
+            "{running:?} x {starting:?}, {scene:?} {sort:?}, held for {hold:?} before call {call}"
+        )
     }
 }
 
@@ -166,20 +180,37 @@ impl World {
         let told = std::mem::take(&mut *self.told.lock().unwrap());
         for Acknowledged { session, index, sha256, open } in &told.chunks {
             if !open {
-                findings.lost.push(format!("{}: chunk {index} was acknowledged after its session's end", self.case));
+                findings.lost.push(format!(
+                    "{}: chunk {index} was acknowledged after its session's end",
+                    self.case
+                ));
             }
-            let Ok(session) = gateway.open("home", &session.root().backup_id).await else { continue };
+            let Ok(session) = gateway.open("home", &session.root().backup_id).await else {
+                continue;
+            };
             let segment = session.segment(0).await.unwrap();
-            let recorded = segment.chunks.get(&(*index as u32)).is_some_and(|record| record.digests.sha256 == *sha256);
+            let recorded = segment
+                .chunks
+                .get(&(*index as u32))
+                .is_some_and(|record| record.digests.sha256 == *sha256);
             if session.root().is_open() && !recorded {
-                findings.lost.push(format!("{}: chunk {index} was acknowledged and is not recorded", self.case));
+                findings.lost.push(format!(
+                    "{}: chunk {index} was acknowledged and is not recorded",
+                    self.case
+                ));
             }
         }
         for session in &told.aborted {
-            let Ok(session) = gateway.open("home", &session.root().backup_id).await else { continue };
+            let Ok(session) = gateway.open("home", &session.root().backup_id).await else {
+                continue;
+            };
             let status = session.root().status.clone();
             if !matches!(status, Status::Aborted { .. } | Status::Superseded { .. }) {
-                findings.lost.push(format!("{}: it was aborted and is {}", self.case, status.word()));
+                findings.lost.push(format!(
+                    "{}: it was aborted and is {}",
+                    self.case,
+                    status.word()
+                ));
             }
         }
         *self.told.lock().unwrap() = told;
@@ -188,12 +219,16 @@ impl World {
 
     /// The object is the old one until a finalize is acknowledged, or what one asked for.
     async fn object_is_whole(&self, findings: &mut Findings) {
-        let got = self.room.store.get(&"b".into(), &"k".into(), Read::Whole, Default::default()).await;
+        let got =
+            self.room.store.get(&"b".into(), &"k".into(), Read::Whole, Default::default()).await;
         let bytes = got.unwrap().1.collect(1 << 20).await.unwrap();
         let told = self.told.lock().unwrap();
         if !told.asked.contains(&bytes) && (told.finalized || bytes != OLD) {
             let len = bytes.len();
-            findings.lost.push(format!("{}: the object is not what was asked for, but {len} bytes", self.case));
+            findings.lost.push(format!(
+                "{}: the object is not what was asked for, but {len} bytes",
+                self.case
+            ));
         }
     }
 
@@ -212,7 +247,9 @@ impl World {
         }
         let (records, uploads) = (self.room.state().await, self.room.begun_uploads());
         if !records.is_empty() || uploads > 0 {
-            findings.leaked.push(format!("{}: {records:?} and {uploads} uploads are left", self.case));
+            findings
+                .leaked
+                .push(format!("{}: {records:?} and {uploads} uploads are left", self.case));
         }
     }
 
@@ -220,7 +257,9 @@ impl World {
         match answer {
             Ok(()) => findings.acknowledged += 1,
             Err(error) if operation.may_answer().contains(&error.kind()) => findings.refused += 1,
-            Err(error) => findings.wrong.push(format!("{}: {operation:?} answered {error}", self.case)),
+            Err(error) => {
+                findings.wrong.push(format!("{}: {operation:?} answered {error}", self.case))
+            }
         }
     }
 }
@@ -272,7 +311,14 @@ fn cases(running: Operation) -> Vec<Case> {
             let holds = if days { vec![20 * DAY] } else { HOLDS.to_vec() };
             let sorts = scene.sorts().iter().copied();
             let of_scene = sorts.flat_map(|sort| holds.iter().map(move |hold| (sort, *hold)));
-            cases.extend(of_scene.map(|(sort, hold)| Case { running, starting, scene, sort, call: 0, hold }));
+            cases.extend(of_scene.map(|(sort, hold)| Case {
+                running,
+                starting,
+                scene,
+                sort,
+                call: 0,
+                hold,
+            }));
         }
     }
     cases

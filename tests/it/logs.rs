@@ -1,4 +1,5 @@
-//! What a gateway says on stderr while its clients choose keys that would forge lines or steer a terminal.
+//! What a gateway says on stderr while its clients choose keys that would forge lines or steer a
+//! terminal.
 
 use std::fs;
 use std::path::Path;
@@ -8,11 +9,18 @@ use crate::full_disk::SmallDisk;
 use crate::process::{Gateway, KEY, PROGRAM};
 
 /// `line`, a line break, ESC [ 2 J, U+202E, U+0085 and U+2028; as it goes over the wire.
-const HOSTILE: &str = "line%0D%0A2026-01-01T00:00:00Z%20ERROR%20forged%1B%5B2J%E2%80%AE%C2%85%E2%80%A8%7Fend";
+const HOSTILE: &str =
+    "line%0D%0A2026-01-01T00:00:00Z%20ERROR%20forged%1B%5B2J%E2%80%AE%C2%85%E2%80%A8%7Fend";
 
 fn serve(store: &Path, format: &str, log: &Path) -> Gateway {
     let mut command = Command::new(PROGRAM);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--store", &format!("dir:{}", store.display())]);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        &format!("dir:{}", store.display()),
+    ]);
     command.env_clear().stdin(Stdio::null()).stderr(fs::File::create(log).unwrap());
     command.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
     // The store's client and the server's protocol speak of keys and headers at this level.
@@ -38,7 +46,8 @@ fn attack(gateway: &Gateway, disk: &SmallDisk) {
 fn raw(text: &str) -> Vec<char> {
     let hostile = |c: &char| {
         c.is_control() && *c != '\n'
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().filter(hostile).collect()
 }
@@ -54,15 +63,21 @@ fn a_hostile_key_forges_no_line_and_steers_no_terminal() {
         gateway.kill();
         let said = fs::read_to_string(&log).unwrap();
         assert!(raw(&said).is_empty(), "{format}: {:?} in {said:?}", raw(&said));
-        assert!(said.lines().any(|line| line.contains("WARN")), "{format}: nothing was warned of: {said}");
+        assert!(
+            said.lines().any(|line| line.contains("WARN")),
+            "{format}: nothing was warned of: {said}"
+        );
         for line in said.lines() {
             let is_event = match format {
-                "json" => serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| event["level"].is_string()),
+                "json" => serde_json::from_str::<serde_json::Value>(line)
+                    .is_ok_and(|event| event["level"].is_string()),
                 // A time of now, and a level.
                 _ => {
                     let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
                     let levels = ["TRACE ", "DEBUG ", "INFO ", "WARN ", "ERROR "];
-                    time.ends_with('Z') && time.contains('.') && levels.iter().any(|l| rest.trim_start().starts_with(l))
+                    time.ends_with('Z')
+                        && time.contains('.')
+                        && levels.iter().any(|l| rest.trim_start().starts_with(l))
                 }
             };
             assert!(is_event, "{format}: no event: {line}");

@@ -1,9 +1,10 @@
-//! Random schedules of several gateways over one faulty store, against a reference model of DESIGN §9.
+//! Random schedules of several gateways over one faulty store, against a reference model of DESIGN
+//! §9.
 //!
-//! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model` repeats it. Time is tokio's, paused.
-//! Checked: acknowledged chunks stay recorded (1), a complete object is the acknowledged chunks (2), one index never
-//! has two acknowledged checksums (3), finalize, abort and expiry are idempotent (5), nothing is left of what was given
-//! up (9), gateways agree (10).
+//! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model` repeats it. Time is
+//! tokio's, paused. Checked: acknowledged chunks stay recorded (1), a complete object is the
+//! acknowledged chunks (2), one index never has two acknowledged checksums (3), finalize, abort and
+//! expiry are idempotent (5), nothing is left of what was given up (9), gateways agree (10).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -56,7 +57,8 @@ impl World {
         let limits = Limits { min_part_bytes, max_part_bytes: 1 << 20, max_parts: 10_000 };
         let (truth, chaos) = faulty_memory(seed, limits);
         truth.create_bucket(&BUCKET.into()).await.unwrap();
-        let digest = [None, Some(DigestKind::Blake3), Some(DigestKind::Crc64Nvme), Some(DigestKind::Sha256)];
+        let digest =
+            [None, Some(DigestKind::Blake3), Some(DigestKind::Crc64Nvme), Some(DigestKind::Sha256)];
         let new = NewBackup {
             bucket: BUCKET.into(),
             key: KEY.into(),
@@ -68,14 +70,28 @@ impl World {
         };
         let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), Settings::default());
         let sweeps = random.below(4) == 0;
-        let world = Self { seed, random, truth, chaos, gateways, new, chunks, sweeps, told: Mutex::default() };
+        let world = Self {
+            seed,
+            random,
+            truth,
+            chaos,
+            gateways,
+            new,
+            chunks,
+            sweeps,
+            told: Mutex::default(),
+        };
         world.calm().prepare().await.unwrap();
         world
     }
 
     /// A gateway whose way to the store has no faults.
     fn calm(&self) -> Uploads {
-        Uploads::new(Arc::clone(&self.truth), Clock::seeded(self.seed ^ 0xca1f), Settings::default())
+        Uploads::new(
+            Arc::clone(&self.truth),
+            Clock::seeded(self.seed ^ 0xca1f),
+            Settings::default(),
+        )
     }
 
     /// The bytes of a chunk in one of two files that differ in every chunk.
@@ -83,7 +99,11 @@ impl World {
         let size = self.file_size();
         let start = u64::from(index) * CHUNK;
         let len = CHUNK.min(size - start);
-        Bytes::from((0..len).map(|at| (at % 251) as u8 ^ file.wrapping_mul(85) ^ (index as u8)).collect::<Vec<u8>>())
+        Bytes::from(
+            (0..len)
+                .map(|at| (at % 251) as u8 ^ file.wrapping_mul(85) ^ (index as u8))
+                .collect::<Vec<u8>>(),
+        )
     }
 
     fn file_size(&self) -> u64 {
@@ -98,7 +118,13 @@ impl World {
     }
 
     fn refused(&self, what: &str, error: &Error) {
-        *self.told.lock().unwrap().refusals.entry(format!("{what}: {:?}", error.kind())).or_default() += 1;
+        *self
+            .told
+            .lock()
+            .unwrap()
+            .refusals
+            .entry(format!("{what}: {:?}", error.kind()))
+            .or_default() += 1;
     }
 
     fn digest_of(&self, kind: DigestKind, chunks: &[Bytes]) -> Expected {
@@ -191,7 +217,9 @@ async fn finalize(world: &World, id: &str, file: u8) {
 }
 
 async fn abort(world: &World, id: &str) {
-    let outcome = async { world.gateways.uploads().open("home", id).await?.abort("the client asked for it").await };
+    let outcome = async {
+        world.gateways.uploads().open("home", id).await?.abort("the client asked for it").await
+    };
     match outcome.await {
         Ok(()) => world.told.lock().unwrap().aborted = true,
         Err(error) => world.refused("abort", &error),
@@ -200,14 +228,22 @@ async fn abort(world: &World, id: &str) {
 
 /// Sessions that are idle for two seconds are given up.
 fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
-    let settings = GcSettings { expire_after: Duration::from_secs(2), sessions_per_s: 10_000, ..GcSettings::default() };
+    let settings = GcSettings {
+        expire_after: Duration::from_secs(2),
+        sessions_per_s: 10_000,
+        ..GcSettings::default()
+    };
     Sweeper::new(uploads, Clock::seeded(seed ^ 0x9c), settings)
 }
 
 async fn sweep(world: &World) {
     let sweeper = sweeper(world.gateways.uploads(), world.random.below(u64::MAX));
     // Sometimes the gateway dies in the midst of it.
-    let patience = world.random.jitter(Duration::from_millis(if world.random.below(3) == 0 { 200 } else { 3_600_000 }));
+    let patience = world.random.jitter(Duration::from_millis(if world.random.below(3) == 0 {
+        200
+    } else {
+        3_600_000
+    }));
     let swept = tokio::time::timeout(patience, sweeper.sweep(Mode::Now, |_| ())).await;
     let mut told = world.told.lock().unwrap();
     match swept {
@@ -231,7 +267,10 @@ async fn leaves_nothing(world: &World, id: &str) {
     let sweeper = sweeper(uploads, seed);
     if root.finished().is_some() {
         sweeper.sweep(Mode::Now, |_| ()).await.unwrap();
-        assert!(world.calm().root_of("home", id).await.unwrap().is_some(), "seed {seed}: its object is still there");
+        assert!(
+            world.calm().root_of("home", id).await.unwrap().is_some(),
+            "seed {seed}: its object is still there"
+        );
         world.truth.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
     }
     // Ended, freed, forgotten: each has its own time, and a sweeper that died has its lease.
@@ -241,8 +280,12 @@ async fn leaves_nothing(world: &World, id: &str) {
         assert_eq!(report.failed, 0, "seed {seed}");
     }
     no_record_is_left(&world.truth, seed).await;
-    let target = UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
-    assert!(world.truth.list_parts(target, None).await.is_err(), "seed {seed}: the store's upload is left");
+    let target =
+        UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
+    assert!(
+        world.truth.list_parts(target, None).await.is_err(),
+        "seed {seed}: the store's upload is left"
+    );
 }
 
 /// The faults are over: whatever state the session is in, what was told must hold.
@@ -258,25 +301,39 @@ async fn judge(world: &World, id: &str) {
     let root = session.fresh_root().await.unwrap();
     match &root.status {
         Status::Aborted { reason, .. } => {
-            assert!(told.finished.is_none(), "seed {seed}: finalize succeeded, yet the session is aborted");
-            // A finalize that names another file's digest, over an object that was read back, ends the session too.
+            assert!(
+                told.finished.is_none(),
+                "seed {seed}: finalize succeeded, yet the session is aborted"
+            );
+            // A finalize that names another file's digest, over an object that was read back, ends
+            // the session too.
             let by_digest = reason.starts_with("the object has sha256:");
             assert!(
                 by_digest
                     || told.aborted
-                    || told.refusals.keys().any(|k| k.starts_with("abort") || k.starts_with("sweep")),
+                    || told
+                        .refusals
+                        .keys()
+                        .any(|k| k.starts_with("abort") || k.starts_with("sweep")),
                 "seed {seed}: nobody aborted"
             );
             session.abort("again").await.unwrap();
             return;
         }
         Status::InProgress => {
-            assert!(told.finished.is_none() && !told.aborted, "seed {seed}: an end was told, yet the session is open");
+            assert!(
+                told.finished.is_none() && !told.aborted,
+                "seed {seed}: an end was told, yet the session is open"
+            );
             still_recorded(world, &session, &told).await;
             fill_and_finalize(world, &session).await;
         }
-        Status::Complete { .. } => assert!(!told.aborted, "seed {seed}: the abort succeeded, yet it is complete"),
-        status @ (Status::Finalizing { .. } | Status::Superseded { .. }) => panic!("seed {seed}: ended as {status:?}"),
+        Status::Complete { .. } => {
+            assert!(!told.aborted, "seed {seed}: the abort succeeded, yet it is complete")
+        }
+        status @ (Status::Finalizing { .. } | Status::Superseded { .. }) => {
+            panic!("seed {seed}: ended as {status:?}")
+        }
     }
     object_is_what_was_acknowledged(world, &session, &told).await;
     assert_eq!(session.abort("too late").await.unwrap_err().kind(), Kind::NotOpen, "seed {seed}");
@@ -287,21 +344,27 @@ async fn still_recorded(world: &World, session: &Session, told: &Told) {
         let segment = session.segment(index / 256).await.unwrap();
         let record = segment.chunks.get(index);
         let recorded = record.map(|record| record.digests.sha256);
-        assert_eq!(recorded, Some(*sha256), "seed {}: acknowledged chunk {index} is not recorded", world.seed);
+        assert_eq!(
+            recorded,
+            Some(*sha256),
+            "seed {}: acknowledged chunk {index} is not recorded",
+            world.seed
+        );
     }
 }
 
 /// Sends what is missing, as the records want it, until the backup completes.
 async fn fill_and_finalize(world: &World, session: &Session) {
     for _ in 0..8 {
-        let expected =
-            (world.new.size.is_none() && world.chunks == 0).then(|| world.digest_of(DigestKind::Sha256Chunks, &[]));
+        let expected = (world.new.size.is_none() && world.chunks == 0)
+            .then(|| world.digest_of(DigestKind::Sha256Chunks, &[]));
         match session.finalize(expected).await {
             Ok(_) => {
                 if session.progress().await.unwrap().stored == u64::from(world.chunks) {
                     return;
                 }
-                // Without a size the last chunks may never have come: the shorter file is whole too.
+                // Without a size the last chunks may never have come: the shorter file is whole
+                // too.
                 assert!(world.new.size.is_none(), "seed {}: completed short", world.seed);
                 return;
             }
@@ -322,7 +385,10 @@ async fn send_as_recorded(world: &World, session: &Session, index: u32) {
     let segment = session.segment(index / 256).await.unwrap();
     let recorded = segment.chunks.get(&index).map(|record| record.digests.sha256);
     let bytes = [0, 1].map(|file| world.bytes(file, index));
-    let bytes = bytes.into_iter().find(|bytes| recorded.is_none_or(|sha256| sha256 == Sha256::of(bytes))).unwrap();
+    let bytes = bytes
+        .into_iter()
+        .find(|bytes| recorded.is_none_or(|sha256| sha256 == Sha256::of(bytes)))
+        .unwrap();
     let sha256 = Sha256::of(&bytes);
     match session.admit(u64::from(index), sha256, bytes.len() as u64).await.unwrap() {
         Admission::Known => {}
@@ -334,7 +400,11 @@ async fn send_as_recorded(world: &World, session: &Session, index: u32) {
 
 async fn object_is_what_was_acknowledged(world: &World, session: &Session, told: &Told) {
     let seed = world.seed;
-    let (_, body) = world.truth.get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default()).await.unwrap();
+    let (_, body) = world
+        .truth
+        .get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default())
+        .await
+        .unwrap();
     let object = body.collect(1 << 20).await.unwrap();
     if world.new.size.is_some() {
         assert_eq!(object.len() as u64, world.file_size(), "seed {seed}");
@@ -345,15 +415,28 @@ async fn object_is_what_was_acknowledged(world: &World, session: &Session, told:
         let known = [0, 1].iter().any(|file| world.bytes(*file, index) == chunk);
         assert!(known, "seed {seed}: chunk {index} of the object was never sent");
         if let Some(acknowledged) = told.chunks.get(&index) {
-            assert_eq!(sha256, *acknowledged, "seed {seed}: chunk {index} of the object is not what was acknowledged");
+            assert_eq!(
+                sha256, *acknowledged,
+                "seed {seed}: chunk {index} of the object is not what was acknowledged"
+            );
         }
     }
     let highest = told.chunks.keys().last().map_or(0, |index| index + 1);
-    assert!(object.chunks(CHUNK as usize).count() as u32 >= highest, "seed {seed}: acknowledged chunks are cut off");
+    assert!(
+        object.chunks(CHUNK as usize).count() as u32 >= highest,
+        "seed {seed}: acknowledged chunks are cut off"
+    );
     let first = session.finalize(None).await.unwrap();
     assert_eq!(
         first,
-        world.calm().open("home", &session.root().backup_id).await.unwrap().finalize(None).await.unwrap()
+        world
+            .calm()
+            .open("home", &session.root().backup_id)
+            .await
+            .unwrap()
+            .finalize(None)
+            .await
+            .unwrap()
     );
 }
 
@@ -365,14 +448,19 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
         let (one, two) = tokio::join!(world.session(&uploads), world.session(&uploads));
         match (one, two) {
             (Ok(one), Ok(two)) => {
-                assert_eq!(one.root().backup_id, two.root().backup_id, "seed {seed}: two backups of one target");
+                assert_eq!(
+                    one.root().backup_id,
+                    two.root().backup_id,
+                    "seed {seed}: two backups of one target"
+                );
                 break one.root().backup_id.clone();
             }
             (Ok(one), Err(_)) | (Err(_), Ok(one)) => break one.root().backup_id.clone(),
             (Err(_), Err(_)) => {}
         }
     };
-    let clients = (0..=world.random.below(4)).map(|n| client(Arc::clone(&world), id.clone(), u8::from(n == 3)));
+    let clients = (0..=world.random.below(4))
+        .map(|n| client(Arc::clone(&world), id.clone(), u8::from(n == 3)));
     futures_util::future::join_all(clients).await;
     let counts = world.told.lock().unwrap().refusals.clone();
     judge(&world, &id).await;

@@ -1,10 +1,12 @@
-//! Random schedules of S3 tools over several gateways and one faulty store: tools that are killed, interrupted, put to
-//! sleep and run again, each as CreateMultipartUpload, parts in any order, Complete, with the few retries that tools have.
+//! Random schedules of S3 tools over several gateways and one faulty store: tools that are killed,
+//! interrupted, put to sleep and run again, each as CreateMultipartUpload, parts in any order,
+//! Complete, with the few retries that tools have.
 //!
-//! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model_uploads` repeats it. Checked: the object
-//! is at any time one file whole, and from the first acknowledged Complete on it is there (DESIGN §9.2); a tool that is
-//! told of a part finds it listed while its upload lives (1); an upload that was superseded takes no part any more (§7);
-//! in the end a calm run completes, and sweeps leave nothing (9).
+//! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model_uploads` repeats it.
+//! Checked: the object is at any time one file whole, and from the first acknowledged Complete on
+//! it is there (DESIGN §9.2); a tool that is told of a part finds it listed while its upload lives
+//! (1); an upload that was superseded takes no part any more (§7); in the end a calm run completes,
+//! and sweeps leave nothing (9).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,9 +17,12 @@ use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
-use ratchet::store::{Body, ETag, Kind as StoreKind, Limits, PartNumber, Read, Store, UploadTarget};
+use ratchet::store::{
+    Body, ETag, Kind as StoreKind, Limits, PartNumber, Read, Store, UploadTarget,
+};
 use ratchet::upload::{
-    Brought, ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, Resume, Session, Settings, Stored, Uploads,
+    Brought, ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, Resume, Session, Settings,
+    Stored, Uploads,
 };
 
 use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
@@ -55,14 +60,18 @@ impl World {
         truth.create_bucket(&BUCKET.into()).await.unwrap();
         // As short as it may be: three heartbeats.
         let idle = Duration::from_secs(30);
-        let settings = Settings { resume: Resume { idle, ..Resume::default() }, ..Settings::default() };
+        let settings =
+            Settings { resume: Resume { idle, ..Resume::default() }, ..Settings::default() };
         let file = |salt: u8| {
             let len = PART * random.below(6) as usize + 1 + random.below(PART as u64) as usize;
-            Bytes::from((0..len).map(|at| (at % 251) as u8 ^ salt ^ (at / PART) as u8).collect::<Vec<u8>>())
+            Bytes::from(
+                (0..len).map(|at| (at % 251) as u8 ^ salt ^ (at / PART) as u8).collect::<Vec<u8>>(),
+            )
         };
         let files = [file(0), file(85)];
         let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), settings.clone());
-        let world = Self { seed, random, truth, chaos, gateways, settings, files, told: Mutex::default() };
+        let world =
+            Self { seed, random, truth, chaos, gateways, settings, files, told: Mutex::default() };
         world.calm().prepare().await.unwrap();
         Arc::new(world)
     }
@@ -84,15 +93,24 @@ impl World {
 
     /// The object is one of the files, or there is none yet.
     async fn object_is_whole(&self) {
-        let found = self.truth.get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default()).await;
+        let found =
+            self.truth.get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default()).await;
         match found {
             Ok((_, body)) => {
                 let object = body.collect(1 << 20).await.unwrap();
-                assert!(self.files.contains(&object), "seed {}: the object is no file of anybody", self.seed);
+                assert!(
+                    self.files.contains(&object),
+                    "seed {}: the object is no file of anybody",
+                    self.seed
+                );
             }
             Err(error) => {
                 assert_eq!(error.kind(), StoreKind::NotFound, "seed {}", self.seed);
-                assert!(!self.told.lock().unwrap().completed, "seed {}: a completed object is gone", self.seed);
+                assert!(
+                    !self.told.lock().unwrap().completed,
+                    "seed {}: a completed object is gone",
+                    self.seed
+                );
             }
         }
     }
@@ -103,7 +121,8 @@ async fn tool(world: Arc<World>, own_file: usize) {
     for _ in 0..=world.random.below(4) {
         world.random.pause(world.random.jitter(Duration::from_secs(20))).await;
         let file = if world.random.below(6) == 0 { 1 - own_file } else { own_file };
-        let killed_after = world.random.jitter(Duration::from_secs([4, 100_000][world.random.below(2) as usize]));
+        let killed_after =
+            world.random.jitter(Duration::from_secs([4, 100_000][world.random.below(2) as usize]));
         let run = run(Arc::clone(&world), file);
         if tokio::time::timeout(killed_after, run).await.is_err() {
             world.count("kills");
@@ -127,7 +146,8 @@ async fn run(world: Arc<World>, file: usize) {
         world.count("runs that gave up");
         if world.random.below(2) == 0 {
             // As tools do when their retries run out; some just die.
-            let aborted = async { open(&world, &id).await?.abort_and_keep("its client aborted it").await };
+            let aborted =
+                async { open(&world, &id).await?.abort_and_keep("its client aborted it").await };
             aborted.await.ok();
         }
         return;
@@ -169,9 +189,15 @@ async fn put(world: &World, id: &str, at: usize, bytes: &Bytes) -> Option<Chosen
     None
 }
 
-async fn put_once(world: &World, id: &str, number: PartNumber, bytes: &Bytes) -> Result<ETag, Error> {
+async fn put_once(
+    world: &World,
+    id: &str,
+    number: PartNumber,
+    bytes: &Bytes,
+) -> Result<ETag, Error> {
     let session = open(world, id).await?;
-    let claim = PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
+    let claim =
+        PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
     match session.admit_part(number, claim).await? {
         PartAdmission::Known(entry) => {
             world.count("parts known");
@@ -183,7 +209,11 @@ async fn put_once(world: &World, id: &str, number: PartNumber, bytes: &Bytes) ->
             let stored = ticket.store_part(part_body(world, bytes), || None).await;
             guard.done();
             let brought = stored?;
-            world.count(if brought.stored == Stored::New { "parts sent" } else { "parts sent twice" });
+            world.count(if brought.stored == Stored::New {
+                "parts sent"
+            } else {
+                "parts sent twice"
+            });
             Ok(tag(brought))
         }
     }
@@ -209,7 +239,8 @@ impl Drop for HangUp {
     }
 }
 
-/// A part's body; sometimes its line goes away, or is so slow that nobody is sure whether anybody is there.
+/// A part's body; sometimes its line goes away, or is so slow that nobody is sure whether anybody
+/// is there.
 fn part_body(world: &World, bytes: &Bytes) -> Body {
     let slow = world.random.below(15) == 0;
     let pause = if slow { Duration::from_secs(40) } else { Duration::from_millis(200) };
@@ -238,8 +269,9 @@ async fn complete(world: &World, id: &str, chosen: &[ChosenEntry]) {
     world.count("runs that could not complete");
 }
 
-/// The faults are over: a run completes with its file. It may be told once that a part is not as recorded, where a run
-/// of the other file died between the store's part and the record (DESIGN §12.7); then the next one completes.
+/// The faults are over: a run completes with its file. It may be told once that a part is not as
+/// recorded, where a run of the other file died between the store's part and the record (DESIGN
+/// §12.7); then the next one completes.
 async fn judge(world: &Arc<World>) {
     let seed = world.seed;
     world.chaos.stop();
@@ -249,9 +281,15 @@ async fn judge(world: &Arc<World>) {
     if let Err(error) = calm_run(world, file).await {
         assert!(matches!(error, Error::InvalidPart { .. }), "seed {seed}: {error}");
         world.count("parts found changed at the end");
-        calm_run(world, file).await.unwrap_or_else(|error| panic!("seed {seed}: {error}, and again"));
+        calm_run(world, file)
+            .await
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}, and again"));
     }
-    let (_, body) = world.truth.get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default()).await.unwrap();
+    let (_, body) = world
+        .truth
+        .get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default())
+        .await
+        .unwrap();
     let object = body.collect(1 << 20).await.unwrap();
     assert!(object == world.files[file], "seed {seed}: the last upload is not what the object is");
 }
@@ -262,7 +300,8 @@ async fn calm_run(world: &World, file: usize) -> Result<(), Error> {
     let mut chosen = Vec::new();
     for (at, bytes) in world.files[file].chunks(PART).enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();
-        let claim = PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
+        let claim =
+            PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
         let etag = match session.admit_part(number, claim).await? {
             PartAdmission::Known(entry) => entry.etag,
             PartAdmission::Wanted(ticket) => {
@@ -277,10 +316,15 @@ async fn calm_run(world: &World, file: usize) -> Result<(), Error> {
 
 async fn leaves_nothing(world: &World) {
     let seed = world.seed;
-    let settings = GcSettings { expire_after: Duration::from_secs(2), sessions_per_s: 10_000, ..GcSettings::default() };
+    let settings = GcSettings {
+        expire_after: Duration::from_secs(2),
+        sessions_per_s: 10_000,
+        ..GcSettings::default()
+    };
     let sweeper = Sweeper::new(world.calm(), Clock::seeded(seed ^ 0x9c), settings);
     for _ in 0..8 {
-        // Each time: a run that died in its Complete is first carried to its end, and makes the object anew.
+        // Each time: a run that died in its Complete is first carried to its end, and makes the
+        // object anew.
         world.truth.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
         world.random.pause(Duration::from_secs(2 * 86_400)).await;
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
@@ -291,7 +335,10 @@ async fn leaves_nothing(world: &World) {
     for upload in uploads {
         let upload = upload.as_str().into();
         let target = UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &upload };
-        assert!(world.truth.list_parts(target, None).await.is_err(), "seed {seed}: a store's upload is left");
+        assert!(
+            world.truth.list_parts(target, None).await.is_err(),
+            "seed {seed}: a store's upload is left"
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! Many open uploads of one account: what a listing and a create cost, the order of a listing, its pages, and where the
-//! index of older gateways goes.
+//! Many open uploads of one account: what a listing and a create cost, the order of a listing, its
+//! pages, and where the index of older gateways goes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use ratchet::clock::Clock;
 use ratchet::store::{Body, PutOptions};
-use ratchet::upload::{ListQuery, NewBackup, OpenPage, OpenQuery, Root, Session, Settings, Uploads};
+use ratchet::upload::{
+    ListQuery, NewBackup, OpenPage, OpenQuery, Root, Session, Settings, Uploads,
+};
 
 use crate::conformance::stores;
 use crate::room::{MINUTE, Room, backup, put_part, upload};
@@ -43,7 +45,8 @@ async fn pages(gateway: &Uploads, mut query: OpenQuery) -> Vec<(String, String)>
         let page = page(gateway, &query).await;
         assert!(page.uploads.len() + page.prefixes.len() <= query.limit);
         let uploads = page.uploads.iter().map(|root| (root.key.clone(), root.backup_id.clone()));
-        let mut shown: Vec<_> = uploads.chain(page.prefixes.iter().map(|key| (key.clone(), String::new()))).collect();
+        let mut shown: Vec<_> =
+            uploads.chain(page.prefixes.iter().map(|key| (key.clone(), String::new()))).collect();
         shown.sort_by(|one, other| one.0.cmp(&other.0));
         found.extend(shown);
         let Some((key, id)) = page.next else { return found };
@@ -78,7 +81,11 @@ async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
         }
     }
     println!("open_uploads: store calls of a listing of one, 10 to 3,000 open: {costs:?}");
-    assert_eq!(costs, BTreeSet::from([3]), "one listing, and the roots of what is shown and of the next one");
+    assert_eq!(
+        costs,
+        BTreeSet::from([3]),
+        "one listing, and the roots of what is shown and of the next one"
+    );
     calls.store(0, Ordering::SeqCst);
     let rolled = page(&gateway, &OpenQuery { delimiter: Some("/".into()), ..query(1000) }).await;
     assert_eq!(
@@ -95,21 +102,30 @@ async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
 }
 
 const ODD: [&str; 22] = [
-    "a", "a!", "a/b", "a-b", "a.b", "a//b", "a/", "//", "/", "..", "./x", "a\\b", "a]b", "a~", "ab", "ä", "äb",
-    "b/c/d", "b/c/e", "%41", "A", "😀",
+    "a", "a!", "a/b", "a-b", "a.b", "a//b", "a/", "//", "/", "..", "./x", "a\\b", "a]b", "a~",
+    "ab", "ä", "äb", "b/c/d", "b/c/e", "%41", "A", "😀",
 ];
 
-/// On every store: the order is S3's, and pages of any size leave nothing out and show nothing twice.
+/// On every store: the order is S3's, and pages of any size leave nothing out and show nothing
+/// twice.
 #[tokio::test]
 async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
-    for lab in [stores::memory().await, stores::dir().await, stores::s3().await].into_iter().flatten() {
+    for lab in
+        [stores::memory().await, stores::dir().await, stores::s3().await].into_iter().flatten()
+    {
         let state_bucket = format!("state-{}", Clock::system().random_id());
         let settings = Settings { state_bucket, ..Settings::default() };
         let uploads = Uploads::new(lab.store.clone(), Clock::system(), settings);
         uploads.prepare().await.unwrap();
         let bucket = lab.bucket.as_str();
-        let long =
-            ["x".repeat(159), "x".repeat(160), "x".repeat(161), "x".repeat(700), "x/".repeat(255), "x".repeat(1024)];
+        let long = [
+            "x".repeat(159),
+            "x".repeat(160),
+            "x".repeat(161),
+            "x".repeat(700),
+            "x/".repeat(255),
+            "x".repeat(1024),
+        ];
         let keys: Vec<&str> = ODD.into_iter().chain(long.iter().map(String::as_str)).collect();
         let mut roots = Vec::new();
         for (run, key) in keys.iter().chain(&keys[..6]).enumerate() {
@@ -126,13 +142,19 @@ async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
             roots.push(uploads.create("home", new).await.unwrap().1.root());
         }
         roots.sort_by(|a, b| {
-            (a.key.as_bytes(), a.created_at, &a.backup_id).cmp(&(b.key.as_bytes(), b.created_at, &b.backup_id))
+            (a.key.as_bytes(), a.created_at, &a.backup_id).cmp(&(
+                b.key.as_bytes(),
+                b.created_at,
+                &b.backup_id,
+            ))
         });
         for limit in [1, 3, 1000] {
             for prefix in ["", "a", "a/", "x", "ä", &long[5]] {
-                let query = OpenQuery { bucket: bucket.into(), prefix: prefix.into(), ..query(limit) };
+                let query =
+                    OpenQuery { bucket: bucket.into(), prefix: prefix.into(), ..query(limit) };
                 let below = roots.iter().filter(|root| root.key.starts_with(prefix));
-                let wanted: Vec<_> = below.clone().map(|root| (root.key.clone(), root.backup_id.clone())).collect();
+                let wanted: Vec<_> =
+                    below.clone().map(|root| (root.key.clone(), root.backup_id.clone())).collect();
                 assert_eq!(pages(&uploads, query.clone()).await, wanted, "{prefix} by {limit}");
                 let rolled = below.map(|root| match root.key[prefix.len()..].find('/') {
                     Some(at) => (root.key[..=prefix.len() + at].to_owned(), String::new()),
@@ -145,8 +167,12 @@ async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
             }
         }
         for key in keys {
-            let exact =
-                ListQuery { bucket: Some(bucket.into()), key: Some(key.into()), limit: 1, ..ListQuery::default() };
+            let exact = ListQuery {
+                bucket: Some(bucket.into()),
+                key: Some(key.into()),
+                limit: 1,
+                ..ListQuery::default()
+            };
             assert_eq!(uploads.list("home", &exact).await.unwrap().roots[0].key, key);
         }
     }
@@ -168,7 +194,11 @@ async fn a_page_goes_on_behind_uploads_that_are_gone() {
     gateway.open("home", &ids[1]).await.unwrap().abort("").await.unwrap();
     assert_eq!(next("k", Some(&ids[0])).await, ids[2], "one that is aborted is passed over");
     assert_eq!(next("k", Some(&ids[1])).await, ids[2], "and is a place all the same");
-    assert_eq!(next("k", Some("nobody")).await, ids[3], "where nothing says when, the page begins behind the key");
+    assert_eq!(
+        next("k", Some("nobody")).await,
+        ids[3],
+        "where nothing says when, the page begins behind the key"
+    );
     assert_eq!(next("k", Some(&ids[3])).await, ids[3], "another key's upload says nothing");
     assert_eq!(next("k", None).await, ids[3]);
     assert_eq!(next("", Some(&ids[0])).await, ids[0], "an id without a key says nothing");
@@ -186,11 +216,17 @@ async fn a_page_among_many_dead_entries_ends_early_and_is_gone_on_with() {
     let state = "ratchet-state".into();
     for at in 0..10_500 {
         let entry = format!("v1/home/open-uploads/b/k{}!000000000007-x{at}", at % 7);
-        room.store.put(&state, &entry.as_str().into(), Body::empty(), PutOptions::default()).await.unwrap();
+        room.store
+            .put(&state, &entry.as_str().into(), Body::empty(), PutOptions::default())
+            .await
+            .unwrap();
     }
     // What a create leaves that died and was carried on under its id, at another time.
     let stale = format!("v1/home/open-uploads/b/z!000000000007-{last}");
-    room.store.put(&state, &stale.as_str().into(), Body::empty(), PutOptions::default()).await.unwrap();
+    room.store
+        .put(&state, &stale.as_str().into(), Body::empty(), PutOptions::default())
+        .await
+        .unwrap();
     let first = page(&gateway, &query(5)).await;
     assert!(first.uploads.is_empty());
     let (key, id) = first.next.unwrap();
@@ -224,7 +260,9 @@ async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
         gateway.create_upload("home", upload(&key)).await.unwrap();
         costs.push(calls.load(Ordering::SeqCst));
     }
-    println!("open_uploads: store calls of a create with 0, 32, 240 and 2,620 open uploads of its key: {costs:?}");
+    println!(
+        "open_uploads: store calls of a create with 0, 32, 240 and 2,620 open uploads of its key: {costs:?}"
+    );
     assert!(costs[0] < 8 && costs[..3].iter().all(|cost| *cost <= 150), "{costs:?}");
     assert!(costs[3] <= 170, "the newest of more than a page of them are sought: {costs:?}");
 }
@@ -254,7 +292,8 @@ async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
         put_part(&first, 1).await;
         let leave = async {
             room.clock.pause(Duration::from_secs(3)).await;
-            let left = if aborted { first.abort_and_keep("").await } else { first.client_left().await };
+            let left =
+                if aborted { first.abort_and_keep("").await } else { first.client_left().await };
             left.unwrap();
         };
         let gateway = room.gateway();
@@ -286,18 +325,24 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
             true => format!("v1/home/index-hashed/b/0011/{id}"),
             false => format!("v1/home/index/b/{}/{id}", root.key),
         };
-        room.store.put(&state, &old.as_str().into(), Body::empty(), PutOptions::default()).await.unwrap();
+        room.store
+            .put(&state, &old.as_str().into(), Body::empty(), PutOptions::default())
+            .await
+            .unwrap();
         room.store.delete(&state, &entry.as_str().into(), None).await.unwrap();
     }
     let rootless = "v1/home/index/b/k/gone";
     room.store.put(&state, &rootless.into(), Body::empty(), PutOptions::default()).await.unwrap();
     ended.abort("").await.unwrap();
     assert!(pages(&gateway, query(10)).await.is_empty(), "they are not in the new index");
-    let (one, two) = tokio::join!(gateway.move_old_index(), async { room.gateway().move_old_index().await });
+    let (one, two) =
+        tokio::join!(gateway.move_old_index(), async { room.gateway().move_old_index().await });
     assert!((4..=10).contains(&(one.unwrap() + two.unwrap())));
-    let listed: Vec<String> = pages(&gateway, query(10)).await.into_iter().map(|(key, _)| key).collect();
+    let listed: Vec<String> =
+        pages(&gateway, query(10)).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(listed, keys);
-    let left: Vec<String> = room.state().await.into_iter().filter(|key| key.starts_with("v1/home/index")).collect();
+    let left: Vec<String> =
+        room.state().await.into_iter().filter(|key| key.starts_with("v1/home/index")).collect();
     assert_eq!(left, [rootless], "its create may be under way");
     assert_eq!(room.gateway().move_old_index().await.unwrap(), 0);
     let heir = begin(&room.gateway(), "b", "kept", 4).await;

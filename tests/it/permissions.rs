@@ -1,5 +1,5 @@
-//! Who may read the embedded store: nobody but its owner, whatever umask the gateway was started with, and however the
-//! store was made.
+//! Who may read the embedded store: nobody but its owner, whatever umask the gateway was started
+//! with, and however the store was made.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -30,7 +30,8 @@ impl Home {
 
     fn serve(&self, umask: &str) -> Gateway {
         let mut command = Command::new("sh");
-        let script = format!("umask {umask}; exec \"$0\" serve --listen 127.0.0.1:0 --store \"$1\"");
+        let script =
+            format!("umask {umask}; exec \"$0\" serve --listen 127.0.0.1:0 --store \"$1\"");
         command.args(["-c", &script, PROGRAM, &format!("dir:{}", self.store().display())]);
         command.current_dir(self.0.path()).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
         if rustix::process::geteuid().is_root() {
@@ -41,8 +42,11 @@ impl Home {
 
     fn ask(&self, gateway: &Gateway, method: &str, target: &str, body: &[u8]) -> Vec<u8> {
         let text = fs::read_to_string(self.store().join("credentials")).unwrap();
-        let values: Vec<&str> =
-            text.lines().filter_map(|line| line.split_once(" = ")).map(|(_, value)| value).collect();
+        let values: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(_, value)| value)
+            .collect();
         let (status, answer) = gateway.s3((values[0], values[1]), method, target, body);
         assert!(status < 300, "{method} {target}: {status} {}", String::from_utf8_lossy(&answer));
         answer
@@ -57,7 +61,12 @@ impl Home {
             let told = self.ask(gateway, "POST", &format!("/bucket/{key}?uploads="), b"");
             let told = String::from_utf8(told).unwrap();
             let id = told.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
-            self.ask(gateway, "PUT", &format!("/bucket/{key}?partNumber=1&uploadId={id}"), &vec![8; 5 * MIB]);
+            self.ask(
+                gateway,
+                "PUT",
+                &format!("/bucket/{key}?partNumber=1&uploadId={id}"),
+                &vec![8; 5 * MIB],
+            );
             if key == "whole" {
                 let parts = format!("/bucket/{key}?uploadId={id}");
                 let told = String::from_utf8(self.ask(gateway, "GET", &parts, b"")).unwrap();
@@ -92,7 +101,8 @@ impl Home {
 
     fn is_its_owners_alone(&self, what: &str) {
         let all = self.all();
-        // The store, `data`, `incoming`, 256 shards; the index and the key; the files of three bodies.
+        // The store, `data`, `incoming`, 256 shards; the index and the key; the files of three
+        // bodies.
         assert!(all.len() >= 259 + 2 + 3, "{what}: {} entries", all.len());
         for path in all {
             let wanted = if path.is_dir() { 0o700 } else { 0o600 };
@@ -129,7 +139,11 @@ fn whatever_the_umask_a_store_is_its_owners_alone() {
             home.is_its_owners_alone(&format!("umask {umask}, {start} start"));
             gateway.kill();
         }
-        assert_eq!(mode(&home.0.path().join("above")), 0o700, "made for the store, under umask {umask}");
+        assert_eq!(
+            mode(&home.0.path().join("above")),
+            0o700,
+            "made for the store, under umask {umask}"
+        );
     }
 }
 
@@ -150,8 +164,8 @@ fn a_store_with_wider_modes_is_mended_at_start_also_after_an_interruption() {
     home.holds_what_was_put(&gateway);
     home.is_its_owners_alone("an old store");
     gateway.kill();
-    // Interrupted: nobody gets into some of the directories any more, whose files are still as they were; others were not
-    // looked at yet.
+    // Interrupted: nobody gets into some of the directories any more, whose files are still as they
+    // were; others were not looked at yet.
     for path in home.all().into_iter().filter(|path| path.starts_with(home.store().join("data"))) {
         let number = u32::from(path.file_name().unwrap().as_encoded_bytes()[0]);
         let directory = [0o1700, 0o755][number as usize % 2];
@@ -174,13 +188,29 @@ fn a_directory_of_another_user_is_warned_of_and_used() {
     with_mode(&home.store(), 0o777);
     let log = home.0.path().join("log");
     let mut command = Command::new(PROGRAM);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--store", &format!("dir:{}", home.store().display())]);
-    command.env_clear().stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).uid(NOBODY).gid(NOBODY);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        &format!("dir:{}", home.store().display()),
+    ]);
+    command
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .uid(NOBODY)
+        .gid(NOBODY);
     let gateway = Gateway::spawn(command);
     home.use_store(&gateway);
     home.holds_what_was_put(&gateway);
     let said = fs::read_to_string(log).unwrap();
     let warnings: Vec<&str> = said.lines().filter(|line| line.contains("WARN")).collect();
-    assert!(warnings.len() == 1 && warnings[0].contains("0777") && warnings[0].contains("own the directory"), "{said}");
+    assert!(
+        warnings.len() == 1
+            && warnings[0].contains("0777")
+            && warnings[0].contains("own the directory"),
+        "{said}"
+    );
     assert_eq!(mode(&home.store().join("index.redb")), 0o600);
 }

@@ -38,7 +38,11 @@ impl Gateway {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("no ready line but {line:?}")).to_owned();
+        let url = line
+            .trim()
+            .strip_prefix("ready ")
+            .unwrap_or_else(|| panic!("no ready line but {line:?}"))
+            .to_owned();
         Self { child, url, via: None }
     }
 
@@ -53,14 +57,25 @@ impl Gateway {
         self.url.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
-    /// Sends a signed request of the S3 protocol on a connection of its own; the status, and the answer's body.
-    pub fn s3(&self, (id, secret): (&str, &str), method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    /// Sends a signed request of the S3 protocol on a connection of its own; the status, and the
+    /// answer's body.
+    pub fn s3(
+        &self,
+        (id, secret): (&str, &str),
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
         let uri = format!("{}{target}", self.url);
-        let (mut head, ()) = http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        let (mut head, ()) =
+            http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
         let credentials = Credentials::new(id, secret, None);
         let payload = Payload::Sha256(Sha256::of(body).0);
         sign(&mut head, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
-        let mut text = format!("{method} {target} HTTP/1.1\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
+        let mut text = format!(
+            "{method} {target} HTTP/1.1\r\ncontent-length: {}\r\nconnection: close\r\n",
+            body.len()
+        );
         if !head.headers.contains_key("host") {
             text.push_str(&format!("host: {}\r\n", self.address()));
         }
@@ -118,7 +133,11 @@ impl Gateway {
 fn client(url: &str, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(args).args(["--endpoint", url]).stdin(Stdio::null());
-    command.envs([("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1), ("AWS_REGION", "us-east-1")]);
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", KEY.0),
+        ("AWS_SECRET_ACCESS_KEY", KEY.1),
+        ("AWS_REGION", "us-east-1"),
+    ]);
     command
 }
 
@@ -140,11 +159,16 @@ pub struct Wire {
 impl Wire {
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let wire = Self { address: listener.local_addr().unwrap(), to: Arc::default(), sent: Arc::default() };
+        let wire = Self {
+            address: listener.local_addr().unwrap(),
+            to: Arc::default(),
+            sent: Arc::default(),
+        };
         let (to, sent) = (Arc::clone(&wire.to), Arc::clone(&wire.sent));
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, to) = (client.unwrap(), to.lock().unwrap().expect("a wire leads somewhere"));
+                let (client, to) =
+                    (client.unwrap(), to.lock().unwrap().expect("a wire leads somewhere"));
                 // A gateway that is away: the client sees its connection end.
                 let Ok(gateway) = TcpStream::connect(to) else { continue };
                 let sent = Arc::clone(&sent);

@@ -1,4 +1,5 @@
-//! The quota of open uploads of one account: who is refused, what makes room again, and what both protocols say.
+//! The quota of open uploads of one account: who is refused, what makes room again, and what both
+//! protocols say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,10 +106,14 @@ async fn both_protocols_say_so_and_a_crowded_account_keeps_no_aborted_parts() {
     let mut settings = settings();
     settings.upload.max_open_of_account = 4;
     let gateway = start(settings).await;
-    let begin = async |key: &str| told(&gateway, s3("POST", &format!("/bucket/{key}?uploads="))).await;
+    let begin =
+        async |key: &str| told(&gateway, s3("POST", &format!("/bucket/{key}?uploads="))).await;
     let abort = async |key: &str, text: &str| {
         let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
-        assert_eq!(told(&gateway, s3("DELETE", &format!("/bucket/{key}?uploadId={id}"))).await.0, 204);
+        assert_eq!(
+            told(&gateway, s3("DELETE", &format!("/bucket/{key}?uploadId={id}"))).await.0,
+            204
+        );
     };
     let first = begin("a").await.1;
     abort("a", &first).await;
@@ -122,7 +127,10 @@ async fn both_protocols_say_so_and_a_crowded_account_keeps_no_aborted_parts() {
     assert_eq!(gateway.store.begun_uploads(), 3, "freed at once");
     assert_eq!(begin("d").await.0, 200);
     let (status, text) = begin("e").await;
-    assert!(status == 403 && text.contains("<Code>QuotaExceeded</Code>") && text.contains("abort"), "{text}");
+    assert!(
+        status == 403 && text.contains("<Code>QuotaExceeded</Code>") && text.contains("abort"),
+        "{text}"
+    );
     let new = serde_json::json!({"bucket": "bucket", "key": "e", "chunkSize": 5 << 20, "size": 1});
     let (status, text) = told(&gateway, ask("POST", "/backups").json(&new)).await;
     assert!(status == 403 && text.contains("urn:ratchet:problem:quota-exceeded"), "{text}");

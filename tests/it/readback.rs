@@ -1,5 +1,6 @@
-//! A whole-file SHA-256 of chunks that came through two gateways: no running hash has seen them all, so the object has
-//! to be read back (DESIGN §12.5). On each real store, with and without versions.
+//! A whole-file SHA-256 of chunks that came through two gateways: no running hash has seen them
+//! all, so the object has to be read back (DESIGN §12.5). On each real store, with and without
+//! versions.
 
 use bytes::Bytes;
 use ratchet::clock::Clock;
@@ -41,7 +42,8 @@ async fn finalized(lab: &Lab, file: &Bytes, expected: Sha256) -> upload::Result<
 /// `PutBucketVersioning`, which is no business of the store trait.
 async fn keep_versions(lab: &Lab, endpoint: &str) {
     let env = |name: &str| std::env::var(name).unwrap();
-    let credentials = Credentials::new(&env("AWS_ACCESS_KEY_ID"), &env("AWS_SECRET_ACCESS_KEY"), None);
+    let credentials =
+        Credentials::new(&env("AWS_ACCESS_KEY_ID"), &env("AWS_SECRET_ACCESS_KEY"), None);
     let body = "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status>\
                 </VersioningConfiguration>";
     let uri = format!("{endpoint}/{}?versioning=", lab.bucket);
@@ -76,7 +78,10 @@ async fn read_back(lab: &Lab) {
     let other = pattern(CHUNK + 1000, 2);
     let error = finalized(lab, &other, Sha256::of(&file)).await.unwrap_err();
     assert_eq!(error.kind(), upload::Kind::DigestMismatch, "{error}");
-    assert!(lab.get(KEY, Read::Whole).await.unwrap().1 == file, "a failed finalize cost the older object");
+    assert!(
+        lab.get(KEY, Read::Whole).await.unwrap().1 == file,
+        "a failed finalize cost the older object"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

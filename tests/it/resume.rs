@@ -1,6 +1,8 @@
-//! The main job under `kill -9`: real processes, one file of 1 GiB, clients and gateways killed at random points.
+//! The main job under `kill -9`: real processes, one file of 1 GiB, clients and gateways killed at
+//! random points.
 //!
-//! `RATCHET_E2E_MIB` sets the file's size. Bytes are counted on the wire between clients and gateways.
+//! `RATCHET_E2E_MIB` sets the file's size. Bytes are counted on the wire between clients and
+//! gateways.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +26,8 @@ struct Job {
 impl Job {
     fn backup(&self, gateway: &Gateway) -> Child {
         let file = self.file.to_str().unwrap();
-        let mut command = gateway.client(&["backup", file, &self.target, "--json", "--limit-rate", "300MiB"]);
+        let mut command =
+            gateway.client(&["backup", file, &self.target, "--json", "--limit-rate", "300MiB"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -32,7 +35,8 @@ impl Job {
     fn stored(&self, gateway: &Gateway) -> u64 {
         let told = gateway.run(&["status", &self.target, "--json"]);
         let line = String::from_utf8(told.stdout).unwrap();
-        let status: Option<serde_json::Value> = line.lines().next().and_then(|line| serde_json::from_str(line).ok());
+        let status: Option<serde_json::Value> =
+            line.lines().next().and_then(|line| serde_json::from_str(line).ok());
         status.and_then(|status| status["stored"].as_u64()).unwrap_or(0)
     }
 
@@ -61,8 +65,9 @@ fn make_file(dir: &Path, random: &Clock, target: String) -> Job {
     Job { file: path, size: mib << 20, target }
 }
 
-/// Client killed three times; gateway killed and restarted under a fourth, which carries on; that one killed too, and
-/// the rest sent by another client, through another gateway where the store can have two.
+/// Client killed three times; gateway killed and restarted under a fourth, which carries on; that
+/// one killed too, and the rest sent by another client, through another gateway where the store can
+/// have two.
 fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
     let home = tempfile::tempdir().unwrap();
     let seed = Clock::system().below(1 << 32);
@@ -99,17 +104,25 @@ fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
     let last = gateway.client(&["backup", file, &job.target, "--json"]).output().unwrap();
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     let report: serde_json::Value = serde_json::from_slice(&last.stdout).unwrap();
-    let (sent, skipped) = (report["bytesSent"].as_u64().unwrap(), report["bytesSkipped"].as_u64().unwrap());
-    // What was in flight at the kill may have been recorded after we looked, so fewer may be sent, never more.
+    let (sent, skipped) =
+        (report["bytesSent"].as_u64().unwrap(), report["bytesSkipped"].as_u64().unwrap());
+    // What was in flight at the kill may have been recorded after we looked, so fewer may be sent,
+    // never more.
     assert_eq!(sent + skipped, size);
-    assert!(sent <= size - recorded * CHUNK, "{sent} bytes sent, though {recorded} chunks were recorded");
+    assert!(
+        sent <= size - recorded * CHUNK,
+        "{sent} bytes sent, though {recorded} chunks were recorded"
+    );
     let (kills, wired) = (5, wire.sent());
     println!(
         "resume: {size} bytes; {recorded} of {chunks} chunks recorded at the last kill, {sent} bytes sent after it; \
          all runs sent {wired}, {:.1} chunks more than the file in {kills} kills",
         (wired as f64 - size as f64) / CHUNK as f64
     );
-    assert!(wired <= size + kills * JOBS * CHUNK + (kills + 1) * TALK, "{wired} bytes were sent for {size}");
+    assert!(
+        wired <= size + kills * JOBS * CHUNK + (kills + 1) * TALK,
+        "{wired} bytes were sent for {size}"
+    );
     let again = gateway.json(&["backup", file, &job.target]);
     assert_eq!(again["bytesSent"], 0, "a finished backup is sent again");
     let back = home.path().join("back.bin");

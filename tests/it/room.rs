@@ -1,5 +1,5 @@
-//! One store in memory and any number of gateways on it, and what a client does with them: for tests of what happens
-//! when. Time is tokio's, paused.
+//! One store in memory and any number of gateways on it, and what a client does with them: for
+//! tests of what happens when. Time is tokio's, paused.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use ratchet::store::{
     memory::Memory,
 };
 use ratchet::upload::{
-    Admission, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session, Settings, Uploads,
+    Admission, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session, Settings,
+    Uploads,
 };
 
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -35,7 +36,12 @@ impl Room {
         let clock = Clock::seeded(11);
         let limits = Limits { min_part_bytes, ..Limits::S3 };
         let memory = Arc::new(Memory::with_limits(limits, clock.clone()));
-        let room = Self { store: Arc::clone(&memory) as Arc<dyn Store>, memory, clock, gateways: Mutex::default() };
+        let room = Self {
+            store: Arc::clone(&memory) as Arc<dyn Store>,
+            memory,
+            clock,
+            gateways: Mutex::default(),
+        };
         room.gateway().prepare().await.unwrap();
         room.gateway().make_bucket("b").await.unwrap();
         room
@@ -46,15 +52,23 @@ impl Room {
     }
 
     pub fn gateway_on(&self, store: Arc<dyn Store>) -> Uploads {
-        let gateway = Uploads::new(store, Clock::seeded(self.clock.below(u64::MAX)), Settings::default());
+        let gateway =
+            Uploads::new(store, Clock::seeded(self.clock.below(u64::MAX)), Settings::default());
         self.gateways.lock().unwrap().push(gateway.clone());
         gateway
     }
 
     /// A gateway each of whose calls takes as long as `delay` says.
-    pub fn slow_gateway(&self, delay: impl Fn(Call<'_>) -> Duration + Send + Sync + 'static) -> Uploads {
+    pub fn slow_gateway(
+        &self,
+        delay: impl Fn(Call<'_>) -> Duration + Send + Sync + 'static,
+    ) -> Uploads {
         let hook = move |call: Call<'_>| (delay(call), None);
-        self.gateway_on(Arc::new(Faulty::new(Arc::clone(&self.store), self.clock.clone(), Box::new(hook))))
+        self.gateway_on(Arc::new(Faulty::new(
+            Arc::clone(&self.store),
+            self.clock.clone(),
+            Box::new(hook),
+        )))
     }
 
     pub fn sweeper(&self, uploads: Uploads) -> Sweeper {
@@ -67,8 +81,17 @@ impl Room {
 
     /// Every state key but the leases.
     pub async fn state(&self) -> Vec<String> {
-        let listed = self.store.list(&"ratchet-state".into(), &ListOptions::default()).await.unwrap().objects;
-        listed.into_iter().map(|listed| listed.key.0).filter(|key| !key.starts_with("v1/leases/")).collect()
+        let listed = self
+            .store
+            .list(&"ratchet-state".into(), &ListOptions::default())
+            .await
+            .unwrap()
+            .objects;
+        listed
+            .into_iter()
+            .map(|listed| listed.key.0)
+            .filter(|key| !key.starts_with("v1/leases/"))
+            .collect()
     }
 
     /// How many of the store's uploads are neither completed nor aborted.

@@ -1,4 +1,5 @@
-//! Access keys change while a gateway runs: a real process, its settings file and a file of a secret.
+//! Access keys change while a gateway runs: a real process, its settings file and a file of a
+//! secret.
 
 use std::fs;
 use std::path::Path;
@@ -7,8 +8,7 @@ use std::process::{Command, Stdio};
 use crate::process::{Gateway, PROGRAM};
 use crate::wait::until;
 
-const SETTINGS: &str =
-    "[[account]]\nname = \"ops\"\nroot = true\n[[account.key]]\nid = \"OPS1\"\nsecret_file = \"ops.secret\"\n";
+const SETTINGS: &str = "[[account]]\nname = \"ops\"\nroot = true\n[[account.key]]\nid = \"OPS1\"\nsecret_file = \"ops.secret\"\n";
 
 /// As an operator, or a tool that mounts secrets, replaces a file: whole.
 fn write(home: &Path, name: &str, text: &str) {
@@ -19,7 +19,11 @@ fn write(home: &Path, name: &str, text: &str) {
 fn is_let_in(gateway: &Gateway, (id, secret): (&str, &str)) -> bool {
     let mut client = Command::new(PROGRAM);
     client.args(["ls", "s3://bucket/", "--endpoint", &gateway.url, "--retry-for", "0"]).env_clear();
-    client.envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_REGION", "us-east-1")]);
+    client.envs([
+        ("AWS_ACCESS_KEY_ID", id),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1"),
+    ]);
     client.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
 }
 
@@ -31,7 +35,10 @@ fn a_key_is_rotated_without_a_restart() {
     write(home.path(), "ratchet.toml", SETTINGS);
     let log = home.path().join("log");
     let mut command = Command::new(PROGRAM);
-    command.args(["serve", "--config", "ratchet.toml", "--listen", "127.0.0.1:0"]).current_dir(home.path()).env_clear();
+    command
+        .args(["serve", "--config", "ratchet.toml", "--listen", "127.0.0.1:0"])
+        .current_dir(home.path())
+        .env_clear();
     command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap());
     let gateway = Gateway::spawn(command);
     let said = |word: &str| fs::read_to_string(&log).unwrap().contains(word);
@@ -60,6 +67,11 @@ fn a_key_is_rotated_without_a_restart() {
     until("the first key's end", || !is_let_in(&gateway, second));
     assert!(is_let_in(&gateway, ("OPS2", "third-secret-0123456")));
     let logged = fs::read_to_string(&log).unwrap();
-    assert!([first.1, second.1, "third-secret"].iter().all(|secret| !logged.contains(secret)), "a secret in the log");
-    println!("rotation: a secret, a file and a key changed while the gateway ran; 3 bad ones left it as it was");
+    assert!(
+        [first.1, second.1, "third-secret"].iter().all(|secret| !logged.contains(secret)),
+        "a secret in the log"
+    );
+    println!(
+        "rotation: a secret, a file and a key changed while the gateway ran; 3 bad ones left it as it was"
+    );
 }

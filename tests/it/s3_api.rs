@@ -1,5 +1,6 @@
-//! The S3 front through the door, with requests that no SDK sends: what is refused, and what that leaves untouched; the
-//! early answer for a known part; one truth for both protocols. What SDKs do send is shown by tests/clients.
+//! The S3 front through the door, with requests that no SDK sends: what is refused, and what that
+//! leaves untouched; the early answer for a known part; one truth for both protocols. What SDKs do
+//! send is shown by tests/clients.
 
 use ratchet::digest::Sha256;
 use ratchet::store::{PutOptions, Store};
@@ -33,6 +34,7 @@ async fn upload_id(gateway: &Gateway, target: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn what_is_refused_has_its_code_and_changes_nothing() {
     let gateway = start(settings()).await;
     let old = PutOptions::default();
@@ -52,13 +54,33 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             400,
             "BadDigest",
         ),
-        ("no MD5", s3("PUT", "/bucket/k").body(&bytes).header("content-md5", "x"), 400, "InvalidDigest"),
-        ("CRC", s3("PUT", "/bucket/k").body(&bytes).header("x-amz-checksum-crc32", "AAAAAA=="), 400, "BadDigest"),
+        (
+            "no MD5",
+            s3("PUT", "/bucket/k").body(&bytes).header("content-md5", "x"),
+            400,
+            "InvalidDigest",
+        ),
+        (
+            "CRC",
+            s3("PUT", "/bucket/k").body(&bytes).header("x-amz-checksum-crc32", "AAAAAA=="),
+            400,
+            "BadDigest",
+        ),
         ("unsigned", s3("PUT", "/bucket/k").body(&bytes).by(None), 403, "AccessDenied"),
-        ("stranger", s3("PUT", "/bucket/k").body(&bytes).by(Some(("AKNOBODY", "x"))), 403, "SignatureDoesNotMatch"),
+        (
+            "stranger",
+            s3("PUT", "/bucket/k").body(&bytes).by(Some(("AKNOBODY", "x"))),
+            403,
+            "SignatureDoesNotMatch",
+        ),
         ("clock", short, 403, "RequestTimeTooSkewed"),
         ("reader", s3("PUT", "/bucket/k").body(&bytes).by(Some(READER)), 403, "AccessDenied"),
-        ("outside the prefix", s3("PUT", "/bucket/k").body(&bytes).by(Some(LIMITED)), 403, "AccessDenied"),
+        (
+            "outside the prefix",
+            s3("PUT", "/bucket/k").body(&bytes).by(Some(LIMITED)),
+            403,
+            "AccessDenied",
+        ),
         ("half a part", s3("PUT", "/bucket/k?partNumber=1").body(&bytes), 405, "MethodNotAllowed"),
         ("state bucket", s3("GET", "/ratchet-state/v1/probe"), 404, "NoSuchBucket"),
         (
@@ -68,9 +90,24 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             "NoSuchBucket",
         ),
         ("a foreign upload", s3("PUT", &part).body(&bytes).by(Some(OTHER)), 404, "NoSuchUpload"),
-        ("another key's upload", s3("PUT", &part.replace("mine/up", "k")).body(&bytes), 404, "NoSuchUpload"),
-        ("dots for an id", s3("PUT", "/bucket/k?partNumber=1&uploadId=..%2F..").body(&bytes), 404, "NoSuchUpload"),
-        ("metadata of ours", s3("PUT", "/bucket/k").header("x-amz-meta-ratchet-upload", "x"), 400, "InvalidArgument"),
+        (
+            "another key's upload",
+            s3("PUT", &part.replace("mine/up", "k")).body(&bytes),
+            404,
+            "NoSuchUpload",
+        ),
+        (
+            "dots for an id",
+            s3("PUT", "/bucket/k?partNumber=1&uploadId=..%2F..").body(&bytes),
+            404,
+            "NoSuchUpload",
+        ),
+        (
+            "metadata of ours",
+            s3("PUT", "/bucket/k").header("x-amz-meta-ratchet-upload", "x"),
+            400,
+            "InvalidArgument",
+        ),
         ("a bucket's name", s3("PUT", "/UPPER"), 400, "InvalidBucketName"),
         ("no subresource here", s3("GET", "/bucket?policy="), 501, "NotImplemented"),
         (
@@ -91,20 +128,27 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
     assert!(list.contains("<Name>bucket</Name>") && !list.contains("ratchet-state"), "{list}");
 }
 
-/// Known from a predecessor that was aborted: 200 with `Connection: close`, no `100 Continue`, and not a byte is read.
+/// Known from a predecessor that was aborted: 200 with `Connection: close`, no `100 Continue`, and
+/// not a byte is read.
 #[tokio::test]
 async fn a_known_part_is_answered_before_its_body() {
     let gateway = start(settings()).await;
     let bytes = vec![9; PART];
     let first = upload_id(&gateway, "/bucket/k").await;
-    let put = |id: &str| signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &bytes);
+    let put =
+        |id: &str| signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &bytes);
     let stored = put(&first).send(&gateway).await;
     assert_eq!(stored.status, 200, "{stored:?}");
-    assert_eq!(s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status, 204);
+    assert_eq!(
+        s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status,
+        204
+    );
     assert_eq!(code(&gateway, put(&first)).await, (404, "NoSuchUpload".to_owned()));
     let second = upload_id(&gateway, "/bucket/k").await;
-    let listed =
-        String::from_utf8(s3("GET", &format!("/bucket/k?uploadId={second}")).send(&gateway).await.body).unwrap();
+    let listed = String::from_utf8(
+        s3("GET", &format!("/bucket/k?uploadId={second}")).send(&gateway).await.body,
+    )
+    .unwrap();
     assert!(!listed.contains("<Part>"), "nothing counts before it is confirmed: {listed}");
     let head = put(&second).header("expect", "100-Continue").head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
@@ -112,7 +156,10 @@ async fn a_known_part_is_answered_before_its_body() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     let answer = answer.to_lowercase();
-    assert!(answer.starts_with("http/1.1 200 ok\r\n") && answer.contains("connection: close"), "{answer}");
+    assert!(
+        answer.starts_with("http/1.1 200 ok\r\n") && answer.contains("connection: close"),
+        "{answer}"
+    );
     assert!(answer.contains(&format!("etag: {}", stored.header("etag").unwrap())), "{answer}");
     // Other bytes of that length are not known.
     let mut other = bytes.clone();
@@ -135,13 +182,21 @@ async fn a_part_is_known_by_its_md5_only_if_that_is_switched_on() {
         settings.upload.resume.by_md5 = switched_on;
         let gateway = start(settings).await;
         let first = upload_id(&gateway, "/bucket/k").await;
-        let put = |id: &str| s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")).body(&bytes);
-        let tag = put(&first).send(&gateway).await.header("etag").unwrap().trim_matches('"').to_owned();
-        assert_eq!(s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status, 204);
+        let put =
+            |id: &str| s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")).body(&bytes);
+        let tag =
+            put(&first).send(&gateway).await.header("etag").unwrap().trim_matches('"').to_owned();
+        assert_eq!(
+            s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status,
+            204
+        );
         let second = upload_id(&gateway, "/bucket/k").await;
         let md5 = u128::from_str_radix(&tag, 16).unwrap().to_be_bytes();
         let md5 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, md5);
-        let head = put(&second).header("content-md5", &md5).header("expect", "100-continue").head(gateway.address);
+        let head = put(&second)
+            .header("content-md5", &md5)
+            .header("expect", "100-continue")
+            .head(gateway.address);
         let mut socket = TcpStream::connect(gateway.address).await.unwrap();
         socket.write_all(head.as_bytes()).await.unwrap();
         let mut status = vec![0; 12];
@@ -159,11 +214,16 @@ async fn an_upload_is_one_session_for_both_protocols() {
     let part = signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &one);
     assert_eq!(part.send(&gateway).await.status, 200);
     let manifest = ask("GET", &format!("/backups/{id}")).send(&gateway).await.json();
-    assert_eq!((manifest["chunkSize"].as_u64(), manifest["status"].as_str()), (Some(PART as u64), Some("in_progress")));
+    assert_eq!(
+        (manifest["chunkSize"].as_u64(), manifest["status"].as_str()),
+        (Some(PART as u64), Some("in_progress"))
+    );
     assert_eq!(manifest["chunks"]["0"], Sha256::of(&one).to_string());
     let chunk = ask("PUT", &format!("/backups/{id}/chunks/1")).body(&two).digest_of(&two);
     assert_eq!(chunk.send(&gateway).await.status, 201);
-    let listed = String::from_utf8(s3("GET", &format!("/bucket/k?uploadId={id}")).send(&gateway).await.body).unwrap();
+    let listed =
+        String::from_utf8(s3("GET", &format!("/bucket/k?uploadId={id}")).send(&gateway).await.body)
+            .unwrap();
     assert!(listed.contains("<PartNumber>2</PartNumber>"), "{listed}");
     assert_eq!(ask("POST", &format!("/backups/{id}/finalize")).send(&gateway).await.status, 200);
     let told = s3("GET", "/bucket/k").send(&gateway).await;

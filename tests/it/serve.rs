@@ -12,7 +12,13 @@ use crate::process::{Gateway, PROGRAM};
 /// The command in a directory of its own, without any settings from outside.
 fn serve(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.arg("serve").args(args).current_dir(home).env_clear().stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+        .arg("serve")
+        .args(args)
+        .current_dir(home)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -47,9 +53,15 @@ fn without_settings_it_keeps_a_store_and_a_key_here() {
         let told = client.output().unwrap();
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
         let said = fs::read_to_string(home.path().join("log")).unwrap();
-        assert!(said.contains("export AWS_PROFILE") || said.contains("AWS_PROFILE=ratchet"), "{said}");
+        assert!(
+            said.contains("export AWS_PROFILE") || said.contains("AWS_PROFILE=ratchet"),
+            "{said}"
+        );
         let secret = text.lines().last().unwrap().rsplit(' ').next().unwrap();
-        assert!(said.contains("op=\"") && !said.contains(secret), "a secret in the log, or no log: {said}");
+        assert!(
+            said.contains("op=\"") && !said.contains(secret),
+            "a secret in the log, or no log: {said}"
+        );
         assert!(!said.to_lowercase().contains("signature="), "a signature in the log: {said}");
     }
 }
@@ -59,7 +71,11 @@ fn a_directory_has_one_gateway() {
     let home = tempfile::tempdir().unwrap();
     let _first = Gateway::spawn(serve(home.path(), &["--listen", "127.0.0.1:0"]));
     let (code, said) = refused(serve(home.path(), &["--listen", "127.0.0.1:0"]));
-    assert_eq!((code, said.contains("ratchet-data") && said.contains("another process")), (Some(2), true), "{said}");
+    assert_eq!(
+        (code, said.contains("ratchet-data") && said.contains("another process")),
+        (Some(2), true),
+        "{said}"
+    );
 }
 
 #[test]
@@ -68,7 +84,11 @@ fn a_busy_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, said) = refused(serve(home.path(), &["--listen", &address]));
-    assert_eq!((code, said.contains(&address) && said.contains("--listen")), (Some(2), true), "{said}");
+    assert_eq!(
+        (code, said.contains(&address) && said.contains("--listen")),
+        (Some(2), true),
+        "{said}"
+    );
 }
 
 #[test]
@@ -84,7 +104,10 @@ fn a_bad_setting_names_key_value_place_and_fix() {
         (of_file("\nlisten_on = \"127.0.0.1:1\"\n"), ["ratchet.toml:2", "listen_on", "not known"]),
         (of_file("listen = \n"), ["ratchet.toml:1", "not TOML", ""]),
         (of_file("[[account]]\nname = \"UPPER\"\n"), ["ratchet.toml", "UPPER", ""]),
-        (refused(serve(home.path(), &["--config", "absent.toml"])), ["absent.toml", "cannot be read", ""]),
+        (
+            refused(serve(home.path(), &["--config", "absent.toml"])),
+            ["absent.toml", "cannot be read", ""],
+        ),
         (refused(serve(home.path(), &["--listen", "x"])), ["--listen", "\"x\"", "ADDRESS:PORT"]),
         (refused(serve(home.path(), &["--store", "ftp://x"])), ["--store", "ftp://x", "s3+http"]),
     ];
@@ -95,20 +118,36 @@ fn a_bad_setting_names_key_value_place_and_fix() {
     let mut command = serve(home.path(), &[]);
     command.env("RATCHET_LISTEN", "y");
     let (code, said) = refused(command);
-    assert_eq!((code, said.contains("RATCHET_LISTEN") && said.contains("\"y\"")), (Some(2), true), "{said}");
+    assert_eq!(
+        (code, said.contains("RATCHET_LISTEN") && said.contains("\"y\"")),
+        (Some(2), true),
+        "{said}"
+    );
     let mut command = serve(home.path(), &["--store", "s3+http://127.0.0.1:1"]);
     command.envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")]);
     let (code, said) = refused(command);
-    assert_eq!((code, said.contains("RATCHET_ACCESS_KEY_ID")), (Some(2), true), "no account: {said}");
+    assert_eq!(
+        (code, said.contains("RATCHET_ACCESS_KEY_ID")),
+        (Some(2), true),
+        "no account: {said}"
+    );
 }
 
 #[test]
 fn an_unreachable_store_is_exit_code_3() {
     let home = tempfile::tempdir().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = serve(home.path(), &["--store", &format!("s3+http://{nobody}"), "--listen", "127.0.0.1:0"]);
-    command.envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_REGION", "us-east-1")]);
-    command.envs([("RATCHET_ACCESS_KEY_ID", "root"), ("RATCHET_SECRET_ACCESS_KEY", "0123456789abcdef")]);
+    let mut command =
+        serve(home.path(), &["--store", &format!("s3+http://{nobody}"), "--listen", "127.0.0.1:0"]);
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "k"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_REGION", "us-east-1"),
+    ]);
+    command.envs([
+        ("RATCHET_ACCESS_KEY_ID", "root"),
+        ("RATCHET_SECRET_ACCESS_KEY", "0123456789abcdef"),
+    ]);
     let (code, said) = refused(command);
     assert_eq!((code, said.contains("store")), (Some(3), true), "{said}");
 }
@@ -119,31 +158,47 @@ fn an_account_without_admin_is_told_of_a_missing_bucket() {
     let account = "[[account]]\nname = \"ops\"\n[[account.key]]\nid = \"root-key\"\nsecret = \"root-secret-root-secret\"\n\
                    [[account.grant]]\nbucket = \"mine\"\nprefix = \"a/\"\naccess = \"write\"\n";
     fs::write(home.path().join("ratchet.toml"), account).unwrap();
-    let gateway = Gateway::spawn(serve(home.path(), &["--config", "ratchet.toml", "--listen", "127.0.0.1:0"]));
+    let gateway = Gateway::spawn(serve(
+        home.path(),
+        &["--config", "ratchet.toml", "--listen", "127.0.0.1:0"],
+    ));
     let file = home.path().join("file");
     fs::write(&file, b"hello").unwrap();
     let file = file.to_str().unwrap();
-    for (target, word) in
-        [("s3://mine/a/b", "no bucket \"mine\""), ("s3://mine/b", "may not"), ("s3://other/a", "may not")]
-    {
+    for (target, word) in [
+        ("s3://mine/a/b", "no bucket \"mine\""),
+        ("s3://mine/b", "may not"),
+        ("s3://other/a", "may not"),
+    ] {
         let (code, said) = gateway.refused(&["backup", file, target]);
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(word), "{target}: {said}");
     }
 }
 
-/// A request whose body is still coming when SIGTERM arrives is served; then the process ends with 0.
+/// A request whose body is still coming when SIGTERM arrives is served; then the process ends with
+/// 0.
 #[test]
 fn sigterm_lets_what_is_in_flight_finish() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(&format!("dir:{}", home.path().join("store").display()));
-    // What needs no signature needs no body either: a head that comes in two pieces is a request in flight.
+    // What needs no signature needs no body either: a head that comes in two pieces is a request in
+    // flight.
     let mut slow = TcpStream::connect(gateway.address()).unwrap();
     slow.write_all(b"GET /_ratchet/v1/healthz HTTP/1.1\r\nhost: x\r\n").unwrap();
     let file = home.path().join("file");
     fs::write(&file, vec![7; 24 << 20]).unwrap();
-    let args = ["backup", file.to_str().unwrap(), "s3://bucket/key", "--limit-rate", "12MiB", "--retry-for", "0"];
-    let mut client = gateway.client(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let args = [
+        "backup",
+        file.to_str().unwrap(),
+        "s3://bucket/key",
+        "--limit-rate",
+        "12MiB",
+        "--retry-for",
+        "0",
+    ];
+    let mut client =
+        gateway.client(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stored = || String::from_utf8(gateway.run(&["status", "s3://bucket/key"]).stdout).unwrap();
     while !["1 chunks stored", "2 chunks stored"].iter().any(|told| stored().contains(told)) {
         assert!(client.try_wait().unwrap().is_none(), "the client ended too early");
@@ -161,7 +216,11 @@ fn sigterm_lets_what_is_in_flight_finish() {
     client.wait().unwrap();
     // Whatever was acknowledged is there.
     let gateway = Gateway::start(&format!("dir:{}", home.path().join("store").display()));
-    assert!(gateway.json(&["backup", file.to_str().unwrap(), "s3://bucket/key"])["bytesSkipped"].as_u64() > Some(0));
+    assert!(
+        gateway.json(&["backup", file.to_str().unwrap(), "s3://bucket/key"])["bytesSkipped"]
+            .as_u64()
+            > Some(0)
+    );
 }
 
 #[test]
@@ -173,7 +232,10 @@ fn over_tls_a_backup_goes_up_and_half_a_pair_is_refused() {
     fs::write(at("key.pem"), key.signing_key.serialize_pem()).unwrap();
     let settings = |certificate: &str, key: &str| {
         let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
-        command.envs([("RATCHET_SERVER_TLS_CERTIFICATE", at(certificate)), ("RATCHET_SERVER_TLS_KEY", at(key))]);
+        command.envs([
+            ("RATCHET_SERVER_TLS_CERTIFICATE", at(certificate)),
+            ("RATCHET_SERVER_TLS_KEY", at(key)),
+        ]);
         command
     };
     let mut half = settings("cert.pem", "key.pem");
@@ -187,7 +249,15 @@ fn over_tls_a_backup_goes_up_and_half_a_pair_is_refused() {
     fs::write(home.path().join("file"), vec![3; 9 << 20]).unwrap();
     let client = |trusts: bool| {
         let mut client = Command::new(PROGRAM);
-        client.args(["backup", "file", "s3://bucket/key", "--retry-for", "0", "--endpoint", &gateway.url]);
+        client.args([
+            "backup",
+            "file",
+            "s3://bucket/key",
+            "--retry-for",
+            "0",
+            "--endpoint",
+            &gateway.url,
+        ]);
         client.current_dir(home.path()).env_clear();
         if trusts {
             client.env("AWS_CA_BUNDLE", at("cert.pem"));
@@ -203,12 +273,16 @@ fn over_tls_a_backup_goes_up_and_half_a_pair_is_refused() {
 fn doctor_says_what_a_store_keeps() {
     let home = tempfile::tempdir().unwrap();
     for store in crate::process::stores(home.path()) {
-        let told = Command::new(PROGRAM).args(["doctor", "--store", &store, "--json"]).output().unwrap();
+        let told =
+            Command::new(PROGRAM).args(["doctor", "--store", &store, "--json"]).output().unwrap();
         assert_eq!(told.status.code(), Some(0), "{}", String::from_utf8_lossy(&told.stderr));
         let checks = String::from_utf8(told.stdout).unwrap();
         let (required, told): (Vec<_>, Vec<_>) =
             checks.lines().partition(|line| line.contains("\"weight\":\"required\""));
-        assert!(required.len() >= 5 && required.iter().all(|line| line.contains("\"passed\":true")), "{checks}");
+        assert!(
+            required.len() >= 5 && required.iter().all(|line| line.contains("\"passed\":true")),
+            "{checks}"
+        );
         assert!(told.len() >= 4, "{checks}");
         let all = told.iter().all(|line| line.contains("\"passed\":true"));
         assert!(all || !store.starts_with("dir:"), "the embedded store does all of it: {checks}");

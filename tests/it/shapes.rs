@@ -1,4 +1,5 @@
-//! Files of every shape through the core: empty, tiny, exact, odd, and more chunks than a store has parts.
+//! Files of every shape through the core: empty, tiny, exact, odd, and more chunks than a store has
+//! parts.
 
 use std::sync::Arc;
 
@@ -33,14 +34,20 @@ async fn round_trip(size: u64, chunk_size: u64, known: bool) {
     }
     let object = session.finalize(None).await.unwrap();
     assert_eq!(object.size_bytes, size);
-    let (_, body) = store.get(&"b".into(), &"k".into(), Read::Whole, Default::default()).await.unwrap();
-    assert!(body.collect(64 << 20).await.unwrap() == file, "{size} bytes in chunks of {chunk_size}");
+    let (_, body) =
+        store.get(&"b".into(), &"k".into(), Read::Whole, Default::default()).await.unwrap();
+    assert!(
+        body.collect(64 << 20).await.unwrap() == file,
+        "{size} bytes in chunks of {chunk_size}"
+    );
 }
 
 #[tokio::test]
 async fn every_size_and_chunk_size_comes_back() {
     for chunk_size in [1000, 4 << 10, 5 << 10, 8 << 10, 16 << 10, 7001] {
-        for size in [0, 1, chunk_size - 1, chunk_size, chunk_size + 1, 4 * chunk_size, 9 * chunk_size + 17] {
+        for size in
+            [0, 1, chunk_size - 1, chunk_size, chunk_size + 1, 4 * chunk_size, 9 * chunk_size + 17]
+        {
             round_trip(size, chunk_size, true).await;
             if size > 0 {
                 round_trip(size, chunk_size, false).await;

@@ -1,6 +1,6 @@
-//! Expiry and sweeping: what is ended, freed and forgotten when, and races of whole operations. Every pair of operations
-//! at every call is in `interactions`. Time is tokio's, paused; that nothing at all is left is also shown after every
-//! schedule of `model`.
+//! Expiry and sweeping: what is ended, freed and forgotten when, and races of whole operations.
+//! Every pair of operations at every call is in `interactions`. Time is tokio's, paused; that
+//! nothing at all is left is also shown after every schedule of `model`.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -34,9 +34,20 @@ async fn an_idle_session_is_freed_to_its_last_record() {
         assert_eq!(room.sweep().await.actions.get("expire"), None, "a sign of life counts");
         room.clock.pause(DAY).await;
         let report = room.sweep().await;
-        assert_eq!((report.actions.get("expire"), report.bytes), (Some(&1), 3 * CHUNK as u64), "{report:?}");
-        assert_eq!(session.admit(2, Sha256::of(b"x"), CHUNK as u64).await.unwrap_err().kind(), Kind::NotOpen);
-        assert_eq!(room.state().await.iter().filter(|key| !key.contains("/open/")).count(), 1, "a tombstone alone");
+        assert_eq!(
+            (report.actions.get("expire"), report.bytes),
+            (Some(&1), 3 * CHUNK as u64),
+            "{report:?}"
+        );
+        assert_eq!(
+            session.admit(2, Sha256::of(b"x"), CHUNK as u64).await.unwrap_err().kind(),
+            Kind::NotOpen
+        );
+        assert_eq!(
+            room.state().await.iter().filter(|key| !key.contains("/open/")).count(),
+            1,
+            "a tombstone alone"
+        );
         room.nothing_is_left().await;
     }
 }
@@ -50,7 +61,11 @@ async fn a_dry_run_says_what_a_sweep_does_and_changes_nothing() {
     let before = room.state().await;
     let mut told = Vec::new();
     let sweeper = room.sweeper(room.gateway());
-    let dry = sweeper.sweep(Mode::Dry, |swept| told.push((swept.key.clone(), swept.action))).await.unwrap().unwrap();
+    let dry = sweeper
+        .sweep(Mode::Dry, |swept| told.push((swept.key.clone(), swept.action)))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(told, [("k".to_owned(), "expire")]);
     assert_eq!(room.state().await, before);
     assert!(session.fresh_root().await.unwrap().is_open());
@@ -76,7 +91,10 @@ async fn records_stay_as_long_as_their_object_is_there_unchanged() {
     assert_eq!(room.sweep().await.actions.get("forget"), Some(&2));
     let state = room.state().await;
     assert!(state.iter().any(|key| key.contains("/done/b/kept/")), "{state:?}");
-    assert!(!state.iter().any(|key| key.contains("replaced") || key.contains("deleted")), "{state:?}");
+    assert!(
+        !state.iter().any(|key| key.contains("replaced") || key.contains("deleted")),
+        "{state:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +103,9 @@ async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
         let room = Room::new(min_part_bytes).await;
         let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
         let bytes = chunk(0);
-        let Admission::Wanted(ticket) = session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap() else {
+        let Admission::Wanted(ticket) =
+            session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap()
+        else {
             panic!("nothing is there yet");
         };
         let (go_on, told) = oneshot::channel::<()>();
@@ -110,10 +130,12 @@ async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
     let room = Room::new(4 * CHUNK as u64).await;
     let (_, here) = room.gateway().create("home", backup("k", 8)).await.unwrap();
     let is_staged = |call: &Call<'_>| call.op == Op::Put && call.key.contains("/staged/");
-    let slow = room.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
+    let slow =
+        room.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
     let there = slow.open("home", &here.root().backup_id).await.unwrap();
     let other = chunk(7);
-    let Admission::Wanted(late) = there.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap() else {
+    let Admission::Wanted(late) = there.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap()
+    else {
         panic!("nothing is there yet");
     };
     let late = tokio::spawn(late.store(other.clone().into()));
@@ -122,7 +144,13 @@ async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
     put(&here, 1).await;
     room.clock.pause(Duration::from_millis(500)).await;
     here.part_entries().await.unwrap();
-    room.gateway().open("home", &here.root().backup_id).await.unwrap().abort("enough").await.unwrap();
+    room.gateway()
+        .open("home", &here.root().backup_id)
+        .await
+        .unwrap()
+        .abort("enough")
+        .await
+        .unwrap();
     assert_eq!(late.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
     room.clock.pause(Duration::from_millis(300)).await;
     // The root was read less than a second ago, the segment was not.
@@ -135,10 +163,15 @@ async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
 async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
     let room = Room::new(1).await;
     let state = "ratchet-state".into();
-    for key in
-        ["v1/home/sessions/gone/segments/000000.json", "v1/home/sessions/gone/staged/0-aa", "v1/home/index/b/k/gone"]
-    {
-        room.store.put(&state, &key.into(), Body::from(b"{}".to_vec()), PutOptions::default()).await.unwrap();
+    for key in [
+        "v1/home/sessions/gone/segments/000000.json",
+        "v1/home/sessions/gone/staged/0-aa",
+        "v1/home/index/b/k/gone",
+    ] {
+        room.store
+            .put(&state, &key.into(), Body::from(b"{}".to_vec()), PutOptions::default())
+            .await
+            .unwrap();
     }
     room.clock.pause(6 * DAY).await;
     room.sweep().await;
@@ -152,13 +185,18 @@ async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
 #[tokio::test(start_paused = true)]
 async fn a_finalize_that_is_overtaken_by_expiry_is_carried_to_its_end() {
     let room = Room::new(1).await;
-    let slow = room.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
+    let slow =
+        room.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
     let (_, session) = slow.create("home", backup("k", 2)).await.unwrap();
     put(&session, 0).await;
     put(&session, 1).await;
     let finalize = tokio::spawn(async move { session.finalize(None).await });
     room.clock.pause(7 * DAY + MINUTE).await;
-    assert_eq!(room.sweep().await.actions, Default::default(), "it became an object, and is nothing to sweep");
+    assert_eq!(
+        room.sweep().await.actions,
+        Default::default(),
+        "it became an object, and is nothing to sweep"
+    );
     let object = finalize.await.unwrap().unwrap();
     assert_eq!(object.size_bytes, 2 * CHUNK as u64);
     room.store.head(&"b".into(), &"k".into()).await.unwrap();
@@ -207,14 +245,12 @@ async fn an_heir_that_was_never_handed_the_upload_does_not_take_it_along() {
     let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
-    // The adopter dies between its own root and the hand-over: its gateway's way to the predecessor's root is cut.
+    // The adopter dies between its own root and the hand-over: its gateway's way to the
+    // predecessor's root is cut.
     let predecessor = format!("v1/home/sessions/{}/manifest.json", first.root().backup_id);
-    let stuck =
-        room.slow_gateway(
-            move |call| {
-                if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
-            },
-        );
+    let stuck = room.slow_gateway(move |call| {
+        if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
+    });
     let dying = tokio::time::timeout(MINUTE, stuck.create_upload("home", upload("k"))).await;
     assert!(dying.is_err(), "it died");
     let heirs = room.state().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
@@ -244,15 +280,26 @@ async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
         room.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(200))).await;
         let (one, two) = (Clock::seeded(seed), Clock::seeded(!seed));
         let adopter = room.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
-        let sweeper = room.sweeper(room.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
-        let (heir, swept) = tokio::join!(adopter.create_upload("home", upload("k")), sweeper.sweep(Mode::Now, |_| ()));
+        let sweeper =
+            room.sweeper(room.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
+        let (heir, swept) = tokio::join!(
+            adopter.create_upload("home", upload("k")),
+            sweeper.sweep(Mode::Now, |_| ())
+        );
         let (heir, swept) = (heir.unwrap(), swept.unwrap().unwrap());
         let (entry, known) = put_part(&heir, 1).await;
-        assert!(!(known && swept.actions.contains_key("expire")), "seed {seed}: taken over and freed");
+        assert!(
+            !(known && swept.actions.contains_key("expire")),
+            "seed {seed}: taken over and freed"
+        );
         adopted += u64::from(known);
         freed += u64::from(swept.actions.contains_key("expire"));
         let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
-        assert_eq!(heir.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64, "seed {seed}");
+        assert_eq!(
+            heir.complete_parts(&chosen).await.unwrap().size_bytes,
+            CHUNK as u64,
+            "seed {seed}"
+        );
         room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
         room.nothing_is_left().await;
     }
@@ -301,8 +348,12 @@ async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
 #[tokio::test(start_paused = true)]
 async fn one_gateway_sweeps_at_a_time_and_a_dead_one_is_followed() {
     let room = Room::new(1).await;
-    let dying = room.sweeper(room.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }));
-    assert!(tokio::time::timeout(Duration::from_secs(1), dying.sweep(Mode::Due, |_| ())).await.is_err());
+    let dying = room.sweeper(
+        room.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }),
+    );
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), dying.sweep(Mode::Due, |_| ())).await.is_err()
+    );
     let next = room.sweeper(room.gateway());
     assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "somebody holds the lease");
     room.clock.pause(5 * MINUTE).await;
@@ -381,10 +432,16 @@ fn the_command_frees_what_a_killed_client_left_behind() {
     for store in stores(home.path()) {
         // Others' sessions are young too, so this gateway has records of its own.
         let state = format!("s{}", Clock::system().random_id());
-        let terms =
-            [("RATCHET_STATE_BUCKET", &*state), ("RATCHET_GC_EXPIRE_AFTER_S", "1"), ("RATCHET_GC_ENABLED", "false")];
+        let terms = [
+            ("RATCHET_STATE_BUCKET", &*state),
+            ("RATCHET_GC_EXPIRE_AFTER_S", "1"),
+            ("RATCHET_GC_ENABLED", "false"),
+        ];
         let mut serve = Command::new(PROGRAM);
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--store", &store]).envs(terms).stderr(Stdio::null());
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0", "--store", &store])
+            .envs(terms)
+            .stderr(Stdio::null());
         serve.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
         let mut gateway = Gateway::spawn(serve);
         let file = home.path().join("file");
@@ -396,7 +453,8 @@ fn the_command_frees_what_a_killed_client_left_behind() {
         // Asked for, not waited for: a chunk is recorded.
         let recorded = || {
             let listed = gateway.run(&["status", &target, "--json"]);
-            let status: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+            let status: serde_json::Value =
+                serde_json::from_slice(&listed.stdout).unwrap_or_default();
             status["stored"].as_u64().unwrap_or(0) > 0
         };
         while !recorded() {}
@@ -405,10 +463,18 @@ fn the_command_frees_what_a_killed_client_left_behind() {
         gateway.kill();
         let gc = |words: &[&str]| {
             let mut command = Command::new(PROGRAM);
-            let told = command.args(["gc", "--json", "--store", &store]).args(words).envs(terms).output().unwrap();
+            let told = command
+                .args(["gc", "--json", "--store", &store])
+                .args(words)
+                .envs(terms)
+                .output()
+                .unwrap();
             assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
             let lines = String::from_utf8(told.stdout).unwrap();
-            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+            lines
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect::<Vec<serde_json::Value>>()
         };
         // Its age is the store's, which counts in whole seconds.
         let would = loop {
@@ -417,10 +483,18 @@ fn the_command_frees_what_a_killed_client_left_behind() {
                 break would;
             }
         };
-        assert_eq!((&would[0]["action"], &would[0]["key"]), (&"expire".into(), &"cut-off".into()), "{would:?}");
+        assert_eq!(
+            (&would[0]["action"], &would[0]["key"]),
+            (&"expire".into(), &"cut-off".into()),
+            "{would:?}"
+        );
         assert!(would[0]["bytes"].as_u64().unwrap() >= 8 << 20, "{would:?}");
         let did = gc(&[]);
-        assert_eq!((&did[1]["actions"]["expire"], &did[1]["bytes"]), (&1.into(), &would[1]["bytes"]), "{did:?}");
+        assert_eq!(
+            (&did[1]["actions"]["expire"], &did[1]["bytes"]),
+            (&1.into(), &would[1]["bytes"]),
+            "{did:?}"
+        );
         assert_eq!(gc(&[])[0]["actions"], serde_json::json!({}), "it is a tombstone now");
     }
 }

@@ -15,13 +15,14 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Nothing of a store in `home` is in the air; in `data/` every file that the index names is there, and soon no other: what
-/// was let go is removed after the answer.
+/// Nothing of a store in `home` is in the air; in `data/` every file that the index names is there,
+/// and soon no other: what was let go is removed after the answer.
 pub fn until_nothing_leaks(what: &str, home: &Path, store: &Dir) {
     nothing_in_the_air(what, home);
     until(&format!("{what}: the files are those that the index names"), || {
         let shards = std::fs::read_dir(home.join("data")).unwrap();
-        shards.map(|shard| files_in(&shard.unwrap().path())).sum::<u64>() == store.file_census().unwrap()
+        shards.map(|shard| files_in(&shard.unwrap().path())).sum::<u64>()
+            == store.file_census().unwrap()
     });
 }
 

@@ -1,7 +1,8 @@
 //! Rust text as words and signs, with comments apart and strings gone.
 //!
-//! Guarantees: text in strings and comments is never taken for code, nested comments and raw strings included.
-//! It knows no grammar. Source: <https://doc.rust-lang.org/reference/tokens.html>.
+//! Guarantees: text in strings and comments is never taken for code, nested comments and raw
+//! strings included. It knows no grammar. Source:
+//! <https://doc.rust-lang.org/reference/tokens.html>.
 
 /// One word or sign of code, with its byte offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,8 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// The length of `r"…"`, `br#"…"#` and their like, or of a plain `b"…"`, where `rest` begins with one.
+/// The length of `r"…"`, `br#"…"#` and their like, or of a plain `b"…"`, where `rest` begins with
+/// one.
 fn raw_string(rest: &str) -> Option<usize> {
     let prefix = ["br", "cr", "r", "b", "c"].into_iter().find(|prefix| {
         let after = rest.strip_prefix(prefix).map(|after| after.trim_start_matches('#'));

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::scan::{Named, Source};
-use crate::table::{CLOCK_ONLY, IN_TESTS, MOST_PRODUCTION_LINES, OWNERS, PURE, ROOMS, SETTINGS, VAGUE_NAMES};
+use crate::table::{
+    CLOCK_ONLY, IN_TESTS, MAX_WIDTH, MOST_PRODUCTION_LINES, OWNERS, PURE, ROOMS, SETTINGS,
+    VAGUE_NAMES,
+};
 
 /// A broken rule and its place.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,21 +42,31 @@ pub fn rooms(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let Some((room, may)) = row(&source.module) else {
-        return vec![finding(source, 0, format!("room `{}` has no row in tests/layers/table.rs", source.module))];
+        return vec![finding(
+            source,
+            0,
+            format!("room `{}` has no row in tests/layers/table.rs", source.module),
+        )];
     };
     let mut found = Vec::new();
     for named in source.named.iter().filter(|named| named.inside) {
         let path = named.path.join("/");
         let Some((target, _)) = row(&path) else {
-            let what = format!("`crate::{}` is no room of tests/layers/table.rs", named.path.join("::"));
+            let what =
+                format!("`crate::{}` is no room of tests/layers/table.rs", named.path.join("::"));
             found.push(finding(source, named.at, what));
             continue;
         };
         let own_test = source.is_test(named.at) && IN_TESTS.contains(target);
-        let own_settings = SETTINGS.contains(room) && named.path.last().is_some_and(|item| item.ends_with("Settings"));
+        let own_settings = SETTINGS.contains(room)
+            && named.path.last().is_some_and(|item| item.ends_with("Settings"));
         if target != room && !may.contains(target) && !own_test && !own_settings {
             let allowed = if may.is_empty() { "nothing".to_owned() } else { may.join(", ") };
-            found.push(finding(source, named.at, format!("`{room}` may name {allowed}; not `{target}`")));
+            found.push(finding(
+                source,
+                named.at,
+                format!("`{room}` may name {allowed}; not `{target}`"),
+            ));
         }
     }
     found
@@ -64,10 +77,16 @@ pub fn owners(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for named in source.named.iter().filter(|named| !named.inside) {
         let head = named.path[0].as_str();
-        let owned = |name: &str| name.strip_suffix('*').map_or(head == name, |prefix| head.starts_with(prefix));
+        let owned = |name: &str| {
+            name.strip_suffix('*').map_or(head == name, |prefix| head.starts_with(prefix))
+        };
         let Some((_, owners)) = OWNERS.iter().find(|(name, _)| owned(name)) else { continue };
         if !owners.iter().any(|owner| lies_in(&source.module, owner)) {
-            found.push(finding(source, named.at, format!("`{head}` belongs to {}", owners.join(", "))));
+            found.push(finding(
+                source,
+                named.at,
+                format!("`{head}` belongs to {}", owners.join(", ")),
+            ));
         }
     }
     found
@@ -79,7 +98,9 @@ pub fn imports(source: &Source) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let mut last = None;
     for named in source.named.iter().filter(|named| named.in_use.is_some()) {
-        if named.path.last().is_some_and(|leaf| leaf == "*") && !(named.is_super_glob && source.is_test(named.at)) {
+        if named.path.last().is_some_and(|leaf| leaf == "*")
+            && !(named.is_super_glob && source.is_test(named.at))
+        {
             found.push(finding(source, named.at, "no glob imports but `use super::*` in tests"));
         }
         let written = &source.text[named.in_use.unwrap_or_default()..];
@@ -95,7 +116,11 @@ pub fn imports(source: &Source) -> Vec<Finding> {
         if before.is_some_and(|(before, _)| before == statement) {
             found.push(finding(source, named.at, "one room for each `use` line"));
         } else if !seen.insert((scope(source, named), room)) {
-            found.push(finding(source, named.at, format!("one `use` line for each room: a second for `{room}`")));
+            found.push(finding(
+                source,
+                named.at,
+                format!("one `use` line for each room: a second for `{room}`"),
+            ));
         }
     }
     found
@@ -116,21 +141,36 @@ pub fn time(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     if !lies_in(&source.module, "clock") {
         for named in source.named.iter().filter(|named| is_clock_only(&named.path)) {
-            found.push(finding(source, named.at, format!("`{}` is only for src/clock.rs", named.path.join("::"))));
+            found.push(finding(
+                source,
+                named.at,
+                format!("`{}` is only for src/clock.rs", named.path.join("::")),
+            ));
         }
     }
     let tokens = source.tokens();
     for pair in tokens.windows(2).filter(|pair| pair[0].text == "sleep" && pair[1].text == "(") {
         if source.is_test(pair[0].at) {
-            found.push(finding(source, pair[0].at, "no `sleep(` in a test: pause the clock or wait on a condition"));
+            found.push(finding(
+                source,
+                pair[0].at,
+                "no `sleep(` in a test: pause the clock or wait on a condition",
+            ));
         }
     }
     if PURE.iter().any(|room| lies_in(&source.module, room)) {
         let effects = tokens.iter().filter(|token| ["async", "await"].contains(&token.text));
-        found.extend(effects.map(|token| finding(source, token.at, format!("`{}` in a pure file", token.text))));
-        let clocks =
-            source.named.iter().filter(|named| named.inside && named.path.first().is_some_and(|room| room == "clock"));
-        found.extend(clocks.map(|named| finding(source, named.at, "a clock in a pure file: take the value")));
+        found
+            .extend(effects.map(|token| {
+                finding(source, token.at, format!("`{}` in a pure file", token.text))
+            }));
+        let clocks = source
+            .named
+            .iter()
+            .filter(|named| named.inside && named.path.first().is_some_and(|room| room == "clock"));
+        found.extend(
+            clocks.map(|named| finding(source, named.at, "a clock in a pure file: take the value")),
+        );
     }
     found
 }
@@ -148,9 +188,20 @@ pub fn shape(source: &Source) -> Vec<Finding> {
     if source.file.starts_with("src/") && !source.text.starts_with("//!") {
         found.push(finding(source, 0, "begins without `//!`: what is this file for?"));
     }
+    let mut at = 0;
+    for line in source.text.split('\n') {
+        if line.chars().count() > MAX_WIDTH && !cannot_be_wrapped(line) {
+            found.push(finding(source, at, format!("a line of more than {MAX_WIDTH} characters")));
+        }
+        at += line.len() + 1;
+    }
     let lines = source.production_lines();
     if lines > MOST_PRODUCTION_LINES {
-        found.push(finding(source, 0, format!("{lines} production lines; {MOST_PRODUCTION_LINES} at most")));
+        found.push(finding(
+            source,
+            0,
+            format!("{lines} production lines; {MOST_PRODUCTION_LINES} at most"),
+        ));
     }
     found
 }
@@ -168,7 +219,8 @@ pub fn comments(source: &Source) -> Vec<Finding> {
             found.push(finding(source, comment.at, "a banner"));
         }
         let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
-        if words.iter().any(|word| ["FIXME", "XXX", "HACK"].contains(word)) || text.contains("TODO") && !has_issue(text)
+        if words.iter().any(|word| ["FIXME", "XXX", "HACK"].contains(word))
+            || text.contains("TODO") && !has_issue(text)
         {
             found.push(finding(source, comment.at, "a task needs its issue: `TODO(#123): …`"));
         }
@@ -178,15 +230,25 @@ pub fn comments(source: &Source) -> Vec<Finding> {
 
 fn has_issue(text: &str) -> bool {
     let after = text.split_once("TODO(#").map_or("", |(_, after)| after);
-    after.split_once(')').is_some_and(|(number, _)| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))
+    after
+        .split_once(')')
+        .is_some_and(|(number, _)| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))
 }
 
 fn looks_like_code(line: &str) -> bool {
     let line = line.trim();
     let ends = line.ends_with(';') || line.ends_with('{');
-    let words = ["let ", "use ", "pub ", "fn ", "if ", "for ", "match ", "return", "impl ", "mod ", "while "];
+    let words = [
+        "let ", "use ", "pub ", "fn ", "if ", "for ", "match ", "return", "impl ", "mod ", "while ",
+    ];
     let begins = words.iter().any(|word| line.starts_with(word));
     line == "}"
         || line.starts_with("#[")
         || ends && (begins || line.contains("::") || line.contains(");") || line.contains(" = "))
+}
+
+/// Texts, addresses and rows of tables; `rustfmt` leaves them, and so does this rule.
+fn cannot_be_wrapped(line: &str) -> bool {
+    let comment = line.trim_start().trim_start_matches(['/', '!']).trim_start();
+    line.contains('"') || comment.starts_with("<http") || comment.starts_with("| ")
 }

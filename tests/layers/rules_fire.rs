@@ -46,18 +46,36 @@ fn fronts_are_rooms_of_their_own() {
 
 #[test]
 fn tests_may_take_a_store_and_a_clock_and_nothing_else() {
-    let inside =
-        "#[cfg(test)]\nmod tests {\n use crate::store::Memory; use crate::clock::Clock;\n use crate::gc::Gc; }";
-    assert_eq!(found(rules::rooms, "src/api.rs", inside), ["src/api.rs:4: `api` may name nothing; not `gc`"]);
-    assert_eq!(count(rules::rooms, "src/api.rs", "#[cfg(test)] fn f() {} use crate::store::Memory;"), 1);
+    let inside = "#[cfg(test)]\nmod tests {\n use crate::store::Memory; use crate::clock::Clock;\n use crate::gc::Gc; }";
+    assert_eq!(
+        found(rules::rooms, "src/api.rs", inside),
+        ["src/api.rs:4: `api` may name nothing; not `gc`"]
+    );
+    assert_eq!(
+        count(rules::rooms, "src/api.rs", "#[cfg(test)] fn f() {} use crate::store::Memory;"),
+        1
+    );
     assert_eq!(count(rules::rooms, "src/api/tests.rs", "use crate::store::Memory;"), 0);
-    assert_eq!(count(rules::rooms, "src/api.rs", "#[cfg(not(test))] mod a { use crate::store::Memory; }"), 1);
+    assert_eq!(
+        count(rules::rooms, "src/api.rs", "#[cfg(not(test))] mod a { use crate::store::Memory; }"),
+        1
+    );
 }
 
 #[test]
 fn settings_name_settings_only() {
-    assert_eq!(count(rules::rooms, "src/settings/mod.rs", "use crate::store::{aws::Settings, dir::DirSettings};"), 0);
-    assert_eq!(count(rules::rooms, "src/settings/mod.rs", "use crate::store::{aws::Settings, ETag};"), 1);
+    assert_eq!(
+        count(
+            rules::rooms,
+            "src/settings/mod.rs",
+            "use crate::store::{aws::Settings, dir::DirSettings};"
+        ),
+        0
+    );
+    assert_eq!(
+        count(rules::rooms, "src/settings/mod.rs", "use crate::store::{aws::Settings, ETag};"),
+        1
+    );
 }
 
 #[test]
@@ -68,20 +86,47 @@ fn unknown_rooms_need_a_row() {
 
 #[test]
 fn an_outside_crate_is_found_at_a_stranger() {
-    assert_eq!(count(rules::owners, "src/upload/mod.rs", "use aws_smithy_types::body::SdkBody;"), 1);
-    assert_eq!(count(rules::owners, "src/store/aws/body.rs", "use aws_smithy_types::body::SdkBody;"), 0);
+    assert_eq!(
+        count(rules::owners, "src/upload/mod.rs", "use aws_smithy_types::body::SdkBody;"),
+        1
+    );
+    assert_eq!(
+        count(rules::owners, "src/store/aws/body.rs", "use aws_smithy_types::body::SdkBody;"),
+        0
+    );
     assert_eq!(count(rules::owners, "src/store/awsome.rs", "fn f(x: ::aws_sdk_s3::Client) {}"), 1);
     assert_eq!(count(rules::owners, "src/client/mod.rs", "let n = fastrand::u64(..);"), 1);
-    assert_eq!(count(rules::owners, "src/client/mod.rs", "use hyper_rustls::Connector; let x = self.toml::<u8>();"), 0);
+    assert_eq!(
+        count(
+            rules::owners,
+            "src/client/mod.rs",
+            "use hyper_rustls::Connector; let x = self.toml::<u8>();"
+        ),
+        0
+    );
 }
 
 #[test]
 fn imports_are_one_line_for_each_room() {
     let file = "src/app/mod.rs";
-    assert_eq!(count(rules::imports, file, "use crate::store::{ETag, values::{A, B}};\nuse crate::upload::C;"), 0);
+    assert_eq!(
+        count(
+            rules::imports,
+            file,
+            "use crate::store::{ETag, values::{A, B}};\nuse crate::upload::C;"
+        ),
+        0
+    );
     assert_eq!(count(rules::imports, file, "use crate::store::A;\nuse crate::store::B;"), 1);
     assert_eq!(count(rules::imports, file, "use crate::{store::A, upload::B};"), 1);
-    assert_eq!(count(rules::imports, file, "use crate::store::A;\n#[cfg(test)] mod t { use crate::store::B; }"), 0);
+    assert_eq!(
+        count(
+            rules::imports,
+            file,
+            "use crate::store::A;\n#[cfg(test)] mod t { use crate::store::B; }"
+        ),
+        0
+    );
     assert_eq!(count(rules::imports, file, "pub use crate::store::A;\nuse crate::store::B;"), 0);
 }
 
@@ -91,7 +136,10 @@ fn globs_are_for_tests_only() {
     assert_eq!(count(rules::imports, file, "use std::io::*;"), 1);
     assert_eq!(count(rules::imports, file, "use super::*;"), 1);
     assert_eq!(count(rules::imports, file, "#[cfg(test)] mod tests { use super::*; }"), 0);
-    assert_eq!(count(rules::imports, file, "#[cfg(test)] mod tests { use super::{super::*, A}; }"), 1);
+    assert_eq!(
+        count(rules::imports, file, "#[cfg(test)] mod tests { use super::{super::*, A}; }"),
+        1
+    );
 }
 
 #[test]
@@ -100,17 +148,34 @@ fn time_is_taken_from_the_clock() {
     assert_eq!(count(rules::time, "src/server/mod.rs", text), 3);
     assert_eq!(count(rules::time, "src/clock.rs", text), 0);
     assert_eq!(count(rules::time, "src/server/mod.rs", "fn f() { clock.sleep(x); }"), 0);
-    assert_eq!(count(rules::time, "src/server/mod.rs", "#[cfg(test)] mod tests { fn f() { clock.sleep(x); } }"), 1);
-    assert_eq!(count(rules::time, "src/upload/plan.rs", "async fn f() {} use crate::clock::Clock;"), 2);
+    assert_eq!(
+        count(
+            rules::time,
+            "src/server/mod.rs",
+            "#[cfg(test)] mod tests { fn f() { clock.sleep(x); } }"
+        ),
+        1
+    );
+    assert_eq!(
+        count(rules::time, "src/upload/plan.rs", "async fn f() {} use crate::clock::Clock;"),
+        2
+    );
 }
 
 #[test]
 fn files_have_a_header_a_name_and_an_end() {
     let long = format!("//! Long.\n{}", "fn f() {}\n".repeat(450));
-    assert_eq!(found(rules::shape, "src/a.rs", &long), ["src/a.rs:1: 451 production lines; 450 at most"]);
-    let tested = format!("//! Long.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(450));
+    assert_eq!(
+        found(rules::shape, "src/a.rs", &long),
+        ["src/a.rs:1: 451 production lines; 450 at most"]
+    );
+    let tested =
+        format!("//! Long.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(450));
     assert_eq!(count(rules::shape, "src/a.rs", &tested), 0);
     assert_eq!(count(rules::shape, "src/a.rs", "fn f() {}"), 1);
+    let wide = "a".repeat(100);
+    assert_eq!(count(rules::shape, "src/a.rs", &format!("//! A.\n// {wide}\n")), 1);
+    assert_eq!(count(rules::shape, "src/a.rs", &format!("//! A.\n//! | {wide} |\n")), 0);
     assert_eq!(count(rules::shape, "src/http/util.rs", "//! Things."), 1);
     assert_eq!(count(rules::shape, "src/common/mod.rs", "//! Things."), 1);
 }
@@ -118,9 +183,15 @@ fn files_have_a_header_a_name_and_an_end() {
 #[test]
 fn comments_are_for_people() {
     let file = "src/a.rs";
-    for text in
-        ["// let x = 3;", "// store.put(key);", "// if x {", "// ------", "// TODO: later", "/* FIXME */", "// #[test]"]
-    {
+    for text in [
+        "// let x = 3;",
+        "// store.put(key);",
+        "// if x {",
+        "// ------",
+        "// TODO: later",
+        "/* FIXME */",
+        "// #[test]",
+    ] {
         assert_eq!(count(rules::comments, file, text), 1, "{text}");
     }
     for text in [

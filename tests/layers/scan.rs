@@ -1,7 +1,9 @@
-//! Reads Rust sources as far as the house rules need: which paths they name, and which code is only for tests.
+//! Reads Rust sources as far as the house rules need: which paths they name, and which code is only
+//! for tests.
 //!
-//! Guarantees: a path is reported from the crate's root, whether it was written with `crate::`, `self::` or `super::`.
-//! It does not expand macros and does not know names that a `use` brought in.
+//! Guarantees: a path is reported from the crate's root, whether it was written with `crate::`,
+//! `self::` or `super::`. It does not expand macros and does not know names that a `use` brought
+//! in.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,10 +16,12 @@ use crate::lex::{Token, lex};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub at: usize,
-    /// From the crate's root (`store`, `Kind`) or from an outside crate (`hyper`, `body`); a glob ends in `*`.
+    /// From the crate's root (`store`, `Kind`) or from an outside crate (`hyper`, `body`); a glob
+    /// ends in `*`.
     pub path: Vec<String>,
     pub inside: bool,
-    /// Where the `use` statement begins that this leaf belongs to, and whether it is written with `crate::`.
+    /// Where the `use` statement begins that this leaf belongs to, and whether it is written with
+    /// `crate::`.
     pub in_use: Option<usize>,
     pub is_super_glob: bool,
 }
@@ -38,7 +42,8 @@ impl Source {
     pub fn new(file: &str, text: &str) -> Self {
         let (tokens, _) = lex(text);
         let module = module_of(file);
-        let all_tests = !file.starts_with("src/") || file.ends_with("/tests.rs") || file.contains("/tests/");
+        let all_tests =
+            !file.starts_with("src/") || file.ends_with("/tests.rs") || file.contains("/tests/");
         let tests = test_items(&tokens).into_iter().map(|item| item.span).collect();
         let named = names(&tokens, &module);
         Self { file: file.to_owned(), text: text.to_owned(), module, tests, all_tests, named }
@@ -73,7 +78,8 @@ impl Source {
     }
 }
 
-/// Every `.rs` file below `directory`, in order of its name; files of a module under `#[cfg(test)]` count as tests.
+/// Every `.rs` file below `directory`, in order of its name; files of a module under `#[cfg(test)]`
+/// count as tests.
 pub fn read_all(root: &Path, directory: &str) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
     let mut waiting = vec![root.join(directory)];
@@ -83,7 +89,8 @@ pub fn read_all(root: &Path, directory: &str) -> io::Result<Vec<Source>> {
                 waiting.push(entry?.path());
             }
         } else if next.extension().is_some_and(|extension| extension == "rs") {
-            let file = next.strip_prefix(root).unwrap_or(&next).to_string_lossy().replace('\\', "/");
+            let file =
+                next.strip_prefix(root).unwrap_or(&next).to_string_lossy().replace('\\', "/");
             sources.push(Source::new(&file, &fs::read_to_string(&next)?));
         }
     }
@@ -95,13 +102,16 @@ pub fn read_all(root: &Path, directory: &str) -> io::Result<Vec<Source>> {
 fn mark_test_modules(sources: &mut [Source]) {
     let mut modules = BTreeSet::new();
     for source in &*sources {
-        let parent = if source.module == "lib" { String::new() } else { format!("{}/", source.module) };
+        let parent =
+            if source.module == "lib" { String::new() } else { format!("{}/", source.module) };
         for item in test_items(&source.tokens()) {
             modules.extend(item.module_file.map(|name| format!("{parent}{name}")));
         }
     }
     for source in sources {
-        let within = |module: &String| source.module == *module || source.module.starts_with(&format!("{module}/"));
+        let within = |module: &String| {
+            source.module == *module || source.module.starts_with(&format!("{module}/"))
+        };
         source.all_tests |= modules.iter().any(within);
     }
 }
@@ -140,7 +150,8 @@ fn test_items(tokens: &[Token<'_>]) -> Vec<TestItem> {
         let body = end + 1;
         let name = tokens[body.min(tokens.len())..].iter().position(|token| token.text == "mod");
         index = item_end(tokens, body);
-        let last = tokens.get(index).or(tokens.last()).map_or(0, |token| token.at + token.text.len());
+        let last =
+            tokens.get(index).or(tokens.last()).map_or(0, |token| token.at + token.text.len());
         let module_file = name.filter(|_| text(index) == ";").filter(|at| body + at + 2 == index);
         items.push(TestItem {
             span: tokens[start].at..last,
@@ -181,7 +192,8 @@ fn item_end(tokens: &[Token<'_>], mut index: usize) -> usize {
 
 fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
     let mut named = Vec::new();
-    // The modules written inline around the current token, each with the index of its closing brace.
+    // The modules written inline around the current token, each with the index of its closing
+    // brace.
     let mut around: Vec<(String, usize)> = Vec::new();
     let mut index = 0;
     while index < tokens.len() {
@@ -194,11 +206,15 @@ fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
         if token.text == "mod" && after == "{" {
             around.push((tokens[index + 1].text.to_owned(), closing(tokens, index + 2)));
             index += 3;
-        } else if token.text == "use" && tokens.get(index + 1).is_some_and(|next| next.is_word() || next.text == "::") {
+        } else if token.text == "use"
+            && tokens.get(index + 1).is_some_and(|next| next.is_word() || next.text == "::")
+        {
             let mut tree = Tree { tokens, next: index + 1, leaves: Vec::new() };
             tree.read(&mut Vec::new());
             index = tree.next + 1;
-            named.extend(tree.leaves.iter().map(|(at, leaf)| resolve(*at, leaf, &here, Some(token.at))));
+            named.extend(
+                tree.leaves.iter().map(|(at, leaf)| resolve(*at, leaf, &here, Some(token.at))),
+            );
         } else if let Some((path, end)) = inline_path(tokens, index) {
             named.push(resolve(token.at, &path, &here, None));
             index = end;
@@ -254,7 +270,8 @@ impl Tree<'_> {
     }
 
     fn read_branches(&mut self, prefix: &mut Vec<String>, depth: usize) {
-        while self.tokens.get(self.next).is_some_and(|token| token.text != "}" && token.text != ";") {
+        while self.tokens.get(self.next).is_some_and(|token| token.text != "}" && token.text != ";")
+        {
             self.next += 1;
             if self.tokens.get(self.next).is_some_and(|token| token.text != "}") {
                 self.read(prefix);

@@ -1,6 +1,8 @@
-//! The tables that `tests/layers.rs` holds the sources to. To change a rule, change a row here and say why.
+//! The tables that `tests/layers.rs` holds the sources to. To change a rule, change a row here and
+//! say why.
 
-/// A room, and the rooms that it may name. `settings` in every row means the room's own part of it, see [`SETTINGS`].
+/// A room, and the rooms that it may name. `settings` in every row means the room's own part of it,
+/// see [`SETTINGS`].
 pub const ROOMS: &[(&str, &[&str])] = &[
     // Leaves.
     ("clock", &[]),
@@ -67,7 +69,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 /// Rooms that may also name `…::Settings` (any item whose name ends so) of every other room.
 pub const SETTINGS: &[&str] = &["settings", "observe"];
 
-/// What tests of any room may name besides its row: stores to run on, a clock to turn, and a port to listen on.
+/// What tests of any room may name besides its row: stores to run on, a clock to turn, and a port
+/// to listen on.
 pub const IN_TESTS: &[&str] = &["store", "clock", "tcp"];
 
 /// Values in, values out: no `async`, no clock, no effects.
@@ -103,10 +106,18 @@ pub const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Ends of paths that only `clock` may name, in tests too.
-pub const CLOCK_ONLY: &[&[&str]] =
-    &[&["SystemTime", "now"], &["Instant", "now"], &["time", "sleep"], &["time", "sleep_until"], &["thread", "sleep"]];
+pub const CLOCK_ONLY: &[&[&str]] = &[
+    &["SystemTime", "now"],
+    &["Instant", "now"],
+    &["time", "sleep"],
+    &["time", "sleep_until"],
+    &["thread", "sleep"],
+];
 
 /// A file or directory is called by the noun it holds or the verb it does.
 pub const VAGUE_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "types", "misc"];
 
 pub const MOST_PRODUCTION_LINES: usize = 450;
+
+/// The default width of `rustfmt`, which leaves comments as they are.
+pub const MAX_WIDTH: usize = 100;

@@ -1,7 +1,7 @@
 //! Bodies as they come: small ones kept, large ones read and dropped.
 //!
-//! Guarantees: a body that breaks off is an error, so nothing of it is stored. The framing of `aws-chunked` is taken
-//! off what is kept and left out of every length.
+//! Guarantees: a body that breaks off is an error, so nothing of it is stored. The framing of
+//! `aws-chunked` is taken off what is kept and left out of every length.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -47,7 +47,9 @@ pub async fn take(headers: &HeaderMap, body: Incoming) -> Result<Content, hyper:
     let decoded = number("x-amz-decoded-content-length");
     let len = decoded.or_else(|| number("content-length"));
     match len {
-        Some(len) if len > KEPT => Ok(Content::Dropped(drained(body).await.map(|raw| decoded.unwrap_or(raw))?)),
+        Some(len) if len > KEPT => {
+            Ok(Content::Dropped(drained(body).await.map(|raw| decoded.unwrap_or(raw))?))
+        }
         _ => {
             let raw = body.collect().await?.to_bytes();
             Ok(Content::Kept(if decoded.is_some() { without_framing(&raw) } else { raw }))
@@ -68,7 +70,8 @@ fn without_framing(mut raw: &[u8]) -> Bytes {
     let mut data = BytesMut::new();
     while let Some(end) = raw.windows(2).position(|pair| pair == b"\r\n") {
         let line = String::from_utf8_lossy(&raw[..end]);
-        let len = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).unwrap_or(0);
+        let len =
+            usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).unwrap_or(0);
         let (from, to) = (end + 2, end + 2 + len);
         if len == 0 || raw.len() < to {
             break;

@@ -20,7 +20,9 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(text: Option<&str>) -> Self {
-        let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let decoded = |text: &str| {
+            percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+        };
         let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         Self(
             pairs
@@ -43,7 +45,9 @@ impl Query {
 pub async fn answer(backend: &Backend, request: Request<Incoming>) -> Result<Reply, hyper::Error> {
     let (head, body) = request.into_parts();
     let query = Query::of(head.uri.query());
-    let path = percent_decode_str(head.uri.path().trim_start_matches('/')).decode_utf8_lossy().into_owned();
+    let path = percent_decode_str(head.uri.path().trim_start_matches('/'))
+        .decode_utf8_lossy()
+        .into_owned();
     let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
     let place = (bucket, key);
     if bucket.is_empty() {
@@ -53,10 +57,16 @@ pub async fn answer(backend: &Backend, request: Request<Incoming>) -> Result<Rep
         return of_bucket(backend, (&head.method, bucket), &query, body).await;
     }
     match (&head.method, query.get("uploadId")) {
-        (&Method::PUT, upload) => put(backend, place, upload.map(|id| (id, &query)), &head.headers, body).await,
-        (&Method::GET | &Method::HEAD, None) => Ok(get(backend, place, &head.headers, head.method == Method::HEAD)),
+        (&Method::PUT, upload) => {
+            put(backend, place, upload.map(|id| (id, &query)), &head.headers, body).await
+        }
+        (&Method::GET | &Method::HEAD, None) => {
+            Ok(get(backend, place, &head.headers, head.method == Method::HEAD))
+        }
         (&Method::GET, Some(upload)) => Ok(list_parts(backend, place, upload, &query)),
-        (&Method::POST, None) if query.get("uploads").is_some() => Ok(create(backend, place, &head.headers)),
+        (&Method::POST, None) if query.get("uploads").is_some() => {
+            Ok(create(backend, place, &head.headers))
+        }
         (&Method::POST, Some(upload)) => complete(backend, place, upload, body).await,
         (&Method::DELETE, None) => {
             backend.objects.delete(bucket, key);
@@ -116,13 +126,16 @@ async fn of_bucket(
 
 fn list(backend: &Backend, bucket: &str, query: &Query) -> Reply {
     let second = query.get("list-type") == Some("2");
-    let after = ["continuation-token", "start-after", "marker"].into_iter().find_map(|name| query.get(name));
+    let after = ["continuation-token", "start-after", "marker"]
+        .into_iter()
+        .find_map(|name| query.get(name));
     let limit = query.text("max-keys").parse().unwrap_or(1000_usize).min(1000);
     let (prefix, delimiter) = (query.text("prefix"), query.text("delimiter"));
-    let page = match backend.objects.list(bucket, prefix, delimiter, after.unwrap_or_default(), limit) {
-        Ok(page) => page,
-        Err(refusal) => return Reply::refused(refusal),
-    };
+    let page =
+        match backend.objects.list(bucket, prefix, delimiter, after.unwrap_or_default(), limit) {
+            Ok(page) => page,
+            Err(refusal) => return Reply::refused(refusal),
+        };
     let encoded = query.get("encoding-type") == Some("url");
     Reply::new(200).xml(&documents::listing(&page, bucket, (prefix, delimiter), second, encoded))
 }
@@ -130,7 +143,11 @@ fn list(backend: &Backend, bucket: &str, query: &Query) -> Reply {
 /// What is said again with the object.
 fn kept(headers: &HeaderMap) -> HeaderMap {
     let keep = |name: &str| name == "content-type" || name.starts_with("x-amz-meta-");
-    headers.iter().filter(|(name, _)| keep(name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+    headers
+        .iter()
+        .filter(|(name, _)| keep(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -165,28 +182,40 @@ async fn put(
         backend.conditional_puts.fetch_add(conditional, Ordering::Relaxed);
     }
     if let Some(source) = header(headers, "x-amz-copy-source") {
-        let source = percent_decode_str(source.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+        let source =
+            percent_decode_str(source.trim_start_matches('/')).decode_utf8_lossy().into_owned();
         let (from, name) = source.split_once('/').unwrap_or((&source, ""));
         match backend.objects.get(from, name) {
             Ok(object) => content = object.content,
             Err(refusal) => return Ok(Reply::refused(refusal)),
         }
         let copied = backend.objects.put((bucket, key), content, kept(headers), &condition);
-        let document =
-            |etag| format!("<CopyObjectResult {NAMESPACE}><ETag>&quot;{etag}&quot;</ETag></CopyObjectResult>");
+        let document = |etag| {
+            format!(
+                "<CopyObjectResult {NAMESPACE}><ETag>&quot;{etag}&quot;</ETag></CopyObjectResult>"
+            )
+        };
         return Ok(copied.map_or_else(Reply::refused, |etag| Reply::new(200).xml(&document(etag))));
     }
     Ok(tagged(backend.objects.put((bucket, key), content, kept(headers), &condition)))
 }
 
 fn tagged(outcome: Result<String, (u16, &'static str)>) -> Reply {
-    outcome.map_or_else(Reply::refused, |etag| Reply::new(200).header("etag", &format!("\"{etag}\"")))
+    outcome
+        .map_or_else(Reply::refused, |etag| Reply::new(200).header("etag", &format!("\"{etag}\"")))
 }
 
-fn get(backend: &Backend, (bucket, key): (&str, &str), headers: &HeaderMap, head_only: bool) -> Reply {
+fn get(
+    backend: &Backend,
+    (bucket, key): (&str, &str),
+    headers: &HeaderMap,
+    head_only: bool,
+) -> Reply {
     let object = match backend.objects.get(bucket, key) {
         Ok(object) => object,
-        Err((status, _)) if head_only => return Reply::new(status).content(reply::Content::Nothing),
+        Err((status, _)) if head_only => {
+            return Reply::new(status).content(reply::Content::Nothing);
+        }
         Err(refusal) => return Reply::refused(refusal),
     };
     let is_it = |tag: &str| tag.trim_matches('"') == object.etag;
@@ -197,22 +226,23 @@ fn get(backend: &Backend, (bucket, key): (&str, &str), headers: &HeaderMap, head
         return described(Reply::new(304), &object);
     }
     let size = object.content.len_bytes();
-    let (reply, first, last) = match header(headers, "range").and_then(|range| range.strip_prefix("bytes=")) {
-        None => (Reply::new(200), 0, size),
-        Some(range) => {
-            let (from, to) = range.split_once('-').unwrap_or((range, ""));
-            let (first, end) = match (from.parse::<u64>(), to.parse::<u64>()) {
-                (Ok(first), Ok(last)) => (first, last.saturating_add(1).min(size)),
-                (Ok(first), Err(_)) => (first, size),
-                (Err(_), last) => (size.saturating_sub(last.unwrap_or(0)), size),
-            };
-            if first >= end {
-                return Reply::refused((416, "InvalidRange"));
+    let (reply, first, last) =
+        match header(headers, "range").and_then(|range| range.strip_prefix("bytes=")) {
+            None => (Reply::new(200), 0, size),
+            Some(range) => {
+                let (from, to) = range.split_once('-').unwrap_or((range, ""));
+                let (first, end) = match (from.parse::<u64>(), to.parse::<u64>()) {
+                    (Ok(first), Ok(last)) => (first, last.saturating_add(1).min(size)),
+                    (Ok(first), Err(_)) => (first, size),
+                    (Err(_), last) => (size.saturating_sub(last.unwrap_or(0)), size),
+                };
+                if first >= end {
+                    return Reply::refused((416, "InvalidRange"));
+                }
+                let said = format!("bytes {first}-{}/{size}", end - 1);
+                (Reply::new(206).header("content-range", &said), first, end)
             }
-            let said = format!("bytes {first}-{}/{size}", end - 1);
-            (Reply::new(206).header("content-range", &said), first, end)
-        }
-    };
+        };
     let content = match &object.content {
         _ if head_only => reply::Content::Nothing,
         Content::Kept(bytes) => reply::Content::Bytes(bytes.slice(first as usize..last as usize)),
@@ -240,7 +270,12 @@ fn create(backend: &Backend, (bucket, key): (&str, &str), headers: &HeaderMap) -
     created.map_or_else(Reply::refused, |id| Reply::new(200).xml(&document(id)))
 }
 
-fn list_parts(backend: &Backend, (bucket, key): (&str, &str), upload: &str, query: &Query) -> Reply {
+fn list_parts(
+    backend: &Backend,
+    (bucket, key): (&str, &str),
+    upload: &str,
+    query: &Query,
+) -> Reply {
     let after = query.text("part-number-marker").parse().unwrap_or(0);
     let limit = query.text("max-parts").parse().unwrap_or(1000_usize).min(1000);
     let (parts, more) = match backend.objects.parts(upload, after, limit) {
@@ -257,8 +292,13 @@ async fn complete(
     body: Incoming,
 ) -> Result<Reply, hyper::Error> {
     let document = body.collect().await?.to_bytes();
-    let document = String::from_utf8_lossy(&document).replace("&quot;", "").replace("&#34;", "").replace('"', "");
-    let numbers = documents::elements(&document, "PartNumber").into_iter().map(|text| text.trim().parse().unwrap_or(0));
+    let document = String::from_utf8_lossy(&document)
+        .replace("&quot;", "")
+        .replace("&#34;", "")
+        .replace('"', "");
+    let numbers = documents::elements(&document, "PartNumber")
+        .into_iter()
+        .map(|text| text.trim().parse().unwrap_or(0));
     let tags = documents::elements(&document, "ETag").into_iter().map(str::to_owned);
     let named: Vec<(u32, String)> = numbers.zip(tags).collect();
     let document = |etag| {

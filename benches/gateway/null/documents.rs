@@ -16,7 +16,10 @@ pub fn elements<'a>(document: &'a str, name: &str) -> Vec<&'a str> {
 
 pub fn buckets(names: &[String]) -> String {
     let bucket = |name: &String| {
-        format!("<Bucket><Name>{}</Name><CreationDate>2026-01-01T00:00:00.000Z</CreationDate></Bucket>", escaped(name))
+        format!(
+            "<Bucket><Name>{}</Name><CreationDate>2026-01-01T00:00:00.000Z</CreationDate></Bucket>",
+            escaped(name)
+        )
     };
     let buckets: String = names.iter().map(bucket).collect();
     format!(
@@ -25,7 +28,13 @@ pub fn buckets(names: &[String]) -> String {
     )
 }
 
-pub fn listing(page: &Page, bucket: &str, (prefix, delimiter): (&str, &str), second: bool, encoded: bool) -> String {
+pub fn listing(
+    page: &Page,
+    bucket: &str,
+    (prefix, delimiter): (&str, &str),
+    second: bool,
+    encoded: bool,
+) -> String {
     let name = |text: &str| {
         if encoded {
             utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().replace("%2F", "/")
@@ -33,8 +42,14 @@ pub fn listing(page: &Page, bucket: &str, (prefix, delimiter): (&str, &str), sec
             escaped(text)
         }
     };
-    let mut out = format!("<ListBucketResult {NAMESPACE}><Name>{bucket}</Name><Prefix>{}</Prefix>", name(prefix));
-    out.push_str(&format!("<MaxKeys>1000</MaxKeys><IsTruncated>{}</IsTruncated>", page.next.is_some()));
+    let mut out = format!(
+        "<ListBucketResult {NAMESPACE}><Name>{bucket}</Name><Prefix>{}</Prefix>",
+        name(prefix)
+    );
+    out.push_str(&format!(
+        "<MaxKeys>1000</MaxKeys><IsTruncated>{}</IsTruncated>",
+        page.next.is_some()
+    ));
     if !delimiter.is_empty() {
         out.push_str(&format!("<Delimiter>{}</Delimiter>", name(delimiter)));
     }
@@ -50,7 +65,8 @@ pub fn listing(page: &Page, bucket: &str, (prefix, delimiter): (&str, &str), sec
     }
     for (key, object) in &page.objects {
         let modified = aws_smithy_types::DateTime::from(object.modified);
-        let modified = modified.fmt(aws_smithy_types::date_time::Format::DateTime).unwrap_or_default();
+        let modified =
+            modified.fmt(aws_smithy_types::date_time::Format::DateTime).unwrap_or_default();
         out.push_str(&format!(
             "<Contents><Key>{}</Key><LastModified>{modified}</LastModified><ETag>&quot;{}&quot;</ETag><Size>{}</Size>\
              <StorageClass>STANDARD</StorageClass></Contents>",
@@ -60,15 +76,25 @@ pub fn listing(page: &Page, bucket: &str, (prefix, delimiter): (&str, &str), sec
         ));
     }
     for prefix in &page.prefixes {
-        out.push_str(&format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", name(prefix)));
+        out.push_str(&format!(
+            "<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>",
+            name(prefix)
+        ));
     }
     out + "</ListBucketResult>"
 }
 
-pub fn parts((bucket, key): (&str, &str), upload: &str, parts: &[Part], limit: usize, more: bool) -> String {
+pub fn parts(
+    (bucket, key): (&str, &str),
+    upload: &str,
+    parts: &[Part],
+    limit: usize,
+    more: bool,
+) -> String {
     let key = escaped(key);
-    let mut out =
-        format!("<ListPartsResult {NAMESPACE}><Bucket>{bucket}</Bucket><Key>{key}</Key><UploadId>{upload}</UploadId>");
+    let mut out = format!(
+        "<ListPartsResult {NAMESPACE}><Bucket>{bucket}</Bucket><Key>{key}</Key><UploadId>{upload}</UploadId>"
+    );
     out.push_str(&format!("<MaxParts>{limit}</MaxParts><IsTruncated>{more}</IsTruncated>"));
     if let (true, Some((last, ..))) = (more, parts.last()) {
         out.push_str(&format!("<NextPartNumberMarker>{last}</NextPartNumberMarker>"));

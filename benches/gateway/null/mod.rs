@@ -1,9 +1,10 @@
 //! A null S3 backend: what stands behind every contestant that forwards.
 //!
-//! Guarantees: small objects are kept, with conditional puts that are atomic; the bytes of large objects and parts are
-//! read and dropped, so that the figures are the contestant's own. An ETag costs the same whatever the body is: it is a
-//! count. It counts its calls and tells them at `/__figures`; `/__delay?ms=60` makes every later call take so much longer.
-//! It checks no signature and no checksum.
+//! Guarantees: small objects are kept, with conditional puts that are atomic; the bytes of large
+//! objects and parts are read and dropped, so that the figures are the contestant's own. An ETag
+//! costs the same whatever the body is: it is a count. It counts its calls and tells them at
+//! `/__figures`; `/__delay?ms=60` makes every later call take so much longer. It checks no
+//! signature and no checksum.
 
 mod body;
 mod calls;
@@ -47,9 +48,11 @@ pub struct Backend {
     conditional_puts: AtomicU64,
 }
 
-/// Serves on a free port of 127.0.0.1, says `ready http://…`, and ends when its stdin does: with its parent.
+/// Serves on a free port of 127.0.0.1, says `ready http://…`, and ends when its stdin does: with
+/// its parent.
 pub fn serve(delay_ms: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime starts");
     let backend = Arc::new(Backend { delay_ms: AtomicU64::new(delay_ms), ..Backend::default() });
     runtime.block_on(async {
@@ -73,14 +76,19 @@ async fn accept(listener: TcpListener, backend: Arc<Backend>) {
         let backend = Arc::clone(&backend);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(Arc::clone(&backend), request));
-            let connection = http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(socket), service);
+            let connection = http1::Builder::new()
+                .max_buf_size(BUFFER)
+                .serve_connection(TokioIo::new(socket), service);
             // A client that hangs up is no matter of ours.
             connection.await.ok();
         });
     }
 }
 
-async fn answer(backend: Arc<Backend>, request: Request<Incoming>) -> Result<Response<reply::Content>, hyper::Error> {
+async fn answer(
+    backend: Arc<Backend>,
+    request: Request<Incoming>,
+) -> Result<Response<reply::Content>, hyper::Error> {
     match request.uri().path() {
         "/__figures" => return Ok(Reply::new(200).text(&backend.figures()).finish()),
         "/__delay" => {

@@ -1,7 +1,7 @@
 //! Buckets, objects and uploads, under one lock.
 //!
-//! Guarantees: the condition of a put is judged and the object replaced under the same lock, so of racing writers one
-//! wins. ETags are never used twice.
+//! Guarantees: the condition of a put is judged and the object replaced under the same lock, so of
+//! racing writers one wins. ETags are never used twice.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -154,13 +154,23 @@ impl Objects {
         Ok(page)
     }
 
-    pub fn create_upload(&self, bucket: &str, key: &str, headers: HeaderMap) -> Result<String, Refusal> {
+    pub fn create_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        headers: HeaderMap,
+    ) -> Result<String, Refusal> {
         let mut inner = self.lock();
         if !inner.buckets.contains_key(bucket) {
             return Err((404, "NoSuchBucket"));
         }
         let id = inner.tag();
-        let upload = Upload { bucket: bucket.to_owned(), key: key.to_owned(), headers, parts: BTreeMap::new() };
+        let upload = Upload {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            headers,
+            parts: BTreeMap::new(),
+        };
         inner.uploads.insert(id.clone(), upload);
         Ok(id)
     }
@@ -174,12 +184,19 @@ impl Objects {
     }
 
     /// At most `limit` parts behind `after`, and whether there are more.
-    pub fn parts(&self, upload: &str, after: u32, limit: usize) -> Result<(Vec<Part>, bool), Refusal> {
+    pub fn parts(
+        &self,
+        upload: &str,
+        after: u32,
+        limit: usize,
+    ) -> Result<(Vec<Part>, bool), Refusal> {
         let inner = self.lock();
         let upload = inner.uploads.get(upload).ok_or((404, "NoSuchUpload"))?;
         let behind = upload.parts.range((Bound::Excluded(after), Bound::Unbounded));
-        let mut parts: Vec<_> =
-            behind.take(limit + 1).map(|(number, (etag, body))| (*number, etag.clone(), body.len_bytes())).collect();
+        let mut parts: Vec<_> = behind
+            .take(limit + 1)
+            .map(|(number, (etag, body))| (*number, etag.clone(), body.len_bytes()))
+            .collect();
         let more = parts.len() > limit;
         parts.truncate(limit);
         Ok((parts, more))
@@ -189,12 +206,20 @@ impl Objects {
     pub fn complete(&self, upload: &str, named: &[(u32, String)]) -> Result<String, Refusal> {
         let mut inner = self.lock();
         let found = inner.uploads.get(upload).ok_or((404, "NoSuchUpload"))?;
-        let part = |(number, etag): &(u32, String)| found.parts.get(number).filter(|(stored, _)| stored == etag);
+        let part = |(number, etag): &(u32, String)| {
+            found.parts.get(number).filter(|(stored, _)| stored == etag)
+        };
         let parts: Option<Vec<_>> = named.iter().map(part).collect();
-        let content = joined(parts.ok_or((400, "InvalidPart"))?.into_iter().map(|(_, content)| content));
+        let content =
+            joined(parts.ok_or((400, "InvalidPart"))?.into_iter().map(|(_, content)| content));
         let upload = inner.uploads.remove(upload).ok_or((404, "NoSuchUpload"))?;
         let etag = format!("{}-{}", inner.tag(), named.len());
-        let object = Object { etag: etag.clone(), content, modified: SystemTime::now(), headers: upload.headers };
+        let object = Object {
+            etag: etag.clone(),
+            content,
+            modified: SystemTime::now(),
+            headers: upload.headers,
+        };
         inner.buckets.entry(upload.bucket).or_default().insert(upload.key, object);
         Ok(etag)
     }

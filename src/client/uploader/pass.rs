@@ -1,7 +1,8 @@
 //! One pass over the chunks of a backup: what is missing is sent, what is recorded is compared.
 //!
-//! Guarantees: neither waits for the other, so the line is not idle while a long file is read again; what is compared
-//! takes no memory. A pass ends early where the backup turns out to be another.
+//! Guarantees: neither waits for the other, so the line is not idle while a long file is read
+//! again; what is compared takes no memory. A pass ends early where the backup turns out to be
+//! another.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -52,7 +53,9 @@ impl Upload<'_> {
         let (known, missing): (Vec<_>, Vec<_>) =
             chunks.into_iter().partition(|index| remote.recorded.contains_key(index));
         let comparisons = stream::iter(known).map(|index| async move {
-            let Some(len) = self.compare(remote, chunker, index).await? else { return Ok(Put::Differs) };
+            let Some(len) = self.compare(remote, chunker, index).await? else {
+                return Ok(Put::Differs);
+            };
             self.progress.was_there(len);
             Ok(Put::Done)
         });
@@ -61,7 +64,10 @@ impl Upload<'_> {
             self.put(remote, index, bytes).await
         });
         let at_a_time = self.options.at_a_time();
-        let mut puts = stream::select(comparisons.buffer_unordered(at_a_time), puts.buffer_unordered(at_a_time));
+        let mut puts = stream::select(
+            comparisons.buffer_unordered(at_a_time),
+            puts.buffer_unordered(at_a_time),
+        );
         let mut ended = false;
         while let Some(put) = puts.try_next().await? {
             match put {
@@ -75,7 +81,12 @@ impl Upload<'_> {
     }
 
     /// The length of a chunk whose bytes are those recorded; None where they differ.
-    pub async fn compare(&self, remote: &Remote, chunker: &Chunker, index: u64) -> Result<Option<u64>> {
+    pub async fn compare(
+        &self,
+        remote: &Remote,
+        chunker: &Chunker,
+        index: u64,
+    ) -> Result<Option<u64>> {
         let digests = chunker.digests(index, self.options.digest).await?;
         let (sha256, len) = (digests.sha256, digests.len_bytes);
         remote.keep(index, digests);
@@ -97,12 +108,16 @@ impl Upload<'_> {
         }
         let digest = format!("sha-256=:{}:", sha256.base64());
         let path = format!("/backups/{}/chunks/{index}", remote.id);
-        let headers = vec![("content-digest", digest), ("content-type", "application/octet-stream".to_owned())];
+        let headers = vec![
+            ("content-digest", digest),
+            ("content-type", "application/octet-stream".to_owned()),
+        ];
         let call = Call { method: Method::PUT, path, headers, body: bytes, sha256 };
         match self.transport.send(&call, MOST_ANSWER).await {
             Ok(answer) => {
-                let _: StoredChunk = serde_json::from_slice(&answer.body)
-                    .map_err(|_| Error::Stranger { url: self.transport.url().to_owned(), status: 200 })?;
+                let _: StoredChunk = serde_json::from_slice(&answer.body).map_err(|_| {
+                    Error::Stranger { url: self.transport.url().to_owned(), status: 200 }
+                })?;
                 self.progress.moved(len);
                 Ok(Put::Done)
             }

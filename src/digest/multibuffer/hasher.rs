@@ -56,7 +56,11 @@ impl Hasher {
 
     /// Whether this processor hashes it faster along with others.
     pub fn gains_by_company(&self) -> bool {
-        if self.is_wide() { md5::State::has_lanes() } else { self.sha256.is_some() && sha256::State::has_lanes() }
+        if self.is_wide() {
+            md5::State::has_lanes()
+        } else {
+            self.sha256.is_some() && sha256::State::has_lanes()
+        }
     }
 }
 
@@ -70,6 +74,9 @@ pub fn update_all<B: AsRef<[u8]>>(all: &mut [(Hasher, B)]) {
     compress_all(&mut lanes);
 }
 
-fn lane<'a, A: Algorithm, B: AsRef<[u8]>>(wanted: &'a mut Option<Running<A>>, bytes: &'a B) -> Option<Lane<'a, A>> {
+fn lane<'a, A: Algorithm, B: AsRef<[u8]>>(
+    wanted: &'a mut Option<Running<A>>,
+    bytes: &'a B,
+) -> Option<Lane<'a, A>> {
     wanted.as_mut().map(|running| running.take_in(bytes.as_ref()))
 }

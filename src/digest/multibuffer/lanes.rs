@@ -1,7 +1,7 @@
 //! A hash under way that is cut into blocks, and the order in which many of them get on.
 //!
-//! Guarantees: every block of every lane is compressed once, in its lane's order; a lane that ends early makes room for
-//! the next. It knows no algorithm.
+//! Guarantees: every block of every lane is compressed once, in its lane's order; a lane that ends
+//! early makes room for the next. It knows no algorithm.
 
 /// Bytes of a block, of MD5 and SHA-256 alike.
 pub const BLOCK: usize = 64;
@@ -16,8 +16,8 @@ pub trait Algorithm: Copy {
     /// Whether this processor compresses several lanes faster together.
     fn has_lanes() -> bool;
     fn compress(&mut self, blocks: &[[u8; BLOCK]]);
-    /// As `compress` for the first `count` blocks of each of at most `LANES` lanes. False: this processor cannot, and
-    /// nothing has changed.
+    /// As `compress` for the first `count` blocks of each of at most `LANES` lanes. False: this
+    /// processor cannot, and nothing has changed.
     fn compress_lanes(lanes: &mut [Lane<'_, Self>], count: usize) -> bool;
     /// How the last block tells the length of the message.
     fn length(bits: u64) -> [u8; 8];

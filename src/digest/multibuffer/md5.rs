@@ -12,7 +12,12 @@ pub struct State(pub [u32; 4]);
 impl State {
     pub fn digest(self) -> [u8; 16] {
         let mut digest = [0; 16];
-        digest.as_chunks_mut().0.iter_mut().zip(self.0).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+        digest
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(self.0)
+            .for_each(|(bytes, word)| *bytes = word.to_le_bytes());
         digest
     }
 }

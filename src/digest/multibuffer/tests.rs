@@ -12,7 +12,8 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 
@@ -43,7 +44,8 @@ fn messages_hashed_together_have_the_digests_of_each() {
     for round in 0..300 {
         let count = 1 + numbers.below(11);
         let mut messages = vec![Vec::new(); count];
-        let mut all: Vec<(Hasher, Vec<u8>)> = messages.iter().map(|_| (Hasher::new(BOTH), Vec::new())).collect();
+        let mut all: Vec<(Hasher, Vec<u8>)> =
+            messages.iter().map(|_| (Hasher::new(BOTH), Vec::new())).collect();
         for _ in 0..3 {
             for ((_, bytes), message) in all.iter_mut().zip(&mut messages) {
                 let len = numbers.below(700);

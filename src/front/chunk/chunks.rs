@@ -1,7 +1,7 @@
 //! Chunks in and out.
 //!
-//! Guarantees: a chunk that is there already is answered before a byte of its body is asked for, so that a client
-//! that waits for `100 Continue` sends none; the bytes are hashed once, in `upload`.
+//! Guarantees: a chunk that is there already is answered before a byte of its body is asked for, so
+//! that a client that waits for `100 Continue` sends none; the bytes are hashed once, in `upload`.
 //! Source: DESIGN §5, §12.8; RFC 9530.
 
 use http::{HeaderValue, Response, StatusCode, header};
@@ -21,10 +21,12 @@ impl ChunkApi {
         let session = self.session(&asked.identity.account, id, Access::Write).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
-            Admission::Wanted(ticket) => match ticket.store(Body::new(len_bytes, asked.body)).await? {
-                Stored::New => false,
-                Stored::Known => true,
-            },
+            Admission::Wanted(ticket) => {
+                match ticket.store(Body::new(len_bytes, asked.body)).await? {
+                    Stored::New => false,
+                    Stored::Known => true,
+                }
+            }
         };
         if known {
             self.0.figures.chunk_known();
@@ -55,7 +57,8 @@ fn declared(asked: &Asked) -> Result<(Sha256, u64), Problem> {
     let len = len.to_str().ok().and_then(|text| text.parse().ok());
     let len = len.ok_or_else(|| Problem::bad("Content-Length is not a number"))?;
     let sha256 = content_digest(headers)?;
-    let sha256 = sha256.ok_or_else(|| Problem::bad("a chunk needs Content-Digest: sha-256=:<base64>:"))?;
+    let sha256 =
+        sha256.ok_or_else(|| Problem::bad("a chunk needs Content-Digest: sha-256=:<base64>:"))?;
     match asked.identity.payload_sha256() {
         Some(signed) if signed != sha256 => {
             Err(Problem::bad("Content-Digest and x-amz-content-sha256 name different bytes"))

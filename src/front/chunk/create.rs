@@ -1,7 +1,8 @@
 //! Creating a backup, or finding the one that is there.
 //!
-//! Guarantees: a missing bucket is made only for an account with `admin` on the whole of it; the state bucket looks
-//! absent, and a name that the store keeps for itself is refused. It does not decide which backup is the same: `upload` does.
+//! Guarantees: a missing bucket is made only for an account with `admin` on the whole of it; the
+//! state bucket looks absent, and a name that the store keeps for itself is refused. It does not
+//! decide which backup is the same: `upload` does.
 
 use http::{HeaderValue, StatusCode, header};
 
@@ -25,7 +26,8 @@ impl ChunkApi {
 
     async fn create_with(&self, asked: Asked, id: Option<&str>) -> Answer {
         let account = asked.identity.account.clone();
-        let new = validate::create(json::read::<api::CreateBackup>(asked.body, &asked.identity).await?)?;
+        let new =
+            validate::create(json::read::<api::CreateBackup>(asked.body, &asked.identity).await?)?;
         if self.0.objects.reserves(&new.bucket) {
             return Err(Problem::reserved_bucket(&new.bucket));
         }
@@ -38,7 +40,10 @@ impl ChunkApi {
         let bucket = new.bucket.clone();
         let made = match self.create_once(account.name(), id, new.clone()).await {
             // An account that may make the bucket gets it made.
-            Err(error) if error.kind() == upload::Kind::NoSuchBucket && account.allows(Access::Admin, &bucket, "") => {
+            Err(error)
+                if error.kind() == upload::Kind::NoSuchBucket
+                    && account.allows(Access::Admin, &bucket, "") =>
+            {
                 self.0.uploads.make_bucket(&bucket).await?;
                 self.create_once(account.name(), id, new).await
             }
@@ -48,7 +53,12 @@ impl ChunkApi {
         Ok(reply(created, &session))
     }
 
-    async fn create_once(&self, account: &str, id: Option<&str>, new: NewBackup) -> upload::Result<(Created, Session)> {
+    async fn create_once(
+        &self,
+        account: &str,
+        id: Option<&str>,
+        new: NewBackup,
+    ) -> upload::Result<(Created, Session)> {
         match id {
             Some(id) => self.0.uploads.create_as(account, id, new).await,
             None => self.0.uploads.create(account, new).await,
@@ -64,7 +74,8 @@ fn reply(created: Created, session: &Session) -> Reply {
     };
     let mut reply = json::reply(status, &view::summary(&root));
     let location = format!("{}/backups/{}", api::ROOT, root.backup_id);
-    let location = HeaderValue::from_str(&location).expect("a backupId is made of letters, digits, - and _");
+    let location =
+        HeaderValue::from_str(&location).expect("a backupId is made of letters, digits, - and _");
     reply.headers_mut().insert(header::LOCATION, location);
     reply
 }

@@ -16,7 +16,8 @@ impl ChunkApi {
         let session = self.session(&asked.identity.account, id, Access::Write).await?;
         let wanted: api::Finalize = json::read_or_default(asked.body, &asked.identity).await?;
         let expected = wanted.expected_digest.as_deref().map(str::parse).transpose();
-        let expected = expected.map_err(|error| Problem::bad(format!("expectedDigest: {error}")))?;
+        let expected =
+            expected.map_err(|error| Problem::bad(format!("expectedDigest: {error}")))?;
         let object = session.finalize(expected).await?;
         Ok(json::reply(StatusCode::OK, &view::finalized(&object)))
     }

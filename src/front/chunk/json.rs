@@ -1,7 +1,7 @@
 //! JSON in and out.
 //!
-//! Guarantees: a body over the cap is never held; an unknown or wrong field is named in the refusal; a body whose
-//! signed hash is not its own is refused.
+//! Guarantees: a body over the cap is never held; an unknown or wrong field is named in the
+//! refusal; a body whose signed hash is not its own is refused.
 
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -17,24 +17,29 @@ const MOST_BYTES: usize = 64 << 10;
 
 pub async fn read<T: DeserializeOwned>(body: Arriving, identity: &Identity) -> Result<T, Problem> {
     let bytes = collect(body, identity).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
 }
 
 /// As `read`; nothing at all means the default.
-pub async fn read_or_default<T: DeserializeOwned + Default>(body: Arriving, identity: &Identity) -> Result<T, Problem> {
+pub async fn read_or_default<T: DeserializeOwned + Default>(
+    body: Arriving,
+    identity: &Identity,
+) -> Result<T, Problem> {
     let bytes = collect(body, identity).await?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
 }
 
 async fn collect(body: Arriving, identity: &Identity) -> Result<bytes::Bytes, Problem> {
     let bytes = body.collect(MOST_BYTES).await?;
     match identity.payload_sha256() {
-        Some(signed) if signed != Sha256::of(&bytes) => {
-            Err(Problem::bad("the body is not the one whose SHA-256 was signed in x-amz-content-sha256"))
-        }
+        Some(signed) if signed != Sha256::of(&bytes) => Err(Problem::bad(
+            "the body is not the one whose SHA-256 was signed in x-amz-content-sha256",
+        )),
         Some(_) | None => Ok(bytes),
     }
 }

@@ -1,10 +1,9 @@
 //! The chunk API: resumable backups over HTTP (DESIGN §10).
 //!
-//! Guarantees: every answer carries the request id; every failure is a problem document; no operation but the
-//! description, the probes and the figures happens for a request that is not signed by an account that may do it; a
-//! foreign backup looks absent.
-//! It decides nothing about sessions: `upload` does. `problem` is the only place that knows which failure is which
-//! status.
+//! Guarantees: every answer carries the request id; every failure is a problem document; no
+//! operation but the description, the probes and the figures happens for a request that is not
+//! signed by an account that may do it; a foreign backup looks absent. It decides nothing about
+//! sessions: `upload` does. `problem` is the only place that knows which failure is which status.
 
 mod chunks;
 mod create;
@@ -87,13 +86,19 @@ impl ChunkApi {
         let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
         reply.headers_mut().insert(names::REQUEST_ID, id);
         if closes || !record.body.ended() {
-            // What is left of the body stands in the way of another request, and a silent close confuses clients.
+            // What is left of the body stands in the way of another request, and a silent close
+            // confuses clients.
             reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         record.attach(reply)
     }
 
-    async fn routed(&self, head: http::request::Parts, body: Arriving, record: &mut Record) -> Answer {
+    async fn routed(
+        &self,
+        head: http::request::Parts,
+        body: Arriving,
+        record: &mut Record,
+    ) -> Answer {
         let op = route::route(&head.method, head.uri.path())?;
         record.op = op.name();
         if let Some(public) = op.public() {
@@ -101,10 +106,13 @@ impl ChunkApi {
         }
         let query = ours::Query::parse(head.uri.query())?;
         if let Some(stranger) = query.stranger(op.parameters()) {
-            return Err(Problem::bad(format!("the query parameter {stranger:?} is not known here")));
+            return Err(Problem::bad(format!(
+                "the query parameter {stranger:?} is not known here"
+            )));
         }
         let parts = &self.0;
-        let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
+        let identity =
+            ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
         identity.require_plain()?;
         record.account = Some(identity.account.name().to_owned());
         let place = parts.gate.enter(identity.account.name()).await?;
@@ -113,24 +121,34 @@ impl ChunkApi {
         self.serve(op, Asked { head, query, body, identity }).await
     }
 
-    /// What serves the operation, in a box of its size: in line, each request would be as large as the largest of them,
-    /// and is moved more than once before it begins.
+    /// What serves the operation, in a box of its size: in line, each request would be as large as
+    /// the largest of them, and is moved more than once before it begins.
     fn serve(&self, op: Op, asked: Asked) -> BoxFuture<'_, Answer> {
         match op {
             Op::Create => Box::pin(self.create(asked)),
             Op::CreateAs(id) => Box::pin(async move { self.create_as(asked, &id).await }),
             Op::List => Box::pin(self.list(asked)),
             Op::Get(id) => Box::pin(async move { self.get(asked, &id).await }),
-            Op::PutChunk(id, index) => Box::pin(async move { self.put_chunk(asked, &id, index).await }),
-            Op::GetChunk(id, index) => Box::pin(async move { self.get_chunk(asked, &id, index).await }),
+            Op::PutChunk(id, index) => {
+                Box::pin(async move { self.put_chunk(asked, &id, index).await })
+            }
+            Op::GetChunk(id, index) => {
+                Box::pin(async move { self.get_chunk(asked, &id, index).await })
+            }
             Op::Finalize(id) => Box::pin(async move { self.finalize(asked, &id).await }),
             Op::Abort(id) => Box::pin(async move { self.abort(asked, &id).await }),
             Op::Public(public) => Box::pin(self.public(public)),
         }
     }
 
-    /// The caller's session, if its grants cover the target. What they do not even let it see looks absent.
-    async fn session(&self, account: &Account, id: &str, access: Access) -> Result<Session, Problem> {
+    /// The caller's session, if its grants cover the target. What they do not even let it see looks
+    /// absent.
+    async fn session(
+        &self,
+        account: &Account,
+        id: &str,
+        access: Access,
+    ) -> Result<Session, Problem> {
         validate::backup_id(id)?;
         let session = self.0.uploads.open(account.name(), id).await?;
         let root = session.root();

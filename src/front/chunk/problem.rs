@@ -1,9 +1,9 @@
 //! Who sees what when something fails: the only place where a failure becomes a status.
 //!
-//! Guarantees: each kind of failure has one problem type and each type one status, title and advice; a golden file
-//! lists them all. The client gets the text of the failure, the request id and what to do next; the private cause of
-//! a 5xx goes to the log only.
-//! Source: RFC 9457, DESIGN §10.
+//! Guarantees: each kind of failure has one problem type and each type one status, title and
+//! advice; a golden file lists them all. The client gets the text of the failure, the request id
+//! and what to do next; the private cause of a 5xx goes to the log only. Source: RFC 9457, DESIGN
+//! §10.
 
 use std::time::Duration;
 
@@ -43,59 +43,94 @@ struct Extras {
 }
 
 /// Status, title and advice.
+#[expect(clippy::too_many_lines, reason = "a table with a row for each problem")]
 fn row(word: ProblemType) -> (StatusCode, &'static str, &'static str) {
     use StatusCode as S;
     match word {
-        ProblemType::BadRequest => {
-            (S::BAD_REQUEST, "the request is not valid", "mend the request; do not repeat it as it is")
-        }
+        ProblemType::BadRequest => (
+            S::BAD_REQUEST,
+            "the request is not valid",
+            "mend the request; do not repeat it as it is",
+        ),
         ProblemType::Unauthorized => (
             S::UNAUTHORIZED,
             "the request is not signed as it should be",
             "check access key, secret and clock, and sign again",
         ),
-        ProblemType::Forbidden => (S::FORBIDDEN, "the account may not do this", "ask the operator for a grant"),
-        ProblemType::NotFound => (S::NOT_FOUND, "nothing is here", "see openapi.json for what there is"),
+        ProblemType::Forbidden => {
+            (S::FORBIDDEN, "the account may not do this", "ask the operator for a grant")
+        }
+        ProblemType::NotFound => {
+            (S::NOT_FOUND, "nothing is here", "see openapi.json for what there is")
+        }
         ProblemType::MethodNotAllowed => {
             (S::METHOD_NOT_ALLOWED, "not with this method", "take a method of the Allow field")
         }
-        ProblemType::NoSuchBackup => (S::NOT_FOUND, "no such backup", "check the id, or create the backup"),
-        ProblemType::NoSuchBucket => (S::NOT_FOUND, "no such bucket", "make the bucket, or name another one"),
-        ProblemType::LengthRequired => (S::LENGTH_REQUIRED, "the length is missing", "send Content-Length"),
-        ProblemType::ChunkSizeMismatch => {
-            (S::BAD_REQUEST, "the chunk has the wrong length", "cut the file by the backup's chunkSize and size")
+        ProblemType::NoSuchBackup => {
+            (S::NOT_FOUND, "no such backup", "check the id, or create the backup")
         }
-        ProblemType::ChecksumMismatch => {
-            (S::UNPROCESSABLE_ENTITY, "the bytes are not what their checksum says", "send the chunk again")
+        ProblemType::NoSuchBucket => {
+            (S::NOT_FOUND, "no such bucket", "make the bucket, or name another one")
         }
+        ProblemType::LengthRequired => {
+            (S::LENGTH_REQUIRED, "the length is missing", "send Content-Length")
+        }
+        ProblemType::ChunkSizeMismatch => (
+            S::BAD_REQUEST,
+            "the chunk has the wrong length",
+            "cut the file by the backup's chunkSize and size",
+        ),
+        ProblemType::ChecksumMismatch => (
+            S::UNPROCESSABLE_ENTITY,
+            "the bytes are not what their checksum says",
+            "send the chunk again",
+        ),
         ProblemType::DigestMismatch => (
             S::UNPROCESSABLE_ENTITY,
             "the whole is not what the expected digest says",
             "read the file again, and begin a fresh backup if it changed",
         ),
-        ProblemType::ChecksumConflict => {
-            (S::CONFLICT, "another checksum is stored for this chunk", "begin a fresh backup: this is another file")
-        }
+        ProblemType::ChecksumConflict => (
+            S::CONFLICT,
+            "another checksum is stored for this chunk",
+            "begin a fresh backup: this is another file",
+        ),
         ProblemType::BackupConflict => {
             (S::CONFLICT, "the id belongs to a backup with other parameters", "take another id")
         }
-        ProblemType::Incomplete => (S::CONFLICT, "chunks are missing", "send the missing chunks, then finalize again"),
-        ProblemType::NotOpen => (S::CONFLICT, "the backup's status does not allow this", "look at the backup's status"),
-        ProblemType::ObjectChanged => {
-            (S::CONFLICT, "the object was replaced or removed since", "back the file up again if it is still wanted")
+        ProblemType::Incomplete => {
+            (S::CONFLICT, "chunks are missing", "send the missing chunks, then finalize again")
         }
+        ProblemType::NotOpen => {
+            (S::CONFLICT, "the backup's status does not allow this", "look at the backup's status")
+        }
+        ProblemType::ObjectChanged => (
+            S::CONFLICT,
+            "the object was replaced or removed since",
+            "back the file up again if it is still wanted",
+        ),
         ProblemType::QuotaExceeded => (
             S::FORBIDDEN,
             "the account has too many open uploads",
             "complete or abort open backups and uploads, then repeat",
         ),
-        ProblemType::RequestTimeout => (S::REQUEST_TIMEOUT, "the body did not come in time", "send the request again"),
-        ProblemType::SlowDown => (S::SERVICE_UNAVAILABLE, "too many requests", "wait as Retry-After says, then repeat"),
-        ProblemType::StoreFull => (S::INSUFFICIENT_STORAGE, "the store is full", "ask the operator to make room"),
-        ProblemType::StoreUnavailable => {
-            (S::SERVICE_UNAVAILABLE, "the store does not answer", "wait as Retry-After says, then repeat")
+        ProblemType::RequestTimeout => {
+            (S::REQUEST_TIMEOUT, "the body did not come in time", "send the request again")
         }
-        ProblemType::Internal => (S::INTERNAL_SERVER_ERROR, "the gateway failed", "tell the operator the request id"),
+        ProblemType::SlowDown => {
+            (S::SERVICE_UNAVAILABLE, "too many requests", "wait as Retry-After says, then repeat")
+        }
+        ProblemType::StoreFull => {
+            (S::INSUFFICIENT_STORAGE, "the store is full", "ask the operator to make room")
+        }
+        ProblemType::StoreUnavailable => (
+            S::SERVICE_UNAVAILABLE,
+            "the store does not answer",
+            "wait as Retry-After says, then repeat",
+        ),
+        ProblemType::Internal => {
+            (S::INTERNAL_SERVER_ERROR, "the gateway failed", "tell the operator the request id")
+        }
     }
 }
 
@@ -149,7 +184,9 @@ impl Problem {
     }
 
     pub fn reserved_bucket(bucket: &str) -> Self {
-        Self::bad(format!("{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself"))
+        Self::bad(format!(
+            "{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself"
+        ))
     }
 
     pub fn not_found(path: &str) -> Self {
@@ -166,12 +203,16 @@ impl Problem {
             Access::Write => "write",
             Access::Admin => "administer",
         };
-        Self::new(ProblemType::Forbidden, format!("the account may not {verb} this in the bucket {bucket:?}"))
+        Self::new(
+            ProblemType::Forbidden,
+            format!("the account may not {verb} this in the bucket {bucket:?}"),
+        )
     }
 
     pub fn method_not_allowed(method: &Method, allowed: &[Method]) -> Self {
         let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-        let mut problem = Self::new(ProblemType::MethodNotAllowed, format!("{method} is not possible here"));
+        let mut problem =
+            Self::new(ProblemType::MethodNotAllowed, format!("{method} is not possible here"));
         problem.extras.allow = Some(allowed.join(", "));
         problem
     }
@@ -181,7 +222,13 @@ impl Problem {
         let (status, title, action) = row(self.word);
         if status.is_server_error() {
             let cause = self.cause.as_deref().map(causes).unwrap_or_default();
-            tracing::error!(request = request_id, status = status.as_u16(), detail = self.detail, cause, "failed");
+            tracing::error!(
+                request = request_id,
+                status = status.as_u16(),
+                detail = self.detail,
+                cause,
+                "failed"
+            );
         }
         let document = api::Problem {
             type_uri: type_uri(self.word),
@@ -203,12 +250,16 @@ impl Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let pause = self.retry_after.unwrap_or(PAUSE).max(PAUSE);
             headers.insert(header::RETRY_AFTER, pause.as_secs().into());
-            headers.insert(names::RETRY_AFTER_MS, u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).into());
+            headers.insert(
+                names::RETRY_AFTER_MS,
+                u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).into(),
+            );
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("AWS4-HMAC-SHA256"));
         }
-        if let Some(allow) = self.extras.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
+        if let Some(allow) = self.extras.allow.and_then(|allow| HeaderValue::from_str(&allow).ok())
+        {
             headers.insert(header::ALLOW, allow);
         }
         reply
@@ -222,7 +273,8 @@ fn type_uri(word: ProblemType) -> String {
 
 /// An error with all that lies behind it, in one line.
 fn causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let chain =
+        std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
@@ -238,20 +290,28 @@ impl From<upload::Error> for Problem {
         problem.retry_after = error.retry_after();
         match &error {
             upload::Error::ChecksumMismatch { declared, found, .. } => {
-                (problem.extras.offered, problem.extras.found) = (Some(declared.to_string()), Some(found.to_string()));
+                (problem.extras.offered, problem.extras.found) =
+                    (Some(declared.to_string()), Some(found.to_string()));
             }
             upload::Error::DigestMismatch { expected, found } => {
-                (problem.extras.offered, problem.extras.found) = (Some(expected.to_string()), Some(found.to_string()));
+                (problem.extras.offered, problem.extras.found) =
+                    (Some(expected.to_string()), Some(found.to_string()));
             }
             upload::Error::ChecksumConflict { stored, offered, .. } => {
-                (problem.extras.stored, problem.extras.offered) = (Some(stored.to_string()), Some(offered.to_string()));
+                (problem.extras.stored, problem.extras.offered) =
+                    (Some(stored.to_string()), Some(offered.to_string()));
             }
             upload::Error::Incomplete { missing } => {
-                problem.extras.missing =
-                    missing.iter().take(MOST_RANGES).map(|range| [range.first, range.last]).collect();
+                problem.extras.missing = missing
+                    .iter()
+                    .take(MOST_RANGES)
+                    .map(|range| [range.first, range.last])
+                    .collect();
             }
             // The record's name and what is wrong in it are the operator's business.
-            upload::Error::Corrupt { .. } => "a record of the backup cannot be read".clone_into(&mut problem.detail),
+            upload::Error::Corrupt { .. } => {
+                "a record of the backup cannot be read".clone_into(&mut problem.detail)
+            }
             upload::Error::BadRequest(_)
             | upload::Error::NoSuchBackup(_)
             | upload::Error::NoSuchBucket(_)

@@ -1,7 +1,8 @@
-//! What anyone may ask: the description, the probes and the figures. None of them names a bucket, key or account.
+//! What anyone may ask: the description, the probes and the figures. None of them names a bucket,
+//! key or account.
 //!
-//! Guarantees: `/healthz` asks nothing but this process; `/readyz` asks the store, once a second at most: anybody may ask,
-//! and each question costs the store some requests.
+//! Guarantees: `/healthz` asks nothing but this process; `/readyz` asks the store, once a second at
+//! most: anybody may ask, and each question costs the store some requests.
 
 use std::time::Duration;
 

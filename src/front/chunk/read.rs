@@ -1,6 +1,7 @@
 //! Reading backups: the manifest, what is missing, and the list.
 //!
-//! Guarantees: a list holds only what the account may read; the manifest's `ETag` changes whenever its text does.
+//! Guarantees: a list holds only what the account may read; the manifest's `ETag` changes whenever
+//! its text does.
 
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -29,15 +30,28 @@ impl ChunkApi {
                     status: view::status(&root.status),
                     stored: progress.stored,
                     remaining: progress.remaining,
-                    missing: progress.missing.iter().map(|range| [range.first, range.last]).collect(),
+                    missing: progress
+                        .missing
+                        .iter()
+                        .map(|range| [range.first, range.last])
+                        .collect(),
                 };
                 return Ok(json::reply(StatusCode::OK, &missing));
             }
-            Some(other) => return Err(Problem::bad(format!("view={other:?} is not known; there is view=missing"))),
+            Some(other) => {
+                return Err(Problem::bad(format!(
+                    "view={other:?} is not known; there is view=missing"
+                )));
+            }
         }
         // The tag first: what changes after it makes the text newer than its tag, never older.
         let tag = format!("\"{}\"", session.version().await?);
-        let known = asked.head.headers.get_all(header::IF_NONE_MATCH).iter().any(|line| matches(line, &tag));
+        let known = asked
+            .head
+            .headers
+            .get_all(header::IF_NONE_MATCH)
+            .iter()
+            .any(|line| matches(line, &tag));
         let mut reply = if known {
             let mut reply = Response::new(full(""));
             *reply.status_mut() = StatusCode::NOT_MODIFIED;
@@ -45,7 +59,9 @@ impl ChunkApi {
         } else {
             let (segments, chunk_size) = (session.segments().await?, session.chunk_size().await?);
             let mut reply = Response::new(streamed(view::manifest(session, chunk_size, segments)));
-            reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            reply
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             reply
         };
         let tag = HeaderValue::from_str(&tag).expect("a version is made of hex digits");
@@ -57,8 +73,12 @@ impl ChunkApi {
         let query = list_query(&asked)?;
         let account = &asked.identity.account;
         let page = self.0.uploads.list(account.name(), &query).await?;
-        let visible = page.roots.iter().filter(|root| account.allows(Access::Read, &root.bucket, &root.key));
-        let list = api::BackupList { backups: visible.map(|root| view::summary(root)).collect(), next: page.next };
+        let visible =
+            page.roots.iter().filter(|root| account.allows(Access::Read, &root.bucket, &root.key));
+        let list = api::BackupList {
+            backups: visible.map(|root| view::summary(root)).collect(),
+            next: page.next,
+        };
         Ok(json::reply(StatusCode::OK, &list))
     }
 }
@@ -73,18 +93,29 @@ fn list_query(asked: &Asked) -> Result<ListQuery, Problem> {
         }
     };
     if let Some(status) = asked.query.get("status") {
-        let known = serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
+        let known =
+            serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
         known.map_err(|_| Problem::bad(format!("status {status:?} is not known")))?;
     }
     let (bucket, prefix, key) = (text("bucket"), text("prefix").unwrap_or_default(), text("key"));
     if bucket.is_none() && !(prefix.is_empty() && key.is_none()) {
         return Err(Problem::bad("prefix and key need bucket"));
     }
-    Ok(ListQuery { bucket, prefix, key, file_id: text("fileId"), status: text("status"), after: text("after"), limit })
+    Ok(ListQuery {
+        bucket,
+        prefix,
+        key,
+        file_id: text("fileId"),
+        status: text("status"),
+        after: text("after"),
+        limit,
+    })
 }
 
 /// Whether a line of `If-None-Match` names the tag. Weak comparison, RFC 9110 §13.1.2.
 fn matches(line: &HeaderValue, tag: &str) -> bool {
     let line = line.to_str().unwrap_or_default();
-    line.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+    line.split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }

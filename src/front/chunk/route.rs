@@ -1,7 +1,7 @@
 //! Which operation a method and a path mean.
 //!
-//! Guarantees: `ROUTES` is all there is; the OpenAPI document is held to it by a test. A path that exists with another
-//! method answers which ones it has.
+//! Guarantees: `ROUTES` is all there is; the OpenAPI document is held to it by a test. A path that
+//! exists with another method answers which ones it has.
 
 use http::Method;
 
@@ -105,7 +105,9 @@ pub fn route(method: &Method, path: &str) -> Result<Op, Problem> {
         ["backups", _] if method == Method::DELETE => Op::Abort(id()),
         ["backups", _] => Op::Get(id()),
         ["backups", _, "finalize"] => Op::Finalize(id()),
-        ["backups", _, "chunks", index] if method == Method::PUT => Op::PutChunk(id(), chunk_index(index)?),
+        ["backups", _, "chunks", index] if method == Method::PUT => {
+            Op::PutChunk(id(), chunk_index(index)?)
+        }
         ["backups", _, "chunks", index] => Op::GetChunk(id(), chunk_index(index)?),
         ["openapi.json"] => Op::Public(Public::OpenApi),
         ["healthz"] => Op::Public(Public::Health),
@@ -117,14 +119,17 @@ pub fn route(method: &Method, path: &str) -> Result<Op, Problem> {
 
 fn fits(pattern: &str, names: &[&str]) -> bool {
     let wanted: Vec<&str> = pattern.split('/').skip(1).collect();
-    wanted.len() == names.len() && wanted.iter().zip(names).all(|(want, name)| want.starts_with('{') || want == name)
+    wanted.len() == names.len()
+        && wanted.iter().zip(names).all(|(want, name)| want.starts_with('{') || want == name)
 }
 
 /// A number without sign, space or leading zero, so that one chunk has one address.
 fn chunk_index(text: &str) -> Result<u64, Problem> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     let index = if plain { text.parse().ok() } else { None };
-    index.ok_or_else(|| Problem::bad(format!("{text:?} is not a chunk's index: a whole number from 0")))
+    index.ok_or_else(|| {
+        Problem::bad(format!("{text:?} is not a chunk's index: a whole number from 0"))
+    })
 }
 
 #[cfg(test)]
@@ -134,7 +139,8 @@ mod tests {
     use super::*;
 
     fn found(method: &str, path: &str) -> Result<Op, u16> {
-        route(&method.parse().unwrap(), path).map_err(|problem| problem.reply("id").status().as_u16())
+        route(&method.parse().unwrap(), path)
+            .map_err(|problem| problem.reply("id").status().as_u16())
     }
 
     #[test]
@@ -168,7 +174,8 @@ mod tests {
 
     #[test]
     fn the_openapi_document_has_these_paths_and_methods() {
-        let document: serde_json::Value = serde_json::from_str(super::super::public::OPENAPI).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_str(super::super::public::OPENAPI).unwrap();
         let paths = document["paths"].as_object().unwrap();
         let described: BTreeMap<String, BTreeSet<String>> = paths
             .iter()

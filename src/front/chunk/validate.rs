@@ -1,8 +1,9 @@
 //! What names and sizes a request may carry.
 //!
-//! Guarantees: what comes through fits every store and every header field it will travel in; a refusal names the
-//! field. Pure.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html> and `UsingMetadata.html`.
+//! Guarantees: what comes through fits every store and every header field it will travel in; a
+//! refusal names the field. Pure. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html> and
+//! `UsingMetadata.html`.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,10 @@ pub fn backup_id(id: &str) -> Result<(), Problem> {
 }
 
 pub fn bucket(name: &str) -> Result<(), Problem> {
-    check(bucket_name_fits(name), "bucket is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address")
+    check(
+        bucket_name_fits(name),
+        "bucket is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address",
+    )
 }
 
 /// The request as `upload` wants it.
@@ -44,10 +48,9 @@ pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
     let digest = asked.digest.as_deref().map(str::parse).transpose();
     let digest = digest.map_err(|error| Problem::bad(format!("digest: {error}")))?;
     let metadata = metadata(asked.metadata)?;
-    let typed = asked
-        .content_type
-        .as_deref()
-        .is_none_or(|text| !text.is_empty() && text.len() <= MOST_CONTENT_TYPE_BYTES && header_safe(text));
+    let typed = asked.content_type.as_deref().is_none_or(|text| {
+        !text.is_empty() && text.len() <= MOST_CONTENT_TYPE_BYTES && header_safe(text)
+    });
     check(typed, "contentType must have 1 to 256 printable ASCII characters")?;
     Ok(NewBackup {
         bucket: asked.bucket,
@@ -64,19 +67,30 @@ pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
 /// Names come out in lower case, as stores hand them back.
 fn metadata(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
     let total: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
-    check(total <= MOST_METADATA_BYTES, "metadata must have at most 1984 bytes, names and values together")?;
+    check(
+        total <= MOST_METADATA_BYTES,
+        "metadata must have at most 1984 bytes, names and values together",
+    )?;
     let mut kept = BTreeMap::new();
     for (name, value) in given {
         let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
         let name_fits = !name.is_empty() && name.bytes().all(token);
-        check(name_fits, &format!("metadata: the name {name:?} is not made of letters, digits, -, _ and ."))?;
+        check(
+            name_fits,
+            &format!("metadata: the name {name:?} is not made of letters, digits, -, _ and ."),
+        )?;
         let name = name.to_ascii_lowercase();
         require_free_name(&name).map_err(|why| Problem::bad(format!("metadata: {why}")))?;
         check(
             header_safe(&value),
-            &format!("metadata: the value of {name:?} is not printable ASCII without spaces around"),
+            &format!(
+                "metadata: the value of {name:?} is not printable ASCII without spaces around"
+            ),
         )?;
-        check(!kept.contains_key(&name), &format!("metadata: the name {name:?} stands there twice"))?;
+        check(
+            !kept.contains_key(&name),
+            &format!("metadata: the name {name:?} stands there twice"),
+        )?;
         kept.insert(name, value);
     }
     Ok(kept)
@@ -91,7 +105,12 @@ mod tests {
     use super::*;
 
     fn good() -> api::CreateBackup {
-        api::CreateBackup { bucket: "bucket".to_owned(), key: "key".to_owned(), chunk_size: 1, ..Default::default() }
+        api::CreateBackup {
+            bucket: "bucket".to_owned(),
+            key: "key".to_owned(),
+            chunk_size: 1,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -99,7 +118,9 @@ mod tests {
         for name in ["abc", "a.b-c", "123", &"a".repeat(63)] {
             assert!(bucket(name).is_ok(), "{name}");
         }
-        for name in ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "a/b", "äbc", &"a".repeat(64)] {
+        for name in
+            ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "a/b", "äbc", &"a".repeat(64)]
+        {
             assert!(bucket(name).is_err(), "{name}");
         }
         for id in ["a", "A-z_0", &"a".repeat(64)] {
@@ -131,9 +152,13 @@ mod tests {
             change(&mut asked);
             assert!(create(asked).is_err(), "{what}");
         }
-        for name in
-            ["Ratchet-Upload", "ratchet-checksum", "RATCHET-x", "Snowball-Auto-Extract", "minio-snowball-prefix"]
-        {
+        for name in [
+            "Ratchet-Upload",
+            "ratchet-checksum",
+            "RATCHET-x",
+            "Snowball-Auto-Extract",
+            "minio-snowball-prefix",
+        ] {
             let mut asked = good();
             asked.metadata.insert(name.to_owned(), "x".to_owned());
             assert!(create(asked).is_err(), "{name}");

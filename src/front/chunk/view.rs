@@ -1,7 +1,7 @@
 //! A session as the chunk API shows it.
 //!
-//! Guarantees: the manifest is written segment by segment, so its size is never held in memory; its text is the JSON
-//! of `api::Manifest`.
+//! Guarantees: the manifest is written segment by segment, so its size is never held in memory; its
+//! text is the JSON of `api::Manifest`.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -18,7 +18,9 @@ pub fn summary(root: &Root) -> api::Summary {
 
 fn summary_of(root: &Root, chunk_size: u64) -> api::Summary {
     let (completed_at, object, reason) = match &root.status {
-        Status::Complete { object, completed_at } => (Some(*completed_at), Some(finalized(object)), None),
+        Status::Complete { object, completed_at } => {
+            (Some(*completed_at), Some(finalized(object)), None)
+        }
         Status::Aborted { reason, .. } => (None, None, Some(reason.clone())),
         Status::Superseded { by } => (None, None, Some(format!("carried on by {by}"))),
         Status::InProgress | Status::Finalizing { .. } => (None, None, None),
@@ -53,7 +55,11 @@ pub fn status(status: &Status) -> api::Status {
 
 pub fn finalized(object: &Finished) -> api::Finalized {
     let digests = object.digests.iter().map(|digest| (digest.kind.to_string(), digest.to_string()));
-    api::Finalized { etag: object.etag.to_string(), size: object.size_bytes, digests: digests.collect() }
+    api::Finalized {
+        etag: object.etag.to_string(),
+        size: object.size_bytes,
+        digests: digests.collect(),
+    }
 }
 
 /// The manifest's JSON.
@@ -62,8 +68,8 @@ pub fn manifest(
     chunk_size: u64,
     segments: Vec<u32>,
 ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
-    let mut head =
-        serde_json::to_string(&summary_of(&session.root(), chunk_size)).expect("text and numbers are always JSON");
+    let mut head = serde_json::to_string(&summary_of(&session.root(), chunk_size))
+        .expect("text and numbers are always JSON");
     head.truncate(head.len() - "}".len());
     head.push_str(",\"chunks\":{");
     let records = stream::iter(segments).then(move |number| {
@@ -76,7 +82,9 @@ pub fn manifest(
         first = first && text.is_empty();
         Ok(Bytes::from(text))
     });
-    stream::iter([Ok(Bytes::from(head))]).chain(records).chain(stream::iter([Ok(Bytes::from_static(b"}}"))]))
+    stream::iter([Ok(Bytes::from(head))])
+        .chain(records)
+        .chain(stream::iter([Ok(Bytes::from_static(b"}}"))]))
 }
 
 fn entries(segment: &Segment, first: bool) -> String {

@@ -1,11 +1,14 @@
 //! What travels with an object: from a request's head into the store, and back into an answer's.
 //!
-//! Guarantees: metadata is at most 2 KiB, names and values together; entries of the gateway's own can neither be set
-//! nor seen. Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
+//! Guarantees: metadata is at most 2 KiB, names and values together; entries of the gateway's own
+//! can neither be set nor seen. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
 
 use std::collections::BTreeMap;
 
-use http::header::{ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+};
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
@@ -25,7 +28,8 @@ const USER: &str = "x-amz-meta-";
 const MOST_BYTES: usize = 2048;
 const DEFAULT_TYPE: &str = "binary/octet-stream";
 
-/// **Errors**: `MetadataTooLarge`, `InvalidArgument`, `NotImplemented` for what would be lost silently.
+/// **Errors**: `MetadataTooLarge`, `InvalidArgument`, `NotImplemented` for what would be lost
+/// silently.
 pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     if let Some(refused) = REFUSED.iter().find(|name| headers.contains_key(*name)) {
         return Err(S3Error::not_implemented(refused.as_str()));
@@ -35,17 +39,25 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         let Some(name) = name.as_str().strip_prefix(USER) else { continue };
         require_free_name(name).map_err(S3Error::invalid)?;
         let value = String::from_utf8(value.as_bytes().to_vec());
-        let value = value.map_err(|_| S3Error::invalid(format!("the metadata {name:?} is not UTF-8")))?;
+        let value =
+            value.map_err(|_| S3Error::invalid(format!("the metadata {name:?} is not UTF-8")))?;
         // Several lines of one name are one value, as RFC 9110 has it.
-        user.entry(name.to_owned()).and_modify(|all: &mut String| *all = format!("{all},{value}")).or_insert(value);
+        user.entry(name.to_owned())
+            .and_modify(|all: &mut String| *all = format!("{all},{value}"))
+            .or_insert(value);
     }
     let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MOST_BYTES {
         let message = format!("the metadata has {bytes} bytes, more than {MOST_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-    Ok(Attributes { content_type: content_type.map(str::to_owned), headers: Attributes::headers_in(headers), user })
+    let content_type =
+        headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    Ok(Attributes {
+        content_type: content_type.map(str::to_owned),
+        headers: Attributes::headers_in(headers),
+        user,
+    })
 }
 
 /// Writes an object's head into an answer; what cannot be a header is left out.
@@ -90,7 +102,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]

@@ -17,7 +17,10 @@ impl S3Api {
     pub(super) async fn list_buckets(&self, asked: Asked) -> Answer {
         let account = &asked.identity.account;
         let mut xml = Xml::new("ListAllMyBucketsResult");
-        xml.open("Owner").element("ID", account.name()).element("DisplayName", account.name()).close();
+        xml.open("Owner")
+            .element("ID", account.name())
+            .element("DisplayName", account.name())
+            .close();
         xml.open("Buckets");
         for info in self.0.objects.buckets().await? {
             if account.sees(info.bucket.as_str()) {
@@ -31,15 +34,18 @@ impl S3Api {
     pub(super) async fn create_bucket(&self, asked: Asked, body: Arriving) -> Answer {
         let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
         if !account.allows(Access::Admin, &bucket, "") {
-            // Some tools begin with this whatever they may do; that it is there is all they want to know.
-            let known = account.sees(&bucket) && self.0.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
+            // Some tools begin with this whatever they may do; that it is there is all they want to
+            // know.
+            let known = account.sees(&bucket)
+                && self.0.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
             return Err(if known { exists(&bucket) } else { S3Error::denied() });
         }
         // A location may be asked for; there is only one.
         asked.document(body, MOST_DOCUMENT).await?;
         self.0.objects.create_bucket(&bucket.as_str().into()).await?;
         let mut reply = empty_reply(StatusCode::OK);
-        let location = HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket's name is plain ASCII");
+        let location =
+            HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket's name is plain ASCII");
         reply.headers_mut().insert(http::header::LOCATION, location);
         Ok(reply)
     }
@@ -82,5 +88,9 @@ impl S3Api {
 }
 
 fn exists(bucket: &str) -> S3Error {
-    S3Error::new(StatusCode::CONFLICT, "BucketAlreadyOwnedByYou", format!("the bucket {bucket} is there already"))
+    S3Error::new(
+        StatusCode::CONFLICT,
+        "BucketAlreadyOwnedByYou",
+        format!("the bucket {bucket} is there already"),
+    )
 }

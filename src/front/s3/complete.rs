@@ -1,8 +1,9 @@
 //! CompleteMultipartUpload.
 //!
-//! Guarantees: repeating it gives the same answer; a condition on it is looked at before anything changes, and is as
-//! good as the moment in which it was looked at: no server's own is better (BACKENDS.md §1).
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
+//! Guarantees: repeating it gives the same answer; a condition on it is looked at before anything
+//! changes, and is as good as the moment in which it was looked at: no server's own is better
+//! (BACKENDS.md §1). Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
 
 use http::HeaderMap;
 
@@ -21,7 +22,8 @@ const MOST_DOCUMENT: usize = 4 << 20;
 impl S3Api {
     pub(super) async fn complete_upload(&self, asked: Asked, body: Arriving) -> Answer {
         let session = self.upload_of(&asked, Access::Write).await?;
-        let (headers, bucket, key) = (asked.head.headers.clone(), asked.bucket.clone(), asked.key.clone());
+        let (headers, bucket, key) =
+            (asked.head.headers.clone(), asked.bucket.clone(), asked.key.clone());
         let location = format!("/{bucket}/{key}");
         let chosen = document::chosen_parts(&asked.document(body, MOST_DOCUMENT).await?)?;
         if !matches!(session.root().status, Status::Complete { .. }) {
@@ -39,15 +41,26 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    async fn check_conditions(&self, headers: &HeaderMap, bucket: &str, key: &str) -> Result<(), S3Error> {
+    async fn check_conditions(
+        &self,
+        headers: &HeaderMap,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(), S3Error> {
         let mode = conditions::of_write(headers)?;
         if mode == PutMode::Overwrite {
             return Ok(());
         }
-        let found = self.0.objects.get(&bucket.into(), &key.into(), Read::Head, GetOptions::default()).await;
+        let found = self
+            .0
+            .objects
+            .get(&bucket.into(), &key.into(), Read::Head, GetOptions::default())
+            .await;
         match (mode, found) {
             (PutMode::CreateOnly, Ok(_)) => Err(S3Error::precondition()),
-            (PutMode::IfMatch(tag), Ok((stored, _))) if stored.head.etag != tag => Err(S3Error::precondition()),
+            (PutMode::IfMatch(tag), Ok((stored, _))) if stored.head.etag != tag => {
+                Err(S3Error::precondition())
+            }
             (PutMode::CreateOnly, Err(error)) if error.kind() == StoreKind::NotFound => Ok(()),
             (_, Err(error)) => Err(error.into()),
             (_, Ok(_)) => Ok(()),
@@ -56,7 +69,11 @@ impl S3Api {
 }
 
 /// `x-amz-mp-object-size`. **Errors**: `InvalidRequest`.
-async fn check_size(headers: &HeaderMap, session: &Session, chosen: &[ChosenEntry]) -> Result<(), S3Error> {
+async fn check_size(
+    headers: &HeaderMap,
+    session: &Session,
+    chosen: &[ChosenEntry],
+) -> Result<(), S3Error> {
     let Some(said) = headers.get("x-amz-mp-object-size") else { return Ok(()) };
     let said: Option<u64> = said.to_str().ok().and_then(|text| text.parse().ok());
     let said = said.ok_or_else(|| S3Error::invalid("x-amz-mp-object-size is no number"))?;
@@ -69,5 +86,7 @@ async fn check_size(headers: &HeaderMap, session: &Session, chosen: &[ChosenEntr
     if size == said {
         return Ok(());
     }
-    Err(S3Error::invalid_request(format!("the parts have {size} bytes, x-amz-mp-object-size says {said}")))
+    Err(S3Error::invalid_request(format!(
+        "the parts have {size} bytes, x-amz-mp-object-size says {said}"
+    )))
 }

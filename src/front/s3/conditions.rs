@@ -1,11 +1,14 @@
 //! Conditions of a request, on the object as it is: `If-Match` and its kin.
 //!
-//! Guarantees: evaluated in the order of RFC 9110 §13.2.2; a date that cannot be read is no condition. Pure.
-//! Source: RFC 9110 §13; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+//! Guarantees: evaluated in the order of RFC 9110 §13.2.2; a date that cannot be read is no
+//! condition. Pure. Source: RFC 9110 §13;
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
 use std::time::SystemTime;
 
-use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{
+    HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+};
 
 use super::error::S3Error;
 use crate::object::{ETag, Head, PutMode};
@@ -48,14 +51,17 @@ pub fn check(headers: &HeaderMap, names: &Names, head: &Head) -> Result<(), S3Er
     match text(&names.none_match) {
         Some(tags) if lists(tags, &head.etag) => Err(S3Error::not_modified()),
         Some(_) => Ok(()),
-        None if date(&names.modified).is_some_and(|date| whole(head.modified) <= date) => Err(S3Error::not_modified()),
+        None if date(&names.modified).is_some_and(|date| whole(head.modified) <= date) => {
+            Err(S3Error::not_modified())
+        }
         None => Ok(()),
     }
 }
 
 /// The condition of a write. **Errors**: `NotImplemented` for one that S3 does not know either.
 pub fn of_write(headers: &HeaderMap) -> Result<PutMode, S3Error> {
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+    let text =
+        |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
     match (text(IF_MATCH), text(IF_NONE_MATCH)) {
         (None, None) => Ok(PutMode::Overwrite),
         (None, Some("*")) => Ok(PutMode::CreateOnly),
@@ -100,8 +106,10 @@ mod tests {
         let same = httpdate::fmt_http_date(at);
         let earlier = httpdate::fmt_http_date(at - Duration::from_secs(10));
         let told = |pairs: &[(&'static str, &str)]| {
-            let headers =
-                pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect();
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
+                .collect();
             check(&headers, &OF_TARGET, &head).err().map(|error: S3Error| error.code)
         };
         let (failed, same_still) = (Some("PreconditionFailed"), Some("NotModified"));

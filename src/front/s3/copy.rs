@@ -1,8 +1,9 @@
 //! CopyObject and UploadPartCopy.
 //!
-//! Guarantees: the source is read with the account's own rights; the bytes stream from store to store through the
-//! gateway, so that a copied part has its SHA-256 recorded like any other.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>, `API_UploadPartCopy.html`.
+//! Guarantees: the source is read with the account's own rights; the bytes stream from store to
+//! store through the gateway, so that a copied part has its SHA-256 recorded like any other.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>,
+//! `API_UploadPartCopy.html`.
 
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
@@ -37,13 +38,22 @@ impl S3Api {
             return Err(S3Error::invalid_request("a copy onto itself must change something"));
         }
         let (stored, body) = self.open_source(&asked, &source, Read::Whole).await?;
-        let attributes = if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
+        let attributes =
+            if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
         let mode = conditions::of_write(&asked.head.headers)?;
-        let new = NewObject { body, mode, attributes, sha256: None, checksum: stored.checksum, trailer: None };
+        let new = NewObject {
+            body,
+            mode,
+            attributes,
+            sha256: None,
+            checksum: stored.checksum,
+            trailer: None,
+        };
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let written = self.0.objects.put(&bucket, &key, new).await?;
         let mut xml = Xml::new("CopyObjectResult");
-        xml.element("LastModified", timestamp(self.0.clock.wall())).element("ETag", format!("\"{}\"", written.etag));
+        xml.element("LastModified", timestamp(self.0.clock.wall()))
+            .element("ETag", format!("\"{}\"", written.etag));
         Ok(xml_reply(xml.finish()))
     }
 
@@ -53,26 +63,37 @@ impl S3Api {
         let source = self.source(&asked)?;
         let read = match asked.header("x-amz-copy-source-range") {
             None => Read::Whole,
-            Some(text) => range(text).ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
+            Some(text) => range(text)
+                .ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
         };
         let (_, body) = self.open_source(&asked, &source, read).await?;
         let claim = PartClaim { len_bytes: body.len_bytes(), ..PartClaim::default() };
         let brought = match session.admit_part(number, claim).await? {
             PartAdmission::Wanted(ticket) => ticket.store_part(body, || None).await?,
-            PartAdmission::Known(_) => return Err(S3Error::invalid_request("a copy's SHA-256 is not known before it")),
+            PartAdmission::Known(_) => {
+                return Err(S3Error::invalid_request("a copy's SHA-256 is not known before it"));
+            }
         };
-        let etag = brought.etag.map_or_else(|| brought.sha256.hex()[..32].to_owned(), |etag| etag.0);
+        let etag =
+            brought.etag.map_or_else(|| brought.sha256.hex()[..32].to_owned(), |etag| etag.0);
         let mut xml = Xml::new("CopyPartResult");
-        xml.element("LastModified", timestamp(self.0.clock.wall())).element("ETag", format!("\"{etag}\""));
+        xml.element("LastModified", timestamp(self.0.clock.wall()))
+            .element("ETag", format!("\"{etag}\""));
         Ok(xml_reply(xml.finish()))
     }
 
-    async fn open_source(&self, asked: &Asked, source: &Source, read: Read) -> Result<(Stored, Body), S3Error> {
+    async fn open_source(
+        &self,
+        asked: &Asked,
+        source: &Source,
+        read: Read,
+    ) -> Result<(Stored, Body), S3Error> {
         if !asked.identity.account.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
         }
         let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());
-        let options = GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
+        let options =
+            GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
         // S3 answers 412 for each of the four.
         let checked = conditions::check(&asked.head.headers, &OF_SOURCE, &stored.head);
@@ -93,7 +114,11 @@ impl S3Api {
         self.require_bucket(bucket)?;
         validate::key(key)?;
         if key.is_empty() {
-            return Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidArgument", "the source has no key"));
+            return Err(S3Error::new(
+                StatusCode::BAD_REQUEST,
+                "InvalidArgument",
+                "the source has no key",
+            ));
         }
         Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), version })
     }

@@ -21,7 +21,10 @@ impl S3Api {
     pub(super) async fn delete_object(&self, asked: Asked) -> Answer {
         asked.require(Access::Write)?;
         let version = asked.query.get("versionId");
-        self.0.objects.delete(&asked.bucket.as_str().into(), &asked.key.as_str().into(), version).await?;
+        self.0
+            .objects
+            .delete(&asked.bucket.as_str().into(), &asked.key.as_str().into(), version)
+            .await?;
         let mut reply = empty_reply(StatusCode::NO_CONTENT);
         if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
             reply.headers_mut().insert(VERSION, version);
@@ -61,7 +64,10 @@ impl S3Api {
             match outcome {
                 Ok(()) if wanted.quiet => {}
                 Ok(()) => {
-                    xml.open("Deleted").element("Key", &entry.key).maybe("VersionId", entry.version).close();
+                    xml.open("Deleted")
+                        .element("Key", &entry.key)
+                        .maybe("VersionId", entry.version)
+                        .close();
                 }
                 Err(error) => {
                     xml.open("Error").element("Key", &entry.key).element("Code", error.code);

@@ -1,7 +1,8 @@
 //! The XML that S3 clients send: what Complete lists, and what is to be deleted.
 //!
-//! Guarantees: no entity is expanded and no document type is looked at, so no document grows by being read; depth and
-//! length are bounded by the caller's cap; an element that is not known is passed over, as S3 does. Pure.
+//! Guarantees: no entity is expanded and no document type is looked at, so no document grows by
+//! being read; depth and length are bounded by the caller's cap; an element that is not known is
+//! passed over, as S3 does. Pure.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -39,7 +40,8 @@ pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
             }
         }
         ["Object", "VersionId"] => {
-            if let Some(last) = found.keys.last_mut().filter(|_| !text.is_empty() && text != "null") {
+            if let Some(last) = found.keys.last_mut().filter(|_| !text.is_empty() && text != "null")
+            {
                 last.version = Some(text.to_owned());
             }
         }
@@ -49,7 +51,8 @@ pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
     Ok(found)
 }
 
-/// The parts of a Complete, as they are listed. **Errors**: `MalformedXML`, `InvalidPartOrder`, `InvalidArgument`.
+/// The parts of a Complete, as they are listed. **Errors**: `MalformedXML`, `InvalidPartOrder`,
+/// `InvalidArgument`.
 pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     let mut parts: Vec<(Option<u32>, String)> = Vec::new();
     walk(bytes, "CompleteMultipartUpload", |path, text| match path {
@@ -71,7 +74,8 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     }
     let entry = |(number, etag): (Option<u32>, String)| {
         let number = number.ok_or_else(S3Error::malformed_xml)?;
-        let number = PartNumber::new(number).ok_or_else(|| S3Error::invalid("a part number is in [1, 10000]"))?;
+        let number = PartNumber::new(number)
+            .ok_or_else(|| S3Error::invalid("a part number is in [1, 10000]"))?;
         Ok(ChosenEntry { number, etag: bare(&etag) })
     };
     let parts: Vec<ChosenEntry> = parts.into_iter().map(entry).collect::<Result<_, S3Error>>()?;
@@ -82,7 +86,8 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     Ok(parts)
 }
 
-/// Every element below the root, in the order in which they close: its path without the root, and its text.
+/// Every element below the root, in the order in which they close: its path without the root, and
+/// its text.
 /// **Errors**: `MalformedXML`.
 pub fn elements(bytes: &[u8], root: &str) -> Result<Vec<(Vec<String>, String)>, S3Error> {
     let mut all = Vec::new();
@@ -94,8 +99,8 @@ pub fn elements(bytes: &[u8], root: &str) -> Result<Vec<(Vec<String>, String)>, 
     Ok(all)
 }
 
-/// Calls `found` for each element right below the root when it opens, with an empty text, and for each below the root
-/// when it closes, with its text if it had one. `path` is without the root.
+/// Calls `found` for each element right below the root when it opens, with an empty text, and for
+/// each below the root when it closes, with its text if it had one. `path` is without the root.
 fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Result<(), S3Error> {
     read(bytes, root, |seen, path, text| match seen {
         Seen::Opens if path.len() == 1 => found(path, ""),
@@ -113,7 +118,11 @@ enum Seen {
     Empty,
 }
 
-fn read(bytes: &[u8], root: &str, mut found: impl FnMut(Seen, &[&str], &str)) -> Result<(), S3Error> {
+fn read(
+    bytes: &[u8],
+    root: &str,
+    mut found: impl FnMut(Seen, &[&str], &str),
+) -> Result<(), S3Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| S3Error::malformed_xml())?;
     let mut reader = Reader::from_str(text);
     let mut path: Vec<String> = Vec::new();
@@ -213,26 +222,37 @@ mod tests {
 
     #[test]
     fn what_is_to_be_completed_is_read() {
-        let part =
-            |number: &str, etag: &str| format!("<Part><ETag>{etag}</ETag><PartNumber>{number}</PartNumber></Part>");
-        let document =
-            |parts: &[String]| format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.concat());
-        let found = chosen_parts(document(&[part("1", "&quot;a&quot;"), part("3", "b")]).as_bytes()).unwrap();
-        let found: Vec<(u16, &str)> = found.iter().map(|part| (part.number.get(), part.etag.as_str())).collect();
+        let part = |number: &str, etag: &str| {
+            format!("<Part><ETag>{etag}</ETag><PartNumber>{number}</PartNumber></Part>")
+        };
+        let document = |parts: &[String]| {
+            format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.concat())
+        };
+        let found =
+            chosen_parts(document(&[part("1", "&quot;a&quot;"), part("3", "b")]).as_bytes())
+                .unwrap();
+        let found: Vec<(u16, &str)> =
+            found.iter().map(|part| (part.number.get(), part.etag.as_str())).collect();
         assert_eq!(found, [(1, "a"), (3, "b")]);
         let code = |text: String| chosen_parts(text.as_bytes()).unwrap_err().code;
         assert_eq!(code(document(&[part("2", "a"), part("1", "b")])), "InvalidPartOrder");
         assert_eq!(code(document(&[part("1", "a"), part("1", "b")])), "InvalidPartOrder");
         assert_eq!(code(document(&[part("0", "a")])), "InvalidArgument");
-        for bad in ["", "<A/>", "<CompleteMultipartUpload>", "<CompleteMultipartUpload/>", "x", "<Delete></Delete>"] {
+        for bad in [
+            "",
+            "<A/>",
+            "<CompleteMultipartUpload>",
+            "<CompleteMultipartUpload/>",
+            "x",
+            "<Delete></Delete>",
+        ] {
             assert_eq!(code(bad.to_owned()), "MalformedXML", "{bad}");
         }
     }
 
     #[test]
     fn bombs_do_not_go_off() {
-        let bomb =
-            "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><Delete><Object><Key>&b;</Key></Object></Delete>";
+        let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><Delete><Object><Key>&b;</Key></Object></Delete>";
         assert!(deletions(bomb.as_bytes()).is_err());
         assert!(deletions("<Delete><Object><Key>&b;</Key></Object></Delete>".as_bytes()).is_err());
         let deep = format!("<Delete>{}", "<Object>".repeat(100_000));

@@ -1,8 +1,9 @@
 //! What an S3 client is told instead of success.
 //!
-//! `Code` is S3's, and clients act on it; the message is for a person. The cause behind it goes to the log only. This is
-//! one of the two places that know which failure is which status.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; BACKENDS.md §9 (codes tools expect).
+//! `Code` is S3's, and clients act on it; the message is for a person. The cause behind it goes to
+//! the log only. This is one of the two places that know which failure is which status. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; BACKENDS.md §9 (codes
+//! tools expect).
 
 use std::time::Duration;
 
@@ -41,7 +42,11 @@ impl S3Error {
     }
 
     pub fn malformed_xml() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "MalformedXML", "the XML is not well formed, or not what is wanted here")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "MalformedXML",
+            "the XML is not well formed, or not what is wanted here",
+        )
     }
 
     pub fn denied() -> Self {
@@ -49,7 +54,8 @@ impl S3Error {
     }
 
     pub fn no_such_upload() -> Self {
-        let message = "the upload does not exist: it was completed, aborted, or taken over by a newer one";
+        let message =
+            "the upload does not exist: it was completed, aborted, or taken over by a newer one";
         Self::new(StatusCode::NOT_FOUND, "NoSuchUpload", message)
     }
 
@@ -58,12 +64,18 @@ impl S3Error {
     }
 
     pub fn reserved_bucket(bucket: &str) -> Self {
-        let message = format!("{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself");
+        let message = format!(
+            "{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself"
+        );
         Self::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message)
     }
 
     pub fn not_implemented(what: &str) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", format!("{what} is not implemented here"))
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            format!("{what} is not implemented here"),
+        )
     }
 
     pub fn precondition() -> Self {
@@ -76,7 +88,11 @@ impl S3Error {
     }
 
     pub fn length_required() -> Self {
-        Self::new(StatusCode::LENGTH_REQUIRED, "MissingContentLength", "the length of the body must be said")
+        Self::new(
+            StatusCode::LENGTH_REQUIRED,
+            "MissingContentLength",
+            "the length of the body must be said",
+        )
     }
 
     pub fn message(&self) -> &str {
@@ -87,7 +103,9 @@ impl S3Error {
     pub fn reply(&self, method: &Method, resource: &str, request_id: &str) -> Reply {
         let silent = *method == Method::HEAD || self.status == StatusCode::NOT_MODIFIED;
         let mut xml = Xml::error();
-        xml.element("Code", self.code).element("Message", &self.message).element("Resource", resource);
+        xml.element("Code", self.code)
+            .element("Message", &self.message)
+            .element("Resource", resource);
         xml.element("RequestId", request_id);
         let mut reply = Response::new(full(if silent { String::new() } else { xml.finish() }));
         *reply.status_mut() = self.status;
@@ -171,7 +189,9 @@ impl From<upload::Error> for S3Error {
             upload::Kind::ChunkSizeMismatch => (S::BAD_REQUEST, "EntityTooLarge"),
             upload::Kind::ChecksumMismatch => (S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
             upload::Kind::DigestMismatch => (S::BAD_REQUEST, "BadDigest"),
-            upload::Kind::ChecksumConflict | upload::Kind::BackupConflict => (S::CONFLICT, "OperationAborted"),
+            upload::Kind::ChecksumConflict | upload::Kind::BackupConflict => {
+                (S::CONFLICT, "OperationAborted")
+            }
             upload::Kind::Incomplete | upload::Kind::InvalidPart => (S::BAD_REQUEST, "InvalidPart"),
             upload::Kind::PartTooSmall => (S::BAD_REQUEST, "EntityTooSmall"),
             upload::Kind::ObjectChanged => (S::NOT_FOUND, "NoSuchKey"),

@@ -1,8 +1,9 @@
 //! The form of a POST: its fields, and the file that comes last.
 //!
-//! Guarantees: the fields before the file are bounded, the file is passed on as it comes; the end of the form is checked
-//! before the file's last bytes go out, so that a form that is cut off stores nothing.
-//! Source: RFC 7578, RFC 2046 §5.1.1; <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>.
+//! Guarantees: the fields before the file are bounded, the file is passed on as it comes; the end
+//! of the form is checked before the file's last bytes go out, so that a form that is cut off
+//! stores nothing. Source: RFC 7578, RFC 2046 §5.1.1;
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -47,7 +48,8 @@ pub fn boundary(content_type: &str) -> Option<String> {
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let found = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
+    let found =
+        parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
     let found = found.trim_matches('"');
     ((1..=70).contains(&found.len())).then(|| found.to_owned())
 }
@@ -71,7 +73,8 @@ pub async fn read(mut body: Arriving, boundary: &str, len_bytes: u64) -> Result<
         }
         unread.skip("\r\n\r\n");
         let value = unread.until(&mut body, &delimiter).await?;
-        let text = String::from_utf8(value.to_vec()).map_err(|_| malformed("a field is not UTF-8"))?;
+        let text =
+            String::from_utf8(value.to_vec()).map_err(|_| malformed("a field is not UTF-8"))?;
         if fields.insert(name.to_ascii_lowercase(), text).is_some() {
             return Err(malformed("a field is given twice"));
         }
@@ -100,8 +103,9 @@ impl Unread {
         }
     }
 
-    /// Takes what is before a mark, which stays. Each byte is searched once, however small the pieces are in which the
-    /// body comes. **Errors**: `MalformedPOSTRequest` where the body ends before, or the fields are too long.
+    /// Takes what is before a mark, which stays. Each byte is searched once, however small the
+    /// pieces are in which the body comes. **Errors**: `MalformedPOSTRequest` where the body ends
+    /// before, or the fields are too long.
     async fn until(&mut self, body: &mut Arriving, mark: &str) -> Result<Bytes, S3Error> {
         let mut searched = 0;
         loop {
@@ -126,7 +130,11 @@ impl Unread {
     }
 
     fn require_short(&self, more_bytes: usize) -> Result<(), S3Error> {
-        if self.taken + more_bytes > MOST_FIELDS { Err(malformed("its fields are too long")) } else { Ok(()) }
+        if self.taken + more_bytes > MOST_FIELDS {
+            Err(malformed("its fields are too long"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes a mark that stands at the beginning.
@@ -147,7 +155,8 @@ fn not_whole(cause: BoxError) -> S3Error {
 /// The head of a part: what follows the delimiter and its line end.
 fn part_head<'a>(head: &'a [u8], delimiter: &str) -> Result<&'a str, S3Error> {
     let lines = head.strip_prefix(delimiter.as_bytes()).and_then(|rest| rest.strip_prefix(b"\r\n"));
-    let lines = lines.ok_or_else(|| malformed("there is no file, or no delimiter where one must be"))?;
+    let lines =
+        lines.ok_or_else(|| malformed("there is no file, or no delimiter where one must be"))?;
     std::str::from_utf8(lines).map_err(|_| malformed("a head is not UTF-8"))
 }
 
@@ -193,7 +202,9 @@ impl Stream for File {
                 Some(Ok(frame)) => this.held.extend_from_slice(&frame),
                 Some(Err(cause)) => return Poll::Ready(Some(Err(cause))),
                 None if this.held == this.end => return Poll::Ready(None),
-                None => return Poll::Ready(Some(Err("the form does not end behind its file".into()))),
+                None => {
+                    return Poll::Ready(Some(Err("the form does not end behind its file".into())));
+                }
             }
         }
     }
@@ -212,12 +223,21 @@ mod tests {
     const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"Key\"\r\n\r\na\r\n--b\r\nContent-Disposition: form-data; \
                         name=\"file\"; filename=\"f.txt\"\r\nContent-Type: x/y\r\n\r\nhel\r\n--lo\r\n--b--\r\n";
 
-    async fn parse(bytes: &[u8], cut: usize) -> Result<(BTreeMap<String, String>, u64, Vec<u8>), String> {
-        let frames: Vec<_> =
-            bytes.chunks(cut.max(1)).map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame)))).collect();
-        let body = StreamBody::new(stream::iter(frames.into_iter().map(|frame: Result<_, BoxError>| frame)));
+    async fn parse(
+        bytes: &[u8],
+        cut: usize,
+    ) -> Result<(BTreeMap<String, String>, u64, Vec<u8>), String> {
+        let frames: Vec<_> = bytes
+            .chunks(cut.max(1))
+            .map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame))))
+            .collect();
+        let body = StreamBody::new(stream::iter(
+            frames.into_iter().map(|frame: Result<_, BoxError>| frame),
+        ));
         let body = Arriving::new(body, Clock::seeded(1), &Settings::default());
-        let form = read(body, "b", bytes.len() as u64).await.map_err(|error| error.message().to_owned())?;
+        let form = read(body, "b", bytes.len() as u64)
+            .await
+            .map_err(|error| error.message().to_owned())?;
         let file: Vec<Bytes> = form.file.try_collect().await.map_err(|error| error.to_string())?;
         Ok((form.fields, form.len_bytes, file.concat()))
     }
@@ -236,11 +256,19 @@ mod tests {
         for end in 0..FORM.len() {
             assert!(parse(&FORM.as_bytes()[..end], 7).await.is_err(), "{end}");
         }
-        let long = format!("--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{}", "x".repeat(MOST_FIELDS));
+        let long = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{}",
+            "x".repeat(MOST_FIELDS)
+        );
         assert!(parse(long.as_bytes(), 1000).await.is_err());
-        let field = |name: usize| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n\r\n");
+        let field = |name: usize| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n\r\n")
+        };
         let many: String = (0..2000).map(field).collect();
-        assert!(parse(format!("{many}{FORM}").as_bytes(), 100_000).await.is_err(), "names count too");
+        assert!(
+            parse(format!("{many}{FORM}").as_bytes(), 100_000).await.is_err(),
+            "names count too"
+        );
         assert!(parse(format!("{}{FORM}", field(1)).as_bytes(), 100).await.is_ok());
         assert!(
             parse(format!("{}{}{FORM}", field(1), field(1)).as_bytes(), 100).await.is_err(),
@@ -265,9 +293,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 1_usize..50) {
+        fn nothing_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 1_usize..50,
+        ) {
             let bytes = [b"--b\r\n".as_slice(), &bytes].concat();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            let runtime = runtime.unwrap();
             runtime.block_on(parse(&bytes, cut)).ok();
         }
     }

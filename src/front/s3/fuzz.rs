@@ -1,4 +1,5 @@
-//! Doors for `fuzz/`: the parsers of this room that no request reaches without a signature that holds.
+//! Doors for `fuzz/`: the parsers of this room that no request reaches without a signature that
+//! holds.
 //!
 //! Guarantees: built by cargo-fuzz only. It judges nothing beyond what a parser must never do.
 
@@ -38,9 +39,15 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderM
 
 /// A POST form up to the end of its file.
 pub fn form(bytes: &[u8], boundary: &str) {
-    let body = Arriving::new(Full::new(Bytes::copy_from_slice(bytes)), Clock::seeded(1), &Settings::default());
+    let body = Arriving::new(
+        Full::new(Bytes::copy_from_slice(bytes)),
+        Clock::seeded(1),
+        &Settings::default(),
+    );
     // A body that is there whole is read without a pause.
-    let Some(Ok(mut form)) = form::read(body, boundary, bytes.len() as u64).now_or_never() else { return };
+    let Some(Ok(mut form)) = form::read(body, boundary, bytes.len() as u64).now_or_never() else {
+        return;
+    };
     let mut file = 0;
     while let Some(Some(Ok(frame))) = form.file.next().now_or_never() {
         file += frame.len();

@@ -1,8 +1,8 @@
 //! GetObject, HeadObject and GetObjectAttributes.
 //!
-//! Guarantees: a range answers exactly its bytes, with 206; more than one range, or one that is malformed, answers the
-//! whole, as S3 does.
-//! Source: RFC 9110 §14; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+//! Guarantees: a range answers exactly its bytes, with 206; more than one range, or one that is
+//! malformed, answers the whole, as S3 does. Source: RFC 9110 §14;
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -47,7 +47,9 @@ impl S3Api {
         let wanted = self.wanted(&asked).await?;
         let head_only = is_head(&asked.head.method);
         let whole = wanted.read == Read::Whole;
-        let asks = asked.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"));
+        let asks = asked
+            .header("x-amz-checksum-mode")
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"));
         let version = asked.query.get("versionId").map(str::to_owned);
         let options = GetOptions { version, checksum: whole && asks, ..GetOptions::default() };
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
@@ -55,11 +57,18 @@ impl S3Api {
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
         conditions::check(&asked.head.headers, &OF_TARGET, &stored.head)?;
         let size = stored.head.size_bytes;
-        let out_of_range =
-            || S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", format!("the object has {size} bytes"));
+        let out_of_range = || {
+            S3Error::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidRange",
+                format!("the object has {size} bytes"),
+            )
+        };
         let (first, end) = match wanted.read {
             Read::Whole | Read::Head => (0, size),
-            read @ (Read::Range { .. } | Read::Suffix(_)) => read.span(size).ok_or_else(out_of_range)?,
+            read @ (Read::Range { .. } | Read::Suffix(_)) => {
+                read.span(size).ok_or_else(out_of_range)?
+            }
         };
         let mut reply = Response::new(if head_only { full("") } else { streamed(body) });
         attributes::write(&stored, &mut reply);
@@ -96,39 +105,62 @@ impl S3Api {
             .filter(|number| (1..=10_000).contains(number))
             .ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))?;
         let parts = self.parts_of(asked).await?;
-        let absent =
-            || S3Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidPartNumber", "the object has no such part");
+        let absent = || {
+            S3Error::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidPartNumber",
+                "the object has no such part",
+            )
+        };
         if parts.is_empty() {
-            return if number == 1 { Ok(Wanted { read: Read::Whole, parts: None }) } else { Err(absent()) };
+            return if number == 1 {
+                Ok(Wanted { read: Read::Whole, parts: None })
+            } else {
+                Err(absent())
+            };
         }
         let part = parts.get(number - 1).ok_or_else(absent)?;
         let first: u64 = parts[..number - 1].iter().map(|part| part.size_bytes).sum();
-        let read =
-            if part.size_bytes == 0 { Read::Whole } else { Read::Range { first, last: first + part.size_bytes - 1 } };
+        let read = if part.size_bytes == 0 {
+            Read::Whole
+        } else {
+            Read::Range { first, last: first + part.size_bytes - 1 }
+        };
         Ok(Wanted { read, parts: Some(parts.len()) })
     }
 
     /// The parts that the object was made of; empty where it was put whole, or by someone else.
     async fn parts_of(&self, asked: &Asked) -> Result<Vec<PartEntry>, S3Error> {
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
-        let (stored, _) = self.0.objects.get(&bucket, &key, Read::Head, GetOptions::default()).await?;
+        let (stored, _) =
+            self.0.objects.get(&bucket, &key, Read::Head, GetOptions::default()).await?;
         let Some(session) = self.session_of(asked, &stored).await? else { return Ok(Vec::new()) };
         Ok(session.completed_parts().await?)
     }
 
-    async fn session_of(&self, asked: &Asked, stored: &Stored) -> Result<Option<crate::upload::Session>, S3Error> {
+    async fn session_of(
+        &self,
+        asked: &Asked,
+        stored: &Stored,
+    ) -> Result<Option<crate::upload::Session>, S3Error> {
         let Some(tag) = &stored.upload_tag else { return Ok(None) };
         let account = asked.identity.account.name();
         Ok(self.0.uploads.completed_with_tag(account, &asked.bucket, &asked.key, tag).await?)
     }
 
-    async fn checksum_of(&self, asked: &Asked, stored: &Stored) -> Result<Option<ObjectChecksum>, S3Error> {
+    async fn checksum_of(
+        &self,
+        asked: &Asked,
+        stored: &Stored,
+    ) -> Result<Option<ObjectChecksum>, S3Error> {
         if let Some(checksum) = &stored.checksum {
             let (algorithm, value) = (checksum.algorithm(), checksum.base64());
             return Ok(Some(ObjectChecksum { algorithm, value, kind: ChecksumKind::FullObject }));
         }
         let session = self.session_of(asked, stored).await?;
-        Ok(session.and_then(|session| session.root().finished().and_then(|object| object.checksum.clone())))
+        Ok(session.and_then(|session| {
+            session.root().finished().and_then(|object| object.checksum.clone())
+        }))
     }
 
     pub(super) async fn object_attributes(&self, asked: Asked) -> Answer {
@@ -145,8 +177,10 @@ impl S3Api {
         if wants("Checksum")
             && let Some(checksum) = self.checksum_of(&asked, &stored).await?
         {
-            xml.open("Checksum").element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
-            let kind = if checksum.kind == ChecksumKind::Composite { "COMPOSITE" } else { "FULL_OBJECT" };
+            xml.open("Checksum")
+                .element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
+            let kind =
+                if checksum.kind == ChecksumKind::Composite { "COMPOSITE" } else { "FULL_OBJECT" };
             xml.element("ChecksumType", kind).close();
         }
         if wants("ObjectParts") {
@@ -168,9 +202,12 @@ impl S3Api {
     }
 }
 
-/// What the query wants in the answer's head. **Errors**: `InvalidArgument` for what can stand in no head.
+/// What the query wants in the answer's head. **Errors**: `InvalidArgument` for what can stand in
+/// no head.
 fn overrides(asked: &Asked) -> Result<Vec<(&'static str, HeaderValue)>, S3Error> {
-    let wanted = OVERRIDES.iter().filter_map(|(parameter, name)| Some((parameter, *name, asked.query.get(parameter)?)));
+    let wanted = OVERRIDES
+        .iter()
+        .filter_map(|(parameter, name)| Some((parameter, *name, asked.query.get(parameter)?)));
     let value = |(parameter, name, text)| match HeaderValue::from_str(text) {
         Ok(value) => Ok((name, value)),
         Err(_) => Err(S3Error::invalid(format!("{parameter} is no header's value"))),
@@ -185,7 +222,9 @@ fn text(value: &str) -> HeaderValue {
 /// One range of bytes; None for anything else, which RFC 9110 lets a server ignore.
 pub(super) fn range(value: &str) -> Option<Read> {
     let (first, last) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let number = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
     match (first, last) {
         ("", last) => number(last).map(Read::Suffix),
         (first, "") => Some(Read::Range { first: number(first)?, last: u64::MAX }),

@@ -1,7 +1,8 @@
 //! ListObjects and ListObjectsV2.
 //!
-//! Guarantees: keys in S3's byte order; a page names where the next begins, and that place is no secret and no state.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
+//! Guarantees: keys in S3's byte order; a page names where the next begins, and that place is no
+//! secret and no state. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::borrow::Cow;
 
@@ -17,7 +18,8 @@ use crate::object::{ListOptions, Page};
 
 const MOST_KEYS: usize = 1000;
 /// What S3 leaves bare with `encoding-type=url`.
-const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const URL: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What both versions share.
 struct Wanted {
@@ -42,7 +44,8 @@ impl S3Api {
         xml.element("Name", &asked.bucket).element("Prefix", wanted.name(&wanted.options.prefix));
         xml.element("Marker", wanted.name(&marker));
         finish(&mut xml, &wanted, &page, true);
-        // S3 names it only with a delimiter; clients without one take the last key, which is the same.
+        // S3 names it only with a delimiter; clients without one take the last key, which is the
+        // same.
         xml.maybe("NextMarker", page.next.as_deref().map(|next| wanted.name(next)));
         Ok(xml_reply(xml.finish()))
     }
@@ -62,7 +65,10 @@ impl S3Api {
         xml.maybe("ContinuationToken", token);
         xml.element("KeyCount", page.objects.len() + page.prefixes.len());
         finish(&mut xml, &wanted, &page, asked.query.get("fetch-owner") == Some("true"));
-        xml.maybe("NextContinuationToken", page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)));
+        xml.maybe(
+            "NextContinuationToken",
+            page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)),
+        );
         Ok(xml_reply(xml.finish()))
     }
 
@@ -94,7 +100,9 @@ fn wanted(asked: &Asked) -> Result<Wanted, S3Error> {
 /// At most 1,000, which is also the default. **Errors**: `InvalidArgument`.
 pub(super) fn max_of(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
     let number = text.map_or(Ok(MOST_KEYS), str::parse::<usize>);
-    number.map(|number| number.min(MOST_KEYS)).map_err(|_| S3Error::invalid(format!("{name} is no number")))
+    number
+        .map(|number| number.min(MOST_KEYS))
+        .map_err(|_| S3Error::invalid(format!("{name} is no number")))
 }
 
 /// Whether names are to be percent-encoded. **Errors**: `InvalidArgument`.
@@ -124,7 +132,8 @@ fn finish(xml: &mut Xml, wanted: &Wanted, page: &Page, with_owner: bool) {
     xml.element("IsTruncated", page.next.is_some());
     for object in &page.objects {
         xml.open("Contents").element("Key", wanted.name(object.key.as_str()));
-        xml.element("LastModified", timestamp(object.modified)).element("ETag", format_args!("\"{}\"", object.etag));
+        xml.element("LastModified", timestamp(object.modified))
+            .element("ETag", format_args!("\"{}\"", object.etag));
         xml.element("Size", object.size_bytes).element("StorageClass", "STANDARD");
         if with_owner {
             xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();

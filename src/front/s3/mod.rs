@@ -1,10 +1,10 @@
 //! The S3 protocol: what existing tools speak (DESIGN §7).
 //!
-//! Guarantees: every answer carries the request id; every failure is an S3 error document with a code that clients act
-//! on; nothing happens for a request that is not signed by an account that may do it; the state bucket and the uploads
-//! of other accounts are absent. A body that was not read to its end closes the connection by an explicit
-//! `Connection: close`.
-//! It decides nothing about sessions or objects: `upload` and `object` do. `error` is the only place that knows which
+//! Guarantees: every answer carries the request id; every failure is an S3 error document with a
+//! code that clients act on; nothing happens for a request that is not signed by an account that
+//! may do it; the state bucket and the uploads of other accounts are absent. A body that was not
+//! read to its end closes the connection by an explicit `Connection: close`. It decides nothing
+//! about sessions or objects: `upload` and `object` do. `error` is the only place that knows which
 //! failure is which status.
 
 mod attributes;
@@ -41,7 +41,10 @@ use http_body::Body;
 
 use crate::accounts::{Access, Accounts};
 use crate::clock::Clock;
-use crate::http::{self as ours, Arriving, BoxError, Declared, Figures, Identity, Payload, Query, Record, Reply, full};
+use crate::http::{
+    self as ours, Arriving, BoxError, Declared, Figures, Identity, Payload, Query, Record, Reply,
+    full,
+};
 use crate::names;
 use crate::object::Objects;
 use crate::upload::Uploads;
@@ -54,8 +57,8 @@ type Answer = Result<Reply, S3Error>;
 /// The room's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Beginnings of the `User-Agent` of clients that do not wait for `100 Continue`, and that are answered all the same
-    /// while they send (CLIENTS.md, *early close*). Empty: nobody.
+    /// Beginnings of the `User-Agent` of clients that do not wait for `100 Continue`, and that are
+    /// answered all the same while they send (CLIENTS.md, *early close*). Empty: nobody.
     pub early_close: Vec<String>,
 }
 
@@ -113,14 +116,16 @@ impl S3Api {
         let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
         reply.headers_mut().insert(names::REQUEST_ID, id);
         if closes || !record.body.ended() {
-            // What is left of the body stands in the way of another request, and a silent close confuses clients.
+            // What is left of the body stands in the way of another request, and a silent close
+            // confuses clients.
             reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         record.attach(reply)
     }
 
     async fn routed(&self, head: request::Parts, body: Arriving, record: &mut Record) -> Answer {
-        let Target { bucket, key } = route::target(head.uri.path(), &head.headers, self.0.http.domain.as_deref())?;
+        let Target { bucket, key } =
+            route::target(head.uri.path(), &head.headers, self.0.http.domain.as_deref())?;
         let query = Query::parse(head.uri.query())?;
         let target = Target { bucket, key };
         let op = route::route(&head.method, &target, &query, &head.headers)?;
@@ -148,18 +153,23 @@ impl S3Api {
         validate::key(&target.key)
     }
 
-    /// Whatever way a bucket's name comes in, it passes here. **Errors**: `InvalidBucketName` for what is no name, and
-    /// for one that the store keeps for itself; `NoSuchBucket` for the gateway's own.
+    /// Whatever way a bucket's name comes in, it passes here. **Errors**: `InvalidBucketName` for
+    /// what is no name, and for one that the store keeps for itself; `NoSuchBucket` for the
+    /// gateway's own.
     fn require_bucket(&self, bucket: &str) -> Result<(), S3Error> {
         validate::bucket(bucket)?;
         if self.0.objects.reserves(bucket) {
             return Err(S3Error::reserved_bucket(bucket));
         }
-        if self.0.uploads.is_state_bucket(bucket) { Err(S3Error::no_such_bucket(bucket)) } else { Ok(()) }
+        if self.0.uploads.is_state_bucket(bucket) {
+            Err(S3Error::no_such_bucket(bucket))
+        } else {
+            Ok(())
+        }
     }
 
-    /// What serves the operation, in a box of its size: in line, each request would be as large as the largest of them,
-    /// and is moved more than once before it begins.
+    /// What serves the operation, in a box of its size: in line, each request would be as large as
+    /// the largest of them, and is moved more than once before it begins.
     fn serve(&self, op: Op, asked: Asked, body: Arriving) -> BoxFuture<'_, Answer> {
         match op {
             Op::ListBuckets => Box::pin(self.list_buckets(asked)),
@@ -184,7 +194,9 @@ impl S3Api {
             Op::CompleteMultipartUpload => Box::pin(self.complete_upload(asked, body)),
             Op::AbortMultipartUpload => Box::pin(self.abort_upload(asked)),
             Op::ListParts => Box::pin(self.list_parts(asked)),
-            Op::PostObject => Box::pin(async { Err(S3Error::not_implemented("a POST that is no form")) }),
+            Op::PostObject => {
+                Box::pin(async { Err(S3Error::not_implemented("a POST that is no form")) })
+            }
             Op::Other(operation) => Box::pin(self.pass_through(operation, asked, body)),
         }
     }
@@ -193,14 +205,19 @@ impl S3Api {
 impl Asked {
     /// **Errors**: `AccessDenied`.
     fn require(&self, access: Access) -> Result<(), S3Error> {
-        if self.identity.account.allows(access, &self.bucket, &self.key) { Ok(()) } else { Err(S3Error::denied()) }
+        if self.identity.account.allows(access, &self.bucket, &self.key) {
+            Ok(())
+        } else {
+            Err(S3Error::denied())
+        }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
     }
 
-    /// The whole body, verified. **Errors**: those of its digests; `MalformedXML` where it is longer than `most_bytes`.
+    /// The whole body, verified. **Errors**: those of its digests; `MalformedXML` where it is
+    /// longer than `most_bytes`.
     async fn document(&self, body: Arriving, most_bytes: usize) -> Result<Bytes, S3Error> {
         let declared = Declared::read(&self.head, &self.identity)?;
         if declared.len_bytes.is_some_and(|len| len > most_bytes as u64) {

@@ -1,7 +1,8 @@
 //! The life of a multipart upload: create, list, abort. Each is a session (DESIGN §7).
 //!
-//! Guarantees: an upload of another account, or of another key, is absent; an aborted one keeps its parts for a
-//! successor, where that is switched on and its account has not more than half of its quota of open uploads.
+//! Guarantees: an upload of another account, or of another key, is absent; an aborted one keeps its
+//! parts for a successor, where that is switched on and its account has not more than half of its
+//! quota of open uploads.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -26,21 +27,29 @@ impl S3Api {
             metadata: attributes.user,
             checksum: checksum_terms(&asked.head.headers)?,
         };
-        let session = self.0.uploads.create_upload(asked.identity.account.name(), new.clone()).await?;
+        let session =
+            self.0.uploads.create_upload(asked.identity.account.name(), new.clone()).await?;
         let mut xml = Xml::new("InitiateMultipartUploadResult");
         xml.element("Bucket", &asked.bucket).element("Key", &asked.key);
         xml.element("UploadId", &session.root().backup_id);
         let mut reply = xml_reply(xml.finish());
         if let Some((algorithm, kind)) = new.checksum {
             let headers = reply.headers_mut();
-            headers.insert("x-amz-checksum-algorithm", http::HeaderValue::from_static(algorithm.name()));
+            headers.insert(
+                "x-amz-checksum-algorithm",
+                http::HeaderValue::from_static(algorithm.name()),
+            );
             headers.insert("x-amz-checksum-type", http::HeaderValue::from_static(word(kind)));
         }
         Ok(reply)
     }
 
     /// The session of the request's upload id. **Errors**: `AccessDenied`, `NoSuchUpload`.
-    pub(super) async fn upload_of(&self, asked: &Asked, access: Access) -> Result<Session, S3Error> {
+    pub(super) async fn upload_of(
+        &self,
+        asked: &Asked,
+        access: Access,
+    ) -> Result<Session, S3Error> {
         asked.require(access)?;
         let id = asked.query.get("uploadId").unwrap_or_default();
         if id.len() > MOST_ID_BYTES || !is_plain(id) {
@@ -72,14 +81,17 @@ impl S3Api {
         }
         let most = max_of(asked.query.get("max-parts"), "max-parts")?;
         let marker = asked.query.get("part-number-marker").filter(|text| !text.is_empty());
-        let marker: u16 =
-            marker.map_or(Ok(0), str::parse).map_err(|_| S3Error::invalid("part-number-marker is no number"))?;
+        let marker: u16 = marker
+            .map_or(Ok(0), str::parse)
+            .map_err(|_| S3Error::invalid("part-number-marker is no number"))?;
         let entries = session.part_entries().await?;
         let root = session.root();
         let rest: Vec<_> = entries.into_iter().filter(|entry| entry.number > marker).collect();
         let page = &rest[..most.min(rest.len())];
         let mut xml = Xml::new("ListPartsResult");
-        xml.element("Bucket", &asked.bucket).element("Key", &asked.key).element("UploadId", &root.backup_id);
+        xml.element("Bucket", &asked.bucket)
+            .element("Key", &asked.key)
+            .element("UploadId", &root.backup_id);
         owner(&mut xml, &root);
         xml.element("StorageClass", "STANDARD").element("PartNumberMarker", marker);
         xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
@@ -134,8 +146,14 @@ impl S3Api {
         }
         for root in &page.uploads {
             xml.open("Upload").element("Key", name(&root.key)).element("UploadId", &root.backup_id);
-            xml.open("Initiator").element("ID", &root.account).element("DisplayName", &root.account).close();
-            xml.open("Owner").element("ID", &root.account).element("DisplayName", &root.account).close();
+            xml.open("Initiator")
+                .element("ID", &root.account)
+                .element("DisplayName", &root.account)
+                .close();
+            xml.open("Owner")
+                .element("ID", &root.account)
+                .element("DisplayName", &root.account)
+                .close();
             xml.element("StorageClass", "STANDARD");
             xml.element("Initiated", timestamp(since_1970(root.created_at))).close();
         }
@@ -156,17 +174,25 @@ fn is_plain(text: &str) -> bool {
 const MOST_ID_BYTES: usize = 64;
 const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 
-/// What the client wants to be checked, and how the object's checksum follows. **Errors**: `InvalidRequest`.
+/// What the client wants to be checked, and how the object's checksum follows. **Errors**:
+/// `InvalidRequest`.
 fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
     let Some(algorithm) = named_algorithm(headers, &CHECKSUM_ALGORITHM)? else { return Ok(None) };
     let named = headers.get("x-amz-checksum-type").map(|value| value.to_str().unwrap_or_default());
     let kind = match (named, algorithm) {
-        (Some("FULL_OBJECT"), Algorithm::Sha1 | Algorithm::Sha256) | (Some("COMPOSITE"), Algorithm::Crc64Nvme) => {
-            return Err(S3Error::invalid_request("this checksum type is not to be had with this algorithm"));
+        (Some("FULL_OBJECT"), Algorithm::Sha1 | Algorithm::Sha256)
+        | (Some("COMPOSITE"), Algorithm::Crc64Nvme) => {
+            return Err(S3Error::invalid_request(
+                "this checksum type is not to be had with this algorithm",
+            ));
         }
         (Some("FULL_OBJECT"), _) | (None, Algorithm::Crc64Nvme) => ChecksumKind::FullObject,
         (Some("COMPOSITE") | None, _) => ChecksumKind::Composite,
-        (Some(_), _) => return Err(S3Error::invalid_request("x-amz-checksum-type is FULL_OBJECT or COMPOSITE")),
+        (Some(_), _) => {
+            return Err(S3Error::invalid_request(
+                "x-amz-checksum-type is FULL_OBJECT or COMPOSITE",
+            ));
+        }
     };
     Ok(Some((algorithm, kind)))
 }

@@ -1,9 +1,10 @@
 //! UploadPart, and the early answer for a part that is known.
 //!
-//! Guarantees: a part whose SHA-256 and length are recorded, or are a dead predecessor's, is answered before a byte of
-//! its body is asked for, if its client waits for `100 Continue`; else its body is read to its end and verified, but
-//! not stored again. When a client hangs up in mid-part, its session hears of it.
-//! Source: CLIENTS.md, *Rules for the early answer*; <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>.
+//! Guarantees: a part whose SHA-256 and length are recorded, or are a dead predecessor's, is
+//! answered before a byte of its body is asked for, if its client waits for `100 Continue`; else
+//! its body is read to its end and verified, but not stored again. When a client hangs up in
+//! mid-part, its session hears of it. Source: CLIENTS.md, *Rules for the early answer*;
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>.
 
 use std::time::Duration;
 
@@ -28,9 +29,11 @@ impl S3Api {
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         let session = self.upload_of(&asked, Access::Write).await?;
         let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes };
-        let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, claim)).await {
+        let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, claim)).await
+        {
             Ok(admission) => admission?,
-            // Not in time to spare the client its body: the record can still be found while it comes.
+            // Not in time to spare the client its body: the record can still be found while it
+            // comes.
             Err(_) => session.admit_part(number, claim).await?,
         };
         let mut guard = HangUp(Some(session));
@@ -44,7 +47,8 @@ impl S3Api {
             }
             PartAdmission::Wanted(ticket) => {
                 // The session hashes and compares the SHA-256 itself: once is enough.
-                let (payload, verdict) = Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
+                let (payload, verdict) =
+                    Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
                 let checksum = verdict.clone();
                 let body = Body::new(len_bytes, payload);
                 let stored = ticket.store_part(body, move || checksum.checksum()).await;
@@ -68,9 +72,12 @@ impl S3Api {
         Ok(reply(etag, checksum))
     }
 
-    /// Whether the client is to be answered before its body is read: it waits, or it is known to listen while it sends.
+    /// Whether the client is to be answered before its body is read: it waits, or it is known to
+    /// listen while it sends.
     fn answers_early(&self, asked: &Asked, read: &Progress) -> bool {
-        let waits = asked.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
+        let waits = asked
+            .header("expect")
+            .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
         let agent = asked.header("user-agent").unwrap_or_default();
         let listens = self.0.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
         waits && read.bytes() == 0 || listens
@@ -101,7 +108,8 @@ async fn read_out(declared: Declared, asked: &Asked, body: Arriving) -> Result<(
 }
 
 pub(super) fn part_number(asked: &Asked) -> Result<PartNumber, S3Error> {
-    let number = asked.query.get("partNumber").and_then(|text| text.parse().ok()).and_then(PartNumber::new);
+    let number =
+        asked.query.get("partNumber").and_then(|text| text.parse().ok()).and_then(PartNumber::new);
     number.ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))
 }
 

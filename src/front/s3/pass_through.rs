@@ -1,9 +1,10 @@
 //! Operations that the gateway does not do itself: passed through to a store that may.
 //!
-//! Guarantees: only the operations of `object::Operation`, each with its own parameters and headers; what else a request
-//! says is refused by name. An operation on a bucket needs `admin` on the whole of it; one whose document makes the
-//! store write or send to another place needs `admin` on everything, and so nothing is touched that no grant covers. The
-//! client's signature and session stay here. Source: DESIGN §7, §12.14.
+//! Guarantees: only the operations of `object::Operation`, each with its own parameters and
+//! headers; what else a request says is refused by name. An operation on a bucket needs `admin` on
+//! the whole of it; one whose document makes the store write or send to another place needs `admin`
+//! on everything, and so nothing is touched that no grant covers. The client's signature and
+//! session stay here. Source: DESIGN §7, §12.14.
 
 use http::{HeaderName, Method, Response, StatusCode};
 
@@ -15,14 +16,16 @@ use crate::object::{Level, Operation, Passthrough};
 
 const MOST_DOCUMENT: usize = 1 << 20;
 
-/// Documents that name a bucket or a queue into which the store then writes, with the rights of the gateway's key.
-const NAME_ANOTHER_PLACE: &[&str] = &["analytics", "inventory", "logging", "notification", "replication"];
+/// Documents that name a bucket or a queue into which the store then writes, with the rights of the
+/// gateway's key.
+const NAME_ANOTHER_PLACE: &[&str] =
+    &["analytics", "inventory", "logging", "notification", "replication"];
 
 /// Lets a retention be shortened that the bucket's owner set.
 const BYPASS: &str = "x-amz-bypass-governance-retention";
 
-/// Headers that are the gateway's business, not the store's: of the signature, of the body's framing, both handled
-/// here, and what SDKs say of themselves.
+/// Headers that are the gateway's business, not the store's: of the signature, of the body's
+/// framing, both handled here, and what SDKs say of themselves.
 const HANDLED_HEADERS: &[&str] = &[
     "x-amz-api-version",
     "x-amz-content-sha256",
@@ -35,10 +38,13 @@ const HANDLED_HEADERS: &[&str] = &[
     "x-amz-user-agent",
 ];
 
-/// Headers without `x-amz-` that change what a request means, and that no operation passed through has.
-const REFUSED_HEADERS: &[&str] = &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"];
+/// Headers without `x-amz-` that change what a request means, and that no operation passed through
+/// has.
+const REFUSED_HEADERS: &[&str] =
+    &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"];
 
-/// Query parameters that are the gateway's business: signatures, and the operation's name, which some SDKs repeat.
+/// Query parameters that are the gateway's business: signatures, and the operation's name, which
+/// some SDKs repeat.
 const HANDLED_PARAMETERS: &[&str] = &[
     "AWSAccessKeyId",
     "Expires",
@@ -56,20 +62,40 @@ const HANDLED_PARAMETERS: &[&str] = &[
 ];
 
 /// What of an answer's head is the connection's.
-const OF_CONNECTION: &[&str] =
-    &["connection", "keep-alive", "transfer-encoding", "date", "server", "x-amz-request-id", "x-amz-id-2"];
+const OF_CONNECTION: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "date",
+    "server",
+    "x-amz-request-id",
+    "x-amz-id-2",
+];
 
 impl S3Api {
-    pub(super) async fn pass_through(&self, operation: &'static Operation, asked: Asked, body: Arriving) -> Answer {
+    pub(super) async fn pass_through(
+        &self,
+        operation: &'static Operation,
+        asked: Asked,
+        body: Arriving,
+    ) -> Answer {
         require_access(operation, &asked)?;
         let mut request = typed(operation, &asked)?;
         let document = asked.document(body, MOST_DOCUMENT).await?;
-        request.body = if operation.subresource == "restore" { restore::checked(&document)?.into() } else { document };
+        request.body = if operation.subresource == "restore" {
+            restore::checked(&document)?.into()
+        } else {
+            document
+        };
         let Some(answer) = self.0.objects.pass_through(request).await? else {
-            return Err(S3Error::not_implemented(&format!("{} of ?{}", operation.method, operation.subresource)));
+            return Err(S3Error::not_implemented(&format!(
+                "{} of ?{}",
+                operation.method, operation.subresource
+            )));
         };
         let mut reply = Response::new(streamed(answer.body));
-        *reply.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        *reply.status_mut() =
+            StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
         for (name, value) in &answer.headers {
             if !OF_CONNECTION.contains(&name.as_str()) {
                 reply.headers_mut().append(name, value.clone());
@@ -87,7 +113,9 @@ fn require_access(operation: &Operation, asked: &Asked) -> Result<(), S3Error> {
         Level::Object if reads => Access::Read,
         Level::Object => Access::Write,
     })?;
-    let elsewhere = operation.level == Level::Bucket && !reads && NAME_ANOTHER_PLACE.contains(&operation.subresource);
+    let elsewhere = operation.level == Level::Bucket
+        && !reads
+        && NAME_ANOTHER_PLACE.contains(&operation.subresource);
     if elsewhere && !asked.identity.account.allows(Access::Admin, "", "") {
         return Err(S3Error::denied());
     }
@@ -97,7 +125,8 @@ fn require_access(operation: &Operation, asked: &Asked) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// The request without its document. **Errors**: `NotImplemented`, which names what the operation does not have.
+/// The request without its document. **Errors**: `NotImplemented`, which names what the operation
+/// does not have.
 fn typed(operation: &'static Operation, asked: &Asked) -> Result<Passthrough, S3Error> {
     let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
     let mut request = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
@@ -120,9 +149,13 @@ fn typed(operation: &'static Operation, asked: &Asked) -> Result<Passthrough, S3
 
 fn is_harmless(name: &HeaderName) -> bool {
     let name = name.as_str();
-    HANDLED_HEADERS.contains(&name) || !name.starts_with("x-amz-") && !REFUSED_HEADERS.contains(&name)
+    HANDLED_HEADERS.contains(&name)
+        || !name.starts_with("x-amz-") && !REFUSED_HEADERS.contains(&name)
 }
 
 fn not_here(kind: &str, name: &str, operation: &Operation) -> S3Error {
-    S3Error::not_implemented(&format!("the {kind} {name:?} with {} of ?{}", operation.method, operation.subresource))
+    S3Error::not_implemented(&format!(
+        "the {kind} {name:?} with {} of ?{}",
+        operation.method, operation.subresource
+    ))
 }

@@ -1,7 +1,7 @@
 //! PutObject.
 //!
-//! Guarantees: a body that is not what its digests say leaves the older object as it was; nothing is buffered.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
+//! Guarantees: a body that is not what its digests say leaves the older object as it was; nothing
+//! is buffered. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
 
 use http::{HeaderValue, StatusCode};
 
@@ -26,7 +26,8 @@ impl S3Api {
         }
         let mode = conditions::of_write(&asked.head.headers)?;
         let attributes = attributes::read(&asked.head.headers)?;
-        let (sha256, checksum, trailer) = (declared.sha256, declared.checksum.clone(), declared.trailer);
+        let (sha256, checksum, trailer) =
+            (declared.sha256, declared.checksum.clone(), declared.trailer);
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let replaces = matches!(mode, PutMode::IfMatch(_));
         let (payload, verdict) = Payload::new(declared, &asked.identity, body);
@@ -42,21 +43,27 @@ impl S3Api {
                 return Err(match (failure, error.kind()) {
                     (Some(failure), _) => failure,
                     (None, StoreKind::Body) => broken(&verdict),
-                    (None, StoreKind::Precondition) if replaces => self.absent_or(&bucket, &key, error.into()).await,
+                    (None, StoreKind::Precondition) if replaces => {
+                        self.absent_or(&bucket, &key, error.into()).await
+                    }
                     (None, _) => error.into(),
                 });
             }
         };
         let mut reply = written_reply(&written);
         if let Some(checksum) = verdict.checksum() {
-            let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
+            let value =
+                HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
             reply.headers_mut().insert(checksum.algorithm().header(), value);
-            reply.headers_mut().insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
+            reply
+                .headers_mut()
+                .insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
         }
         Ok(reply)
     }
 
-    /// What a refused If-Match means: some servers say 412 also where no object is (BACKENDS.md §3).
+    /// What a refused If-Match means: some servers say 412 also where no object is (BACKENDS.md
+    /// §3).
     async fn absent_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
         match self.0.objects.get(bucket, key, Read::Head, GetOptions::default()).await {
             Err(error) if error.kind() == StoreKind::NotFound => error.into(),
@@ -72,7 +79,9 @@ pub(super) fn written_reply(written: &Written) -> Reply {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", written.etag)) {
         headers.insert("etag", tag);
     }
-    if let Some(version) = written.version.as_deref().and_then(|version| HeaderValue::from_str(version).ok()) {
+    if let Some(version) =
+        written.version.as_deref().and_then(|version| HeaderValue::from_str(version).ok())
+    {
         headers.insert(VERSION, version);
     }
     reply

@@ -1,9 +1,10 @@
 //! The document of RestoreObject.
 //!
-//! Guarantees: what goes to the store is put together here from a number of days and a tier. A restore that writes
-//! elsewhere (`OutputLocation`) or runs a query (`SelectParameters`) is refused, and so is what is not known: the
-//! place that it would write to is none that a grant was looked up for. Pure.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>.
+//! Guarantees: what goes to the store is put together here from a number of days and a tier. A
+//! restore that writes elsewhere (`OutputLocation`) or runs a query (`SelectParameters`) is
+//! refused, and so is what is not known: the place that it would write to is none that a grant was
+//! looked up for. Pure. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>.
 
 use super::document::elements;
 use super::error::S3Error;
@@ -25,7 +26,12 @@ pub fn checked(bytes: &[u8]) -> Result<String, S3Error> {
                 tier = Some(known.ok_or_else(S3Error::malformed_xml)?);
             }
             ["GlacierJobParameters"] if text.trim().is_empty() => {}
-            _ => return Err(S3Error::not_implemented(&format!("{:?} in a restore", path.join("/")))),
+            _ => {
+                return Err(S3Error::not_implemented(&format!(
+                    "{:?} in a restore",
+                    path.join("/")
+                )));
+            }
         }
     }
     let mut xml = Xml::new("RestoreRequest");
@@ -41,12 +47,15 @@ mod tests {
     use super::*;
 
     fn told(inner: &str) -> Result<String, &'static str> {
-        checked(format!("<RestoreRequest>{inner}</RestoreRequest>").as_bytes()).map_err(|error| error.code)
+        checked(format!("<RestoreRequest>{inner}</RestoreRequest>").as_bytes())
+            .map_err(|error| error.code)
     }
 
     #[test]
     fn days_and_tier_go_on() {
-        let text = told("<Days>3</Days><GlacierJobParameters>\n<Tier>Bulk</Tier></GlacierJobParameters>").unwrap();
+        let text =
+            told("<Days>3</Days><GlacierJobParameters>\n<Tier>Bulk</Tier></GlacierJobParameters>")
+                .unwrap();
         let wanted = "<Days>3</Days><GlacierJobParameters><Tier>Bulk</Tier></GlacierJobParameters></RestoreRequest>";
         assert!(text.ends_with(wanted), "{text}");
         assert!(told("").unwrap().ends_with("RestoreRequest>"));
@@ -66,7 +75,9 @@ mod tests {
         ] {
             assert_eq!(told(refused), Err("NotImplemented"), "{refused}");
         }
-        for malformed in ["<Days>x</Days>", "<Tier>Fast</Tier>", "<Days>1", "<!DOCTYPE x><Days>1</Days>"] {
+        for malformed in
+            ["<Days>x</Days>", "<Tier>Fast</Tier>", "<Days>1", "<!DOCTYPE x><Days>1</Days>"]
+        {
             assert_eq!(told(malformed), Err("MalformedXML"), "{malformed}");
         }
     }

@@ -1,7 +1,9 @@
-//! Which operation a request is: from its method, its bucket and key, and the subresource in its query.
+//! Which operation a request is: from its method, its bucket and key, and the subresource in its
+//! query.
 //!
-//! Guarantees: none of the subresources in `SUBRESOURCES` is taken for a plain GET or PUT of the object; pure.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
+//! Guarantees: none of the subresources in `SUBRESOURCES` is taken for a plain GET or PUT of the
+//! object; pure. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
 
 use http::{HeaderMap, Method};
 
@@ -126,26 +128,44 @@ const SUBRESOURCES: &[&str] = &[
 /// Where a request points: path-style, or virtual-hosted where its host is a bucket below `domain`.
 /// **Errors**: `InvalidURI`.
 pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<Target, S3Error> {
-    let invalid =
-        |_| S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidURI", "the path is not percent-encoded UTF-8");
+    let invalid = |_| {
+        S3Error::new(
+            http::StatusCode::BAD_REQUEST,
+            "InvalidURI",
+            "the path is not percent-encoded UTF-8",
+        )
+    };
     let names = segments(path).map_err(invalid)?;
     if let Some(bucket) = domain.and_then(|domain| bucket_of_host(headers, domain)) {
         return Ok(Target { bucket, key: names.join("/") });
     }
-    let (bucket, key) =
-        names.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.join("/")));
+    let (bucket, key) = names
+        .split_first()
+        .map_or_else(Default::default, |(first, rest)| (first.clone(), rest.join("/")));
     if bucket.is_empty() && !key.is_empty() {
-        return Err(S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidURI", "the path names a key and no bucket"));
+        return Err(S3Error::new(
+            http::StatusCode::BAD_REQUEST,
+            "InvalidURI",
+            "the path names a key and no bucket",
+        ));
     }
     Ok(Target { bucket, key })
 }
 
-/// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, of which the store might take the other one.
-pub fn route(method: &Method, target: &Target, query: &Query, headers: &HeaderMap) -> Result<Op, S3Error> {
+/// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, of which the store might
+/// take the other one.
+pub fn route(
+    method: &Method,
+    target: &Target,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<Op, S3Error> {
     let mut found = SUBRESOURCES.iter().copied().filter(|name| query.get(name).is_some());
     let named = found.next();
     if let (Some(one), Some(two)) = (named, found.next()) {
-        return Err(S3Error::invalid(format!("the query parameters {one} and {two} exclude each other")));
+        return Err(S3Error::invalid(format!(
+            "the query parameters {one} and {two} exclude each other"
+        )));
     }
     let op = match (target.bucket.is_empty(), target.key.is_empty()) {
         (true, _) => service(method, named),
@@ -158,13 +178,17 @@ pub fn route(method: &Method, target: &Target, query: &Query, headers: &HeaderMa
     })
 }
 
-/// Headers that would touch more than the key that the grant was checked for: none of them is implemented.
+/// Headers that would touch more than the key that the grant was checked for: none of them is
+/// implemented.
 const REFUSED_HEADERS: [&str; 3] =
     ["x-amz-bypass-governance-retention", "x-amz-rename-source", "x-amz-write-offset-bytes"];
 
-/// **Errors**: `NotImplemented`, which names the header. What is passed through has a list of its own.
+/// **Errors**: `NotImplemented`, which names the header. What is passed through has a list of its
+/// own.
 pub fn refuse_headers(op: Op, headers: &HeaderMap) -> Result<(), S3Error> {
-    let more = REFUSED_HEADERS.into_iter().find(|name| !matches!(op, Op::Other(_)) && headers.contains_key(*name));
+    let more = REFUSED_HEADERS
+        .into_iter()
+        .find(|name| !matches!(op, Op::Other(_)) && headers.contains_key(*name));
     more.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
 }
 
@@ -195,7 +219,8 @@ fn object(method: &Method, named: Option<&str>, query: &Query, headers: &HeaderM
     Some(match (method.as_str(), named) {
         ("GET", None) => Op::GetObject,
         ("HEAD", None) => Op::HeadObject,
-        // Never a plain put: a part number without an upload is a mistake that must not replace the object.
+        // Never a plain put: a part number without an upload is a mistake that must not replace the
+        // object.
         ("PUT", None) if part => return None,
         ("PUT", None) if copies => Op::CopyObject,
         ("PUT", None) => Op::PutObject,
@@ -218,7 +243,13 @@ mod tests {
 
     fn op(method: &str, path: &str, query: &str) -> Option<Op> {
         let target = target(path, &HeaderMap::new(), None).unwrap();
-        route(&method.parse().unwrap(), &target, &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).ok()
+        route(
+            &method.parse().unwrap(),
+            &target,
+            &Query::parse(Some(query)).unwrap(),
+            &HeaderMap::new(),
+        )
+        .ok()
     }
 
     #[test]

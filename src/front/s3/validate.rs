@@ -1,6 +1,7 @@
 //! What names a request may carry, refused with S3's own codes.
 //!
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>, `object-keys.html`.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>,
+//! `object-keys.html`.
 
 use http::StatusCode;
 
@@ -14,7 +15,9 @@ pub fn bucket(name: &str) -> Result<(), S3Error> {
     if bucket_name_fits(name) {
         return Ok(());
     }
-    let message = format!("{name:?} is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address");
+    let message = format!(
+        "{name:?} is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address"
+    );
     Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message))
 }
 
@@ -24,5 +27,9 @@ pub fn key(key: &str) -> Result<(), S3Error> {
         let message = format!("a key has at most {MOST_KEY_BYTES} bytes");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", message));
     }
-    if key_fits(key) { Ok(()) } else { Err(S3Error::invalid("a key must not hold a zero byte, or .. between slashes")) }
+    if key_fits(key) {
+        Ok(())
+    } else {
+        Err(S3Error::invalid("a key must not hold a zero byte, or .. between slashes"))
+    }
 }

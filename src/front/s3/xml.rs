@@ -14,13 +14,17 @@ pub(super) struct Xml {
 impl Xml {
     /// A document with this root element, in S3's namespace.
     pub fn new(root: &'static str) -> Self {
-        let head = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} xmlns=\"{NAMESPACE}\">");
+        let head =
+            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} xmlns=\"{NAMESPACE}\">");
         Self { text: head, open: vec![root] }
     }
 
     /// An error document, which has no namespace.
     pub fn error() -> Self {
-        Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>".to_owned(), open: vec!["Error"] }
+        Self {
+            text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>".to_owned(),
+            open: vec!["Error"],
+        }
     }
 
     pub fn open(&mut self, name: &'static str) -> &mut Self {
@@ -65,7 +69,8 @@ impl Xml {
     }
 }
 
-/// Text on its way into a document. A listing has thousands of them, so they go there without a copy.
+/// Text on its way into a document. A listing has thousands of them, so they go there without a
+/// copy.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -89,7 +94,8 @@ fn is_plain(b: u8) -> bool {
     matches!(b, b' '..=b'~') && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
-/// XML 1.0 has no way to write most control characters; S3 clients ask for `encoding-type=url` where keys hold them.
+/// XML 1.0 has no way to write most control characters; S3 clients ask for `encoding-type=url`
+/// where keys hold them.
 fn escape(special: char, text: &mut String) {
     match special {
         '&' => text.push_str("&amp;"),
@@ -114,8 +120,11 @@ pub(super) fn iso_seconds(time: std::time::SystemTime) -> String {
 /// `2009-10-12T17:50:30.000Z`.
 pub(super) fn timestamp(time: std::time::SystemTime) -> String {
     let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let millis = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
-    let date = httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).to_string();
+    let millis =
+        time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
+    let date =
+        httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+            .to_string();
     // `Sun, 06 Nov 1994 08:49:37 GMT`: all fields have fixed places.
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let month = MONTHS.find(&date[8..11]).map_or(1, |at| at / 3 + 1);
@@ -132,7 +141,14 @@ mod tests {
     fn text_is_escaped_and_times_are_iso() {
         let mut xml = Xml::new("R");
         xml.open("A").element("K", "a<b>&\u{1}\r\u{FFFF}ä\n'c'").close().maybe("N", None::<&str>);
-        assert!(xml.finish().ends_with("<A><K>a&lt;b&gt;&amp;\u{FFFD}&#13;\u{FFFD}ä\n&apos;c&apos;</K></A></R>"));
-        assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)), "2009-10-12T17:50:30.120Z");
+        assert!(
+            xml.finish().ends_with(
+                "<A><K>a&lt;b&gt;&amp;\u{FFFD}&#13;\u{FFFD}ä\n&apos;c&apos;</K></A></R>"
+            )
+        );
+        assert_eq!(
+            timestamp(UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)),
+            "2009-10-12T17:50:30.120Z"
+        );
     }
 }

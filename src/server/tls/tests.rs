@@ -23,7 +23,10 @@ fn authority() -> Authority {
 /// Writes a pair for `localhost`.
 fn issue(authority: &Authority, dir: &Path) -> TlsSettings {
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, authority)
+        .unwrap();
     let files = TlsSettings { certificate: dir.join("cert.pem"), key: dir.join("key.pem") };
     std::fs::write(&files.certificate, certificate.pem()).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
@@ -51,14 +54,18 @@ async fn echo(tls: Tls) -> SocketAddr {
 }
 
 /// Says hello; the protocol that was agreed on, or the refusal.
-async fn hello(address: SocketAddr, authority: &Authority) -> Result<Option<Vec<u8>>, std::io::Error> {
+async fn hello(
+    address: SocketAddr,
+    authority: &Authority,
+) -> Result<Option<Vec<u8>>, std::io::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config =
+        ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let socket = TcpStream::connect(address).await?;
     let name = ServerName::try_from("localhost").unwrap();

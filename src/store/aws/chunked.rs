@@ -1,8 +1,10 @@
-//! `aws-chunked` framing with a checksum trailer, for bodies whose checksum is known only at their end.
+//! `aws-chunked` framing with a checksum trailer, for bodies whose checksum is known only at their
+//! end.
 //!
-//! Guarantees: the encoded length is known before the first byte; frames are passed on, not copied. Each frame that
-//! comes is split so that all chunks but the last have one fixed size, which makes the length computable.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
+//! Guarantees: the encoded length is known before the first byte; frames are passed on, not copied.
+//! Each frame that comes is split so that all chunks but the last have one fixed size, which makes
+//! the length computable. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +29,9 @@ pub(super) fn with_trailer(body: Body, algorithm: Algorithm) -> (Body, Trailer) 
     let encoder = Encoder {
         left: body.len_bytes(),
         body,
-        hasher: Some(passed.map_or_else(|| Summing::Here(ChecksumHasher::new(algorithm)), Summing::Passed)),
+        hasher: Some(
+            passed.map_or_else(|| Summing::Here(ChecksumHasher::new(algorithm)), Summing::Passed),
+        ),
         open: 0,
         out: VecDeque::new(),
         trailer: Arc::clone(&trailer),
@@ -77,7 +81,9 @@ impl Encoder {
             }
             match self.body.next().await.transpose()? {
                 Some(frame) => self.take(frame)?,
-                None if self.left > 0 => return Err(format!("the body ended {} bytes too early", self.left).into()),
+                None if self.left > 0 => {
+                    return Err(format!("the body ended {} bytes too early", self.left).into());
+                }
                 None => self.end()?,
             }
         }
@@ -95,7 +101,8 @@ impl Encoder {
                 self.open = CHUNK.min(self.left);
                 self.out.push_back(format!("{:x}\r\n", self.open).into());
             }
-            let piece = frame.split_to(frame.len().min(usize::try_from(self.open).unwrap_or(usize::MAX)));
+            let piece =
+                frame.split_to(frame.len().min(usize::try_from(self.open).unwrap_or(usize::MAX)));
             self.open -= piece.len() as u64;
             self.left -= piece.len() as u64;
             self.out.push_back(piece);
@@ -131,9 +138,12 @@ mod tests {
     #[tokio::test]
     async fn the_length_is_known_before_the_first_byte() {
         let sizes = [0, 1, 65_535, 65_536, 65_537, 300_000].into_iter();
-        for (size, algorithm) in sizes.flat_map(|size| [(size, Algorithm::Sha256), (size, Algorithm::Crc32)]) {
+        for (size, algorithm) in
+            sizes.flat_map(|size| [(size, Algorithm::Sha256), (size, Algorithm::Crc32)])
+        {
             let bytes = Bytes::from(vec![7_u8; size]);
-            let frames: Vec<_> = bytes.chunks(10_000).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+            let frames: Vec<_> =
+                bytes.chunks(10_000).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
             let (body, _) = with_trailer(Body::new(size as u64, stream::iter(frames)), algorithm);
             let len = body.len_bytes();
             let encoded = body.collect(1 << 20).await.unwrap();

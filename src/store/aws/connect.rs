@@ -1,7 +1,7 @@
 //! From settings to clients: credentials, region, endpoint, addressing.
 //!
-//! Guarantees: credentials come from the AWS chain (environment, profile, process, instance) and are asked for again
-//! before they expire. Nothing is sent to the S3 server here.
+//! Guarantees: credentials come from the AWS chain (environment, profile, process, instance) and
+//! are asked for again before they expire. Nothing is sent to the S3 server here.
 
 use std::time::Duration;
 
@@ -54,10 +54,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The longest that a control call may take; Complete of a large object takes its time.
 const CONTROL: Duration = Duration::from_secs(120);
 
-pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sdk_s3::Client, Wire), ConnectError> {
+pub(super) async fn clients(
+    settings: &Settings,
+    clock: Clock,
+) -> Result<(aws_sdk_s3::Client, Wire), ConnectError> {
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CONTROL).build();
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CONTROL).build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     loader = loader.timeout_config(timeouts).retry_config(RetryConfig::disabled());
     if let Some(region) = &settings.region {
@@ -80,8 +84,10 @@ pub(super) async fn clients(settings: &Settings, clock: Clock) -> Result<(aws_sd
     // Now, and not in the middle of the first upload.
     credentials.get().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
     // It keeps them for both.
-    config = config.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-    let wire = Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
+    config =
+        config.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
+    let wire =
+        Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
     Ok((aws_sdk_s3::Client::from_conf(config.build()), wire.map_err(ConnectError::Roots)?))
 }
 
@@ -92,7 +98,9 @@ fn endpoint(text: Option<&str>, region: &str) -> Result<(Scheme, Authority), Con
     let parts = uri.into_parts();
     let plain_path = parts.path_and_query.is_none_or(|path| path.as_str() == "/");
     match (parts.scheme, parts.authority) {
-        (Some(scheme), Some(authority)) if plain_path && (scheme == Scheme::HTTP || scheme == Scheme::HTTPS) => {
+        (Some(scheme), Some(authority))
+            if plain_path && (scheme == Scheme::HTTP || scheme == Scheme::HTTPS) =>
+        {
             Ok((scheme, authority))
         }
         _ => Err(bad()),

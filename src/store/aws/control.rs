@@ -1,19 +1,19 @@
 //! Calls without a body of ours: buckets, the life of an upload. Through the AWS SDK.
 //!
-//! Guarantees: no call is retried here. Complete that answers 200 with an error in its body is an error (the SDK reads
-//! it); an empty ETag in its answer stays empty, and the caller asks HEAD.
+//! Guarantees: no call is retried here. Complete that answers 200 with an error in its body is an
+//! error (the SDK reads it); an empty ETag in its answer stays empty, and the caller asks HEAD.
 
 use std::time::SystemTime;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart,
-    CreateBucketConfiguration,
+    BucketLocationConstraint, BucketVersioningStatus, ChecksumAlgorithm, CompletedMultipartUpload,
+    CompletedPart, CreateBucketConfiguration,
 };
 
 use super::super::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartPage, Result, StoredPart,
-    UploadId, UploadTarget, Written,
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartPage,
+    Result, StoredPart, UploadId, UploadTarget, Written,
 };
 use super::error::of_sdk;
 use super::exchange::require_kept_only;
@@ -24,10 +24,14 @@ pub(super) async fn create_bucket(client: &Client, bucket: &Bucket) -> Result<()
     let region = client.config().region().map(|region| region.as_ref().to_owned());
     if let Some(region) = region.filter(|region| region != "us-east-1") {
         let place = BucketLocationConstraint::from(region.as_str());
-        call =
-            call.create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
+        call = call.create_bucket_configuration(
+            CreateBucketConfiguration::builder().location_constraint(place).build(),
+        );
     }
-    call.send().await.map(|_| ()).map_err(|error| of_sdk(&format!("creating bucket {bucket}"), error))
+    call.send()
+        .await
+        .map(|_| ())
+        .map_err(|error| of_sdk(&format!("creating bucket {bucket}"), error))
 }
 
 pub(super) async fn delete_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
@@ -36,7 +40,8 @@ pub(super) async fn delete_bucket(client: &Client, bucket: &Bucket) -> Result<()
 }
 
 pub(super) async fn list_buckets(client: &Client) -> Result<Vec<BucketInfo>> {
-    let answer = client.list_buckets().send().await.map_err(|error| of_sdk("listing the buckets", error))?;
+    let answer =
+        client.list_buckets().send().await.map_err(|error| of_sdk("listing the buckets", error))?;
     let info = |bucket: &aws_sdk_s3::types::Bucket| {
         Some(BucketInfo { bucket: bucket.name()?.into(), created: time(bucket.creation_date()) })
     };
@@ -45,7 +50,12 @@ pub(super) async fn list_buckets(client: &Client) -> Result<Vec<BucketInfo>> {
     Ok(buckets)
 }
 
-pub(super) async fn delete(client: &Client, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+pub(super) async fn delete(
+    client: &Client,
+    bucket: &Bucket,
+    key: &Key,
+    version: Option<&str>,
+) -> Result<()> {
     let call = client.delete_object().bucket(bucket.as_str()).key(key.as_str());
     match call.set_version_id(version.map(str::to_owned)).send().await {
         Ok(_) => Ok(()),
@@ -79,7 +89,9 @@ pub(super) async fn create_upload(
         .await
         .map_err(|error| of_sdk(&format!("beginning an upload of {bucket}/{key}"), error))?;
     let id = answer.upload_id().map(UploadId::from);
-    id.ok_or_else(|| Error::new(Kind::Unavailable, format!("the upload of {bucket}/{key} got no id")))
+    id.ok_or_else(|| {
+        Error::new(Kind::Unavailable, format!("the upload of {bucket}/{key} got no id"))
+    })
 }
 
 pub(super) async fn list_parts(
@@ -95,7 +107,9 @@ pub(super) async fn list_parts(
         .set_part_number_marker(after.map(|after| after.to_string()))
         .send()
         .await
-        .map_err(|error| of_upload(of_sdk(&format!("listing the parts of {}", target.key), error)))?;
+        .map_err(|error| {
+            of_upload(of_sdk(&format!("listing the parts of {}", target.key), error))
+        })?;
     let part = |part: &aws_sdk_s3::types::Part| {
         Some(StoredPart {
             number: PartNumber::new(u32::try_from(part.part_number()?).ok()?)?,
@@ -124,7 +138,9 @@ pub(super) async fn complete(
             .set_checksum_sha256(part.sha256.filter(|_| all).map(|sha256| sha256.base64()))
             .build()
     };
-    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
+    let parts = CompletedMultipartUpload::builder()
+        .set_parts(Some(parts.iter().map(part).collect()))
+        .build();
     let answer = client
         .complete_multipart_upload()
         .bucket(target.bucket.as_str())
@@ -139,19 +155,23 @@ pub(super) async fn complete(
 }
 
 pub(super) async fn abort(client: &Client, target: UploadTarget<'_>) -> Result<()> {
-    let call = client.abort_multipart_upload().bucket(target.bucket.as_str()).key(target.key.as_str());
+    let call =
+        client.abort_multipart_upload().bucket(target.bucket.as_str()).key(target.key.as_str());
     match call.upload_id(target.upload.as_str()).send().await {
         Ok(_) => Ok(()),
-        Err(error) => match of_upload(of_sdk(&format!("aborting the upload of {}", target.key), error)) {
-            error if error.kind() == Kind::NoSuchUpload => Ok(()),
-            error => Err(error),
-        },
+        Err(error) => {
+            match of_upload(of_sdk(&format!("aborting the upload of {}", target.key), error)) {
+                error if error.kind() == Kind::NoSuchUpload => Ok(()),
+                error => Err(error),
+            }
+        }
     }
 }
 
 pub(super) async fn keeps_versions(client: &Client, bucket: &Bucket) -> Result<bool> {
     let answer = client.get_bucket_versioning().bucket(bucket.as_str()).send().await;
-    let answer = answer.map_err(|error| of_sdk(&format!("asking for the versioning of {bucket}"), error))?;
+    let answer =
+        answer.map_err(|error| of_sdk(&format!("asking for the versioning of {bucket}"), error))?;
     Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
 }
 

@@ -1,8 +1,9 @@
 //! The store's credentials, from the AWS chain: environment, profile, process, instance.
 //!
-//! Guarantees: the chain is asked one question at a time, however many requests want an answer, and to its end, however
-//! few still wait for it. While it is asked, and where it cannot answer, what it gave before serves until that expires:
-//! a metadata or token service that is away for a moment fails nobody.
+//! Guarantees: the chain is asked one question at a time, however many requests want an answer, and
+//! to its end, however few still wait for it. While it is asked, and where it cannot answer, what
+//! it gave before serves until that expires: a metadata or token service that is away for a moment
+//! fails nobody.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,7 +19,8 @@ use super::super::{Error, Kind, Result};
 use crate::clock::Clock;
 use crate::sigv4::Credentials;
 
-/// Credentials without an expiry are asked for again after this, so that a changed profile is noticed.
+/// Credentials without an expiry are asked for again after this, so that a changed profile is
+/// noticed.
 const LIVE: Duration = Duration::from_secs(300);
 /// They are asked for so long before they expire, or half-way, so that none expires on the way.
 const EARLY: Duration = Duration::from_secs(60);
@@ -62,12 +64,14 @@ impl Chain {
         Self(Arc::new(Inner { provider, clock, state: Mutex::default() }))
     }
 
-    /// The credentials of now. **Errors**: `Unavailable` where there are none that serve: they were there when the
-    /// gateway started, so they may come back.
+    /// The credentials of now. **Errors**: `Unavailable` where there are none that serve: they were
+    /// there when the gateway started, so they may come back.
     pub async fn get(&self) -> Result<Credentials> {
         match self.held().await {
             Ok(held) => Ok(held.credentials.clone()),
-            Err(error) => Err(Error::new(Kind::Unavailable, "no credentials for the store").because(error)),
+            Err(error) => {
+                Err(Error::new(Kind::Unavailable, "no credentials for the store").because(error))
+            }
         }
     }
 
@@ -92,7 +96,8 @@ impl Chain {
         let asking = self.clone();
         let task = tokio::spawn(async move { asking.settle(asking.answer().await) });
         let chain = self.clone();
-        let settled = async move { task.await.unwrap_or_else(|ended| chain.settle(Err(Arc::new(ended)))) };
+        let settled =
+            async move { task.await.unwrap_or_else(|ended| chain.settle(Err(Arc::new(ended)))) };
         settled.boxed().shared()
     }
 
@@ -105,7 +110,9 @@ impl Chain {
         };
         let left = left(&found, self.0.clock.wall());
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(Arc::from(Box::<Failure>::from("the credentials that were found are expired")));
+            return Err(Arc::from(Box::<Failure>::from(
+                "the credentials that were found are expired",
+            )));
         }
         let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
         let token = found.session_token().map(str::to_owned);
@@ -122,7 +129,10 @@ impl Chain {
         let settled = answer.or_else(|error| {
             let mut kept = kept.ok_or_else(|| Arc::clone(&error))?;
             let error: &Failure = &error;
-            tracing::warn!(error, "the chain gives no credentials for the store; what it gave serves until it expires");
+            tracing::warn!(
+                error,
+                "the chain gives no credentials for the store; what it gave serves until it expires"
+            );
             let again = left(&kept.found, wall).map_or(AGAIN, |left| left.min(AGAIN));
             Arc::make_mut(&mut kept).fresh_until = now + again;
             Ok(kept)
@@ -153,8 +163,12 @@ impl ProvideCredentials for Chain {
     where
         Self: 'a,
     {
-        let found =
-            async { self.held().await.map(|held| held.found.clone()).map_err(CredentialsError::provider_error) };
+        let found = async {
+            self.held()
+                .await
+                .map(|held| held.found.clone())
+                .map_err(CredentialsError::provider_error)
+        };
         future::ProvideCredentials::new(found)
     }
 }
@@ -180,7 +194,8 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000) - left
     }
 
-    /// A process that has credentials as long as there is a file `answer`, and counts how often it was asked.
+    /// A process that has credentials as long as there is a file `answer`, and counts how often it
+    /// was asked.
     struct Process {
         home: tempfile::TempDir,
         clock: Clock,
@@ -256,7 +271,11 @@ mod tests {
         process.stale();
         process.clock.set_wall(before_it_expires(Duration::ZERO));
         let refused = process.all().await;
-        assert!(refused.into_iter().all(|got| got.is_err_and(|error| error.kind() == Kind::Unavailable)));
+        assert!(
+            refused
+                .into_iter()
+                .all(|got| got.is_err_and(|error| error.kind() == Kind::Unavailable))
+        );
         assert_eq!(process.asked(), 3);
         process.comes_back();
         process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
@@ -293,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_runtime_that_ends_takes_no_question_with_it() {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = runtime();
         let process = Process::new(Duration::from_secs(3600));
         first.block_on(async { assert!(process.chain.get().now_or_never().is_none()) });

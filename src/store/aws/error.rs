@@ -1,8 +1,9 @@
 //! S3's error codes as the store's kinds.
 //!
-//! Guarantees: decided by the parsed code, never by a piece of the text; a status alone decides only where there is no
-//! code (HEAD, proxies). 412 is `Precondition`, 409 `ConditionalRequestConflict` is `Conflict`: "you lost" and "try
-//! again" stay apart. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; BACKENDS.md.
+//! Guarantees: decided by the parsed code, never by a piece of the text; a status alone decides
+//! only where there is no code (HEAD, proxies). 412 is `Precondition`, 409
+//! `ConditionalRequestConflict` is `Conflict`: "you lost" and "try again" stay apart. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; BACKENDS.md.
 
 use std::time::Duration;
 
@@ -24,10 +25,15 @@ pub(super) fn kind(status: u16, code: &str) -> Kind {
         "InvalidPart" | "InvalidPartOrder" => Kind::InvalidPart,
         "EntityTooSmall" => Kind::TooSmall,
         "InvalidRange" => Kind::Range,
-        "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => Kind::Checksum,
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "XAmzContentChecksumMismatch" => Kind::Checksum,
         "BucketAlreadyExists" | "BucketAlreadyOwnedByYou" => Kind::BucketExists,
         "BucketNotEmpty" => Kind::BucketNotEmpty,
-        "SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "RequestLimitExceeded" => Kind::SlowDown,
+        "SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "RequestLimitExceeded" => {
+            Kind::SlowDown
+        }
         "AccessDenied"
         | "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
@@ -74,8 +80,13 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map_or(0, |answer| answer.status().as_u16());
-    let retry_after = error.raw_response().and_then(|answer| pause(answer.headers().get("retry-after")));
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
+    let retry_after =
+        error.raw_response().and_then(|answer| pause(answer.headers().get("retry-after")));
+    let code = error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        .unwrap_or_default()
+        .to_owned();
     refused(what, status, &code, retry_after).because(error)
 }
 

@@ -1,20 +1,20 @@
 //! Objects and parts over the wire: which headers go out, what the answers say.
 //!
-//! Guarantees: ETags leave their quotes here; a put without a declared SHA-256 gets one in its trailer; an answer
-//! without an ETag is completed by HEAD.
+//! Guarantees: ETags leave their quotes here; a put without a declared SHA-256 gets one in its
+//! trailer; an answer without an ETag is completed by HEAD.
 
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED,
-    RANGE,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, IF_MATCH,
+    IF_NONE_MATCH, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, Method};
 
 use super::super::{
-    Attributes, Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PartTarget, PutMode, PutOptions, Read, Result,
-    Written, WrittenPart, acts_on_metadata,
+    Attributes, Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PartTarget, PutMode,
+    PutOptions, Read, Result, Written, WrittenPart, acts_on_metadata,
 };
 use super::chunked::{Trailer, with_trailer};
 use super::wire::{Call, Wire, incoming};
@@ -26,11 +26,18 @@ const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode")
 
 type Headers = Vec<(HeaderName, String)>;
 
-pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+pub(super) async fn put(
+    wire: &Wire,
+    bucket: &Bucket,
+    key: &Key,
+    body: Body,
+    options: PutOptions,
+) -> Result<Written> {
     require_kept_only(&options.attributes)?;
     // A checksum that is to be kept is the one to send: the server keeps what it was sent.
     let declared = options.sha256.filter(|_| options.checksum.is_none());
-    let (payload, mut headers, body, _) = checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));
+    let (payload, mut headers, body, _) =
+        checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));
     match options.mode {
         PutMode::Overwrite => {}
         PutMode::CreateOnly => headers.push((IF_NONE_MATCH, "*".to_owned())),
@@ -46,7 +53,8 @@ pub(super) async fn put(wire: &Wire, bucket: &Bucket, key: &Key, body: Body, opt
         }
     }
     let user = options.attributes.user.into_iter().collect();
-    let call = Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
+    let call =
+        Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
     let (answer, _) = wire.send(call, body).await?;
     Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION) })
 }
@@ -58,14 +66,21 @@ pub(super) async fn put_part(
     sha256: Option<Sha256>,
 ) -> Result<WrittenPart> {
     let (payload, headers, body, trailer) = checksummed(body, sha256, Algorithm::Sha256);
-    let upload = percent_encoding::utf8_percent_encode(part.upload.upload.as_str(), percent_encoding::NON_ALPHANUMERIC);
+    let upload = percent_encoding::utf8_percent_encode(
+        part.upload.upload.as_str(),
+        percent_encoding::NON_ALPHANUMERIC,
+    );
     let query = format!("partNumber={}&uploadId={upload}", part.number);
     let (bucket, key) = (part.upload.bucket, part.upload.key);
     let call = Call { method: Method::PUT, bucket, key, query, headers, user: Vec::new(), payload };
     match wire.send(call, body).await {
         Ok((answer, _)) => {
-            let unread =
-                || Error::new(Kind::Unavailable, format!("part {} was answered before it was read", part.number));
+            let unread = || {
+                Error::new(
+                    Kind::Unavailable,
+                    format!("part {} was answered before it was read", part.number),
+                )
+            };
             let sha256 = sha256.or(trailer.get().and_then(Checksum::sha256)).ok_or_else(unread)?;
             Ok(WrittenPart { etag: etag(answer.headers()), sha256 })
         }
@@ -77,15 +92,22 @@ pub(super) async fn put_part(
     }
 }
 
-/// Fails where the server would act on the metadata: also what lies in the store may carry it, and be copied.
+/// Fails where the server would act on the metadata: also what lies in the store may carry it, and
+/// be copied.
 /// **Errors**: `Invalid`.
 pub(super) fn require_kept_only(attributes: &Attributes) -> Result<()> {
     let acted_on = attributes.user.keys().find(|name| acts_on_metadata(name));
-    acted_on.map_or(Ok(()), |name| Err(Error::new(Kind::Invalid, format!("the server acts on the metadata {name:?}"))))
+    acted_on.map_or(Ok(()), |name| {
+        Err(Error::new(Kind::Invalid, format!("the server acts on the metadata {name:?}")))
+    })
 }
 
 /// The body with the checksum that the server is to check it by.
-fn checksummed(body: Body, declared: Option<Sha256>, algorithm: Algorithm) -> (Payload, Headers, Body, Trailer) {
+fn checksummed(
+    body: Body,
+    declared: Option<Sha256>,
+    algorithm: Algorithm,
+) -> (Payload, Headers, Body, Trailer) {
     if let Some(sha256) = declared {
         return (
             Payload::Sha256(sha256.0),
@@ -115,22 +137,26 @@ pub(super) async fn get(
     headers.extend(options.if_none_match.map(|tag| (IF_NONE_MATCH, format!("\"{tag}\""))));
     match read {
         Read::Head | Read::Whole => {}
-        Read::Range { first, last } => headers.push((RANGE, format!("bytes={first}-{}", last.min(i64::MAX as u64)))),
+        Read::Range { first, last } => {
+            headers.push((RANGE, format!("bytes={first}-{}", last.min(i64::MAX as u64))))
+        }
         Read::Suffix(bytes) => headers.push((RANGE, format!("bytes=-{bytes}"))),
     }
     if options.checksum {
         headers.push((CHECKSUM_MODE, "ENABLED".to_owned()));
     }
     let method = if read == Read::Head { Method::HEAD } else { Method::GET };
-    let version = options
-        .version
-        .map(|id| percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC).to_string());
+    let version = options.version.map(|id| {
+        percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC).to_string()
+    });
     let query = version.map_or_else(String::new, |id| format!("versionId={id}"));
     let payload = Payload::Sha256(Sha256::of(b"").0);
     let call = Call { method, bucket, key, query, headers, user: Vec::new(), payload };
     let (answer, room) = wire.send(call, Body::empty()).await?;
     let len = text(answer.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
-    let len = len.ok_or_else(|| Error::new(Kind::Unavailable, format!("the answer for {key} says no length")))?;
+    let len = len.ok_or_else(|| {
+        Error::new(Kind::Unavailable, format!("the answer for {key} says no length"))
+    })?;
     let head = head(answer.headers(), len, wire.now());
     if read == Read::Head {
         return Ok((head, Body::empty()));
@@ -140,9 +166,12 @@ pub(super) async fn get(
 
 fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
     // `bytes 3-5/10`: the whole object's size is behind the slash.
-    let whole = text(headers, &CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
-    let date =
-        |name| text(headers, name).and_then(|text| DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok());
+    let whole =
+        text(headers, &CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+    let date = |name| {
+        text(headers, name)
+            .and_then(|text| DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok())
+    };
     let date_now = date(&DATE).unwrap_or(now);
     Head {
         etag: etag(headers),
@@ -157,9 +186,9 @@ fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
 
 /// The checksum of the whole object that an answer says. Of parts' checksums (`…-N`) it is none.
 fn checksum(headers: &HeaderMap) -> Option<Checksum> {
-    Algorithm::ALL
-        .into_iter()
-        .find_map(|algorithm| Checksum::from_base64(algorithm, headers.get(algorithm.header())?.to_str().ok()?))
+    Algorithm::ALL.into_iter().find_map(|algorithm| {
+        Checksum::from_base64(algorithm, headers.get(algorithm.header())?.to_str().ok()?)
+    })
 }
 
 fn attributes(headers: &HeaderMap) -> Attributes {

@@ -1,9 +1,10 @@
 //! ListObjectsV2: the question, and the document that answers it.
 //!
-//! Guarantees: a document that is not whole, cannot be read, or is no listing is an error and never a shorter page;
-//! elements that are not known are passed over. Names come back decoded; a server that does not say `url` has not encoded
-//! them. A listing is read here and not by the SDK, through which a page of 1,000 keys cost more than twice as much.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
+//! Guarantees: a document that is not whole, cannot be read, or is no listing is an error and never
+//! a shorter page; elements that are not known are passed over. Names come back decoded; a server
+//! that does not say `url` has not encoded them. A listing is read here and not by the SDK, through
+//! which a page of 1,000 keys cost more than twice as much. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::time::SystemTime;
 
@@ -15,7 +16,9 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
 use super::super::listing::after;
-use super::super::{Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result};
+use super::super::{
+    Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result,
+};
 use super::wire::{Call, VALUE, Wire, document};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
@@ -37,7 +40,8 @@ pub(super) async fn list(wire: &Wire, bucket: &Bucket, options: &ListOptions) ->
     };
     let (answer, _room) = wire.send(call, Body::empty()).await?;
     let unreadable = |cause: BodyError| {
-        Error::new(Kind::Unavailable, format!("the listing of {bucket} cannot be read")).because(cause)
+        Error::new(Kind::Unavailable, format!("the listing of {bucket} cannot be read"))
+            .because(cause)
     };
     page(&document(answer, DOCUMENT_BYTES).await.map_err(unreadable)?).map_err(unreadable)
 }
@@ -143,13 +147,22 @@ impl Reading {
     /// Takes the text of the element that ends.
     fn take(&mut self, path: &[Element], value: &str) -> std::result::Result<(), BodyError> {
         match (path, self.page.objects.last_mut()) {
-            ([_, Element::Contents, Element::Key], Some(object)) => value.clone_into(&mut object.key.0),
-            ([_, Element::Contents, Element::Size], Some(object)) => object.size_bytes = value.parse()?,
-            ([_, Element::Contents, Element::ETag], Some(object)) => object.etag = ETag::from(value.trim_matches('"')),
-            ([_, Element::Contents, Element::LastModified], Some(object)) => {
-                object.modified = DateTime::from_str(value, Format::DateTimeWithOffset)?.try_into()?;
+            ([_, Element::Contents, Element::Key], Some(object)) => {
+                value.clone_into(&mut object.key.0)
             }
-            ([_, Element::CommonPrefixes, Element::Prefix], _) => self.page.prefixes.push(value.to_owned()),
+            ([_, Element::Contents, Element::Size], Some(object)) => {
+                object.size_bytes = value.parse()?
+            }
+            ([_, Element::Contents, Element::ETag], Some(object)) => {
+                object.etag = ETag::from(value.trim_matches('"'))
+            }
+            ([_, Element::Contents, Element::LastModified], Some(object)) => {
+                object.modified =
+                    DateTime::from_str(value, Format::DateTimeWithOffset)?.try_into()?;
+            }
+            ([_, Element::CommonPrefixes, Element::Prefix], _) => {
+                self.page.prefixes.push(value.to_owned())
+            }
             ([_, Element::IsTruncated], _) => self.more = value.parse()?,
             ([_, Element::EncodingType], _) => self.encoded = value == "url",
             _ => {}
@@ -159,7 +172,8 @@ impl Reading {
 
     fn finish(self) -> std::result::Result<Page, BodyError> {
         let Self { mut page, encoded, more } = self;
-        let names = page.objects.iter_mut().map(|object| &mut object.key.0).chain(&mut page.prefixes);
+        let names =
+            page.objects.iter_mut().map(|object| &mut object.key.0).chain(&mut page.prefixes);
         for name in names {
             if name.is_empty() {
                 return Err("the store's listing has a key without a name".into());
@@ -169,7 +183,9 @@ impl Reading {
             }
         }
         if more {
-            page.next = Some(page.last().ok_or("the store's listing is to go on behind nothing")?.to_owned());
+            page.next = Some(
+                page.last().ok_or("the store's listing is to go on behind nothing")?.to_owned(),
+            );
         }
         Ok(page)
     }
@@ -177,7 +193,12 @@ impl Reading {
 
 /// An object of which nothing is known yet.
 fn nameless() -> Listed {
-    Listed { key: Key(String::new()), size_bytes: 0, etag: ETag::from(""), modified: SystemTime::UNIX_EPOCH }
+    Listed {
+        key: Key(String::new()),
+        size_bytes: 0,
+        etag: ETag::from(""),
+        modified: SystemTime::UNIX_EPOCH,
+    }
 }
 
 fn character(name: &BytesRef<'_>) -> std::result::Result<char, BodyError> {
@@ -196,7 +217,8 @@ mod tests {
 
     use super::*;
 
-    /// As AWS prints its examples, with an owner, blanks between elements and a prefix of the page's own.
+    /// As AWS prints its examples, with an owner, blanks between elements and a prefix of the
+    /// page's own.
     fn listing(inside: &str) -> String {
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n  \
@@ -208,16 +230,24 @@ mod tests {
     fn objects_and_prefixes_are_read() {
         let text = listing(
             "<IsTruncated>true</IsTruncated><Contents>\n<Key>a%2Bb+%C3%A4&amp;</Key>\
-             <LastModified>2009-10-12T17:50:30.120Z</LastModified><ETag>&quot;t&#x61;g&#34;</ETag><Size>434234</Size>\
-             <Owner><ID>1</ID><Key>other</Key></Owner><ChecksumType>FULL_OBJECT</ChecksumType></Contents>\
+             <LastModified>2009-10-12T17:50:30.120Z</LastModified>\
+             <ETag>&quot;t&#x61;g&#34;</ETag><Size>434234</Size>\
+             <Owner><ID>1</ID><Key>other</Key></Owner>\
+             <ChecksumType>FULL_OBJECT</ChecksumType></Contents>\
              <Contents><Key>b</Key><ETag>\"u\"</ETag></Contents>\
              <CommonPrefixes><Prefix>c%2F</Prefix></CommonPrefixes><EncodingType>url</EncodingType>",
         );
         let page = page(text.as_bytes()).unwrap();
-        let found: Vec<_> =
-            page.objects.iter().map(|object| (object.key.as_str(), object.etag.as_str(), object.size_bytes)).collect();
+        let found: Vec<_> = page
+            .objects
+            .iter()
+            .map(|object| (object.key.as_str(), object.etag.as_str(), object.size_bytes))
+            .collect();
         assert_eq!(found, [("a+b ä&", "tag", 434_234), ("b", "u", 0)]);
-        assert_eq!(page.objects[0].modified, SystemTime::UNIX_EPOCH + Duration::from_millis(1_255_369_830_120));
+        assert_eq!(
+            page.objects[0].modified,
+            SystemTime::UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)
+        );
         assert_eq!((page.prefixes, page.next.as_deref()), (vec!["c/".to_owned()], Some("c/")));
     }
 
@@ -250,7 +280,8 @@ mod tests {
 
     #[test]
     fn names_that_are_not_said_to_be_encoded_stay() {
-        let text = listing("<Contents><Key>a%2Bb+</Key></Contents><IsTruncated>false</IsTruncated>");
+        let text =
+            listing("<Contents><Key>a%2Bb+</Key></Contents><IsTruncated>false</IsTruncated>");
         let page = page(text.as_bytes()).unwrap();
         assert_eq!((page.objects[0].key.as_str(), page.next), ("a%2Bb+", None));
     }
@@ -260,8 +291,15 @@ mod tests {
         let whole = listing("<Contents><Key>a</Key></Contents>");
         let cut = whole.find("</ListBucketResult>").unwrap();
         let deep = format!("<ListBucketResult>{}", "<a>".repeat(100_000));
-        let bad =
-            ["", "OK", "<html></html>", "<ListBucketResult>&a;</ListBucketResult>", "\u{1}<", &whole[..cut], &deep];
+        let bad = [
+            "",
+            "OK",
+            "<html></html>",
+            "<ListBucketResult>&a;</ListBucketResult>",
+            "\u{1}<",
+            &whole[..cut],
+            &deep,
+        ];
         for text in bad {
             assert!(page(text.as_bytes()).is_err(), "{text}");
         }
@@ -278,7 +316,8 @@ mod tests {
             after: Some(after.to_owned()),
             limit: 3,
         };
-        let common = "list-type=2&encoding-type=url&prefix=a%2F&max-keys=3&delimiter=%2F&start-after=a%2F";
+        let common =
+            "list-type=2&encoding-type=url&prefix=a%2F&max-keys=3&delimiter=%2F&start-after=a%2F";
         assert_eq!(query(&options("a/b")), format!("{common}b"));
         assert_eq!(query(&options("a/b/")), format!("{common}b%2F%F4%8F%BF%BF"));
         assert_eq!(query(&options("a/")), common);

@@ -1,12 +1,14 @@
 //! Any S3 server: AWS, MinIO, SeaweedFS, Ceph, …
 //!
-//! Guarantees: one answer or one error per call, nothing is retried here (a conditional write that is repeated blindly
-//! cannot tell its own first try from another's); bodies stream through one signed request and are never held; a body
-//! that breaks off cuts its request short, so that the server keeps what it had; every body carries a SHA-256 that the
-//! server can check: in a header where it was declared, else in a trailer.
-//! Only what is a bucket's name and an object's key is sent (`names`).
-//! Control calls go through the AWS SDK; bodies, heads and listings through a signed hyper request (`wire`).
-//! **Errors**: by the server's error code, then by status; see `error`. Source: BACKENDS.md for what each server does.
+//! Guarantees: one answer or one error per call, nothing is retried here (a conditional write that
+//! is repeated blindly cannot tell its own first try from another's); bodies stream through one
+//! signed request and are never held; a body that breaks off cuts its request short, so that the
+//! server keeps what it had; every body carries a SHA-256 that the server can check: in a header
+//! where it was declared, else in a trailer. Only what is a bucket's name and an object's key is
+//! sent (`names`). Control calls go through the AWS SDK; bodies, heads and listings through a
+//! signed hyper request (`wire`).
+//! **Errors**: by the server's error code, then by status; see `error`. Source: BACKENDS.md for
+//! what each server does.
 
 mod chunked;
 mod connect;
@@ -26,9 +28,9 @@ pub use connect::{Addressing, ConnectError, Settings};
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page, PartNumber,
-    PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions, Read, Result, ServerFacts, Store,
-    UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page,
+    PartNumber, PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions,
+    Read, Result, ServerFacts, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -41,13 +43,18 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Finds credentials and region (environment, profile, instance) and makes the clients. Asks the server nothing.
-    pub async fn connect(settings: &Settings, clock: Clock) -> std::result::Result<Self, ConnectError> {
+    /// Finds credentials and region (environment, profile, instance) and makes the clients. Asks
+    /// the server nothing.
+    pub async fn connect(
+        settings: &Settings,
+        clock: Clock,
+    ) -> std::result::Result<Self, ConnectError> {
         let (control, wire) = connect::clients(settings, clock).await?;
         Ok(Self { control, wire, names: names::Names::default() })
     }
 
-    /// The same upload, where its bucket and key may be sent. **Errors**: `NoSuchBucket`, `Invalid`.
+    /// The same upload, where its bucket and key may be sent. **Errors**: `NoSuchBucket`,
+    /// `Invalid`.
     fn upload<'a>(&self, upload: UploadTarget<'a>) -> Result<UploadTarget<'a>> {
         self.names.object(upload.bucket, upload.key).map(|_| upload)
     }
@@ -69,12 +76,24 @@ impl Store for Aws {
         Ok(found)
     }
 
-    async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+    async fn put(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        body: Body,
+        options: PutOptions,
+    ) -> Result<Written> {
         let (bucket, key) = self.names.object(bucket, key)?;
         exchange::put(&self.wire, bucket, key, body, options).await
     }
 
-    async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+    async fn get(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        read: Read,
+        options: GetOptions,
+    ) -> Result<(Head, Body)> {
         let (bucket, key) = self.names.object(bucket, key)?;
         exchange::get(&self.wire, bucket, key, read, options).await
     }
@@ -88,21 +107,40 @@ impl Store for Aws {
         listing::list(&self.wire, self.names.bucket(bucket)?, options).await
     }
 
-    async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+    async fn create_upload(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Result<UploadId> {
         let (bucket, key) = self.names.object(bucket, key)?;
         control::create_upload(&self.control, bucket, key, attributes).await
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
+    async fn put_part(
+        &self,
+        part: PartTarget<'_>,
+        body: Body,
+        options: PartOptions,
+    ) -> Result<WrittenPart> {
         let part = PartTarget { upload: self.upload(part.upload)?, number: part.number };
         exchange::put_part(&self.wire, part, body, options.sha256).await
     }
 
-    async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+    async fn list_parts(
+        &self,
+        upload: UploadTarget<'_>,
+        after: Option<PartNumber>,
+    ) -> Result<PartPage> {
         control::list_parts(&self.control, self.upload(upload)?, after).await
     }
 
-    async fn complete(&self, upload: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
+    async fn complete(
+        &self,
+        upload: UploadTarget<'_>,
+        parts: &[ChosenPart],
+        size_bytes: u64,
+    ) -> Result<Written> {
         control::complete(&self.control, self.upload(upload)?, parts, size_bytes).await
     }
 
@@ -123,9 +161,13 @@ impl Store for Aws {
     }
 
     async fn inspect_server(&self) -> Option<ServerFacts> {
-        let (reserved, administers) = tokio::join!(reserved::find(&self.wire), reserved::opened_apis(&self.wire));
+        let (reserved, administers) =
+            tokio::join!(reserved::find(&self.wire), reserved::opened_apis(&self.wire));
         if !reserved.is_empty() {
-            tracing::info!(?reserved, "the S3 server keeps these names for itself: they are no buckets here");
+            tracing::info!(
+                ?reserved,
+                "the S3 server keeps these names for itself: they are no buckets here"
+            );
         }
         self.names.keep(reserved.clone());
         Some(ServerFacts { reserved, administers })

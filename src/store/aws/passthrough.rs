@@ -1,6 +1,7 @@
 //! Operations that only the server does, on their way to it.
 //!
-//! Guarantees: the query is put together from the operation's own names, and the values are encoded anew.
+//! Guarantees: the query is put together from the operation's own names, and the values are encoded
+//! anew.
 
 use percent_encoding::utf8_percent_encode;
 
@@ -11,7 +12,9 @@ use crate::sigv4::Payload;
 
 pub(super) async fn pass_through(wire: &Wire, request: Passthrough) -> Result<PassthroughAnswer> {
     let headers = request.headers().iter();
-    let headers = headers.map(|(name, value)| (name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers = headers.map(|(name, value)| {
+        (name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
     let call = Call {
         method: request.operation().method.clone(),
         bucket: request.bucket(),

@@ -1,10 +1,11 @@
 //! Connections for bodies, heads and listings, a pool of them for each runtime.
 //!
-//! Guarantees: a request goes over a connection of the runtime that it is sent from, so that no thread waits for
-//! another's. A runtime's pool is made at its first request and kept for good: runtimes are as few as threads. Of all
-//! exchanges that are under way, so many have large buffers; those beyond them, of whom most wait for slow clients, have
-//! small ones: a connection fills its buffer, whether its client reads or not.
-//! It signs nothing. Control calls have the SDK's own pool, which all runtimes share: they are rare.
+//! Guarantees: a request goes over a connection of the runtime that it is sent from, so that no
+//! thread waits for another's. A runtime's pool is made at its first request and kept for good:
+//! runtimes are as few as threads. Of all exchanges that are under way, so many have large buffers;
+//! those beyond them, of whom most wait for slow clients, have small ones: a connection fills its
+//! buffer, whether its client reads or not. It signs nothing. Control calls have the SDK's own
+//! pool, which all runtimes share: they are rare.
 
 use std::fmt;
 use std::io;
@@ -24,8 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::tcp;
 
 const IDLE: Duration = Duration::from_secs(20);
-/// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh memory` shows its price.
-/// Downloads cost 1.13, 1.02, 0.94 and 1.03 of nginx's CPU with 128, 256, 408 and 1,024 KiB.
+/// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh
+/// memory` shows its price. Downloads cost 1.13, 1.02, 0.94 and 1.03 of nginx's CPU with 128, 256,
+/// 408 and 1,024 KiB.
 const BUFFER: usize = 408 << 10;
 /// The least that hyper takes.
 const SMALL_BUFFER: usize = 8 << 10;
@@ -71,11 +73,14 @@ where
     pub fn request(&self, request: Request<B>) -> (ResponseFuture, Room) {
         let large = Arc::clone(&self.large).try_acquire_owned().ok();
         let here = Handle::current().id();
-        let send = |pool: &Pool<B>| if large.is_some() { &pool.large } else { &pool.small }.request(request);
+        let send = |pool: &Pool<B>| {
+            if large.is_some() { &pool.large } else { &pool.small }.request(request)
+        };
         let answer = match self.of.get(&here) {
             Some(pool) => send(&pool),
             None => {
-                let fresh = || Pool { large: self.client(BUFFER), small: self.client(SMALL_BUFFER) };
+                let fresh =
+                    || Pool { large: self.client(BUFFER), small: self.client(SMALL_BUFFER) };
                 send(&self.of.entry(here).or_insert_with(fresh))
             }
         };

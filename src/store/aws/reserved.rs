@@ -1,10 +1,10 @@
-//! Asks the server which of the names that servers are known to keep for themselves it keeps, and whether its
-//! administration is open to the gateway's key.
+//! Asks the server which of the names that servers are known to keep for themselves it keeps, and
+//! whether its administration is open to the gateway's key.
 //!
-//! Guarantees: a name counts as a bucket's only where the server answers a listing of it as S3 answers one: with a
-//! listing, or with S3's error for a bucket that is absent or another's, status and code together (Ceph's `auth` answers 401
-//! with the code `AccessDenied`). Whatever else comes (a page, JSON, nothing at all), the name is the server's. Nothing
-//! is written.
+//! Guarantees: a name counts as a bucket's only where the server answers a listing of it as S3
+//! answers one: with a listing, or with S3's error for a bucket that is absent or another's, status
+//! and code together (Ceph's `auth` answers 401 with the code `AccessDenied`). Whatever else comes
+//! (a page, JSON, nothing at all), the name is the server's. Nothing is written.
 
 use futures_util::future::join_all;
 use http::{Method, Response};
@@ -27,13 +27,16 @@ const DOCUMENT_BYTES: usize = 64 << 10;
 
 /// The names of [`DOUBTFUL`] that are no buckets here.
 pub(super) async fn find(wire: &Wire) -> Vec<String> {
-    let asked = DOUBTFUL.map(|name| async move { (!is_bucket(wire, name).await).then(|| name.to_owned()) });
+    let asked =
+        DOUBTFUL.map(|name| async move { (!is_bucket(wire, name).await).then(|| name.to_owned()) });
     join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// Administration APIs on the port of S3: whose, and a call that reads and tells no secret.
-const APIS: [(&str, &str, &str, &str); 2] =
-    [("MinIO's admin API", "minio", "admin/v3/info", ""), ("Ceph's admin API", "admin", "info", "format=json")];
+const APIS: [(&str, &str, &str, &str); 2] = [
+    ("MinIO's admin API", "minio", "admin/v3/info", ""),
+    ("Ceph's admin API", "admin", "info", "format=json"),
+];
 
 /// The administration APIs that the gateway's key opens.
 pub(super) async fn opened_apis(wire: &Wire) -> Vec<&'static str> {
@@ -59,7 +62,8 @@ async fn get(wire: &Wire, bucket: &str, key: &str, query: &str) -> Result<Respon
 }
 
 async fn is_bucket(wire: &Wire, name: &str) -> bool {
-    // A server that is busy for a moment must not take a bucket away until the gateway starts again.
+    // A server that is busy for a moment must not take a bucket away until the gateway starts
+    // again.
     for _ in 0..TRIES {
         let Ok(answer) = get(wire, name, "", "list-type=2&max-keys=1").await else { continue };
         let status = answer.status();
@@ -85,7 +89,9 @@ fn root(document: &[u8]) -> Option<String> {
     let mut reader = Reader::from_reader(document);
     loop {
         match reader.read_event() {
-            Ok(Event::Start(tag) | Event::Empty(tag)) => return Some(tag.local_name().as_ref().to_owned()),
+            Ok(Event::Start(tag) | Event::Empty(tag)) => {
+                return Some(tag.local_name().as_ref().to_owned());
+            }
             Ok(Event::Decl(_) | Event::Comment(_) | Event::Text(_) | Event::PI(_)) => {}
             Ok(_) | Err(_) => return None,
         }
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn only_what_s3_says_of_a_bucket_makes_a_name_one() {
-        let error = |code: &str| format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code></Error>");
+        let error =
+            |code: &str| format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code></Error>");
         let table = [
             (200, "<ListBucketResult><Name>status</Name></ListBucketResult>".to_owned(), true),
             (404, error("NoSuchBucket"), true),
@@ -115,7 +122,11 @@ mod tests {
             (403, "{\"Code\": \"AccessDenied\"}".to_owned(), false),
         ];
         for (status, document, wanted) in table {
-            assert_eq!(speaks_of_a_bucket(status, document.as_bytes()), wanted, "{status} {document}");
+            assert_eq!(
+                speaks_of_a_bucket(status, document.as_bytes()),
+                wanted,
+                "{status} {document}"
+            );
         }
     }
 }

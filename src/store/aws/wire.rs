@@ -1,7 +1,7 @@
 //! Signed requests through one pooled HTTP client: the way of all bodies, and of listings.
 //!
-//! Guarantees: exactly the promised bytes go out, or the connection is cut; the signing key never leaves this room;
-//! a head has to come within its time, and so has every frame of a body.
+//! Guarantees: exactly the promised bytes go out, or the connection is cut; the signing key never
+//! leaves this room; a head has to come within its time, and so has every frame of a body.
 
 use std::fmt;
 use std::pin::Pin;
@@ -28,13 +28,16 @@ use crate::sigv4::{Payload, sign};
 use crate::tcp;
 
 /// How S3 wants a key in a URL.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const KEY: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What the value of a query's parameter leaves bare, also where it is signed.
-pub(super) const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// From the last frame that the server took to the answer's head, however long the body took before: a slow client
-/// is not the server's fault. A server may verify and replicate a part of 5 GiB before it answers.
+/// From the last frame that the server took to the answer's head, however long the body took
+/// before: a slow client is not the server's fault. A server may verify and replicate a part of 5
+/// GiB before it answers.
 const ANSWER: Duration = Duration::from_secs(300);
 /// Between two frames of an answer's body, and for all of a document.
 const FRAME: Duration = Duration::from_secs(60);
@@ -89,8 +92,9 @@ impl Wire {
         self.terms.clock.wall()
     }
 
-    /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body` where the outgoing
-    /// body broke off; by the error document else; `Unavailable` without an answer.
+    /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body`
+    /// where the outgoing body broke off; by the error document else; `Unavailable` without an
+    /// answer.
     pub async fn send(&self, call: Call<'_>, body: Body) -> Result<(Response<Incoming>, Room)> {
         let (answer, room) = self.exchange(&call, body).await?;
         if answer.status().is_success() {
@@ -100,34 +104,54 @@ impl Wire {
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
         let cut = |cause| {
             let what = call.what();
-            Error::new(Kind::Unavailable, format!("{what} was answered {status}, not to the end")).because(cause)
+            Error::new(Kind::Unavailable, format!("{what} was answered {status}, not to the end"))
+                .because(cause)
         };
         let document = document(answer, ERROR_BYTES).await.map_err(cut)?;
         Err(refused(&call.what(), status, &code(&document), wait))
     }
 
     /// As `send`, but whatever the answer says is the caller's to read.
-    pub async fn exchange(&self, call: &Call<'_>, body: Body) -> Result<(Response<Incoming>, Room)> {
+    pub async fn exchange(
+        &self,
+        call: &Call<'_>,
+        body: Body,
+    ) -> Result<(Response<Incoming>, Room)> {
         let request = self.request(call).await?;
         let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let left = body.len_bytes();
-        let request = request.map(|()| Outgoing { left, body, broke: Arc::clone(&broke), sent: Arc::clone(&sent) });
+        let request = request.map(|()| Outgoing {
+            left,
+            body,
+            broke: Arc::clone(&broke),
+            sent: Arc::clone(&sent),
+        });
         let broken = || Error::new(Kind::Body, format!("the body of {} broke off", call.what()));
         let (answer, room) = self.pools.request(request);
         match self.in_time(answer, &sent).await {
-            // A server that heard only half of a broken body may still say something; the cause is ours.
-            Ok(Ok(answer)) if !answer.status().is_success() && broke.load(Ordering::Acquire) => Err(broken()),
+            // A server that heard only half of a broken body may still say something; the cause is
+            // ours.
+            Ok(Ok(answer)) if !answer.status().is_success() && broke.load(Ordering::Acquire) => {
+                Err(broken())
+            }
             Ok(Ok(answer)) => Ok((answer, room)),
             Ok(Err(error)) if broke.load(Ordering::Acquire) => Err(broken().because(error)),
             Ok(Err(error)) => {
-                Err(Error::new(Kind::Unavailable, format!("{} got no answer", call.what())).because(error))
+                Err(Error::new(Kind::Unavailable, format!("{} got no answer", call.what()))
+                    .because(error))
             }
-            Err(()) => Err(Error::new(Kind::Unavailable, format!("{} got no answer in time", call.what()))),
+            Err(()) => {
+                Err(Error::new(Kind::Unavailable, format!("{} got no answer in time", call.what())))
+            }
         }
     }
 
     /// The answer, or that nothing went out and nothing came in for [`ANSWER`].
-    async fn in_time<T>(&self, answer: impl Future<Output = T>, sent: &AtomicU64) -> std::result::Result<T, ()> {
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        sent: &AtomicU64,
+    ) -> std::result::Result<T, ()> {
         let mut answer = std::pin::pin!(answer);
         loop {
             let before = sent.load(Ordering::Relaxed);
@@ -139,10 +163,16 @@ impl Wire {
         }
     }
 
-    fn uri(&self, bucket: &Bucket, key: &Key, query: &str) -> std::result::Result<Uri, http::Error> {
+    fn uri(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        query: &str,
+    ) -> std::result::Result<Uri, http::Error> {
         let Terms { scheme, authority, path_style, .. } = &self.terms;
         let in_path = *path_style || !fits_a_host(bucket.as_str(), scheme, authority);
-        let authority = if in_path { authority.clone() } else { format!("{bucket}.{authority}").parse()? };
+        let authority =
+            if in_path { authority.clone() } else { format!("{bucket}.{authority}").parse()? };
         let mut path = String::with_capacity(USUAL_PATH_BYTES);
         if in_path {
             path.extend(["/", bucket.as_str()]);
@@ -156,7 +186,9 @@ impl Wire {
     }
 
     async fn request(&self, call: &Call<'_>) -> Result<Request<()>> {
-        let invalid = |error: http::Error| Error::new(Kind::Invalid, "a name or header is not sendable").because(error);
+        let invalid = |error: http::Error| {
+            Error::new(Kind::Invalid, "a name or header is not sendable").because(error)
+        };
         let uri = self.uri(call.bucket, call.key, &call.query).map_err(invalid)?;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         for (name, value) in &call.headers {
@@ -171,14 +203,15 @@ impl Wire {
     async fn signed(&self, request: Request<()>, payload: Payload) -> Result<Request<()>> {
         let (mut parts, ()) = request.into_parts();
         let credentials = self.terms.credentials.get().await?;
-        sign(&mut parts, &credentials, &self.terms.region, payload, self.now())
-            .map_err(|error| Error::new(Kind::Invalid, "the request cannot be signed").because(error))?;
+        sign(&mut parts, &credentials, &self.terms.region, payload, self.now()).map_err(
+            |error| Error::new(Kind::Invalid, "the request cannot be signed").because(error),
+        )?;
         Ok(Request::from_parts(parts, ()))
     }
 }
 
-/// Whether a bucket can be the first label of its server's name: no address has labels, and a certificate for `*.host`
-/// is not one for `my.bucket.host`. So the SDK decides too.
+/// Whether a bucket can be the first label of its server's name: no address has labels, and a
+/// certificate for `*.host` is not one for `my.bucket.host`. So the SDK decides too.
 fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
     tcp::address(authority.host()).is_none() && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
 }
@@ -193,9 +226,13 @@ pub(super) fn incoming((answer, room): (Response<Incoming>, Room), len_bytes: Op
     Body::new(len, frames)
 }
 
-/// The whole of an answer whose length need not have been said: AWS sends documents in HTTP's own chunks.
+/// The whole of an answer whose length need not have been said: AWS sends documents in HTTP's own
+/// chunks.
 /// **Errors**: it is longer than `most_bytes`, takes too long, or breaks off.
-pub(super) async fn document(answer: Response<Incoming>, most_bytes: usize) -> std::result::Result<Vec<u8>, BodyError> {
+pub(super) async fn document(
+    answer: Response<Incoming>,
+    most_bytes: usize,
+) -> std::result::Result<Vec<u8>, BodyError> {
     let read = async move {
         let (mut body, mut document) = (answer.into_body(), Vec::new());
         while let Some(bytes) = next(&mut body).await? {
@@ -212,7 +249,9 @@ pub(super) async fn document(answer: Response<Incoming>, most_bytes: usize) -> s
 /// The next bytes of an answer.
 async fn next(body: &mut Incoming) -> std::result::Result<Option<Bytes>, BodyError> {
     let late = |_| BodyError::from("the store's answer stood still for too long");
-    while let Some(frame) = tokio::time::timeout(FRAME, body.frame()).await.map_err(late)?.transpose()? {
+    while let Some(frame) =
+        tokio::time::timeout(FRAME, body.frame()).await.map_err(late)?.transpose()?
+    {
         // Anything else is a trailer.
         if let Ok(bytes) = frame.into_data() {
             return Ok(Some(bytes));
@@ -278,7 +317,11 @@ mod tests {
             ("bucket", Scheme::HTTP, "[::1]:9000", false),
             ("bucket", Scheme::HTTP, "localhost:9000", true),
         ] {
-            assert_eq!(fits_a_host(bucket, &scheme, &authority.parse().unwrap()), fits, "{bucket} {authority}");
+            assert_eq!(
+                fits_a_host(bucket, &scheme, &authority.parse().unwrap()),
+                fits,
+                "{bucket} {authority}"
+            );
         }
     }
 }

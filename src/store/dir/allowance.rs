@@ -1,7 +1,8 @@
-//! A bound on the memory that many bodies share, so that what slow clients hold does not grow with their number.
+//! A bound on the memory that many bodies share, so that what slow clients hold does not grow with
+//! their number.
 //!
-//! Guarantees: no more is given than there is; a share gives back all it has when it goes. Nobody waits: who gets nothing
-//! makes do with less.
+//! Guarantees: no more is given than there is; a share gives back all it has when it goes. Nobody
+//! waits: who gets nothing makes do with less.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +35,8 @@ impl Share {
     /// Takes so many more; none where not all of them are left.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let take = |left: usize| left.checked_sub(bytes);
-        let grown = self.of.left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        let grown =
+            self.of.left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
         if grown {
             self.bytes += bytes;
         }

@@ -1,13 +1,14 @@
 //! Buffers of one size, used again and again.
 //!
-//! Guarantees: at most so many wait for use, and those stay; each of them begins where a disk can take it from
-//! ([`ALIGNMENT`]). A buffer that the allocator hands out anew each time costs a page fault for each of its pages: a fifth of a read's CPU. A
-//! frame gives its buffer back once it is sent.
+//! Guarantees: at most so many wait for use, and those stay; each of them begins where a disk can
+//! take it from ([`ALIGNMENT`]). A buffer that the allocator hands out anew each time costs a page
+//! fault for each of its pages: a fifth of a read's CPU. A frame gives its buffer back once it is
+//! sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A multiple of what any usual disk wants of the memory, the offset and the length of a direct write (open(2),
-/// `O_DIRECT`).
+/// A multiple of what any usual disk wants of the memory, the offset and the length of a direct
+/// write (open(2), `O_DIRECT`).
 pub const ALIGNMENT: usize = 4 << 10;
 
 #[derive(Debug)]
@@ -30,7 +31,8 @@ impl Buffers {
         Arc::new(Self { each_bytes, most_spare, spare: Mutex::default() })
     }
 
-    /// So many bytes of any content, no more than each has. What is much less is not worth keeping, and begins anywhere.
+    /// So many bytes of any content, no more than each has. What is much less is not worth keeping,
+    /// and begins anywhere.
     pub fn take(self: &Arc<Self>, len_bytes: usize) -> Buffer {
         let home = Arc::clone(self);
         if self.costs(len_bytes) == len_bytes && len_bytes < self.each_bytes {
@@ -98,7 +100,9 @@ mod tests {
     fn each_begins_where_a_disk_can_take_it_from() {
         let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         for len_bytes in [BUFFER_BYTES / 2, BUFFER_BYTES] {
-            assert!(buffers.take(len_bytes).first(len_bytes).as_ptr().addr().is_multiple_of(ALIGNMENT));
+            assert!(
+                buffers.take(len_bytes).first(len_bytes).as_ptr().addr().is_multiple_of(ALIGNMENT)
+            );
         }
         assert_eq!(buffers.take(10).bytes.len(), 10, "what is small costs what it is");
     }

@@ -1,7 +1,9 @@
-//! Bodies on their way into their files through the page cache: small ones, and those that cannot go past it (`direct`).
+//! Bodies on their way into their files through the page cache: small ones, and those that cannot
+//! go past it (`direct`).
 //!
-//! Guarantees: frames are written as they came, without a copy of ours. What all bodies have gathered together is bounded:
-//! past that a body is written with what it has, so that a thousand slow clients hold no more memory than a hundred.
+//! Guarantees: frames are written as they came, without a copy of ours. What all bodies have
+//! gathered together is bounded: past that a body is written with what it has, so that a thousand
+//! slow clients hold no more memory than a hundred.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
@@ -16,19 +18,22 @@ use super::unfinished::Unfinished;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 ///
-/// Tried in its place, eight at a time on two cores: 256 and 512 KiB, writes that end at multiples of the size, and a
-/// write under way while the next is gathered. Chunks took up to a sixth less CPU in one hour and up to 1.7 times as much
-/// in another; S3 uploads took up to 1.7 times as much, probably as bodies out of step share fewer lanes for their MD5.
-/// The bound of fewer hand-overs, a write on the connection's own thread: 5 to 10 % less CPU, and no less time.
+/// Tried in its place, eight at a time on two cores: 256 and 512 KiB, writes that end at multiples
+/// of the size, and a write under way while the next is gathered. Chunks took up to a sixth less
+/// CPU in one hour and up to 1.7 times as much in another; S3 uploads took up to 1.7 times as much,
+/// probably as bodies out of step share fewer lanes for their MD5. The bound of fewer hand-overs, a
+/// write on the connection's own thread: 5 to 10 % less CPU, and no less time.
 const WRITE_BYTES: usize = 128 << 10;
 
-/// How much the disk gets to write while the rest of a body still comes; else the disk rests until the sync, and the
-/// processor during it. Seconds per GiB of chunks of 8 MiB, eight at a time on two cores: all at the sync 1.83, every
-/// 512 KiB 1.11, every MiB 1.08, every 2 MiB 1.13; on a disk four times as fast, 128 KiB to 1 MiB alike, 4 MiB 1.1 times as
-/// much as that and all at the sync 1.25 times.
+/// How much the disk gets to write while the rest of a body still comes; else the disk rests until
+/// the sync, and the processor during it. Seconds per GiB of chunks of 8 MiB, eight at a time on
+/// two cores: all at the sync 1.83, every 512 KiB 1.11, every MiB 1.08, every 2 MiB 1.13; on a disk
+/// four times as fast, 128 KiB to 1 MiB alike, 4 MiB 1.1 times as much as that and all at the sync
+/// 1.25 times.
 ///
-/// As bodies that come together also sync together, which leaves the processor idle on a slow disk, four of eight at a
-/// time were tried: up to 15 % less there, and up to 1.3 times as long where the disk is fast.
+/// As bodies that come together also sync together, which leaves the processor idle on a slow disk,
+/// four of eight at a time were tried: up to 15 % less there, and up to 1.3 times as long where the
+/// disk is fast.
 const DISK_BYTES: u64 = 1 << 20;
 
 /// A file that is being written.
@@ -50,7 +55,12 @@ struct Gathered {
 impl Cached {
     pub fn begin(file: &Arc<Unfinished>, gathering: &Arc<Allowance>) -> Self {
         let gathering = Arc::clone(gathering);
-        Self { file: Arc::clone(file), gathered: Gathered::nothing(&gathering), written_bytes: 0, gathering }
+        Self {
+            file: Arc::clone(file),
+            gathered: Gathered::nothing(&gathering),
+            written_bytes: 0,
+            gathering,
+        }
     }
 
     /// Takes the next bytes in.
@@ -104,7 +114,8 @@ fn write_all(mut file: &File, mut frames: Vec<Bytes>) -> io::Result<()> {
     require_room(file, 0)?;
     let mut at = 0;
     while at < frames.len() {
-        let slices: Vec<IoSlice<'_>> = frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
+        let slices: Vec<IoSlice<'_>> =
+            frames[at..].iter().map(|frame| IoSlice::new(frame)).collect();
         let mut written = match file.write_vectored(&slices) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => written,
@@ -135,7 +146,8 @@ mod tests {
     async fn all_together_gather_no_more_than_they_may() {
         const MOST: usize = 1 << 20;
         let (home, gathering) = (tempfile::tempdir().unwrap(), Allowance::new(MOST));
-        let mut bodies: Vec<Cached> = (0..100).map(|number| begin(home.path(), number, &gathering)).collect();
+        let mut bodies: Vec<Cached> =
+            (0..100).map(|number| begin(home.path(), number, &gathering)).collect();
         for _ in 0..4 {
             for body in &mut bodies {
                 body.give(Bytes::from(vec![7; 16 << 10])).await.unwrap();
@@ -149,7 +161,10 @@ mod tests {
             body.finish().await.unwrap();
         }
         for number in 0..100 {
-            assert!(std::fs::metadata(home.path().join(number.to_string())).is_err(), "dropped, so gone");
+            assert!(
+                std::fs::metadata(home.path().join(number.to_string())).is_err(),
+                "dropped, so gone"
+            );
         }
         assert!(gathering.share().grow(MOST), "what was gathered is written");
     }

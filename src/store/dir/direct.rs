@@ -1,12 +1,13 @@
 //! Bodies on their way into their files past the page cache: direct I/O (open(2), `O_DIRECT`).
 //!
-//! A backup is written once and seldom read: what the cache does for each of its pages costs a fifth of an upload's CPU,
-//! and pushes out what others on the machine would read again.
+//! A backup is written once and seldom read: what the cache does for each of its pages costs a
+//! fifth of an upload's CPU, and pushes out what others on the machine would read again.
 //!
-//! Guarantees: two blocks of memory per body, for [`PLACES`] bodies at most; the blocks stay once they were wanted. Who
-//! finds no place, or a file system that refuses direct I/O, goes by way of the cache (`cached`): so eight slow clients
-//! cost others the gain, and no more. While one block is written the next is gathered. What is not a multiple of
-//! [`ALIGNMENT`] at a body's end goes by way of the cache.
+//! Guarantees: two blocks of memory per body, for [`PLACES`] bodies at most; the blocks stay once
+//! they were wanted. Who finds no place, or a file system that refuses direct I/O, goes by way of
+//! the cache (`cached`): so eight slow clients cost others the gain, and no more. While one block
+//! is written the next is gathered. What is not a multiple of [`ALIGNMENT`] at a body's end goes by
+//! way of the cache.
 
 use std::fs::File;
 use std::io;
@@ -23,8 +24,9 @@ use super::unfinished::Unfinished;
 
 /// What the disk gets at a time.
 ///
-/// Tried in its place, eight bodies at a time on two cores: 512 KiB, a tenth more CPU and as long; more than one block
-/// under way, no less time; nothing gathered while a block is written, 1.4 times as long.
+/// Tried in its place, eight bodies at a time on two cores: 512 KiB, a tenth more CPU and as long;
+/// more than one block under way, no less time; nothing gathered while a block is written, 1.4
+/// times as long.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// Bodies at a time.
@@ -54,7 +56,10 @@ pub(super) struct Direct {
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), buffers: Buffers::new(BLOCK_BYTES, 2 * PLACES) }
+        Self {
+            places: Arc::new(Semaphore::new(PLACES)),
+            buffers: Buffers::new(BLOCK_BYTES, 2 * PLACES),
+        }
     }
 }
 
@@ -153,7 +158,8 @@ mod tests {
     // ext4, XFS, Btrfs and overlay can; tmpfs since Linux 6.6.
     const CAN: bool = cfg!(target_os = "linux");
 
-    /// What is in a file after it was given in frames of an odd size. None where it cannot be written directly.
+    /// What is in a file after it was given in frames of an odd size. None where it cannot be
+    /// written directly.
     async fn written(blocks: &Blocks, bytes: &[u8]) -> Option<Vec<u8>> {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("file");
@@ -170,9 +176,13 @@ mod tests {
     async fn a_body_of_any_length_is_in_its_file_whole() {
         let blocks = Blocks::default();
         let least = LEAST_BYTES as usize;
-        for len_bytes in
-            [least, least + 1, least + ALIGNMENT, least + BLOCK_BYTES - 1, least + BLOCK_BYTES + ALIGNMENT + 7]
-        {
+        for len_bytes in [
+            least,
+            least + 1,
+            least + ALIGNMENT,
+            least + BLOCK_BYTES - 1,
+            least + BLOCK_BYTES + ALIGNMENT + 7,
+        ] {
             let bytes: Vec<u8> = (0..len_bytes).map(|at| (at * 7 % 251) as u8).collect();
             assert!(written(&blocks, &bytes).await == CAN.then_some(bytes), "{len_bytes} bytes");
         }

@@ -1,7 +1,7 @@
 //! What the disk is asked: work that waits for it, room, and what its errors mean.
 //!
-//! Guarantees: a disk that runs full stops bodies while there is room for the index still, so that what takes room can
-//! be removed.
+//! Guarantees: a disk that runs full stops bodies while there is room for the index still, so that
+//! what takes room can be removed.
 
 use std::fs::File;
 use std::io;
@@ -38,15 +38,21 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is taken at its word later.
+/// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is
+/// taken at its word later.
 pub fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
     let Ok(disk) = rustix::fs::fstatvfs(place) else { return Ok(()) };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free >= len_bytes.saturating_add(RESERVE_BYTES) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    if free >= len_bytes.saturating_add(RESERVE_BYTES) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::StorageFull.into())
+    }
 }
 
-/// Sets a stretch of the disk aside for a file, whose length stays: the stretch is laid out in one piece, and what comes
-/// beside it cannot take its room. A file system that cannot is taken at its word later.
+/// Sets a stretch of the disk aside for a file, whose length stays: the stretch is laid out in one
+/// piece, and what comes beside it cannot take its room. A file system that cannot is taken at its
+/// word later.
 #[cfg(target_os = "linux")]
 pub fn set_aside(file: &File, stretch: Range<u64>) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
@@ -63,12 +69,13 @@ pub fn set_aside(_file: &File, _stretch: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the disk begin with bytes that were written, so that the sync later has little to wait for; their pages are the
-/// first to go when memory is wanted. Only advice: the sync alone makes a file durable, and tells what failed here, as
-/// the file stays open until then (fsync(2), ERRORS).
+/// Has the disk begin with bytes that were written, so that the sync later has little to wait for;
+/// their pages are the first to go when memory is wanted. Only advice: the sync alone makes a file
+/// durable, and tells what failed here, as the file stays open until then (fsync(2), ERRORS).
 ///
-/// For Linux, "not needed" starts the writing of dirty pages and drops clean ones (posix_fadvise(2), NOTES).
-/// `sync_file_range` says it more plainly, but not in safe Rust, and was no faster.
+/// For Linux, "not needed" starts the writing of dirty pages and drops clean ones
+/// (posix_fadvise(2), NOTES). `sync_file_range` says it more plainly, but not in safe Rust, and was
+/// no faster.
 #[cfg(target_os = "linux")]
 pub fn begin_writing(file: &File, stretch: Range<u64>) {
     // Of no length would mean all that follows.
@@ -79,7 +86,8 @@ pub fn begin_writing(file: &File, stretch: Range<u64>) {
 #[cfg(not(target_os = "linux"))]
 pub fn begin_writing(_file: &File, _stretch: Range<u64>) {}
 
-/// Has a file's bytes go straight between the disk and our memory from now on, or by way of the page cache again.
+/// Has a file's bytes go straight between the disk and our memory from now on, or by way of the
+/// page cache again.
 /// **Errors**: a file system that has no such way.
 #[cfg(target_os = "linux")]
 pub fn set_direct(file: &File, direct: bool) -> io::Result<()> {

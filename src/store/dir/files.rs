@@ -1,7 +1,7 @@
 //! The files of bodies.
 //!
-//! Guarantees: a file is whole and synced before its id is given out; a body that fails leaves no file.
-//! It does not know which files the index names.
+//! Guarantees: a file is whole and synced before its id is given out; a body that fails leaves no
+//! file. It does not know which files the index names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,7 +26,8 @@ use crate::digest::Sha256;
 pub const BUFFER_BYTES: usize = 256 << 10;
 const SPARE_BUFFERS: usize = 16;
 
-/// What frames on their way to clients may hold together: 64 full ones. Who finds none left reads less at a time (`read`).
+/// What frames on their way to clients may hold together: 64 full ones. Who finds none left reads
+/// less at a time (`read`).
 const READING_BYTES: usize = 64 * BUFFER_BYTES;
 
 /// What may be gathered of all bodies together before it is written (`cached`).
@@ -86,8 +87,8 @@ impl Files {
         Ok(files)
     }
 
-    /// Makes the directories for files where they are missing, and gives them and the files in them their modes; of a store
-    /// that has those, only the directories are looked at. Blocks.
+    /// Makes the directories for files where they are missing, and gives them and the files in them
+    /// their modes; of a store that has those, only the directories are looked at. Blocks.
     pub fn prepare(&self, mender: &mut Mender) -> io::Result<()> {
         mender.shut(&self.data)?;
         mender.mend(&self.incoming)?;
@@ -99,14 +100,23 @@ impl Files {
         (0..=255_u8).map(|shard| self.data.join(format!("{shard:02x}")))
     }
 
-    /// Writes a body to a file of its own under `incoming/`. **Durability**: the file is synced; its name is not before
-    /// [`Self::sync_names`].
+    /// Writes a body to a file of its own under `incoming/`. **Durability**: the file is synced;
+    /// its name is not before [`Self::sync_names`].
     /// **Cancel**: a dropped future leaves no file. **Errors**: `Body`, `Checksum`, `Full`.
-    pub async fn write(&self, id: String, body: Body, declared: Option<Sha256>, tag: Tag) -> Result<WrittenFile> {
+    pub async fn write(
+        &self,
+        id: String,
+        body: Body,
+        declared: Option<Sha256>,
+        tag: Tag,
+    ) -> Result<WrittenFile> {
         let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
-        let file = Arc::new(blocking("creating a file", move || Unfinished::create(path, len_bytes)).await?);
+        let file = Arc::new(
+            blocking("creating a file", move || Unfinished::create(path, len_bytes)).await?,
+        );
         let direct = self.blocks.begin(&file, len_bytes);
-        let way = direct.map_or_else(|| Way::Cached(Cached::begin(&file, &self.gathering)), Way::Direct);
+        let way =
+            direct.map_or_else(|| Way::Cached(Cached::begin(&file, &self.gathering)), Way::Direct);
         let (sha256, md5) = fill(way, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         let sync = move || {
@@ -123,11 +133,13 @@ impl Files {
         Ok(WrittenFile { id, etag: ETag(etag), sha256 })
     }
 
-    /// Moves a committed file to its place; success where it is there already. Blocks. A crash before it is caught up
-    /// when the store is opened.
+    /// Moves a committed file to its place; success where it is there already. Blocks. A crash
+    /// before it is caught up when the store is opened.
     pub fn settle(&self, id: &str) -> io::Result<()> {
         match fs::rename(self.incoming.join(id), self.place(id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.place(id).exists() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.place(id).exists() => {
+                Ok(())
+            }
             moved => moved,
         }
     }
@@ -144,7 +156,8 @@ impl Files {
         Ok(())
     }
 
-    /// Makes it durable that these files are gone: a power cut must not bring back what the index has forgotten. Blocks.
+    /// Makes it durable that these files are gone: a power cut must not bring back what the index
+    /// has forgotten. Blocks.
     pub fn sync_removal(&self, ids: &[String]) -> io::Result<()> {
         let shards: BTreeSet<&str> = ids.iter().map(|id| shard(id)).collect();
         shards.into_iter().try_for_each(|shard| sync_directory(&self.data.join(shard)))
@@ -152,19 +165,23 @@ impl Files {
 
     /// Ids of the files that were being written or had just been committed. Blocks.
     pub fn incoming(&self) -> io::Result<Vec<String>> {
-        let name =
-            |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let name = |entry: io::Result<fs::DirEntry>| {
+            entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
+        };
         fs::read_dir(&self.incoming)?.map(name).collect()
     }
 
     /// Opens a file for reading: in its place, or where it waits to be moved there. Blocks.
     pub fn read(&self, id: &str) -> io::Result<fs::File> {
-        let is_missing =
-            |opened: &io::Result<_>| matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let is_missing = |opened: &io::Result<fs::File>| {
+            opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
         // In its place once more: it may have been moved between the two looks.
         let places = [self.place(id), self.incoming.join(id), self.place(id)];
         let mut looks = places.into_iter().map(fs::File::open);
-        looks.find(|opened| !is_missing(opened)).unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+        looks
+            .find(|opened| !is_missing(opened))
+            .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
     }
 
     /// Makes the names of the files that were written durable. Blocks.
@@ -191,7 +208,8 @@ async fn fill(mut way: Way, mut body: Body, md5: bool) -> Result<(Sha256, Option
     let wanted = body.len_bytes();
     let (mut summing, mut seen) = (Summing::new(&body, md5), 0);
     while let Some(frame) = body.next().await {
-        let frame = frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+        let frame =
+            frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
         if frame.is_empty() {
             continue;
         }

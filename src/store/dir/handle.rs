@@ -1,17 +1,20 @@
 //! The open index, and how it is opened anew after its disk failed.
 //!
-//! Guarantees: an index whose disk failed (full, or worse) serves again in the same process once it could be opened:
-//! what was committed is there, what was not is gone. Opening writes nothing into an index that has its tables, so a
-//! full disk does not hinder it. What the last commits left undone with files is done: files that they name are moved
-//! to their place, those that were never named are removed; the cost is that of the files in question, not of the store.
-//! Its file is its owner's alone from the first byte on.
-//! It does not know when to open anew: `writer` does. Source: redb refuses everything after its first I/O error.
+//! Guarantees: an index whose disk failed (full, or worse) serves again in the same process once it
+//! could be opened: what was committed is there, what was not is gone. Opening writes nothing into
+//! an index that has its tables, so a full disk does not hinder it. What the last commits left
+//! undone with files is done: files that they name are moved to their place, those that were never
+//! named are removed; the cost is that of the files in question, not of the store. Its file is its
+//! owner's alone from the first byte on. It does not know when to open anew: `writer` does. Source:
+//! redb refuses everything after its first I/O error.
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction,
+};
 
 use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
@@ -77,7 +80,8 @@ impl Handle {
     /// Files that nothing is made of any more, those after this one.
     pub fn garbage(&self, after: &str, limit: usize) -> Result<Vec<String>> {
         let table = self.read()?.open_table(GARBAGE).map_err(failed)?;
-        let rows = table.range::<&str>((Bound::Excluded(after), Bound::Unbounded)).map_err(failed)?;
+        let rows =
+            table.range::<&str>((Bound::Excluded(after), Bound::Unbounded)).map_err(failed)?;
         rows.take(limit).map(|row| Ok(row.map_err(failed)?.0.value().to_owned())).collect()
     }
 

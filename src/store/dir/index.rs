@@ -1,6 +1,8 @@
-//! The index as its readers and writers see it: opening, look-ups, and the way to the writer thread.
+//! The index as its readers and writers see it: opening, look-ups, and the way to the writer
+//! thread.
 //!
-//! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted (`handle`).
+//! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted
+//! (`handle`).
 
 use std::ops::Bound;
 use std::path::Path;
@@ -11,15 +13,17 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::super::listing::page_of;
 use super::super::{
-    Bucket, BucketInfo, ChosenPart, Error, Key, Kind, ListOptions, Page, PartNumber, PartPage, Result, StoredPart,
-    UploadTarget,
+    Bucket, BucketInfo, ChosenPart, Error, Key, Kind, ListOptions, Page, PartNumber, PartPage,
+    Result, StoredPart, UploadTarget,
 };
 use super::OpenError;
 use super::files::Files;
 use super::handle::Handle;
 use super::modes::Mender;
 use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json, listed};
-use super::tables::{BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, no_upload, object_key};
+use super::tables::{
+    BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, no_upload, object_key,
+};
 use super::writer::Writer;
 use crate::digest::Sha256;
 
@@ -34,8 +38,15 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens or makes the index of a directory, and catches up after a crash. Blocks.
-    pub fn open(path: &Path, files: Arc<Files>, mender: &mut Mender) -> std::result::Result<Self, OpenError> {
-        let broken = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
+    pub fn open(
+        path: &Path,
+        files: Arc<Files>,
+        mender: &mut Mender,
+    ) -> std::result::Result<Self, OpenError> {
+        let broken = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
+            path: path.into(),
+            source,
+        };
         let handle = Handle::open(path.join("index.redb")).map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
                 return OpenError::InUse(path.into());
@@ -48,12 +59,13 @@ impl Index {
         let in_the_air = files.incoming().map_err(|error| broken(error.into()))?;
         handle.catch_up(&files, &in_the_air).map_err(|error| broken(error.into()))?;
         let handle = Arc::new(handle);
-        let writer = Writer::start(Arc::clone(&handle), files).map_err(|error| broken(error.into()))?;
+        let writer =
+            Writer::start(Arc::clone(&handle), files).map_err(|error| broken(error.into()))?;
         Ok(Self { handle, writer })
     }
 
-    /// Runs a change on the writer thread and returns once it is committed. A change that fails must not have
-    /// written anything. **Cancel**: a change that was queued still happens.
+    /// Runs a change on the writer thread and returns once it is committed. A change that fails
+    /// must not have written anything. **Cancel**: a change that was queued still happens.
     pub async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
@@ -93,7 +105,9 @@ impl Index {
     pub fn require_bucket(&self, bucket: &Bucket) -> Result<()> {
         let table = self.read()?.open_table(BUCKETS).map_err(failed)?;
         let found = table.get(bucket.as_str()).map_err(failed)?;
-        found.map(|_| ()).ok_or_else(|| Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
+        found
+            .map(|_| ())
+            .ok_or_else(|| Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
     }
 
     pub fn object(&self, bucket: &Bucket, key: &Key) -> Result<ObjectRow> {
@@ -123,7 +137,9 @@ impl Index {
                     rows.insert(table.range::<&str>(from).map_err(failed)?)
                 }
             };
-            let Some((key, row)) = rows.next().transpose().map_err(failed)? else { return Ok(None) };
+            let Some((key, row)) = rows.next().transpose().map_err(failed)? else {
+                return Ok(None);
+            };
             let key = key.value().strip_prefix(&root).map(Key::from);
             key.map(|key| listed(key, row.value())).transpose()
         })
@@ -138,7 +154,11 @@ impl Index {
         ours.ok_or_else(|| no_upload(target))
     }
 
-    pub fn list_parts(&self, target: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+    pub fn list_parts(
+        &self,
+        target: UploadTarget<'_>,
+        after: Option<PartNumber>,
+    ) -> Result<PartPage> {
         self.upload(target)?;
         let table = self.read()?.open_table(PARTS).map_err(failed)?;
         let first = after.map_or(0, |after| after.get() + 1);
@@ -153,9 +173,16 @@ impl Index {
             let (key, row) = row.map_err(failed)?;
             let row: PartRow = from_json(row.value())?;
             let number = PartNumber::new(u32::from(key.value().1));
-            let number = number.ok_or_else(|| Error::new(Kind::Unavailable, "a part of the index has no number"))?;
+            let number = number.ok_or_else(|| {
+                Error::new(Kind::Unavailable, "a part of the index has no number")
+            })?;
             let sha256 = Sha256::from_hex(&row.sha256);
-            page.parts.push(StoredPart { number, etag: row.etag, size_bytes: row.file.len_bytes, sha256 });
+            page.parts.push(StoredPart {
+                number,
+                etag: row.etag,
+                size_bytes: row.file.len_bytes,
+                sha256,
+            });
         }
         Ok(page)
     }
@@ -164,6 +191,9 @@ impl Index {
     pub fn chosen(&self, target: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Vec<FileRef>> {
         self.upload(target)?;
         let table = self.read()?.open_table(PARTS).map_err(failed)?;
-        parts.iter().map(|part| super::tables::chosen_part(&table, target, part).map(|row| row.file)).collect()
+        parts
+            .iter()
+            .map(|part| super::tables::chosen_part(&table, target, part).map(|row| row.file))
+            .collect()
     }
 }

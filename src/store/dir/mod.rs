@@ -1,14 +1,17 @@
 //! The embedded store: a directory with an ACID index and plain files.
 //!
-//! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves the old or the new
-//! object or part, whole, and no file that nothing names soon after the store was opened again; a completed object is a
-//! list of part files, never a copy. All writes that wait are committed together, with one fsync of the index.
-//! Other users of the machine read none of it (`modes`). It keeps no versions. A download of an object that is replaced or removed meanwhile can break off.
+//! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves
+//! the old or the new object or part, whole, and no file that nothing names soon after the store
+//! was opened again; a completed object is a list of part files, never a copy. All writes that wait
+//! are committed together, with one fsync of the index. Other users of the machine read none of it
+//! (`modes`). It keeps no versions. A download of an object that is replaced or removed meanwhile
+//! can break off.
 //!
-//! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB); `incoming/<32 hex>`
-//! (bodies that are being written, or whose crash came between commit and rename). Small objects live in the index.
-//! **Errors**: `Full` for a full disk, which is got over without a restart once there is room. Opening a
-//! directory that another process has open is refused.
+//! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB);
+//! `incoming/<32 hex>` (bodies that are being written, or whose crash came between commit and
+//! rename). Small objects live in the index.
+//! **Errors**: `Full` for a full disk, which is got over without a restart once there is room.
+//! Opening a directory that another process has open is refused.
 
 mod allowance;
 mod buffers;
@@ -33,9 +36,9 @@ use async_trait::async_trait;
 
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind, Limits, ListOptions,
-    Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result, Store, UploadId, UploadTarget,
-    Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind,
+    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read,
+    Result, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -59,7 +62,9 @@ pub struct Dir {
 /// Why a directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{0} is open in another process; stop that one, or give this one a directory of its own")]
+    #[error(
+        "{0} is open in another process; stop that one, or give this one a directory of its own"
+    )]
     InUse(PathBuf),
     #[error("{path} cannot be opened as a store")]
     Failed {
@@ -76,15 +81,23 @@ impl Dir {
     }
 
     /// With other limits than S3's, so that a test needs no 5 MiB for a part.
-    pub fn with_limits(path: &Path, limits: Limits, clock: Clock) -> std::result::Result<Self, OpenError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed { path: path.into(), source };
+    pub fn with_limits(
+        path: &Path,
+        limits: Limits,
+        clock: Clock,
+    ) -> std::result::Result<Self, OpenError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
+            path: path.into(),
+            source,
+        };
         let mut mender = Mender::default();
         let files = Arc::new(Files::open(path, &mut mender).map_err(|error| failed(error.into()))?);
         let index = Index::open(path, Arc::clone(&files), &mut mender)?;
         Ok(Self { clock, limits, files, index })
     }
 
-    /// How many files objects and parts are made of, for checks: `data/` holds these, and what is still being removed.
+    /// How many files objects and parts are made of, for checks: `data/` holds these, and what is
+    /// still being removed.
     pub fn file_census(&self) -> Result<u64> {
         self.index.file_count()
     }
@@ -119,7 +132,13 @@ impl Store for Dir {
         self.index.buckets()
     }
 
-    async fn put(&self, bucket: &Bucket, key: &Key, body: Body, options: PutOptions) -> Result<Written> {
+    async fn put(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        body: Body,
+        options: PutOptions,
+    ) -> Result<Written> {
         self.index.require_bucket(bucket)?;
         let size_bytes = body.len_bytes();
         let (body, checksum) = body.summed(options.checksum);
@@ -128,7 +147,10 @@ impl Store for Dir {
             let etag = ETag(received.md5_hex());
             (Content::Inline(received.bytes.to_vec()), etag)
         } else {
-            let written = self.files.write(self.clock.random_id(), body, options.sha256, files::Tag::Md5).await?;
+            let written = self
+                .files
+                .write(self.clock.random_id(), body, options.sha256, files::Tag::Md5)
+                .await?;
             let file = FileRef { id: written.id.clone(), len_bytes: size_bytes };
             (Content::Files(vec![file]), written.etag)
         };
@@ -141,11 +163,19 @@ impl Store for Dir {
         };
         let (bucket, key, mode) = (bucket.clone(), key.clone(), options.mode);
         let file = row.files().first().map(|file| file.id.clone());
-        self.index.write_with_file(file, move |tables| tables.put(&bucket, &key, &mode, &row)).await?;
+        self.index
+            .write_with_file(file, move |tables| tables.put(&bucket, &key, &mode, &row))
+            .await?;
         Ok(Written { etag, version: None })
     }
 
-    async fn get(&self, bucket: &Bucket, key: &Key, read: Read, options: GetOptions) -> Result<(Head, Body)> {
+    async fn get(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        read: Read,
+        options: GetOptions,
+    ) -> Result<(Head, Body)> {
         let row = self.index.object(bucket, key)?;
         if options.if_match.is_some_and(|tag| tag != row.etag) {
             return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
@@ -153,7 +183,12 @@ impl Store for Dir {
         if options.if_none_match.is_some_and(|tag| tag == row.etag) {
             return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
         }
-        let none = || Error::new(Kind::Range, format!("{key} has {} bytes, and none of the range", row.size_bytes));
+        let none = || {
+            Error::new(
+                Kind::Range,
+                format!("{key} has {} bytes, and none of the range", row.size_bytes),
+            )
+        };
         let (first, end) = read.span(row.size_bytes).ok_or_else(none)?;
         let head = row.head(self.clock.wall());
         Ok((head, read::body(Arc::clone(&self.files), row.content, first, end)))
@@ -168,15 +203,29 @@ impl Store for Dir {
         self.index.list(bucket, options)
     }
 
-    async fn create_upload(&self, bucket: &Bucket, key: &Key, attributes: &Attributes) -> Result<UploadId> {
+    async fn create_upload(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Result<UploadId> {
         let id = UploadId(self.clock.random_id());
-        let row = UploadRow { bucket: bucket.0.clone(), key: key.0.clone(), attributes: attributes.clone().into() };
+        let row = UploadRow {
+            bucket: bucket.0.clone(),
+            key: key.0.clone(),
+            attributes: attributes.clone().into(),
+        };
         let (bucket, upload) = (bucket.clone(), id.clone());
         self.index.write(move |tables| tables.create_upload(&bucket, &upload, &row)).await?;
         Ok(id)
     }
 
-    async fn put_part(&self, part: PartTarget<'_>, body: Body, options: PartOptions) -> Result<WrittenPart> {
+    async fn put_part(
+        &self,
+        part: PartTarget<'_>,
+        body: Body,
+        options: PartOptions,
+    ) -> Result<WrittenPart> {
         self.index.upload(part.upload)?;
         let len_bytes = body.len_bytes();
         let tag = free_tag(options).map_or(files::Tag::Md5, files::Tag::Given);
@@ -184,16 +233,26 @@ impl Store for Dir {
         let file = FileRef { id: written.id.clone(), len_bytes };
         let row = PartRow { etag: written.etag.clone(), file, sha256: written.sha256.hex() };
         let (owner, number) = (OwnedTarget::from(part.upload), part.number);
-        let write = move |tables: &mut tables::Tables<'_>| tables.put_part(owner.borrow(), number, &row);
+        let write =
+            move |tables: &mut tables::Tables<'_>| tables.put_part(owner.borrow(), number, &row);
         self.index.write_with_file(Some(written.id), write).await?;
         Ok(WrittenPart { etag: written.etag, sha256: written.sha256 })
     }
 
-    async fn list_parts(&self, upload: UploadTarget<'_>, after: Option<PartNumber>) -> Result<PartPage> {
+    async fn list_parts(
+        &self,
+        upload: UploadTarget<'_>,
+        after: Option<PartNumber>,
+    ) -> Result<PartPage> {
         self.index.list_parts(upload, after)
     }
 
-    async fn complete(&self, upload: UploadTarget<'_>, parts: &[ChosenPart], size_bytes: u64) -> Result<Written> {
+    async fn complete(
+        &self,
+        upload: UploadTarget<'_>,
+        parts: &[ChosenPart],
+        size_bytes: u64,
+    ) -> Result<Written> {
         require_ascending(parts)?;
         let etag = ETag(combined_tag(parts.iter().map(|part| part.etag.as_str())));
         let (owner, parts, min, now_ms) =
@@ -202,7 +261,11 @@ impl Store for Dir {
         self.index
             .write(move |tables| {
                 let chosen = tables.chosen(owner.borrow(), &parts, min)?;
-                tables.complete(owner.borrow(), chosen, tables::Finish { etag: tag, size_bytes, now_ms })
+                tables.complete(
+                    owner.borrow(),
+                    chosen,
+                    tables::Finish { etag: tag, size_bytes, now_ms },
+                )
             })
             .await?;
         Ok(Written { etag, version: None })
@@ -213,7 +276,11 @@ impl Store for Dir {
         self.index.write(move |tables| tables.abort(owner.borrow())).await
     }
 
-    async fn read_parts(&self, upload: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Option<Body>> {
+    async fn read_parts(
+        &self,
+        upload: UploadTarget<'_>,
+        parts: &[ChosenPart],
+    ) -> Result<Option<Body>> {
         require_ascending(parts)?;
         let chosen = self.index.chosen(upload, parts)?;
         let len = chosen.iter().map(|file| file.len_bytes).sum();
@@ -230,7 +297,11 @@ struct OwnedTarget {
 
 impl From<UploadTarget<'_>> for OwnedTarget {
     fn from(target: UploadTarget<'_>) -> Self {
-        Self { bucket: target.bucket.clone(), key: target.key.clone(), upload: target.upload.clone() }
+        Self {
+            bucket: target.bucket.clone(),
+            key: target.key.clone(),
+            upload: target.upload.clone(),
+        }
     }
 }
 

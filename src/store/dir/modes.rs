@@ -1,9 +1,10 @@
 //! Who may read a store: its owner alone.
 //!
-//! Guarantees: directories have mode 0700 and files 0600, whatever the umask (umask(2)), and never had a wider one. A
-//! store that was made with wider modes is mended when it is opened, and a mend that was interrupted goes on at the next
-//! opening: a directory gets [`DIRECTORY`] last, so one that has it needs no look at its files. Links are not followed.
-//! A file system that keeps no modes, or a directory of another user, is warned of once, and used all the same.
+//! Guarantees: directories have mode 0700 and files 0600, whatever the umask (umask(2)), and never
+//! had a wider one. A store that was made with wider modes is mended when it is opened, and a mend
+//! that was interrupted goes on at the next opening: a directory gets [`DIRECTORY`] last, so one
+//! that has it needs no look at its files. Links are not followed. A file system that keeps no
+//! modes, or a directory of another user, is warned of once, and used all the same.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -13,8 +14,8 @@ use std::path::Path;
 const DIRECTORY: u32 = 0o700;
 const FILE: u32 = 0o600;
 
-/// A directory that nobody else gets into any more, with files that may still have wider modes: the sticky bit is the
-/// mark, and changes nothing for the owner.
+/// A directory that nobody else gets into any more, with files that may still have wider modes: the
+/// sticky bit is the mark, and changes nothing for the owner.
 const UNDER_WAY: u32 = 0o1700;
 
 /// All that chmod(2) can set.
@@ -31,7 +32,8 @@ pub(super) fn create_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a file where there is none; else gives the one that is there its mode. A link to it is followed.
+/// Makes a file where there is none; else gives the one that is there its mode. A link to it is
+/// followed.
 pub(super) fn own_file(path: &Path) -> io::Result<()> {
     match create_file(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -44,8 +46,8 @@ pub(super) fn own_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory where there is none, and those above it: what a umask of 0 would let others replace is no place for
-/// a store.
+/// Makes a directory where there is none, and those above it: what a umask of 0 would let others
+/// replace is no place for a store.
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
@@ -54,7 +56,9 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
         create_directory(above)?;
     }
     match DirBuilder::new().mode(DIRECTORY).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            return Ok(());
+        }
         made => made?,
     }
     set(path, fs::metadata(path)?.mode(), DIRECTORY).map(drop)
@@ -72,10 +76,13 @@ impl Mender {
         self.set(directory, fs::metadata(directory)?.mode(), DIRECTORY).map(drop)
     }
 
-    /// A directory in it, made where it is missing, and the files in that where they may not have been looked at yet.
+    /// A directory in it, made where it is missing, and the files in that where they may not have
+    /// been looked at yet.
     pub fn mend(&mut self, directory: &Path) -> io::Result<()> {
         let found = match fs::symlink_metadata(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return create_directory(directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return create_directory(directory);
+            }
             found => found?,
         };
         // First nobody gets in any more; last comes the mark that all is done.
@@ -122,7 +129,8 @@ impl Mender {
     }
 }
 
-/// Whether the path has the wanted mode now; not so where the file system keeps no modes or another user owns it.
+/// Whether the path has the wanted mode now; not so where the file system keeps no modes or another
+/// user owns it.
 fn set(path: &Path, found: u32, wanted: u32) -> io::Result<bool> {
     if found & SETTABLE == wanted {
         return Ok(true);
@@ -138,7 +146,9 @@ fn set(path: &Path, found: u32, wanted: u32) -> io::Result<bool> {
 fn refuses(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::ReadOnlyFilesystem
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::Unsupported
+            | io::ErrorKind::ReadOnlyFilesystem
     )
 }
 

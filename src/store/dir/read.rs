@@ -1,10 +1,10 @@
 //! Reading an object's bytes out of its files.
 //!
-//! Guarantees: one file open and one buffer per body, whatever its length. What all frames on their way hold together is
-//! bounded: where that is used up a body is read in small frames, and in very small ones while some of it is not sent yet,
-//! of which a connection takes a number ahead. A thousand clients that take nothing cost no more than a hundred.
-//! What the page cache holds is read where the
-//! body is sent; only what is on the disk alone is waited for, on a thread that may.
+//! Guarantees: one file open and one buffer per body, whatever its length. What all frames on their
+//! way hold together is bounded: where that is used up a body is read in small frames, and in very
+//! small ones while some of it is not sent yet, of which a connection takes a number ahead. A
+//! thousand clients that take nothing cost no more than a hundred. What the page cache holds is
+//! read where the body is sent; only what is on the disk alone is waited for, on a thread that may.
 
 use std::fs::File;
 use std::io;
@@ -98,10 +98,12 @@ impl Reader {
         Ok(Some(blocking("reading a file", move || self.read()).await?))
     }
 
-    /// What the page cache has of the next bytes. None where that is nothing, or a file is to be opened first.
+    /// What the page cache has of the next bytes. None where that is nothing, or a file is to be
+    /// opened first.
     fn read_cached(&mut self) -> Option<Bytes> {
         let (open, mut memory, len_bytes) = self.turn()?;
-        let read = cached(&open.file, memory.buffer.first(len_bytes), open.at).filter(|read| *read > 0)?;
+        let read =
+            cached(&open.file, memory.buffer.first(len_bytes), open.at).filter(|read| *read > 0)?;
         Some(self.frame(memory, read))
     }
 
@@ -113,7 +115,9 @@ impl Reader {
             let file = self.files.read(&stretch.file.id)?;
             self.open = Some(Open { file, at: stretch.first, end: stretch.end });
         }
-        let Some((open, mut memory, len_bytes)) = self.turn() else { return Ok((Bytes::new(), self)) };
+        let Some((open, mut memory, len_bytes)) = self.turn() else {
+            return Ok((Bytes::new(), self));
+        };
         open.file.read_exact_at(memory.buffer.first(len_bytes), open.at)?;
         Ok((self.frame(memory, len_bytes), self))
     }
@@ -146,7 +150,8 @@ impl Reader {
     }
 }
 
-/// Reads without waiting for a disk. None: nothing of it is in memory, or the file system cannot say.
+/// Reads without waiting for a disk. None: nothing of it is in memory, or the file system cannot
+/// say.
 #[cfg(target_os = "linux")]
 fn cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
@@ -168,7 +173,8 @@ mod tests {
     const LEN_BYTES: usize = 1 << 20;
     const ID: &str = "00file";
 
-    /// The frames that a connection takes ahead of a client that reads nothing: hyper's 16, or 192 KiB.
+    /// The frames that a connection takes ahead of a client that reads nothing: hyper's 16, or 192
+    /// KiB.
     async fn taken_ahead(body: &mut Body) -> Vec<Bytes> {
         let mut frames: Vec<Bytes> = Vec::new();
         while frames.len() < 16 && frames.iter().map(Bytes::len).sum::<usize>() < 192 << 10 {

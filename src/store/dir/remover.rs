@@ -1,9 +1,10 @@
 //! The one thread that takes files that nothing is made of any more off the disk.
 //!
-//! Guarantees: no commit waits for a removal: a file of 8 MiB takes 7 ms where the disk is told what is free, and a
-//! backup that is thrown away has thousands. Nor does opening a store wait for what a crash left to be removed. What is
-//! to go stands in the index and not in memory, and is forgotten there only once it is gone for good. A file that cannot
-//! be removed stays until the store is opened again.
+//! Guarantees: no commit waits for a removal: a file of 8 MiB takes 7 ms where the disk is told
+//! what is free, and a backup that is thrown away has thousands. Nor does opening a store wait for
+//! what a crash left to be removed. What is to go stands in the index and not in memory, and is
+//! forgotten there only once it is gone for good. A file that cannot be removed stays until the
+//! store is opened again.
 
 use std::io;
 use std::sync::Arc;
@@ -28,10 +29,15 @@ pub(super) struct Remover {
 
 impl Remover {
     /// Begins with what is there. Also what to unpark when there is more.
-    pub fn start(handle: Arc<Handle>, files: Arc<Files>, changes: Changes) -> io::Result<(Self, Thread)> {
+    pub fn start(
+        handle: Arc<Handle>,
+        files: Arc<Files>,
+        changes: Changes,
+    ) -> io::Result<(Self, Thread)> {
         let stop = Arc::new(AtomicBool::new(false));
         let work = Work { handle, files, changes, stop: Arc::clone(&stop) };
-        let thread = thread::Builder::new().name("dir-remover".to_owned()).spawn(move || work.run())?;
+        let thread =
+            thread::Builder::new().name("dir-remover".to_owned()).spawn(move || work.run())?;
         let more = thread.thread().clone();
         Ok((Self { stop, thread: Some(thread) }, more))
     }
@@ -58,7 +64,8 @@ struct Work {
 impl Work {
     fn run(self) {
         while !self.stopped() {
-            // An index that cannot be read or written now is tried again with the next file that goes.
+            // An index that cannot be read or written now is tried again with the next file that
+            // goes.
             self.sweep().ok();
             thread::park();
         }
@@ -111,7 +118,11 @@ mod tests {
         assert_eq!(store.file_census().unwrap(), u64::from(PARTS));
         store.abort(target).await.unwrap();
         let shards = || std::fs::read_dir(home.path().join("data")).unwrap();
-        let left = || shards().map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum::<usize>();
+        let left = || {
+            shards()
+                .map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count())
+                .sum::<usize>()
+        };
         while left() > 0 {
             tokio::task::yield_now().await;
         }

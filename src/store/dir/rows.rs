@@ -1,7 +1,8 @@
 //! The rows of the index and their bytes.
 //!
-//! Guarantees: what is encoded decodes to the same row. An object's row is its head as JSON behind a length, then the
-//! bytes of a small object as they are, so that no manifest is stored as text within text.
+//! Guarantees: what is encoded decodes to the same row. An object's row is its head as JSON behind
+//! a length, then the bytes of a small object as they are, so that no manifest is stored as text
+//! within text.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -151,7 +152,12 @@ fn time(ms: u64) -> SystemTime {
 
 impl From<Attributes> for AttributesRow {
     fn from(from: Attributes) -> Self {
-        Self { content_type: from.content_type, headers: from.headers, user: from.user, checksum: None }
+        Self {
+            content_type: from.content_type,
+            headers: from.headers,
+            user: from.user,
+            checksum: None,
+        }
     }
 }
 
@@ -180,7 +186,9 @@ mod tests {
     #[test]
     fn objects_come_back() {
         let file = FileRef { id: "ab".into(), len_bytes: 9 };
-        for content in [Content::Inline(vec![]), Content::Inline(vec![1, 2]), Content::Files(vec![file])] {
+        for content in
+            [Content::Inline(vec![]), Content::Inline(vec![1, 2]), Content::Files(vec![file])]
+        {
             let row = ObjectRow {
                 etag: ETag::from("e"),
                 size_bytes: 2,

@@ -1,16 +1,20 @@
 //! The tables of the index, and the changes that one transaction makes to them.
 //!
-//! Guarantees: a change that fails has written nothing, so that it can share a transaction with others; every file
-//! that a change lets go is in `garbage` in the same commit, so that a crash never loses track of it.
+//! Guarantees: a change that fails has written nothing, so that it can share a transaction with
+//! others; every file that a change lets go is in `garbage` in the same commit, so that a crash
+//! never loses track of it.
 
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
-use super::super::{Bucket, ChosenPart, ETag, Error, Key, Kind, PartNumber, PutMode, Result, UploadId, UploadTarget};
+use super::super::{
+    Bucket, ChosenPart, ETag, Error, Key, Kind, PartNumber, PutMode, Result, UploadId, UploadTarget,
+};
 use super::rows::{Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, to_json};
 
 /// Name → created, milliseconds since 1970.
 pub(super) const BUCKETS: TableDefinition<&str, u64> = TableDefinition::new("buckets");
-/// `<bucket>/<key>` → `ObjectRow`. No bucket name holds a `/`, so a bucket's keys stand together, in byte order.
+/// `<bucket>/<key>` → `ObjectRow`. No bucket name holds a `/`, so a bucket's keys stand together,
+/// in byte order.
 pub(super) const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
 pub(super) const UPLOADS: TableDefinition<&str, &[u8]> = TableDefinition::new("uploads");
 /// Upload id, part number → `PartRow`.
@@ -109,7 +113,13 @@ impl<'txn> Tables<'txn> {
     pub fn delete_bucket(&mut self, bucket: &Bucket) -> Result<()> {
         self.require_bucket(bucket)?;
         let root = object_key(bucket, "");
-        let first = self.objects.range(root.as_str()..).map_err(failed)?.next().transpose().map_err(failed)?;
+        let first = self
+            .objects
+            .range(root.as_str()..)
+            .map_err(failed)?
+            .next()
+            .transpose()
+            .map_err(failed)?;
         if first.is_some_and(|(key, _)| key.value().starts_with(&root)) {
             return Err(Error::new(Kind::BucketNotEmpty, format!("bucket {bucket} is not empty")));
         }
@@ -121,7 +131,9 @@ impl<'txn> Tables<'txn> {
     }
 
     fn uploads_of(&self, bucket: &Bucket) -> Result<Vec<UploadId>> {
-        let mut found = Vec::with_capacity(usize::try_from(self.uploads.len().map_err(failed)?).unwrap_or(0).min(1024));
+        let mut found = Vec::with_capacity(
+            usize::try_from(self.uploads.len().map_err(failed)?).unwrap_or(0).min(1024),
+        );
         for row in self.uploads.iter().map_err(failed)? {
             let (id, row) = row.map_err(failed)?;
             let row: UploadRow = from_json(row.value())?;
@@ -134,7 +146,11 @@ impl<'txn> Tables<'txn> {
 
     fn require_bucket(&self, bucket: &Bucket) -> Result<()> {
         let found = self.buckets.get(bucket.as_str()).map_err(failed)?.is_some();
-        if found { Ok(()) } else { Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}"))) }
+        if found {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
+        }
     }
 
     fn object(&self, key: &str) -> Result<Option<ObjectRow>> {
@@ -143,13 +159,23 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Stores an object where its condition holds.
-    pub fn put(&mut self, bucket: &Bucket, key: &Key, mode: &PutMode, row: &ObjectRow) -> Result<()> {
+    pub fn put(
+        &mut self,
+        bucket: &Bucket,
+        key: &Key,
+        mode: &PutMode,
+        row: &ObjectRow,
+    ) -> Result<()> {
         self.require_bucket(bucket)?;
         let place = object_key(bucket, key.as_str());
         let old = self.object(&place)?;
         match (mode, &old) {
-            (PutMode::CreateOnly, Some(_)) => return Err(Error::new(Kind::Precondition, format!("{key} exists"))),
-            (PutMode::IfMatch(_), None) => return Err(Error::new(Kind::NotFound, format!("no object {key}"))),
+            (PutMode::CreateOnly, Some(_)) => {
+                return Err(Error::new(Kind::Precondition, format!("{key} exists")));
+            }
+            (PutMode::IfMatch(_), None) => {
+                return Err(Error::new(Kind::NotFound, format!("no object {key}")));
+            }
             (PutMode::IfMatch(tag), Some(old)) if old.etag != *tag => {
                 return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
             }
@@ -183,7 +209,12 @@ impl<'txn> Tables<'txn> {
         self.let_go(old.files())
     }
 
-    pub fn create_upload(&mut self, bucket: &Bucket, upload: &UploadId, row: &UploadRow) -> Result<()> {
+    pub fn create_upload(
+        &mut self,
+        bucket: &Bucket,
+        upload: &UploadId,
+        row: &UploadRow,
+    ) -> Result<()> {
         self.require_bucket(bucket)?;
         self.uploads.insert(upload.as_str(), to_json(row).as_slice()).map_err(failed)?;
         Ok(())
@@ -197,7 +228,12 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Records a part over one of the same number.
-    pub fn put_part(&mut self, target: UploadTarget<'_>, number: PartNumber, row: &PartRow) -> Result<()> {
+    pub fn put_part(
+        &mut self,
+        target: UploadTarget<'_>,
+        number: PartNumber,
+        row: &PartRow,
+    ) -> Result<()> {
         self.upload(target)?;
         let place = (target.upload.as_str(), number.get());
         let old = self.parts.insert(place, to_json(row).as_slice()).map_err(failed)?;
@@ -206,15 +242,23 @@ impl<'txn> Tables<'txn> {
         old.map_or(Ok(()), |old| self.let_go(&[old.file]))
     }
 
-    /// The files that the object will be made of. **Errors**: `InvalidPart`, `TooSmall`, `NoSuchUpload`.
-    pub fn chosen(&self, target: UploadTarget<'_>, parts: &[ChosenPart], min_part_bytes: u64) -> Result<Vec<FileRef>> {
+    /// The files that the object will be made of. **Errors**: `InvalidPart`, `TooSmall`,
+    /// `NoSuchUpload`.
+    pub fn chosen(
+        &self,
+        target: UploadTarget<'_>,
+        parts: &[ChosenPart],
+        min_part_bytes: u64,
+    ) -> Result<Vec<FileRef>> {
         self.upload(target)?;
         let mut chosen = Vec::with_capacity(parts.len());
         for (at, wanted) in parts.iter().enumerate() {
             let row = chosen_part(&self.parts, target, wanted)?;
             if at + 1 < parts.len() && row.file.len_bytes < min_part_bytes {
-                let what =
-                    format!("part {} has {} bytes, fewer than {min_part_bytes}", wanted.number, row.file.len_bytes);
+                let what = format!(
+                    "part {} has {} bytes, fewer than {min_part_bytes}",
+                    wanted.number, row.file.len_bytes
+                );
                 return Err(Error::new(Kind::TooSmall, what));
             }
             chosen.push(row.file);
@@ -223,7 +267,12 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Makes the object out of the chosen files; the upload's other parts go.
-    pub fn complete(&mut self, target: UploadTarget<'_>, chosen: Vec<FileRef>, finish: Finish) -> Result<()> {
+    pub fn complete(
+        &mut self,
+        target: UploadTarget<'_>,
+        chosen: Vec<FileRef>,
+        finish: Finish,
+    ) -> Result<()> {
         let upload = self.upload(target)?;
         let total: u64 = chosen.iter().map(|file| file.len_bytes).sum();
         if total != finish.size_bytes {
@@ -254,7 +303,8 @@ impl<'txn> Tables<'txn> {
 
     /// Removes the upload and its parts; files in `kept` stay.
     fn drop_upload(&mut self, upload: &UploadId, kept: &[FileRef]) -> Result<()> {
-        let kept: std::collections::HashSet<&str> = kept.iter().map(|file| file.id.as_str()).collect();
+        let kept: std::collections::HashSet<&str> =
+            kept.iter().map(|file| file.id.as_str()).collect();
         let span = (upload.as_str(), 0)..=(upload.as_str(), u16::MAX);
         let mut gone = Vec::new();
         for row in self.parts.extract_from_if(span, |_, _| true).map_err(failed)? {

@@ -1,8 +1,8 @@
 //! A file that a body is being written into.
 //!
-//! Guarantees: unless it is kept, it is gone once nobody writes to it any more, whoever waits for that or not. It holds
-//! nothing of the disk before its first bytes are written, and then at most as much again as came and a MiB: what a client
-//! holds, it has sent.
+//! Guarantees: unless it is kept, it is gone once nobody writes to it any more, whoever waits for
+//! that or not. It holds nothing of the disk before its first bytes are written, and then at most
+//! as much again as came and a MiB: what a client holds, it has sent.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,10 +16,12 @@ use super::modes::create_file;
 /// What is set aside beyond as much again as came.
 const MORE_BYTES: u64 = 1 << 20;
 
-/// The most that is set aside ahead of what came: the file is laid out in pieces that are long enough for any disk.
+/// The most that is set aside ahead of what came: the file is laid out in pieces that are long
+/// enough for any disk.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Shared with those who write, of whom the last lets it go: to remove a file waits for a write that is under way.
+/// Shared with those who write, of whom the last lets it go: to remove a file waits for a write
+/// that is under way.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     pub file: File,
@@ -34,16 +36,25 @@ impl Unfinished {
     /// Blocks. **Errors**: a full disk, before the first byte: what does not fit is not begun.
     pub fn create(path: PathBuf, len_bytes: u64) -> io::Result<Self> {
         let file = create_file(&path)?;
-        let unfinished = Self { file, path, len_bytes, aside_bytes: AtomicU64::new(0), kept: AtomicBool::new(false) };
+        let unfinished = Self {
+            file,
+            path,
+            len_bytes,
+            aside_bytes: AtomicU64::new(0),
+            kept: AtomicBool::new(false),
+        };
         require_room(&unfinished.file, len_bytes)?;
         Ok(unfinished)
     }
 
-    /// Sets more of the disk aside where the bytes before `end` are not covered: to be called before they are written. Blocks.
+    /// Sets more of the disk aside where the bytes before `end` are not covered: to be called
+    /// before they are written. Blocks.
     /// **Errors**: a full disk.
     pub fn set_aside(&self, end: u64) -> io::Result<()> {
         // Whoever writes does so one after the other.
-        let Some(stretch) = next_stretch(self.aside_bytes.load(Ordering::Relaxed), end, self.len_bytes) else {
+        let Some(stretch) =
+            next_stretch(self.aside_bytes.load(Ordering::Relaxed), end, self.len_bytes)
+        else {
             return Ok(());
         };
         require_room(&self.file, stretch.end - stretch.start)?;
@@ -57,8 +68,8 @@ impl Unfinished {
     }
 }
 
-/// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are written. None where they have
-/// their room.
+/// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are
+/// written. None where they have their room.
 fn next_stretch(aside: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
     let next = (end + (end + MORE_BYTES).min(MOST_BYTES)).min(len_bytes);
     (end > aside && next > aside).then_some(aside..next)
@@ -96,7 +107,11 @@ mod tests {
             ((100, 200, 100), None),
         ];
         for ((aside, end, len_bytes), wanted) in table {
-            assert_eq!(next_stretch(aside, end, len_bytes), wanted, "{end} of {len_bytes} after {aside}");
+            assert_eq!(
+                next_stretch(aside, end, len_bytes),
+                wanted,
+                "{end} of {len_bytes} after {aside}"
+            );
         }
     }
 

@@ -1,11 +1,12 @@
 //! The one thread that writes the index: everything that waits goes into one transaction.
 //!
-//! Guarantees: an answer is given only after the commit that holds it, and that only after the names of its files are
-//! durable; changes happen one by one, in the order they
-//! came, so a condition is decided against the change before it. The queue is bounded: writers wait at its door.
-//! A change that fails is answered at once and its file removed; it does not spoil the others of its transaction.
-//! A commit that fails (a full disk) fails all its changes, and the index is opened anew, at once and then with each
-//! further change until it can be: only then is it known whether the commit holds, and so which of its files stay.
+//! Guarantees: an answer is given only after the commit that holds it, and that only after the
+//! names of its files are durable; changes happen one by one, in the order they came, so a
+//! condition is decided against the change before it. The queue is bounded: writers wait at its
+//! door. A change that fails is answered at once and its file removed; it does not spoil the others
+//! of its transaction. A commit that fails (a full disk) fails all its changes, and the index is
+//! opened anew, at once and then with each further change until it can be: only then is it known
+//! whether the commit holds, and so which of its files stay.
 
 use std::io;
 use std::sync::Arc;
@@ -111,9 +112,12 @@ impl Writer {
     pub fn start(handle: Arc<Handle>, files: Arc<Files>) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let changes = Changes(queue);
-        let (remover, more_to_remove) = Remover::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+        let (remover, more_to_remove) =
+            Remover::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
         let work = Loop { handle, files, more_to_remove, doubtful: Vec::new(), opened_anew: false };
-        let thread = thread::Builder::new().name("dir-writer".to_owned()).spawn(move || work.run(waiting))?;
+        let thread = thread::Builder::new()
+            .name("dir-writer".to_owned())
+            .spawn(move || work.run(waiting))?;
         Ok(Self { changes: Some(changes), remover: Some(remover), thread: Some(thread) })
     }
 
@@ -156,7 +160,8 @@ struct Loop {
     files: Arc<Files>,
     /// The remover, to unpark.
     more_to_remove: Thread,
-    /// Files of commits that failed: whether they hold is known only once the index was opened anew.
+    /// Files of commits that failed: whether they hold is known only once the index was opened
+    /// anew.
     doubtful: Vec<String>,
     /// What is to be removed may be known since then only, or have failed to be removed.
     opened_anew: bool,
@@ -166,7 +171,8 @@ impl Loop {
     fn run(mut self, mut changes: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(QUEUE);
         while changes.blocking_recv_many(&mut batch, QUEUE) > 0 {
-            let committed = self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
+            let committed =
+                self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
             match committed {
                 Ok(lets_go) => self.after_commit(&mut batch, lets_go),
                 Err(error) => self.after_failure(&mut batch, &error),
@@ -204,7 +210,9 @@ impl Loop {
         };
         // Once for all the files that count from this commit on.
         if batch.iter().any(|change| change.applied && change.file.is_some()) {
-            self.files.sync_names().map_err(|error| disk_error("syncing the names of files", error))?;
+            self.files
+                .sync_names()
+                .map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(failed)?;
         Ok(lets_go)
@@ -221,7 +229,8 @@ impl Loop {
             }
             change.work.answer(Ok(()));
         }
-        // Not before a commit succeeds: the remover's own fails as long as others do, and would have the index opened anew.
+        // Not before a commit succeeds: the remover's own fails as long as others do, and would
+        // have the index opened anew.
         if lets_go || std::mem::take(&mut self.opened_anew) {
             self.more_to_remove.unpark();
         }

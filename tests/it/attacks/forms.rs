@@ -36,7 +36,8 @@ async fn post_to(place: &Place, bucket: &str, conditions: &[Value], more: &[(&st
     all.push(json!({"x-amz-algorithm": "AWS4-HMAC-SHA256"}));
     all.extend(conditions.iter().cloned());
     all.extend(more.iter().map(|(name, value)| json!({*name: value})));
-    let policy = STANDARD.encode(json!({"expiration": "2099-01-01T00:00:00Z", "conditions": all}).to_string());
+    let policy = STANDARD
+        .encode(json!({"expiration": "2099-01-01T00:00:00Z", "conditions": all}).to_string());
     let signature = sign_text(ROOT.1, &date, &policy);
     let own = [
         ("key", "mine/form"),
@@ -48,7 +49,9 @@ async fn post_to(place: &Place, bucket: &str, conditions: &[Value], more: &[(&st
     let part = |(name, value): &(&str, &str)| {
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     };
-    let body: String = own.iter().chain(more).chain([&("file", "new")]).map(part).collect::<String>() + "--b--\r\n";
+    let body: String =
+        own.iter().chain(more).chain([&("file", "new")]).map(part).collect::<String>()
+            + "--b--\r\n";
     let head = format!(
         "POST /{bucket} HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
         place.address(),
@@ -62,7 +65,14 @@ fn time(now: std::time::SystemTime) -> String {
     let parts = http::Request::get("http://x/").body(()).unwrap().into_parts();
     let mut head = parts.0;
     let credentials = ratchet::sigv4::Credentials::new("a", "b", None);
-    ratchet::sigv4::sign(&mut head, &credentials, "us-east-1", ratchet::sigv4::Payload::Unsigned, now).unwrap();
+    ratchet::sigv4::sign(
+        &mut head,
+        &credentials,
+        "us-east-1",
+        ratchet::sigv4::Payload::Unsigned,
+        now,
+    )
+    .unwrap();
     head.headers["x-amz-date"].to_str().unwrap().to_owned()
 }
 
@@ -74,23 +84,44 @@ async fn a_policy_is_for_one_bucket_and_a_redirect_is_a_web_page() {
         let start = json!(["starts-with", "$bucket", ""]);
         for conditions in [vec![], vec![start]] {
             let told = post(&place, &conditions, &[]).await;
-            assert_eq!((told.status, told.code().as_str()), (403, "AccessDenied"), "{conditions:?}: {told:?}");
+            assert_eq!(
+                (told.status, told.code().as_str()),
+                (403, "AccessDenied"),
+                "{conditions:?}: {told:?}"
+            );
         }
-        for url in
-            ["javascript:alert(1)", "data:text/html,x", "//evil.test/", "/path", "ftp://h/", "http:", "https:///x"]
-        {
-            let told = post(&place, std::slice::from_ref(&bucket), &[("success_action_redirect", url)]).await;
-            assert_eq!((told.status, told.code().as_str()), (400, "InvalidArgument"), "{url}: {told:?}");
+        for url in [
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "//evil.test/",
+            "/path",
+            "ftp://h/",
+            "http:",
+            "https:///x",
+        ] {
+            let told =
+                post(&place, std::slice::from_ref(&bucket), &[("success_action_redirect", url)])
+                    .await;
+            assert_eq!(
+                (told.status, told.code().as_str()),
+                (400, "InvalidArgument"),
+                "{url}: {told:?}"
+            );
         }
         assert!(place.keys().await.is_empty());
-        let told =
-            post(&place, std::slice::from_ref(&bucket), &[("x-amz-meta-ratchet-checksum", "crc32:AAAAAA==")]).await;
+        let told = post(
+            &place,
+            std::slice::from_ref(&bucket),
+            &[("x-amz-meta-ratchet-checksum", "crc32:AAAAAA==")],
+        )
+        .await;
         assert_eq!((told.status, told.code().as_str()), (400, "InvalidArgument"), "{told:?}");
         let told = post_to(&place, "minio", &[json!({"bucket": "minio"})], &[]).await;
         assert_eq!((told.status, told.code().as_str()), of_reserved(&place), "{told:?}");
         let told = post(&place, &[json!(["eq", "$bucket", place.bucket])], &[]).await;
         assert_eq!(told.status, 204, "{told:?}");
-        let told = post(&place, &[bucket], &[("success_action_redirect", "HTTPS://h.test/done")]).await;
+        let told =
+            post(&place, &[bucket], &[("success_action_redirect", "HTTPS://h.test/done")]).await;
         assert_eq!(told.status, 303, "{told:?}");
         assert_eq!(place.keys().await, ["mine/form"]);
     }
@@ -126,7 +157,8 @@ async fn forms_that_do_not_come_keep_nobody_else_waiting() {
 async fn the_fields_of_a_form_have_their_time() {
     let clock = Clock::seeded(3);
     let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
-    let (uploads, http) = (Uploads::new(Arc::clone(&store), clock.clone(), Default::default()), Settings::default());
+    let (uploads, http) =
+        (Uploads::new(Arc::clone(&store), clock.clone(), Default::default()), Settings::default());
     let front = S3Api::new(Parts {
         objects: Objects::new(store, "ratchet-state"),
         uploads,
@@ -138,7 +170,8 @@ async fn the_fields_of_a_form_have_their_time() {
         settings: Default::default(),
         keeps_aborted: true,
     });
-    // A byte each second: fast enough for a body, but these are fields of somebody who is not known.
+    // A byte each second: fast enough for a body, but these are fields of somebody who is not
+    // known.
     let dribble = futures_util::stream::unfold(clock.clone(), |clock| async move {
         clock.pause(Duration::from_secs(1)).await;
         Some((Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"x"))), clock))

@@ -1,5 +1,6 @@
-//! Whether an access key exists shows in no answer: a request with a known key and one with an unknown key, each without
-//! the secret, are refused alike, in headers, URLs of both versions and forms.
+//! Whether an access key exists shows in no answer: a request with a known key and one with an
+//! unknown key, each without the secret, are refused alike, in headers, URLs of both versions and
+//! forms.
 
 use crate::gateway::{Ask, Gateway, Key, NOW, ROOT, ask, last_exchange, s3, settings, start};
 use crate::hostile::injection::form;
@@ -24,10 +25,16 @@ async fn known_and_unknown_keys_are_refused_alike() {
         let put = || s3("PUT", "/bucket/x").body(b"x").by(Some(key));
         let cut = |ask: Ask, what: &str| {
             let head = ask.head(gateway.address);
-            let lines = head.split("\r\n").filter(|line| !line.starts_with(what)).collect::<Vec<_>>().join("\r\n");
+            let lines = head
+                .split("\r\n")
+                .filter(|line| !line.starts_with(what))
+                .collect::<Vec<_>>()
+                .join("\r\n");
             (lines, b"x".to_vec())
         };
-        let url = |date: &str, expires| (put().at(date).presigned(expires, gateway.address), b"x".to_vec());
+        let url = |date: &str, expires| {
+            (put().at(date).presigned(expires, gateway.address), b"x".to_vec())
+        };
         let more = |name: &str| {
             let head = put().head(gateway.address);
             (head.replacen("\r\n", &format!("\r\n{name}: a\r\n"), 1), b"x".to_vec())
@@ -39,7 +46,8 @@ async fn known_and_unknown_keys_are_refused_alike() {
         };
         let of_form = |from: &str, to: &str| {
             let mut ask = form("x", &[]);
-            let text = String::from_utf8(ask.body).unwrap().replace(ROOT.0, key.0).replacen(from, to, 1);
+            let text =
+                String::from_utf8(ask.body).unwrap().replace(ROOT.0, key.0).replacen(from, to, 1);
             ask.body = text.into_bytes();
             plain(ask)
         };
@@ -70,11 +78,14 @@ async fn known_and_unknown_keys_are_refused_alike() {
     let mut compared = 0;
     for secret in ["wrong-secret-0123", NOBODYS] {
         for ((one, body), (other, _)) in by(known(secret)).into_iter().zip(by(unknown(secret))) {
-            let (one, other) = (told(&gateway, &one, &body).await, told(&gateway, &other, &body).await);
+            let (one, other) =
+                (told(&gateway, &one, &body).await, told(&gateway, &other, &body).await);
             assert_eq!(one, other, "{body:?}");
             assert!((400..500).contains(&one.0), "{one:?}");
             compared += 1;
         }
     }
-    println!("attacks: {compared} refusals, alike for a key that somebody has and one that nobody has");
+    println!(
+        "attacks: {compared} refusals, alike for a key that somebody has and one that nobody has"
+    );
 }

@@ -26,7 +26,11 @@ impl Minio {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new("minio");
         command.arg("server").arg(data).args(["--address", &address.to_string(), "--quiet"]);
-        command.envs([("MINIO_ROOT_USER", ROOT.0), ("MINIO_ROOT_PASSWORD", ROOT.1), ("MINIO_UPDATE", "off")]);
+        command.envs([
+            ("MINIO_ROOT_USER", ROOT.0),
+            ("MINIO_ROOT_PASSWORD", ROOT.1),
+            ("MINIO_UPDATE", "off"),
+        ]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let Ok(child) = command.spawn() else {
             println!("SKIP on MinIO: no program minio on the PATH");
@@ -44,11 +48,18 @@ impl Minio {
 
     async fn answers(&self) -> bool {
         tokio::net::TcpStream::connect(self.address).await.is_ok()
-            && last_exchange(self.address, "GET /minio/health/ready HTTP/1.1\r\nhost: x\r\n\r\n", b"").await.status
+            && last_exchange(
+                self.address,
+                "GET /minio/health/ready HTTP/1.1\r\nhost: x\r\n\r\n",
+                b"",
+            )
+            .await
+            .status
                 == 200
     }
 
-    /// Whether its administration answers to its root, so that a refusal through the gateway means something.
+    /// Whether its administration answers to its root, so that a refusal through the gateway means
+    /// something.
     pub async fn is_administered_directly(&self) -> bool {
         let head = head_of_now(self.address, ROOT, ("GET", "/minio/admin/v3/info"), &[], 0);
         last_exchange(self.address, &head, b"").await.status == 200

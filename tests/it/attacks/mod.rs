@@ -1,5 +1,6 @@
-//! Attacks that once worked, each made as it was made: by accounts with narrow grants and by nobody, through a gateway
-//! process on a directory, on SeaweedFS and, where `minio` is on the PATH, on MinIO.
+//! Attacks that once worked, each made as it was made: by accounts with narrow grants and by
+//! nobody, through a gateway process on a directory, on SeaweedFS and, where `minio` is on the
+//! PATH, on MinIO.
 
 mod forms;
 mod keys;
@@ -34,9 +35,13 @@ struct Place {
 
 /// One place for each store that is to be had.
 async fn places(home: &Path) -> Vec<Place> {
-    let mut places = vec![Place::new(home, "dir", &format!("dir:{}", home.join("store").display()), None, None).await];
+    let mut places = vec![
+        Place::new(home, "dir", &format!("dir:{}", home.join("store").display()), None, None).await,
+    ];
     match std::env::var("RATCHET_TEST_S3") {
-        Ok(endpoint) => places.push(Place::new(home, "SeaweedFS", &format!("s3+{endpoint}"), None, None).await),
+        Ok(endpoint) => {
+            places.push(Place::new(home, "SeaweedFS", &format!("s3+{endpoint}"), None, None).await)
+        }
         Err(_) => println!("SKIP on s3: RATCHET_TEST_S3 names no server"),
     }
     if let Some(minio) = Minio::start(&home.join("minio")).await {
@@ -48,13 +53,23 @@ async fn places(home: &Path) -> Vec<Place> {
 }
 
 impl Place {
-    async fn new(home: &Path, store: &'static str, choice: &str, of_store: Option<Key>, minio: Option<Minio>) -> Self {
+    async fn new(
+        home: &Path,
+        store: &'static str,
+        choice: &str,
+        of_store: Option<Key>,
+        minio: Option<Minio>,
+    ) -> Self {
         let bucket = format!("b{}", Clock::system().random_id());
         let account = |name: &str, (id, secret): Key, terms: &str| {
-            format!("[[account]]\nname = \"{name}\"\n{terms}\n[[account.key]]\nid = \"{id}\"\nsecret = \"{secret}\"\n")
+            format!(
+                "[[account]]\nname = \"{name}\"\n{terms}\n[[account.key]]\nid = \"{id}\"\nsecret = \"{secret}\"\n"
+            )
         };
         let grant = |bucket: &str, prefix: &str| {
-            format!("[[account.grant]]\nbucket = \"{bucket}\"\nprefix = \"{prefix}\"\naccess = \"write\"\n")
+            format!(
+                "[[account.grant]]\nbucket = \"{bucket}\"\nprefix = \"{prefix}\"\naccess = \"write\"\n"
+            )
         };
         let settings = [
             "[server]\ndomain = \"s3.test\"\n".to_owned(),
@@ -80,20 +95,39 @@ impl Place {
         self.gateway.address()
     }
 
-    async fn ask(&self, key: Key, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Told {
+    async fn ask(
+        &self,
+        key: Key,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Told {
         let head = head_of_now(self.address(), key, (method, target), headers, body.len());
         last_exchange(self.address(), &head, body).await
     }
 
-    /// As `ask`, and it must be refused with this status and code by the gateway itself, which then still serves.
-    async fn refuses(&self, key: Key, ask: (&str, &str), headers: &[(&str, &str)], body: &[u8], wanted: (u16, &str)) {
+    /// As `ask`, and it must be refused with this status and code by the gateway itself, which then
+    /// still serves.
+    async fn refuses(
+        &self,
+        key: Key,
+        ask: (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+        wanted: (u16, &str),
+    ) {
         let (method, target) = ask;
         let told = self.ask(key, method, target, headers, body).await;
         let what = format!("{}: {method} {target} {headers:?}: {told:?}", self.store);
         let code = if method == "HEAD" { wanted.1.to_owned() } else { told.code() };
         assert_eq!((told.status, code.as_str()), wanted, "{what}");
         assert_eq!(told.header("x-amz-request-id").map(str::len), Some(32), "{what}");
-        assert_eq!(self.ask(ROOT, "HEAD", &format!("/{}", self.bucket), &[], b"").await.status, 200, "{what}");
+        assert_eq!(
+            self.ask(ROOT, "HEAD", &format!("/{}", self.bucket), &[], b"").await.status,
+            200,
+            "{what}"
+        );
         if let Some(minio) = &self.minio {
             assert!(minio.is_administered_directly().await, "{what}");
         }

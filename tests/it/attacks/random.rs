@@ -1,6 +1,7 @@
 //! Random requests of an account with a narrow grant; the long form is `scripts/fuzz.sh`.
 //!
-//! Each run is made from one seed: `RATCHET_SEED=n` repeats it, `RATCHET_REQUESTS=n` makes it longer.
+//! Each run is made from one seed: `RATCHET_SEED=n` repeats it, `RATCHET_REQUESTS=n` makes it
+//! longer.
 
 use ratchet::clock::Clock;
 
@@ -25,6 +26,8 @@ fn a_narrow_account_changes_and_reads_nothing_outside_its_grant() {
         let input: Vec<u8> = (0..12).map(|_| random.below(256) as u8).collect();
         succeeded += u64::from(world.try_one(&input));
     }
-    println!("attacks: {requests} random requests of a narrow account, {succeeded} answered with success");
+    println!(
+        "attacks: {requests} random requests of a narrow account, {succeeded} answered with success"
+    );
     assert!(succeeded > requests / 100, "what its grant allows is done, or nothing was tried");
 }

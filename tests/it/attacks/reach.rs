@@ -1,4 +1,5 @@
-//! How far a grant reaches, and with it the key that the gateway signs with: no further than buckets and keys.
+//! How far a grant reaches, and with it the key that the gateway signs with: no further than
+//! buckets and keys.
 
 use serde_json::json;
 
@@ -26,8 +27,8 @@ fn tar() -> Vec<u8> {
     tar
 }
 
-/// What is said of a bucket's name that servers keep for themselves: on a directory it is a bucket like any other, and
-/// absent.
+/// What is said of a bucket's name that servers keep for themselves: on a directory it is a bucket
+/// like any other, and absent.
 pub fn of_reserved(place: &Place) -> (u16, &'static str) {
     if place.store == "dir" { (404, "NoSuchBucket") } else { (400, "InvalidBucketName") }
 }
@@ -77,9 +78,13 @@ async fn no_account_reaches_the_administration_of_the_store() {
             }
             let target = format!("/{}/mine/copy", place.bucket);
             for source in ["/minio/admin/v3/export-iam", "minio/admin%2Fv3%2Finfo", "/admin/user"] {
-                place.refuses(key, ("PUT", &target), &[("x-amz-copy-source", source)], b"", wanted).await;
+                place
+                    .refuses(key, ("PUT", &target), &[("x-amz-copy-source", source)], b"", wanted)
+                    .await;
             }
-            let create = json!({"bucket": "minio", "key": "admin/v3/add-user", "chunkSize": 5 << 20}).to_string();
+            let create =
+                json!({"bucket": "minio", "key": "admin/v3/add-user", "chunkSize": 5 << 20})
+                    .to_string();
             let told = place.ask(key, "POST", "/_ratchet/v1/backups", &[], create.as_bytes()).await;
             let wanted = if place.store == "dir" { [404, 201] } else { [400, 400] };
             assert!(wanted.contains(&told.status), "{}: {told:?}", place.store);
@@ -114,19 +119,34 @@ async fn no_header_or_metadata_steps_over_a_prefix() {
             let header = format!("x-amz-meta-{name}");
             let headers = [(header.as_str(), "true")];
             place.refuses(NARROW, ("PUT", &object), &headers, &tar, argument).await;
-            place.refuses(NARROW, ("POST", &format!("{object}?uploads")), &headers, b"", argument).await;
+            place
+                .refuses(NARROW, ("POST", &format!("{object}?uploads")), &headers, b"", argument)
+                .await;
             let source = format!("/{bucket}/mine/k");
-            let copy = [headers[0], ("x-amz-copy-source", &*source), ("x-amz-metadata-directive", "REPLACE")];
+            let copy = [
+                headers[0],
+                ("x-amz-copy-source", &*source),
+                ("x-amz-metadata-directive", "REPLACE"),
+            ];
             place.refuses(NARROW, ("PUT", &object), &copy, b"", argument).await;
             let create = json!({"bucket": bucket, "key": "mine/k", "chunkSize": 5 << 20, "metadata": {name: "true"}});
             let api = ("POST", "/_ratchet/v1/backups");
-            place.refuses(NARROW, api, &[], create.to_string().as_bytes(), (400, "bad-request")).await;
-            let upper =
-                json!({"bucket": bucket, "key": "mine/k", "chunkSize": 5 << 20, "metadata": {name.to_uppercase(): ""}});
-            place.refuses(NARROW, api, &[], upper.to_string().as_bytes(), (400, "bad-request")).await;
+            place
+                .refuses(NARROW, api, &[], create.to_string().as_bytes(), (400, "bad-request"))
+                .await;
+            let upper = json!({"bucket": bucket, "key": "mine/k", "chunkSize": 5 << 20, "metadata": {name.to_uppercase(): ""}});
+            place
+                .refuses(NARROW, api, &[], upper.to_string().as_bytes(), (400, "bad-request"))
+                .await;
             for subresource in ["website", "acl", "tagging", "retention"] {
-                let told = place.ask(NARROW, "PUT", &format!("{object}?{subresource}"), &headers, &tar).await;
-                assert!([405, 501].contains(&told.status), "{}: ?{subresource}: {told:?}", place.store);
+                let told = place
+                    .ask(NARROW, "PUT", &format!("{object}?{subresource}"), &headers, &tar)
+                    .await;
+                assert!(
+                    [405, 501].contains(&told.status),
+                    "{}: ?{subresource}: {told:?}",
+                    place.store
+                );
             }
         }
         assert_eq!(place.keys().await, ["mine/k"], "{}", place.store);
@@ -148,7 +168,15 @@ async fn no_header_or_document_touches_what_no_grant_covers() {
         place.refuses(NARROW, ("PUT", &object), &rename, b"", not_here).await;
         let renaming = format!("{object}?renameObject");
         place.refuses(NARROW, ("PUT", &renaming), &rename, b"", (405, "MethodNotAllowed")).await;
-        place.refuses(NARROW, ("PUT", &object), &[("x-amz-write-offset-bytes", "4")], b"tail", not_here).await;
+        place
+            .refuses(
+                NARROW,
+                ("PUT", &object),
+                &[("x-amz-write-offset-bytes", "4")],
+                b"tail",
+                not_here,
+            )
+            .await;
         let bypass = [("x-amz-bypass-governance-retention", "true")];
         place.refuses(NARROW, ("DELETE", &object), &bypass, b"", not_here).await;
         let many = format!("/{}?delete", place.bucket);
@@ -157,28 +185,47 @@ async fn no_header_or_document_touches_what_no_grant_covers() {
         let retention =
             b"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2020-01-01T00:00:00Z</RetainUntilDate></Retention>";
         let denied = (403, "AccessDenied");
-        place.refuses(NARROW, ("PUT", &format!("{object}?retention")), &bypass, retention, denied).await;
-        let restore = |inner: &str| format!("<RestoreRequest>{inner}</RestoreRequest>").into_bytes();
+        place
+            .refuses(NARROW, ("PUT", &format!("{object}?retention")), &bypass, retention, denied)
+            .await;
+        let restore =
+            |inner: &str| format!("<RestoreRequest>{inner}</RestoreRequest>").into_bytes();
         let output = restore(&format!(
             "<Type>SELECT</Type><OutputLocation><S3><BucketName>{}</BucketName><Prefix>theirs/</Prefix></S3></OutputLocation>",
             place.bucket
         ));
         place.refuses(NARROW, ("POST", &format!("{object}?restore")), &[], &output, not_here).await;
         // A document that names another place, by who administers one bucket only.
-        for subresource in ["logging", "replication", "inventory&id=a", "analytics&id=a", "notification"] {
+        for subresource in
+            ["logging", "replication", "inventory&id=a", "analytics&id=a", "notification"]
+        {
             let target = format!("/{}?{subresource}", place.bucket);
             place.refuses(WIDE, ("PUT", &target), &[], b"<X/>", denied).await;
         }
-        for header in ["if-match", "range", "x-amz-acl", "x-amz-meta-a", "x-amz-copy-source", "x-amz-unknown"] {
+        for header in
+            ["if-match", "range", "x-amz-acl", "x-amz-meta-a", "x-amz-copy-source", "x-amz-unknown"]
+        {
             let target = format!("{object}?tagging");
-            place.refuses(NARROW, ("PUT", &target), &[(header, "a")], b"<Tagging/>", not_here).await;
+            place
+                .refuses(NARROW, ("PUT", &target), &[(header, "a")], b"<Tagging/>", not_here)
+                .await;
         }
         for parameter in ["uploadIdentity=a", "x-amz-acl=public-read", "lambdaArn=a"] {
             let target = format!("{object}?tagging&{parameter}");
             place.refuses(NARROW, ("PUT", &target), &[], b"<Tagging/>", not_here).await;
         }
-        assert_eq!(place.ask(NARROW, "GET", &object, &[], b"").await.body, b"mine", "{}", place.store);
-        assert_eq!(place.ask(ROOT, "GET", &theirs, &[], b"").await.body, b"theirs", "{}", place.store);
+        assert_eq!(
+            place.ask(NARROW, "GET", &object, &[], b"").await.body,
+            b"mine",
+            "{}",
+            place.store
+        );
+        assert_eq!(
+            place.ask(ROOT, "GET", &theirs, &[], b"").await.body,
+            b"theirs",
+            "{}",
+            place.store
+        );
     }
 }
 
@@ -196,7 +243,9 @@ async fn what_is_passed_through_still_works() {
         assert!(got.status == 200 && text.contains("<Value>b</Value>"), "{}: {text}", place.store);
         let gone = place.ask(NARROW, "DELETE", &format!("{object}?tagging"), &[], b"").await;
         assert!((200..300).contains(&gone.status), "{}: {gone:?}", place.store);
-        let versions = place.ask(ROOT, "GET", &format!("/{}?versions&prefix=mine%2F", place.bucket), &[], b"").await;
+        let versions = place
+            .ask(ROOT, "GET", &format!("/{}?versions&prefix=mine%2F", place.bucket), &[], b"")
+            .await;
         assert_eq!(versions.status, 200, "{}: {versions:?}", place.store);
     }
 }

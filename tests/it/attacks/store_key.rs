@@ -1,4 +1,5 @@
-//! A gateway with a key of the store that can do no more than it needs: it works, and with it nobody gets further.
+//! A gateway with a key of the store that can do no more than it needs: it works, and with it
+//! nobody gets further.
 
 use std::process::Command;
 
@@ -12,19 +13,30 @@ async fn a_gateway_needs_no_more_than_objects_of_its_buckets() {
     for bucket in NARROW_BUCKETS.into_iter().chain(["others"]) {
         assert_eq!(weed.ask("PUT", &format!("/{bucket}"), b"").await.unwrap().0, 200);
     }
-    for (method, target) in
-        [("PUT", "/more"), ("GET", "/others?list-type=2"), ("PUT", "/others/k"), ("PUT", "/backups?policy")]
-    {
+    for (method, target) in [
+        ("PUT", "/more"),
+        ("GET", "/others?list-type=2"),
+        ("PUT", "/others/k"),
+        ("PUT", "/backups?policy"),
+    ] {
         let (status, text) = weed.ask_by(NARROW_KEY, method, target, b"").await.unwrap();
         assert_eq!(status, 403, "{method} {target}: {text}");
     }
     let store = format!("s3+http://{}", weed.address());
-    let of_store =
-        [("AWS_ACCESS_KEY_ID", NARROW_KEY.0), ("AWS_SECRET_ACCESS_KEY", NARROW_KEY.1), ("AWS_REGION", "us-east-1")];
-    let doctor = Command::new(process::PROGRAM).args(["doctor", "--store", &store]).envs(of_store).output().unwrap();
+    let of_store = [
+        ("AWS_ACCESS_KEY_ID", NARROW_KEY.0),
+        ("AWS_SECRET_ACCESS_KEY", NARROW_KEY.1),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let doctor = Command::new(process::PROGRAM)
+        .args(["doctor", "--store", &store])
+        .envs(of_store)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(
-        doctor.status.success() && said.contains("ok    the gateway's key does not administer the store"),
+        doctor.status.success()
+            && said.contains("ok    the gateway's key does not administer the store"),
         "{said}"
     );
     let mut command = Command::new(process::PROGRAM);

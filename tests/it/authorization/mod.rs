@@ -1,10 +1,13 @@
-//! Who may do what: every operation of both protocols, by every kind of account, on targets inside and outside its grants.
+//! Who may do what: every operation of both protocols, by every kind of account, on targets inside
+//! and outside its grants.
 //!
-//! The table is `tests/golden/authorization.txt`, one row for an operation and its target, one column for an account:
-//! `+` allowed (behind it how many entries a listing showed), `-` refused for want of a grant or a signature, `0` absent,
-//! and the status where the account may and something else is in the way. For several keys there is a mark for each.
-//! Each cell is asked twice, signed in its head and as a presigned URL. A cell that is no `+` changed nothing in the store
-//! and showed no byte of an object. An operation that the sources name and the table does not fails the test.
+//! The table is `tests/golden/authorization.txt`, one row for an operation and its target, one
+//! column for an account: `+` allowed (behind it how many entries a listing showed), `-` refused
+//! for want of a grant or a signature, `0` absent, and the status where the account may and
+//! something else is in the way. For several keys there is a mark for each. Each cell is asked
+//! twice, signed in its head and as a presigned URL. A cell that is no `+` changed nothing in the
+//! store and showed no byte of an object. An operation that the sources name and the table does not
+//! fails the test.
 
 mod operations;
 
@@ -18,7 +21,9 @@ use ratchet::digest::Sha256;
 use ratchet::store::{Body, Bucket, ListOptions, PutOptions, Store};
 use ratchet::upload::{Admission, NewBackup, Uploads};
 
-use crate::gateway::{Gateway, Key, LIMITED, OTHER, READER, ROOT, Told, ask, last_exchange, settings, start};
+use crate::gateway::{
+    Gateway, Key, LIMITED, OTHER, READER, ROOT, Told, ask, last_exchange, settings, start,
+};
 use operations::{Needs, Row, operations, rows};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authorization.txt");
@@ -83,7 +88,8 @@ impl World {
         let upload = settings.upload.clone();
         let gateway = start(settings).await;
         let clock = Clock::seeded(77);
-        let uploads = Uploads::new(Arc::clone(&gateway.store) as Arc<dyn Store>, clock.clone(), upload);
+        let uploads =
+            Uploads::new(Arc::clone(&gateway.store) as Arc<dyn Store>, clock.clone(), upload);
         Self { gateway, uploads, clock }
     }
 
@@ -96,7 +102,11 @@ impl World {
             loop {
                 let page = self.gateway.store.list(&info.bucket, &options).await.unwrap();
                 for object in page.objects {
-                    found.insert((info.bucket.to_string(), object.key.to_string(), object.etag.to_string()));
+                    found.insert((
+                        info.bucket.to_string(),
+                        object.key.to_string(),
+                        object.etag.to_string(),
+                    ));
                 }
                 options.after = page.next;
                 if options.after.is_none() {
@@ -110,7 +120,9 @@ impl World {
     /// Puts everything back to where each cell begins.
     async fn reset(&self, account: &str, needs: Needs) -> Standing {
         let store = &self.gateway.store;
-        for (bucket, key, _) in self.contents().await.into_iter().filter(|(_, key, _)| !key.is_empty()) {
+        for (bucket, key, _) in
+            self.contents().await.into_iter().filter(|(_, key, _)| !key.is_empty())
+        {
             store.delete(&bucket.as_str().into(), &key.as_str().into(), None).await.unwrap();
         }
         store.delete_bucket(&"missing".into()).await.ok();
@@ -125,7 +137,10 @@ impl World {
             ("ratchet-state", "v1/k"),
         ] {
             let bucket: Bucket = bucket.into();
-            store.put(&bucket, &key.into(), BYTES.to_vec().into(), PutOptions::default()).await.unwrap();
+            store
+                .put(&bucket, &key.into(), BYTES.to_vec().into(), PutOptions::default())
+                .await
+                .unwrap();
         }
         if needs == Needs::Objects {
             return Standing { fresh: self.clock.random_id(), ..Standing::default() };
@@ -139,7 +154,8 @@ impl World {
     async fn stand(&self, account: &str, key: &str, needs: Needs) -> (String, String) {
         let size = Some(BYTES.len() as u64);
         let (bucket, key, file_id) = ("bucket".to_owned(), key.to_owned(), self.clock.random_id());
-        let new = NewBackup { bucket, key, chunk_size: CHUNK, size, file_id, ..NewBackup::default() };
+        let new =
+            NewBackup { bucket, key, chunk_size: CHUNK, size, file_id, ..NewBackup::default() };
         let (_, session) = self.uploads.create(account, new).await.unwrap();
         let admitted = session.admit(0, Sha256::of(BYTES), BYTES.len() as u64).await.unwrap();
         let Admission::Wanted(ticket) = admitted else { panic!("it is fresh") };
@@ -159,18 +175,37 @@ impl World {
             let ask = (row.make)(&standing, key).by(key);
             let body = ask.body.clone();
             let by_url = presigned && key.is_some() && row.op != "s3-post-object";
-            let head = if by_url { ask.presigned(60, self.gateway.address) } else { ask.head(self.gateway.address) };
+            let head = if by_url {
+                ask.presigned(60, self.gateway.address)
+            } else {
+                ask.head(self.gateway.address)
+            };
             let before = self.contents().await;
             let told = last_exchange(self.gateway.address, &head, &body).await;
             let mark = mark(row.op, &told);
             if !mark.contains('+') {
-                assert_eq!(self.contents().await, before, "{name}: {} {} changed something", row.op, row.target);
+                assert_eq!(
+                    self.contents().await,
+                    before,
+                    "{name}: {} {} changed something",
+                    row.op,
+                    row.target
+                );
             }
             let shown = String::from_utf8_lossy(&told.body).contains("eyes only");
-            assert!(!shown || mark.starts_with('+'), "{name}: {} {} shows bytes: {told:?}", row.op, row.target);
+            assert!(
+                !shown || mark.starts_with('+'),
+                "{name}: {} {} shows bytes: {told:?}",
+                row.op,
+                row.target
+            );
             marks.push(mark);
         }
-        assert_eq!(marks[0], marks[1], "{name}: {} {}: header and URL disagree", row.op, row.target);
+        assert_eq!(
+            marks[0], marks[1],
+            "{name}: {} {}: header and URL disagree",
+            row.op, row.target
+        );
         marks.swap_remove(0)
     }
 }
@@ -187,7 +222,9 @@ fn mark(op: &str, told: &Told) -> String {
             keys.zip(deleted).map(|(_, deleted)| if deleted { '+' } else { '-' }).collect()
         }
         (200..=299, "s3-list-buckets") => format!("+{}", count("<Name>")),
-        (200..=299, "s3-list-objects" | "s3-list-objects-v2") => format!("+{}", count("<Contents>")),
+        (200..=299, "s3-list-objects" | "s3-list-objects-v2") => {
+            format!("+{}", count("<Contents>"))
+        }
         (200..=299, "s3-list-multipart-uploads") => format!("+{}", count("<Upload>")),
         (200..=299, "list") => format!("+{}", count("\"backupId\"")),
         (200..=299, _) => "+".to_owned(),
@@ -221,8 +258,12 @@ async fn every_account_may_what_its_grants_say_and_no_more() {
     }
     table.push('\n');
     // That each row's request is the operation it says: the gateway counts them by name.
-    let figures =
-        last_exchange(world.gateway.address, &ask("GET", "/metrics").by(None).head(world.gateway.address), b"").await;
+    let figures = last_exchange(
+        world.gateway.address,
+        &ask("GET", "/metrics").by(None).head(world.gateway.address),
+        b"",
+    )
+    .await;
     let figures = String::from_utf8(figures.body).unwrap();
     for op in operations() {
         let counted: usize = figures
@@ -238,5 +279,8 @@ async fn every_account_may_what_its_grants_say_and_no_more() {
     let golden = std::fs::read_to_string(GOLDEN).unwrap();
     let wrong = golden.lines().zip(table.lines()).filter(|(wanted, told)| wanted != told).count();
     println!("authorization: {cells} cells, each by header and by URL, {wrong} wrong");
-    assert_eq!(golden, table, "RATCHET_TEST_BLESS=1 writes the file anew; look at every line that changes");
+    assert_eq!(
+        golden, table,
+        "RATCHET_TEST_BLESS=1 writes the file anew; look at every line that changes"
+    );
 }

@@ -10,7 +10,8 @@ use super::{BYTES, CHUNK, Standing};
 use crate::gateway::{Ask, Key, NOW, ask, s3, scope, sign_text};
 
 const BUCKETS: [&str; 4] = ["bucket", "others", "ratchet-state", "missing"];
-const OBJECTS: [&str; 5] = ["bucket/mine/k", "bucket/theirs/k", "others/k", "ratchet-state/v1/k", "missing/k"];
+const OBJECTS: [&str; 5] =
+    ["bucket/mine/k", "bucket/theirs/k", "others/k", "ratchet-state/v1/k", "missing/k"];
 /// Whose session, and of which key; the last but one is asked for under another key.
 const SESSIONS: [&str; 4] = ["own mine", "own theirs", "own mine as theirs", "foreign mine"];
 type Make = Box<dyn Fn(&Standing, Option<Key>) -> Ask>;
@@ -35,10 +36,18 @@ fn row(op: &'static str, target: &str, make: impl Fn() -> Ask + 'static) -> Row 
 }
 
 pub fn rows() -> Vec<Row> {
-    [of_buckets(), of_listings(), of_objects(), of_copies(), of_uploads(), of_chunk_api(), of_backups()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_buckets(),
+        of_listings(),
+        of_objects(),
+        of_copies(),
+        of_uploads(),
+        of_chunk_api(),
+        of_backups(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_buckets() -> Vec<Row> {
@@ -63,7 +72,8 @@ fn of_buckets() -> Vec<Row> {
         }
     }
     for bucket in BUCKETS {
-        let keys = ["mine/k", "theirs/k"].map(|key| format!("<Object><Key>{key}</Key></Object>")).concat();
+        let keys =
+            ["mine/k", "theirs/k"].map(|key| format!("<Object><Key>{key}</Key></Object>")).concat();
         let target = format!("/{bucket}?delete=");
         rows.push(row("s3-delete-objects", &format!("/{bucket} mine/k, theirs/k"), move || {
             s3("POST", &target).body(format!("<Delete>{keys}</Delete>").as_bytes())
@@ -73,7 +83,13 @@ fn of_buckets() -> Vec<Row> {
 }
 
 fn of_listings() -> Vec<Row> {
-    let places = [("bucket", ""), ("bucket", "mine/"), ("bucket", "theirs/"), ("others", ""), ("ratchet-state", "")];
+    let places = [
+        ("bucket", ""),
+        ("bucket", "mine/"),
+        ("bucket", "theirs/"),
+        ("others", ""),
+        ("ratchet-state", ""),
+    ];
     let listings = [
         ("s3-list-objects", "?", Needs::Objects),
         ("s3-list-objects-v2", "?list-type=2&", Needs::Objects),
@@ -88,7 +104,9 @@ fn of_listings() -> Vec<Row> {
         }
     }
     for query in ["", "?bucket=bucket&prefix=theirs%2F", "?bucket=others"] {
-        let listed = row("list", &format!("/backups{query}"), move || ask("GET", &format!("/backups{query}")));
+        let listed = row("list", &format!("/backups{query}"), move || {
+            ask("GET", &format!("/backups{query}"))
+        });
         rows.push(Row { needs: Needs::OpenSessions, ..listed });
     }
     rows
@@ -152,9 +170,11 @@ fn form(object: &str, key: Option<Key>) -> Ask {
         ("x-amz-signature", &signature),
         ("file", "new"),
     ];
-    let parts = fields
-        .map(|(name, value)| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
-    let ask = s3("POST", &format!("/{bucket}")).body(format!("{}--b--\r\n", parts.concat()).as_bytes());
+    let parts = fields.map(|(name, value)| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    });
+    let ask =
+        s3("POST", &format!("/{bucket}")).body(format!("{}--b--\r\n", parts.concat()).as_bytes());
     ask.header("content-type", "multipart/form-data; boundary=b")
 }
 
@@ -176,10 +196,17 @@ fn of_copies() -> Vec<Row> {
         let make = move |standing: &Standing, _: Option<Key>| {
             let id = if to == "mine/k" { &standing.mine } else { &standing.theirs };
             let target = format!("/bucket/{to}?partNumber=1&uploadId={id}");
-            s3("PUT", &target).header("x-amz-copy-source", from).header("x-amz-copy-source-range", "bytes=0-8")
+            s3("PUT", &target)
+                .header("x-amz-copy-source", from)
+                .header("x-amz-copy-source-range", "bytes=0-8")
         };
         let target = format!("bucket/{to} from {from}");
-        rows.push(Row { op: "s3-upload-part-copy", target, needs: Needs::OpenSessions, make: Box::new(make) });
+        rows.push(Row {
+            op: "s3-upload-part-copy",
+            target,
+            needs: Needs::OpenSessions,
+            make: Box::new(make),
+        });
     }
     rows
 }
@@ -207,14 +234,25 @@ fn of_uploads() -> Vec<Row> {
             let make = move |standing: &Standing, _: Option<Key>| {
                 let (key, id) = session(name, standing);
                 let ask = s3(method, &format!("/bucket/{key}?{query}uploadId={id}"));
-                let part = format!("<Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>", standing.etag);
+                let part = format!(
+                    "<Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>",
+                    standing.etag
+                );
                 match method {
                     "PUT" => ask.body(BYTES),
-                    "POST" => ask.body(format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>").as_bytes()),
+                    "POST" => ask.body(
+                        format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>")
+                            .as_bytes(),
+                    ),
                     _ => ask,
                 }
             };
-            rows.push(Row { op, target: name.to_owned(), needs: Needs::OpenSessions, make: Box::new(make) });
+            rows.push(Row {
+                op,
+                target: name.to_owned(),
+                needs: Needs::OpenSessions,
+                make: Box::new(make),
+            });
         }
     }
     rows
@@ -222,9 +260,12 @@ fn of_uploads() -> Vec<Row> {
 
 fn of_chunk_api() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (op, path) in
-        [("openapi", "openapi.json"), ("healthz", "healthz"), ("readyz", "readyz"), ("metrics", "metrics")]
-    {
+    for (op, path) in [
+        ("openapi", "openapi.json"),
+        ("healthz", "healthz"),
+        ("readyz", "readyz"),
+        ("metrics", "metrics"),
+    ] {
         rows.push(row(op, "", move || ask("GET", &format!("/{path}"))));
     }
     for object in OBJECTS {
@@ -232,8 +273,9 @@ fn of_chunk_api() -> Vec<Row> {
         let wanted = json!({"bucket": bucket, "key": key, "chunkSize": CHUNK});
         let same = wanted.clone();
         rows.push(row("create", object, move || ask("POST", "/backups").json(&wanted)));
-        let make =
-            move |standing: &Standing, _: Option<Key>| ask("PUT", &format!("/backups/{}", standing.fresh)).json(&same);
+        let make = move |standing: &Standing, _: Option<Key>| {
+            ask("PUT", &format!("/backups/{}", standing.fresh)).json(&same)
+        };
         let target = format!("{object} under an id");
         rows.push(Row { op: "create", target, needs: Needs::Objects, make: Box::new(make) });
     }
@@ -265,10 +307,14 @@ fn of_backups() -> Vec<Row> {
 
 /// The operations that the sources name: what follows `=>` in the two functions `name`.
 pub fn operations() -> BTreeSet<&'static str> {
-    let sources = [include_str!("../../../src/front/s3/route.rs"), include_str!("../../../src/front/chunk/route.rs")];
+    let sources = [
+        include_str!("../../../src/front/s3/route.rs"),
+        include_str!("../../../src/front/chunk/route.rs"),
+    ];
     let named = |source: &'static str| {
         let body = source.split_once("fn name(").unwrap().1.split_once("\n    }\n").unwrap().0;
-        body.lines().filter_map(|line| line.split_once("=> \"")?.1.split_once('"').map(|(name, _)| name))
+        body.lines()
+            .filter_map(|line| line.split_once("=> \"")?.1.split_once('"').map(|(name, _)| name))
     };
     sources.into_iter().flat_map(named).collect()
 }

@@ -1,5 +1,6 @@
-//! A gateway whose clock jumps, by minutes under its clients' hands and by days between them. The library libfaketime
-//! stands between the program and its clock; `scripts/debian.sh libfaketime` unpacks it below `target/debian`.
+//! A gateway whose clock jumps, by minutes under its clients' hands and by days between them. The
+//! library libfaketime stands between the program and its clock; `scripts/debian.sh libfaketime`
+//! unpacks it below `target/debian`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +25,9 @@ impl FalseClock {
     fn new() -> Option<Self> {
         let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debian/usr/lib");
         let places = std::fs::read_dir(libraries).into_iter().flatten().flatten();
-        let found = places.map(|place| place.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+        let found = places
+            .map(|place| place.path().join("faketime/libfaketimeMT.so.1"))
+            .find(|path| path.exists());
         let Some(library) = found else {
             println!("SKIP a clock that jumps: scripts/debian.sh libfaketime has not been run");
             return None;
@@ -42,8 +45,14 @@ impl FalseClock {
     }
 
     fn give_to(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", self.home.path().join("now"));
-        command.envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("NO_FAKE_STAT", "1")]);
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("FAKETIME_TIMESTAMP_FILE", self.home.path().join("now"));
+        command.envs([
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ]);
     }
 }
 
@@ -56,14 +65,17 @@ struct Room {
 
 impl Room {
     fn new(clock: FalseClock, place: Place) -> Self {
-        let [state, bucket] = ["s", "b"].map(|first| format!("{first}{}", Clock::system().random_id()));
+        let [state, bucket] =
+            ["s", "b"].map(|first| format!("{first}{}", Clock::system().random_id()));
         Self { clock, place, state, bucket }
     }
 
     fn serve(&self) -> Gateway {
         let mut serve = program("serve", &self.place.url(), &self.state);
         // It sweeps as often as it can.
-        serve.args(["--listen", "127.0.0.1:0"]).envs([("RATCHET_GC_ENABLED", "true"), ("RATCHET_GC_EVERY_S", "1")]);
+        serve
+            .args(["--listen", "127.0.0.1:0"])
+            .envs([("RATCHET_GC_ENABLED", "true"), ("RATCHET_GC_EVERY_S", "1")]);
         self.place.key(&mut serve);
         self.clock.give_to(&mut serve);
         Gateway::spawn(serve)
@@ -106,7 +118,9 @@ async fn backups_go_on_while_the_clock_jumps_by_minutes() {
         assert!(restored(&gateway, file, &target), "seed {seed}: {target} is another file");
         done += 1;
     }
-    println!("clock: seed {seed}, {jumps} jumps of up to 20 minutes, {done} files identical, 0 lost");
+    println!(
+        "clock: seed {seed}, {jumps} jumps of up to 20 minutes, {done} files identical, 0 lost"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +145,8 @@ async fn a_clock_that_jumps_by_days_loses_nothing_that_is_under_way() {
             }
             room.clock.set(days * DAY);
             client.wait().unwrap();
-            let (code, told) = gateway.refused(&["backup", file.to_str().unwrap(), &target, "--retry-for", "0"]);
+            let (code, told) =
+                gateway.refused(&["backup", file.to_str().unwrap(), &target, "--retry-for", "0"]);
             assert_eq!(code, Some(1), "{told}");
             assert!(told.contains("clock"), "{told}");
             // It sweeps with the wrong clock, before and after a start.
@@ -148,10 +163,16 @@ async fn a_clock_that_jumps_by_days_loses_nothing_that_is_under_way() {
             let before = stored(&gateway, &target).unwrap();
             let report = gateway.json(&["backup", file.to_str().unwrap(), &target]);
             let skipped = report["bytesSkipped"].as_u64().unwrap();
-            assert!(before > 0 && skipped >= before * (8 << 20), "day {days}: {before} chunks were there, {report}");
+            assert!(
+                before > 0 && skipped >= before * (8 << 20),
+                "day {days}: {before} chunks were there, {report}"
+            );
             assert!(restored(&gateway, file, &target), "day {days}");
             jumps += 1;
         }
-        println!("clock: seed {seed} on {}, {jumps} jumps of 30 to 400 days, 0 lost", room.place.url());
+        println!(
+            "clock: seed {seed} on {}, {jumps} jumps of 30 to 400 days, 0 lost",
+            room.place.url()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A gateway whose store runs out of room, embedded or SeaweedFS: what does not fit is refused with a clear error, and
-//! once there is room the same processes carry on from the last recorded chunk.
+//! A gateway whose store runs out of room, embedded or SeaweedFS: what does not fit is refused with
+//! a clear error, and once there is room the same processes carry on from the last recorded chunk.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,7 +24,8 @@ struct Room {
 
 impl Room {
     fn new(place: Place, disk: SmallDisk) -> Self {
-        let [state, bucket] = ["s", "b"].map(|first| format!("{first}{}", Clock::system().random_id()));
+        let [state, bucket] =
+            ["s", "b"].map(|first| format!("{first}{}", Clock::system().random_id()));
         Self { place, disk, state, bucket }
     }
 
@@ -41,7 +42,16 @@ impl Room {
 }
 
 fn backup(gateway: &Gateway, file: &Path, target: &str, retry_for: &str) -> Command {
-    let words = ["backup", file.to_str().unwrap(), target, "--jobs", "1", "--json", "--retry-for", retry_for];
+    let words = [
+        "backup",
+        file.to_str().unwrap(),
+        target,
+        "--jobs",
+        "1",
+        "--json",
+        "--retry-for",
+        retry_for,
+    ];
     gateway.client(&words)
 }
 
@@ -69,7 +79,10 @@ async fn a_full_disk_under_the_embedded_store_is_said_and_got_over() {
         for at in 0..20 {
             backup(&gateway, file, &room.target(&format!("none{at}")), "0").output().unwrap();
         }
-        assert!(restored(&gateway, &files[0], &room.target("before")), "what is there is read all the time");
+        assert!(
+            restored(&gateway, &files[0], &room.target("before")),
+            "what is there is read all the time"
+        );
         if round == 2 {
             gateway.kill();
             gateway = room.serve();
@@ -111,11 +124,18 @@ async fn a_full_disk_under_seaweedfs_is_said_and_got_over() {
     while client.try_wait().unwrap().is_none() {
         clock.pause(Duration::from_millis(100)).await;
     }
-    let report: serde_json::Value = serde_json::from_slice(&client.wait_with_output().unwrap().stdout).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_slice(&client.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(report["size"], FILE_BYTES, "{report}");
-    assert!(report["bytesSkipped"].as_u64().unwrap() >= before * CHUNK, "{before} chunks were recorded: {report}");
+    assert!(
+        report["bytesSkipped"].as_u64().unwrap() >= before * CHUNK,
+        "{before} chunks were recorded: {report}"
+    );
     for (file, name) in [(&files[0], "before"), (file, "after")] {
-        assert!(restored(&gateway, file, &room.target(name)), "seed {seed}: {name} is another file");
+        assert!(
+            restored(&gateway, file, &room.target(name)),
+            "seed {seed}: {name} is another file"
+        );
     }
     let told = told.trim();
     println!(

@@ -39,7 +39,11 @@ impl Line {
                 tokio::spawn(async move {
                     let ((from_client, to_client), (from_server, to_server)) =
                         (client.into_split(), server.into_split());
-                    let there = Direction { random: &random, counts: &counts, bytes: Some(&counts.bytes_there) };
+                    let there = Direction {
+                        random: &random,
+                        counts: &counts,
+                        bytes: Some(&counts.bytes_there),
+                    };
                     let back = Direction { bytes: None, ..there };
                     // Whichever ends first ends both.
                     tokio::select! {

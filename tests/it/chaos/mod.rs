@@ -1,7 +1,8 @@
-//! Real processes and bad lines: relays that reset, cut short, stall, slow down and turn bytes over, between clients and
-//! gateway and between gateway and store, while clients, gateway and store are killed again and again. Whoever fails is
-//! run again, as a person would; in the end every file is there, byte for byte, and a sweep finds nothing that nobody
-//! owns. Beside it: disks that run full, and clocks that jump.
+//! Real processes and bad lines: relays that reset, cut short, stall, slow down and turn bytes
+//! over, between clients and gateway and between gateway and store, while clients, gateway and
+//! store are killed again and again. Whoever fails is run again, as a person would; in the end
+//! every file is there, byte for byte, and a sweep finds nothing that nobody owns. Beside it: disks
+//! that run full, and clocks that jump.
 //!
 //! `RATCHET_CHAOS_SECONDS` is how long it goes on, `RATCHET_SEED` repeats its random numbers.
 
@@ -85,7 +86,8 @@ impl Place {
 
     fn key(&self, command: &mut Command) {
         if let Self::Weed(_) = self {
-            command.envs([("AWS_ACCESS_KEY_ID", weed::KEY.0), ("AWS_SECRET_ACCESS_KEY", weed::KEY.1)]);
+            command
+                .envs([("AWS_ACCESS_KEY_ID", weed::KEY.0), ("AWS_SECRET_ACCESS_KEY", weed::KEY.1)]);
             command.env("AWS_REGION", "us-east-1");
         }
     }
@@ -127,7 +129,11 @@ impl Room {
 
     fn backup(&self, file: &Path, target: &str) -> Child {
         let mut command = Command::new(PROGRAM);
-        command.envs([("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1), ("AWS_REGION", "us-east-1")]);
+        command.envs([
+            ("AWS_ACCESS_KEY_ID", KEY.0),
+            ("AWS_SECRET_ACCESS_KEY", KEY.1),
+            ("AWS_REGION", "us-east-1"),
+        ]);
         command.env("AWS_ENDPOINT_URL", format!("http://{}", self.front.address));
         command.arg("backup").arg(file).args([target, "--retry-for", "20"]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -135,14 +141,17 @@ impl Room {
 
     /// Backs every file up over the bad lines, again until it is done, while all are killed.
     async fn round(&mut self, number: u64, files: &[PathBuf]) {
-        let targets: Vec<String> = (0..FILES).map(|at| format!("s3://{}/round{number}-{at}", self.bucket)).collect();
+        let targets: Vec<String> =
+            (0..FILES).map(|at| format!("s3://{}/round{number}-{at}", self.bucket)).collect();
         let mut clients: Vec<Option<Child>> =
             (0..FILES).map(|at| Some(self.backup(&files[at], &targets[at]))).collect();
         while clients.iter().any(Option::is_some) {
             self.random.pause(Duration::from_millis(20)).await;
             self.maybe_kill_servers().await;
             for (at, child) in clients.iter_mut().enumerate() {
-                let Some(ended) = child.as_mut().and_then(|child| self.ended(child)) else { continue };
+                let Some(ended) = child.as_mut().and_then(|child| self.ended(child)) else {
+                    continue;
+                };
                 *child = (!ended).then(|| {
                     self.tally.reruns += 1;
                     self.backup(&files[at], &targets[at])
@@ -205,7 +214,8 @@ impl Room {
         }
     }
 
-    /// Frees what was abandoned. What was freed, and what is left beside the records of complete files and tombstones.
+    /// Frees what was abandoned. What was freed, and what is left beside the records of complete
+    /// files and tombstones.
     fn sweep(&self) -> (u64, u64) {
         let gc = || {
             let mut command = program("gc", &self.store, &self.state);
@@ -214,7 +224,8 @@ impl Room {
             let told = command.output().unwrap();
             assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
             let text = String::from_utf8(told.stdout).unwrap();
-            let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            let report: serde_json::Value =
+                serde_json::from_str(text.lines().last().unwrap()).unwrap();
             (report["actions"]["expire"].as_u64().unwrap_or(0), report["seen"].as_u64().unwrap())
         };
         let (mut freed, mut left) = (0, u64::MAX);
@@ -230,8 +241,9 @@ impl Room {
         (freed, left)
     }
 
-    /// Parts in the store that belong to no object; and uploads without any, whose creator died before it could record
-    /// them: those take no room, and no store tells them reliably from a tool's own.
+    /// Parts in the store that belong to no object; and uploads without any, whose creator died
+    /// before it could record them: those take no room, and no store tells them reliably from a
+    /// tool's own.
     async fn leaked_parts(&self) -> (u64, u64) {
         match &self.place {
             Place::Directory(path) => {
@@ -253,9 +265,9 @@ impl Room {
         let again = self.front.bytes_there().saturating_sub(files * FILE_BYTES as u64) >> 20;
         let kills = gateway_kills + store_kills + client_kills;
         println!(
-            "chaos: seed {} on {}: {faults} faults, {kills} kills (gateway {gateway_kills}, store {store_kills}, clients \
-             {client_kills}), {reruns} reruns; {files} files of {} MiB identical, {again} MiB sent again, {freed} \
-             abandoned and freed, {empty} empty uploads left, {leaked} leaked, 0 lost",
+            "chaos: seed {} on {}: {faults} faults, {kills} kills (gateway {gateway_kills}, \
+             store {store_kills}, clients {client_kills}), {reruns} reruns; \
+             {files} files of {} MiB identical, {again} MiB sent again, {freed} abandoned and freed, {empty} empty uploads left, {leaked} leaked, 0 lost",
             self.seed,
             self.place.url(),
             FILE_BYTES >> 20
@@ -282,8 +294,10 @@ fn restored(gateway: &Gateway, file: &Path, target: &str) -> bool {
 fn make_files(home: &Path, random: &Clock) -> Vec<PathBuf> {
     let make = |at| {
         let path = home.join(format!("file{at}"));
-        let bytes: Vec<u8> =
-            std::iter::repeat_with(|| random.random_id().into_bytes()).take(FILE_BYTES / 32).flatten().collect();
+        let bytes: Vec<u8> = std::iter::repeat_with(|| random.random_id().into_bytes())
+            .take(FILE_BYTES / 32)
+            .flatten()
+            .collect();
         std::fs::write(&path, bytes).unwrap();
         path
     };
@@ -311,7 +325,8 @@ async fn places(home: &Path) -> Vec<Place> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_lines_and_kills_lose_nothing() {
     let (seed, home) = (seed(), tempfile::tempdir().unwrap());
-    let seconds = std::env::var("RATCHET_CHAOS_SECONDS").map_or(60, |seconds| seconds.parse::<u64>().unwrap());
+    let seconds = std::env::var("RATCHET_CHAOS_SECONDS")
+        .map_or(60, |seconds| seconds.parse::<u64>().unwrap());
     let places = places(home.path()).await;
     let each = Duration::from_secs(seconds) / places.len() as u32;
     for place in places {

@@ -1,4 +1,5 @@
-//! A SeaweedFS process of a test's own, which may be killed: the one of `RATCHET_TEST_S3` is everybody's.
+//! A SeaweedFS process of a test's own, which may be killed: the one of `RATCHET_TEST_S3` is
+//! everybody's.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub const KEY: (&str, &str) = ("weed-key", "weed-secret-weed-secret");
-/// A key that can do no more than a gateway needs, in these two buckets: the policy of `docs/store-keys.md`.
+/// A key that can do no more than a gateway needs, in these two buckets: the policy of
+/// `docs/store-keys.md`.
 pub const NARROW_KEY: (&str, &str) = ("narrow-key", "narrow-secret-narrow-secret");
 pub const NARROW_BUCKETS: [&str; 2] = ["ratchet-state", "backups"];
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -67,10 +69,15 @@ impl Weed {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("SeaweedFS ended: {status}\n{}", self.last_words());
             }
-            let made =
-                self.ask("PUT", "/ready-probe", b"").await.is_some_and(|(status, _)| [200, 409].contains(&status));
+            let made = self
+                .ask("PUT", "/ready-probe", b"")
+                .await
+                .is_some_and(|(status, _)| [200, 409].contains(&status));
             if made
-                && self.ask("PUT", "/ready-probe/probe", b"ready").await.is_some_and(|(status, _)| status == 200)
+                && self
+                    .ask("PUT", "/ready-probe/probe", b"ready")
+                    .await
+                    .is_some_and(|(status, _)| status == 200)
                 && self
                     .ask("GET", "/ready-probe/probe", b"")
                     .await
@@ -78,7 +85,11 @@ impl Weed {
             {
                 return;
             }
-            assert!(clock.monotonic() < READY_WITHIN, "SeaweedFS is not ready\n{}", self.last_words());
+            assert!(
+                clock.monotonic() < READY_WITHIN,
+                "SeaweedFS is not ready\n{}",
+                self.last_words()
+            );
             clock.pause(Duration::from_millis(50)).await;
         }
     }
@@ -88,13 +99,18 @@ impl Weed {
         String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned()
     }
 
-    /// The parts in a bucket of uploads that were neither completed nor aborted, and how many uploads have none.
+    /// The parts in a bucket of uploads that were neither completed nor aborted, and how many
+    /// uploads have none.
     pub async fn open_uploads(&self, bucket: &str) -> (u64, u64) {
         let listed = self.document(&format!("/{bucket}?uploads=")).await;
         let (mut parts, mut empty) = (0, 0);
         for upload in listed.split("<Upload>").skip(1) {
             let (key, id) = (element(upload, "Key"), element(upload, "UploadId"));
-            let of_one = self.document(&format!("/{bucket}/{key}?uploadId={id}")).await.matches("<PartNumber>").count();
+            let of_one = self
+                .document(&format!("/{bucket}/{key}?uploadId={id}"))
+                .await
+                .matches("<PartNumber>")
+                .count();
             parts += of_one as u64;
             empty += u64::from(of_one == 0);
         }
@@ -112,21 +128,34 @@ impl Weed {
         self.ask_by(KEY, method, target, body).await
     }
 
-    pub async fn ask_by(&self, key: (&str, &str), method: &str, target: &str, body: &[u8]) -> Option<(u16, String)> {
-        let request = http::Request::builder().method(method).uri(format!("http://{}{target}", self.address()));
+    pub async fn ask_by(
+        &self,
+        key: (&str, &str),
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> Option<(u16, String)> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{target}", self.address()));
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let credentials = Credentials::new(key.0, key.1, None);
         let payload = Payload::Sha256(Sha256::of(body).0);
         sign(&mut parts, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
-        let fields: String =
-            parts.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+        let fields: String = parts
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()))
+            .collect();
         let length = body.len();
-        let head =
-            format!("{method} {target} HTTP/1.1\r\n{fields}content-length: {length}\r\nconnection: close\r\n\r\n");
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\n{fields}content-length: {length}\r\nconnection: close\r\n\r\n"
+        );
         let mut socket = TcpStream::connect(self.address()).await.ok()?;
         socket.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
         let mut told = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut told)).await;
+        let read =
+            tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut told)).await;
         read.ok()?.ok()?;
         let told = String::from_utf8_lossy(&told).into_owned();
         Some((told.split(' ').nth(1)?.parse().ok()?, told))
@@ -141,7 +170,8 @@ fn identities() -> serde_json::Value {
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject",
             "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], "Resource": resources("/*")},
     ]});
-    let credentials = |(id, secret): (&str, &str)| serde_json::json!([{"accessKey": id, "secretKey": secret}]);
+    let credentials =
+        |(id, secret): (&str, &str)| serde_json::json!([{"accessKey": id, "secretKey": secret}]);
     serde_json::json!({
         "identities": [
             {"name": "gateway", "credentials": credentials(KEY), "actions": ["Admin", "Read", "List", "Tagging", "Write"]},
@@ -168,15 +198,40 @@ impl Drop for Weed {
 fn spawn(program: &Path, data: &Path, home: &Path, port: u16) -> Child {
     let log = fs::File::options().append(true).create(true).open(home.join("log")).unwrap();
     let mut weed = Command::new(program);
-    let ports = ["s3", "master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3.grpc", "admin"];
-    weed.args(["-logtostderr=true", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false"]);
-    weed.args(["-webdav=false", "-master.telemetry=false", "-master.electionTimeout=1s", "-s3.autoCreateBucket=false"]);
-    weed.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]).arg(format!("-admin.port.grpc={}", port + 9));
+    let ports = [
+        "s3",
+        "master",
+        "master.grpc",
+        "volume",
+        "volume.grpc",
+        "filer",
+        "filer.grpc",
+        "s3.grpc",
+        "admin",
+    ];
+    weed.args([
+        "-logtostderr=true",
+        "mini",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-admin.ui=false",
+    ]);
+    weed.args([
+        "-webdav=false",
+        "-master.telemetry=false",
+        "-master.electionTimeout=1s",
+        "-s3.autoCreateBucket=false",
+    ]);
+    weed.args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+        .arg(format!("-admin.port.grpc={}", port + 9));
     for (at, name) in ports.iter().enumerate() {
-        let flag = name.strip_suffix(".grpc").map_or(format!("{name}.port"), |name| format!("{name}.port.grpc"));
+        let flag = name
+            .strip_suffix(".grpc")
+            .map_or(format!("{name}.port"), |name| format!("{name}.port.grpc"));
         weed.arg(format!("-{flag}={}", port + at as u16));
     }
-    weed.arg(format!("-dir={}", data.display())).arg(format!("-s3.config={}", home.join("s3.json").display()));
+    weed.arg(format!("-dir={}", data.display()))
+        .arg(format!("-s3.config={}", home.join("s3.json").display()));
     weed.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
@@ -185,7 +240,8 @@ fn ten_free_ports() -> u16 {
     let random = Clock::system();
     for _ in 0..200 {
         let first = 12_000 + random.below(8_000) as u16;
-        let held: Result<Vec<_>, _> = (first..first + 10).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
+        let held: Result<Vec<_>, _> =
+            (first..first + 10).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
         if held.is_ok() {
             return first;
         }

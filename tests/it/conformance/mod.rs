@@ -1,7 +1,8 @@
-//! One suite for every store: what the trait promises, tried on memory, on a directory and on a real S3 server.
+//! One suite for every store: what the trait promises, tried on memory, on a directory and on a
+//! real S3 server.
 //!
-//! Each case gets a bucket of its own, so that all run in parallel on one server. What a server cannot do is declared
-//! in `Lab`, with the source in BACKENDS.md, and not silently passed over.
+//! Each case gets a bucket of its own, so that all run in parallel on one server. What a server
+//! cannot do is declared in `Lab`, with the source in BACKENDS.md, and not silently passed over.
 
 mod objects;
 mod races;
@@ -14,7 +15,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Body, BodyError, Bucket, Error, GetOptions, Head, Key, PutMode, PutOptions, Read, Store, Written,
+    Body, BodyError, Bucket, Error, GetOptions, Head, Key, PutMode, PutOptions, Read, Store,
+    Written,
 };
 use ratchet::upload::{Settings, Uploads};
 
@@ -23,7 +25,8 @@ use ratchet::upload::{Settings, Uploads};
 pub struct Lab {
     pub store: Arc<dyn Store>,
     pub bucket: Bucket,
-    /// Complete refuses a part's tag that was overwritten since (SeaweedFS takes it, with the old bytes).
+    /// Complete refuses a part's tag that was overwritten since (SeaweedFS takes it, with the old
+    /// bytes).
     pub refuses_stale_tags: bool,
     /// Complete refuses small parts in the middle (SeaweedFS takes them).
     pub refuses_small_parts: bool,
@@ -45,11 +48,19 @@ impl Lab {
 
     pub async fn put(&self, key: &str, text: &str, mode: PutMode) -> Result<Written, Error> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.store.put(&self.bucket, &key.into(), Body::from(Bytes::copy_from_slice(text.as_bytes())), options).await
+        self.store
+            .put(
+                &self.bucket,
+                &key.into(),
+                Body::from(Bytes::copy_from_slice(text.as_bytes())),
+                options,
+            )
+            .await
     }
 
     pub async fn get(&self, key: &str, read: Read) -> Result<(Head, Bytes), Error> {
-        let (head, body) = self.store.get(&self.bucket, &key.into(), read, GetOptions::default()).await?;
+        let (head, body) =
+            self.store.get(&self.bucket, &key.into(), read, GetOptions::default()).await?;
         Ok((head, body.collect(64 << 20).await?))
     }
 
@@ -67,10 +78,14 @@ pub fn pattern(len: usize, salt: u8) -> Bytes {
     Bytes::from((0..len).map(|at| (at % 251) as u8 ^ (at >> 10) as u8 ^ salt).collect::<Vec<u8>>())
 }
 
-/// A body in frames of 64 KiB that ends after `sent` bytes, whatever it promised, in an error if `torn`.
+/// A body in frames of 64 KiB that ends after `sent` bytes, whatever it promised, in an error if
+/// `torn`.
 pub fn broken(bytes: &Bytes, sent: usize, torn: bool) -> Body {
-    let mut frames: Vec<Result<Bytes, BodyError>> =
-        bytes.slice(..sent).chunks(64 << 10).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
+    let mut frames: Vec<Result<Bytes, BodyError>> = bytes
+        .slice(..sent)
+        .chunks(64 << 10)
+        .map(|frame| Ok(Bytes::copy_from_slice(frame)))
+        .collect();
     if torn {
         frames.push(Err("the connection broke".into()));
     }

@@ -14,7 +14,11 @@ pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
         user: BTreeMap::from([("ratchet-upload".to_owned(), "tag-1".to_owned())]),
     };
     let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
-    let written = lab.store.put(&lab.bucket, &key("a/b c+d"), Body::from(b"hello".to_vec()), options).await.unwrap();
+    let written = lab
+        .store
+        .put(&lab.bucket, &key("a/b c+d"), Body::from(b"hello".to_vec()), options)
+        .await
+        .unwrap();
     let (head, bytes) = lab.get("a/b c+d", Read::Whole).await.unwrap();
     assert_eq!((&bytes[..], head.size_bytes, &head.etag), (&b"hello"[..], 5, &written.etag));
     assert_eq!(head.attributes, attributes);
@@ -26,7 +30,9 @@ pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
 }
 
 pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
-    for (size, algorithm) in [0, 1000, 3 << 20].into_iter().flat_map(|size| Algorithm::ALL.map(|kind| (size, kind))) {
+    for (size, algorithm) in
+        [0, 1000, 3 << 20].into_iter().flat_map(|size| Algorithm::ALL.map(|kind| (size, kind)))
+    {
         let bytes = pattern(size, 5);
         let mut wanted = ChecksumHasher::new(algorithm);
         wanted.update(&bytes);
@@ -35,7 +41,11 @@ pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
         for read in [Read::Head, Read::Whole] {
             let options = GetOptions { checksum: true, ..GetOptions::default() };
             let (head, _) = lab.store.get(&lab.bucket, &key("sum"), read, options).await.unwrap();
-            assert_eq!(head.checksum, Some(wanted.clone().finish()), "{size} bytes, {algorithm}, {read:?}");
+            assert_eq!(
+                head.checksum,
+                Some(wanted.clone().finish()),
+                "{size} bytes, {algorithm}, {read:?}"
+            );
         }
     }
     lab.put("sum", "other", PutMode::Overwrite).await.unwrap();
@@ -45,7 +55,10 @@ pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
 
 pub async fn absence_has_its_own_errors(lab: Lab) {
     assert_eq!(lab.get("nothing", Read::Whole).await.unwrap_err().kind(), Kind::NotFound);
-    assert_eq!(lab.store.head(&lab.bucket, &key("nothing")).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(
+        lab.store.head(&lab.bucket, &key("nothing")).await.unwrap_err().kind(),
+        Kind::NotFound
+    );
     lab.store.delete(&lab.bucket, &key("nothing"), None).await.unwrap();
     let nowhere = "ratchet-no-such-bucket".into();
     let put = lab.store.put(&nowhere, &key("k"), Body::empty(), PutOptions::default()).await;
@@ -56,10 +69,14 @@ pub async fn absence_has_its_own_errors(lab: Lab) {
 }
 
 pub async fn buckets_come_and_go(lab: Lab) {
-    let names: Vec<_> = lab.store.list_buckets().await.unwrap().into_iter().map(|info| info.bucket).collect();
+    let names: Vec<_> =
+        lab.store.list_buckets().await.unwrap().into_iter().map(|info| info.bucket).collect();
     assert!(names.contains(&lab.bucket));
     lab.put("k", "v", PutMode::Overwrite).await.unwrap();
-    assert_eq!(lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::BucketNotEmpty);
+    assert_eq!(
+        lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(),
+        Kind::BucketNotEmpty
+    );
     lab.store.delete(&lab.bucket, &key("k"), None).await.unwrap();
     lab.store.delete_bucket(&lab.bucket).await.unwrap();
     assert_eq!(lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::NoSuchBucket);
@@ -78,7 +95,10 @@ pub async fn ranges_are_cut_at_the_end(lab: Lab) {
         let (head, bytes) = lab.get("r", read).await.unwrap();
         assert_eq!((bytes.as_ref(), head.size_bytes), (expected.as_bytes(), 10), "{read:?}");
     }
-    assert_eq!(lab.get("r", Read::Range { first: 10, last: 20 }).await.unwrap_err().kind(), Kind::Range);
+    assert_eq!(
+        lab.get("r", Read::Range { first: 10, last: 20 }).await.unwrap_err().kind(),
+        Kind::Range
+    );
 }
 
 pub async fn an_empty_object_is_an_object(lab: Lab) {
@@ -89,9 +109,15 @@ pub async fn an_empty_object_is_an_object(lab: Lab) {
 
 pub async fn conditions_decide_writes(lab: Lab) {
     let first = lab.put("c", "1", PutMode::CreateOnly).await.unwrap();
-    assert_eq!(lab.put("c", "x", PutMode::CreateOnly).await.unwrap_err().kind(), Kind::Precondition);
+    assert_eq!(
+        lab.put("c", "x", PutMode::CreateOnly).await.unwrap_err().kind(),
+        Kind::Precondition
+    );
     let second = lab.put("c", "2", PutMode::IfMatch(first.etag.clone())).await.unwrap();
-    assert_eq!(lab.put("c", "x", PutMode::IfMatch(first.etag.clone())).await.unwrap_err().kind(), Kind::Precondition);
+    assert_eq!(
+        lab.put("c", "x", PutMode::IfMatch(first.etag.clone())).await.unwrap_err().kind(),
+        Kind::Precondition
+    );
     assert_eq!(lab.text("c").await, "2");
     lab.store.delete(&lab.bucket, &key("c"), None).await.unwrap();
     let gone = lab.put("c", "x", PutMode::IfMatch(second.etag)).await.unwrap_err().kind();
@@ -147,7 +173,8 @@ pub async fn delimiters_roll_keys_up(lab: Lab) {
         lab.put(name, "", PutMode::Overwrite).await.unwrap();
     }
     for limit in [1, 2, 100] {
-        let mut options = ListOptions { delimiter: Some("/".into()), limit, ..ListOptions::default() };
+        let mut options =
+            ListOptions { delimiter: Some("/".into()), limit, ..ListOptions::default() };
         let (mut objects, mut prefixes) = (Vec::new(), Vec::new());
         loop {
             let page = lab.store.list(&lab.bucket, &options).await.unwrap();
@@ -158,9 +185,14 @@ pub async fn delimiters_roll_keys_up(lab: Lab) {
                 break;
             }
         }
-        assert_eq!((objects, prefixes), (vec!["a".into(), "d".into()], vec!["b/".into(), "c/".to_owned()]), "{limit}");
+        assert_eq!(
+            (objects, prefixes),
+            (vec!["a".into(), "d".into()], vec!["b/".into(), "c/".to_owned()]),
+            "{limit}"
+        );
     }
-    let options = ListOptions { prefix: "b/".into(), delimiter: Some("/".into()), ..ListOptions::default() };
+    let options =
+        ListOptions { prefix: "b/".into(), delimiter: Some("/".into()), ..ListOptions::default() };
     let page = lab.store.list(&lab.bucket, &options).await.unwrap();
     assert_eq!(page.prefixes, ["b/1/"]);
     assert_eq!(page.objects.len(), 2);
@@ -170,7 +202,10 @@ pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
     let (old, new) = (pattern(300 << 10, 1), pattern(2 << 20, 2));
     lab.store.put(&lab.bucket, &key("k"), old.clone().into(), PutOptions::default()).await.unwrap();
     for (sent, torn) in [(0, true), (1 << 20, true), (1 << 20, false), ((2 << 20) - 1, false)] {
-        let put = lab.store.put(&lab.bucket, &key("k"), broken(&new, sent, torn), PutOptions::default()).await;
+        let put = lab
+            .store
+            .put(&lab.bucket, &key("k"), broken(&new, sent, torn), PutOptions::default())
+            .await;
         let kind = put.unwrap_err().kind();
         assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{sent} {torn} {kind:?}");
         assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, old, "{sent} {torn}");
@@ -187,4 +222,17 @@ pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
     assert_eq!(middle, new.slice(700_000..=1_500_000));
 }
 
-super::on_every_store!(objects: an_object_comes_back_with_its_attributes, a_checksum_is_kept_that_came_behind_the_bytes, absence_has_its_own_errors, buckets_come_and_go, ranges_are_cut_at_the_end, an_empty_object_is_an_object, conditions_decide_writes, conditions_decide_reads, listings_page_in_byte_order, delimiters_roll_keys_up, a_broken_body_leaves_the_old_object);
+super::on_every_store!(
+    objects:
+    an_object_comes_back_with_its_attributes,
+    a_checksum_is_kept_that_came_behind_the_bytes,
+    absence_has_its_own_errors,
+    buckets_come_and_go,
+    ranges_are_cut_at_the_end,
+    an_empty_object_is_an_object,
+    conditions_decide_writes,
+    conditions_decide_reads,
+    listings_page_in_byte_order,
+    delimiters_roll_keys_up,
+    a_broken_body_leaves_the_old_object,
+);

@@ -19,8 +19,12 @@ pub async fn of_many_creators_one_wins(lab: Lab) {
             tokio::spawn(async move { (writer, until_decided(&lab, &name, writer).await) })
         });
         let outcomes = join_all(puts).await;
-        let winners: Vec<usize> =
-            outcomes.into_iter().map(Result::unwrap).filter(|(_, won)| *won).map(|(writer, _)| writer).collect();
+        let winners: Vec<usize> = outcomes
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|(_, won)| *won)
+            .map(|(writer, _)| writer)
+            .collect();
         assert_eq!(winners.len(), 1, "{winners:?}");
         assert_eq!(lab.text(&name).await, winners[0].to_string());
     }
@@ -60,7 +64,9 @@ async fn increment(lab: &Lab, tries: &AtomicU64) {
         let value: u64 = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
         match lab.put("counter", &(value + 1).to_string(), PutMode::IfMatch(head.etag)).await {
             Ok(_) => return,
-            Err(error) if matches!(error.kind(), Kind::Precondition | Kind::Conflict | Kind::SlowDown) => {}
+            Err(error)
+                if matches!(error.kind(), Kind::Precondition | Kind::Conflict | Kind::SlowDown) => {
+            }
             Err(error) => panic!("{error:?}"),
         }
         // Losers of a race wait seconds on some servers; a little jitter keeps them apart.
@@ -68,4 +74,8 @@ async fn increment(lab: &Lab, tries: &AtomicU64) {
     }
 }
 
-super::on_every_store!(races: of_many_creators_one_wins, no_increment_is_lost);
+super::on_every_store!(
+    races:
+    of_many_creators_one_wins,
+    no_increment_is_lost,
+);

@@ -36,13 +36,17 @@ pub async fn dir() -> Option<Lab> {
     Some(lab(Arc::new(store), Arc::new(home)).await)
 }
 
-/// The server of `RATCHET_TEST_S3`, with the quirks of SeaweedFS (BACKENDS.md §6), which other servers need not have.
+/// The server of `RATCHET_TEST_S3`, with the quirks of SeaweedFS (BACKENDS.md §6), which other
+/// servers need not have.
 pub async fn s3() -> Option<Lab> {
     let Ok(endpoint) = std::env::var("RATCHET_TEST_S3") else {
-        println!("SKIP s3: RATCHET_TEST_S3 names no server; `scripts/s3-server.sh start` starts one");
+        println!(
+            "SKIP s3: RATCHET_TEST_S3 names no server; `scripts/s3-server.sh start` starts one"
+        );
         return None;
     };
-    let settings = Settings { endpoint: Some(endpoint), region: None, addressing: Addressing::Path };
+    let settings =
+        Settings { endpoint: Some(endpoint), region: None, addressing: Addressing::Path };
     let store = Aws::connect(&settings, Clock::system()).await.unwrap();
     let lab = lab(Arc::new(store), Arc::new(())).await;
     Some(Lab {
@@ -65,7 +69,8 @@ async fn a_restart_loses_nothing_and_a_second_process_is_refused() {
         if round == 0 {
             store.create_bucket(&bucket).await.unwrap();
         } else {
-            let (_, body) = store.get(&bucket, &key, Read::Whole, Default::default()).await.unwrap();
+            let (_, body) =
+                store.get(&bucket, &key, Read::Whole, Default::default()).await.unwrap();
             assert_eq!(body.collect(99).await.unwrap(), format!("{}", round - 1).as_bytes());
         }
         let body = Body::from(round.to_string().into_bytes());

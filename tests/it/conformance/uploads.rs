@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ratchet::digest::Sha256;
 use ratchet::store::{
-    Attributes, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartTarget, Read, UploadId, UploadTarget,
+    Attributes, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartTarget, Read, UploadId,
+    UploadTarget,
 };
 
 use super::{Lab, broken, key, pattern};
@@ -33,7 +34,12 @@ impl Upload {
         UploadTarget { bucket: &self.lab.bucket, key: &self.key, upload: &self.id }
     }
 
-    async fn put(&self, number: u32, bytes: &Bytes, sha256: Option<Sha256>) -> Result<ChosenPart, Error> {
+    async fn put(
+        &self,
+        number: u32,
+        bytes: &Bytes,
+        sha256: Option<Sha256>,
+    ) -> Result<ChosenPart, Error> {
         let number = PartNumber::new(number).unwrap();
         let part = PartTarget { upload: self.target(), number };
         let written = self.lab.store.put_part(part, bytes.clone().into(), sha256.into()).await?;
@@ -58,7 +64,8 @@ pub async fn parts_in_any_order_become_the_object(lab: Lab) {
     let second = upload.put(2, &two, None).await.unwrap();
     assert_eq!(upload.numbers().await, [1, 2, 3]);
     let listed = lab.store.list_parts(upload.target(), PartNumber::new(1)).await.unwrap().parts;
-    let listed: Vec<_> = listed.iter().map(|part| (part.number.get(), part.size_bytes, part.etag.clone())).collect();
+    let listed: Vec<_> =
+        listed.iter().map(|part| (part.number.get(), part.size_bytes, part.etag.clone())).collect();
     assert_eq!(listed, [(2, two.len() as u64, second.etag.clone()), (3, 77, third.etag.clone())]);
     let whole = [one.as_ref(), &two, &three].concat();
     let etag = upload.complete(&[first, second, third], whole.len()).await.unwrap();
@@ -77,16 +84,29 @@ pub async fn a_part_is_replaced_whole_or_not_at_all(lab: Lab) {
     let kept = upload.put(1, &old, None).await.unwrap();
     let part = PartTarget { upload: upload.target(), number: kept.number };
     for (sent, torn) in [(0, true), (FULL / 2, true), (FULL / 2, false), (FULL - 1, true)] {
-        let kind = lab.store.put_part(part, broken(&new, sent, torn), None.into()).await.unwrap_err().kind();
+        let kind = lab
+            .store
+            .put_part(part, broken(&new, sent, torn), None.into())
+            .await
+            .unwrap_err()
+            .kind();
         assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{kind:?}");
         let declared = Some(Sha256::of(&new));
-        let kind = lab.store.put_part(part, broken(&new, sent, torn), declared.into()).await.unwrap_err().kind();
+        let kind = lab
+            .store
+            .put_part(part, broken(&new, sent, torn), declared.into())
+            .await
+            .unwrap_err()
+            .kind();
         assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{kind:?}");
     }
     let wrong = upload.put(1, &new, Some(Sha256::of(b"other"))).await.unwrap_err().kind();
     assert_eq!(wrong, Kind::Checksum);
     let listed = lab.store.list_parts(upload.target(), None).await.unwrap().parts;
-    assert_eq!(listed.iter().map(|part| part.etag.clone()).collect::<Vec<_>>(), std::slice::from_ref(&kept.etag));
+    assert_eq!(
+        listed.iter().map(|part| part.etag.clone()).collect::<Vec<_>>(),
+        std::slice::from_ref(&kept.etag)
+    );
     upload.complete(&[kept], FULL).await.unwrap();
     assert!(lab.get("replaced", Read::Whole).await.unwrap().1 == old);
 }

@@ -1,6 +1,6 @@
-//! Request smuggling: where does a request end? A second one, signed and deadly, is hidden where another reader of the
-//! same bytes would see it.
-//! Source: RFC 9112 §6, §11.2; <https://portswigger.net/research/http-desync-attacks-request-smuggling-reborn>.
+//! Request smuggling: where does a request end? A second one, signed and deadly, is hidden where
+//! another reader of the same bytes would see it. Source: RFC 9112 §6, §11.2;
+//! <https://portswigger.net/research/http-desync-attacks-request-smuggling-reborn>.
 
 use super::Attacked;
 use crate::gateway::{converse, s3};
@@ -8,7 +8,8 @@ use crate::gateway::{converse, s3};
 /// Status and code.
 type Wanted = (u16, &'static str);
 
-/// Head lines of a request that is not signed, and what comes behind the head; `{len}` is the length of that.
+/// Head lines of a request that is not signed, and what comes behind the head; `{len}` is the
+/// length of that.
 fn raw(line: &str, fields: &str, behind: &str) -> Vec<u8> {
     let fields = fields.replace("{len}", &behind.len().to_string());
     format!("{line}\r\n{fields}\r\n{behind}").into_bytes()
@@ -29,8 +30,18 @@ async fn a_head_with_two_readings_hides_no_request() {
         ("no number for a length", put, "host: h\r\ncontent-length: \r\n", bad),
         ("a length past 64 bits", put, "host: h\r\ncontent-length: 99999999999999999999\r\n", bad),
         ("another coding", put, "host: h\r\ntransfer-encoding: xchunked\r\n", bad),
-        ("a coding behind chunked", put, "host: h\r\ntransfer-encoding: chunked, identity\r\n", bad),
-        ("a coding before chunked", put, "host: h\r\ntransfer-encoding: gzip, chunked\r\n", (400, "InvalidRequest")),
+        (
+            "a coding behind chunked",
+            put,
+            "host: h\r\ntransfer-encoding: chunked, identity\r\n",
+            bad,
+        ),
+        (
+            "a coding before chunked",
+            put,
+            "host: h\r\ntransfer-encoding: gzip, chunked\r\n",
+            (400, "InvalidRequest"),
+        ),
         (
             "chunked twice",
             put,
@@ -49,8 +60,18 @@ async fn a_head_with_two_readings_hides_no_request() {
         ("a NUL in a value", put, "host: h\r\nx-a: b\0c\r\n", bad),
         ("no host", put, "x-a: b\r\n", (400, "InvalidRequest")),
         ("two hosts", put, "host: h\r\nhost: h\r\n", (400, "InvalidRequest")),
-        ("another host in the target", "PUT http://other/bucket/x HTTP/1.1", "host: h\r\n", (400, "InvalidRequest")),
-        ("chunked in HTTP/1.0", "PUT /bucket/x HTTP/1.0", "host: h\r\ntransfer-encoding: chunked\r\n", bad),
+        (
+            "another host in the target",
+            "PUT http://other/bucket/x HTTP/1.1",
+            "host: h\r\n",
+            (400, "InvalidRequest"),
+        ),
+        (
+            "chunked in HTTP/1.0",
+            "PUT /bucket/x HTTP/1.0",
+            "host: h\r\ntransfer-encoding: chunked\r\n",
+            bad,
+        ),
         ("HTTP/1.2", "PUT /bucket/x HTTP/1.2", "host: h\r\n", bad),
         ("HTTP/2", "PRI * HTTP/2.0", "", bad),
         ("no version", "GET /bucket/k", "host: h\r\n", bad),
@@ -76,9 +97,27 @@ async fn a_body_that_is_refused_hides_no_request() {
         ("in a put", "PUT /bucket/x HTTP/1.1", lengths, &hidden, denied),
         ("in a get", "GET /bucket/k HTTP/1.1", lengths, &hidden, denied),
         ("in a form", "POST /bucket HTTP/1.1", lengths, &hidden, (412, "PreconditionFailed")),
-        ("in a chunk", "PUT /_ratchet/v1/backups/a/chunks/0 HTTP/1.1", lengths, &hidden, (401, "unauthorized")),
-        ("in a path that leads nowhere", "PUT /_ratchet/v1/x HTTP/1.1", lengths, &hidden, (404, "not-found")),
-        ("in a method that is not allowed", "PATCH /bucket/k HTTP/1.1", lengths, &hidden, (405, "MethodNotAllowed")),
+        (
+            "in a chunk",
+            "PUT /_ratchet/v1/backups/a/chunks/0 HTTP/1.1",
+            lengths,
+            &hidden,
+            (401, "unauthorized"),
+        ),
+        (
+            "in a path that leads nowhere",
+            "PUT /_ratchet/v1/x HTTP/1.1",
+            lengths,
+            &hidden,
+            (404, "not-found"),
+        ),
+        (
+            "in a method that is not allowed",
+            "PATCH /bucket/k HTTP/1.1",
+            lengths,
+            &hidden,
+            (405, "MethodNotAllowed"),
+        ),
         ("in a trace", "TRACE /bucket/k HTTP/1.1", lengths, &hidden, (405, "MethodNotAllowed")),
         (
             "in a tunnel",
@@ -87,7 +126,13 @@ async fn a_body_that_is_refused_hides_no_request() {
             &hidden,
             (405, "MethodNotAllowed"),
         ),
-        ("behind the chunks, with a length", "PUT /bucket/x HTTP/1.1", both, &format!("0\r\n\r\n{hidden}"), denied),
+        (
+            "behind the chunks, with a length",
+            "PUT /bucket/x HTTP/1.1",
+            both,
+            &format!("0\r\n\r\n{hidden}"),
+            denied,
+        ),
         ("in the chunks, with a length", "PUT /bucket/x HTTP/1.1", both, &chunked, denied),
         (
             "for a client that waits",
@@ -100,13 +145,16 @@ async fn a_body_that_is_refused_hides_no_request() {
     for (what, line, fields, behind, wanted) in table {
         gateway.refuses(what, &raw(line, fields, behind), wanted).await;
     }
-    // A line may end with a line feed alone (RFC 9112 §2.2): then it does so for every reader of ours.
-    let bare = format!("PUT /bucket/x HTTP/1.1\nhost: h\ncontent-length: {}\n\n{hidden}", hidden.len());
+    // A line may end with a line feed alone (RFC 9112 §2.2): then it does so for every reader of
+    // ours.
+    let bare =
+        format!("PUT /bucket/x HTTP/1.1\nhost: h\ncontent-length: {}\n\n{hidden}", hidden.len());
     gateway.refuses("line feeds alone", bare.as_bytes(), denied).await;
     // What is allowed hides nothing either: a GET has no use for its body.
     let len = hidden.len().to_string();
     let get = s3("GET", "/bucket/k").header("content-length", &len).head(gateway.address);
-    let (answers, _) = converse(gateway.address, &[get.as_bytes(), hidden.as_bytes()].concat()).await;
+    let (answers, _) =
+        converse(gateway.address, &[get.as_bytes(), hidden.as_bytes()].concat()).await;
     assert_eq!(answers.iter().map(|told| told.status).collect::<Vec<_>>(), [200]);
     assert_eq!(answers[0].header("connection"), Some("close"));
     gateway.holds("k", b"old").await;
@@ -129,7 +177,10 @@ async fn chunks_that_lie_about_their_length_store_nothing() {
         ("a size with a prefix", format!("0x{:x}\r\n{framed}\r\n0\r\n\r\n", framed.len())),
         ("no size", format!("\r\n{framed}\r\n0\r\n\r\n")),
         ("more bytes than the size", format!("{:x}\r\n{framed}more\r\n0\r\n\r\n", framed.len())),
-        ("a line of 20,000 bytes", format!("{:x};{}\r\n{framed}\r\n0\r\n\r\n", framed.len(), "e".repeat(20_000))),
+        (
+            "a line of 20,000 bytes",
+            format!("{:x};{}\r\n{framed}\r\n0\r\n\r\n", framed.len(), "e".repeat(20_000)),
+        ),
         ("a request in the trailer", format!("{:x}\r\n{framed}\r\n0\r\n{hidden}", framed.len())),
     ];
     for (what, body) in table {

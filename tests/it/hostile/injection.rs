@@ -14,12 +14,15 @@ pub fn form(key: &str, more: &[(&str, &str)]) -> Ask {
 
 pub fn form_until(expiration: &str, key: &str, more: &[(&str, &str)]) -> Ask {
     let credential = format!("{}/{}", ROOT.0, scope(NOW));
-    let mut conditions: Vec<_> = more.iter().map(|(name, _)| json!(["starts-with", format!("${name}"), ""])).collect();
+    let mut conditions: Vec<_> =
+        more.iter().map(|(name, _)| json!(["starts-with", format!("${name}"), ""])).collect();
     conditions.push(json!({"bucket": "bucket"}));
     conditions.extend(
-        ["key", "x-amz-credential", "x-amz-algorithm"].map(|name| json!(["starts-with", format!("${name}"), ""])),
+        ["key", "x-amz-credential", "x-amz-algorithm"]
+            .map(|name| json!(["starts-with", format!("${name}"), ""])),
     );
-    let policy = STANDARD.encode(json!({"expiration": expiration, "conditions": conditions}).to_string());
+    let policy =
+        STANDARD.encode(json!({"expiration": expiration, "conditions": conditions}).to_string());
     let signature = sign_text(ROOT.1, NOW, &policy);
     let own = [
         ("key", key),
@@ -40,23 +43,39 @@ pub fn form_until(expiration: &str, key: &str, more: &[(&str, &str)]) -> Ask {
 async fn nothing_becomes_a_header_line() {
     let mut gateway = Attacked::new("header injection").await;
     let argument = (400, "InvalidArgument");
-    for name in
-        ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"]
-    {
+    for name in [
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "expires",
+    ] {
         for value in ["a%0D%0Aset-cookie:%20evil", "a%0Aset-cookie:evil", "%00"] {
             let target = format!("/bucket/k?response-{name}={value}");
             gateway.refuses_ask(&target, s3("GET", &target), argument).await;
         }
     }
-    for (name, value) in
-        [("x-amz-meta-a", "b\0c"), ("content-type", "a\x01b"), ("x-amz-meta-\u{1}", "a"), ("x-amz-meta-a", "b\rc")]
-    {
+    for (name, value) in [
+        ("x-amz-meta-a", "b\0c"),
+        ("content-type", "a\x01b"),
+        ("x-amz-meta-\u{1}", "a"),
+        ("x-amz-meta-a", "b\rc"),
+    ] {
         gateway.refuses_ask(name, s3("PUT", "/bucket/x").header(name, value), (400, "")).await;
     }
-    let head = s3("PUT", "/bucket/x").header("x-amz-meta-a", "@").head(gateway.address).into_bytes();
-    let head: Vec<u8> = head.into_iter().map(|byte| if byte == b'@' { 0xff } else { byte }).collect();
+    let head =
+        s3("PUT", "/bucket/x").header("x-amz-meta-a", "@").head(gateway.address).into_bytes();
+    let head: Vec<u8> =
+        head.into_iter().map(|byte| if byte == b'@' { 0xff } else { byte }).collect();
     // A value that is no text cannot be signed.
-    gateway.refuses("metadata that is not UTF-8", &closing(&head), (400, "AuthorizationHeaderMalformed")).await;
+    gateway
+        .refuses(
+            "metadata that is not UTF-8",
+            &closing(&head),
+            (400, "AuthorizationHeaderMalformed"),
+        )
+        .await;
     for (name, value) in [
         ("content-type", "text/plain\r\nset-cookie: evil"),
         ("x-amz-meta-a", "b\r\nset-cookie: evil"),
@@ -72,9 +91,12 @@ async fn nothing_becomes_a_header_line() {
     ] {
         let mut create = json!({"bucket": "bucket", "key": "x", "chunkSize": 5 << 20});
         create[field] = value;
-        gateway.refuses_ask(field, ask("POST", "/backups").json(&create), (400, "bad-request")).await;
+        gateway
+            .refuses_ask(field, ask("POST", "/backups").json(&create), (400, "bad-request"))
+            .await;
     }
-    for (name, value) in [("x-amz-meta-ratchet-upload", "x"), ("x-amz-meta-ratchet-checksum", "x")] {
+    for (name, value) in [("x-amz-meta-ratchet-upload", "x"), ("x-amz-meta-ratchet-checksum", "x")]
+    {
         gateway.refuses_ask(name, s3("PUT", "/bucket/x").header(name, value), argument).await;
     }
 }
@@ -84,10 +106,13 @@ async fn what_is_echoed_is_escaped() {
     let gateway = Attacked::new("markup").await;
     let target = "/bucket/%3C%2FKey%3E%3CCode%3Eevil%3C%2FCode%3E%26%22'";
     gateway.takes("a put", s3("PUT", target).body(b"x")).await;
-    for ask in
-        [s3("GET", "/bucket"), s3("GET", "/bucket?prefix=%3CCode%3Eevil"), s3("GET", "/bucket/absent%3CCode%3Eevil")]
-    {
-        let told = crate::gateway::last_exchange(gateway.address, &ask.head(gateway.address), b"").await;
+    for ask in [
+        s3("GET", "/bucket"),
+        s3("GET", "/bucket?prefix=%3CCode%3Eevil"),
+        s3("GET", "/bucket/absent%3CCode%3Eevil"),
+    ] {
+        let told =
+            crate::gateway::last_exchange(gateway.address, &ask.head(gateway.address), b"").await;
         assert!(!String::from_utf8(told.body).unwrap().contains("<Code>evil"), "{}", ask.target);
     }
 }
@@ -96,12 +121,19 @@ async fn what_is_echoed_is_escaped() {
 async fn no_document_goes_off() {
     let mut gateway = Attacked::new("documents").await;
     let id = gateway.upload().await;
-    let laughs: String =
-        (1..10).map(|level| format!("<!ENTITY l{level} \"{}\">", format!("&l{};", level - 1).repeat(10))).collect();
+    let laughs: String = (1..10)
+        .map(|level| format!("<!ENTITY l{level} \"{}\">", format!("&l{};", level - 1).repeat(10)))
+        .collect();
     let delete = |inner: &str| format!("<Delete><Object><Key>{inner}</Key></Object></Delete>");
     let documents = [
-        ("a billion laughs", format!("<!DOCTYPE x [<!ENTITY l0 \"ha\">{laughs}]>{}", delete("&l9;"))),
-        ("a file of the machine", format!("<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>{}", delete("&e;"))),
+        (
+            "a billion laughs",
+            format!("<!DOCTYPE x [<!ENTITY l0 \"ha\">{laughs}]>{}", delete("&l9;")),
+        ),
+        (
+            "a file of the machine",
+            format!("<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>{}", delete("&e;")),
+        ),
         ("a document type alone", format!("<!DOCTYPE Delete>{}", delete("k"))),
         ("an entity of nobody", delete("&e;")),
         ("a character that is none", delete("&#x110000;")),
@@ -113,7 +145,10 @@ async fn no_document_goes_off() {
         ("half a document", "<Delete><Object><Key>k</Key></Object>".to_owned()),
         ("nothing", String::new()),
         ("no XML", "{\"Delete\": []}".to_owned()),
-        ("1,001 keys", format!("<Delete>{}</Delete>", "<Object><Key>k</Key></Object>".repeat(1001))),
+        (
+            "1,001 keys",
+            format!("<Delete>{}</Delete>", "<Object><Key>k</Key></Object>".repeat(1001)),
+        ),
         ("3 MiB", delete(&"k".repeat(3 << 20))),
     ];
     for (what, document) in documents {
@@ -121,8 +156,11 @@ async fn no_document_goes_off() {
         gateway.refuses_ask(what, ask, (400, "MalformedXML")).await;
     }
     let utf16: Vec<u8> = delete("k").encode_utf16().flat_map(u16::to_be_bytes).collect();
-    gateway.refuses_ask("UTF-16", s3("POST", "/bucket?delete=").body(&utf16), (400, "MalformedXML")).await;
-    let part = |number: u32| format!("<Part><PartNumber>{number}</PartNumber><ETag>e</ETag></Part>");
+    gateway
+        .refuses_ask("UTF-16", s3("POST", "/bucket?delete=").body(&utf16), (400, "MalformedXML"))
+        .await;
+    let part =
+        |number: u32| format!("<Part><PartNumber>{number}</PartNumber><ETag>e</ETag></Part>");
     let parts = |numbers: std::ops::RangeInclusive<u32>| numbers.map(part).collect::<String>();
     let complete = [
         ("10,001 parts", parts(1..=10_001), "InvalidArgument"),
@@ -139,6 +177,12 @@ async fn no_document_goes_off() {
         gateway.refuses_ask(what, ask, (400, code)).await;
     }
     let deep = "[".repeat(20_000);
-    gateway.refuses_ask("deep JSON", ask("POST", "/backups").body(deep.as_bytes()), (400, "bad-request")).await;
+    gateway
+        .refuses_ask(
+            "deep JSON",
+            ask("POST", "/backups").body(deep.as_bytes()),
+            (400, "bad-request"),
+        )
+        .await;
     gateway.holds("k", b"old").await;
 }

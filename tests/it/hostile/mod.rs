@@ -1,5 +1,6 @@
-//! Requests that nobody sends by mistake, as raw bytes over a socket: each is refused with a clear answer or a hang-up, by
-//! one answer at most; none changes the store, and the gateway serves the next one.
+//! Requests that nobody sends by mistake, as raw bytes over a socket: each is refused with a clear
+//! answer or a hang-up, by one answer at most; none changes the store, and the gateway serves the
+//! next one.
 
 mod framing;
 pub mod injection;
@@ -47,12 +48,15 @@ impl Attacked {
             let options = ListOptions { limit: 1000, ..ListOptions::default() };
             let page = self.store.list(&info.bucket, &options).await.unwrap();
             found.push(info.bucket.to_string());
-            found.extend(page.objects.iter().map(|object| format!("{} {}", object.key, object.etag)));
+            found.extend(
+                page.objects.iter().map(|object| format!("{} {}", object.key, object.etag)),
+            );
         }
         found
     }
 
-    /// Sends bytes that must be refused with this status and code, or, status 0, by a hang-up alone.
+    /// Sends bytes that must be refused with this status and code, or, status 0, by a hang-up
+    /// alone.
     async fn refuses(&mut self, what: &str, bytes: &[u8], (status, code): (u16, &str)) {
         let before = self.contents().await;
         let (answers, came) = converse(self.address, bytes).await;
@@ -75,7 +79,9 @@ impl Attacked {
     }
 
     async fn serves_on(&self, what: &str) {
-        let told = last_exchange(self.address, &ask("GET", "/healthz").by(None).head(self.address), b"").await;
+        let told =
+            last_exchange(self.address, &ask("GET", "/healthz").by(None).head(self.address), b"")
+                .await;
         assert_eq!(told.status, 200, "after {what}");
     }
 
@@ -87,7 +93,8 @@ impl Attacked {
     }
 
     async fn holds(&self, key: &str, wanted: &[u8]) {
-        let got = self.store.get(&"bucket".into(), &key.into(), Read::Whole, GetOptions::default()).await;
+        let got =
+            self.store.get(&"bucket".into(), &key.into(), Read::Whole, GetOptions::default()).await;
         let (_, body) = got.unwrap_or_else(|error| panic!("{key:?}: {error}"));
         assert_eq!(body.collect(1000).await.unwrap(), wanted, "{key:?}");
     }

@@ -1,5 +1,5 @@
-//! Names that would lead elsewhere if anything took them for paths: in targets, sources, documents, forms and JSON, on a
-//! store in memory and on one in a directory.
+//! Names that would lead elsewhere if anything took them for paths: in targets, sources, documents,
+//! forms and JSON, on a store in memory and on one in a directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,9 +28,10 @@ async fn no_name_leads_out_of_its_bucket() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("canary"), "alive").unwrap();
     let dir = Dir::open(&home.path().join("store"), Clock::seeded(3)).unwrap();
-    for mut gateway in
-        [Attacked::new("names, in memory").await, Attacked::on(Arc::new(dir), "names, in a directory").await]
-    {
+    for mut gateway in [
+        Attacked::new("names, in memory").await,
+        Attacked::on(Arc::new(dir), "names, in a directory").await,
+    ] {
         leads_nowhere(&mut gateway).await;
         comes_back_literally(&gateway).await;
     }
@@ -39,7 +40,8 @@ async fn no_name_leads_out_of_its_bucket() {
 }
 
 async fn leads_nowhere(gateway: &mut Attacked) {
-    let (argument, bucket, uri) = ((400, "InvalidArgument"), (400, "InvalidBucketName"), (400, "InvalidURI"));
+    let (argument, bucket, uri) =
+        ((400, "InvalidArgument"), (400, "InvalidBucketName"), (400, "InvalidURI"));
     let targets = [
         ("/bucket/../ratchet-state/v1/k", argument),
         ("/bucket/../../canary", argument),
@@ -71,16 +73,22 @@ async fn leads_nowhere(gateway: &mut Attacked) {
         let method = if wanted.0 == 405 { "POST" } else { "PUT" };
         gateway.refuses_ask(target, s3(method, target).body(b"x"), wanted).await;
     }
-    for source in ["/bucket/../ratchet-state/v1/k", "bucket/%2e%2e/k", "/bucket/a%00", "/../k", "k", ""] {
+    for source in
+        ["/bucket/../ratchet-state/v1/k", "bucket/%2e%2e/k", "/bucket/a%00", "/../k", "k", ""]
+    {
         let wanted = if source == "/../k" { bucket } else { argument };
-        gateway.refuses_ask(source, s3("PUT", "/bucket/x").header("x-amz-copy-source", source), wanted).await;
+        gateway
+            .refuses_ask(source, s3("PUT", "/bucket/x").header("x-amz-copy-source", source), wanted)
+            .await;
     }
     for key in ["../k", "a/../k", "a\0"] {
         let create = json!({"bucket": "bucket", "key": key, "chunkSize": 5 << 20});
         gateway.refuses_ask(key, ask("POST", "/backups").json(&create), (400, "bad-request")).await;
         gateway.refuses_ask(key, form(key, &[]), argument).await;
-        let document = format!("<Delete><Object><Key>{}</Key></Object></Delete>", key.replace('\0', "&#0;"));
-        let told = gateway.takes(key, s3("POST", "/bucket?delete=").body(document.as_bytes())).await;
+        let document =
+            format!("<Delete><Object><Key>{}</Key></Object></Delete>", key.replace('\0', "&#0;"));
+        let told =
+            gateway.takes(key, s3("POST", "/bucket?delete=").body(document.as_bytes())).await;
         assert_eq!(told.code(), "InvalidArgument", "{key:?}: {told:?}");
     }
     for id in ["../x", "..", "a/b", "%00"] {
@@ -91,7 +99,13 @@ async fn leads_nowhere(gateway: &mut Attacked) {
     }
     let query = s3("PUT", "/bucket/k?tagging&partNumber=1&uploadId=x").body(b"x");
     gateway.refuses_ask("two subresources", query, argument).await;
-    gateway.refuses_ask("one parameter twice", s3("GET", "/bucket?prefix=a&prefix=b"), (400, "InvalidRequest")).await;
+    gateway
+        .refuses_ask(
+            "one parameter twice",
+            s3("GET", "/bucket?prefix=a&prefix=b"),
+            (400, "InvalidRequest"),
+        )
+        .await;
 }
 
 async fn comes_back_literally(gateway: &Attacked) {

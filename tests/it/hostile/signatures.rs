@@ -1,6 +1,7 @@
-//! Signatures that were good once, or for something else: past their time, with another request, with more than was
-//! signed; chunks of a signed body in another order.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>, `sigv4-streaming.html`.
+//! Signatures that were good once, or for something else: past their time, with another request,
+//! with more than was signed; chunks of a signed body in another order. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>,
+//! `sigv4-streaming.html`.
 
 use ratchet::digest::Sha256;
 
@@ -16,12 +17,24 @@ const MALFORMED: (u16, &str) = (400, "AuthorizationHeaderMalformed");
 async fn a_signature_is_good_for_its_time_only() {
     let mut gateway = Attacked::new("replays past their time").await;
     let put = || s3("PUT", "/bucket/x").body(b"x");
-    for date in ["20231114T215800Z", "20231113T221320Z", "20231114T222900Z", "20331114T221320Z", "19700101T000000Z"] {
+    for date in [
+        "20231114T215800Z",
+        "20231113T221320Z",
+        "20231114T222900Z",
+        "20331114T221320Z",
+        "19700101T000000Z",
+    ] {
         gateway.refuses_ask(date, put().at(date), (403, "RequestTimeTooSkewed")).await;
         let abort = ask("DELETE", "/backups/a").at(date);
         gateway.refuses_ask(date, abort, (401, "unauthorized")).await;
     }
-    for date in ["20231114T221399Z", "20231114 221320", "2023-11-14T22:13:20Z", "20231114T221320+01", "2023111"] {
+    for date in [
+        "20231114T221399Z",
+        "20231114 221320",
+        "2023-11-14T22:13:20Z",
+        "20231114T221320+01",
+        "2023111",
+    ] {
         let mut ask = put();
         ask.date = format!("{date:0<8}");
         gateway.refuses_ask(date, ask, MALFORMED).await;
@@ -61,14 +74,21 @@ async fn a_signature_is_good_for_its_time_only() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn a_signature_is_good_for_its_request_only() {
     let mut gateway = Attacked::new("replays with another request").await;
-    let ask =
-        s3("PUT", "/bucket/x?versionId=a").body(b"x").payload(&Sha256::of(b"x").hex()).header("x-amz-meta-a", "b");
+    let ask = s3("PUT", "/bucket/x?versionId=a")
+        .body(b"x")
+        .payload(&Sha256::of(b"x").hex())
+        .header("x-amz-meta-a", "b");
     let header = ask.head(gateway.address);
-    let url = s3("PUT", "/bucket/x?versionId=a").body(b"x").header("x-amz-meta-a", "b").presigned(60, gateway.address);
+    let url = s3("PUT", "/bucket/x?versionId=a")
+        .body(b"x")
+        .header("x-amz-meta-a", "b")
+        .presigned(60, gateway.address);
     let signature = |head: &str| head.rsplit_once("Signature=").unwrap().1[..64].to_owned();
-    let other = |text: String| format!("{}{}", if text.starts_with('0') { '1' } else { '0' }, &text[1..]);
+    let other =
+        |text: String| format!("{}{}", if text.starts_with('0') { '1' } else { '0' }, &text[1..]);
     for head in [&header, &url] {
         let table = [
             ("another method", "PUT /", "DELETE /".to_owned(), MISMATCH),
@@ -77,10 +97,20 @@ async fn a_signature_is_good_for_its_request_only() {
             ("another query", "versionId=a", "versionId=b".to_owned(), MISMATCH),
             ("more of a query", "versionId=a", "versionId=a&acl=".to_owned(), MISMATCH),
             ("another value", "x-amz-meta-a: b", "x-amz-meta-a: c".to_owned(), MISMATCH),
-            ("a second value", "x-amz-meta-a: b", "x-amz-meta-a: b\r\nx-amz-meta-a: c".to_owned(), MISMATCH),
+            (
+                "a second value",
+                "x-amz-meta-a: b",
+                "x-amz-meta-a: b\r\nx-amz-meta-a: c".to_owned(),
+                MISMATCH,
+            ),
             ("a header less", "x-amz-meta-a: b\r\n", String::new(), MALFORMED),
             ("another host", "host: ", "host: x".to_owned(), MISMATCH),
-            ("a source that was not signed", "\r\n", "\r\nx-amz-copy-source: /bucket/k\r\n".to_owned(), DENIED),
+            (
+                "a source that was not signed",
+                "\r\n",
+                "\r\nx-amz-copy-source: /bucket/k\r\n".to_owned(),
+                DENIED,
+            ),
             ("metadata that were not signed", "\r\n", "\r\nx-amz-meta-b: c\r\n".to_owned(), DENIED),
             ("another region", "us-east-1", "us-west-1".to_owned(), MISMATCH),
             ("another day", "/20231114/", "/20231113/".to_owned(), MALFORMED),
@@ -90,11 +120,14 @@ async fn a_signature_is_good_for_its_request_only() {
         ];
         for (what, from, to, wanted) in table {
             let from = if head == &url {
-                from.replace('/', "%2F").replace("PUT %2F", "PUT /").replace("%2Fbucket%2F", "/bucket/")
+                from.replace('/', "%2F")
+                    .replace("PUT %2F", "PUT /")
+                    .replace("%2Fbucket%2F", "/bucket/")
             } else {
                 from.to_owned()
             };
-            let to = if head == &url && to.starts_with("/2023") { to.replace('/', "%2F") } else { to };
+            let to =
+                if head == &url && to.starts_with("/2023") { to.replace('/', "%2F") } else { to };
             let changed = head.replacen(&from, &to, 1);
             assert_ne!(&changed, head, "{what}: {from}");
             gateway.refuses(what, &[changed.as_bytes(), b"x"].concat(), wanted).await;
@@ -104,11 +137,23 @@ async fn a_signature_is_good_for_its_request_only() {
     gateway.refuses("another body", &closing(&[header.as_bytes(), b"y"].concat()), mismatch).await;
     let hash = Sha256::of(b"x").hex();
     let unsigned = header.replacen(&hash, "UNSIGNED-PAYLOAD", 1);
-    gateway.refuses("a body that was signed, unsigned", &[unsigned.as_bytes(), b"y"].concat(), MISMATCH).await;
-    let both = header.replacen("versionId=a", &format!("versionId=a&X-Amz-Signature={}", signature(&header)), 1);
+    gateway
+        .refuses(
+            "a body that was signed, unsigned",
+            &[unsigned.as_bytes(), b"y"].concat(),
+            MISMATCH,
+        )
+        .await;
+    let both = header.replacen(
+        "versionId=a",
+        &format!("versionId=a&X-Amz-Signature={}", signature(&header)),
+        1,
+    );
     gateway.refuses("two signatures", &[both.as_bytes(), b"x"].concat(), MALFORMED).await;
     let bare = header.replacen("SignedHeaders=host;", "SignedHeaders=", 1);
-    gateway.refuses("a host that is not signed", &[bare.as_bytes(), b"x"].concat(), MALFORMED).await;
+    gateway
+        .refuses("a host that is not signed", &[bare.as_bytes(), b"x"].concat(), MALFORMED)
+        .await;
     let told = last_exchange(gateway.address, &header, b"x").await;
     assert_eq!(told.status, 200, "as it was signed it is good: {told:?}");
 }
@@ -127,7 +172,11 @@ async fn a_policy_is_good_for_what_it_names_only() {
     let field = "--b\r\nContent-Disposition: form-data; name=\"x-amz-meta-a\"\r\n\r\nb\r\n--b\r\n";
     let table = [
         ("a field that it does not name", with("--b\r\n", field), DENIED),
-        ("another policy", with("name=\"policy\"\r\n\r\n", "name=\"policy\"\r\n\r\nAAAA"), MISMATCH),
+        (
+            "another policy",
+            with("name=\"policy\"\r\n\r\n", "name=\"policy\"\r\n\r\nAAAA"),
+            MISMATCH,
+        ),
         ("another key id", with(ROOT.0, "AKNOBODY"), MISMATCH),
         ("another day", with("/20231114/", "/20231113/"), MISMATCH),
         ("another algorithm", with("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"), MALFORMED),
@@ -146,13 +195,20 @@ async fn a_policy_is_good_for_what_it_names_only() {
 }
 
 /// A body in signed chunks, and the head that begins the chain of their signatures.
-fn signed_chunks(ask: &Ask, address: std::net::SocketAddr, chunks: &[&[u8]]) -> (String, Vec<Vec<u8>>) {
+fn signed_chunks(
+    ask: &Ask,
+    address: std::net::SocketAddr,
+    chunks: &[&[u8]],
+) -> (String, Vec<Vec<u8>>) {
     let head = ask.head(address);
     let mut previous = head.rsplit_once("Signature=").unwrap().1[..64].to_owned();
     let mut framed = Vec::new();
     for chunk in chunks {
         let (nothing, hash) = (Sha256::of(b"").hex(), Sha256::of(chunk).hex());
-        let text = format!("AWS4-HMAC-SHA256-PAYLOAD\n{NOW}\n{}\n{previous}\n{nothing}\n{hash}", scope(NOW));
+        let text = format!(
+            "AWS4-HMAC-SHA256-PAYLOAD\n{NOW}\n{}\n{previous}\n{nothing}\n{hash}",
+            scope(NOW)
+        );
         previous = sign_text(ROOT.1, NOW, &text);
         let line = format!("{:x};chunk-signature={previous}\r\n", chunk.len());
         framed.push([line.as_bytes(), chunk, b"\r\n"].concat());
@@ -172,7 +228,8 @@ async fn signed_chunks_come_in_their_order_and_to_their_end() {
         ask.header("x-amz-decoded-content-length", "6").header("content-length", &len.to_string())
     };
     let body = |order: &[usize], change: fn(Vec<u8>) -> Vec<u8>| {
-        let parts = |framed: &[Vec<u8>]| change(order.iter().flat_map(|at| framed[*at].clone()).collect());
+        let parts =
+            |framed: &[Vec<u8>]| change(order.iter().flat_map(|at| framed[*at].clone()).collect());
         let (_, framed) = signed_chunks(&ask(len), address, &chunks);
         let sent = parts(&framed);
         let (head, framed) = signed_chunks(&ask(sent.len()), address, &chunks);

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use ratchet::digest::Sha256;
 use ratchet::gc::Mode;
 use ratchet::store::{Body, ETag, PutOptions};
-use ratchet::upload::{Admission, ChosenEntry, Created, Error, ListQuery, PartAdmission, PartClaim, Session, Uploads};
+use ratchet::upload::{
+    Admission, ChosenEntry, Created, Error, ListQuery, PartAdmission, PartClaim, Session, Uploads,
+};
 
 use super::Operation::{self, Abort, Create, Expire, Finalize, Forget, Put};
 use super::{Case, Scene, Sort};
@@ -47,7 +49,8 @@ pub struct World {
 impl World {
     pub async fn new(case: Case) -> Self {
         let least = if case.sort == Sort::Staged { 4 * CHUNK as u64 } else { 1 };
-        let mut world = Self { room: Room::new(least).await, case, id: None, told: Mutex::default() };
+        let mut world =
+            Self { room: Room::new(least).await, case, id: None, told: Mutex::default() };
         if case.scene != Scene::Fresh {
             let session = world.set().await.unwrap();
             world.id = Some(session.root().backup_id.clone());
@@ -106,7 +109,10 @@ impl World {
         match self.case.sort {
             Sort::Chunks => gateway.create("home", new).await,
             Sort::Staged => gateway.create_as("home", "own", new).await,
-            Sort::Parts => gateway.create_upload("home", upload("k")).await.map(|session| (Created::New, session)),
+            Sort::Parts => gateway
+                .create_upload("home", upload("k"))
+                .await
+                .map(|session| (Created::New, session)),
         }
     }
 
@@ -129,7 +135,12 @@ impl World {
 
     /// The session that the scene began with, or the one that a listing of the target shows.
     async fn session(&self, gateway: &Uploads) -> Result<Session, Error> {
-        let query = ListQuery { bucket: Some("b".into()), key: Some("k".into()), limit: 1000, ..ListQuery::default() };
+        let query = ListQuery {
+            bucket: Some("b".into()),
+            key: Some("k".into()),
+            limit: 1000,
+            ..ListQuery::default()
+        };
         let id = match &self.id {
             Some(id) => id.clone(),
             None => {
@@ -162,11 +173,17 @@ impl World {
                 self.bring(&session, index, bytes.into()).await?;
                 let now = self.room.gateway().open("home", &session.root().backup_id).await;
                 let open = now.is_ok_and(|session| session.root().is_open());
-                self.told.lock().unwrap().chunks.push(Acknowledged { session, index, sha256, open });
+                self.told.lock().unwrap().chunks.push(Acknowledged {
+                    session,
+                    index,
+                    sha256,
+                    open,
+                });
             }
             Finalize => {
                 self.finalize(&self.session(&gateway).await?).await?;
-                // Told again what it was told before the object was replaced: then the newer one stays.
+                // Told again what it was told before the object was replaced: then the newer one
+                // stays.
                 self.told.lock().unwrap().finalized |= self.case.scene != Scene::Replaced;
             }
             Abort => {
@@ -215,11 +232,16 @@ impl World {
         if self.case.sort == Sort::Parts {
             let entries = session.part_entries().await?;
             let known: Vec<Vec<u8>> = [0, 1, 2, 100].map(chunk).into();
-            let bytes = entries.iter().filter_map(|entry| known.iter().find(|known| Sha256::of(known) == entry.sha256));
+            let bytes = entries
+                .iter()
+                .filter_map(|entry| known.iter().find(|known| Sha256::of(known) == entry.sha256));
             self.told.lock().unwrap().asked.push(bytes.flatten().copied().collect());
             let mut chosen: Vec<ChosenEntry> = entries
                 .into_iter()
-                .map(|entry| ChosenEntry { number: number(u32::from(entry.number)), etag: entry.etag })
+                .map(|entry| ChosenEntry {
+                    number: number(u32::from(entry.number)),
+                    etag: entry.etag,
+                })
                 .collect();
             if chosen.is_empty() {
                 chosen.push(ChosenEntry { number: number(1), etag: ETag("none".to_owned()) });
@@ -234,9 +256,17 @@ impl World {
 
     /// Goes on with what a create handed out, or with a backup of its own.
     pub async fn next_client(&self, gateway: &Uploads) -> Result<(), Error> {
-        let created = self.told.lock().unwrap().created.last().map(|session| session.root().backup_id.clone());
+        let created = self
+            .told
+            .lock()
+            .unwrap()
+            .created
+            .last()
+            .map(|session| session.root().backup_id.clone());
         let handed_out = match created {
-            Some(id) => gateway.open("home", &id).await.ok().filter(|session| session.root().is_open()),
+            Some(id) => {
+                gateway.open("home", &id).await.ok().filter(|session| session.root().is_open())
+            }
             None => None,
         };
         let session = match (handed_out, self.case.sort) {

@@ -1,13 +1,14 @@
 //! MD5 of eight lanes by AVX2.
 //!
-//! Guarantees: a register holds the same word of all lanes, so that one instruction works for all of them. Where lanes are
-//! missing the first one's blocks are compressed again, for nothing. Safe code.
-//! Source: RFC 1321 §3.4.
+//! Guarantees: a register holds the same word of all lanes, so that one instruction works for all
+//! of them. Where lanes are missing the first one's blocks are compressed again, for nothing. Safe
+//! code. Source: RFC 1321 §3.4.
 
 use std::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set_epi32,
-    _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_or_si256, _mm256_permute2x128_si256,
+    _mm256_set_epi32, _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::super::lanes::{BLOCK, Lane};
@@ -18,14 +19,22 @@ const LANES: usize = 8;
 /// The table T of RFC 1321: the integer parts of 2^32 |sin i|, by sixteens.
 #[rustfmt::skip]
 const T: [[u32; 16]; 4] = [
-    [0xd76a_a478, 0xe8c7_b756, 0x2420_70db, 0xc1bd_ceee, 0xf57c_0faf, 0x4787_c62a, 0xa830_4613, 0xfd46_9501,
-     0x6980_98d8, 0x8b44_f7af, 0xffff_5bb1, 0x895c_d7be, 0x6b90_1122, 0xfd98_7193, 0xa679_438e, 0x49b4_0821],
-    [0xf61e_2562, 0xc040_b340, 0x265e_5a51, 0xe9b6_c7aa, 0xd62f_105d, 0x0244_1453, 0xd8a1_e681, 0xe7d3_fbc8,
-     0x21e1_cde6, 0xc337_07d6, 0xf4d5_0d87, 0x455a_14ed, 0xa9e3_e905, 0xfcef_a3f8, 0x676f_02d9, 0x8d2a_4c8a],
-    [0xfffa_3942, 0x8771_f681, 0x6d9d_6122, 0xfde5_380c, 0xa4be_ea44, 0x4bde_cfa9, 0xf6bb_4b60, 0xbebf_bc70,
-     0x289b_7ec6, 0xeaa1_27fa, 0xd4ef_3085, 0x0488_1d05, 0xd9d4_d039, 0xe6db_99e5, 0x1fa2_7cf8, 0xc4ac_5665],
-    [0xf429_2244, 0x432a_ff97, 0xab94_23a7, 0xfc93_a039, 0x655b_59c3, 0x8f0c_cc92, 0xffef_f47d, 0x8584_5dd1,
-     0x6fa8_7e4f, 0xfe2c_e6e0, 0xa301_4314, 0x4e08_11a1, 0xf753_7e82, 0xbd3a_f235, 0x2ad7_d2bb, 0xeb86_d391],
+    [0xd76a_a478, 0xe8c7_b756, 0x2420_70db, 0xc1bd_ceee,
+     0xf57c_0faf, 0x4787_c62a, 0xa830_4613, 0xfd46_9501,
+     0x6980_98d8, 0x8b44_f7af, 0xffff_5bb1, 0x895c_d7be,
+     0x6b90_1122, 0xfd98_7193, 0xa679_438e, 0x49b4_0821],
+    [0xf61e_2562, 0xc040_b340, 0x265e_5a51, 0xe9b6_c7aa,
+     0xd62f_105d, 0x0244_1453, 0xd8a1_e681, 0xe7d3_fbc8,
+     0x21e1_cde6, 0xc337_07d6, 0xf4d5_0d87, 0x455a_14ed,
+     0xa9e3_e905, 0xfcef_a3f8, 0x676f_02d9, 0x8d2a_4c8a],
+    [0xfffa_3942, 0x8771_f681, 0x6d9d_6122, 0xfde5_380c,
+     0xa4be_ea44, 0x4bde_cfa9, 0xf6bb_4b60, 0xbebf_bc70,
+     0x289b_7ec6, 0xeaa1_27fa, 0xd4ef_3085, 0x0488_1d05,
+     0xd9d4_d039, 0xe6db_99e5, 0x1fa2_7cf8, 0xc4ac_5665],
+    [0xf429_2244, 0x432a_ff97, 0xab94_23a7, 0xfc93_a039,
+     0x655b_59c3, 0x8f0c_cc92, 0xffef_f47d, 0x8584_5dd1,
+     0x6fa8_7e4f, 0xfe2c_e6e0, 0xa301_4314, 0x4e08_11a1,
+     0xf753_7e82, 0xbd3a_f235, 0x2ad7_d2bb, 0xeb86_d391],
 ];
 
 /// A word of each lane.
@@ -55,7 +64,9 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
     let ones = _mm256_set1_epi32(-1);
     let mut state = before;
     for at in (0..16).step_by(4) {
-        let f = |[_, b, c, d]: [Word; 4]| _mm256_xor_si256(d, _mm256_and_si256(b, _mm256_xor_si256(c, d)));
+        let f = |[_, b, c, d]: [Word; 4]| {
+            _mm256_xor_si256(d, _mm256_and_si256(b, _mm256_xor_si256(c, d)))
+        };
         let x = |step: usize| with(words[step], T[0][step]);
         state = step::<7, 25>(state, f(state), x(at));
         state = step::<12, 20>(state, f(state), x(at + 1));
@@ -63,7 +74,9 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
         state = step::<22, 10>(state, f(state), x(at + 3));
     }
     for at in (0..16).step_by(4) {
-        let f = |[_, b, c, d]: [Word; 4]| _mm256_xor_si256(c, _mm256_and_si256(d, _mm256_xor_si256(b, c)));
+        let f = |[_, b, c, d]: [Word; 4]| {
+            _mm256_xor_si256(c, _mm256_and_si256(d, _mm256_xor_si256(b, c)))
+        };
         let x = |step: usize| with(words[(5 * step + 1) % 16], T[1][step]);
         state = step::<5, 27>(state, f(state), x(at));
         state = step::<9, 23>(state, f(state), x(at + 1));
@@ -79,7 +92,9 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
         state = step::<23, 9>(state, f(state), x(at + 3));
     }
     for at in (0..16).step_by(4) {
-        let f = |[_, b, c, d]: [Word; 4]| _mm256_xor_si256(c, _mm256_or_si256(b, _mm256_xor_si256(d, ones)));
+        let f = |[_, b, c, d]: [Word; 4]| {
+            _mm256_xor_si256(c, _mm256_or_si256(b, _mm256_xor_si256(d, ones)))
+        };
         let x = |step: usize| with(words[7 * step % 16], T[3][step]);
         state = step::<6, 26>(state, f(state), x(at));
         state = step::<10, 22>(state, f(state), x(at + 1));

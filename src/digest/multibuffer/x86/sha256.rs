@@ -1,14 +1,16 @@
 //! SHA-256 of two lanes by SHA-NI.
 //!
-//! Guarantees: the rounds of one lane run while those of the other wait for their results: the instruction for two rounds
-//! takes four cycles, and another one can begin every second cycle. So two lanes keep it busy, and what they need fits
-//! into the registers. What three need does not: a tenth less time on a calm core, a tenth more beside a busy neighbour.
-//! Source: Intel, "Intel SHA Extensions" (2013), for the order of the instructions; FIPS 180-4 §4.2.2.
+//! Guarantees: the rounds of one lane run while those of the other wait for their results: the
+//! instruction for two rounds takes four cycles, and another one can begin every second cycle. So
+//! two lanes keep it busy, and what they need fits into the registers. What three need does not: a
+//! tenth less time on a calm core, a tenth more beside a busy neighbour. Source: Intel, "Intel SHA
+//! Extensions" (2013), for the order of the instructions; FIPS 180-4 §4.2.2.
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x, _mm_setzero_si128,
-    _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32,
+    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x,
+    _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32,
+    _mm_shuffle_epi8, _mm_shuffle_epi32,
 };
 
 use super::super::lanes::{BLOCK, Lane};
@@ -17,17 +19,26 @@ use super::super::sha256::State;
 /// The constants of the rounds: by sixteens, and four for each pair of instructions.
 #[rustfmt::skip]
 const K: [[[u32; 4]; 4]; 4] = [
-    [[0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5], [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
-     [0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3], [0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174]],
-    [[0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc], [0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da],
-     [0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7], [0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967]],
-    [[0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13], [0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85],
-     [0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3], [0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070]],
-    [[0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5], [0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3],
-     [0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208], [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2]],
+    [[0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
+     [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
+     [0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3],
+     [0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174]],
+    [[0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc],
+     [0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da],
+     [0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7],
+     [0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967]],
+    [[0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13],
+     [0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85],
+     [0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3],
+     [0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070]],
+    [[0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5],
+     [0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3],
+     [0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208],
+     [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2]],
 ];
 
-/// One lane: its state, in the order that the instructions want, and the sixteen words that the rounds are at.
+/// One lane: its state, in the order that the instructions want, and the sixteen words that the
+/// rounds are at.
 #[derive(Clone, Copy)]
 struct Registers {
     abef: __m128i,
@@ -94,8 +105,9 @@ fn sixteen_rounds<const MORE: bool>(lanes: &mut [Registers; 2], k: &[[u32; 4]; 4
     }
 }
 
-/// What comes behind it needs both lanes from before it. The compiler would else do all rounds of one lane, and then all
-/// of the other, farther apart than the processor looks ahead: two fifths more time.
+/// What comes behind it needs both lanes from before it. The compiler would else do all rounds of
+/// one lane, and then all of the other, farther apart than the processor looks ahead: two fifths
+/// more time.
 #[inline]
 #[expect(unsafe_code, reason = "there is no safe word for it")]
 fn keep_in_step([a, b]: &mut [Registers; 2]) {

@@ -85,14 +85,22 @@ fn every_failure_has_the_row_of_the_golden_file() {
     if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
         std::fs::write(path, &table).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), table, "RATCHET_TEST_BLESS=1 writes the file anew");
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        table,
+        "RATCHET_TEST_BLESS=1 writes the file anew"
+    );
 }
 
 #[test]
 fn the_openapi_document_has_these_types() {
-    let document: serde_json::Value = serde_json::from_str(crate::front::chunk::public::OPENAPI).unwrap();
-    let described = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap();
-    let described: BTreeSet<String> = described.iter().map(|word| word.as_str().unwrap().to_owned()).collect();
+    let document: serde_json::Value =
+        serde_json::from_str(crate::front::chunk::public::OPENAPI).unwrap();
+    let described = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+        .as_array()
+        .unwrap();
+    let described: BTreeSet<String> =
+        described.iter().map(|word| word.as_str().unwrap().to_owned()).collect();
     assert_eq!(described, ALL.iter().map(|word| type_uri(*word)).collect());
 }
 
