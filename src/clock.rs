@@ -81,8 +81,8 @@ impl Clock {
 
     /// A random duration, uniform on `[0, most]`: full jitter for back-off.
     pub fn jitter(&self, most: Duration) -> Duration {
-        let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        let ms = self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..=most_ms);
+        let max_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        let ms = self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..=max_ms);
         Duration::from_millis(ms)
     }
 

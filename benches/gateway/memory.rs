@@ -20,9 +20,9 @@ use crate::upload::{BUCKET, Setup};
 use crate::wire::{Ask, Caller, Keep, answer};
 
 /// Above this the embedded store is left out: the bytes would have to fit on the disk.
-const MOST_ON_DISK: u64 = 4 << 30;
-const MOST_MIB: f64 = 40.0;
-const MOST_EMBEDDED_MIB: f64 = 64.0;
+const MAX_ON_DISK: u64 = 4 << 30;
+const MAX_MIB: f64 = 40.0;
+const MAX_EMBEDDED_MIB: f64 = 64.0;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(clap::Args)]
@@ -58,8 +58,8 @@ pub fn run(args: &Args) -> io::Result<()> {
     for (way, what) in [(Op::Upload, "parts"), (Op::Chunk, "chunks")] {
         let store = null(0)?;
         let url = format!("s3+http://{}", store.host);
-        attempt(args, &url, way, (part_bytes, digest), &format!("{what}, S3 store"), MOST_MIB);
-        if args.parts as u64 * part_bytes > MOST_ON_DISK {
+        attempt(args, &url, way, (part_bytes, digest), &format!("{what}, S3 store"), MAX_MIB);
+        if args.parts as u64 * part_bytes > MAX_ON_DISK {
             println!("| SKIP {what}, embedded store: that much is not written to a disk | | | |");
             continue;
         }
@@ -71,16 +71,16 @@ pub fn run(args: &Args) -> io::Result<()> {
             way,
             (part_bytes, digest),
             &format!("{what}, embedded store"),
-            MOST_EMBEDDED_MIB,
+            MAX_EMBEDDED_MIB,
         );
     }
     Ok(())
 }
 
 /// One gateway's rows; a request that fails is told among them.
-fn attempt(args: &Args, store: &str, way: Op, part: (u64, Sha256), what: &str, most_mib: f64) {
+fn attempt(args: &Args, store: &str, way: Op, part: (u64, Sha256), what: &str, max_mib: f64) {
     let outcome = ratchet(&args.ratchet, store)
-        .and_then(|gateway| measure(&gateway, way, args.parts, part, what, most_mib));
+        .and_then(|gateway| measure(&gateway, way, args.parts, part, what, max_mib));
     if let Err(error) = outcome {
         println!("| {what}: {} | – | – | **failed** |", error.to_string().replace('\n', " "));
     }
@@ -110,7 +110,7 @@ fn measure(
     parts: usize,
     (part_bytes, digest): (u64, Sha256),
     what: &str,
-    most_mib: f64,
+    max_mib: f64,
 ) -> io::Result<()> {
     let mut setup = Setup::new(&gateway.host);
     setup.bucket(BUCKET)?;
@@ -150,13 +150,13 @@ fn measure(
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        println!("| {what}: half-way | {}", verdict(gateway.peak_mib(), Some(most_mib), " MiB"));
+        println!("| {what}: half-way | {}", verdict(gateway.peak_mib(), Some(max_mib), " MiB"));
         flight.go_on.store(true, Ordering::Release);
         senders.into_iter().try_for_each(|sender| {
             sender.join().map_err(|_| io::Error::other("a sender panicked"))?
         })
     })?;
-    println!("| {what}: all stored | {}", verdict(gateway.peak_mib(), Some(most_mib), " MiB"));
+    println!("| {what}: all stored | {}", verdict(gateway.peak_mib(), Some(max_mib), " MiB"));
     Ok(())
 }
 

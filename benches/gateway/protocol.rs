@@ -267,14 +267,14 @@ impl Resume {
     }
 
     fn tell(&self, seconds: f64, gateway: &Process, client: Option<&Process>) {
-        let (most_seconds, most_mib) =
+        let (most_seconds, max_mib) =
             (self.most.map(|most| most.0), self.most.and_then(|most| most.1));
         println!(
             "| resume: {}, first chunk after | {}",
             self.what,
             verdict(seconds, most_seconds, " s")
         );
-        println!("| – peak RSS of the gateway | {}", verdict(gateway.peak_mib(), most_mib, " MiB"));
+        println!("| – peak RSS of the gateway | {}", verdict(gateway.peak_mib(), max_mib, " MiB"));
         if let Some(client) = client {
             println!("| – peak RSS of the client | {}", verdict(client.peak_mib(), None, " MiB"));
         }

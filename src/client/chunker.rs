@@ -16,7 +16,7 @@ use super::{Error, Result};
 use crate::digest::{ChunkDigests, ChunkHasher, Kind, RunningSha256};
 
 /// S3 allows so many parts; with one chunk each nothing has to be staged.
-const MOST_CHUNKS: u64 = 10_000;
+const MAX_CHUNKS: u64 = 10_000;
 /// What is read at once of a chunk that is only hashed.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -42,7 +42,7 @@ struct State {
 /// The chunk size for a file: as asked for, doubled until it fits the store's parts.
 pub(super) fn chunk_size_for(size: u64, asked: u64) -> u64 {
     let mut chunk_size = asked.max(1);
-    while size.div_ceil(chunk_size) > MOST_CHUNKS {
+    while size.div_ceil(chunk_size) > MAX_CHUNKS {
         chunk_size *= 2;
     }
     chunk_size

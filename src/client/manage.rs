@@ -8,7 +8,7 @@ use super::{Error, Result, Target, Transport};
 use crate::api::{Missing, Status};
 use crate::digest::Sha256;
 
-const MOST_ANSWER: usize = 1 << 20;
+const MAX_ANSWER: usize = 1 << 20;
 
 /// How far each backup of a target is, or the one with that id. **Errors**: `NotDone` where there
 /// is none.
@@ -26,7 +26,7 @@ pub async fn abort(transport: &Transport, backup: &str) -> Result<Vec<String>> {
     for id in &ids {
         let mut call = Call::get(format!("/backups/{id}"));
         (call.method, call.sha256) = (Method::DELETE, Sha256::of(b""));
-        transport.send(&call, MOST_ANSWER).await?;
+        transport.send(&call, MAX_ANSWER).await?;
     }
     Ok(ids)
 }

@@ -20,7 +20,7 @@ use crate::api::{BackupList, Manifest, ProblemType, Status, Summary};
 use crate::digest::Sha256;
 
 /// How often a chunk is asked for that arrives with another checksum.
-const MOST_TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
 /// The bytes `[first, last]` of a file, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,7 +292,7 @@ impl Source {
             if wanted == Some(&found) {
                 return Ok(bytes);
             }
-            if tries == MOST_TRIES || wanted.is_none() {
+            if tries == MAX_TRIES || wanted.is_none() {
                 let wanted = wanted.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
                 return Err(Error::Corrupt { index, found: found.to_string(), wanted });
             }

@@ -34,7 +34,7 @@ const TRY: Duration = Duration::from_secs(300);
 /// How long a server is looked for that has never answered.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
 /// The largest answer that is no chunk: a manifest of a million chunks.
-const MOST_JSON: usize = 256 << 20;
+const MAX_JSON: usize = 256 << 20;
 
 /// A client of one gateway.
 #[derive(Debug)]
@@ -146,13 +146,13 @@ impl Transport {
     }
 
     /// Sends a call until it succeeds, fails for good, or its budget is spent.
-    pub(super) async fn send(&self, call: &Call, most_bytes: usize) -> Result<Answer> {
+    pub(super) async fn send(&self, call: &Call, max_bytes: usize) -> Result<Answer> {
         let mut backoff = self.policy.start();
         let first = Policy { budget: self.policy.budget.min(FIRST_CONTACT), ..self.policy };
         let mut first_contact = first.start();
         loop {
             self.pace.pass(call.body.len() as u64).await;
-            let failure = match tokio::time::timeout(TRY, self.try_once(call, most_bytes)).await {
+            let failure = match tokio::time::timeout(TRY, self.try_once(call, max_bytes)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,
                 Err(late) => {
@@ -172,7 +172,7 @@ impl Transport {
 
     /// As `send`, for an answer in JSON.
     pub(super) async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let answer = self.send(call, MOST_JSON).await?;
+        let answer = self.send(call, MAX_JSON).await?;
         let stranger = |_| Error::Stranger { url: self.endpoint.url.clone(), status: 200 };
         serde_json::from_slice(&answer.body).map_err(stranger)
     }
@@ -180,7 +180,7 @@ impl Transport {
     async fn try_once(
         &self,
         call: &Call,
-        most_bytes: usize,
+        max_bytes: usize,
     ) -> std::result::Result<Answer, Failure> {
         let final_error = |error| Failure { error, again: false, retry_after: None };
         let request = self.request(call).map_err(final_error)?;
@@ -193,8 +193,8 @@ impl Transport {
         self.reached.store(true, Ordering::Relaxed);
         let (head, body) = answer.into_parts();
         // A problem may be longer than the chunk that was asked for.
-        let most_bytes = if head.status.is_success() { most_bytes } else { MOST_JSON };
-        let body = Limited::new(body, most_bytes).collect().await.map_err(lost)?.to_bytes();
+        let max_bytes = if head.status.is_success() { max_bytes } else { MAX_JSON };
+        let body = Limited::new(body, max_bytes).collect().await.map_err(lost)?.to_bytes();
         if head.status.is_success() {
             return Ok(Answer { body });
         }

@@ -15,7 +15,7 @@ use crate::store::{
 
 /// A holder that says nothing for so long is taken for dead.
 pub(super) const TERM: Duration = Duration::from_secs(300);
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 /// How far a sweep is: the account, and the place in its sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +130,6 @@ async fn read(store: &dyn Store, bucket: &Bucket) -> Result<Option<(Record, Head
         Err(error) => return Err(error),
     };
     // A record that cannot be read holds nobody back.
-    let record = serde_json::from_slice(&body.collect(MOST_BYTES).await?).unwrap_or_default();
+    let record = serde_json::from_slice(&body.collect(MAX_BYTES).await?).unwrap_or_default();
     Ok(Some((record, head)))
 }

@@ -1,6 +1,6 @@
 //! What answers hold in memory between the store and the socket, all together.
 //!
-//! Guarantees: together no more than [`MOST_BYTES`] and one frame of each answer: a client that
+//! Guarantees: together no more than [`MAX_BYTES`] and one frame of each answer: a client that
 //! does not read has one frame waiting, however much its socket would take ahead. While there is
 //! room nobody waits. It does not know where frames come from or go to.
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 /// More than 64 downloads at full speed have on their way.
-const MOST_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 32 << 20;
 
 /// Frames this small cost more to be counted than to be kept: a connection takes 16 ahead at most.
 const UNCOUNTED_BYTES: usize = 4 << 10;
@@ -52,7 +52,7 @@ impl OfAnswer {
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let fits = || {
             self.own.bytes.load(Ordering::Acquire) == 0
-                || self.all.0.load(Ordering::Relaxed) < MOST_BYTES
+                || self.all.0.load(Ordering::Relaxed) < MAX_BYTES
         };
         if fits() {
             return Poll::Ready(());
@@ -102,7 +102,7 @@ mod tests {
     fn when_the_memory_is_full_each_answer_has_one_frame() {
         let memory = AnswerMemory::default();
         let (first, second) = (memory.of_answer(), memory.of_answer());
-        let frame = Bytes::from(vec![1; MOST_BYTES / 4]);
+        let frame = Bytes::from(vec![1; MAX_BYTES / 4]);
         let mut frames: Vec<Bytes> = (0..4).map(|_| first.counted(frame.clone())).collect();
         assert!(!room(&first), "it has its share and all of the room");
         assert!(room(&second), "it has nothing on its way");
@@ -120,7 +120,7 @@ mod tests {
     async fn who_waits_is_woken_when_its_own_frame_is_gone() {
         let memory = AnswerMemory::default();
         let answer = memory.of_answer();
-        let frame = answer.counted(Bytes::from(vec![1; MOST_BYTES]));
+        let frame = answer.counted(Bytes::from(vec![1; MAX_BYTES]));
         let (waited, ()) = tokio::join!(poll_fn(|cx| answer.poll_room(cx)), async {
             tokio::task::yield_now().await;
             drop(frame.slice(..1));

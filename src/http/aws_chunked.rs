@@ -16,9 +16,9 @@ use super::error::{Error, Kind};
 use crate::sigv4::ChunkSigner;
 
 /// The longest line of a chunk's header.
-const MOST_LINE: usize = 1 << 10;
+const MAX_LINE: usize = 1 << 10;
 /// The longest trailer.
-const MOST_TRAILER: usize = 8 << 10;
+const MAX_TRAILER: usize = 8 << 10;
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 
 /// Decodes one body.
@@ -109,7 +109,7 @@ impl Decoder {
     /// A line without its end; None while it has not ended.
     fn take_line(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, Error> {
         let end = input.iter().position(|byte| *byte == b'\n');
-        let most = if self.state == State::Trailer { MOST_TRAILER } else { MOST_LINE };
+        let most = if self.state == State::Trailer { MAX_TRAILER } else { MAX_LINE };
         let taken = end.map_or(input.len(), |end| end + 1);
         if self.line.len() + self.canonical.len() + taken > most {
             return Err(Error::bad("a line of the aws-chunked body is too long"));

@@ -82,17 +82,17 @@ impl Arriving {
         self.progress.clone()
     }
 
-    /// The whole body. **Errors**: `BadRequest` where it is longer than `most_bytes`,
+    /// The whole body. **Errors**: `BadRequest` where it is longer than `max_bytes`,
     /// `RequestTimeout` where it does not come or breaks off.
-    pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
+    pub async fn collect(mut self, max_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(next) = self.next().await {
             let bytes = next.map_err(|cause| match cause.downcast::<Error>() {
                 Ok(ours) => *ours,
                 Err(other) => Error::new(Kind::RequestTimeout, "the body broke off").because(other),
             })?;
-            if all.len() + bytes.len() > most_bytes {
-                return Err(Error::bad(format!("the body is longer than {most_bytes} bytes")));
+            if all.len() + bytes.len() > max_bytes {
+                return Err(Error::bad(format!("the body is longer than {max_bytes} bytes")));
             }
             all.extend_from_slice(&bytes);
         }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::clock::Clock;
 
-const MOST_BYTES: usize = 64 << 10;
-const MOST_TIME: Duration = Duration::from_secs(2);
+const MAX_BYTES: usize = 64 << 10;
+const MAX_TIME: Duration = Duration::from_secs(2);
 
 /// Closes the socket.
 pub async fn close(mut socket: impl AsyncRead + AsyncWrite + Unpin, clock: &Clock) {
@@ -21,7 +21,7 @@ pub async fn close(mut socket: impl AsyncRead + AsyncWrite + Unpin, clock: &Cloc
     }
     let discard = async {
         let mut buffer = [0; 1 << 10];
-        let mut left = MOST_BYTES;
+        let mut left = MAX_BYTES;
         while left > 0 {
             match socket.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,
@@ -31,6 +31,6 @@ pub async fn close(mut socket: impl AsyncRead + AsyncWrite + Unpin, clock: &Cloc
     };
     tokio::select! {
         () = discard => {}
-        () = clock.pause(MOST_TIME) => {}
+        () = clock.pause(MAX_TIME) => {}
     }
 }

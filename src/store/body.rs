@@ -84,17 +84,17 @@ impl Body {
         (Self { sha256, ..Self::new(len_bytes, stream) }, summed)
     }
 
-    /// The whole body in memory. **Errors**: `Body` where it is longer than `most_bytes`, ends
+    /// The whole body in memory. **Errors**: `Body` where it is longer than `max_bytes`, ends
     /// early or breaks off.
-    pub async fn collect(mut self, most_bytes: usize) -> Result<Bytes, Error> {
+    pub async fn collect(mut self, max_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(next) = self.next().await {
             let bytes =
                 next.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
-            if all.len() + bytes.len() > most_bytes {
+            if all.len() + bytes.len() > max_bytes {
                 return Err(Error::new(
                     Kind::Body,
-                    format!("the body is longer than {most_bytes} bytes"),
+                    format!("the body is longer than {max_bytes} bytes"),
                 ));
             }
             all.extend_from_slice(&bytes);

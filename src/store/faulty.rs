@@ -104,9 +104,9 @@ fn leave<T>(fault: Option<Fault>, result: Result<T>) -> Result<T> {
 }
 
 fn torn(fault: Option<Fault>, body: Body) -> Body {
-    let Some(Fault::TornBody(most_bytes)) = fault else { return body };
+    let Some(Fault::TornBody(max_bytes)) = fault else { return body };
     let len_bytes = body.len_bytes();
-    let mut left = most_bytes;
+    let mut left = max_bytes;
     let frames = body.map(move |frame| {
         let frame = frame?;
         let len = frame.len() as u64;

@@ -23,7 +23,7 @@ pub(super) struct Received {
 pub(super) async fn receive(
     mut body: Body,
     declared: Option<Sha256>,
-    most_bytes: usize,
+    max_bytes: usize,
 ) -> Result<Received> {
     let wanted = body.len_bytes();
     let mut bytes = BytesMut::new();
@@ -31,8 +31,8 @@ pub(super) async fn receive(
     while let Some(frame) = body.next().await {
         let frame =
             frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
-        if bytes.len() + frame.len() > most_bytes {
-            return Err(Error::new(Kind::Full, format!("a body of more than {most_bytes} bytes")));
+        if bytes.len() + frame.len() > max_bytes {
+            return Err(Error::new(Kind::Full, format!("a body of more than {max_bytes} bytes")));
         }
         summing.give(&frame).await;
         bytes.extend_from_slice(&frame);

@@ -4,7 +4,7 @@
 //! `superseded` decides); the successor's root is written first, so a crash in between costs
 //! nothing; an upload is adopted only with the very same creation headers, by the same account.
 //! Ages are differences of two store times, never of wall clocks. A create looks at
-//! [`MOST_LOOKED_AT`] sessions, asks each once for its age, and so makes about 150 calls at most.
+//! [`MAX_LOOKED_AT`] sessions, asks each once for its age, and so makes about 150 calls at most.
 //! It does not take any part for the successor's: each must be confirmed by its bytes' SHA-256.
 //! Source: DESIGN §7, §12.2.
 
@@ -27,11 +27,11 @@ const LAST_BREATH: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The sessions of a key that are looked at, the newest first: what a create costs does not grow
 /// with the others.
-const MOST_LOOKED_AT: usize = 16;
+const MAX_LOOKED_AT: usize = 16;
 
 /// Sessions whose parts are looked through for one that fits; each is a dead run of the same
 /// upload.
-const MOST_CANDIDATES: usize = 8;
+const MAX_CANDIDATES: usize = 8;
 
 impl Uploads {
     /// The successor of a dead upload of the same target with the same terms; None where there is
@@ -42,7 +42,7 @@ impl Uploads {
         }
         let clock = &self.documents().clock;
         let until = clock.monotonic() + LAST_BREATH;
-        let newest = self.newest_of_key(account, &new.bucket, &new.key, MOST_LOOKED_AT).await?;
+        let newest = self.newest_of_key(account, &new.bucket, &new.key, MAX_LOOKED_AT).await?;
         let (mut dead, mut alive) = (Vec::new(), Vec::new());
         for (entry, root) in self.fitting(account, newest, new).await? {
             if self.is_dead(&root).await? {
@@ -141,7 +141,7 @@ impl Uploads {
         let mut terms = new.terms();
         terms.candidates = std::iter::once(dead.backup_id.clone())
             .chain(dead.s3.iter().flat_map(|s3| s3.candidates.clone()))
-            .take(MOST_CANDIDATES)
+            .take(MAX_CANDIDATES)
             .collect();
         let upload = (dead.store_upload.clone(), dead.upload_tag.clone());
         let successor = self.write_upload(&dead.account, new, terms, upload).await?;

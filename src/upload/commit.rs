@@ -19,7 +19,7 @@ use super::manifest::{Change, Outcome, Segment};
 use super::session::{Session, lock};
 
 /// The most that a few changes wait for company.
-const MOST_GATHERING: Duration = Duration::from_millis(50);
+const MAX_GATHERING: Duration = Duration::from_millis(50);
 
 type Waiter = (Change, oneshot::Sender<Result<Outcome>>);
 
@@ -93,7 +93,7 @@ impl Session {
     async fn gather(&self, number: u32) {
         let waiting = lock(&self.0.queues.waiting).get(&number).map_or(0, Vec::len);
         if waiting > 0 && waiting * 2 < self.0.flights.of_segment(number) {
-            let pause = (*lock(&self.0.queues.took) / 2).min(MOST_GATHERING);
+            let pause = (*lock(&self.0.queues.took) / 2).min(MAX_GATHERING);
             self.0.shared.documents.clock.pause(pause).await;
         }
     }

@@ -1,6 +1,6 @@
 //! Listing an account's sessions by target.
 //!
-//! Guarantees: open ones first, then complete ones; a page costs at most [`MOST_ENTRIES`] root
+//! Guarantees: open ones first, then complete ones; a page costs at most [`MAX_ENTRIES`] root
 //! reads, whatever the filter leaves of it; aborted ones are not listed (they have no target any
 //! more, only a tombstone). Errors: those of the records.
 
@@ -18,7 +18,7 @@ use super::uploads::Uploads;
 
 /// The most entries that one call looks at; with a filter a page can be empty and still have a next
 /// one.
-const MOST_ENTRIES: usize = 1000;
+const MAX_ENTRIES: usize = 1000;
 /// Roots read at the same time.
 pub(super) const READ_AHEAD: usize = 16;
 
@@ -51,7 +51,7 @@ impl Uploads {
     /// One page of the account's sessions, in the order of the index: open before complete, then by
     /// bucket and key.
     pub async fn list(&self, account: &str, query: &ListQuery) -> Result<ListPage> {
-        let limit = query.limit.clamp(1, MOST_ENTRIES);
+        let limit = query.limit.clamp(1, MAX_ENTRIES);
         let mut looked_at = 0;
         let mut page = ListPage::default();
         let prefixes = match (&query.bucket, &query.key) {
@@ -81,7 +81,7 @@ impl Uploads {
                     page.roots.extend(
                         root.filter(|root| is_of(root, key) && matches(root, index, query)),
                     );
-                    if page.roots.len() >= limit || looked_at >= MOST_ENTRIES {
+                    if page.roots.len() >= limit || looked_at >= MAX_ENTRIES {
                         page.next = Some(format!("{rank}:{key}"));
                         return Ok(page);
                     }

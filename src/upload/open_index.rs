@@ -3,7 +3,7 @@
 //!
 //! Guarantees: a page costs the listings and roots of what it shows and of the dead entries
 //! between, whatever else is open; a rolled-up group costs one seek; no call looks at more than
-//! [`MOST_ENTRIES`] entries: then the page ends early, and its markers go on behind the last entry
+//! [`MAX_ENTRIES`] entries: then the page ends early, and its markers go on behind the last entry
 //! looked at. Uploads come by key in byte order, then by creation; only keys that `ordered` cuts
 //! come in another order among themselves. It knows no XML and no account's rights: `front/s3`
 //! does.
@@ -22,12 +22,12 @@ use super::ordered::{self, BEHIND};
 use super::uploads::Uploads;
 
 /// The most entries that one page looks at.
-const MOST_ENTRIES: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// The most keys of a store's page.
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 /// How often the time is halved in which the newest sessions of a key begin: enough for any 32-bit
 /// number of seconds.
-const MOST_HALVINGS: usize = 32;
+const MAX_HALVINGS: usize = 32;
 /// No gateway's clock is ahead by more, in seconds.
 const DAY: u64 = 86_400;
 
@@ -81,7 +81,7 @@ impl Uploads {
         let mut options = ListOptions {
             prefix: layout::open_of_prefix(account, &query.bucket, &query.prefix).0,
             after: self.first_place(account, query).await?,
-            limit: (query.limit + 1).clamp(READ_AHEAD, MOST_LISTED),
+            limit: (query.limit + 1).clamp(READ_AHEAD, MAX_LISTED),
             ..ListOptions::default()
         };
         loop {
@@ -156,10 +156,10 @@ impl Uploads {
     ) -> Result<Vec<Key>> {
         let prefix = layout::open_of_key(account, bucket, key);
         let mut options =
-            ListOptions { prefix: prefix.clone(), limit: MOST_LISTED, ..ListOptions::default() };
+            ListOptions { prefix: prefix.clone(), limit: MAX_LISTED, ..ListOptions::default() };
         let (mut found, mut later): (Vec<Key>, Vec<Key>) = Default::default();
         let (mut from, mut until) = (0, self.documents().clock.unix_seconds() + DAY);
-        for _ in 0..MOST_HALVINGS {
+        for _ in 0..MAX_HALVINGS {
             let page = self.documents().list(&options).await?;
             let keys: Vec<Key> = page.objects.into_iter().map(|object| object.key).collect();
             if page.next.is_some() {
@@ -238,7 +238,7 @@ impl<V: Fn(&Root) -> bool> Walk<'_, V> {
             }
         }
         // Where nothing can name the place, the next entry's is as good.
-        self.page.next = marker.filter(|_| self.looked_at >= MOST_ENTRIES);
+        self.page.next = marker.filter(|_| self.looked_at >= MAX_ENTRIES);
         self.page.next.is_some()
     }
 

@@ -4,7 +4,7 @@
 //! Guarantees: of two keys, the smaller one by its bytes has the smaller form, also where `!` and
 //! more follow a form; the form of a prefix is a prefix of the form of every key that begins with
 //! it; a form is ASCII, has no `!`, no `\`, and no segment that is empty, `.`, `..` or long. The
-//! one exception: forms longer than [`MOST_ESCAPED`] are cut there and end with the key's SHA-256,
+//! one exception: forms longer than [`MAX_ESCAPED`] are cut there and end with the key's SHA-256,
 //! so keys that are the same up to there sort among themselves by that. Pure. Source: the proof is
 //! the tests below; BACKENDS.md on names that stores refuse.
 //!
@@ -19,7 +19,7 @@ use crate::digest::Sha256;
 const SEGMENT: usize = 160;
 /// Escaped characters of a form that is not cut. No multiple of a segment: what is added to a cut
 /// form begins no segment.
-const MOST_ESCAPED: usize = 700;
+const MAX_ESCAPED: usize = 700;
 
 /// Sorts behind everything that can follow the form of a prefix in an entry.
 pub(super) const BEHIND: &str = "~~~~";
@@ -42,7 +42,7 @@ pub(super) fn of_prefix(prefix: &str) -> (String, bool) {
     for byte in prefix.bytes() {
         escape(byte, &mut escaped);
         for character in escaped.drain(..) {
-            if written == MOST_ESCAPED {
+            if written == MAX_ESCAPED {
                 return (form, false);
             }
             form.push(character);

@@ -32,9 +32,9 @@ pub enum PlanError {
     #[error("chunkSize must be at least 1 byte and at most {0} bytes")]
     ChunkSize(u64),
     #[error(
-        "{size} bytes in chunks of {chunk_size} need more than {most_chunks} chunks; take larger chunks"
+        "{size} bytes in chunks of {chunk_size} need more than {max_chunks} chunks; take larger chunks"
     )]
-    TooMany { size: u64, chunk_size: u64, most_chunks: u64 },
+    TooMany { size: u64, chunk_size: u64, max_chunks: u64 },
     #[error("{size} bytes are more than the {most} that one object can have")]
     TooLarge { size: u64, most: u64 },
 }
@@ -100,9 +100,9 @@ impl Plan {
         let for_count = size.map_or(1, |size| size.div_ceil(chunk_size).div_ceil(parts));
         let group = for_part.max(for_count).max(1).next_power_of_two();
         let too_many = |size: u64| {
-            let most_chunks =
+            let max_chunks =
                 parts.saturating_mul(limits.max_part_bytes / chunk_size).min(u64::from(u32::MAX));
-            PlanError::TooMany { size, chunk_size, most_chunks }
+            PlanError::TooMany { size, chunk_size, max_chunks }
         };
         let fits = group.saturating_mul(chunk_size) <= limits.max_part_bytes || group == 1;
         let group = u32::try_from(group)
@@ -116,7 +116,7 @@ impl Plan {
         };
         let plan = Self { chunk_size, size, group, max_parts, shape: Shape::Chunks };
         match plan.chunks() {
-            Some(chunks) if chunks > plan.most_chunks() => Err(too_many(size.unwrap_or(0))),
+            Some(chunks) if chunks > plan.max_chunks() => Err(too_many(size.unwrap_or(0))),
             Some(_) | None => Ok(plan),
         }
     }
@@ -145,7 +145,7 @@ impl Plan {
     }
 
     /// The most chunks that the parts can hold.
-    pub fn most_chunks(&self) -> u64 {
+    pub fn max_chunks(&self) -> u64 {
         let parts = u64::from(self.max_parts);
         let all = if self.size.is_some() || self.shape == Shape::Parts {
             parts * u64::from(self.group)
@@ -160,7 +160,7 @@ impl Plan {
     /// The length that a chunk must have; without a size any in `[1, chunkSize]`. None: there is no
     /// such chunk.
     pub fn chunk_len(&self, index: u64) -> Option<LenRule> {
-        if index >= self.most_chunks() {
+        if index >= self.max_chunks() {
             return None;
         }
         if self.shape == Shape::Parts {
@@ -301,7 +301,7 @@ mod tests {
         ] {
             let mut index = 0;
             let mut number = 0;
-            while u64::from(index) < plan.most_chunks().min(600_000) {
+            while u64::from(index) < plan.max_chunks().min(600_000) {
                 let slot = plan.slot(index).unwrap();
                 number += 1;
                 assert_eq!((slot.number, slot.first_chunk), (number, index), "{plan:?}");
@@ -320,10 +320,10 @@ mod tests {
     #[test]
     fn an_unknown_size_still_ends_at_the_last_part() {
         let plan = Plan::new(8 * MIB, None, Limits::S3).unwrap();
-        let last = u32::try_from(plan.most_chunks() - 1).unwrap();
+        let last = u32::try_from(plan.max_chunks() - 1).unwrap();
         assert_eq!(plan.slot(last).map(|slot| slot.number), Some(10_000));
         assert_eq!(plan.slot(last + 1), None);
-        assert_eq!(plan.chunk_len(plan.most_chunks()), None);
+        assert_eq!(plan.chunk_len(plan.max_chunks()), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const COUNT: Duration = Duration::from_secs(600);
 /// At the quota a create has them counted again, at most this often.
 const RECOUNT: Duration = Duration::from_secs(5);
 /// The most keys of a store's page.
-const MOST_LISTED: u64 = 1000;
+const MAX_LISTED: u64 = 1000;
 
 /// The tallies of all accounts.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ async fn count(shared: &Shared, account: &str) -> Result<u64> {
     let mut options = ListOptions { prefix: layout::open_index(account), ..ListOptions::default() };
     let mut found = 0;
     loop {
-        options.limit = usize::try_from((most - found).min(MOST_LISTED)).unwrap_or(1);
+        options.limit = usize::try_from((most - found).min(MAX_LISTED)).unwrap_or(1);
         let page = shared.documents.list(&options).await?;
         found += page.objects.len() as u64;
         if page.next.is_none() || found >= most {

@@ -20,7 +20,7 @@ use super::manifest::{Root, Status};
 use super::uploads::{TAG, Uploads};
 
 /// How many successors are followed from a superseded session.
-const MOST_HEIRS: usize = 64;
+const MAX_HEIRS: usize = 64;
 
 /// The records of one session, as a listing has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Uploads {
     }
 
     async fn heir(&self, account: &str, mut by: String) -> Result<Tie> {
-        for _ in 0..MOST_HEIRS {
+        for _ in 0..MAX_HEIRS {
             let Some(heir) = self.root_of(account, &by).await? else { return Ok(Tie::None) };
             match &heir.status {
                 Status::Superseded { by: next } => by.clone_from(next),

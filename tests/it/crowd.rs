@@ -110,7 +110,7 @@ const OPEN_UPLOADS: usize = 50_000;
 const SLOW_OF_EACH_KIND: usize = 2000;
 const TIMED: usize = 300;
 /// Of the whole process, code included.
-const MOST_RESIDENT_KIB: u64 = 128 << 10;
+const MAX_RESIDENT_KIB: u64 = 128 << 10;
 
 /// What stands in the store before the gateway opens it: two buckets, an object to be read, and the
 /// uploads.
@@ -222,5 +222,5 @@ async fn what_one_account_does_leaves_another_served_and_memory_bounded() {
         resident >> 10,
         alone >> 10,
     );
-    assert!(resident < MOST_RESIDENT_KIB, "{resident} KiB");
+    assert!(resident < MAX_RESIDENT_KIB, "{resident} KiB");
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::scan::{Named, Source};
 use crate::table::{
-    CLOCK_ONLY, IN_TESTS, MAX_WIDTH, MOST_PRODUCTION_LINES, OWNERS, PURE, ROOMS, SETTINGS,
+    CLOCK_ONLY, IN_TESTS, MAX_PRODUCTION_LINES, MAX_WIDTH, OWNERS, PURE, ROOMS, SETTINGS,
     VAGUE_NAMES,
 };
 
@@ -196,11 +196,11 @@ pub fn shape(source: &Source) -> Vec<Finding> {
         at += line.len() + 1;
     }
     let lines = source.production_lines();
-    if lines > MOST_PRODUCTION_LINES {
+    if lines > MAX_PRODUCTION_LINES {
         found.push(finding(
             source,
             0,
-            format!("{lines} production lines; {MOST_PRODUCTION_LINES} at most"),
+            format!("{lines} production lines; {MAX_PRODUCTION_LINES} at most"),
         ));
     }
     found

@@ -117,7 +117,7 @@ pub const CLOCK_ONLY: &[&[&str]] = &[
 /// A file or directory is called by the noun it holds or the verb it does.
 pub const VAGUE_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "types", "misc"];
 
-pub const MOST_PRODUCTION_LINES: usize = 450;
+pub const MAX_PRODUCTION_LINES: usize = 450;
 
 /// The default width of `rustfmt`, which leaves comments as they are.
 pub const MAX_WIDTH: usize = 100;

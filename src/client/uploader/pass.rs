@@ -16,7 +16,7 @@ use crate::api::{ProblemType, StoredChunk};
 use crate::client::{Error, Result, chunker::Chunker, transport::Call};
 use crate::digest::{ChunkDigests, ChunkHasher, Sha256};
 
-const MOST_ANSWER: usize = 1 << 20;
+const MAX_ANSWER: usize = 1 << 20;
 
 /// The backup as the gateway has it.
 pub(super) struct Remote {
@@ -113,7 +113,7 @@ impl Upload<'_> {
             ("content-type", "application/octet-stream".to_owned()),
         ];
         let call = Call { method: Method::PUT, path, headers, body: bytes, sha256 };
-        match self.transport.send(&call, MOST_ANSWER).await {
+        match self.transport.send(&call, MAX_ANSWER).await {
             Ok(answer) => {
                 let _: StoredChunk = serde_json::from_slice(&answer.body).map_err(|_| {
                     Error::Stranger { url: self.transport.url().to_owned(), status: 200 }

@@ -13,7 +13,7 @@ use crate::http::{Arriving, Identity, Reply, full};
 use super::problem::Problem;
 
 /// The longest JSON body.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 pub async fn read<T: DeserializeOwned>(body: Arriving, identity: &Identity) -> Result<T, Problem> {
     let bytes = collect(body, identity).await?;
@@ -35,7 +35,7 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(
 }
 
 async fn collect(body: Arriving, identity: &Identity) -> Result<bytes::Bytes, Problem> {
-    let bytes = body.collect(MOST_BYTES).await?;
+    let bytes = body.collect(MAX_BYTES).await?;
     match identity.payload_sha256() {
         Some(signed) if signed != Sha256::of(&bytes) => Err(Problem::bad(
             "the body is not the one whose SHA-256 was signed in x-amz-content-sha256",

@@ -16,7 +16,7 @@ use crate::names;
 use crate::upload;
 
 /// Ranges that one problem lists at most.
-const MOST_RANGES: usize = 1000;
+const MAX_RANGES: usize = 1000;
 
 /// What a caller waits before it asks again where the store said nothing.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -304,7 +304,7 @@ impl From<upload::Error> for Problem {
             upload::Error::Incomplete { missing } => {
                 problem.extras.missing = missing
                     .iter()
-                    .take(MOST_RANGES)
+                    .take(MAX_RANGES)
                     .map(|range| [range.first, range.last])
                     .collect();
             }

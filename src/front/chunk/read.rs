@@ -13,7 +13,7 @@ use crate::upload::ListQuery;
 use super::problem::Problem;
 use super::{Answer, Asked, ChunkApi, json, view};
 
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 const LISTED: usize = 100;
 
 impl ChunkApi {
@@ -88,8 +88,8 @@ fn list_query(asked: &Asked) -> Result<ListQuery, Problem> {
     let limit = match asked.query.get("limit") {
         None => LISTED,
         Some(text) => {
-            let limit = text.parse().ok().filter(|limit| (1..=MOST_LISTED).contains(limit));
-            limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MOST_LISTED}]")))?
+            let limit = text.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
+            limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MAX_LISTED}]")))?
         }
     };
     if let Some(status) = asked.query.get("status") {

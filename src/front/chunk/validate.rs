@@ -15,10 +15,10 @@ use crate::upload::NewBackup;
 use super::problem::Problem;
 
 /// S3's 2 KiB, less the entry of ours that names the session.
-const MOST_METADATA_BYTES: usize = 2048 - 64;
-const MOST_KEY_BYTES: usize = 1024;
-const MOST_FILE_ID_BYTES: usize = 256;
-const MOST_CONTENT_TYPE_BYTES: usize = 256;
+const MAX_METADATA_BYTES: usize = 2048 - 64;
+const MAX_KEY_BYTES: usize = 1024;
+const MAX_FILE_ID_BYTES: usize = 256;
+const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
 fn check(holds: bool, rule: &str) -> Result<(), Problem> {
     if holds { Ok(()) } else { Err(Problem::bad(rule)) }
@@ -42,14 +42,14 @@ pub fn bucket(name: &str) -> Result<(), Problem> {
 /// The request as `upload` wants it.
 pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
     bucket(&asked.bucket)?;
-    let fits = (1..=MOST_KEY_BYTES).contains(&asked.key.len()) && key_fits(&asked.key);
+    let fits = (1..=MAX_KEY_BYTES).contains(&asked.key.len()) && key_fits(&asked.key);
     check(fits, "key must have 1 to 1024 bytes, none of them 0, and no .. between slashes")?;
-    check(asked.file_id.len() <= MOST_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
+    check(asked.file_id.len() <= MAX_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
     let digest = asked.digest.as_deref().map(str::parse).transpose();
     let digest = digest.map_err(|error| Problem::bad(format!("digest: {error}")))?;
     let metadata = metadata(asked.metadata)?;
     let typed = asked.content_type.as_deref().is_none_or(|text| {
-        !text.is_empty() && text.len() <= MOST_CONTENT_TYPE_BYTES && header_safe(text)
+        !text.is_empty() && text.len() <= MAX_CONTENT_TYPE_BYTES && header_safe(text)
     });
     check(typed, "contentType must have 1 to 256 printable ASCII characters")?;
     Ok(NewBackup {
@@ -68,7 +68,7 @@ pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
 fn metadata(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
     let total: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     check(
-        total <= MOST_METADATA_BYTES,
+        total <= MAX_METADATA_BYTES,
         "metadata must have at most 1984 bytes, names and values together",
     )?;
     let mut kept = BTreeMap::new();

@@ -25,7 +25,7 @@ const REFUSED: [HeaderName; 3] = [
 ];
 const USER: &str = "x-amz-meta-";
 /// S3's limit, less what the gateway adds.
-const MOST_BYTES: usize = 2048;
+const MAX_BYTES: usize = 2048;
 const DEFAULT_TYPE: &str = "binary/octet-stream";
 
 /// **Errors**: `MetadataTooLarge`, `InvalidArgument`, `NotImplemented` for what would be lost
@@ -47,8 +47,8 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
             .or_insert(value);
     }
     let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > MOST_BYTES {
-        let message = format!("the metadata has {bytes} bytes, more than {MOST_BYTES}");
+    if bytes > MAX_BYTES {
+        let message = format!("the metadata has {bytes} bytes, more than {MAX_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
     let content_type =

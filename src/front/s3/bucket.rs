@@ -10,7 +10,7 @@ use super::{Answer, Asked, S3Api, empty_reply, xml_reply};
 use crate::accounts::Access;
 use crate::http::Arriving;
 
-const MOST_DOCUMENT: usize = 64 << 10;
+const MAX_DOCUMENT: usize = 64 << 10;
 const REGION: &str = "us-east-1";
 
 impl S3Api {
@@ -41,7 +41,7 @@ impl S3Api {
             return Err(if known { exists(&bucket) } else { S3Error::denied() });
         }
         // A location may be asked for; there is only one.
-        asked.document(body, MOST_DOCUMENT).await?;
+        asked.document(body, MAX_DOCUMENT).await?;
         self.0.objects.create_bucket(&bucket.as_str().into()).await?;
         let mut reply = empty_reply(StatusCode::OK);
         let location =

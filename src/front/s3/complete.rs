@@ -17,7 +17,7 @@ use crate::object::{GetOptions, PutMode, Read, StoreKind};
 use crate::upload::{ChosenEntry, Session, Status};
 
 /// 10,000 parts with their checksums.
-const MOST_DOCUMENT: usize = 4 << 20;
+const MAX_DOCUMENT: usize = 4 << 20;
 
 impl S3Api {
     pub(super) async fn complete_upload(&self, asked: Asked, body: Arriving) -> Answer {
@@ -25,7 +25,7 @@ impl S3Api {
         let (headers, bucket, key) =
             (asked.head.headers.clone(), asked.bucket.clone(), asked.key.clone());
         let location = format!("/{bucket}/{key}");
-        let chosen = document::chosen_parts(&asked.document(body, MOST_DOCUMENT).await?)?;
+        let chosen = document::chosen_parts(&asked.document(body, MAX_DOCUMENT).await?)?;
         if !matches!(session.root().status, Status::Complete { .. }) {
             self.check_conditions(&headers, &bucket, &key).await?;
             check_size(&headers, &session, &chosen).await?;

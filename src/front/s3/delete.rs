@@ -12,8 +12,8 @@ use crate::accounts::Access;
 use crate::http::Arriving;
 use crate::names::VERSION;
 
-const MOST_DOCUMENT: usize = 2 << 20;
-const MOST_KEYS: usize = 1000;
+const MAX_DOCUMENT: usize = 2 << 20;
+const MAX_KEYS: usize = 1000;
 /// Keys deleted at the same time.
 const AT_A_TIME: usize = 16;
 
@@ -38,8 +38,8 @@ impl S3Api {
         if !account.sees(&bucket) {
             return Err(S3Error::denied());
         }
-        let wanted = document::deletions(&asked.document(body, MOST_DOCUMENT).await?)?;
-        if wanted.keys.is_empty() || wanted.keys.len() > MOST_KEYS {
+        let wanted = document::deletions(&asked.document(body, MAX_DOCUMENT).await?)?;
+        if wanted.keys.is_empty() || wanted.keys.len() > MAX_KEYS {
             return Err(S3Error::malformed_xml());
         }
         self.0.objects.find_bucket(&bucket.as_str().into()).await?;

@@ -13,7 +13,7 @@ use crate::object::PartNumber;
 use crate::upload::ChosenEntry;
 
 /// No document of S3's is nested deeper.
-const MOST_DEPTH: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// A key to be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,7 +133,7 @@ fn read(
             Event::Start(tag) => {
                 let name = tag.local_name();
                 let name: &str = name.as_ref();
-                if path.is_empty() && (name != root || complete) || path.len() == MOST_DEPTH {
+                if path.is_empty() && (name != root || complete) || path.len() == MAX_DEPTH {
                     return Err(S3Error::malformed_xml());
                 }
                 path.push(name.to_owned());

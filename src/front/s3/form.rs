@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::http::{self as ours, Arriving, BoxError, Place};
 
 /// All fields together, with their heads.
-const MOST_FIELDS: usize = 64 << 10;
+const MAX_FIELDS: usize = 64 << 10;
 
 /// A form whose file is still to come.
 pub struct Form {
@@ -130,7 +130,7 @@ impl Unread {
     }
 
     fn require_short(&self, more_bytes: usize) -> Result<(), S3Error> {
-        if self.taken + more_bytes > MOST_FIELDS {
+        if self.taken + more_bytes > MAX_FIELDS {
             Err(malformed("its fields are too long"))
         } else {
             Ok(())
@@ -258,7 +258,7 @@ mod tests {
         }
         let long = format!(
             "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{}",
-            "x".repeat(MOST_FIELDS)
+            "x".repeat(MAX_FIELDS)
         );
         assert!(parse(long.as_bytes(), 1000).await.is_err());
         let field = |name: usize| {

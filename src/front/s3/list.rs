@@ -16,7 +16,7 @@ use super::{Answer, Asked, S3Api, xml_reply};
 use crate::accounts::Access;
 use crate::object::{ListOptions, Page};
 
-const MOST_KEYS: usize = 1000;
+const MAX_KEYS: usize = 1000;
 /// What S3 leaves bare with `encoding-type=url`.
 const URL: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -99,9 +99,9 @@ fn wanted(asked: &Asked) -> Result<Wanted, S3Error> {
 
 /// At most 1,000, which is also the default. **Errors**: `InvalidArgument`.
 pub(super) fn max_of(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
-    let number = text.map_or(Ok(MOST_KEYS), str::parse::<usize>);
+    let number = text.map_or(Ok(MAX_KEYS), str::parse::<usize>);
     number
-        .map(|number| number.min(MOST_KEYS))
+        .map(|number| number.min(MAX_KEYS))
         .map_err(|_| S3Error::invalid(format!("{name} is no number")))
 }
 

@@ -217,10 +217,10 @@ impl Asked {
     }
 
     /// The whole body, verified. **Errors**: those of its digests; `MalformedXML` where it is
-    /// longer than `most_bytes`.
-    async fn document(&self, body: Arriving, most_bytes: usize) -> Result<Bytes, S3Error> {
+    /// longer than `max_bytes`.
+    async fn document(&self, body: Arriving, max_bytes: usize) -> Result<Bytes, S3Error> {
         let declared = Declared::read(&self.head, &self.identity)?;
-        if declared.len_bytes.is_some_and(|len| len > most_bytes as u64) {
+        if declared.len_bytes.is_some_and(|len| len > max_bytes as u64) {
             return Err(S3Error::malformed_xml());
         }
         let (payload, verdict) = Payload::new(declared, &self.identity, body);
@@ -228,7 +228,7 @@ impl Asked {
         let mut payload = std::pin::pin!(payload);
         while let Some(frame) = futures_util::StreamExt::next(&mut payload).await {
             let frame = frame.map_err(|_| broken(&verdict))?;
-            if all.len() + frame.len() > most_bytes {
+            if all.len() + frame.len() > max_bytes {
                 return Err(S3Error::malformed_xml());
             }
             all.extend_from_slice(&frame);

@@ -52,7 +52,7 @@ impl S3Api {
     ) -> Result<Session, S3Error> {
         asked.require(access)?;
         let id = asked.query.get("uploadId").unwrap_or_default();
-        if id.len() > MOST_ID_BYTES || !is_plain(id) {
+        if id.len() > MAX_ID_BYTES || !is_plain(id) {
             return Err(S3Error::no_such_upload());
         }
         let account = asked.identity.account.name();
@@ -168,10 +168,10 @@ impl S3Api {
 fn is_plain(text: &str) -> bool {
     const TIME: usize = "000000000000-".len();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (1..=TIME + MOST_ID_BYTES).contains(&text.len()) && text.bytes().all(plain)
+    (1..=TIME + MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(plain)
 }
 
-const MOST_ID_BYTES: usize = 64;
+const MAX_ID_BYTES: usize = 64;
 const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 
 /// What the client wants to be checked, and how the object's checksum follows. **Errors**:

@@ -14,7 +14,7 @@ use crate::accounts::Access;
 use crate::http::{Arriving, streamed};
 use crate::object::{Level, Operation, Passthrough};
 
-const MOST_DOCUMENT: usize = 1 << 20;
+const MAX_DOCUMENT: usize = 1 << 20;
 
 /// Documents that name a bucket or a queue into which the store then writes, with the rights of the
 /// gateway's key.
@@ -81,7 +81,7 @@ impl S3Api {
     ) -> Answer {
         require_access(operation, &asked)?;
         let mut request = typed(operation, &asked)?;
-        let document = asked.document(body, MOST_DOCUMENT).await?;
+        let document = asked.document(body, MAX_DOCUMENT).await?;
         request.body = if operation.subresource == "restore" {
             restore::checked(&document)?.into()
         } else {

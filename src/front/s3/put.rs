@@ -13,15 +13,15 @@ use crate::names::VERSION;
 use crate::object::{Body, Bucket, GetOptions, Key, NewObject, PutMode, Read, StoreKind, Written};
 
 /// S3's limit of one put.
-const MOST_BYTES: u64 = 5 << 30;
+const MAX_BYTES: u64 = 5 << 30;
 
 impl S3Api {
     pub(super) async fn put_object(&self, asked: Asked, body: Arriving) -> Answer {
         asked.require(Access::Write)?;
         let declared = Declared::read(&asked.head, &asked.identity)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
-        if len_bytes > MOST_BYTES {
-            let message = format!("one put has at most {MOST_BYTES} bytes; use a multipart upload");
+        if len_bytes > MAX_BYTES {
+            let message = format!("one put has at most {MAX_BYTES} bytes; use a multipart upload");
             return Err(S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message));
         }
         let mode = conditions::of_write(&asked.head.headers)?;

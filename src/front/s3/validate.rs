@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::error::S3Error;
 use crate::http::{bucket_name_fits, key_fits};
 
-const MOST_KEY_BYTES: usize = 1024;
+const MAX_KEY_BYTES: usize = 1024;
 
 /// **Errors**: `InvalidBucketName`.
 pub fn bucket(name: &str) -> Result<(), S3Error> {
@@ -23,8 +23,8 @@ pub fn bucket(name: &str) -> Result<(), S3Error> {
 
 /// **Errors**: `KeyTooLongError`, `InvalidArgument`.
 pub fn key(key: &str) -> Result<(), S3Error> {
-    if key.len() > MOST_KEY_BYTES {
-        let message = format!("a key has at most {MOST_KEY_BYTES} bytes");
+    if key.len() > MAX_KEY_BYTES {
+        let message = format!("a key has at most {MAX_KEY_BYTES} bytes");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", message));
     }
     if key_fits(key) {

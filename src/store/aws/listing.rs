@@ -26,7 +26,7 @@ use crate::sigv4::Payload;
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
 const DOCUMENT_BYTES: usize = 16 << 20;
 /// No listing is nested deeper.
-const MOST_DEPTH: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 pub(super) async fn list(wire: &Wire, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
     let call = Call {
@@ -110,13 +110,13 @@ struct Reading {
 /// The page of a document. **Errors**: it is no listing, or not whole.
 fn page(document: &[u8]) -> std::result::Result<Page, BodyError> {
     let mut reader = Reader::from_str(std::str::from_utf8(document)?);
-    let (mut path, mut value) = (Vec::with_capacity(MOST_DEPTH), String::new());
+    let (mut path, mut value) = (Vec::with_capacity(MAX_DEPTH), String::new());
     let mut reading = Reading::default();
     loop {
         match reader.read_event()? {
             Event::Start(tag) => {
                 let element = Element::from(tag.local_name().as_ref());
-                if path.is_empty() && element != Element::Listing || path.len() == MOST_DEPTH {
+                if path.is_empty() && element != Element::Listing || path.len() == MAX_DEPTH {
                     return Err("the store's answer is no listing".into());
                 }
                 path.push(element);

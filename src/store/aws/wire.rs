@@ -228,16 +228,16 @@ pub(super) fn incoming((answer, room): (Response<Incoming>, Room), len_bytes: Op
 
 /// The whole of an answer whose length need not have been said: AWS sends documents in HTTP's own
 /// chunks.
-/// **Errors**: it is longer than `most_bytes`, takes too long, or breaks off.
+/// **Errors**: it is longer than `max_bytes`, takes too long, or breaks off.
 pub(super) async fn document(
     answer: Response<Incoming>,
-    most_bytes: usize,
+    max_bytes: usize,
 ) -> std::result::Result<Vec<u8>, BodyError> {
     let read = async move {
         let (mut body, mut document) = (answer.into_body(), Vec::new());
         while let Some(bytes) = next(&mut body).await? {
-            if document.len() + bytes.len() > most_bytes {
-                return Err(format!("the store's answer is longer than {most_bytes} bytes").into());
+            if document.len() + bytes.len() > max_bytes {
+                return Err(format!("the store's answer is longer than {max_bytes} bytes").into());
             }
             document.extend_from_slice(&bytes);
         }

@@ -18,7 +18,7 @@ const MORE_BYTES: u64 = 1 << 20;
 
 /// The most that is set aside ahead of what came: the file is laid out in pieces that are long
 /// enough for any disk.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Shared with those who write, of whom the last lets it go: to remove a file waits for a write
 /// that is under way.
@@ -71,7 +71,7 @@ impl Unfinished {
 /// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are
 /// written. None where they have their room.
 fn next_stretch(aside: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
-    let next = (end + (end + MORE_BYTES).min(MOST_BYTES)).min(len_bytes);
+    let next = (end + (end + MORE_BYTES).min(MAX_BYTES)).min(len_bytes);
     (end > aside && next > aside).then_some(aside..next)
 }
 
