@@ -17,10 +17,10 @@ use ratchet::digest::{
     Algorithm, ChecksumHasher, ChunkHasher, Hasher, Kind, Sha256, Wanted, update_all,
 };
 use ratchet::front::s3::bench as documents;
-use ratchet::http::bench as bodies;
 use ratchet::sigv4::{self, Credentials, Payload, Secret};
 use ratchet::store::ETag;
 use ratchet::upload::{Record, Segment, bench as records};
+use ratchet::web::bench as bodies;
 
 const MIB: usize = 1 << 20;
 const FRAME: usize = 64 << 10;
@@ -114,7 +114,7 @@ fn segments(criterion: &mut Criterion) {
         let etags = vec![ETag(format!("{index:032x}"))];
         chunks.insert(
             index,
-            Record { digests: hasher.finish(), etags, struck: false, checksum: None },
+            Record { digests: hasher.finish(), etags, invalidated: false, checksum: None },
         );
     }
     let segment = Segment { chunks, ..Segment::default() };

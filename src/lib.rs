@@ -7,9 +7,8 @@ pub mod api;
 pub mod clock;
 pub mod digest;
 pub mod escape;
-pub mod hashing;
-pub mod names;
-pub mod pace;
+pub mod metric_names;
+pub mod rate_limit;
 pub mod retry;
 pub mod sigv4;
 pub mod store;
@@ -21,8 +20,8 @@ pub mod gc;
 pub mod object;
 
 pub mod front;
-pub mod http;
 pub mod server;
+pub mod web;
 
 pub mod app;
 pub mod cli;

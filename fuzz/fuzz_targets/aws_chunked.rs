@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::fuzz_target;
-use ratchet::http::fuzz;
+use ratchet::web::fuzz;
 use ratchet::sigv4::{self, ChunkSigner, Credentials, Payload, Secret};
 
 static SIGNER: LazyLock<ChunkSigner> = LazyLock::new(|| {

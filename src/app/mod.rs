@@ -19,13 +19,13 @@ use crate::clock::Clock;
 use crate::front::chunk::{ChunkApi, Parts};
 use crate::front::s3::{self, S3Api};
 use crate::gc::{Mode, Sweeper};
-use crate::http::{BoxError, ByRequest, Figures, Gate, Reply};
 use crate::object::Objects;
 use crate::server::{self, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::LEAVES_OUT};
 use crate::tcp;
 use crate::upload::Uploads;
+use crate::web::{Admission, BoxError, ByRequest, Metrics, Reply};
 
 pub use crate::gc::{Report, Swept};
 pub use crate::store::probe::{Check, Weight};
@@ -200,23 +200,30 @@ async fn gateway(
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects = Objects::new(store, &settings.upload.state_bucket);
-    let figures = Figures::default();
-    let gate = Gate::new(clock.clone(), settings.http.clone());
+    let figures = Metrics::default();
+    let gate = Admission::new(clock.clone(), settings.http.clone());
     let s3 = S3Api::new(s3::Parts {
         uploads: uploads.clone(),
         objects: objects.clone(),
         accounts: accounts.clone(),
         clock: clock.clone(),
-        figures: figures.clone(),
+        metrics: figures.clone(),
         http: settings.http.clone(),
-        gate: gate.clone(),
+        admission: gate.clone(),
         settings: settings.s3.clone(),
         keeps_aborted: settings.upload.resume.enabled,
     });
     let http = settings.http.clone();
     let (accounts, clock) = (accounts.clone(), clock.clone());
-    let chunk =
-        ChunkApi::new(Parts { uploads, objects, accounts, clock, figures, gate, settings: http });
+    let chunk = ChunkApi::new(Parts {
+        uploads,
+        objects,
+        accounts,
+        clock,
+        metrics: figures,
+        admission: gate,
+        settings: http,
+    });
     Ok((Fronts { chunk, s3 }, sweeper))
 }
 

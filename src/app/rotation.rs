@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::accounts::{Accounts, Settings as AccountsSettings};
 use crate::clock::Clock;
-use crate::http::BoxError;
+use crate::web::BoxError;
 
 /// How often the settings are looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

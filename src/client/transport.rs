@@ -23,7 +23,7 @@ use super::{Endpoint, Error, Result};
 use crate::api::{Problem, ROOT};
 use crate::clock::Clock;
 use crate::digest::Sha256;
-use crate::pace::Pace;
+use crate::rate_limit::RateLimit;
 use crate::retry::{Backoff, Policy};
 use crate::sigv4::{Payload, sign};
 use crate::tcp;
@@ -42,7 +42,7 @@ pub struct Transport {
     client: Client<HttpsConnector<tcp::Connector>, Full<Bytes>>,
     endpoint: Endpoint,
     clock: Clock,
-    pace: Pace,
+    pace: RateLimit,
     policy: Policy,
     reached: AtomicBool,
 }
@@ -133,7 +133,7 @@ impl Transport {
             budget: retry_for,
         };
         let clock = Clock::system();
-        let pace = Pace::new(rate, clock.clone());
+        let pace = RateLimit::new(rate, clock.clone());
         Ok(Self { client, endpoint, clock, pace, policy, reached: AtomicBool::new(false) })
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::upload::{Status, Tie};
+use crate::upload::{Retention, Status};
 
 /// How long the parts of an aborted session are looked for again: one that was in flight at its end
 /// can turn up until its gateway has given up.
@@ -37,7 +37,7 @@ impl Terms {
 }
 
 /// `idle`: since when nothing was written of it.
-pub(super) fn fate(status: &Status, idle: Duration, tie: Tie, terms: Terms) -> Fate {
+pub(super) fn fate(status: &Status, idle: Duration, tie: Retention, terms: Terms) -> Fate {
     let after = |limit: Duration, fate: Fate| if idle >= limit { fate } else { Fate::Keep };
     match (status, tie) {
         (Status::InProgress | Status::Finalizing { .. }, _) => {
@@ -45,9 +45,10 @@ pub(super) fn fate(status: &Status, idle: Duration, tie: Tie, terms: Terms) -> F
         }
         (Status::Aborted { kept: true, .. }, _) => after(terms.keep_aborted, Fate::Expire),
         (Status::Aborted { freed: false, .. }, _) => after(SETTLE, Fate::Free),
-        (Status::Superseded { .. } | Status::Complete { .. }, Tie::Heir | Tie::Object) => {
-            Fate::Keep
-        }
+        (
+            Status::Superseded { .. } | Status::Complete { .. },
+            Retention::Successor | Retention::Object,
+        ) => Fate::Keep,
         (Status::Superseded { .. } | Status::Complete { .. } | Status::Aborted { .. }, _) => {
             after(terms.expire_after, Fate::Forget)
         }
@@ -65,18 +66,18 @@ mod tests {
         let aborted = |kept, freed| Status::Aborted { reason: String::new(), kept, freed };
         let superseded = Status::Superseded { by: "b".to_owned() };
         let table = [
-            (Status::InProgress, Tie::None, 9, Fate::Keep),
-            (Status::InProgress, Tie::None, 10, Fate::Expire),
-            (Status::Finalizing { checks: Default::default() }, Tie::None, 10, Fate::Expire),
-            (aborted(true, false), Tie::None, 4, Fate::Keep),
-            (aborted(true, false), Tie::None, 5, Fate::Expire),
-            (aborted(false, false), Tie::None, 0, Fate::Keep),
-            (aborted(false, false), Tie::None, 1, Fate::Free),
-            (aborted(false, true), Tie::None, 9, Fate::Keep),
-            (aborted(false, true), Tie::None, 10, Fate::Forget),
-            (superseded.clone(), Tie::Heir, 99, Fate::Keep),
-            (superseded.clone(), Tie::None, 9, Fate::Keep),
-            (superseded, Tie::None, 10, Fate::Forget),
+            (Status::InProgress, Retention::None, 9, Fate::Keep),
+            (Status::InProgress, Retention::None, 10, Fate::Expire),
+            (Status::Finalizing { checks: Default::default() }, Retention::None, 10, Fate::Expire),
+            (aborted(true, false), Retention::None, 4, Fate::Keep),
+            (aborted(true, false), Retention::None, 5, Fate::Expire),
+            (aborted(false, false), Retention::None, 0, Fate::Keep),
+            (aborted(false, false), Retention::None, 1, Fate::Free),
+            (aborted(false, true), Retention::None, 9, Fate::Keep),
+            (aborted(false, true), Retention::None, 10, Fate::Forget),
+            (superseded.clone(), Retention::Successor, 99, Fate::Keep),
+            (superseded.clone(), Retention::None, 9, Fate::Keep),
+            (superseded, Retention::None, 10, Fate::Forget),
         ];
         for (status, tie, hours, wanted) in table {
             assert_eq!(

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{
-    Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PutMode, PutOptions, Read, Result,
+    Body, Bucket, ETag, Error, GetOptions, GetRange, Head, Key, Kind, PutMode, PutOptions, Result,
     Store,
 };
 
@@ -124,7 +124,8 @@ impl<'a> Lease<'a> {
 }
 
 async fn read(store: &dyn Store, bucket: &Bucket) -> Result<Option<(Record, Head)>> {
-    let (head, body) = match store.get(bucket, &key(), Read::Whole, GetOptions::default()).await {
+    let (head, body) = match store.get(bucket, &key(), GetRange::Whole, GetOptions::default()).await
+    {
         Ok(found) => found,
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),

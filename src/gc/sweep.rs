@@ -16,7 +16,7 @@ use super::lease::{Lease, Place, TERM};
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::store::{Bucket, Store};
-use crate::upload::{Error, Root, Status, Tie, Traces, Uploads};
+use crate::upload::{Error, Retention, Root, SessionRecords, Status, Uploads};
 
 /// How a sweep goes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl Sweeper {
                 .filter(|start| start.account == account)
                 .and_then(|start| start.after.clone());
             loop {
-                let page = self.uploads.traces(&account, after.clone()).await?;
+                let page = self.uploads.session_records(&account, after.clone()).await?;
                 for traces in &page.sessions {
                     self.one(traces, now, mode, &mut report, &mut tell).await;
                     if self.clock.monotonic().saturating_sub(renewed) < TERM / 3 {
@@ -192,7 +192,7 @@ impl Sweeper {
             }
             let before = now.checked_sub(self.terms.expire_after).unwrap_or(SystemTime::UNIX_EPOCH);
             report.entries +=
-                self.uploads.sweep_entries(&account, before, mode == Mode::Dry).await?;
+                self.uploads.reclaim_entries(&account, before, mode == Mode::Dry).await?;
         }
         self.renew(&mut lease, None).await?;
         Ok(Some(report))
@@ -207,7 +207,7 @@ impl Sweeper {
     /// Judges one session and does what is to be done.
     async fn one(
         &self,
-        traces: &Traces,
+        traces: &SessionRecords,
         now: SystemTime,
         mode: Mode,
         report: &mut Report,
@@ -235,14 +235,19 @@ impl Sweeper {
         }
     }
 
-    async fn judge(&self, traces: &Traces, idle: Duration, mode: Mode) -> Result<Option<Swept>> {
+    async fn judge(
+        &self,
+        traces: &SessionRecords,
+        idle: Duration,
+        mode: Mode,
+    ) -> Result<Option<Swept>> {
         let Some(root) = self.uploads.root_of(&traces.account, &traces.backup_id).await? else {
             return self.orphan(traces, idle, mode).await;
         };
         let tie = if idle >= self.terms.expire_after {
-            self.uploads.tie(&root).await?
+            self.uploads.retention(&root).await?
         } else {
-            Tie::Heir
+            Retention::Successor
         };
         let fate = fate(&root.status, idle, tie, self.terms);
         let (action, frees) = match fate {
@@ -273,7 +278,7 @@ impl Sweeper {
     /// False where it has come to life meanwhile, or is not free yet.
     async fn act(&self, root: &Root, fate: Fate) -> Result<bool> {
         match fate {
-            Fate::Keep => self.uploads.unstage(root).await.map(|()| true),
+            Fate::Keep => self.uploads.delete_staged(root).await.map(|()| true),
             Fate::Free => self.uploads.free(root).await,
             Fate::Forget => self.uploads.forget(root).await.map(|()| true),
             Fate::Expire => {
@@ -299,12 +304,17 @@ impl Sweeper {
     }
 
     /// Records without a root: what a late writer left behind a forgotten session.
-    async fn orphan(&self, traces: &Traces, idle: Duration, mode: Mode) -> Result<Option<Swept>> {
+    async fn orphan(
+        &self,
+        traces: &SessionRecords,
+        idle: Duration,
+        mode: Mode,
+    ) -> Result<Option<Swept>> {
         if idle < self.terms.expire_after {
             return Ok(None);
         }
         if mode != Mode::Dry {
-            self.uploads.forget_traces(&traces.account, &traces.backup_id).await?;
+            self.uploads.forget_records(&traces.account, &traces.backup_id).await?;
         }
         Ok(Some(Swept {
             account: traces.account.clone(),

@@ -1,6 +1,6 @@
 //! A chunk of a complete backup.
 
-use crate::store::{self, Body, GetOptions, Read};
+use crate::store::{self, Body, GetOptions, GetRange};
 use crate::upload::{self, Record, SEGMENT, Session, Status};
 
 use super::Objects;
@@ -30,8 +30,8 @@ impl Objects {
         let record = segment.stored(chunk).ok_or_else(absent)?.clone();
         let first = index.checked_mul(session.chunk_size().await?).ok_or_else(absent)?;
         let read = match record.digests.len_bytes {
-            0 => Read::Head,
-            len => Read::Range { first, last: first + (len - 1) },
+            0 => GetRange::Head,
+            len => GetRange::Range { first, last: first + (len - 1) },
         };
         let options = GetOptions { if_match: Some(object.etag.clone()), ..GetOptions::default() };
         let (bucket, key) = (root.bucket.as_str().into(), root.key.as_str().into());

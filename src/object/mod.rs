@@ -12,9 +12,9 @@ mod whole;
 use std::sync::Arc;
 
 pub use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, Head, Key,
-    Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
-    PutMode, Read, Written,
+    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, GetRange, Head,
+    Key, Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
+    PutMode, Written,
 };
 pub use chunk::ChunkRead;
 pub use whole::{NewObject, Stored, require_free_name};

@@ -5,8 +5,9 @@
 
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, Head, Key, Kind, ListOptions, Page,
-    Passthrough, PassthroughAnswer, PutMode, PutOptions, Read, Result, Written, acts_on_metadata,
+    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, GetRange, Head, Key, Kind,
+    ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Written,
+    acts_on_metadata,
 };
 use crate::upload::TAG;
 
@@ -95,7 +96,7 @@ impl Objects {
         &self,
         bucket: &Bucket,
         key: &Key,
-        read: Read,
+        read: GetRange,
         options: GetOptions,
     ) -> Result<(Stored, Body)> {
         self.visible(bucket)?;

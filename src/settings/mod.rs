@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use crate::accounts::Settings as AccountsSettings;
 use crate::front::s3::Settings as S3Settings;
 use crate::gc::Settings as GcSettings;
-use crate::http::Settings as HttpSettings;
 use crate::observe::Settings as ObserveSettings;
 use crate::server::Settings as ServerSettings;
 use crate::upload::Settings as UploadSettings;
+use crate::web::Settings as HttpSettings;
 
 pub use error::{Error, Place};
 pub use reference::reference;

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, Head, Key, Kind, Limits,
-    ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read, Result,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, GetRange, Head, Key, Kind,
+    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Result,
     Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
@@ -184,7 +184,7 @@ impl Store for Faulty {
         &self,
         bucket: &Bucket,
         key: &Key,
-        read: Read,
+        read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
         let fault = self.enter(Op::Get, &bucket.0, &key.0).await?;

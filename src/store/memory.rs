@@ -17,9 +17,9 @@ use futures_util::stream;
 use super::listing::page_of;
 use super::received::receive;
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind,
-    Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTarget, PutMode,
-    PutOptions, Read, Result, Store, StoredPart, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, GetRange, Head, Key,
+    Kind, Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTarget,
+    PutMode, PutOptions, Result, Store, StoredPart, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::{Checksum, Sha256};
@@ -215,7 +215,7 @@ impl Store for Memory {
         &self,
         bucket: &Bucket,
         key: &Key,
-        read: Read,
+        read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
         let mut state = self.state();

@@ -25,8 +25,8 @@ pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use values::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, Head, Key, Limits, ListOptions,
-    Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, Read,
+    Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, GetRange, Head, Key, Limits,
+    ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions,
     StoredPart, UploadId, Written, WrittenPart, acts_on_metadata,
 };
 
@@ -72,7 +72,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         &self,
         bucket: &Bucket,
         key: &Key,
-        read: Read,
+        read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)>;
 
@@ -155,7 +155,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// The object's head: `get` without bytes.
     async fn head(&self, bucket: &Bucket, key: &Key) -> Result<Head> {
-        self.get(bucket, key, Read::Head, GetOptions::default()).await.map(|(head, _)| head)
+        self.get(bucket, key, GetRange::Head, GetOptions::default()).await.map(|(head, _)| head)
     }
 }
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{
-    Attributes, Body, Bucket, ChosenPart, Error, GetOptions, Key, Kind, ListOptions, PartNumber,
-    PartTarget, PutMode, PutOptions, Read, Result, ServerFacts, Store, UploadTarget,
+    Attributes, Body, Bucket, ChosenPart, Error, GetOptions, GetRange, Key, Kind, ListOptions,
+    PartNumber, PartTarget, PutMode, PutOptions, Result, ServerFacts, Store, UploadTarget,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -135,8 +135,10 @@ impl Probe {
     }
 
     async fn read(&self, name: &str) -> Result<(super::ETag, String)> {
-        let opened =
-            self.store.get(&self.bucket, &self.key(name), Read::Whole, GetOptions::default()).await;
+        let opened = self
+            .store
+            .get(&self.bucket, &self.key(name), GetRange::Whole, GetOptions::default())
+            .await;
         let (head, body) = opened?;
         Ok((head.etag, String::from_utf8_lossy(&body.collect(64).await?).into_owned()))
     }

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
 use super::{Body, ChosenPart, Error, Kind, PartOptions, PartTag, Result};
+use crate::digest::batch::BodyHasher;
 use crate::digest::{PassedSha256, Sha256, Wanted};
-use crate::hashing::BodyHasher;
 
 /// A small body in memory, with its digests.
 pub(super) struct Received {
@@ -59,7 +59,7 @@ impl Summing {
     /// Takes the next frame once the one before it is hashed.
     pub async fn give(&mut self, frame: &Bytes) {
         self.here.idle().await;
-        self.here.give(frame);
+        self.here.push(frame);
     }
 
     /// The SHA-256, and the MD5 where it was wanted. **Errors**: `Body` where a stream that was to

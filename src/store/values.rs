@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::names::{FRAMING, KEPT};
+use crate::metric_names::{FRAMING, KEPT};
 
 /// A bucket's name. Not validated: the front that took it from a client does that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,7 +191,7 @@ pub struct Written {
 
 /// Which bytes a `get` wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum GetRange {
     /// No bytes: the head only.
     Head,
     Whole,
@@ -204,7 +204,7 @@ pub enum Read {
     Suffix(u64),
 }
 
-impl Read {
+impl GetRange {
     /// The bytes `[first, end)` of an object of `size` that are wanted; None where a range has no
     /// byte of it.
     pub fn span(self, size: u64) -> Option<(u64, u64)> {

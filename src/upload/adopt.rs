@@ -94,7 +94,7 @@ impl Uploads {
 
     async fn is_dead(&self, root: &Root) -> Result<bool> {
         let resume = &self.shared.settings.resume;
-        let left = root.s3.as_ref().is_some_and(|s3| s3.left);
+        let left = root.s3.as_ref().is_some_and(|s3| s3.client_disconnected);
         match &root.status {
             Status::InProgress if left => Ok(true),
             Status::InProgress => Ok(self.age(root).await? >= resume.idle),
@@ -146,7 +146,8 @@ impl Uploads {
         let upload = (dead.store_upload.clone(), dead.upload_tag.clone());
         let successor = self.write_upload(&dead.account, new, terms, upload).await?;
         let (seen, by) = (dead.status.clone(), successor.root().backup_id.clone());
-        let beats = |root: &Root| root.s3.as_ref().map(|s3| (s3.beats, s3.left));
+        let beats =
+            |root: &Root| root.s3.as_ref().map(|s3| (s3.heartbeats, s3.client_disconnected));
         let handed_over = predecessor
             .change_root(|root| {
                 let still_dead = root.status == seen && beats(root) == beats(dead);
@@ -177,7 +178,7 @@ impl Uploads {
 /// it is young.
 fn has_just_died(root: &Root) -> bool {
     match &root.status {
-        Status::InProgress => root.s3.as_ref().is_some_and(|s3| s3.left),
+        Status::InProgress => root.s3.as_ref().is_some_and(|s3| s3.client_disconnected),
         Status::Aborted { kept, .. } => *kept,
         Status::Finalizing { .. } | Status::Complete { .. } | Status::Superseded { .. } => false,
     }

@@ -116,8 +116,8 @@ struct ChunkJson {
     etags: Vec<ETag>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Extra>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    struck: bool,
+    #[serde(rename = "struck", default, skip_serializing_if = "std::ops::Not::not")]
+    invalidated: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<Checksum>,
 }
@@ -151,7 +151,7 @@ impl Document for Segment {
             len: record.digests.len_bytes,
             etags: record.etags.clone(),
             digest: record.digests.extra.clone(),
-            struck: record.struck,
+            invalidated: record.invalidated,
             checksum: record.checksum.clone(),
         };
         let group = |group: &GroupRecord| GroupJson {
@@ -188,7 +188,7 @@ impl Document for Segment {
                 Record {
                     digests,
                     etags: chunk.etags,
-                    struck: chunk.struck,
+                    invalidated: chunk.invalidated,
                     checksum: chunk.checksum,
                 },
             );
@@ -220,7 +220,7 @@ mod tests {
             let etags = vec![ETag(format!("{index:032x}"))];
             segment.chunks.insert(
                 index,
-                Record { digests: hasher.finish(), etags, struck: index == 7, checksum: None },
+                Record { digests: hasher.finish(), etags, invalidated: index == 7, checksum: None },
             );
         }
         segment.groups.insert(

@@ -92,7 +92,7 @@ impl Session {
     /// lost, and only to those few.
     async fn gather(&self, number: u32) {
         let waiting = lock(&self.0.queues.waiting).get(&number).map_or(0, Vec::len);
-        if waiting > 0 && waiting * 2 < self.0.flights.of_segment(number) {
+        if waiting > 0 && waiting * 2 < self.0.in_flight.count_of_segment(number) {
             let pause = (*lock(&self.0.queues.took) / 2).min(MAX_GATHERING);
             self.0.shared.documents.clock.pause(pause).await;
         }
@@ -156,7 +156,9 @@ impl Change {
     fn needs_open(&self) -> bool {
         match self {
             Self::Chunk { .. } => true,
-            Self::Group { .. } | Self::StrikeChunk { .. } | Self::StrikeGroup { .. } => false,
+            Self::Group { .. } | Self::InvalidateChunk { .. } | Self::InvalidateGroup { .. } => {
+                false
+            }
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::clock::Clock;
 use crate::digest::Sha256;
 use crate::retry;
 use crate::store::{
-    self, Attributes, Body, Bucket, ETag, GetOptions, Key, ListOptions, Page, PutMode, PutOptions,
-    Read, Store,
+    self, Attributes, Body, Bucket, ETag, GetOptions, GetRange, Key, ListOptions, Page, PutMode,
+    PutOptions, Store,
 };
 
 use super::codec::Document;
@@ -118,7 +118,7 @@ impl Documents {
             ..GetOptions::default()
         };
         let failed = |error| Error::record(format!("reading the record {key}"), error);
-        let (head, body) = match self.store.get(&self.bucket, key, Read::Whole, options).await {
+        let (head, body) = match self.store.get(&self.bucket, key, GetRange::Whole, options).await {
             Ok(found) => found,
             Err(error) if error.kind() == store::Kind::NotFound => return Ok(None),
             Err(error) if error.kind() == store::Kind::NotModified => return Ok(known.cloned()),

@@ -10,9 +10,9 @@ use crate::digest::{Expected, Kind as DigestKind};
 use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
 
 use super::error::{Error, Result};
+use super::inventory::Inventory;
 use super::manifest::{Checks, Finished, Root, Status};
 use super::session::{Session, upload_of};
-use super::survey::Survey;
 use super::uploads::TAG;
 
 /// How often parts may change under one finalize before it gives up and asks its client to come
@@ -49,7 +49,7 @@ impl Session {
                     self.require_obtainable(&root, expected).await?;
                     // Before the status changes: a call that comes too early must not disturb
                     // chunks in flight.
-                    self.survey(&asked).await?.require_all(&root, expected)?;
+                    self.inventory(&asked).await?.require_all(&root, expected)?;
                     let to = Status::Finalizing { checks: asked.clone() };
                     if self
                         .change_status(|status| *status == Status::InProgress, to)
@@ -93,7 +93,7 @@ impl Session {
 
     async fn round(&self, checks: &Checks) -> Result<Carried> {
         let root = self.root();
-        let survey = self.survey(checks).await?;
+        let survey = self.inventory(checks).await?;
         let expected = checks.expected.as_ref();
         survey.require_all(&root, expected)?;
         let loose = survey.rows.iter().filter(|row| row.etags.is_empty());
@@ -105,7 +105,7 @@ impl Session {
         if assembled {
             return Ok(Carried::Again);
         }
-        let Some(chosen) = self.agreed_parts(&root, &survey).await? else {
+        let Some(chosen) = self.verified_parts(&root, &survey).await? else {
             return self.after_gone().await;
         };
         let mut digests = survey.digests.clone();
@@ -130,7 +130,7 @@ impl Session {
         &self,
         root: &Root,
         checks: Option<&Expected>,
-        survey: &Survey,
+        survey: &Inventory,
         chosen: &[ChosenPart],
         digests: &mut Vec<Expected>,
     ) -> Result<Option<Expected>> {
@@ -139,7 +139,7 @@ impl Session {
             let found = survey.digest(expected.kind).ok_or_else(|| not_computed(expected.kind))?;
             return same(expected, found).map(|()| None);
         }
-        let running = self.0.running.value(survey.chunks);
+        let running = self.0.whole_sha256.value(survey.chunks);
         let target = root.target();
         let found = match running {
             Some(sha256) => Some(sha256),
@@ -152,7 +152,7 @@ impl Session {
                     .read_parts(upload_of(root, &target), chosen)
                     .await;
                 match parts.map_err(|error| Error::store("reading the parts back", error))? {
-                    Some(body) => Some(super::readback::hash(body).await?),
+                    Some(body) => Some(super::verify::hash(body).await?),
                     None => None,
                 }
             }
@@ -180,9 +180,9 @@ impl Session {
     async fn require_read_back(&self, root: &Root) -> Result<()> {
         let chunks = match root.plan.chunks() {
             Some(chunks) => chunks,
-            None => self.survey(&Checks::default()).await?.chunks,
+            None => self.inventory(&Checks::default()).await?.chunks,
         };
-        if self.0.running.value(chunks).is_some() {
+        if self.0.whole_sha256.value(chunks).is_some() {
             return Ok(());
         }
         let store = &self.0.shared.documents.store;
@@ -316,7 +316,7 @@ impl Session {
             Status::InProgress => Checks::default(),
         };
         if let Some(written) = self.tagged_object(&root).await? {
-            let finished = self.survey(&checks).await?.finished(&root, &written);
+            let finished = self.inventory(&checks).await?.finished(&root, &written);
             let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);
             return self.conclude(&root, written, finished, read_back.as_ref()).await;
         }

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::digest::{RunningSha256, Sha256};
 use crate::store::{
-    self, Body, BodyError, ETag, GetOptions, Key, PartNumber, PartOptions, PartTarget, Read,
+    self, Body, BodyError, ETag, GetOptions, GetRange, Key, PartNumber, PartOptions, PartTarget,
 };
 
 use super::error::{Error, Result};
@@ -55,7 +55,8 @@ impl Session {
             let Some(doc) = self.known_segment(number) else { return false };
             let first = slot.first_chunk.max(number * plan::SEGMENT);
             let last = last.min(number * plan::SEGMENT + (plan::SEGMENT - 1));
-            doc.value.chunks.range(first..=last).filter(|(_, record)| !record.struck).count() as u64
+            doc.value.chunks.range(first..=last).filter(|(_, record)| !record.invalidated).count()
+                as u64
                 == u64::from(last - first) + 1
         })
     }
@@ -83,7 +84,7 @@ impl Session {
         let staged = stream::iter(keys.clone()).then(move |(key, sha256)| {
             let (store, bucket) = (store.clone(), bucket.clone());
             async move {
-                let opened = store.get(&bucket, &key, Read::Whole, GetOptions::default()).await;
+                let opened = store.get(&bucket, &key, GetRange::Whole, GetOptions::default()).await;
                 opened.map(|(_, body)| verified(body, sha256)).map_err(BodyError::from)
             }
         });
@@ -108,7 +109,7 @@ impl Session {
                     // A part was recorded, its chunks removed and the record struck, in that order
                     // by two gateways.
                     return Err(Error::Incomplete {
-                        missing: self.strike_group(slot, &gone).await?,
+                        missing: self.invalidate_group(slot, &gone).await?,
                     });
                 }
                 let what = format!("putting part {} together", slot.number);
@@ -136,8 +137,10 @@ impl Session {
         let mut chunks = Vec::new();
         for number in plan::segment_of(slot.first_chunk)..=plan::segment_of(last) {
             let segment = self.segment(number).await?;
-            let of_group =
-                segment.chunks.range(slot.first_chunk..=last).filter(|(_, record)| !record.struck);
+            let of_group = segment
+                .chunks
+                .range(slot.first_chunk..=last)
+                .filter(|(_, record)| !record.invalidated);
             chunks.extend(of_group.map(|(index, Record { digests, .. })| {
                 (*index, digests.sha256, digests.len_bytes)
             }));

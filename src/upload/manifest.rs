@@ -173,11 +173,11 @@ pub struct S3Terms {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
     /// How often a gateway said that it has parts in flight.
-    #[serde(default)]
-    pub beats: u64,
+    #[serde(default, rename = "beats")]
+    pub heartbeats: u64,
     /// Its client hung up in mid-part, with nothing in flight.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub left: bool,
+    #[serde(rename = "left", default, skip_serializing_if = "std::ops::Not::not")]
+    pub client_disconnected: bool,
 }
 
 /// The session's root record.
@@ -243,7 +243,7 @@ pub struct Record {
     pub etags: Vec<ETag>,
     /// Its bytes were found missing or changed at finalize: only bytes with this checksum may fill
     /// it again.
-    pub struck: bool,
+    pub invalidated: bool,
     /// As an S3 client declared it.
     pub checksum: Option<Checksum>,
 }
@@ -274,9 +274,9 @@ pub enum Change {
     /// A group whose bytes are durable as a part.
     Group { number: u16, written: WrittenPart, size_bytes: u64 },
     /// The store does not hold these bytes: the records are struck.
-    StrikeChunk { index: u32 },
+    InvalidateChunk { index: u32 },
     /// The group's part is gone, and with it the bytes of its chunks that are no longer staged.
-    StrikeGroup { number: u16, chunks: Vec<u32> },
+    InvalidateGroup { number: u16, chunks: Vec<u32> },
 }
 
 /// What became of a change.
@@ -301,7 +301,7 @@ impl Segment {
                 let fresh = Record {
                     digests: digests.clone(),
                     etags,
-                    struck: false,
+                    invalidated: false,
                     checksum: checksum.clone(),
                 };
                 self.record(*index, fresh, policy)
@@ -309,10 +309,10 @@ impl Segment {
             Change::Group { number, written, size_bytes } => {
                 self.record_group(*number, written, *size_bytes)
             }
-            Change::StrikeChunk { index } => self.strike(&[*index]),
-            Change::StrikeGroup { number, chunks } => {
+            Change::InvalidateChunk { index } => self.invalidate(&[*index]),
+            Change::InvalidateGroup { number, chunks } => {
                 let gone = self.groups.remove(number).is_some();
-                let struck = self.strike(chunks);
+                let struck = self.invalidate(chunks);
                 if gone { Outcome::Recorded } else { struck }
             }
         }
@@ -332,11 +332,11 @@ impl Segment {
         }
         let etag = fresh.etags.first();
         let newer = fresh.checksum.is_some() && fresh.checksum != old.checksum;
-        let news = old.struck || newer || etag.is_some_and(|etag| !old.etags.contains(etag));
+        let news = old.invalidated || newer || etag.is_some_and(|etag| !old.etags.contains(etag));
         if !news {
             return Outcome::Known;
         }
-        old.struck = false;
+        old.invalidated = false;
         old.checksum = fresh.checksum.clone().or(old.checksum.take());
         // The newest first: it is what the store most likely lists.
         old.etags.retain(|known| !fresh.etags.contains(known));
@@ -355,11 +355,11 @@ impl Segment {
         Outcome::Recorded
     }
 
-    fn strike(&mut self, chunks: &[u32]) -> Outcome {
+    fn invalidate(&mut self, chunks: &[u32]) -> Outcome {
         let mut outcome = Outcome::Known;
         for index in chunks {
-            if let Some(record) = self.chunks.get_mut(index).filter(|record| !record.struck) {
-                record.struck = true;
+            if let Some(record) = self.chunks.get_mut(index).filter(|record| !record.invalidated) {
+                record.invalidated = true;
                 record.etags.clear();
                 outcome = Outcome::Recorded;
             }
@@ -369,6 +369,6 @@ impl Segment {
 
     /// The record of a chunk whose bytes the store holds.
     pub fn stored(&self, index: u32) -> Option<&Record> {
-        self.chunks.get(&index).filter(|record| !record.struck)
+        self.chunks.get(&index).filter(|record| !record.invalidated)
     }
 }

@@ -1,10 +1,10 @@
 //! The core: resumable sessions on top of a store. Knows no HTTP.
 //!
 //! Pure: `plan`, `manifest`, `codec`, `layout` with `ordered`. Effects, from the ground up:
-//! `documents` (compare-and-swap), `session` (records in memory), `commit` (group CAS), `intake`
-//! with `flight` and `running` (one chunk's way in), `group` (staged chunks to parts), `survey`,
-//! `readback` and `finalize`, `abort`, `uploads` (create, open) with `quota`, `list`, `open_index`,
-//! `old_index`.
+//! `documents` (compare-and-swap), `session` (records in memory), `commit` (group CAS), `receive`
+//! with `inflight` and `whole_sha256` (one chunk's way in), `group` (staged chunks to parts),
+//! `inventory`, `verify` and `finalize`, `abort`, `uploads` (create, open) with `quota`, `list`,
+//! `open_index`, `old_index`.
 //!
 //! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`,
 //! `…/segments/000000.json`, `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by
@@ -22,9 +22,10 @@ mod commit;
 mod documents;
 mod error;
 mod finalize;
-mod flight;
 mod group;
-mod intake;
+mod heartbeat;
+mod inflight;
+mod inventory;
 mod layout;
 mod list;
 mod manifest;
@@ -33,18 +34,16 @@ mod open_index;
 mod ordered;
 mod parts;
 mod plan;
-mod pulse;
 mod quota;
-mod readback;
-mod running;
+mod receive;
+mod reclaim;
 mod session;
-mod survey;
-mod sweep;
 mod uploads;
+mod verify;
+mod whole_sha256;
 
 pub use crate::store::{Body, BodyError};
 pub use error::{Error, Kind, Result};
-pub use intake::{Admission, Brought, Stored, Ticket};
 pub use list::{ListPage, ListQuery};
 pub use manifest::{
     ChecksumKind, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root, S3Terms, Segment,
@@ -53,6 +52,7 @@ pub use manifest::{
 pub use open_index::{OpenPage, OpenQuery};
 pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
+pub use receive::{Admission, PutOutcome, PutPermit, Stored};
+pub use reclaim::{Retention, SessionRecords, SessionRecordsPage};
 pub use session::{Progress, Session};
-pub use sweep::{Tie, Traces, TracesPage};
 pub use uploads::{Created, NewBackup, Resume, Settings, TAG, Uploads};

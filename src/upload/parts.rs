@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
-use super::Ticket;
+use super::PutPermit;
 use super::error::{Error, Result};
 use super::layout::Layout;
 use super::list::ListQuery;
@@ -86,7 +86,7 @@ impl PartClaim {
             Some(sha256) => record.digests.sha256 == sha256,
             None => by_md5.is_some_and(|md5| record.etags.iter().any(|etag| etag.0 == md5)),
         };
-        same && record.digests.len_bytes == self.len_bytes && !record.struck
+        same && record.digests.len_bytes == self.len_bytes && !record.invalidated
     }
 }
 
@@ -94,7 +94,7 @@ impl PartClaim {
 #[derive(Debug)]
 pub enum PartAdmission {
     Known(PartEntry),
-    Wanted(Ticket),
+    Wanted(PutPermit),
 }
 
 impl Uploads {
@@ -227,7 +227,7 @@ impl Session {
                 offered: len_bytes,
             });
         }
-        let wanted = || PartAdmission::Wanted(self.ticket(index, claim.sha256, len_bytes));
+        let wanted = || PartAdmission::Wanted(self.permit(index, claim.sha256, len_bytes));
         if claim.sha256.is_none() && claim.md5.is_none() {
             return Ok(wanted());
         }
@@ -287,7 +287,7 @@ impl Session {
         let segments = self.all_segments().await?;
         type Numbered = (u32, Arc<super::Segment>);
         let of_segment = |mut all: Vec<PartEntry>, (_, segment): Numbered| async move {
-            let stored = segment.chunks.iter().filter(|(_, record)| !record.struck);
+            let stored = segment.chunks.iter().filter(|(_, record)| !record.invalidated);
             all.extend(stored.map(|(index, record)| entry(*index, record)));
             Ok(all)
         };

@@ -17,13 +17,13 @@ use crate::store::{Attributes, ListOptions, UploadTarget};
 use super::commit::Queues;
 use super::documents::{Doc, Swap};
 use super::error::{Error, Result};
-use super::flight::Flights;
+use super::heartbeat::Heartbeat;
+use super::inflight::InFlight;
 use super::layout::Layout;
 use super::manifest::{Root, Segment, Status};
 use super::plan::{self, ChunkRange};
-use super::pulse::Pulse;
-use super::running::Running;
 use super::uploads::{Sessions, Shared, TAG};
+use super::whole_sha256::WholeSha256;
 
 /// How long a record counts as current without asking the store (DESIGN §12.8).
 const FRESH: Duration = Duration::from_secs(1);
@@ -46,9 +46,9 @@ pub(super) struct Inner {
     root: Mutex<Seen<Root>>,
     segments: Mutex<HashMap<u32, Seen<Segment>>>,
     pub queues: Queues,
-    pub flights: Flights,
-    pub pulse: Pulse,
-    pub running: Running,
+    pub in_flight: InFlight,
+    pub heartbeat: Heartbeat,
+    pub whole_sha256: WholeSha256,
     /// Parts of grouped chunks that are being put together by this gateway.
     pub assembling: dashmap::DashSet<u16>,
 }
@@ -81,15 +81,15 @@ impl Session {
     ) -> Self {
         let at = shared.documents.clock.monotonic();
         Self(Arc::new(Inner {
-            running: Running::new(root.value.digest),
+            whole_sha256: WholeSha256::new(root.value.digest),
             shared,
             siblings,
             layout,
             root: Mutex::new(Seen { doc: Some(root), at, answered: at }),
             segments: Mutex::default(),
             queues: Queues::default(),
-            flights: Flights::default(),
-            pulse: Pulse::default(),
+            in_flight: InFlight::default(),
+            heartbeat: Heartbeat::default(),
             assembling: dashmap::DashSet::new(),
         }))
     }
@@ -331,7 +331,7 @@ impl Session {
                     segment
                         .chunks
                         .iter()
-                        .filter(|(_, record)| !record.struck)
+                        .filter(|(_, record)| !record.invalidated)
                         .map(|(index, _)| *index),
                 );
                 let below =

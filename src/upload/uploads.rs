@@ -24,8 +24,8 @@ use super::layout::{self, Layout};
 use super::manifest::{Policy, Root, Stamp, Status};
 use super::plan::Plan;
 use super::quota::Quota;
-use super::running::REORDER_BYTES;
 use super::session::{Session, upload_of};
+use super::whole_sha256::REORDER_BYTES;
 
 /// The user metadata that names the session whose object it is; fronts hide it.
 pub const TAG: &str = "ratchet-upload";

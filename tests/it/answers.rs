@@ -3,7 +3,7 @@
 
 use ratchet::clock::Clock;
 use ratchet::store::{
-    ChosenPart, GetOptions, Kind, ListOptions, PartNumber, Read, Store, UploadTarget,
+    ChosenPart, GetOptions, GetRange, Kind, ListOptions, PartNumber, Store, UploadTarget,
     aws::{Addressing, Aws, Settings},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -68,7 +68,7 @@ async fn documents_in_chunks_of_http_are_read() {
         return;
     };
     let error = store
-        .get(&"bucket".into(), &"key".into(), Read::Whole, GetOptions::default())
+        .get(&"bucket".into(), &"key".into(), GetRange::Whole, GetOptions::default())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Checksum, "{error}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ratchet::digest::Sha256;
-use ratchet::store::{GetOptions, Read, Store};
+use ratchet::store::{GetOptions, GetRange, Store};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,7 +83,7 @@ async fn a_backup_goes_all_the_way() {
         told.json(),
         "repeating gives the same answer"
     );
-    let read = Read::Whole;
+    let read = GetRange::Whole;
     let (_, body) = gateway
         .store
         .get(&"bucket".into(), &"mine/key".into(), read, GetOptions::default())

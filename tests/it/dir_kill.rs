@@ -14,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Attributes, Body, Bucket, ChosenPart, Kind, Limits, PartNumber, PartTarget, PutMode,
-    PutOptions, Read, Store, UploadTarget, dir::Dir,
+    Attributes, Body, Bucket, ChosenPart, GetRange, Kind, Limits, PartNumber, PartTarget, PutMode,
+    PutOptions, Store, UploadTarget, dir::Dir,
 };
 
 use crate::wait::{nothing_in_the_air, until_nothing_leaks};
@@ -187,7 +187,7 @@ impl Parent {
         let store = Dir::with_limits(self.dir.path(), LIMITS, Clock::system()).unwrap();
         for (name, allowed) in &mut self.allowed {
             let found = match store
-                .get(&bucket(), &name.as_str().into(), Read::Whole, Default::default())
+                .get(&bucket(), &name.as_str().into(), GetRange::Whole, Default::default())
                 .await
             {
                 Ok((_, body)) => Some(body.collect(1 << 20).await.unwrap()),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ratchet::digest::{Expected, Kind, Sha256};
-use ratchet::store::{ListOptions, PutMode, Read, faulty::Op};
+use ratchet::store::{GetRange, ListOptions, PutMode, faulty::Op};
 use ratchet::upload::NewBackup;
 
 use crate::conformance::{Lab, stores};
@@ -29,7 +29,7 @@ async fn nothing_is_backed_up(lab: Lab) {
             let sha256 = Some(Expected { kind: Kind::Sha256, hex: Sha256::of(b"").hex() });
             let (one, other) = tokio::join!(one.finalize(sha256.clone()), other.finalize(sha256));
             assert_eq!((one.unwrap().size_bytes, other.unwrap().size_bytes), (0, 0), "{key}");
-            assert!(lab.get(key, Read::Whole).await.unwrap().1.is_empty());
+            assert!(lab.get(key, GetRange::Whole).await.unwrap().1.is_empty());
         }
     }
     let options = ListOptions { prefix: "tree/".to_owned(), ..ListOptions::default() };

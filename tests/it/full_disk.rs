@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Attributes, Body, Bucket, Key, Kind, Limits, PartNumber, PartTarget, PutOptions, Read, Result,
-    Store, UploadTarget, dir::Dir,
+    Attributes, Body, Bucket, GetRange, Key, Kind, Limits, PartNumber, PartTarget, PutOptions,
+    Result, Store, UploadTarget, dir::Dir,
 };
 
 use crate::wait::until_nothing_leaks;
@@ -101,7 +101,7 @@ async fn put(store: &Dir, name: &str, bytes: Bytes) -> Result<()> {
 }
 
 async fn get(store: &Dir, name: &str) -> Result<Bytes> {
-    let (_, body) = store.get(&bucket(), &name.into(), Read::Whole, Default::default()).await?;
+    let (_, body) = store.get(&bucket(), &name.into(), GetRange::Whole, Default::default()).await?;
     body.collect(64 << 20).await
 }
 

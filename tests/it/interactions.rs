@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ratchet::store::Read;
+use ratchet::store::GetRange;
 use ratchet::upload::{Error, Kind, Status, Uploads};
 use tokio::sync::Notify;
 
@@ -219,8 +219,11 @@ impl World {
 
     /// The object is the old one until a finalize is acknowledged, or what one asked for.
     async fn object_is_whole(&self, findings: &mut Findings) {
-        let got =
-            self.room.store.get(&"b".into(), &"k".into(), Read::Whole, Default::default()).await;
+        let got = self
+            .room
+            .store
+            .get(&"b".into(), &"k".into(), GetRange::Whole, Default::default())
+            .await;
         let bytes = got.unwrap().1.collect(1 << 20).await.unwrap();
         let told = self.told.lock().unwrap();
         if !told.asked.contains(&bytes) && (told.finalized || bytes != OLD) {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{ChunkHasher, Expected, Kind as DigestKind, Sha256, Whole};
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
-use ratchet::store::{Body, Limits, Read, Store, UploadTarget};
+use ratchet::store::{Body, GetRange, Limits, Store, UploadTarget};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
 use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
@@ -402,7 +402,7 @@ async fn object_is_what_was_acknowledged(world: &World, session: &Session, told:
     let seed = world.seed;
     let (_, body) = world
         .truth
-        .get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default())
+        .get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default())
         .await
         .unwrap();
     let object = body.collect(1 << 20).await.unwrap();

@@ -18,10 +18,10 @@ use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
 use ratchet::store::{
-    Body, ETag, Kind as StoreKind, Limits, PartNumber, Read, Store, UploadTarget,
+    Body, ETag, GetRange, Kind as StoreKind, Limits, PartNumber, Store, UploadTarget,
 };
 use ratchet::upload::{
-    Brought, ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, Resume, Session, Settings,
+    ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, PutOutcome, Resume, Session, Settings,
     Stored, Uploads,
 };
 
@@ -94,7 +94,7 @@ impl World {
     /// The object is one of the files, or there is none yet.
     async fn object_is_whole(&self) {
         let found =
-            self.truth.get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default()).await;
+            self.truth.get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default()).await;
         match found {
             Ok((_, body)) => {
                 let object = body.collect(1 << 20).await.unwrap();
@@ -220,7 +220,7 @@ async fn put_once(
 }
 
 /// As the front answers it.
-fn tag(brought: Brought) -> ETag {
+fn tag(brought: PutOutcome) -> ETag {
     brought.etag.unwrap_or_else(|| ETag(brought.sha256.hex()[..32].to_owned()))
 }
 
@@ -235,7 +235,7 @@ impl HangUp {
 impl Drop for HangUp {
     fn drop(&mut self) {
         let Some(session) = self.0.take() else { return };
-        tokio::spawn(async move { session.client_left().await.ok() });
+        tokio::spawn(async move { session.client_disconnected().await.ok() });
     }
 }
 
@@ -287,7 +287,7 @@ async fn judge(world: &Arc<World>) {
     }
     let (_, body) = world
         .truth
-        .get(&BUCKET.into(), &KEY.into(), Read::Whole, Default::default())
+        .get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default())
         .await
         .unwrap();
     let object = body.collect(1 << 20).await.unwrap();

@@ -292,8 +292,11 @@ async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
         put_part(&first, 1).await;
         let leave = async {
             room.clock.pause(Duration::from_secs(3)).await;
-            let left =
-                if aborted { first.abort_and_keep("").await } else { first.client_left().await };
+            let left = if aborted {
+                first.abort_and_keep("").await
+            } else {
+                first.client_disconnected().await
+            };
             left.unwrap();
         };
         let gateway = room.gateway();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{Expected, Kind, Sha256};
 use ratchet::sigv4::{Credentials, Payload, sign};
-use ratchet::store::{Body, PutMode, Read};
+use ratchet::store::{Body, GetRange, PutMode};
 use ratchet::upload::{self, Admission, NewBackup, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -74,12 +74,12 @@ async fn read_back(lab: &Lab) {
     let file = pattern(CHUNK + 1000, 1);
     let made = finalized(lab, &file, Sha256::of(&file)).await.unwrap();
     assert_eq!(made.size_bytes, file.len() as u64);
-    assert!(lab.get(KEY, Read::Whole).await.unwrap().1 == file);
+    assert!(lab.get(KEY, GetRange::Whole).await.unwrap().1 == file);
     let other = pattern(CHUNK + 1000, 2);
     let error = finalized(lab, &other, Sha256::of(&file)).await.unwrap_err();
     assert_eq!(error.kind(), upload::Kind::DigestMismatch, "{error}");
     assert!(
-        lab.get(KEY, Read::Whole).await.unwrap().1 == file,
+        lab.get(KEY, GetRange::Whole).await.unwrap().1 == file,
         "a failed finalize cost the older object"
     );
 }

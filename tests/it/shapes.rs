@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
-use ratchet::store::{Body, Limits, Read, Store, memory::Memory};
+use ratchet::store::{Body, GetRange, Limits, Store, memory::Memory};
 use ratchet::upload::{Admission, NewBackup, Settings, Uploads};
 
 const MIN_PART: u64 = 5 << 10;
@@ -35,7 +35,7 @@ async fn round_trip(size: u64, chunk_size: u64, known: bool) {
     let object = session.finalize(None).await.unwrap();
     assert_eq!(object.size_bytes, size);
     let (_, body) =
-        store.get(&"b".into(), &"k".into(), Read::Whole, Default::default()).await.unwrap();
+        store.get(&"b".into(), &"k".into(), GetRange::Whole, Default::default()).await.unwrap();
     assert!(
         body.collect(64 << 20).await.unwrap() == file,
         "{size} bytes in chunks of {chunk_size}"

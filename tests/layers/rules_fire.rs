@@ -14,7 +14,7 @@ fn count(rule: fn(&Source) -> Vec<Finding>, file: &str, text: &str) -> usize {
 #[test]
 fn a_room_that_is_not_in_the_row_is_found_however_it_is_named() {
     let line = [
-        "src/client/mod.rs:1: `client` may name api, digest, escape, retry, clock, names, pace, sigv4, tcp; not `store`",
+        "src/client/mod.rs:1: `client` may name api, digest, escape, retry, clock, metric_names, rate_limit, sigv4, tcp; not `store`",
     ];
     for text in [
         "use crate::store::ETag;",
@@ -176,7 +176,7 @@ fn files_have_a_header_a_name_and_an_end() {
     let wide = "a".repeat(100);
     assert_eq!(count(rules::shape, "src/a.rs", &format!("//! A.\n// {wide}\n")), 1);
     assert_eq!(count(rules::shape, "src/a.rs", &format!("//! A.\n//! | {wide} |\n")), 0);
-    assert_eq!(count(rules::shape, "src/http/util.rs", "//! Things."), 1);
+    assert_eq!(count(rules::shape, "src/web/util.rs", "//! Things."), 1);
     assert_eq!(count(rules::shape, "src/common/mod.rs", "//! Things."), 1);
 }
 

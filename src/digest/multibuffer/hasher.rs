@@ -55,7 +55,7 @@ impl Hasher {
     }
 
     /// Whether this processor hashes it faster along with others.
-    pub fn gains_by_company(&self) -> bool {
+    pub fn benefits_from_batching(&self) -> bool {
         if self.is_wide() {
             md5::State::has_lanes()
         } else {

@@ -9,14 +9,19 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::accounts::Access;
 use crate::api;
 use crate::digest::Sha256;
-use crate::http::{Reply, content_digest, print_sha256, streamed};
 use crate::upload::{Admission, Body, Stored};
+use crate::web::{Reply, content_digest, print_sha256, streamed};
 
 use super::problem::Problem;
-use super::{Answer, Asked, ChunkApi, json};
+use super::{AuthedRequest, ChunkApi, HandlerResult, json};
 
 impl ChunkApi {
-    pub(super) async fn put_chunk(&self, asked: Asked, id: &str, index: u64) -> Answer {
+    pub(super) async fn put_chunk(
+        &self,
+        asked: AuthedRequest,
+        id: &str,
+        index: u64,
+    ) -> HandlerResult {
         let (sha256, len_bytes) = declared(&asked)?;
         let session = self.session(&asked.identity.account, id, Access::Write).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
@@ -29,15 +34,20 @@ impl ChunkApi {
             }
         };
         if known {
-            self.0.figures.chunk_known();
+            self.0.metrics.chunk_known();
         } else {
-            self.0.figures.chunk_stored();
+            self.0.metrics.chunk_stored();
         }
         let status = if known { StatusCode::OK } else { StatusCode::CREATED };
         Ok(stored(status, index, &sha256))
     }
 
-    pub(super) async fn get_chunk(&self, asked: Asked, id: &str, index: u64) -> Answer {
+    pub(super) async fn get_chunk(
+        &self,
+        asked: AuthedRequest,
+        id: &str,
+        index: u64,
+    ) -> HandlerResult {
         let session = self.session(&asked.identity.account, id, Access::Read).await?;
         let chunk = self.0.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
@@ -51,7 +61,7 @@ impl ChunkApi {
 }
 
 /// The checksum and length that the request promises. **Errors**: `BadRequest`, `LengthRequired`.
-fn declared(asked: &Asked) -> Result<(Sha256, u64), Problem> {
+fn declared(asked: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
     let headers = &asked.head.headers;
     let len = headers.get(header::CONTENT_LENGTH).ok_or_else(Problem::length_required)?;
     let len = len.to_str().ok().and_then(|text| text.parse().ok());

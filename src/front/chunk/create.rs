@@ -8,23 +8,23 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api;
-use crate::http::Reply;
 use crate::upload::{self, Created, NewBackup, Session};
+use crate::web::Reply;
 
 use super::problem::Problem;
-use super::{Answer, Asked, ChunkApi, json, validate, view};
+use super::{AuthedRequest, ChunkApi, HandlerResult, json, validate, view};
 
 impl ChunkApi {
-    pub(super) async fn create(&self, asked: Asked) -> Answer {
+    pub(super) async fn create(&self, asked: AuthedRequest) -> HandlerResult {
         self.create_with(asked, None).await
     }
 
-    pub(super) async fn create_as(&self, asked: Asked, id: &str) -> Answer {
+    pub(super) async fn create_as(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
         validate::backup_id(id)?;
         self.create_with(asked, Some(id)).await
     }
 
-    async fn create_with(&self, asked: Asked, id: Option<&str>) -> Answer {
+    async fn create_with(&self, asked: AuthedRequest, id: Option<&str>) -> HandlerResult {
         let account = asked.identity.account.clone();
         let new =
             validate::create(json::read::<api::CreateBackup>(asked.body, &asked.identity).await?)?;

@@ -6,13 +6,13 @@ use http::{Response, StatusCode};
 
 use crate::accounts::Access;
 use crate::api;
-use crate::http::full;
+use crate::web::full;
 
 use super::problem::Problem;
-use super::{Answer, Asked, ChunkApi, json, view};
+use super::{AuthedRequest, ChunkApi, HandlerResult, json, view};
 
 impl ChunkApi {
-    pub(super) async fn finalize(&self, asked: Asked, id: &str) -> Answer {
+    pub(super) async fn finalize(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
         let session = self.session(&asked.identity.account, id, Access::Write).await?;
         let wanted: api::Finalize = json::read_or_default(asked.body, &asked.identity).await?;
         let expected = wanted.expected_digest.as_deref().map(str::parse).transpose();
@@ -22,7 +22,7 @@ impl ChunkApi {
         Ok(json::reply(StatusCode::OK, &view::finalized(&object)))
     }
 
-    pub(super) async fn abort(&self, asked: Asked, id: &str) -> Answer {
+    pub(super) async fn abort(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
         let session = self.session(&asked.identity.account, id, Access::Write).await?;
         session.abort("aborted by a client").await?;
         let mut reply = Response::new(full(""));

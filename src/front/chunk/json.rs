@@ -8,14 +8,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::digest::Sha256;
-use crate::http::{Arriving, Identity, Reply, full};
+use crate::web::{Identity, Reply, RequestBody, full};
 
 use super::problem::Problem;
 
 /// The longest JSON body.
 const MAX_BYTES: usize = 64 << 10;
 
-pub async fn read<T: DeserializeOwned>(body: Arriving, identity: &Identity) -> Result<T, Problem> {
+pub async fn read<T: DeserializeOwned>(
+    body: RequestBody,
+    identity: &Identity,
+) -> Result<T, Problem> {
     let bytes = collect(body, identity).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
@@ -23,7 +26,7 @@ pub async fn read<T: DeserializeOwned>(body: Arriving, identity: &Identity) -> R
 
 /// As `read`; nothing at all means the default.
 pub async fn read_or_default<T: DeserializeOwned + Default>(
-    body: Arriving,
+    body: RequestBody,
     identity: &Identity,
 ) -> Result<T, Problem> {
     let bytes = collect(body, identity).await?;
@@ -34,7 +37,7 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(
         .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
 }
 
-async fn collect(body: Arriving, identity: &Identity) -> Result<bytes::Bytes, Problem> {
+async fn collect(body: RequestBody, identity: &Identity) -> Result<bytes::Bytes, Problem> {
     let bytes = body.collect(MAX_BYTES).await?;
     match identity.payload_sha256() {
         Some(signed) if signed != Sha256::of(&bytes) => Err(Problem::bad(

@@ -27,15 +27,15 @@ use tokio::sync::Mutex;
 
 use crate::accounts::{Access, Account, Accounts};
 use crate::clock::Clock;
-use crate::http::{self as ours, Arriving, BoxError, Figures, Identity, Record, Reply};
-use crate::names;
+use crate::metric_names;
 use crate::object::Objects;
 use crate::upload::{Session, Uploads};
+use crate::web::{self, AccessLog, BoxError, Identity, Metrics, Reply, RequestBody};
 
 use problem::Problem;
 use route::Op;
 
-type Answer = Result<Reply, Problem>;
+type HandlerResult = Result<Reply, Problem>;
 
 /// The chunk API of one gateway, and when the store was last found ready. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,16 +48,16 @@ pub struct Parts {
     pub objects: Objects,
     pub accounts: Accounts,
     pub clock: Clock,
-    pub figures: Figures,
-    pub gate: ours::Gate,
-    pub settings: ours::Settings,
+    pub metrics: Metrics,
+    pub admission: web::Admission,
+    pub settings: web::Settings,
 }
 
 /// A request that was routed and whose sender is known.
-struct Asked {
+struct AuthedRequest {
     head: http::request::Parts,
-    query: ours::Query,
-    body: Arriving,
+    query: web::Query,
+    body: RequestBody,
     identity: Identity,
 }
 
@@ -73,9 +73,9 @@ impl ChunkApi {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let body = Arriving::new(body, self.0.clock.clone(), &self.0.settings);
-        let mut record = Record::new(&self.0.clock, &self.0.figures, body.progress());
-        let one_reading = ours::require_one_reading(&head);
+        let body = RequestBody::new(body, self.0.clock.clone(), &self.0.settings);
+        let mut record = AccessLog::new(&self.0.clock, &self.0.metrics, body.progress());
+        let one_reading = web::refuse_smuggling(&head);
         // Where the next request begins is as uncertain.
         let closes = one_reading.is_err();
         let answer = match one_reading {
@@ -84,7 +84,7 @@ impl ChunkApi {
         };
         let mut reply = answer.unwrap_or_else(|problem| problem.reply(&record.id));
         let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
-        reply.headers_mut().insert(names::REQUEST_ID, id);
+        reply.headers_mut().insert(metric_names::REQUEST_ID, id);
         if closes || !record.body.ended() {
             // What is left of the body stands in the way of another request, and a silent close
             // confuses clients.
@@ -96,34 +96,34 @@ impl ChunkApi {
     async fn routed(
         &self,
         head: http::request::Parts,
-        body: Arriving,
-        record: &mut Record,
-    ) -> Answer {
+        body: RequestBody,
+        record: &mut AccessLog,
+    ) -> HandlerResult {
         let op = route::route(&head.method, head.uri.path())?;
         record.op = op.name();
         if let Some(public) = op.public() {
             return self.public(public).await;
         }
-        let query = ours::Query::parse(head.uri.query())?;
-        if let Some(stranger) = query.stranger(op.parameters()) {
+        let query = web::Query::parse(head.uri.query())?;
+        if let Some(stranger) = query.unknown(op.parameters()) {
             return Err(Problem::bad(format!(
                 "the query parameter {stranger:?} is not known here"
             )));
         }
         let parts = &self.0;
         let identity =
-            ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
+            web::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
         identity.require_plain()?;
         record.account = Some(identity.account.name().to_owned());
-        let place = parts.gate.enter(identity.account.name()).await?;
-        let body = body.paced(&place, &parts.clock);
-        record.place = Some(place);
-        self.serve(op, Asked { head, query, body, identity }).await
+        let place = parts.admission.acquire(identity.account.name()).await?;
+        let body = body.throttled(&place, &parts.clock);
+        record.permit = Some(place);
+        self.serve(op, AuthedRequest { head, query, body, identity }).await
     }
 
     /// What serves the operation, in a box of its size: in line, each request would be as large as
     /// the largest of them, and is moved more than once before it begins.
-    fn serve(&self, op: Op, asked: Asked) -> BoxFuture<'_, Answer> {
+    fn serve(&self, op: Op, asked: AuthedRequest) -> BoxFuture<'_, HandlerResult> {
         match op {
             Op::Create => Box::pin(self.create(asked)),
             Op::CreateAs(id) => Box::pin(async move { self.create_as(asked, &id).await }),

@@ -11,9 +11,9 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api::{self, ProblemType};
-use crate::http::{self as ours, Reply, full};
-use crate::names;
+use crate::metric_names;
 use crate::upload;
+use crate::web::{self, Reply, full};
 
 /// Ranges that one problem lists at most.
 const MAX_RANGES: usize = 1000;
@@ -27,7 +27,7 @@ pub struct Problem {
     word: ProblemType,
     detail: String,
     retry_after: Option<Duration>,
-    cause: Option<ours::BoxError>,
+    cause: Option<web::BoxError>,
     /// Boxed, for few problems have any and every call hands a `Problem` on.
     extras: Box<Extras>,
 }
@@ -158,19 +158,19 @@ fn of_upload(kind: upload::Kind) -> ProblemType {
     }
 }
 
-fn of_http(kind: ours::Kind) -> ProblemType {
+fn of_http(kind: web::Kind) -> ProblemType {
     match kind {
-        ours::Kind::BadRequest => ProblemType::BadRequest,
-        ours::Kind::Unauthorized
-        | ours::Kind::Expired
-        | ours::Kind::Skewed
-        | ours::Kind::SignatureMismatch
-        | ours::Kind::Unsigned => ProblemType::Unauthorized,
-        ours::Kind::InvalidDigest | ours::Kind::IncompleteBody => ProblemType::BadRequest,
-        ours::Kind::SlowDown => ProblemType::SlowDown,
-        ours::Kind::BadDigest | ours::Kind::PayloadMismatch => ProblemType::ChecksumMismatch,
-        ours::Kind::LengthRequired => ProblemType::LengthRequired,
-        ours::Kind::RequestTimeout => ProblemType::RequestTimeout,
+        web::Kind::BadRequest => ProblemType::BadRequest,
+        web::Kind::Unauthorized
+        | web::Kind::Expired
+        | web::Kind::Skewed
+        | web::Kind::SignatureMismatch
+        | web::Kind::Unsigned => ProblemType::Unauthorized,
+        web::Kind::InvalidDigest | web::Kind::IncompleteBody => ProblemType::BadRequest,
+        web::Kind::SlowDown => ProblemType::SlowDown,
+        web::Kind::BadDigest | web::Kind::PayloadMismatch => ProblemType::ChecksumMismatch,
+        web::Kind::LengthRequired => ProblemType::LengthRequired,
+        web::Kind::RequestTimeout => ProblemType::RequestTimeout,
     }
 }
 
@@ -251,7 +251,7 @@ impl Problem {
             let pause = self.retry_after.unwrap_or(PAUSE).max(PAUSE);
             headers.insert(header::RETRY_AFTER, pause.as_secs().into());
             headers.insert(
-                names::RETRY_AFTER_MS,
+                metric_names::RETRY_AFTER_MS,
                 u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).into(),
             );
         }
@@ -278,8 +278,8 @@ fn causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-impl From<ours::Error> for Problem {
-    fn from(error: ours::Error) -> Self {
+impl From<web::Error> for Problem {
+    fn from(error: web::Error) -> Self {
         Self::new(of_http(error.kind()), error.to_string())
     }
 }

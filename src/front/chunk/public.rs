@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::http::{Reply, full};
 use crate::upload::ListQuery;
+use crate::web::{Reply, full};
 
 use super::problem::Problem;
 use super::route::Public;
-use super::{Answer, ChunkApi};
+use super::{ChunkApi, HandlerResult};
 
 /// How long the store's answer to `/readyz` counts.
 const ANSWER_HOLDS: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const ANSWER_HOLDS: Duration = Duration::from_secs(1);
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 impl ChunkApi {
-    pub(super) async fn public(&self, what: Public) -> Answer {
+    pub(super) async fn public(&self, what: Public) -> HandlerResult {
         Ok(match what {
             Public::OpenApi => text("application/json", OPENAPI.to_owned()),
             Public::Health => text("text/plain", "alive\n".to_owned()),
@@ -30,7 +30,7 @@ impl ChunkApi {
                 self.require_ready().await?;
                 text("text/plain", "ready\n".to_owned())
             }
-            Public::Metrics => text("text/plain; version=0.0.4", self.0.figures.render()),
+            Public::Metrics => text("text/plain; version=0.0.4", self.0.metrics.render()),
         })
     }
 

@@ -7,17 +7,17 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api;
-use crate::http::{full, streamed};
 use crate::upload::ListQuery;
+use crate::web::{full, streamed};
 
 use super::problem::Problem;
-use super::{Answer, Asked, ChunkApi, json, view};
+use super::{AuthedRequest, ChunkApi, HandlerResult, json, view};
 
 const MAX_LISTED: usize = 1000;
 const LISTED: usize = 100;
 
 impl ChunkApi {
-    pub(super) async fn get(&self, asked: Asked, id: &str) -> Answer {
+    pub(super) async fn get(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
         let view = asked.query.get("view").map(str::to_owned);
         let session = self.session(&asked.identity.account, id, Access::Read).await?;
         match view.as_deref() {
@@ -69,7 +69,7 @@ impl ChunkApi {
         Ok(reply)
     }
 
-    pub(super) async fn list(&self, asked: Asked) -> Answer {
+    pub(super) async fn list(&self, asked: AuthedRequest) -> HandlerResult {
         let query = list_query(&asked)?;
         let account = &asked.identity.account;
         let page = self.0.uploads.list(account.name(), &query).await?;
@@ -83,7 +83,7 @@ impl ChunkApi {
     }
 }
 
-fn list_query(asked: &Asked) -> Result<ListQuery, Problem> {
+fn list_query(asked: &AuthedRequest) -> Result<ListQuery, Problem> {
     let text = |name: &str| asked.query.get(name).map(str::to_owned);
     let limit = match asked.query.get("limit") {
         None => LISTED,

@@ -6,7 +6,7 @@
 use http::Method;
 
 use crate::api;
-use crate::http as ours;
+use crate::web;
 
 use super::problem::Problem;
 
@@ -87,7 +87,7 @@ impl Op {
 pub fn route(method: &Method, path: &str) -> Result<Op, Problem> {
     // Probes are asked for at the root too, where every orchestrator looks for them.
     let inner = path.strip_prefix(api::ROOT).filter(|rest| rest.starts_with('/'));
-    let segments = ours::segments(inner.unwrap_or(path))?;
+    let segments = web::segments(inner.unwrap_or(path))?;
     let names: Vec<&str> = segments.iter().map(String::as_str).collect();
     let at_root = matches!(names[..], ["healthz" | "readyz" | "metrics"]);
     let (_, methods) = ROUTES

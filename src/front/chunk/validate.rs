@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use crate::api;
-use crate::http::{bucket_name_fits, key_fits};
 use crate::object::require_free_name;
 use crate::upload::NewBackup;
+use crate::web::{bucket_name_fits, key_fits};
 
 use super::problem::Problem;
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use crate::api;
-use crate::http::BoxError;
 use crate::upload::{Finished, Root, Segment, Session, Shape, Status};
+use crate::web::BoxError;
 
 /// The chunk size of an S3 session is known from its first part on; in a list it is 0.
 pub fn summary(root: &Root) -> api::Summary {
@@ -89,7 +89,7 @@ pub fn manifest(
 
 fn entries(segment: &Segment, first: bool) -> String {
     let mut text = String::new();
-    for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.struck) {
+    for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.invalidated) {
         let comma = if first && text.is_empty() { "" } else { "," };
         text.push_str(&format!("{comma}\"{index}\":\"{}\"", record.digests.sha256));
     }

@@ -12,10 +12,10 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
-use crate::http::ReplyBody;
-use crate::names::VERSION;
+use crate::metric_names::VERSION;
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::{ChecksumKind, ObjectChecksum};
+use crate::web::ReplyBody;
 
 /// What would be lost.
 const REFUSED: [HeaderName; 3] = [

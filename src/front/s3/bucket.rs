@@ -6,15 +6,15 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{Answer, Asked, S3Api, empty_reply, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, xml_reply};
 use crate::accounts::Access;
-use crate::http::Arriving;
+use crate::web::RequestBody;
 
 const MAX_DOCUMENT: usize = 64 << 10;
 const REGION: &str = "us-east-1";
 
 impl S3Api {
-    pub(super) async fn list_buckets(&self, asked: Asked) -> Answer {
+    pub(super) async fn list_buckets(&self, asked: AuthedRequest) -> HandlerResult {
         let account = &asked.identity.account;
         let mut xml = Xml::new("ListAllMyBucketsResult");
         xml.open("Owner")
@@ -31,7 +31,11 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn create_bucket(&self, asked: Asked, body: Arriving) -> Answer {
+    pub(super) async fn create_bucket(
+        &self,
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> HandlerResult {
         let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
         if !account.allows(Access::Admin, &bucket, "") {
             // Some tools begin with this whatever they may do; that it is there is all they want to
@@ -50,26 +54,26 @@ impl S3Api {
         Ok(reply)
     }
 
-    pub(super) async fn head_bucket(&self, asked: Asked) -> Answer {
+    pub(super) async fn head_bucket(&self, asked: AuthedRequest) -> HandlerResult {
         self.known_bucket(&asked).await?;
         let mut reply = empty_reply(StatusCode::OK);
         reply.headers_mut().insert("x-amz-bucket-region", HeaderValue::from_static(REGION));
         Ok(reply)
     }
 
-    pub(super) async fn delete_bucket(&self, asked: Asked) -> Answer {
+    pub(super) async fn delete_bucket(&self, asked: AuthedRequest) -> HandlerResult {
         asked.require(Access::Admin)?;
         self.0.objects.delete_bucket(&asked.bucket.as_str().into()).await?;
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
-    pub(super) async fn bucket_location(&self, asked: Asked) -> Answer {
+    pub(super) async fn bucket_location(&self, asked: AuthedRequest) -> HandlerResult {
         self.known_bucket(&asked).await?;
         // Empty means us-east-1.
         Ok(xml_reply(Xml::new("LocationConstraint").finish()))
     }
 
-    pub(super) async fn bucket_versioning(&self, asked: Asked) -> Answer {
+    pub(super) async fn bucket_versioning(&self, asked: AuthedRequest) -> HandlerResult {
         self.known_bucket(&asked).await?;
         let mut xml = Xml::new("VersioningConfiguration");
         if self.0.objects.keeps_versions(&asked.bucket.as_str().into()).await? {
@@ -79,7 +83,7 @@ impl S3Api {
     }
 
     /// **Errors**: `AccessDenied`, `NoSuchBucket`.
-    async fn known_bucket(&self, asked: &Asked) -> Result<(), S3Error> {
+    async fn known_bucket(&self, asked: &AuthedRequest) -> Result<(), S3Error> {
         if !asked.identity.account.sees(&asked.bucket) {
             return Err(S3Error::denied());
         }

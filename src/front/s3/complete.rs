@@ -10,17 +10,21 @@ use http::HeaderMap;
 use super::error::S3Error;
 use super::multipart::word;
 use super::xml::Xml;
-use super::{Answer, Asked, S3Api, conditions, document, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, conditions, document, xml_reply};
 use crate::accounts::Access;
-use crate::http::Arriving;
-use crate::object::{GetOptions, PutMode, Read, StoreKind};
+use crate::object::{GetOptions, GetRange, PutMode, StoreKind};
 use crate::upload::{ChosenEntry, Session, Status};
+use crate::web::RequestBody;
 
 /// 10,000 parts with their checksums.
 const MAX_DOCUMENT: usize = 4 << 20;
 
 impl S3Api {
-    pub(super) async fn complete_upload(&self, asked: Asked, body: Arriving) -> Answer {
+    pub(super) async fn complete_upload(
+        &self,
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> HandlerResult {
         let session = self.upload_of(&asked, Access::Write).await?;
         let (headers, bucket, key) =
             (asked.head.headers.clone(), asked.bucket.clone(), asked.key.clone());
@@ -54,7 +58,7 @@ impl S3Api {
         let found = self
             .0
             .objects
-            .get(&bucket.into(), &key.into(), Read::Head, GetOptions::default())
+            .get(&bucket.into(), &key.into(), GetRange::Head, GetOptions::default())
             .await;
         match (mode, found) {
             (PutMode::CreateOnly, Ok(_)) => Err(S3Error::precondition()),

@@ -13,9 +13,9 @@ use super::error::S3Error;
 use super::get::range;
 use super::part::part_number;
 use super::xml::{Xml, timestamp};
-use super::{Answer, Asked, S3Api, attributes, validate, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
 use crate::accounts::Access;
-use crate::object::{Body, GetOptions, NewObject, Read, Stored};
+use crate::object::{Body, GetOptions, GetRange, NewObject, Stored};
 use crate::upload::{PartAdmission, PartClaim};
 
 /// Where a copy comes from.
@@ -26,7 +26,7 @@ struct Source {
 }
 
 impl S3Api {
-    pub(super) async fn copy_object(&self, asked: Asked) -> Answer {
+    pub(super) async fn copy_object(&self, asked: AuthedRequest) -> HandlerResult {
         asked.require(Access::Write)?;
         let source = self.source(&asked)?;
         let replaces = match asked.header("x-amz-metadata-directive") {
@@ -37,7 +37,7 @@ impl S3Api {
         if source.bucket == asked.bucket && source.key == asked.key && !replaces {
             return Err(S3Error::invalid_request("a copy onto itself must change something"));
         }
-        let (stored, body) = self.open_source(&asked, &source, Read::Whole).await?;
+        let (stored, body) = self.open_source(&asked, &source, GetRange::Whole).await?;
         let attributes =
             if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
         let mode = conditions::of_write(&asked.head.headers)?;
@@ -57,12 +57,12 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn upload_part_copy(&self, asked: Asked) -> Answer {
+    pub(super) async fn upload_part_copy(&self, asked: AuthedRequest) -> HandlerResult {
         let number = part_number(&asked)?;
         let session = self.upload_of(&asked, Access::Write).await?;
         let source = self.source(&asked)?;
         let read = match asked.header("x-amz-copy-source-range") {
-            None => Read::Whole,
+            None => GetRange::Whole,
             Some(text) => range(text)
                 .ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
         };
@@ -84,9 +84,9 @@ impl S3Api {
 
     async fn open_source(
         &self,
-        asked: &Asked,
+        asked: &AuthedRequest,
         source: &Source,
-        read: Read,
+        read: GetRange,
     ) -> Result<(Stored, Body), S3Error> {
         if !asked.identity.account.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
@@ -102,7 +102,7 @@ impl S3Api {
     }
 
     /// **Errors**: `InvalidArgument`, and those of `require_bucket`.
-    fn source(&self, asked: &Asked) -> Result<Source, S3Error> {
+    fn source(&self, asked: &AuthedRequest) -> Result<Source, S3Error> {
         let malformed = || S3Error::invalid("x-amz-copy-source is not /bucket/key");
         let text = asked.header("x-amz-copy-source").ok_or_else(malformed)?;
         let (path, version) = match text.split_once("?versionId=") {

@@ -7,10 +7,10 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::xml::Xml;
-use super::{Answer, Asked, S3Api, document, empty_reply, validate, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, document, empty_reply, validate, xml_reply};
 use crate::accounts::Access;
-use crate::http::Arriving;
-use crate::names::VERSION;
+use crate::metric_names::VERSION;
+use crate::web::RequestBody;
 
 const MAX_DOCUMENT: usize = 2 << 20;
 const MAX_KEYS: usize = 1000;
@@ -18,7 +18,7 @@ const MAX_KEYS: usize = 1000;
 const AT_A_TIME: usize = 16;
 
 impl S3Api {
-    pub(super) async fn delete_object(&self, asked: Asked) -> Answer {
+    pub(super) async fn delete_object(&self, asked: AuthedRequest) -> HandlerResult {
         asked.require(Access::Write)?;
         let version = asked.query.get("versionId");
         self.0
@@ -32,7 +32,11 @@ impl S3Api {
         Ok(reply)
     }
 
-    pub(super) async fn delete_objects(&self, asked: Asked, body: Arriving) -> Answer {
+    pub(super) async fn delete_objects(
+        &self,
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> HandlerResult {
         let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
         // Else the answer would tell a stranger whether the bucket is there.
         if !account.sees(&bucket) {

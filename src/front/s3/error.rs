@@ -10,10 +10,10 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::xml::Xml;
-use crate::http::{self as ours, Reply, full};
-use crate::names;
+use crate::metric_names;
 use crate::object::{StoreError, StoreKind};
 use crate::upload;
+use crate::web::{self, Reply, full};
 
 /// How long a client is asked to stay away when nobody knows better.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl S3Error {
         if let Some(pause) = self.pause {
             let seconds = pause.as_millis().div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, number(seconds));
-            headers.insert(names::RETRY_AFTER_MS, number(pause.as_millis()));
+            headers.insert(metric_names::RETRY_AFTER_MS, number(pause.as_millis()));
         }
         reply
     }
@@ -126,22 +126,22 @@ fn number(value: u128) -> HeaderValue {
     HeaderValue::from_str(&value.to_string()).expect("digits are a header's value")
 }
 
-impl From<ours::Error> for S3Error {
-    fn from(error: ours::Error) -> Self {
+impl From<web::Error> for S3Error {
+    fn from(error: web::Error) -> Self {
         use StatusCode as S;
         let (status, code) = match error.kind() {
-            ours::Kind::BadRequest => (S::BAD_REQUEST, "InvalidRequest"),
-            ours::Kind::Unauthorized => (S::BAD_REQUEST, "AuthorizationHeaderMalformed"),
-            ours::Kind::Unsigned | ours::Kind::Expired => (S::FORBIDDEN, "AccessDenied"),
-            ours::Kind::Skewed => (S::FORBIDDEN, "RequestTimeTooSkewed"),
-            ours::Kind::SignatureMismatch => (S::FORBIDDEN, "SignatureDoesNotMatch"),
-            ours::Kind::LengthRequired => (S::LENGTH_REQUIRED, "MissingContentLength"),
-            ours::Kind::RequestTimeout => (S::BAD_REQUEST, "RequestTimeout"),
-            ours::Kind::InvalidDigest => (S::BAD_REQUEST, "InvalidDigest"),
-            ours::Kind::BadDigest => (S::BAD_REQUEST, "BadDigest"),
-            ours::Kind::PayloadMismatch => (S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
-            ours::Kind::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody"),
-            ours::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
+            web::Kind::BadRequest => (S::BAD_REQUEST, "InvalidRequest"),
+            web::Kind::Unauthorized => (S::BAD_REQUEST, "AuthorizationHeaderMalformed"),
+            web::Kind::Unsigned | web::Kind::Expired => (S::FORBIDDEN, "AccessDenied"),
+            web::Kind::Skewed => (S::FORBIDDEN, "RequestTimeTooSkewed"),
+            web::Kind::SignatureMismatch => (S::FORBIDDEN, "SignatureDoesNotMatch"),
+            web::Kind::LengthRequired => (S::LENGTH_REQUIRED, "MissingContentLength"),
+            web::Kind::RequestTimeout => (S::BAD_REQUEST, "RequestTimeout"),
+            web::Kind::InvalidDigest => (S::BAD_REQUEST, "InvalidDigest"),
+            web::Kind::BadDigest => (S::BAD_REQUEST, "BadDigest"),
+            web::Kind::PayloadMismatch => (S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
+            web::Kind::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody"),
+            web::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
         };
         Self::new(status, code, error.to_string())
     }

@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::error::S3Error;
 use crate::clock::Clock;
-use crate::http::{self as ours, Arriving, BoxError, Place};
+use crate::web::{self, BoxError, Permit, RequestBody};
 
 /// All fields together, with their heads.
 const MAX_FIELDS: usize = 64 << 10;
@@ -31,7 +31,7 @@ pub struct Form {
 
 /// The file's bytes, without the end of the form.
 pub struct File {
-    body: Arriving,
+    body: RequestBody,
     /// What came and may be part of the end.
     held: BytesMut,
     end: Vec<u8>,
@@ -55,7 +55,7 @@ pub fn boundary(content_type: &str) -> Option<String> {
 }
 
 /// Reads the form up to its file. **Errors**: `MalformedPOSTRequest`.
-pub async fn read(mut body: Arriving, boundary: &str, len_bytes: u64) -> Result<Form, S3Error> {
+pub async fn read(mut body: RequestBody, boundary: &str, len_bytes: u64) -> Result<Form, S3Error> {
     let delimiter = format!("\r\n--{boundary}");
     let mut fields = BTreeMap::new();
     let mut unread = Unread::new();
@@ -106,7 +106,7 @@ impl Unread {
     /// Takes what is before a mark, which stays. Each byte is searched once, however small the
     /// pieces are in which the body comes. **Errors**: `MalformedPOSTRequest` where the body ends
     /// before, or the fields are too long.
-    async fn until(&mut self, body: &mut Arriving, mark: &str) -> Result<Bytes, S3Error> {
+    async fn until(&mut self, body: &mut RequestBody, mark: &str) -> Result<Bytes, S3Error> {
         let mut searched = 0;
         loop {
             #[cfg(test)]
@@ -146,7 +146,7 @@ impl Unread {
 
 /// A body that does not come is a time-out, and no mistake in the form.
 fn not_whole(cause: BoxError) -> S3Error {
-    match cause.downcast::<ours::Error>() {
+    match cause.downcast::<web::Error>() {
         Ok(error) => S3Error::from(*error),
         Err(_) => malformed("it has no file"),
     }
@@ -182,8 +182,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 impl File {
     /// The same file, read no faster than the place's account may.
-    pub fn paced(mut self, place: &Place, clock: &Clock) -> Self {
-        self.body = self.body.paced(place, clock);
+    pub fn paced(mut self, place: &Permit, clock: &Clock) -> Self {
+        self.body = self.body.throttled(place, clock);
         self
     }
 }
@@ -218,7 +218,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::*;
-    use crate::http::Settings;
+    use crate::web::Settings;
 
     const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"Key\"\r\n\r\na\r\n--b\r\nContent-Disposition: form-data; \
                         name=\"file\"; filename=\"f.txt\"\r\nContent-Type: x/y\r\n\r\nhel\r\n--lo\r\n--b--\r\n";
@@ -234,7 +234,7 @@ mod tests {
         let body = StreamBody::new(stream::iter(
             frames.into_iter().map(|frame: Result<_, BoxError>| frame),
         ));
-        let body = Arriving::new(body, Clock::seeded(1), &Settings::default());
+        let body = RequestBody::new(body, Clock::seeded(1), &Settings::default());
         let form = read(body, "b", bytes.len() as u64)
             .await
             .map_err(|error| error.message().to_owned())?;
@@ -284,7 +284,7 @@ mod tests {
         let pieces = std::iter::repeat_n(&b"x"[..], LEN).chain([&b"\r\n--b"[..]]);
         let frames = pieces.map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::from_static(piece))));
         let body = StreamBody::new(stream::iter(frames));
-        let mut body = Arriving::new(body, Clock::seeded(1), &Settings::default());
+        let mut body = RequestBody::new(body, Clock::seeded(1), &Settings::default());
         let mut unread = Unread::new();
         let value = unread.until(&mut body, "\r\n--b").await.unwrap();
         assert_eq!(value.len(), LEN + FIRST_LINE_END.len());

@@ -10,7 +10,7 @@ use http_body_util::Full;
 
 use super::{conditions, document, form, get, route};
 use crate::clock::Clock;
-use crate::http::{Arriving, Query, Settings};
+use crate::web::{Query, RequestBody, Settings};
 
 /// The documents of Complete and DeleteObjects; what is read is no longer than what was sent.
 pub fn document(bytes: &[u8]) {
@@ -39,7 +39,7 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderM
 
 /// A POST form up to the end of its file.
 pub fn form(bytes: &[u8], boundary: &str) {
-    let body = Arriving::new(
+    let body = RequestBody::new(
         Full::new(Bytes::copy_from_slice(bytes)),
         Clock::seeded(1),
         &Settings::default(),

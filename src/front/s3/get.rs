@@ -9,11 +9,11 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::conditions::{self, OF_TARGET};
 use super::error::S3Error;
 use super::xml::Xml;
-use super::{Answer, Asked, S3Api, attributes, is_head, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, is_head, xml_reply};
 use crate::accounts::Access;
-use crate::http::{full, streamed};
-use crate::object::{GetOptions, Read, Stored};
+use crate::object::{GetOptions, GetRange, Stored};
 use crate::upload::{ChecksumKind, ObjectChecksum, PartEntry};
+use crate::web::{full, streamed};
 
 /// Query parameters that replace a header of the answer.
 const OVERRIDES: [(&str, &str); 6] = [
@@ -27,33 +27,33 @@ const OVERRIDES: [(&str, &str); 6] = [
 
 /// What of the object is wanted.
 struct Wanted {
-    read: Read,
+    read: GetRange,
     /// How many parts the object has, where one was asked for.
     parts: Option<usize>,
 }
 
 impl S3Api {
-    pub(super) async fn get_object(&self, asked: Asked) -> Answer {
+    pub(super) async fn get_object(&self, asked: AuthedRequest) -> HandlerResult {
         self.read_object(asked).await
     }
 
-    pub(super) async fn head_object(&self, asked: Asked) -> Answer {
+    pub(super) async fn head_object(&self, asked: AuthedRequest) -> HandlerResult {
         self.read_object(asked).await
     }
 
-    async fn read_object(&self, asked: Asked) -> Answer {
+    async fn read_object(&self, asked: AuthedRequest) -> HandlerResult {
         asked.require(Access::Read)?;
         let overrides = overrides(&asked)?;
         let wanted = self.wanted(&asked).await?;
         let head_only = is_head(&asked.head.method);
-        let whole = wanted.read == Read::Whole;
+        let whole = wanted.read == GetRange::Whole;
         let asks = asked
             .header("x-amz-checksum-mode")
             .is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"));
         let version = asked.query.get("versionId").map(str::to_owned);
         let options = GetOptions { version, checksum: whole && asks, ..GetOptions::default() };
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
-        let read = if head_only { Read::Head } else { wanted.read };
+        let read = if head_only { GetRange::Head } else { wanted.read };
         let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
         conditions::check(&asked.head.headers, &OF_TARGET, &stored.head)?;
         let size = stored.head.size_bytes;
@@ -65,8 +65,8 @@ impl S3Api {
             )
         };
         let (first, end) = match wanted.read {
-            Read::Whole | Read::Head => (0, size),
-            read @ (Read::Range { .. } | Read::Suffix(_)) => {
+            GetRange::Whole | GetRange::Head => (0, size),
+            read @ (GetRange::Range { .. } | GetRange::Suffix(_)) => {
                 read.span(size).ok_or_else(out_of_range)?
             }
         };
@@ -94,10 +94,10 @@ impl S3Api {
         Ok(reply)
     }
 
-    async fn wanted(&self, asked: &Asked) -> Result<Wanted, S3Error> {
+    async fn wanted(&self, asked: &AuthedRequest) -> Result<Wanted, S3Error> {
         let Some(number) = asked.query.get("partNumber") else {
             let range = asked.header("range").and_then(range);
-            return Ok(Wanted { read: range.unwrap_or(Read::Whole), parts: None });
+            return Ok(Wanted { read: range.unwrap_or(GetRange::Whole), parts: None });
         };
         let number: usize = number
             .parse()
@@ -114,7 +114,7 @@ impl S3Api {
         };
         if parts.is_empty() {
             return if number == 1 {
-                Ok(Wanted { read: Read::Whole, parts: None })
+                Ok(Wanted { read: GetRange::Whole, parts: None })
             } else {
                 Err(absent())
             };
@@ -122,25 +122,25 @@ impl S3Api {
         let part = parts.get(number - 1).ok_or_else(absent)?;
         let first: u64 = parts[..number - 1].iter().map(|part| part.size_bytes).sum();
         let read = if part.size_bytes == 0 {
-            Read::Whole
+            GetRange::Whole
         } else {
-            Read::Range { first, last: first + part.size_bytes - 1 }
+            GetRange::Range { first, last: first + part.size_bytes - 1 }
         };
         Ok(Wanted { read, parts: Some(parts.len()) })
     }
 
     /// The parts that the object was made of; empty where it was put whole, or by someone else.
-    async fn parts_of(&self, asked: &Asked) -> Result<Vec<PartEntry>, S3Error> {
+    async fn parts_of(&self, asked: &AuthedRequest) -> Result<Vec<PartEntry>, S3Error> {
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let (stored, _) =
-            self.0.objects.get(&bucket, &key, Read::Head, GetOptions::default()).await?;
+            self.0.objects.get(&bucket, &key, GetRange::Head, GetOptions::default()).await?;
         let Some(session) = self.session_of(asked, &stored).await? else { return Ok(Vec::new()) };
         Ok(session.completed_parts().await?)
     }
 
     async fn session_of(
         &self,
-        asked: &Asked,
+        asked: &AuthedRequest,
         stored: &Stored,
     ) -> Result<Option<crate::upload::Session>, S3Error> {
         let Some(tag) = &stored.upload_tag else { return Ok(None) };
@@ -150,7 +150,7 @@ impl S3Api {
 
     async fn checksum_of(
         &self,
-        asked: &Asked,
+        asked: &AuthedRequest,
         stored: &Stored,
     ) -> Result<Option<ObjectChecksum>, S3Error> {
         if let Some(checksum) = &stored.checksum {
@@ -163,13 +163,13 @@ impl S3Api {
         }))
     }
 
-    pub(super) async fn object_attributes(&self, asked: Asked) -> Answer {
+    pub(super) async fn object_attributes(&self, asked: AuthedRequest) -> HandlerResult {
         asked.require(Access::Read)?;
         let wanted = asked.header("x-amz-object-attributes").unwrap_or_default().to_owned();
         let wants = |name: &str| wanted.split(',').any(|word| word.trim() == name);
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let options = GetOptions { checksum: true, ..GetOptions::default() };
-        let (stored, _) = self.0.objects.get(&bucket, &key, Read::Head, options).await?;
+        let (stored, _) = self.0.objects.get(&bucket, &key, GetRange::Head, options).await?;
         let mut xml = Xml::new("GetObjectAttributesResponse");
         if wants("ETag") {
             xml.element("ETag", &stored.head.etag);
@@ -204,7 +204,7 @@ impl S3Api {
 
 /// What the query wants in the answer's head. **Errors**: `InvalidArgument` for what can stand in
 /// no head.
-fn overrides(asked: &Asked) -> Result<Vec<(&'static str, HeaderValue)>, S3Error> {
+fn overrides(asked: &AuthedRequest) -> Result<Vec<(&'static str, HeaderValue)>, S3Error> {
     let wanted = OVERRIDES
         .iter()
         .filter_map(|(parameter, name)| Some((parameter, *name, asked.query.get(parameter)?)));
@@ -220,17 +220,17 @@ fn text(value: &str) -> HeaderValue {
 }
 
 /// One range of bytes; None for anything else, which RFC 9110 lets a server ignore.
-pub(super) fn range(value: &str) -> Option<Read> {
+pub(super) fn range(value: &str) -> Option<GetRange> {
     let (first, last) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| {
         text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
     };
     match (first, last) {
-        ("", last) => number(last).map(Read::Suffix),
-        (first, "") => Some(Read::Range { first: number(first)?, last: u64::MAX }),
+        ("", last) => number(last).map(GetRange::Suffix),
+        (first, "") => Some(GetRange::Range { first: number(first)?, last: u64::MAX }),
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(Read::Range { first, last })
+            (first <= last).then_some(GetRange::Range { first, last })
         }
     }
 }
@@ -251,9 +251,9 @@ mod tests {
     #[test]
     fn ranges_are_read_or_ignored() {
         let table = [
-            ("bytes=0-4", Some(Read::Range { first: 0, last: 4 })),
-            ("bytes=5-", Some(Read::Range { first: 5, last: u64::MAX })),
-            ("bytes=-3", Some(Read::Suffix(3))),
+            ("bytes=0-4", Some(GetRange::Range { first: 0, last: 4 })),
+            ("bytes=5-", Some(GetRange::Range { first: 5, last: u64::MAX })),
+            ("bytes=-3", Some(GetRange::Suffix(3))),
             ("bytes=4-2", None),
             ("bytes=0-1,3-4", None),
             ("bytes=a-b", None),

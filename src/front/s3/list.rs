@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{Answer, Asked, S3Api, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, xml_reply};
 use crate::accounts::Access;
 use crate::object::{ListOptions, Page};
 
@@ -35,7 +35,7 @@ impl Wanted {
 }
 
 impl S3Api {
-    pub(super) async fn list_objects(&self, asked: Asked) -> Answer {
+    pub(super) async fn list_objects(&self, asked: AuthedRequest) -> HandlerResult {
         let mut wanted = wanted(&asked)?;
         let marker = asked.query.get("marker").unwrap_or_default().to_owned();
         wanted.options.after = Some(marker.clone()).filter(|marker| !marker.is_empty());
@@ -50,7 +50,7 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn list_objects_v2(&self, asked: Asked) -> Answer {
+    pub(super) async fn list_objects_v2(&self, asked: AuthedRequest) -> HandlerResult {
         let mut wanted = wanted(&asked)?;
         let token = asked.query.get("continuation-token").filter(|token| !token.is_empty());
         let start_after = asked.query.get("start-after").filter(|after| !after.is_empty());
@@ -72,7 +72,7 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    async fn page(&self, asked: &Asked, wanted: &Wanted) -> Result<Page, S3Error> {
+    async fn page(&self, asked: &AuthedRequest, wanted: &Wanted) -> Result<Page, S3Error> {
         if !asked.identity.account.allows(Access::Read, &asked.bucket, &wanted.options.prefix) {
             return Err(S3Error::denied());
         }
@@ -85,7 +85,7 @@ impl S3Api {
     }
 }
 
-fn wanted(asked: &Asked) -> Result<Wanted, S3Error> {
+fn wanted(asked: &AuthedRequest) -> Result<Wanted, S3Error> {
     let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
     let max_keys = max_of(text("max-keys"), "max-keys")?;
     let options = ListOptions {
@@ -106,7 +106,7 @@ pub(super) fn max_of(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
 }
 
 /// Whether names are to be percent-encoded. **Errors**: `InvalidArgument`.
-pub(super) fn encodes(asked: &Asked) -> Result<bool, S3Error> {
+pub(super) fn encodes(asked: &AuthedRequest) -> Result<bool, S3Error> {
     match asked.query.get("encoding-type").filter(|text| !text.is_empty()) {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("url") => Ok(true),

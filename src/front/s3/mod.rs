@@ -41,18 +41,18 @@ use http_body::Body;
 
 use crate::accounts::{Access, Accounts};
 use crate::clock::Clock;
-use crate::http::{
-    self as ours, Arriving, BoxError, Declared, Figures, Identity, Payload, Query, Record, Reply,
-    full,
-};
-use crate::names;
+use crate::metric_names;
 use crate::object::Objects;
 use crate::upload::Uploads;
+use crate::web::{
+    self, AccessLog, BoxError, Declared, Identity, Metrics, Payload, Query, Reply, RequestBody,
+    full,
+};
 
 use error::S3Error;
 use route::{Op, Target};
 
-type Answer = Result<Reply, S3Error>;
+type HandlerResult = Result<Reply, S3Error>;
 
 /// The room's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,16 +73,16 @@ pub struct Parts {
     pub objects: Objects,
     pub accounts: Accounts,
     pub clock: Clock,
-    pub figures: Figures,
-    pub http: ours::Settings,
-    pub gate: ours::Gate,
+    pub metrics: Metrics,
+    pub http: web::Settings,
+    pub admission: web::Admission,
     pub settings: Settings,
     /// Whether an upload that its client aborts is kept for a successor.
     pub keeps_aborted: bool,
 }
 
 /// A request that was routed and whose sender is known.
-struct Asked {
+struct AuthedRequest {
     head: request::Parts,
     query: Query,
     identity: Identity,
@@ -102,10 +102,10 @@ impl S3Api {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let body = Arriving::new(body, self.0.clock.clone(), &self.0.http);
-        let mut record = Record::new(&self.0.clock, &self.0.figures, body.progress());
+        let body = RequestBody::new(body, self.0.clock.clone(), &self.0.http);
+        let mut record = AccessLog::new(&self.0.clock, &self.0.metrics, body.progress());
         let (method, resource) = (head.method.clone(), head.uri.path().to_owned());
-        let one_reading = ours::require_one_reading(&head);
+        let one_reading = web::refuse_smuggling(&head);
         // Where the next request begins is as uncertain.
         let closes = one_reading.is_err();
         let answer = match one_reading {
@@ -114,7 +114,7 @@ impl S3Api {
         };
         let mut reply = answer.unwrap_or_else(|error| error.reply(&method, &resource, &record.id));
         let id = HeaderValue::from_str(&record.id).expect("an id is made of hex digits");
-        reply.headers_mut().insert(names::REQUEST_ID, id);
+        reply.headers_mut().insert(metric_names::REQUEST_ID, id);
         if closes || !record.body.ended() {
             // What is left of the body stands in the way of another request, and a silent close
             // confuses clients.
@@ -123,7 +123,12 @@ impl S3Api {
         record.attach(reply)
     }
 
-    async fn routed(&self, head: request::Parts, body: Arriving, record: &mut Record) -> Answer {
+    async fn routed(
+        &self,
+        head: request::Parts,
+        body: RequestBody,
+        record: &mut AccessLog,
+    ) -> HandlerResult {
         let Target { bucket, key } =
             route::target(head.uri.path(), &head.headers, self.0.http.domain.as_deref())?;
         let query = Query::parse(head.uri.query())?;
@@ -135,14 +140,14 @@ impl S3Api {
         if op == Op::PostObject {
             return Box::pin(self.post_object(&head, &target.bucket, body)).await;
         }
-        let identity = ours::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
+        let identity = web::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
         record.account = Some(identity.account.name().to_owned());
-        let place = parts.gate.enter(identity.account.name()).await?;
-        let body = body.paced(&place, &parts.clock);
-        record.place = Some(place);
+        let place = parts.admission.acquire(identity.account.name()).await?;
+        let body = body.throttled(&place, &parts.clock);
+        record.permit = Some(place);
         self.require_visible(&target)?;
         let Target { bucket, key } = target;
-        self.serve(op, Asked { head, query, identity, bucket, key }, body).await
+        self.serve(op, AuthedRequest { head, query, identity, bucket, key }, body).await
     }
 
     /// **Errors**: those of `require_bucket` and `validate::key`.
@@ -170,7 +175,12 @@ impl S3Api {
 
     /// What serves the operation, in a box of its size: in line, each request would be as large as
     /// the largest of them, and is moved more than once before it begins.
-    fn serve(&self, op: Op, asked: Asked, body: Arriving) -> BoxFuture<'_, Answer> {
+    fn serve(
+        &self,
+        op: Op,
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> BoxFuture<'_, HandlerResult> {
         match op {
             Op::ListBuckets => Box::pin(self.list_buckets(asked)),
             Op::CreateBucket => Box::pin(self.create_bucket(asked, body)),
@@ -202,7 +212,7 @@ impl S3Api {
     }
 }
 
-impl Asked {
+impl AuthedRequest {
     /// **Errors**: `AccessDenied`.
     fn require(&self, access: Access) -> Result<(), S3Error> {
         if self.identity.account.allows(access, &self.bucket, &self.key) {
@@ -218,7 +228,7 @@ impl Asked {
 
     /// The whole body, verified. **Errors**: those of its digests; `MalformedXML` where it is
     /// longer than `max_bytes`.
-    async fn document(&self, body: Arriving, max_bytes: usize) -> Result<Bytes, S3Error> {
+    async fn document(&self, body: RequestBody, max_bytes: usize) -> Result<Bytes, S3Error> {
         let declared = Declared::read(&self.head, &self.identity)?;
         if declared.len_bytes.is_some_and(|len| len > max_bytes as u64) {
             return Err(S3Error::malformed_xml());
@@ -238,8 +248,8 @@ impl Asked {
 }
 
 /// Why a body did not come whole.
-fn broken(verdict: &ours::Verdict) -> S3Error {
-    let broke_off = || ours::Error::new(ours::Kind::IncompleteBody, "the body broke off");
+fn broken(verdict: &web::Verdict) -> S3Error {
+    let broke_off = || web::Error::new(web::Kind::IncompleteBody, "the body broke off");
     verdict.failure().unwrap_or_else(broke_off).into()
 }
 

@@ -9,14 +9,14 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::error::S3Error;
 use super::list::{encodes, max_of, url_encoded};
 use super::xml::{Xml, timestamp};
-use super::{Answer, Asked, S3Api, attributes, empty_reply, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, empty_reply, xml_reply};
 use crate::accounts::Access;
 use crate::digest::Algorithm;
-use crate::http::named_algorithm;
 use crate::upload::{ChecksumKind, NewUpload, OpenQuery, Root, Session};
+use crate::web::named_algorithm;
 
 impl S3Api {
-    pub(super) async fn create_upload(&self, asked: Asked) -> Answer {
+    pub(super) async fn create_upload(&self, asked: AuthedRequest) -> HandlerResult {
         asked.require(Access::Write)?;
         let attributes = attributes::read(&asked.head.headers)?;
         let new = NewUpload {
@@ -47,7 +47,7 @@ impl S3Api {
     /// The session of the request's upload id. **Errors**: `AccessDenied`, `NoSuchUpload`.
     pub(super) async fn upload_of(
         &self,
-        asked: &Asked,
+        asked: &AuthedRequest,
         access: Access,
     ) -> Result<Session, S3Error> {
         asked.require(access)?;
@@ -59,7 +59,7 @@ impl S3Api {
         Ok(self.0.uploads.open_upload(account, &asked.bucket, &asked.key, id).await?)
     }
 
-    pub(super) async fn abort_upload(&self, asked: Asked) -> Answer {
+    pub(super) async fn abort_upload(&self, asked: AuthedRequest) -> HandlerResult {
         let session = self.upload_of(&asked, Access::Write).await?;
         if !session.root().status.is_unfinished() {
             return Err(S3Error::no_such_upload());
@@ -74,7 +74,7 @@ impl S3Api {
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
-    pub(super) async fn list_parts(&self, asked: Asked) -> Answer {
+    pub(super) async fn list_parts(&self, asked: AuthedRequest) -> HandlerResult {
         let session = self.upload_of(&asked, Access::Read).await?;
         if !session.root().status.is_unfinished() {
             return Err(S3Error::no_such_upload());
@@ -111,7 +111,7 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn list_uploads(&self, asked: Asked) -> Answer {
+    pub(super) async fn list_uploads(&self, asked: AuthedRequest) -> HandlerResult {
         let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
         let prefix = text("prefix").unwrap_or_default();
         if !asked.identity.account.allows(Access::Read, &asked.bucket, prefix) {

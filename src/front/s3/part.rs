@@ -12,18 +12,22 @@ use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
-use super::{Answer, Asked, S3Api, broken, empty_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, broken, empty_reply};
 use crate::accounts::Access;
 use crate::digest::Checksum;
-use crate::http::{Arriving, Declared, Payload, Progress, Reply};
 use crate::object::{Body, ETag, PartNumber};
 use crate::upload::{self, PartAdmission, PartClaim, Session};
+use crate::web::{Declared, Payload, Progress, Reply, RequestBody};
 
 /// A client that waits for `100 Continue` sends its body after about a second without it.
 const DECIDE: Duration = Duration::from_millis(900);
 
 impl S3Api {
-    pub(super) async fn upload_part(&self, asked: Asked, body: Arriving) -> Answer {
+    pub(super) async fn upload_part(
+        &self,
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> HandlerResult {
         let number = part_number(&asked)?;
         let declared = Declared::read(&asked.head, &asked.identity)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
@@ -39,7 +43,7 @@ impl S3Api {
         let mut guard = HangUp(Some(session));
         let (etag, checksum) = match admission {
             PartAdmission::Known(entry) => {
-                self.0.figures.chunk_known();
+                self.0.metrics.chunk_known();
                 if !self.answers_early(&asked, &body.progress()) {
                     read_out(declared.clone(), &asked, body).await?;
                 }
@@ -62,7 +66,7 @@ impl S3Api {
                         return Err(failure.map_or_else(|| error.into(), S3Error::from));
                     }
                 };
-                self.0.figures.chunk_stored();
+                self.0.metrics.chunk_stored();
                 let sha256 = brought.sha256;
                 let etag = brought.etag.or_else(|| Some(ETag(sha256.hex()[..32].to_owned())));
                 (etag, verdict.checksum())
@@ -74,7 +78,7 @@ impl S3Api {
 
     /// Whether the client is to be answered before its body is read: it waits, or it is known to
     /// listen while it sends.
-    fn answers_early(&self, asked: &Asked, read: &Progress) -> bool {
+    fn answers_early(&self, asked: &AuthedRequest, read: &Progress) -> bool {
         let waits = asked
             .header("expect")
             .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
@@ -91,7 +95,7 @@ impl Drop for HangUp {
     fn drop(&mut self) {
         let Some(session) = self.0.take() else { return };
         tokio::spawn(async move {
-            if let Err(error) = session.client_left().await {
+            if let Err(error) = session.client_disconnected().await {
                 tracing::debug!(backup = session.root().backup_id, %error, "that its client left is not recorded");
             }
         });
@@ -99,7 +103,11 @@ impl Drop for HangUp {
 }
 
 /// Reads a body that is not needed, so that its connection can go on, and verifies it all the same.
-async fn read_out(declared: Declared, asked: &Asked, body: Arriving) -> Result<(), S3Error> {
+async fn read_out(
+    declared: Declared,
+    asked: &AuthedRequest,
+    body: RequestBody,
+) -> Result<(), S3Error> {
     let (mut payload, verdict) = Payload::new(declared, &asked.identity, body);
     while let Some(frame) = payload.next().await {
         frame.map_err(|_| broken(&verdict))?;
@@ -107,7 +115,7 @@ async fn read_out(declared: Declared, asked: &Asked, body: Arriving) -> Result<(
     Ok(())
 }
 
-pub(super) fn part_number(asked: &Asked) -> Result<PartNumber, S3Error> {
+pub(super) fn part_number(asked: &AuthedRequest) -> Result<PartNumber, S3Error> {
     let number =
         asked.query.get("partNumber").and_then(|text| text.parse().ok()).and_then(PartNumber::new);
     number.ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))

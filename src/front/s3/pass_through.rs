@@ -9,10 +9,10 @@
 use http::{HeaderName, Method, Response, StatusCode};
 
 use super::error::S3Error;
-use super::{Answer, Asked, S3Api, restore};
+use super::{AuthedRequest, HandlerResult, S3Api, restore};
 use crate::accounts::Access;
-use crate::http::{Arriving, streamed};
 use crate::object::{Level, Operation, Passthrough};
+use crate::web::{RequestBody, streamed};
 
 const MAX_DOCUMENT: usize = 1 << 20;
 
@@ -76,9 +76,9 @@ impl S3Api {
     pub(super) async fn pass_through(
         &self,
         operation: &'static Operation,
-        asked: Asked,
-        body: Arriving,
-    ) -> Answer {
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> HandlerResult {
         require_access(operation, &asked)?;
         let mut request = typed(operation, &asked)?;
         let document = asked.document(body, MAX_DOCUMENT).await?;
@@ -106,7 +106,7 @@ impl S3Api {
 }
 
 /// **Errors**: `AccessDenied`.
-fn require_access(operation: &Operation, asked: &Asked) -> Result<(), S3Error> {
+fn require_access(operation: &Operation, asked: &AuthedRequest) -> Result<(), S3Error> {
     let reads = operation.method == Method::GET;
     asked.require(match operation.level {
         Level::Bucket => Access::Admin,
@@ -127,7 +127,7 @@ fn require_access(operation: &Operation, asked: &Asked) -> Result<(), S3Error> {
 
 /// The request without its document. **Errors**: `NotImplemented`, which names what the operation
 /// does not have.
-fn typed(operation: &'static Operation, asked: &Asked) -> Result<Passthrough, S3Error> {
+fn typed(operation: &'static Operation, asked: &AuthedRequest) -> Result<Passthrough, S3Error> {
     let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
     let mut request = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
     for (name, value) in asked.query.pairs() {

@@ -19,10 +19,10 @@ use super::form::{Form, boundary, read};
 use super::put::written_reply;
 use super::route::Target;
 use super::xml::{Xml, iso_seconds};
-use super::{Answer, S3Api, attributes, validate};
+use super::{HandlerResult, S3Api, attributes, validate};
 use crate::accounts::Access;
-use crate::http::{self as ours, Arriving, full, policy_account};
 use crate::object::{Body, NewObject, PutMode};
+use crate::web::{self, RequestBody, full, policy_account};
 
 /// All fields before the file: browsers and tools send them at once.
 const FIELDS_WITHIN: Duration = Duration::from_secs(10);
@@ -36,8 +36,8 @@ impl S3Api {
         &self,
         head: &http::request::Parts,
         bucket: &str,
-        body: Arriving,
-    ) -> Answer {
+        body: RequestBody,
+    ) -> HandlerResult {
         let text = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
         let boundary = text(header::CONTENT_TYPE).and_then(boundary);
         let boundary = boundary.ok_or_else(|| {
@@ -55,7 +55,7 @@ impl S3Api {
             ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
         let account = policy_account(&self.0.accounts, fields)?;
         self.require_visible(&Target { bucket: bucket.to_owned(), key: String::new() })?;
-        let place = self.0.gate.enter(account.name()).await?;
+        let place = self.0.admission.acquire(account.name()).await?;
         form.file = form.file.paced(&place, &self.0.clock);
         let policy = STANDARD
             .decode(field("policy"))
@@ -117,10 +117,10 @@ impl S3Api {
         &self,
         fields: impl Future<Output = Result<Form, S3Error>>,
     ) -> Result<Form, S3Error> {
-        let _place = self.0.gate.enter_unknown().await?;
+        let _place = self.0.admission.acquire_unsigned().await?;
         let late = || {
-            ours::Error::new(
-                ours::Kind::RequestTimeout,
+            web::Error::new(
+                web::Kind::RequestTimeout,
                 "the fields of the form did not come in time",
             )
         };

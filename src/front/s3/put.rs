@@ -6,17 +6,23 @@
 use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
-use super::{Answer, Asked, S3Api, attributes, broken, conditions, empty_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, broken, conditions, empty_reply};
 use crate::accounts::Access;
-use crate::http::{Arriving, Declared, Payload, Reply};
-use crate::names::VERSION;
-use crate::object::{Body, Bucket, GetOptions, Key, NewObject, PutMode, Read, StoreKind, Written};
+use crate::metric_names::VERSION;
+use crate::object::{
+    Body, Bucket, GetOptions, GetRange, Key, NewObject, PutMode, StoreKind, Written,
+};
+use crate::web::{Declared, Payload, Reply, RequestBody};
 
 /// S3's limit of one put.
 const MAX_BYTES: u64 = 5 << 30;
 
 impl S3Api {
-    pub(super) async fn put_object(&self, asked: Asked, body: Arriving) -> Answer {
+    pub(super) async fn put_object(
+        &self,
+        asked: AuthedRequest,
+        body: RequestBody,
+    ) -> HandlerResult {
         asked.require(Access::Write)?;
         let declared = Declared::read(&asked.head, &asked.identity)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
@@ -65,7 +71,7 @@ impl S3Api {
     /// What a refused If-Match means: some servers say 412 also where no object is (BACKENDS.md
     /// §3).
     async fn absent_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
-        match self.0.objects.get(bucket, key, Read::Head, GetOptions::default()).await {
+        match self.0.objects.get(bucket, key, GetRange::Head, GetOptions::default()).await {
             Err(error) if error.kind() == StoreKind::NotFound => error.into(),
             Ok(_) | Err(_) => refused,
         }

@@ -8,8 +8,8 @@
 use http::{HeaderMap, Method};
 
 use super::error::S3Error;
-use crate::http::{Query, bucket_of_host, segments};
 use crate::object::{Level, Operation};
+use crate::web::{Query, bucket_of_host, segments};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use http::StatusCode;
 
 use super::error::S3Error;
-use crate::http::{bucket_name_fits, key_fits};
+use crate::web::{bucket_name_fits, key_fits};
 
 const MAX_KEY_BYTES: usize = 1024;
 

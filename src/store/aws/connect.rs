@@ -12,8 +12,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http::uri::{Authority, Scheme};
 
-use super::credentials::Chain;
-use super::wire::Wire;
+use super::credentials::CredentialCache;
+use super::signed_client::SignedClient;
 use crate::clock::Clock;
 
 /// How buckets stand in URLs.
@@ -57,7 +57,7 @@ const CONTROL: Duration = Duration::from_secs(120);
 pub(super) async fn clients(
     settings: &Settings,
     clock: Clock,
-) -> Result<(aws_sdk_s3::Client, Wire), ConnectError> {
+) -> Result<(aws_sdk_s3::Client, SignedClient), ConnectError> {
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
     let timeouts =
@@ -80,14 +80,20 @@ pub(super) async fn clients(
         config = config.endpoint_url(format!("{scheme}://{authority}"));
     }
     let provider = shared.credentials_provider().ok_or(ConnectError::NoCredentials(None))?;
-    let credentials = Chain::new(provider, clock.clone());
+    let credentials = CredentialCache::new(provider, clock.clone());
     // Now, and not in the middle of the first upload.
     credentials.get().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
     // It keeps them for both.
     config =
         config.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-    let wire =
-        Wire::new(super::wire::Terms { scheme, authority, path_style, region, credentials, clock });
+    let wire = SignedClient::new(super::signed_client::ClientSettings {
+        scheme,
+        authority,
+        path_style,
+        region,
+        credentials,
+        clock,
+    });
     Ok((aws_sdk_s3::Client::from_conf(config.build()), wire.map_err(ConnectError::Roots)?))
 }
 

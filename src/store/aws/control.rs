@@ -16,7 +16,7 @@ use super::super::{
     Result, StoredPart, UploadId, UploadTarget, Written,
 };
 use super::error::of_sdk;
-use super::exchange::require_kept_only;
+use super::objects::require_kept_only;
 use crate::digest::Sha256;
 
 pub(super) async fn create_bucket(client: &Client, bucket: &Bucket) -> Result<()> {

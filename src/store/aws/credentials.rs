@@ -21,17 +21,17 @@ use crate::sigv4::Credentials;
 
 /// Credentials without an expiry are asked for again after this, so that a changed profile is
 /// noticed.
-const LIVE: Duration = Duration::from_secs(300);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 /// They are asked for so long before they expire, or half-way, so that none expires on the way.
-const EARLY: Duration = Duration::from_secs(60);
+const REFRESH_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 /// After a question that failed, while there are some that serve.
-const AGAIN: Duration = Duration::from_secs(10);
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// For an answer: the chain may start a process, and that may ask a server.
-const ANSWER: Duration = Duration::from_secs(30);
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Chain(Arc<Inner>);
+pub(super) struct CredentialCache(Arc<Inner>);
 
 struct Inner {
     provider: SharedCredentialsProvider,
@@ -43,12 +43,12 @@ struct Inner {
 struct State {
     held: Option<Arc<Held>>,
     /// Until it is settled.
-    question: Option<Question>,
+    refresh: Option<Refresh>,
 }
 
 type Failure = dyn StdError + Send + Sync;
 type Answer = std::result::Result<Arc<Held>, Arc<Failure>>;
-type Question = Shared<BoxFuture<'static, Answer>>;
+type Refresh = Shared<BoxFuture<'static, Answer>>;
 
 #[derive(Clone)]
 struct Held {
@@ -59,7 +59,7 @@ struct Held {
     fresh_until: Duration,
 }
 
-impl Chain {
+impl CredentialCache {
     pub fn new(provider: SharedCredentialsProvider, clock: Clock) -> Self {
         Self(Arc::new(Inner { provider, clock, state: Mutex::default() }))
     }
@@ -82,7 +82,7 @@ impl Chain {
             if let Some(held) = state.held.as_ref().filter(|held| now < held.fresh_until) {
                 return Ok(Arc::clone(held));
             }
-            let question = state.question.get_or_insert_with(|| self.ask()).clone();
+            let question = state.refresh.get_or_insert_with(|| self.start_refresh()).clone();
             if let Some(held) = state.held.as_ref().filter(|held| held.serves(wall)) {
                 return Ok(Arc::clone(held));
             }
@@ -92,7 +92,7 @@ impl Chain {
     }
 
     /// A task of its own: who waits may go away, and the runtime of who asked first may end.
-    fn ask(&self) -> Question {
+    fn start_refresh(&self) -> Refresh {
         let asking = self.clone();
         let task = tokio::spawn(async move { asking.settle(asking.answer().await) });
         let chain = self.clone();
@@ -102,7 +102,8 @@ impl Chain {
     }
 
     async fn answer(&self) -> Answer {
-        let asked = tokio::time::timeout(ANSWER, self.0.provider.provide_credentials()).await;
+        let asked =
+            tokio::time::timeout(PROVIDER_TIMEOUT, self.0.provider.provide_credentials()).await;
         let found = match asked {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return Err(Arc::new(error)),
@@ -114,7 +115,9 @@ impl Chain {
                 "the credentials that were found are expired",
             )));
         }
-        let live = left.map_or(LIVE, |left| (left - EARLY.min(left / 2)).min(LIVE));
+        let live = left.map_or(DEFAULT_LIFETIME, |left| {
+            (left - REFRESH_BEFORE_EXPIRY.min(left / 2)).min(DEFAULT_LIFETIME)
+        });
         let token = found.session_token().map(str::to_owned);
         let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
         Ok(Arc::new(Held { credentials, found, fresh_until: self.0.clock.monotonic() + live }))
@@ -124,7 +127,7 @@ impl Chain {
     fn settle(&self, answer: Answer) -> Answer {
         let (now, wall) = (self.0.clock.monotonic(), self.0.clock.wall());
         let mut state = self.state();
-        state.question = None;
+        state.refresh = None;
         let kept = state.held.take().filter(|held| held.serves(wall));
         let settled = answer.or_else(|error| {
             let mut kept = kept.ok_or_else(|| Arc::clone(&error))?;
@@ -133,7 +136,8 @@ impl Chain {
                 error,
                 "the chain gives no credentials for the store; what it gave serves until it expires"
             );
-            let again = left(&kept.found, wall).map_or(AGAIN, |left| left.min(AGAIN));
+            let again = left(&kept.found, wall)
+                .map_or(RETRY_AFTER_FAILURE, |left| left.min(RETRY_AFTER_FAILURE));
             Arc::make_mut(&mut kept).fresh_until = now + again;
             Ok(kept)
         });
@@ -158,7 +162,7 @@ fn left(found: &aws_credential_types::Credentials, wall: SystemTime) -> Option<D
 }
 
 /// For the SDK's requests.
-impl ProvideCredentials for Chain {
+impl ProvideCredentials for CredentialCache {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -173,7 +177,7 @@ impl ProvideCredentials for Chain {
     }
 }
 
-impl fmt::Debug for Chain {
+impl fmt::Debug for CredentialCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chain").finish_non_exhaustive()
     }
@@ -199,7 +203,7 @@ mod tests {
     struct Process {
         home: tempfile::TempDir,
         clock: Clock,
-        chain: Chain,
+        chain: CredentialCache,
     }
 
     impl Process {
@@ -209,7 +213,8 @@ mod tests {
             let path = home.path().display();
             let command = format!("echo once >> '{path}/asked'; cat '{path}/answer'");
             let provider = SharedCredentialsProvider::new(CredentialProcessProvider::new(command));
-            let process = Self { home, chain: Chain::new(provider, clock.clone()), clock };
+            let process =
+                Self { home, chain: CredentialCache::new(provider, clock.clone()), clock };
             process.clock.set_wall(before_it_expires(left));
             process.comes_back();
             process
@@ -237,7 +242,7 @@ mod tests {
 
         /// Until nothing is being asked any more.
         async fn settled(&self) {
-            let question = self.chain.state().question.clone();
+            let question = self.chain.state().refresh.clone();
             if let Some(question) = question {
                 question.await.ok();
             }

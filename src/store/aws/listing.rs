@@ -19,7 +19,7 @@ use super::super::listing::after;
 use super::super::{
     Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result,
 };
-use super::wire::{Call, VALUE, Wire, document};
+use super::signed_client::{SignedClient, StoreRequest, VALUE, document};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
 
@@ -28,8 +28,12 @@ const DOCUMENT_BYTES: usize = 16 << 20;
 /// No listing is nested deeper.
 const MAX_DEPTH: usize = 8;
 
-pub(super) async fn list(wire: &Wire, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-    let call = Call {
+pub(super) async fn list(
+    wire: &SignedClient,
+    bucket: &Bucket,
+    options: &ListOptions,
+) -> Result<Page> {
+    let call = StoreRequest {
         method: Method::GET,
         bucket,
         key: &Key(String::new()),

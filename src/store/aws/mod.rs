@@ -15,22 +15,22 @@ mod connect;
 mod control;
 mod credentials;
 mod error;
-mod exchange;
 mod listing;
 mod names;
+mod objects;
 mod passthrough;
 mod pools;
 mod reserved;
-mod wire;
+mod signed_client;
 
 pub use connect::{Addressing, ConnectError, Settings};
 
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, Head, Key, ListOptions, Page,
-    PartNumber, PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions,
-    Read, Result, ServerFacts, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, GetRange, Head, Key, ListOptions,
+    Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer,
+    PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -38,7 +38,7 @@ use crate::clock::Clock;
 #[derive(Debug)]
 pub struct Aws {
     control: aws_sdk_s3::Client,
-    wire: wire::Wire,
+    client: signed_client::SignedClient,
     names: names::Names,
 }
 
@@ -50,7 +50,7 @@ impl Aws {
         clock: Clock,
     ) -> std::result::Result<Self, ConnectError> {
         let (control, wire) = connect::clients(settings, clock).await?;
-        Ok(Self { control, wire, names: names::Names::default() })
+        Ok(Self { control, client: wire, names: names::Names::default() })
     }
 
     /// The same upload, where its bucket and key may be sent. **Errors**: `NoSuchBucket`,
@@ -84,18 +84,18 @@ impl Store for Aws {
         options: PutOptions,
     ) -> Result<Written> {
         let (bucket, key) = self.names.object(bucket, key)?;
-        exchange::put(&self.wire, bucket, key, body, options).await
+        objects::put(&self.client, bucket, key, body, options).await
     }
 
     async fn get(
         &self,
         bucket: &Bucket,
         key: &Key,
-        read: Read,
+        read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
         let (bucket, key) = self.names.object(bucket, key)?;
-        exchange::get(&self.wire, bucket, key, read, options).await
+        objects::get(&self.client, bucket, key, read, options).await
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
@@ -104,7 +104,7 @@ impl Store for Aws {
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-        listing::list(&self.wire, self.names.bucket(bucket)?, options).await
+        listing::list(&self.client, self.names.bucket(bucket)?, options).await
     }
 
     async fn create_upload(
@@ -124,7 +124,7 @@ impl Store for Aws {
         options: PartOptions,
     ) -> Result<WrittenPart> {
         let part = PartTarget { upload: self.upload(part.upload)?, number: part.number };
-        exchange::put_part(&self.wire, part, body, options.sha256).await
+        objects::put_part(&self.client, part, body, options.sha256).await
     }
 
     async fn list_parts(
@@ -153,7 +153,7 @@ impl Store for Aws {
         if !request.key().as_str().is_empty() {
             self.names.object(request.bucket(), request.key())?;
         }
-        passthrough::pass_through(&self.wire, request).await.map(Some)
+        passthrough::pass_through(&self.client, request).await.map(Some)
     }
 
     fn reserves(&self, bucket: &str) -> bool {
@@ -162,7 +162,7 @@ impl Store for Aws {
 
     async fn inspect_server(&self) -> Option<ServerFacts> {
         let (reserved, administers) =
-            tokio::join!(reserved::find(&self.wire), reserved::opened_apis(&self.wire));
+            tokio::join!(reserved::find(&self.client), reserved::opened_apis(&self.client));
         if !reserved.is_empty() {
             tracing::info!(
                 ?reserved,

@@ -6,16 +6,19 @@
 use percent_encoding::utf8_percent_encode;
 
 use super::super::{Body, Passthrough, PassthroughAnswer, Result};
-use super::wire::{Call, VALUE, Wire, incoming};
+use super::signed_client::{SignedClient, StoreRequest, VALUE, incoming};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
 
-pub(super) async fn pass_through(wire: &Wire, request: Passthrough) -> Result<PassthroughAnswer> {
+pub(super) async fn pass_through(
+    wire: &SignedClient,
+    request: Passthrough,
+) -> Result<PassthroughAnswer> {
     let headers = request.headers().iter();
     let headers = headers.map(|(name, value)| {
         (name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let call = Call {
+    let call = StoreRequest {
         method: request.operation().method.clone(),
         bucket: request.bucket(),
         key: request.key(),
@@ -24,7 +27,7 @@ pub(super) async fn pass_through(wire: &Wire, request: Passthrough) -> Result<Pa
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(&request.body).0),
     };
-    let (answer, room) = wire.exchange(&call, Body::from(request.body.clone())).await?;
+    let (answer, room) = wire.send_any_status(&call, Body::from(request.body.clone())).await?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     Ok(PassthroughAnswer { status, headers, body: incoming((answer, room), None) })
 }

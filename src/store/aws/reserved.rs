@@ -15,7 +15,7 @@ use quick_xml::events::Event;
 use super::super::{Body, Bucket, Key, Result};
 use super::error::code;
 use super::names::DOUBTFUL;
-use super::wire::{Call, Wire, document};
+use super::signed_client::{SignedClient, StoreRequest, document};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
 
@@ -26,7 +26,7 @@ const TRIES: usize = 3;
 const DOCUMENT_BYTES: usize = 64 << 10;
 
 /// The names of [`DOUBTFUL`] that are no buckets here.
-pub(super) async fn find(wire: &Wire) -> Vec<String> {
+pub(super) async fn find(wire: &SignedClient) -> Vec<String> {
     let asked =
         DOUBTFUL.map(|name| async move { (!is_bucket(wire, name).await).then(|| name.to_owned()) });
     join_all(asked).await.into_iter().flatten().collect()
@@ -39,7 +39,7 @@ const APIS: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// The administration APIs that the gateway's key opens.
-pub(super) async fn opened_apis(wire: &Wire) -> Vec<&'static str> {
+pub(super) async fn opened_apis(wire: &SignedClient) -> Vec<&'static str> {
     let asked = APIS.map(|(api, first, rest, query)| async move {
         let answer = get(wire, first, rest, query).await.ok()?;
         // A server that knows no such path takes it for an object, and has none.
@@ -48,8 +48,13 @@ pub(super) async fn opened_apis(wire: &Wire) -> Vec<&'static str> {
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-async fn get(wire: &Wire, bucket: &str, key: &str, query: &str) -> Result<Response<Incoming>> {
-    let call = Call {
+async fn get(
+    wire: &SignedClient,
+    bucket: &str,
+    key: &str,
+    query: &str,
+) -> Result<Response<Incoming>> {
+    let call = StoreRequest {
         method: Method::GET,
         bucket: &Bucket::from(bucket),
         key: &Key::from(key),
@@ -58,10 +63,10 @@ async fn get(wire: &Wire, bucket: &str, key: &str, query: &str) -> Result<Respon
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(b"").0),
     };
-    wire.exchange(&call, Body::empty()).await.map(|(answer, _)| answer)
+    wire.send_any_status(&call, Body::empty()).await.map(|(answer, _)| answer)
 }
 
-async fn is_bucket(wire: &Wire, name: &str) -> bool {
+async fn is_bucket(wire: &SignedClient, name: &str) -> bool {
     // A server that is busy for a moment must not take a bucket away until the gateway starts
     // again.
     for _ in 0..TRIES {

@@ -13,8 +13,8 @@ use bytes::{Buf, Bytes};
 
 use super::super::Result;
 use super::allowance::{Allowance, Share};
-use super::disk::{begin_writing, blocking, require_room};
-use super::unfinished::Unfinished;
+use super::disk::{blocking, require_room, start_writeback};
+use super::pending_file::PendingFile;
 
 /// How much of a body is gathered before it goes to the disk; as much again may come meanwhile.
 ///
@@ -38,7 +38,7 @@ const DISK_BYTES: u64 = 1 << 20;
 
 /// A file that is being written.
 pub(super) struct Cached {
-    file: Arc<Unfinished>,
+    file: Arc<PendingFile>,
     gathered: Gathered,
     written_bytes: u64,
     gathering: Arc<Allowance>,
@@ -53,7 +53,7 @@ struct Gathered {
 }
 
 impl Cached {
-    pub fn begin(file: &Arc<Unfinished>, gathering: &Arc<Allowance>) -> Self {
+    pub fn begin(file: &Arc<PendingFile>, gathering: &Arc<Allowance>) -> Self {
         let gathering = Arc::clone(gathering);
         Self {
             file: Arc::clone(file),
@@ -79,9 +79,9 @@ impl Cached {
         self.written_bytes += gathered.len_bytes as u64;
         let to = self.written_bytes;
         blocking("writing a file", move || {
-            file.set_aside(to)?;
+            file.preallocate(to)?;
             write_all(&file.file, gathered.frames)?;
-            begin_writing(&file.file, full(from)..full(to));
+            start_writeback(&file.file, full(from)..full(to));
             // Only now: until then the frames were there, whoever waited for them.
             drop(gathered.share);
             Ok(())
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn begin(home: &std::path::Path, number: usize, gathering: &Arc<Allowance>) -> Cached {
-        let file = Unfinished::create(home.join(number.to_string()), 1 << 20).unwrap();
+        let file = PendingFile::create(home.join(number.to_string()), 1 << 20).unwrap();
         Cached::begin(&Arc::new(file), gathering)
     }
 

@@ -19,8 +19,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::Result;
 use super::buffers::{ALIGNMENT, Buffer, Buffers};
-use super::disk::{begin_writing, done, require_room, set_direct};
-use super::unfinished::Unfinished;
+use super::disk::{done, require_room, set_direct, start_writeback};
+use super::pending_file::PendingFile;
 
 /// What the disk gets at a time.
 ///
@@ -44,7 +44,7 @@ pub(super) struct Blocks {
 
 /// A file that is being written.
 pub(super) struct Direct {
-    file: Arc<Unfinished>,
+    file: Arc<PendingFile>,
     gathered: Buffer,
     gathered_bytes: usize,
     /// What was handed to the disk.
@@ -65,7 +65,7 @@ impl Default for Blocks {
 
 impl Blocks {
     /// Has an empty file written directly. None where it cannot be, or is not worth it.
-    pub fn begin(&self, file: &Arc<Unfinished>, len_bytes: u64) -> Option<Direct> {
+    pub fn begin(&self, file: &Arc<PendingFile>, len_bytes: u64) -> Option<Direct> {
         if len_bytes < LEAST_BYTES {
             return None;
         }
@@ -118,7 +118,7 @@ impl Direct {
         self.under_way = Some(spawn_blocking(move || {
             // Taken until the block is written, whoever still waits for it.
             let _place = place;
-            file.set_aside(at + len_bytes as u64)?;
+            file.preallocate(at + len_bytes as u64)?;
             write_block(&file.file, block.first(len_bytes), at)?;
             Ok(block)
         }));
@@ -140,7 +140,7 @@ fn write_block(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             set_direct(file, false)?;
             file.write_all_at(aligned, at)?;
-            begin_writing(file, at..at + aligned.len() as u64);
+            start_writeback(file, at..at + aligned.len() as u64);
         }
         written => written?,
     }
@@ -163,7 +163,7 @@ mod tests {
     async fn written(blocks: &Blocks, bytes: &[u8]) -> Option<Vec<u8>> {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("file");
-        let file = Arc::new(Unfinished::create(path.clone(), bytes.len() as u64).unwrap());
+        let file = Arc::new(PendingFile::create(path.clone(), bytes.len() as u64).unwrap());
         let mut direct = blocks.begin(&file, bytes.len() as u64)?;
         for frame in bytes.chunks(200_001) {
             direct.give(frame).await.unwrap();
@@ -193,9 +193,9 @@ mod tests {
         let (home, blocks) = (tempfile::tempdir().unwrap(), Blocks::default());
         let begin = |number: usize| {
             let path = home.path().join(number.to_string());
-            blocks.begin(&Arc::new(Unfinished::create(path, LEAST_BYTES).unwrap()), LEAST_BYTES)
+            blocks.begin(&Arc::new(PendingFile::create(path, LEAST_BYTES).unwrap()), LEAST_BYTES)
         };
-        let small = Arc::new(Unfinished::create(home.path().join("small"), 1).unwrap());
+        let small = Arc::new(PendingFile::create(home.path().join("small"), 1).unwrap());
         assert!(blocks.begin(&small, LEAST_BYTES - 1).is_none());
         let begun: Vec<Direct> = (0..2 * PLACES).filter_map(begin).collect();
         assert_eq!(begun.len(), if CAN { PLACES } else { 0 });

@@ -54,7 +54,7 @@ pub fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
 /// piece, and what comes beside it cannot take its room. A file system that cannot is taken at its
 /// word later.
 #[cfg(target_os = "linux")]
-pub fn set_aside(file: &File, stretch: Range<u64>) -> io::Result<()> {
+pub fn preallocate(file: &File, stretch: Range<u64>) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     match fallocate(file, FallocateFlags::KEEP_SIZE, stretch.start, stretch.end - stretch.start)
         .map_err(io::Error::from)
@@ -77,7 +77,7 @@ pub fn set_aside(_file: &File, _stretch: Range<u64>) -> io::Result<()> {
 /// (posix_fadvise(2), NOTES). `sync_file_range` says it more plainly, but not in safe Rust, and was
 /// no faster.
 #[cfg(target_os = "linux")]
-pub fn begin_writing(file: &File, stretch: Range<u64>) {
+pub fn start_writeback(file: &File, stretch: Range<u64>) {
     // Of no length would mean all that follows.
     let Some(len_bytes) = std::num::NonZeroU64::new(stretch.end - stretch.start) else { return };
     rustix::fs::fadvise(file, stretch.start, Some(len_bytes), rustix::fs::Advice::DontNeed).ok();

@@ -19,7 +19,7 @@ use super::cached::Cached;
 use super::direct::{Blocks, Direct};
 use super::disk::blocking;
 use super::modes::{Mender, create_directory};
-use super::unfinished::Unfinished;
+use super::pending_file::PendingFile;
 use crate::digest::Sha256;
 
 /// The most that is read at a time.
@@ -46,7 +46,7 @@ pub(super) struct Files {
 }
 
 /// How a body gets into its file.
-enum Way {
+enum WritePath {
     Direct(Direct),
     Cached(Cached),
 }
@@ -112,11 +112,13 @@ impl Files {
     ) -> Result<WrittenFile> {
         let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
         let file = Arc::new(
-            blocking("creating a file", move || Unfinished::create(path, len_bytes)).await?,
+            blocking("creating a file", move || PendingFile::create(path, len_bytes)).await?,
         );
         let direct = self.blocks.begin(&file, len_bytes);
-        let way =
-            direct.map_or_else(|| Way::Cached(Cached::begin(&file, &self.gathering)), Way::Direct);
+        let way = direct.map_or_else(
+            || WritePath::Cached(Cached::begin(&file, &self.gathering)),
+            WritePath::Direct,
+        );
         let (sha256, md5) = fill(way, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         let sync = move || {
@@ -135,7 +137,7 @@ impl Files {
 
     /// Moves a committed file to its place; success where it is there already. Blocks. A crash
     /// before it is caught up when the store is opened.
-    pub fn settle(&self, id: &str) -> io::Result<()> {
+    pub fn publish(&self, id: &str) -> io::Result<()> {
         match fs::rename(self.incoming.join(id), self.place(id)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.place(id).exists() => {
                 Ok(())
@@ -204,7 +206,7 @@ fn shard(id: &str) -> &str {
 }
 
 /// Writes a body into a file, and tells its digests.
-async fn fill(mut way: Way, mut body: Body, md5: bool) -> Result<(Sha256, Option<[u8; 16]>)> {
+async fn fill(mut way: WritePath, mut body: Body, md5: bool) -> Result<(Sha256, Option<[u8; 16]>)> {
     let wanted = body.len_bytes();
     let (mut summing, mut seen) = (Summing::new(&body, md5), 0);
     while let Some(frame) = body.next().await {
@@ -219,14 +221,14 @@ async fn fill(mut way: Way, mut body: Body, md5: bool) -> Result<(Sha256, Option
         }
         summing.give(&frame).await;
         match &mut way {
-            Way::Direct(direct) => direct.give(&frame).await?,
-            Way::Cached(cached) => cached.give(frame).await?,
+            WritePath::Direct(direct) => direct.give(&frame).await?,
+            WritePath::Cached(cached) => cached.give(frame).await?,
         }
     }
     check_len(seen, wanted)?;
     match way {
-        Way::Direct(direct) => direct.finish().await?,
-        Way::Cached(cached) => cached.finish().await?,
+        WritePath::Direct(direct) => direct.finish().await?,
+        WritePath::Cached(cached) => cached.finish().await?,
     }
     summing.finish().await
 }

@@ -86,13 +86,13 @@ impl Handle {
     }
 
     /// Settles what the last commits did with these files. Can be done again.
-    pub fn catch_up(&self, files: &Files, doubtful: &[String]) -> Result<()> {
+    pub fn catch_up(&self, files: &Files, in_doubt: &[String]) -> Result<()> {
         let undone = |error| disk_error("catching up with the index", error);
         let read = self.read()?;
         let known = read.open_table(FILES).map_err(failed)?;
-        for id in doubtful {
+        for id in in_doubt {
             let named = known.get(id.as_str()).map_err(failed)?.is_some();
-            if named { files.settle(id) } else { files.remove(id) }.map_err(undone)?;
+            if named { files.publish(id) } else { files.remove(id) }.map_err(undone)?;
         }
         Ok(())
     }

@@ -22,11 +22,11 @@ mod files;
 mod handle;
 mod index;
 mod modes;
+mod pending_file;
 mod read;
-mod remover;
+mod reaper;
 mod rows;
 mod tables;
-mod unfinished;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ use async_trait::async_trait;
 
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, Head, Key, Kind,
-    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Read,
+    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, GetRange, Head, Key,
+    Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions,
     Result, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
@@ -173,7 +173,7 @@ impl Store for Dir {
         &self,
         bucket: &Bucket,
         key: &Key,
-        read: Read,
+        read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
         let row = self.index.object(bucket, key)?;

@@ -33,7 +33,7 @@ pub(super) struct Tables<'txn> {
     files: Table<'txn, &'static str, ()>,
     garbage: Table<'txn, &'static str, ()>,
     /// Whether this transaction let files go: they are to be removed after the commit.
-    pub lets_go: bool,
+    pub frees_files: bool,
 }
 
 /// What a completed upload becomes.
@@ -90,7 +90,7 @@ impl<'txn> Tables<'txn> {
             parts: transaction.open_table(PARTS).map_err(failed)?,
             files: transaction.open_table(FILES).map_err(failed)?,
             garbage: transaction.open_table(GARBAGE).map_err(failed)?,
-            lets_go: false,
+            frees_files: false,
         })
     }
 
@@ -196,7 +196,7 @@ impl<'txn> Tables<'txn> {
         for file in files {
             self.files.remove(file.id.as_str()).map_err(failed)?;
             self.garbage.insert(file.id.as_str(), ()).map_err(failed)?;
-            self.lets_go = true;
+            self.frees_files = true;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
-use super::remover::Remover;
+use super::reaper::Reaper;
 use super::tables::{Tables, failed};
 
 /// Changes that may wait; also the most in one transaction.
@@ -104,7 +104,7 @@ fn closed() -> Error {
 #[derive(Debug)]
 pub(super) struct Writer {
     changes: Option<Changes>,
-    remover: Option<Remover>,
+    reaper: Option<Reaper>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -112,13 +112,13 @@ impl Writer {
     pub fn start(handle: Arc<Handle>, files: Arc<Files>) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let changes = Changes(queue);
-        let (remover, more_to_remove) =
-            Remover::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
-        let work = Loop { handle, files, more_to_remove, doubtful: Vec::new(), opened_anew: false };
+        let (reaper, more_to_remove) =
+            Reaper::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+        let work = Loop { handle, files, more_to_remove, in_doubt: Vec::new(), opened_anew: false };
         let thread = thread::Builder::new()
             .name("dir-writer".to_owned())
             .spawn(move || work.run(waiting))?;
-        Ok(Self { changes: Some(changes), remover: Some(remover), thread: Some(thread) })
+        Ok(Self { changes: Some(changes), reaper: Some(reaper), thread: Some(thread) })
     }
 
     /// Queues a change and waits for its commit.
@@ -145,7 +145,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // It may wait for the loop.
-        self.remover = None;
+        self.reaper = None;
         // Closing the queue ends the loop once all that waits is written.
         self.changes = None;
         if let Some(thread) = self.thread.take() {
@@ -158,11 +158,11 @@ impl Drop for Writer {
 struct Loop {
     handle: Arc<Handle>,
     files: Arc<Files>,
-    /// The remover, to unpark.
+    /// The reaper, to unpark.
     more_to_remove: Thread,
     /// Files of commits that failed: whether they hold is known only once the index was opened
     /// anew.
-    doubtful: Vec<String>,
+    in_doubt: Vec<String>,
     /// What is to be removed may be known since then only, or have failed to be removed.
     opened_anew: bool,
 }
@@ -181,7 +181,7 @@ impl Loop {
     }
 
     fn begin(&mut self) -> Result<WriteTransaction> {
-        if self.doubtful.is_empty()
+        if self.in_doubt.is_empty()
             && let Ok(transaction) = self.handle.write()
         {
             return Ok(transaction);
@@ -193,20 +193,20 @@ impl Loop {
     /// Opens the index anew, and does what is left to do with files.
     fn recover(&mut self) -> Result<()> {
         self.handle.reopen()?;
-        self.handle.catch_up(&self.files, &self.doubtful)?;
-        self.doubtful.clear();
+        self.handle.catch_up(&self.files, &self.in_doubt)?;
+        self.in_doubt.clear();
         self.opened_anew = true;
         Ok(())
     }
 
     /// One transaction with all the changes. Returns whether it let files go.
     fn commit(&self, transaction: WriteTransaction, batch: &mut [Waiting]) -> Result<bool> {
-        let lets_go = {
+        let frees_files = {
             let mut tables = Tables::open(&transaction)?;
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
-            tables.lets_go
+            tables.frees_files
         };
         // Once for all the files that count from this commit on.
         if batch.iter().any(|change| change.applied && change.file.is_some()) {
@@ -215,23 +215,23 @@ impl Loop {
                 .map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(failed)?;
-        Ok(lets_go)
+        Ok(frees_files)
     }
 
-    fn after_commit(&mut self, batch: &mut Vec<Waiting>, lets_go: bool) {
+    fn after_commit(&mut self, batch: &mut Vec<Waiting>, frees_files: bool) {
         for change in batch.drain(..) {
             match change.file.as_deref() {
                 Some(file) if change.applied => {
                     // Should it fail, readers find it where it is, and the next opening moves it.
-                    self.files.settle(file).ok();
+                    self.files.publish(file).ok();
                 }
                 file => self.drop_file(file),
             }
             change.work.answer(Ok(()));
         }
-        // Not before a commit succeeds: the remover's own fails as long as others do, and would
+        // Not before a commit succeeds: the reaper's own fails as long as others do, and would
         // have the index opened anew.
-        if lets_go || std::mem::take(&mut self.opened_anew) {
+        if frees_files || std::mem::take(&mut self.opened_anew) {
             self.more_to_remove.unpark();
         }
     }
@@ -241,7 +241,7 @@ impl Loop {
         tracing::error!(%error, ?source, "the index could not be written; it is opened anew");
         for change in &mut *batch {
             match change.file.take() {
-                Some(file) if change.applied => self.doubtful.push(file),
+                Some(file) if change.applied => self.in_doubt.push(file),
                 file => self.drop_file(file.as_deref()),
             }
         }

@@ -12,10 +12,10 @@ use http_body_util::BodyExt;
 use ratchet::accounts::Accounts;
 use ratchet::clock::Clock;
 use ratchet::front::s3::{Parts, S3Api};
-use ratchet::http::{Figures, Gate, Settings};
 use ratchet::object::Objects;
 use ratchet::store::{Store, memory::Memory};
 use ratchet::upload::Uploads;
+use ratchet::web::{Admission, Metrics, Settings};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -163,8 +163,8 @@ async fn the_fields_of_a_form_have_their_time() {
         objects: Objects::new(store, "ratchet-state"),
         uploads,
         accounts: Accounts::new(&settings().accounts).unwrap(),
-        figures: Figures::default(),
-        gate: Gate::new(clock.clone(), http.clone()),
+        metrics: Metrics::default(),
+        admission: Admission::new(clock.clone(), http.clone()),
         clock: clock.clone(),
         http,
         settings: Default::default(),

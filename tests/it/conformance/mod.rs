@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Body, BodyError, Bucket, Error, GetOptions, Head, Key, PutMode, PutOptions, Read, Store,
+    Body, BodyError, Bucket, Error, GetOptions, GetRange, Head, Key, PutMode, PutOptions, Store,
     Written,
 };
 use ratchet::upload::{Settings, Uploads};
@@ -58,14 +58,14 @@ impl Lab {
             .await
     }
 
-    pub async fn get(&self, key: &str, read: Read) -> Result<(Head, Bytes), Error> {
+    pub async fn get(&self, key: &str, read: GetRange) -> Result<(Head, Bytes), Error> {
         let (head, body) =
             self.store.get(&self.bucket, &key.into(), read, GetOptions::default()).await?;
         Ok((head, body.collect(64 << 20).await?))
     }
 
     pub async fn text(&self, key: &str) -> String {
-        String::from_utf8(self.get(key, Read::Whole).await.unwrap().1.to_vec()).unwrap()
+        String::from_utf8(self.get(key, GetRange::Whole).await.unwrap().1.to_vec()).unwrap()
     }
 }
 

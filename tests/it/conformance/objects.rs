@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use ratchet::digest::{Algorithm, ChecksumHasher, Sha256};
-use ratchet::store::{Attributes, Body, GetOptions, Kind, ListOptions, PutMode, PutOptions, Read};
+use ratchet::store::{
+    Attributes, Body, GetOptions, GetRange, Kind, ListOptions, PutMode, PutOptions,
+};
 
 use super::{Lab, broken, key, pattern};
 
@@ -19,7 +21,7 @@ pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
         .put(&lab.bucket, &key("a/b c+d"), Body::from(b"hello".to_vec()), options)
         .await
         .unwrap();
-    let (head, bytes) = lab.get("a/b c+d", Read::Whole).await.unwrap();
+    let (head, bytes) = lab.get("a/b c+d", GetRange::Whole).await.unwrap();
     assert_eq!((&bytes[..], head.size_bytes, &head.etag), (&b"hello"[..], 5, &written.etag));
     assert_eq!(head.attributes, attributes);
     assert!(!written.etag.0.contains('"'));
@@ -38,7 +40,7 @@ pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
         wanted.update(&bytes);
         let options = PutOptions { checksum: Some(algorithm), ..PutOptions::default() };
         lab.store.put(&lab.bucket, &key("sum"), Body::from(bytes), options).await.unwrap();
-        for read in [Read::Head, Read::Whole] {
+        for read in [GetRange::Head, GetRange::Whole] {
             let options = GetOptions { checksum: true, ..GetOptions::default() };
             let (head, _) = lab.store.get(&lab.bucket, &key("sum"), read, options).await.unwrap();
             assert_eq!(
@@ -49,12 +51,12 @@ pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
         }
     }
     lab.put("sum", "other", PutMode::Overwrite).await.unwrap();
-    let (head, _) = lab.get("sum", Read::Whole).await.unwrap();
+    let (head, _) = lab.get("sum", GetRange::Whole).await.unwrap();
     assert_eq!(head.checksum, None, "not of the object that was there before");
 }
 
 pub async fn absence_has_its_own_errors(lab: Lab) {
-    assert_eq!(lab.get("nothing", Read::Whole).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(lab.get("nothing", GetRange::Whole).await.unwrap_err().kind(), Kind::NotFound);
     assert_eq!(
         lab.store.head(&lab.bucket, &key("nothing")).await.unwrap_err().kind(),
         Kind::NotFound
@@ -85,25 +87,25 @@ pub async fn buckets_come_and_go(lab: Lab) {
 pub async fn ranges_are_cut_at_the_end(lab: Lab) {
     lab.put("r", "0123456789", PutMode::Overwrite).await.unwrap();
     for (read, expected) in [
-        (Read::Range { first: 0, last: 0 }, "0"),
-        (Read::Range { first: 3, last: 5 }, "345"),
-        (Read::Range { first: 8, last: 99 }, "89"),
-        (Read::Range { first: 9, last: u64::MAX - 1 }, "9"),
-        (Read::Suffix(3), "789"),
-        (Read::Suffix(99), "0123456789"),
+        (GetRange::Range { first: 0, last: 0 }, "0"),
+        (GetRange::Range { first: 3, last: 5 }, "345"),
+        (GetRange::Range { first: 8, last: 99 }, "89"),
+        (GetRange::Range { first: 9, last: u64::MAX - 1 }, "9"),
+        (GetRange::Suffix(3), "789"),
+        (GetRange::Suffix(99), "0123456789"),
     ] {
         let (head, bytes) = lab.get("r", read).await.unwrap();
         assert_eq!((bytes.as_ref(), head.size_bytes), (expected.as_bytes(), 10), "{read:?}");
     }
     assert_eq!(
-        lab.get("r", Read::Range { first: 10, last: 20 }).await.unwrap_err().kind(),
+        lab.get("r", GetRange::Range { first: 10, last: 20 }).await.unwrap_err().kind(),
         Kind::Range
     );
 }
 
 pub async fn an_empty_object_is_an_object(lab: Lab) {
     lab.put("empty", "", PutMode::Overwrite).await.unwrap();
-    let (head, bytes) = lab.get("empty", Read::Whole).await.unwrap();
+    let (head, bytes) = lab.get("empty", GetRange::Whole).await.unwrap();
     assert_eq!((head.size_bytes, bytes.len()), (0, 0));
 }
 
@@ -128,7 +130,7 @@ pub async fn conditions_decide_writes(lab: Lab) {
 pub async fn conditions_decide_reads(lab: Lab) {
     let written = lab.put("c", "1", PutMode::Overwrite).await.unwrap();
     let name = key("c");
-    let get = |options| lab.store.get(&lab.bucket, &name, Read::Whole, options);
+    let get = |options| lab.store.get(&lab.bucket, &name, GetRange::Whole, options);
     let same = GetOptions { if_none_match: Some(written.etag.clone()), ..GetOptions::default() };
     assert_eq!(get(same.clone()).await.unwrap_err().kind(), Kind::NotModified);
     let matching = GetOptions { if_match: Some(written.etag), ..GetOptions::default() };
@@ -208,17 +210,18 @@ pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
             .await;
         let kind = put.unwrap_err().kind();
         assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{sent} {torn} {kind:?}");
-        assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, old, "{sent} {torn}");
+        assert_eq!(lab.get("k", GetRange::Whole).await.unwrap().1, old, "{sent} {torn}");
     }
     let wrong = PutOptions { sha256: Some(Sha256::of(b"other")), ..PutOptions::default() };
     for body in [new.clone(), pattern(100, 3)] {
         let put = lab.store.put(&lab.bucket, &key("k"), body.into(), wrong.clone()).await;
         assert_eq!(put.unwrap_err().kind(), Kind::Checksum);
     }
-    assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, old);
+    assert_eq!(lab.get("k", GetRange::Whole).await.unwrap().1, old);
     lab.store.put(&lab.bucket, &key("k"), new.clone().into(), PutOptions::default()).await.unwrap();
-    assert_eq!(lab.get("k", Read::Whole).await.unwrap().1, new);
-    let (_, middle) = lab.get("k", Read::Range { first: 700_000, last: 1_500_000 }).await.unwrap();
+    assert_eq!(lab.get("k", GetRange::Whole).await.unwrap().1, new);
+    let (_, middle) =
+        lab.get("k", GetRange::Range { first: 700_000, last: 1_500_000 }).await.unwrap();
     assert_eq!(middle, new.slice(700_000..=1_500_000));
 }
 

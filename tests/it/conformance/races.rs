@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
-use ratchet::store::{Kind, PutMode, Read};
+use ratchet::store::{GetRange, Kind, PutMode};
 
 use super::Lab;
 
@@ -60,7 +60,7 @@ pub async fn no_increment_is_lost(lab: Lab) {
 async fn increment(lab: &Lab, tries: &AtomicU64) {
     loop {
         tries.fetch_add(1, Ordering::Relaxed);
-        let (head, bytes) = lab.get("counter", Read::Whole).await.unwrap();
+        let (head, bytes) = lab.get("counter", GetRange::Whole).await.unwrap();
         let value: u64 = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
         match lab.put("counter", &(value + 1).to_string(), PutMode::IfMatch(head.etag)).await {
             Ok(_) => return,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ratchet::clock::Clock;
 use ratchet::store::{
-    Body, Bucket, PutOptions, Read, Store,
+    Body, Bucket, GetRange, PutOptions, Store,
     aws::{Addressing, Aws, Settings},
     dir::Dir,
     memory::Memory,
@@ -70,7 +70,7 @@ async fn a_restart_loses_nothing_and_a_second_process_is_refused() {
             store.create_bucket(&bucket).await.unwrap();
         } else {
             let (_, body) =
-                store.get(&bucket, &key, Read::Whole, Default::default()).await.unwrap();
+                store.get(&bucket, &key, GetRange::Whole, Default::default()).await.unwrap();
             assert_eq!(body.collect(99).await.unwrap(), format!("{}", round - 1).as_bytes());
         }
         let body = Body::from(round.to_string().into_bytes());

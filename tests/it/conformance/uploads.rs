@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ratchet::digest::Sha256;
 use ratchet::store::{
-    Attributes, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartTarget, Read, UploadId,
+    Attributes, ChosenPart, ETag, Error, GetRange, Key, Kind, PartNumber, PartTarget, UploadId,
     UploadTarget,
 };
 
@@ -69,12 +69,12 @@ pub async fn parts_in_any_order_become_the_object(lab: Lab) {
     assert_eq!(listed, [(2, two.len() as u64, second.etag.clone()), (3, 77, third.etag.clone())]);
     let whole = [one.as_ref(), &two, &three].concat();
     let etag = upload.complete(&[first, second, third], whole.len()).await.unwrap();
-    let (head, bytes) = lab.get("big", Read::Whole).await.unwrap();
+    let (head, bytes) = lab.get("big", GetRange::Whole).await.unwrap();
     assert_eq!((head.etag, head.size_bytes), (etag, whole.len() as u64));
     assert!(bytes == whole);
     assert_eq!(head.attributes.user.get("ratchet-upload").map(String::as_str), Some("tag-7"));
     assert_eq!(head.attributes.content_type.as_deref(), Some("text/x-parts"));
-    let across = Read::Range { first: FULL as u64 - 10, last: FULL as u64 + 20 };
+    let across = GetRange::Range { first: FULL as u64 - 10, last: FULL as u64 + 20 };
     assert_eq!(lab.get("big", across).await.unwrap().1, whole[FULL - 10..=FULL + 20]);
 }
 
@@ -108,7 +108,7 @@ pub async fn a_part_is_replaced_whole_or_not_at_all(lab: Lab) {
         std::slice::from_ref(&kept.etag)
     );
     upload.complete(&[kept], FULL).await.unwrap();
-    assert!(lab.get("replaced", Read::Whole).await.unwrap().1 == old);
+    assert!(lab.get("replaced", GetRange::Whole).await.unwrap().1 == old);
 }
 
 pub async fn a_dropped_put_leaves_the_old_part(lab: Lab) {
@@ -134,7 +134,7 @@ pub async fn a_dropped_put_leaves_the_old_part(lab: Lab) {
     }
     assert_eq!(upload.numbers().await, [1]);
     upload.complete(&[kept], FULL).await.unwrap();
-    assert!(lab.get("dropped", Read::Whole).await.unwrap().1 == old);
+    assert!(lab.get("dropped", GetRange::Whole).await.unwrap().1 == old);
 }
 
 pub async fn complete_names_parts_that_are_there(lab: Lab) {
@@ -165,7 +165,7 @@ pub async fn an_ended_upload_is_gone(lab: Lab) {
         let listed = lab.store.list_parts(upload.target(), None).await;
         assert_eq!(listed.unwrap_err().kind(), Kind::NoSuchUpload);
     }
-    assert_eq!(lab.get("ended", Read::Whole).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(lab.get("ended", GetRange::Whole).await.unwrap_err().kind(), Kind::NotFound);
     let unknown = Upload { id: "0123456789abcdef".into(), ..upload };
     assert_eq!(unknown.put(1, &pattern(9, 1), None).await.unwrap_err().kind(), Kind::NoSuchUpload);
 }
@@ -174,7 +174,7 @@ pub async fn an_empty_part_makes_an_empty_object(lab: Lab) {
     let upload = Upload::begin(lab.clone(), "nothing").await;
     let part = upload.put(1, &Bytes::new(), Some(Sha256::of(b""))).await.unwrap();
     upload.complete(&[part], 0).await.unwrap();
-    let (head, bytes) = lab.get("nothing", Read::Whole).await.unwrap();
+    let (head, bytes) = lab.get("nothing", GetRange::Whole).await.unwrap();
     assert_eq!((head.size_bytes, bytes.len()), (0, 0));
     assert_eq!(head.attributes.user.get("ratchet-upload").map(String::as_str), Some("tag-7"));
 }

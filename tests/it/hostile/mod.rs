@@ -11,7 +11,7 @@ mod sizes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ratchet::store::{GetOptions, ListOptions, PutOptions, Read, Store, memory::Memory};
+use ratchet::store::{GetOptions, GetRange, ListOptions, PutOptions, Store, memory::Memory};
 use tokio::sync::oneshot;
 
 use crate::gateway::{Ask, Told, ask, converse, last_exchange, s3, serve, settings};
@@ -93,8 +93,10 @@ impl Attacked {
     }
 
     async fn holds(&self, key: &str, wanted: &[u8]) {
-        let got =
-            self.store.get(&"bucket".into(), &key.into(), Read::Whole, GetOptions::default()).await;
+        let got = self
+            .store
+            .get(&"bucket".into(), &key.into(), GetRange::Whole, GetOptions::default())
+            .await;
         let (_, body) = got.unwrap_or_else(|error| panic!("{key:?}: {error}"));
         assert_eq!(body.collect(1000).await.unwrap(), wanted, "{key:?}");
     }

@@ -52,19 +52,19 @@ const KINDS: &[upload::Kind] = &[
     upload::Kind::Internal,
 ];
 
-const HTTP: &[ours::Kind] = &[
-    ours::Kind::BadRequest,
-    ours::Kind::Unauthorized,
-    ours::Kind::LengthRequired,
-    ours::Kind::RequestTimeout,
-    ours::Kind::Expired,
-    ours::Kind::Skewed,
-    ours::Kind::SignatureMismatch,
-    ours::Kind::Unsigned,
-    ours::Kind::InvalidDigest,
-    ours::Kind::BadDigest,
-    ours::Kind::PayloadMismatch,
-    ours::Kind::IncompleteBody,
+const HTTP: &[web::Kind] = &[
+    web::Kind::BadRequest,
+    web::Kind::Unauthorized,
+    web::Kind::LengthRequired,
+    web::Kind::RequestTimeout,
+    web::Kind::Expired,
+    web::Kind::Skewed,
+    web::Kind::SignatureMismatch,
+    web::Kind::Unsigned,
+    web::Kind::InvalidDigest,
+    web::Kind::BadDigest,
+    web::Kind::PayloadMismatch,
+    web::Kind::IncompleteBody,
 ];
 
 #[test]

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::store::{self, Key, ListOptions, Read};
+use crate::store::{self, GetRange, Key, ListOptions};
 
 use super::codec::OpenEntry;
 use super::documents::Doc;
@@ -20,11 +20,11 @@ use super::manifest::{Root, Status};
 use super::uploads::{TAG, Uploads};
 
 /// How many successors are followed from a superseded session.
-const MAX_HEIRS: usize = 64;
+const MAX_SUCCESSORS: usize = 64;
 
 /// The records of one session, as a listing has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traces {
+pub struct SessionRecords {
     pub account: String,
     pub backup_id: String,
     /// The newest of them, by the store's clock.
@@ -36,18 +36,18 @@ pub struct Traces {
 
 /// A page of traces.
 #[derive(Clone, Debug, Default)]
-pub struct TracesPage {
-    pub sessions: Vec<Traces>,
+pub struct SessionRecordsPage {
+    pub sessions: Vec<SessionRecords>,
     /// Where the next page starts; None on the last one.
     pub next: Option<String>,
 }
 
 /// What a session's end hangs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tie {
+pub enum Retention {
     None,
     /// Superseded, and its records are what a successor that is still open knows its parts by.
-    Heir,
+    Successor,
     /// Complete, and its object is there unchanged.
     Object,
 }
@@ -87,10 +87,14 @@ impl Uploads {
 
     /// Sessions whose records come after `after` in the listing; a session's records are never on
     /// two pages.
-    pub async fn traces(&self, account: &str, after: Option<String>) -> Result<TracesPage> {
+    pub async fn session_records(
+        &self,
+        account: &str,
+        after: Option<String>,
+    ) -> Result<SessionRecordsPage> {
         let prefix = layout::sessions(account);
         let mut options = ListOptions { prefix: prefix.0.clone(), after, ..ListOptions::default() };
-        let mut sessions: Vec<Traces> = Vec::new();
+        let mut sessions: Vec<SessionRecords> = Vec::new();
         loop {
             let page = self.documents().list(&options).await?;
             for listed in &page.objects {
@@ -100,7 +104,7 @@ impl Uploads {
                     continue;
                 };
                 if sessions.last().is_none_or(|last| last.backup_id != id) {
-                    sessions.push(Traces {
+                    sessions.push(SessionRecords {
                         account: account.to_owned(),
                         backup_id: id.to_owned(),
                         newest: listed.modified,
@@ -116,14 +120,14 @@ impl Uploads {
                 }
             }
             match page.next {
-                None => return Ok(TracesPage { sessions, next: None }),
+                None => return Ok(SessionRecordsPage { sessions, next: None }),
                 // The last session may go on: it belongs to the next page, unless it is all there
                 // is.
                 Some(_) if sessions.len() > 1 => {
                     sessions.pop();
                     let next =
                         sessions.last().map(|last| format!("{}{}/~", prefix.0, last.backup_id));
-                    return Ok(TracesPage { sessions, next });
+                    return Ok(SessionRecordsPage { sessions, next });
                 }
                 next => options.after = next,
             }
@@ -138,45 +142,47 @@ impl Uploads {
     }
 
     /// Whether the records of a closed session are still good for something.
-    pub async fn tie(&self, root: &Root) -> Result<Tie> {
+    pub async fn retention(&self, root: &Root) -> Result<Retention> {
         match &root.status {
             Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } => {
-                Ok(Tie::None)
+                Ok(Retention::None)
             }
-            Status::Superseded { by } => self.heir(&root.account, by.clone()).await,
-            Status::Complete { .. } => self.object(root).await,
+            Status::Superseded { by } => {
+                self.retained_by_successor(&root.account, by.clone()).await
+            }
+            Status::Complete { .. } => self.retained_by_object(root).await,
         }
     }
 
-    async fn heir(&self, account: &str, mut by: String) -> Result<Tie> {
-        for _ in 0..MAX_HEIRS {
-            let Some(heir) = self.root_of(account, &by).await? else { return Ok(Tie::None) };
+    async fn retained_by_successor(&self, account: &str, mut by: String) -> Result<Retention> {
+        for _ in 0..MAX_SUCCESSORS {
+            let Some(heir) = self.root_of(account, &by).await? else { return Ok(Retention::None) };
             match &heir.status {
                 Status::Superseded { by: next } => by.clone_from(next),
                 Status::InProgress
                 | Status::Finalizing { .. }
                 | Status::Aborted { kept: true, .. } => {
-                    return Ok(Tie::Heir);
+                    return Ok(Retention::Successor);
                 }
                 Status::Complete { .. } | Status::Aborted { kept: false, .. } => {
-                    return Ok(Tie::None);
+                    return Ok(Retention::None);
                 }
             }
         }
-        Ok(Tie::Heir)
+        Ok(Retention::Successor)
     }
 
-    async fn object(&self, root: &Root) -> Result<Tie> {
+    async fn retained_by_object(&self, root: &Root) -> Result<Retention> {
         let (bucket, key) = root.target();
-        match self.store().get(&bucket, &key, Read::Head, store::GetOptions::default()).await {
+        match self.store().get(&bucket, &key, GetRange::Head, store::GetOptions::default()).await {
             Ok((head, _)) if head.attributes.user.get(TAG) == Some(&root.upload_tag) => {
-                Ok(Tie::Object)
+                Ok(Retention::Object)
             }
-            Ok(_) => Ok(Tie::None),
+            Ok(_) => Ok(Retention::None),
             Err(error)
                 if matches!(error.kind(), store::Kind::NotFound | store::Kind::NoSuchBucket) =>
             {
-                Ok(Tie::None)
+                Ok(Retention::None)
             }
             Err(error) => {
                 Err(Error::own(format!("looking at the object of {}", root.backup_id), error))
@@ -219,7 +225,7 @@ impl Uploads {
     }
 
     /// Removes the staged chunks of a closed session.
-    pub async fn unstage(&self, root: &Root) -> Result<()> {
+    pub async fn delete_staged(&self, root: &Root) -> Result<()> {
         self.documents()
             .delete_all(&Layout::new(&root.account, &root.backup_id).staged_prefix())
             .await
@@ -231,12 +237,12 @@ impl Uploads {
         for entry in [root.open_entry(), layout.done(&root.bucket, &root.key)] {
             self.documents().delete(&entry).await?;
         }
-        self.forget_traces(&root.account, &root.backup_id).await?;
+        self.forget_records(&root.account, &root.backup_id).await?;
         self.documents().delete(&layout.root()).await
     }
 
     /// Removes the records of a session that has no root.
-    pub async fn forget_traces(&self, account: &str, backup_id: &str) -> Result<()> {
+    pub async fn forget_records(&self, account: &str, backup_id: &str) -> Result<()> {
         let layout = Layout::new(account, backup_id);
         self.documents().delete_all(&layout.staged_prefix()).await?;
         self.documents().delete_all(&layout.segments()).await
@@ -244,7 +250,12 @@ impl Uploads {
 
     /// Entries of the open index, and of what is open for which target, that nothing was written to
     /// since `before` and that name no open session; removed unless `dry`. How many there were.
-    pub async fn sweep_entries(&self, account: &str, before: SystemTime, dry: bool) -> Result<u64> {
+    pub async fn reclaim_entries(
+        &self,
+        account: &str,
+        before: SystemTime,
+        dry: bool,
+    ) -> Result<u64> {
         let mut swept = 0;
         for prefix in layout::entry_prefixes(account) {
             let mut options = ListOptions { prefix, ..ListOptions::default() };

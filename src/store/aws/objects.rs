@@ -13,13 +13,13 @@ use http::header::{
 use http::{HeaderMap, HeaderName, Method};
 
 use super::super::{
-    Attributes, Body, Bucket, ETag, Error, GetOptions, Head, Key, Kind, PartTarget, PutMode,
-    PutOptions, Read, Result, Written, WrittenPart, acts_on_metadata,
+    Attributes, Body, Bucket, ETag, Error, GetOptions, GetRange, Head, Key, Kind, PartTarget,
+    PutMode, PutOptions, Result, Written, WrittenPart, acts_on_metadata,
 };
 use super::chunked::{Trailer, with_trailer};
-use super::wire::{Call, Wire, incoming};
+use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::names::{DECODED_LENGTH, FRAMING, KEPT, TRAILER, VERSION};
+use crate::metric_names::{DECODED_LENGTH, FRAMING, KEPT, TRAILER, VERSION};
 use crate::sigv4::Payload;
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
@@ -27,7 +27,7 @@ const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode")
 type Headers = Vec<(HeaderName, String)>;
 
 pub(super) async fn put(
-    wire: &Wire,
+    wire: &SignedClient,
     bucket: &Bucket,
     key: &Key,
     body: Body,
@@ -53,14 +53,21 @@ pub(super) async fn put(
         }
     }
     let user = options.attributes.user.into_iter().collect();
-    let call =
-        Call { method: Method::PUT, bucket, key, query: String::new(), headers, user, payload };
+    let call = StoreRequest {
+        method: Method::PUT,
+        bucket,
+        key,
+        query: String::new(),
+        headers,
+        user,
+        payload,
+    };
     let (answer, _) = wire.send(call, body).await?;
     Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION) })
 }
 
 pub(super) async fn put_part(
-    wire: &Wire,
+    wire: &SignedClient,
     part: PartTarget<'_>,
     body: Body,
     sha256: Option<Sha256>,
@@ -72,7 +79,15 @@ pub(super) async fn put_part(
     );
     let query = format!("partNumber={}&uploadId={upload}", part.number);
     let (bucket, key) = (part.upload.bucket, part.upload.key);
-    let call = Call { method: Method::PUT, bucket, key, query, headers, user: Vec::new(), payload };
+    let call = StoreRequest {
+        method: Method::PUT,
+        bucket,
+        key,
+        query,
+        headers,
+        user: Vec::new(),
+        payload,
+    };
     match wire.send(call, body).await {
         Ok((answer, _)) => {
             let unread = || {
@@ -126,39 +141,39 @@ fn checksummed(
 }
 
 pub(super) async fn get(
-    wire: &Wire,
+    wire: &SignedClient,
     bucket: &Bucket,
     key: &Key,
-    read: Read,
+    read: GetRange,
     options: GetOptions,
 ) -> Result<(Head, Body)> {
     let mut headers = Headers::new();
     headers.extend(options.if_match.map(|tag| (IF_MATCH, format!("\"{tag}\""))));
     headers.extend(options.if_none_match.map(|tag| (IF_NONE_MATCH, format!("\"{tag}\""))));
     match read {
-        Read::Head | Read::Whole => {}
-        Read::Range { first, last } => {
+        GetRange::Head | GetRange::Whole => {}
+        GetRange::Range { first, last } => {
             headers.push((RANGE, format!("bytes={first}-{}", last.min(i64::MAX as u64))))
         }
-        Read::Suffix(bytes) => headers.push((RANGE, format!("bytes=-{bytes}"))),
+        GetRange::Suffix(bytes) => headers.push((RANGE, format!("bytes=-{bytes}"))),
     }
     if options.checksum {
         headers.push((CHECKSUM_MODE, "ENABLED".to_owned()));
     }
-    let method = if read == Read::Head { Method::HEAD } else { Method::GET };
+    let method = if read == GetRange::Head { Method::HEAD } else { Method::GET };
     let version = options.version.map(|id| {
         percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC).to_string()
     });
     let query = version.map_or_else(String::new, |id| format!("versionId={id}"));
     let payload = Payload::Sha256(Sha256::of(b"").0);
-    let call = Call { method, bucket, key, query, headers, user: Vec::new(), payload };
+    let call = StoreRequest { method, bucket, key, query, headers, user: Vec::new(), payload };
     let (answer, room) = wire.send(call, Body::empty()).await?;
     let len = text(answer.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
     let len = len.ok_or_else(|| {
         Error::new(Kind::Unavailable, format!("the answer for {key} says no length"))
     })?;
     let head = head(answer.headers(), len, wire.now());
-    if read == Read::Head {
+    if read == GetRange::Head {
         return Ok((head, Body::empty()));
     }
     Ok((head, incoming((answer, room), Some(len))))

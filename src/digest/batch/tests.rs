@@ -30,7 +30,7 @@ async fn tasks_bring_frames_together_and_each_gets_its_own_back() {
                 let mut hasher = BodyHasher::new(BOTH);
                 for at in (0..body.len()).step_by(100_000) {
                     hasher.idle().await;
-                    hasher.give(&body.slice(at..body.len().min(at + 100_000)));
+                    hasher.push(&body.slice(at..body.len().min(at + 100_000)));
                 }
                 hasher.idle().await;
                 assert_digests(&mut hasher, &body);
@@ -46,7 +46,7 @@ async fn tasks_bring_frames_together_and_each_gets_its_own_back() {
 fn a_frame_whose_body_is_gone_is_let_go() {
     let frame = bytes(100_000, 1);
     let mut hasher = BodyHasher::new(BOTH);
-    hasher.give(&frame);
+    hasher.push(&frame);
     drop(hasher);
     // Another test may be hashing it just now.
     while !frame.is_unique() {
@@ -58,7 +58,7 @@ fn a_frame_whose_body_is_gone_is_let_go() {
 fn a_lonely_body_waits_some_turns_and_no_longer() {
     let (frame, mut cx) = (bytes(100_000, 2), Context::from_waker(Waker::noop()));
     let mut hasher = BodyHasher::new(BOTH);
-    hasher.give(&frame);
+    hasher.push(&frame);
     assert_eq!(hasher.poll_idle(&mut cx), Poll::Pending);
     // Another test may be hashing it just now.
     while hasher.poll_idle(&mut cx).is_pending() {

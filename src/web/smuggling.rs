@@ -11,7 +11,7 @@ use http::{Method, Version, request};
 use super::error::Error;
 
 /// **Errors**: `BadRequest`.
-pub fn require_one_reading(head: &request::Parts) -> Result<(), Error> {
+pub fn refuse_smuggling(head: &request::Parts) -> Result<(), Error> {
     let hosts: Vec<_> = head.headers.get_all(HOST).iter().map(|value| value.as_bytes()).collect();
     match (head.version, &hosts[..]) {
         (_, [_]) | (Version::HTTP_10, []) => {}
@@ -45,7 +45,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        require_one_reading(&request.body(()).unwrap().into_parts().0).is_ok()
+        refuse_smuggling(&request.body(()).unwrap().into_parts().0).is_ok()
     }
 
     #[test]

@@ -11,23 +11,23 @@ use futures_util::StreamExt;
 
 use crate::digest::{Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::store::{
-    self, Body, Bucket, ChosenPart, GetOptions, Key, PartNumber, PartTarget, Read, StoredPart,
+    self, Body, Bucket, ChosenPart, GetOptions, GetRange, Key, PartNumber, PartTarget, StoredPart,
     Written,
 };
 
 use super::error::{Error, Result};
+use super::inventory::{Inventory, PartRow};
 use super::manifest::{Change, Checks, Root, Status};
 use super::plan::{self, ChunkIndex, ChunkRange, Slot};
 use super::session::{Session, upload_of};
-use super::survey::{Row, Survey};
 
 impl Session {
     /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**:
     /// `Incomplete` with the chunks whose bytes the store does not have as recorded.
-    pub(super) async fn agreed_parts(
+    pub(super) async fn verified_parts(
         &self,
         root: &Root,
-        survey: &Survey,
+        survey: &Inventory,
     ) -> Result<Option<Vec<ChosenPart>>> {
         if survey.rows.is_empty() && root.has_upload() {
             return self.empty_part(root).await;
@@ -38,7 +38,7 @@ impl Session {
         for row in &survey.rows {
             match listed
                 .get(&row.slot.number)
-                .and_then(|entries| entries.iter().rfind(|part| agrees(row, part)))
+                .and_then(|entries| entries.iter().rfind(|part| matches_record(row, part)))
             {
                 Some(part) => {
                     let sha256 = row.sha256.or(part.sha256);
@@ -48,7 +48,7 @@ impl Session {
                         sha256,
                     });
                 }
-                None => missing.extend(self.strike(row).await?),
+                None => missing.extend(self.invalidate(row).await?),
             }
         }
         if !missing.is_empty() {
@@ -63,12 +63,12 @@ impl Session {
     }
 
     async fn reassembled(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
-        let survey = self.survey(&Checks::default()).await?;
+        let survey = self.inventory(&Checks::default()).await?;
         for row in survey.rows.iter().filter(|row| row.etags.is_empty()) {
             self.assemble(row.slot, row.end).await?;
         }
-        let survey = self.survey(&Checks::default()).await?;
-        self.agreed_parts(root, &survey).await
+        let survey = self.inventory(&Checks::default()).await?;
+        self.verified_parts(root, &survey).await
     }
 
     /// S3 completes no upload without parts: a file that turned out to be empty is one empty part.
@@ -121,7 +121,7 @@ impl Session {
 
     /// Takes back the record of a part that the store does not have as recorded; returns the chunks
     /// to send again.
-    async fn strike(&self, row: &Row) -> Result<Vec<ChunkRange>> {
+    async fn invalidate(&self, row: &PartRow) -> Result<Vec<ChunkRange>> {
         let segment = plan::segment_of(row.slot.first_chunk);
         tracing::warn!(
             backup = self.root().backup_id,
@@ -129,17 +129,17 @@ impl Session {
             "a part is not as recorded"
         );
         if row.slot.chunks == 1 {
-            self.commit(segment, Change::StrikeChunk { index: row.slot.first_chunk }).await?;
+            self.commit(segment, Change::InvalidateChunk { index: row.slot.first_chunk }).await?;
             let index = u64::from(row.slot.first_chunk);
             return Ok(vec![ChunkRange { first: index, last: index }]);
         }
         let gone = self.unstaged(row.slot, row.end).await?;
-        self.strike_group(row.slot, &gone).await
+        self.invalidate_group(row.slot, &gone).await
     }
 
     /// Takes back the record of a group's part, and of those of its chunks whose bytes are gone:
     /// they are returned.
-    pub(super) async fn strike_group(
+    pub(super) async fn invalidate_group(
         &self,
         slot: Slot,
         gone: &[ChunkIndex],
@@ -150,7 +150,7 @@ impl Session {
             by_segment.entry(plan::segment_of(*index)).or_default().push(*index);
         }
         for (number, chunks) in by_segment {
-            self.commit(number, Change::StrikeGroup { number: slot.number, chunks }).await?;
+            self.commit(number, Change::InvalidateGroup { number: slot.number, chunks }).await?;
         }
         Ok(gone
             .iter()
@@ -194,14 +194,14 @@ impl Session {
         written: &Written,
     ) -> Result<Expected> {
         let options = GetOptions { version: written.version.clone(), ..GetOptions::default() };
-        let opened = self.0.shared.documents.store.get(bucket, key, Read::Whole, options).await;
+        let opened = self.0.shared.documents.store.get(bucket, key, GetRange::Whole, options).await;
         let (_, body) = opened.map_err(|error| Error::own("reading the object back", error))?;
         Ok(Expected { kind: DigestKind::Sha256, hex: hash(body).await?.hex() })
     }
 }
 
 /// Whether the store's entry is the part that the records speak of.
-fn agrees(row: &Row, part: &StoredPart) -> bool {
+fn matches_record(row: &PartRow, part: &StoredPart) -> bool {
     let same_sha256 = row.sha256.zip(part.sha256).is_none_or(|(ours, theirs)| ours == theirs);
     part.size_bytes == row.size_bytes && row.etags.contains(&part.etag) && same_sha256
 }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 
 /// The pace; without a rate nobody waits.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RateLimit {
     /// Bytes per second.
     rate: Option<u64>,
     clock: Clock,
@@ -18,7 +18,7 @@ pub struct Pace {
     paid_until: Mutex<Duration>,
 }
 
-impl Pace {
+impl RateLimit {
     pub fn new(rate: Option<u64>, clock: Clock) -> Self {
         Self { rate, clock, paid_until: Mutex::default() }
     }
@@ -56,7 +56,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bytes_go_by_at_the_rate() {
         let clock = Clock::seeded(1);
-        let pace = Pace::new(Some(1000), clock.clone());
+        let pace = RateLimit::new(Some(1000), clock.clone());
         for _ in 0..11 {
             pace.pass(500).await;
         }
@@ -65,6 +65,6 @@ mod tests {
             (Duration::from_millis(4990)..Duration::from_millis(5100)).contains(&took),
             "{took:?}"
         );
-        assert_eq!(Pace::new(None, clock).book(u64::MAX), Duration::ZERO);
+        assert_eq!(RateLimit::new(None, clock).book(u64::MAX), Duration::ZERO);
     }
 }

@@ -19,7 +19,7 @@ use super::session::Session;
 
 /// One part as the records have it.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct PartRow {
     pub slot: Slot,
     /// One past its last chunk.
     pub end: u64,
@@ -33,10 +33,10 @@ pub(super) struct Row {
 
 /// The records of a session at one moment.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct Inventory {
     pub chunks: u64,
     pub size_bytes: u64,
-    pub rows: Vec<Row>,
+    pub rows: Vec<PartRow>,
     pub missing: Vec<ChunkRange>,
     /// `sha256-chunks`, and the kind named at create where it can be combined. Meaningless while
     /// chunks are missing.
@@ -44,13 +44,13 @@ pub(super) struct Survey {
 }
 
 /// The pass itself.
-struct Surveyor {
+struct InventoryBuilder {
     root: Arc<Root>,
     next: u64,
     /// One past the highest chunk that has any record.
     highest: u64,
     size_bytes: u64,
-    rows: Vec<Row>,
+    rows: Vec<PartRow>,
     missing: Vec<ChunkRange>,
     /// The first chunk that is shorter than the plan's chunk size.
     short: Option<(u64, u64)>,
@@ -62,12 +62,12 @@ struct Surveyor {
 impl Session {
     /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short,
     /// which only a session without a size can have.
-    pub(super) async fn survey(&self, checks: &Checks) -> Result<Survey> {
+    pub(super) async fn inventory(&self, checks: &Checks) -> Result<Inventory> {
         let root = self.root();
         let kinds =
             [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
         let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
-        let mut surveyor = Surveyor {
+        let mut surveyor = InventoryBuilder {
             root,
             next: 0,
             highest: 0,
@@ -84,7 +84,7 @@ impl Session {
                 // Without a size the highest record says how long the file is, also if its bytes
                 // were struck.
                 surveyor.highest = u64::from(*index) + 1;
-                if !record.struck && surveyor.counts(*index) {
+                if !record.invalidated && surveyor.counts(*index) {
                     surveyor.add(*index, record, &segment)?;
                 }
             }
@@ -93,7 +93,7 @@ impl Session {
     }
 }
 
-impl Surveyor {
+impl InventoryBuilder {
     fn counts(&self, index: u32) -> bool {
         let number = self.root.plan.slot(index).map(|slot| slot.number);
         self.chosen
@@ -137,7 +137,7 @@ impl Surveyor {
         let alone = slot.chunks == 1;
         let group = segment.groups.get(&slot.number);
         let grouped = || group.map_or_else(Vec::new, |group| group.etags.clone());
-        self.rows.push(Row {
+        self.rows.push(PartRow {
             slot,
             end: u64::from(index) + 1,
             size_bytes: record.digests.len_bytes,
@@ -152,7 +152,7 @@ impl Surveyor {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Survey> {
+    fn finish(mut self) -> Result<Inventory> {
         let chunks = self.root.plan.chunks().unwrap_or(self.highest);
         if let Some(chosen) = &mut self.chosen {
             let seen: BTreeSet<u16> = self.rows.iter().map(|row| row.slot.number).collect();
@@ -170,7 +170,7 @@ impl Surveyor {
             return Err(Error::ChunkSizeMismatch { index, wanted, offered });
         }
         let digests = self.wholes.into_iter().map(Whole::finish).collect();
-        Ok(Survey {
+        Ok(Inventory {
             chunks,
             size_bytes: self.size_bytes,
             rows: self.rows,
@@ -180,7 +180,7 @@ impl Surveyor {
     }
 }
 
-impl Survey {
+impl Inventory {
     /// Fails with what is missing. A session without a size and without any chunk is empty only if
     /// its client says so by an expected digest: a finalize by mistake must not make an empty
     /// object.

@@ -22,12 +22,12 @@ const AT_ONCE: usize = 64;
 
 /// Dropping it waits for the file that is being removed; the others go later.
 #[derive(Debug)]
-pub(super) struct Remover {
+pub(super) struct Reaper {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Remover {
+impl Reaper {
     /// Begins with what is there. Also what to unpark when there is more.
     pub fn start(
         handle: Arc<Handle>,
@@ -37,13 +37,13 @@ impl Remover {
         let stop = Arc::new(AtomicBool::new(false));
         let work = Work { handle, files, changes, stop: Arc::clone(&stop) };
         let thread =
-            thread::Builder::new().name("dir-remover".to_owned()).spawn(move || work.run())?;
+            thread::Builder::new().name("dir-reaper".to_owned()).spawn(move || work.run())?;
         let more = thread.thread().clone();
         Ok((Self { stop, thread: Some(thread) }, more))
     }
 }
 
-impl Drop for Remover {
+impl Drop for Reaper {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {

@@ -17,22 +17,22 @@ use crate::digest::{Digests, Hasher, Wanted};
 const SMALL_BYTES: usize = 16 << 10;
 
 /// The digests of one body while its frames go by.
-pub struct BodyHasher(Turn);
+pub struct BodyHasher(HasherState);
 
-enum Turn {
+enum HasherState {
     Idle(Hasher),
     Waiting(Waiting),
 }
 
 impl BodyHasher {
     pub fn new(wanted: Wanted) -> Self {
-        Self(Turn::Idle(Hasher::new(wanted)))
+        Self(HasherState::Idle(Hasher::new(wanted)))
     }
 
     /// Ready once what was given is hashed; before that nothing more may be given.
     pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Turn::Waiting(waiting) = &mut self.0 {
-            self.0 = Turn::Idle(ready!(Pin::new(waiting).poll(cx)));
+        if let HasherState::Waiting(waiting) = &mut self.0 {
+            self.0 = HasherState::Idle(ready!(Pin::new(waiting).poll(cx)));
         }
         Poll::Ready(())
     }
@@ -43,12 +43,12 @@ impl BodyHasher {
     }
 
     /// Takes the next frame, to be hashed together with others' frames. Only when idle.
-    pub fn give(&mut self, bytes: &Bytes) {
+    pub fn push(&mut self, bytes: &Bytes) {
         let hasher = self.hasher();
-        if bytes.len() < SMALL_BYTES || !hasher.gains_by_company() {
+        if bytes.len() < SMALL_BYTES || !hasher.benefits_from_batching() {
             hasher.update(bytes);
         } else {
-            self.0 = Turn::Waiting(Waiting::new(std::mem::take(hasher), bytes.clone()));
+            self.0 = HasherState::Waiting(Waiting::new(std::mem::take(hasher), bytes.clone()));
         }
     }
 
@@ -59,8 +59,8 @@ impl BodyHasher {
 
     fn hasher(&mut self) -> &mut Hasher {
         match &mut self.0 {
-            Turn::Idle(hasher) => hasher,
-            Turn::Waiting(_) => {
+            HasherState::Idle(hasher) => hasher,
+            HasherState::Waiting(_) => {
                 unreachable!("its owner waits for one frame before it gives the next")
             }
         }

@@ -6,6 +6,8 @@
 //! `Connection: close`. It knows no route and no rule of a session. Source: RFC 9110, RFC 9530,
 //! DESIGN §10.
 
+mod access_log;
+mod admission;
 mod answer_memory;
 mod auth;
 mod aws_chunked;
@@ -14,29 +16,27 @@ pub mod bench;
 mod body;
 mod digest_field;
 mod error;
-mod figures;
 #[cfg(fuzzing)]
 pub mod fuzz;
-mod gate;
+mod metrics;
 mod payload;
-mod reading;
-mod record;
 mod reply;
 mod service;
+mod smuggling;
 mod target;
-mod turn;
+mod throttle;
 
+pub use access_log::AccessLog;
+pub use admission::{Admission, Permit};
 pub use auth::{Identity, authenticate, policy_account};
-pub use body::{Arriving, Progress};
+pub use body::{Progress, RequestBody};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Error, Kind};
-pub use figures::Figures;
-pub use gate::{Gate, Place};
+pub use metrics::Metrics;
 pub use payload::{Declared, Payload, Verdict, named_algorithm};
-pub use reading::require_one_reading;
-pub use record::Record;
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use service::ByRequest;
+pub use smuggling::refuse_smuggling;
 pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, segments};
 
 use std::time::Duration;

@@ -21,7 +21,7 @@ use super::session::lock;
 pub(super) const REORDER_BYTES: usize = 8 << 20;
 
 /// The running hash of one session.
-pub(super) struct Running(Option<Mutex<State>>);
+pub(super) struct WholeSha256(Option<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -37,7 +37,7 @@ struct Held {
 }
 
 /// One chunk's bytes on their way into the running hash.
-pub(super) enum Tap {
+pub(super) enum Feed {
     /// Not wanted, or no room.
     Closed,
     /// It is the next one: hashed as it streams, from a copy of the state.
@@ -45,40 +45,40 @@ pub(super) enum Tap {
     Early(Vec<Bytes>, OwnedSemaphorePermit),
 }
 
-impl Running {
+impl WholeSha256 {
     pub fn new(kind: Option<Kind>) -> Self {
         Self((kind == Some(Kind::Sha256)).then(Mutex::default))
     }
 
     /// Opens a tap for a chunk of `len_bytes`.
-    pub fn tap(&self, index: ChunkIndex, len_bytes: u64, room: &Arc<Semaphore>) -> Tap {
-        let Some(state) = &self.0 else { return Tap::Closed };
+    pub fn feed(&self, index: ChunkIndex, len_bytes: u64, room: &Arc<Semaphore>) -> Feed {
+        let Some(state) = &self.0 else { return Feed::Closed };
         let state = lock(state);
         if index == state.next {
-            return Tap::Next(state.hash.clone());
+            return Feed::Next(state.hash.clone());
         }
         if index < state.next || state.early.contains_key(&index) {
-            return Tap::Closed;
+            return Feed::Closed;
         }
         let permits = u32::try_from(len_bytes).ok();
         let permit =
             permits.and_then(|permits| Arc::clone(room).try_acquire_many_owned(permits).ok());
-        permit.map_or(Tap::Closed, |permit| Tap::Early(Vec::new(), permit))
+        permit.map_or(Feed::Closed, |permit| Feed::Early(Vec::new(), permit))
     }
 
     /// The chunk is recorded: its bytes count from here on.
-    pub fn recorded(&self, index: ChunkIndex, tap: Tap) {
+    pub fn recorded(&self, index: ChunkIndex, tap: Feed) {
         let Some(state) = &self.0 else { return };
         let mut state = lock(state);
         match tap {
-            Tap::Next(hash) if index == state.next => {
+            Feed::Next(hash) if index == state.next => {
                 state.hash = hash;
                 state.next += 1;
             }
-            Tap::Early(bytes, room) if index >= state.next => {
+            Feed::Early(bytes, room) if index >= state.next => {
                 state.early.insert(index, Held { bytes, _room: room });
             }
-            Tap::Closed | Tap::Next(_) | Tap::Early(..) => {}
+            Feed::Closed | Feed::Next(_) | Feed::Early(..) => {}
         }
         let State { next, hash, early } = &mut *state;
         while let Some(held) = early.remove(next) {
@@ -97,7 +97,7 @@ impl Running {
     }
 }
 
-impl Tap {
+impl Feed {
     pub fn update(&mut self, bytes: &Bytes) {
         match self {
             Self::Closed => {}
@@ -111,8 +111,8 @@ impl Tap {
 mod tests {
     use super::*;
 
-    fn put(running: &Running, room: &Arc<Semaphore>, index: u32, text: &'static str) {
-        let mut tap = running.tap(index, text.len() as u64, room);
+    fn put(running: &WholeSha256, room: &Arc<Semaphore>, index: u32, text: &'static str) {
+        let mut tap = running.feed(index, text.len() as u64, room);
         tap.update(&Bytes::from_static(text.as_bytes()));
         running.recorded(index, tap);
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn chunks_may_come_early_within_the_bound() {
         let room = Arc::new(Semaphore::new(4));
-        let running = Running::new(Some(Kind::Sha256));
+        let running = WholeSha256::new(Some(Kind::Sha256));
         put(&running, &room, 1, "bb");
         put(&running, &room, 2, "cc");
         put(&running, &room, 0, "aa");
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_ends_it() {
         let room = Arc::new(Semaphore::new(1));
-        let running = Running::new(Some(Kind::Sha256));
+        let running = WholeSha256::new(Some(Kind::Sha256));
         put(&running, &room, 1, "bb");
         put(&running, &room, 0, "aa");
         assert_eq!(running.value(2), None);
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn a_torn_chunk_is_taken_back() {
         let room = Arc::new(Semaphore::new(1));
-        let running = Running::new(Some(Kind::Sha256));
-        let mut torn = running.tap(0, 2, &room);
+        let running = WholeSha256::new(Some(Kind::Sha256));
+        let mut torn = running.feed(0, 2, &room);
         torn.update(&Bytes::from_static(b"a"));
         drop(torn);
         put(&running, &room, 0, "aa");

@@ -20,12 +20,12 @@ use http::{HeaderMap, HeaderName, header, request};
 
 use super::auth::Identity;
 use super::aws_chunked::Decoder;
-use super::body::Arriving;
+use super::body::RequestBody;
 use super::error::{Error, Kind};
 use super::reply::BoxError;
+use crate::digest::batch::BodyHasher;
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, Sha256, Wanted};
-use crate::hashing::BodyHasher;
-use crate::names::{DECODED_LENGTH, TRAILER};
+use crate::metric_names::{DECODED_LENGTH, TRAILER};
 use crate::sigv4::{PayloadClaim, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -117,12 +117,12 @@ pub fn named_algorithm(headers: &HeaderMap, name: &HeaderName) -> Result<Option<
 /// What the verification came to; shared with the payload.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    findings: Arc<Mutex<Findings>>,
+    findings: Arc<Mutex<VerdictState>>,
     sha256: PassedSha256,
 }
 
 #[derive(Debug, Default)]
-struct Findings {
+struct VerdictState {
     failure: Option<Error>,
     checksum: Option<Checksum>,
 }
@@ -143,14 +143,14 @@ impl Verdict {
         self.sha256.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Findings> {
+    fn lock(&self) -> MutexGuard<'_, VerdictState> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The decoded, verified bytes.
 pub struct Payload {
-    body: Arriving,
+    body: RequestBody,
     decoder: Option<Decoder>,
     /// Framed bytes that are still to be decoded.
     input: Bytes,
@@ -166,7 +166,7 @@ pub struct Payload {
 
 impl Payload {
     /// `declared` is what is to be verified: a caller that compares a digest itself takes it out.
-    pub fn new(declared: Declared, identity: &Identity, body: Arriving) -> (Self, Verdict) {
+    pub fn new(declared: Declared, identity: &Identity, body: RequestBody) -> (Self, Verdict) {
         let decoder = match identity.payload {
             PayloadClaim::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
             PayloadClaim::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
@@ -211,7 +211,7 @@ impl Payload {
         if self.declared.len_bytes.is_some_and(|len| self.seen_bytes > len) {
             return Err(Error::bad("the body is longer than it was said to be"));
         }
-        self.digests.give(&bytes);
+        self.digests.push(&bytes);
         self.checksum.iter_mut().for_each(|checksum| checksum.update(&bytes));
         let more = self.declared.len_bytes.is_some_and(|len| self.seen_bytes < len);
         Ok(if more { Some(bytes) } else { self.held.replace(bytes) })
@@ -338,7 +338,7 @@ mod tests {
         let (sender, mut frames) = mpsc::unbounded_channel();
         let frames = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
         let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
-        let body = Arriving::new(body, Clock::seeded(1), &Settings::default());
+        let body = RequestBody::new(body, Clock::seeded(1), &Settings::default());
         let (payload, verdict) = Payload::new(declared, &identity(), body);
         (payload, verdict, sender)
     }

@@ -16,11 +16,11 @@ use crate::digest::{Hasher, update_all};
 /// Turns for others to bring their frames. In each the runtime does what is ready and looks once
 /// for what has arrived. Measured with eight uploads on two cores, share of the frames that are
 /// hashed by twos: after one turn none, two 0.68, three 0.89, six 0.93, twelve 0.94.
-const TURNS: u32 = 6;
+const YIELDS: u32 = 6;
 
 /// Frames that nobody hashes yet, the oldest first. One of each body under way at most.
 struct Queue {
-    waiting: Mutex<Vec<Arc<Seat>>>,
+    waiting: Mutex<Vec<Arc<Slot>>>,
     /// So many are hashed in one go: as many as the widest algorithm that they want has lanes.
     /// Those that want another would only end the wait of these too early.
     enough: usize,
@@ -35,9 +35,9 @@ thread_local! {
 // other.
 static WIDE: LazyLock<Arc<Queue>> = LazyLock::new(|| Arc::new(Queue::of(Hasher::WIDE)));
 
-type Seat = Mutex<Place>;
+type Slot = Mutex<SlotState>;
 
-enum Place {
+enum SlotState {
     Waiting(Hasher, Bytes),
     /// Someone hashes it, and wakes who waits.
     Taken(Option<Waker>),
@@ -51,7 +51,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A hasher's wait for its frame.
 pub(super) struct Waiting {
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
     queue: Arc<Queue>,
     waited: u32,
 }
@@ -59,9 +59,9 @@ pub(super) struct Waiting {
 impl Waiting {
     pub fn new(hasher: Hasher, bytes: Bytes) -> Self {
         let queue = if hasher.is_wide() { Arc::clone(&WIDE) } else { NARROW.with(Arc::clone) };
-        let seat = Arc::new(Mutex::new(Place::Waiting(hasher, bytes)));
+        let seat = Arc::new(Mutex::new(SlotState::Waiting(hasher, bytes)));
         lock(&queue.waiting).push(Arc::clone(&seat));
-        Self { seat, queue, waited: 0 }
+        Self { slot: seat, queue, waited: 0 }
     }
 }
 
@@ -70,17 +70,17 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Hasher> {
         loop {
-            let mut place = lock(&self.seat);
-            match std::mem::replace(&mut *place, Place::Left) {
-                Place::Done(hasher) => return Poll::Ready(hasher),
-                Place::Taken(_) => {
-                    *place = Place::Taken(Some(cx.waker().clone()));
+            let mut place = lock(&self.slot);
+            match std::mem::replace(&mut *place, SlotState::Left) {
+                SlotState::Done(hasher) => return Poll::Ready(hasher),
+                SlotState::Taken(_) => {
+                    *place = SlotState::Taken(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
-                waiting @ (Place::Waiting(..) | Place::Left) => *place = waiting,
+                waiting @ (SlotState::Waiting(..) | SlotState::Left) => *place = waiting,
             }
             drop(place);
-            if self.waited < TURNS && lock(&self.queue.waiting).len() < self.queue.enough {
+            if self.waited < YIELDS && lock(&self.queue.waiting).len() < self.queue.enough {
                 self.waited += 1;
                 // Unlike a task that wakes itself, it lets the runtime look at its sockets first.
                 ready!(pin!(tokio::task::yield_now()).poll(cx));
@@ -93,9 +93,9 @@ impl Future for Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let left = std::mem::replace(&mut *lock(&self.seat), Place::Left);
-        if matches!(left, Place::Waiting(..)) {
-            lock(&self.queue.waiting).retain(|seat| !Arc::ptr_eq(seat, &self.seat));
+        let left = std::mem::replace(&mut *lock(&self.slot), SlotState::Left);
+        if matches!(left, SlotState::Waiting(..)) {
+            lock(&self.queue.waiting).retain(|seat| !Arc::ptr_eq(seat, &self.slot));
         }
     }
 }
@@ -112,8 +112,8 @@ impl Queue {
             let mut waiting = lock(&self.waiting);
             let count = waiting.len().min(self.enough);
             for seat in waiting.drain(..count) {
-                let left = std::mem::replace(&mut *lock(&seat), Place::Taken(None));
-                if let Place::Waiting(hasher, bytes) = left {
+                let left = std::mem::replace(&mut *lock(&seat), SlotState::Taken(None));
+                if let SlotState::Waiting(hasher, bytes) = left {
                     frames.push((hasher, bytes));
                     seats.push(seat);
                 }
@@ -121,8 +121,8 @@ impl Queue {
         }
         update_all(&mut frames);
         for ((hasher, _), seat) in frames.into_iter().zip(seats) {
-            let taken = std::mem::replace(&mut *lock(&seat), Place::Done(hasher));
-            if let Place::Taken(Some(waker)) = taken {
+            let taken = std::mem::replace(&mut *lock(&seat), SlotState::Done(hasher));
+            if let SlotState::Taken(Some(waker)) = taken {
                 waker.wake();
             }
         }

@@ -16,21 +16,21 @@ use http_body_util::BodyExt;
 
 use crate::clock::Clock;
 
+use super::admission::Permit;
 use super::answer_memory::OfAnswer;
 use super::body::Progress;
-use super::figures::Figures;
-use super::gate::Place;
+use super::metrics::Metrics;
 use super::reply::{BoxError, Reply, ReplyBody};
-use super::turn::Turn;
+use super::throttle::Throttle;
 
 /// What stands for the status of a request whose client was gone before its answer.
 const HUNG_UP: u16 = 499;
 
 /// The record of one request, written when it is dropped.
 #[derive(Debug)]
-pub struct Record {
+pub struct AccessLog {
     clock: Clock,
-    figures: Figures,
+    metrics: Metrics,
     begun: Duration,
     /// On every answer, as `x-amz-request-id`.
     pub id: String,
@@ -38,23 +38,23 @@ pub struct Record {
     pub account: Option<String>,
     pub body: Progress,
     /// Held until the answer's last byte is out; while it only sends, one for sending.
-    pub place: Option<Place>,
+    pub permit: Option<Permit>,
     status: u16,
     bytes_out: u64,
 }
 
-impl Record {
-    pub fn new(clock: &Clock, figures: &Figures, body: Progress) -> Self {
-        figures.begun();
+impl AccessLog {
+    pub fn new(clock: &Clock, metrics: &Metrics, body: Progress) -> Self {
+        metrics.begun();
         Self {
             begun: clock.monotonic(),
             id: clock.random_id(),
             clock: clock.clone(),
-            figures: figures.clone(),
+            metrics: metrics.clone(),
             op: "unknown",
             account: None,
             body,
-            place: None,
+            permit: None,
             status: HUNG_UP,
             bytes_out: 0,
         }
@@ -63,15 +63,17 @@ impl Record {
     /// The answer with this record tied to its body.
     pub fn attach(mut self, reply: Reply) -> Reply {
         self.status = reply.status().as_u16();
-        let turn =
-            self.place.as_ref().map_or_else(Turn::default, |place| Turn::new(place, &self.clock));
-        let memory = self.place.as_ref().map(|place| place.memory().of_answer());
+        let turn = self
+            .permit
+            .as_ref()
+            .map_or_else(Throttle::default, |place| Throttle::new(place, &self.clock));
+        let memory = self.permit.as_ref().map(|place| place.memory().of_answer());
         if is_long(&reply)
-            && let Some(place) = &mut self.place
+            && let Some(place) = &mut self.permit
         {
-            place.only_sends();
+            place.only_sends_now();
         }
-        reply.map(|body| Recorded { body, turn, memory, record: self }.boxed_unsync())
+        reply.map(|body| LoggedBody { body, turn, memory, log: self }.boxed_unsync())
     }
 }
 
@@ -85,9 +87,9 @@ fn is_long(reply: &Reply) -> bool {
     len_bytes.is_none_or(|len_bytes| len_bytes > SHORT_BYTES)
 }
 
-impl Drop for Record {
+impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.figures.ended(self.op, self.status, self.body.bytes(), self.bytes_out);
+        self.metrics.ended(self.op, self.status, self.body.bytes(), self.bytes_out);
         tracing::info!(
             request = self.id,
             op = self.op,
@@ -102,14 +104,14 @@ impl Drop for Record {
     }
 }
 
-struct Recorded {
+struct LoggedBody {
     body: ReplyBody,
-    turn: Turn,
+    turn: Throttle,
     memory: Option<OfAnswer>,
-    record: Record,
+    log: AccessLog,
 }
 
-impl Body for Recorded {
+impl Body for LoggedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -129,11 +131,11 @@ impl Body for Recorded {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
-                self.record.bytes_out += bytes;
+                self.log.bytes_out += bytes;
                 self.turn.moved(bytes);
             }
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(request = self.record.id, error = %error, "an answer broke off");
+                tracing::warn!(request = self.log.id, error = %error, "an answer broke off");
             }
             Poll::Ready(None) | Poll::Pending => {}
         }

@@ -9,11 +9,11 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::names;
+use crate::metric_names;
 
 /// The figures of one process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Figures(Arc<Inner>);
+pub struct Metrics(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -25,7 +25,7 @@ struct Inner {
     chunks_known: AtomicU64,
 }
 
-impl Figures {
+impl Metrics {
     pub fn begun(&self) {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
     }
@@ -56,18 +56,23 @@ impl Figures {
     pub fn render(&self) -> String {
         let mut text = String::new();
         let counted = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        line(&mut text, names::REQUESTS, "counter", "Requests by operation and status.");
+        line(&mut text, metric_names::REQUESTS, "counter", "Requests by operation and status.");
         for ((op, status), count) in counted {
-            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", names::REQUESTS)
+            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", metric_names::REQUESTS)
                 .expect(CANNOT_FAIL);
         }
         let figures = [
-            (names::BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
-            (names::BYTES_OUT, "counter", "Bytes of response bodies sent.", &self.0.bytes_out),
-            (names::IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
-            (names::CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
+            (metric_names::BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
             (
-                names::CHUNKS_KNOWN,
+                metric_names::BYTES_OUT,
+                "counter",
+                "Bytes of response bodies sent.",
+                &self.0.bytes_out,
+            ),
+            (metric_names::IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
+            (metric_names::CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
+            (
+                metric_names::CHUNKS_KNOWN,
                 "counter",
                 "Chunks that were there already.",
                 &self.0.chunks_known,
@@ -93,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_shown() {
-        let figures = Figures::default();
+        let figures = Metrics::default();
         figures.begun();
         figures.begun();
         figures.ended("put-chunk", 201, 8, 20);

@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
-use super::credentials::Chain;
+use super::credentials::CredentialCache;
 use super::error::{code, pause, refused};
 use super::pools::{Pools, Room};
 use crate::clock::Clock;
@@ -47,22 +47,22 @@ const USUAL_PATH_BYTES: usize = 256;
 const ERROR_BYTES: usize = 64 << 10;
 
 /// What a wire is made of.
-pub(super) struct Terms {
+pub(super) struct ClientSettings {
     pub scheme: Scheme,
     pub authority: Authority,
     pub path_style: bool,
     pub region: String,
-    pub credentials: Chain,
+    pub credentials: CredentialCache,
     pub clock: Clock,
 }
 
-pub(super) struct Wire {
+pub(super) struct SignedClient {
     pools: Pools<Outgoing>,
-    terms: Terms,
+    terms: ClientSettings,
 }
 
 /// A request before it is signed. The query's names and values are encoded already.
-pub(super) struct Call<'a> {
+pub(super) struct StoreRequest<'a> {
     pub method: Method,
     pub bucket: &'a Bucket,
     /// Empty: the bucket itself.
@@ -73,7 +73,7 @@ pub(super) struct Call<'a> {
     pub payload: Payload,
 }
 
-impl Call<'_> {
+impl StoreRequest<'_> {
     fn what(&self) -> String {
         match self.key.as_str() {
             "" => format!("{} of bucket {}", self.method, self.bucket),
@@ -82,9 +82,9 @@ impl Call<'_> {
     }
 }
 
-impl Wire {
+impl SignedClient {
     /// **Errors**: the TLS roots of this machine cannot be read.
-    pub fn new(terms: Terms) -> std::io::Result<Self> {
+    pub fn new(terms: ClientSettings) -> std::io::Result<Self> {
         Ok(Self { pools: Pools::new()?, terms })
     }
 
@@ -95,8 +95,12 @@ impl Wire {
     /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body`
     /// where the outgoing body broke off; by the error document else; `Unavailable` without an
     /// answer.
-    pub async fn send(&self, call: Call<'_>, body: Body) -> Result<(Response<Incoming>, Room)> {
-        let (answer, room) = self.exchange(&call, body).await?;
+    pub async fn send(
+        &self,
+        call: StoreRequest<'_>,
+        body: Body,
+    ) -> Result<(Response<Incoming>, Room)> {
+        let (answer, room) = self.send_any_status(&call, body).await?;
         if answer.status().is_success() {
             return Ok((answer, room));
         }
@@ -112,9 +116,9 @@ impl Wire {
     }
 
     /// As `send`, but whatever the answer says is the caller's to read.
-    pub async fn exchange(
+    pub async fn send_any_status(
         &self,
-        call: &Call<'_>,
+        call: &StoreRequest<'_>,
         body: Body,
     ) -> Result<(Response<Incoming>, Room)> {
         let request = self.request(call).await?;
@@ -169,7 +173,7 @@ impl Wire {
         key: &Key,
         query: &str,
     ) -> std::result::Result<Uri, http::Error> {
-        let Terms { scheme, authority, path_style, .. } = &self.terms;
+        let ClientSettings { scheme, authority, path_style, .. } = &self.terms;
         let in_path = *path_style || !fits_a_host(bucket.as_str(), scheme, authority);
         let authority =
             if in_path { authority.clone() } else { format!("{bucket}.{authority}").parse()? };
@@ -185,7 +189,7 @@ impl Wire {
         Uri::builder().scheme(scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
-    async fn request(&self, call: &Call<'_>) -> Result<Request<()>> {
+    async fn request(&self, call: &StoreRequest<'_>) -> Result<Request<()>> {
         let invalid = |error: http::Error| {
             Error::new(Kind::Invalid, "a name or header is not sendable").because(error)
         };
@@ -297,7 +301,7 @@ impl http_body::Body for Outgoing {
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for SignedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire").field("authority", &self.terms.authority).finish_non_exhaustive()
     }

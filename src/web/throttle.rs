@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::clock::Clock;
-use crate::pace::Pace;
+use crate::rate_limit::RateLimit;
 
-use super::gate::Place;
+use super::admission::Permit;
 
 #[derive(Default)]
-pub(super) struct Turn {
-    of: Option<(Arc<Pace>, Clock)>,
+pub(super) struct Throttle {
+    of: Option<(Arc<RateLimit>, Clock)>,
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl Turn {
-    pub fn new(place: &Place, clock: &Clock) -> Self {
-        Self { of: Some((Arc::clone(place.pace()), clock.clone())), wait: None }
+impl Throttle {
+    pub fn new(place: &Permit, clock: &Clock) -> Self {
+        Self { of: Some((Arc::clone(place.rate_limit()), clock.clone())), wait: None }
     }
 
     /// Books a frame that went by.
@@ -43,7 +43,7 @@ impl Turn {
     }
 }
 
-impl std::fmt::Debug for Turn {
+impl std::fmt::Debug for Throttle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Turn").field("waits", &self.wait.is_some()).finish()
     }

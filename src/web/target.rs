@@ -44,7 +44,7 @@ impl Query {
     }
 
     /// The first parameter that is none of these, nor part of a presigned URL.
-    pub fn stranger(&self, known: &[&str]) -> Option<&str> {
+    pub fn unknown(&self, known: &[&str]) -> Option<&str> {
         let signing = |name: &str| name.to_ascii_lowercase().starts_with("x-amz-");
         self.0.keys().map(String::as_str).find(|name| !known.contains(name) && !signing(name))
     }
@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(query.get("prefix"), Some("a/b"));
         assert_eq!(query.get("after"), Some("x y"));
         assert_eq!(query.get("view"), Some(""));
-        assert_eq!(query.stranger(&["prefix", "after"]), Some("view"));
-        assert_eq!(query.stranger(&["prefix", "after", "view"]), None);
+        assert_eq!(query.unknown(&["prefix", "after"]), Some("view"));
+        assert_eq!(query.unknown(&["prefix", "after", "view"]), None);
         assert!(Query::parse(Some("a=1&a=2")).is_err());
     }
 }

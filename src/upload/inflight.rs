@@ -19,9 +19,9 @@ use super::plan::{self, ChunkIndex};
 
 /// The flights of one session. Bounded by the requests in flight.
 #[derive(Default)]
-pub(super) struct Flights(DashMap<ChunkIndex, Arc<Flight>>);
+pub(super) struct InFlight(DashMap<ChunkIndex, Arc<OngoingPut>>);
 
-pub(super) struct Flight {
+pub(super) struct OngoingPut {
     /// None: not known before the bytes; then a newer put is taken for a repetition.
     sha256: Option<Sha256>,
     /// All bytes are in and verified: from here on it is waited for, not replaced.
@@ -30,7 +30,7 @@ pub(super) struct Flight {
     ended: watch::Sender<bool>,
 }
 
-impl Flight {
+impl OngoingPut {
     pub fn mark_received(&self) {
         self.received.store(true, Ordering::Release);
     }
@@ -42,44 +42,48 @@ impl Flight {
 }
 
 /// A chunk's place in the air; given back on drop.
-pub(super) struct Boarded<'a> {
-    flights: &'a Flights,
+pub(super) struct InFlightGuard<'a> {
+    in_flight: &'a InFlight,
     index: ChunkIndex,
-    pub flight: Arc<Flight>,
+    pub put: Arc<OngoingPut>,
 }
 
-impl Drop for Boarded<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         // Before those who wait are woken: they look for a free place at once.
-        self.flights.0.remove(&self.index);
-        self.flight.ended.send_replace(true);
+        self.in_flight.0.remove(&self.index);
+        self.put.ended.send_replace(true);
     }
 }
 
-impl Flights {
-    pub fn none(&self) -> bool {
+impl InFlight {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// How many of a segment's chunks are on their way, those included that wait for their record.
-    pub fn of_segment(&self, number: u32) -> usize {
+    pub fn count_of_segment(&self, number: u32) -> usize {
         self.0.iter().filter(|flight| plan::segment_of(*flight.key()) == number).count()
     }
 
     /// Takes the chunk's place where it is free. Otherwise waits for the one that has it to end,
     /// and returns None: the caller looks at the records again.
-    pub async fn board(&self, index: ChunkIndex, sha256: Option<Sha256>) -> Option<Boarded<'_>> {
+    pub async fn acquire(
+        &self,
+        index: ChunkIndex,
+        sha256: Option<Sha256>,
+    ) -> Option<InFlightGuard<'_>> {
         let mut ended = {
             match self.0.entry(index) {
                 Entry::Vacant(place) => {
-                    let flight = Arc::new(Flight {
+                    let flight = Arc::new(OngoingPut {
                         sha256,
                         received: AtomicBool::new(false),
                         replaced: Notify::new(),
                         ended: watch::Sender::new(false),
                     });
                     place.insert(Arc::clone(&flight));
-                    return Some(Boarded { flights: self, index, flight });
+                    return Some(InFlightGuard { in_flight: self, index, put: flight });
                 }
                 Entry::Occupied(taken) => {
                     let other = taken.get();
@@ -106,31 +110,31 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_bytes_replace_a_put_whose_body_is_still_read() {
-        let flights = Flights::default();
-        let first = flights.board(0, sha(1)).await.unwrap();
-        let (second, ()) = tokio::join!(flights.board(0, sha(1)), async {
-            first.flight.replaced().await;
+        let flights = InFlight::default();
+        let first = flights.acquire(0, sha(1)).await.unwrap();
+        let (second, ()) = tokio::join!(flights.acquire(0, sha(1)), async {
+            first.put.replaced().await;
             drop(first);
         });
         assert!(second.is_none());
-        assert!(flights.board(0, sha(1)).await.is_some());
+        assert!(flights.acquire(0, sha(1)).await.is_some());
     }
 
     #[tokio::test]
     async fn a_put_that_has_all_its_bytes_is_waited_for() {
-        let flights = Flights::default();
-        let first = flights.board(0, sha(1)).await.unwrap();
-        first.flight.mark_received();
-        let flight = Arc::clone(&first.flight);
-        let (_, ()) = tokio::join!(flights.board(0, sha(1)), async { drop(first) });
+        let flights = InFlight::default();
+        let first = flights.acquire(0, sha(1)).await.unwrap();
+        first.put.mark_received();
+        let flight = Arc::clone(&first.put);
+        let (_, ()) = tokio::join!(flights.acquire(0, sha(1)), async { drop(first) });
         let asked = tokio::time::timeout(std::time::Duration::ZERO, flight.replaced()).await;
         assert!(asked.is_err(), "nobody may replace it");
     }
 
     #[tokio::test]
     async fn other_indexes_do_not_wait() {
-        let flights = Flights::default();
-        let _first = flights.board(0, sha(1)).await.unwrap();
-        assert!(flights.board(1, sha(2)).await.is_some());
+        let flights = InFlight::default();
+        let _first = flights.acquire(0, sha(1)).await.unwrap();
+        assert!(flights.acquire(1, sha(2)).await.is_some());
     }
 }

@@ -6,6 +6,7 @@
 //! CRC-64/NVME is the checksum of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
+pub mod batch;
 mod checksum;
 mod chunk;
 mod multibuffer;

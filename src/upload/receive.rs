@@ -13,18 +13,18 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, ready};
 use tokio::sync::oneshot;
 
+use crate::digest::batch::BodyHasher;
 use crate::digest::{Checksum, ChunkDigests, ExtraHasher, PassedSha256, Sha256, Wanted};
-use crate::hashing::BodyHasher;
 use crate::store::{
     self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions,
 };
 
 use super::error::{Error, Kind, Result};
-use super::flight::Flight;
+use super::inflight::OngoingPut;
 use super::manifest::{Change, Outcome, Policy};
 use super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
-use super::running::Tap;
 use super::session::{Session, lock, upload_of};
+use super::whole_sha256::Feed;
 
 /// Whether a chunk's body is wanted.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub enum Admission {
     /// The same bytes are durable and recorded: answer success, leave the body unread.
     Known,
     /// Send the body.
-    Wanted(Ticket),
+    Wanted(PutPermit),
 }
 
 /// The right to put one chunk.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct PutPermit {
     session: Session,
     index: ChunkIndex,
     /// None: an S3 client did not say; then whatever comes is what it is.
@@ -47,7 +47,7 @@ pub struct Ticket {
 
 /// A chunk that is durable and recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Brought {
+pub struct PutOutcome {
     pub stored: Stored,
     pub sha256: Sha256,
     /// The store's tag of it as a part; None where it is staged or was known already.
@@ -84,7 +84,7 @@ impl Session {
             return Err(Self::not_open(&root));
         }
         match segment.chunks.get(&chunk) {
-            Some(record) if record.digests.sha256 == sha256 && !record.struck => {
+            Some(record) if record.digests.sha256 == sha256 && !record.invalidated => {
                 self.require_open_after(plan::segment_of(chunk)).await?;
                 Ok(Admission::Known)
             }
@@ -95,19 +95,19 @@ impl Session {
                     offered: sha256,
                 })
             }
-            Some(_) | None => Ok(Admission::Wanted(self.ticket(chunk, Some(sha256), len_bytes))),
+            Some(_) | None => Ok(Admission::Wanted(self.permit(chunk, Some(sha256), len_bytes))),
         }
     }
 }
 
 impl Session {
-    pub(super) fn ticket(
+    pub(super) fn permit(
         &self,
         index: ChunkIndex,
         sha256: Option<Sha256>,
         len_bytes: u64,
-    ) -> Ticket {
-        Ticket { session: self.clone(), index, sha256, len_bytes }
+    ) -> PutPermit {
+        PutPermit { session: self.clone(), index, sha256, len_bytes }
     }
 
     /// The length that a chunk must have. What the chunk API adds to an S3 session is cut as its
@@ -122,7 +122,7 @@ impl Session {
     }
 }
 
-impl Ticket {
+impl PutPermit {
     /// Stores and records the chunk. `body` must yield exactly the admitted length; it is verified
     /// here and nowhere else. **Durability**: on success bytes and record are durable. **Cancel**:
     /// the put goes on by itself; it ends with its body, or, once all bytes are here, with the
@@ -138,13 +138,13 @@ impl Ticket {
         self,
         body: Body,
         checksum: impl FnOnce() -> Option<Checksum> + Send + 'static,
-    ) -> Result<Brought> {
+    ) -> Result<PutOutcome> {
         let (tell, told) = oneshot::channel();
         // A task of its own: a client that is killed after its last byte must not cost the chunk.
         tokio::spawn(async move {
             let session = self.session.clone();
-            if tell.send(self.bring_in(body, checksum).await).is_err()
-                && let Err(error) = session.client_left().await
+            if tell.send(self.put(body, checksum).await).is_err()
+                && let Err(error) = session.client_disconnected().await
             {
                 tracing::debug!(backup = session.root().backup_id, %error, "that its client left is not recorded");
             }
@@ -155,14 +155,14 @@ impl Ticket {
         })
     }
 
-    async fn bring_in(
+    async fn put(
         self,
         body: Body,
         checksum: impl FnOnce() -> Option<Checksum> + Send,
-    ) -> Result<Brought> {
+    ) -> Result<PutOutcome> {
         let session = self.session.clone();
         let boarded = loop {
-            match session.0.flights.board(self.index, self.sha256).await {
+            match session.0.in_flight.acquire(self.index, self.sha256).await {
                 Some(boarded) => break boarded,
                 // Someone else's put has just ended: it may have brought these very bytes, or
                 // others.
@@ -171,7 +171,7 @@ impl Ticket {
                     let Some(sha256) = self.sha256 else { continue };
                     match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
                         Admission::Known => {
-                            return Ok(Brought { stored: Stored::Known, sha256, etag: None });
+                            return Ok(PutOutcome { stored: Stored::Known, sha256, etag: None });
                         }
                         Admission::Wanted(_) => {}
                     }
@@ -181,8 +181,8 @@ impl Ticket {
         let replaced =
             || store::Error::new(store::Kind::Body, "a newer request brings the same chunk");
         let (etag, digests, tap) = tokio::select! {
-            stored = session.alive_during(self.stream_in(body, &boarded.flight)) => stored?,
-            () = boarded.flight.replaced() => return Err(Error::store("storing the chunk", replaced())),
+            stored = session.with_heartbeat(self.stream(body, &boarded.put)) => stored?,
+            () = boarded.put.replaced() => return Err(Error::store("storing the chunk", replaced())),
         };
         let sha256 = digests.sha256;
         let change =
@@ -196,24 +196,25 @@ impl Ticket {
                 return Err(Error::ChecksumConflict { index, stored, offered: sha256 });
             }
         };
-        session.0.running.recorded(self.index, tap);
+        session.0.whole_sha256.recorded(self.index, tap);
         session.assemble_when_whole(self.index);
-        Ok(Brought { stored, sha256, etag })
+        Ok(PutOutcome { stored, sha256, etag })
     }
 
     /// Brings the bytes into the store, as a part or staged. What was there stays unless all of
     /// them agree.
-    async fn stream_in(
+    async fn stream(
         &self,
         body: Body,
-        flight: &Arc<Flight>,
-    ) -> Result<(Option<ETag>, ChunkDigests, Tap)> {
+        flight: &Arc<OngoingPut>,
+    ) -> Result<(Option<ETag>, ChunkDigests, Feed)> {
         let root = self.session.root();
         let shared = &self.session.0.shared;
-        let tap = self.session.0.running.tap(self.index, self.len_bytes, &shared.reorder_room);
+        let tap =
+            self.session.0.whole_sha256.feed(self.index, self.len_bytes, &shared.reorder_room);
         let state = Arc::new(Mutex::new(Verdict::Pending));
         let sha256 = PassedSha256::default();
-        let intake = Intake {
+        let intake = VerifyingBody {
             body,
             sums: Some(Sums {
                 sha256: BodyHasher::new(Wanted { sha256: true, md5: false }),
@@ -222,7 +223,7 @@ impl Ticket {
             }),
             held: None,
             left_bytes: self.len_bytes,
-            ticket: (self.index, self.sha256, self.len_bytes),
+            expected: (self.index, self.sha256, self.len_bytes),
             flight: Arc::clone(flight),
             verdict: Arc::clone(&state),
             sha256: sha256.clone(),
@@ -232,7 +233,7 @@ impl Ticket {
             .plan
             .slot(self.index)
             .ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
-        let stored = self.put(&root, slot, body).await;
+        let stored = self.write_slot(&root, slot, body).await;
         let verdict = std::mem::replace(&mut *lock(&state), Verdict::Pending);
         match (stored, verdict) {
             (Ok(etag), Verdict::Agreed(digests, tap)) => Ok((etag, digests, tap)),
@@ -250,7 +251,12 @@ impl Ticket {
         }
     }
 
-    async fn put(&self, root: &super::Root, slot: Slot, body: Body) -> store::Result<Option<ETag>> {
+    async fn write_slot(
+        &self,
+        root: &super::Root,
+        slot: Slot,
+        body: Body,
+    ) -> store::Result<Option<ETag>> {
         let documents = &self.session.0.shared.documents;
         let target = root.target();
         if slot.chunks == 1 {
@@ -274,13 +280,13 @@ impl Ticket {
 /// What the verification found.
 enum Verdict {
     Pending,
-    Agreed(ChunkDigests, Tap),
+    Agreed(ChunkDigests, Feed),
     Refused(Error),
 }
 
 /// A body that fails at its end, before its last frame went out, unless its length and SHA-256 are
 /// as declared.
-struct Intake {
+struct VerifyingBody {
     body: Body,
     /// None once the verdict is given.
     sums: Option<Sums>,
@@ -289,8 +295,8 @@ struct Intake {
     held: Option<Bytes>,
     left_bytes: u64,
     /// Index, declared SHA-256, declared length.
-    ticket: (ChunkIndex, Option<Sha256>, u64),
-    flight: Arc<Flight>,
+    expected: (ChunkIndex, Option<Sha256>, u64),
+    flight: Arc<OngoingPut>,
     verdict: Arc<Mutex<Verdict>>,
     /// What was found, for the store.
     sha256: PassedSha256,
@@ -300,10 +306,10 @@ struct Intake {
 struct Sums {
     sha256: BodyHasher,
     extra: ExtraHasher,
-    tap: Tap,
+    tap: Feed,
 }
 
-impl Intake {
+impl VerifyingBody {
     fn refuse(&mut self, refusal: Error) -> BodyError {
         self.sums = None;
         let text = refusal.to_string();
@@ -312,7 +318,7 @@ impl Intake {
     }
 
     fn wrong_length(&mut self, offered: u64) -> BodyError {
-        let (index, _, wanted) = self.ticket;
+        let (index, _, wanted) = self.expected;
         self.refuse(Error::ChunkSizeMismatch {
             index: u64::from(index),
             wanted: wanted.to_string(),
@@ -323,11 +329,11 @@ impl Intake {
     fn broken(&mut self, cause: BodyError) -> BodyError {
         let source =
             store::Error::new(store::Kind::Body, "the request's body broke off").because(cause);
-        self.refuse(Error::store(format!("receiving chunk {}", self.ticket.0), source))
+        self.refuse(Error::store(format!("receiving chunk {}", self.expected.0), source))
     }
 
     fn end(&mut self) -> std::result::Result<Option<Bytes>, BodyError> {
-        let (index, declared, len_bytes) = self.ticket;
+        let (index, declared, len_bytes) = self.expected;
         if self.left_bytes > 0 {
             return Err(self.wrong_length(len_bytes - self.left_bytes));
         }
@@ -350,12 +356,12 @@ impl Intake {
     fn accept(&mut self, frame: Bytes) -> std::result::Result<Option<Bytes>, BodyError> {
         let len_bytes = frame.len() as u64;
         if len_bytes > self.left_bytes {
-            let offered = self.ticket.2 - self.left_bytes + len_bytes;
+            let offered = self.expected.2 - self.left_bytes + len_bytes;
             return Err(self.wrong_length(offered));
         }
         self.left_bytes -= len_bytes;
         if let Some(sums) = &mut self.sums {
-            sums.sha256.give(&frame);
+            sums.sha256.push(&frame);
             sums.extra.update(&frame);
             sums.tap.update(&frame);
         }
@@ -363,7 +369,7 @@ impl Intake {
     }
 }
 
-impl Stream for Intake {
+impl Stream for VerifyingBody {
     type Item = std::result::Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

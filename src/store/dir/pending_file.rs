@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::disk::{require_room, set_aside};
+use super::disk::{preallocate, require_room};
 use super::modes::create_file;
 
 /// What is set aside beyond as much again as came.
@@ -23,16 +23,16 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Shared with those who write, of whom the last lets it go: to remove a file waits for a write
 /// that is under way.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct PendingFile {
     pub file: File,
     path: PathBuf,
     len_bytes: u64,
     /// Up to where the disk is set aside.
-    aside_bytes: AtomicU64,
+    preallocated_bytes: AtomicU64,
     kept: AtomicBool,
 }
 
-impl Unfinished {
+impl PendingFile {
     /// Blocks. **Errors**: a full disk, before the first byte: what does not fit is not begun.
     pub fn create(path: PathBuf, len_bytes: u64) -> io::Result<Self> {
         let file = create_file(&path)?;
@@ -40,7 +40,7 @@ impl Unfinished {
             file,
             path,
             len_bytes,
-            aside_bytes: AtomicU64::new(0),
+            preallocated_bytes: AtomicU64::new(0),
             kept: AtomicBool::new(false),
         };
         require_room(&unfinished.file, len_bytes)?;
@@ -50,16 +50,16 @@ impl Unfinished {
     /// Sets more of the disk aside where the bytes before `end` are not covered: to be called
     /// before they are written. Blocks.
     /// **Errors**: a full disk.
-    pub fn set_aside(&self, end: u64) -> io::Result<()> {
+    pub fn preallocate(&self, end: u64) -> io::Result<()> {
         // Whoever writes does so one after the other.
         let Some(stretch) =
-            next_stretch(self.aside_bytes.load(Ordering::Relaxed), end, self.len_bytes)
+            next_stretch(self.preallocated_bytes.load(Ordering::Relaxed), end, self.len_bytes)
         else {
             return Ok(());
         };
         require_room(&self.file, stretch.end - stretch.start)?;
-        self.aside_bytes.store(stretch.end, Ordering::Relaxed);
-        set_aside(&self.file, stretch)
+        self.preallocated_bytes.store(stretch.end, Ordering::Relaxed);
+        preallocate(&self.file, stretch)
     }
 
     /// Everything is written and synced: it stays.
@@ -75,7 +75,7 @@ fn next_stretch(aside: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
     (end > aside && next > aside).then_some(aside..next)
 }
 
-impl Drop for Unfinished {
+impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Relaxed) {
             // Should it stay, opening the store removes it.
@@ -119,13 +119,13 @@ mod tests {
     fn it_is_gone_with_the_last_who_writes_unless_kept() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("file");
-        let file = Arc::new(Unfinished::create(path.clone(), 10).unwrap());
+        let file = Arc::new(PendingFile::create(path.clone(), 10).unwrap());
         let writes = Arc::clone(&file);
         drop(file);
         assert!(path.exists());
         drop(writes);
         assert!(!path.exists());
-        Unfinished::create(path.clone(), 10).unwrap().keep();
+        PendingFile::create(path.clone(), 10).unwrap().keep();
         assert!(path.exists());
     }
 }

@@ -17,7 +17,7 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
-use crate::pace::Pace;
+use crate::rate_limit::RateLimit;
 
 use super::Settings;
 use super::answer_memory::AnswerMemory;
@@ -30,10 +30,10 @@ const OPEN: &str = "the semaphore is never closed";
 
 /// The places of one gateway. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<Places>);
+pub struct Admission(Arc<Inner>);
 
 #[derive(Debug)]
-struct Places {
+struct Inner {
     clock: Clock,
     settings: Settings,
     /// For whichever account comes first.
@@ -48,18 +48,18 @@ struct Places {
 #[derive(Clone, Debug)]
 struct Share {
     /// All it may have at once.
-    places: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
     /// Those that are its own.
     own: Arc<Semaphore>,
     sending: Arc<Semaphore>,
     /// For those who wait for a place.
     waiting: Arc<Semaphore>,
-    pace: Arc<Pace>,
+    rate_limit: Arc<RateLimit>,
 }
 
 /// A place in use, given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     share: Share,
     held: Held,
     memory: AnswerMemory,
@@ -71,15 +71,15 @@ enum Held {
     Sending { _of_account: OwnedSemaphorePermit },
 }
 
-impl Place {
+impl Permit {
     /// What the bodies of this request go by, in and out.
-    pub(super) fn pace(&self) -> &Arc<Pace> {
-        &self.share.pace
+    pub(super) fn rate_limit(&self) -> &Arc<RateLimit> {
+        &self.share.rate_limit
     }
 
     /// From now on the request only sends its answer: another one may be served. Where the account
     /// has no place for sending left, this one stays.
-    pub(super) fn only_sends(&mut self) {
+    pub(super) fn only_sends_now(&mut self) {
         if let Ok(sending) = Arc::clone(&self.share.sending).try_acquire_owned() {
             self.held = Held::Sending { _of_account: sending };
         }
@@ -91,42 +91,42 @@ impl Place {
     }
 }
 
-impl Gate {
+impl Admission {
     pub fn new(clock: Clock, settings: Settings) -> Self {
         let shared = Arc::new(Semaphore::new(settings.max_requests));
         let unknown = Arc::new(Semaphore::new(UNKNOWN_AT_ONCE));
         let (memory, accounts) = (AnswerMemory::default(), DashMap::new());
-        Self(Arc::new(Places { clock, settings, shared, unknown, memory, accounts }))
+        Self(Arc::new(Inner { clock, settings, shared, unknown, memory, accounts }))
     }
 
     /// Waits for a place. **Errors**: `SlowDown`. **Cancel**: safe.
-    pub async fn enter(&self, account: &str) -> Result<Place, Error> {
+    pub async fn acquire(&self, account: &str) -> Result<Permit, Error> {
         let share = self.share(account);
-        if share.pace.debt() > self.0.settings.queue_timeout {
+        if share.rate_limit.debt() > self.0.settings.queue_timeout {
             return Err(Error::new(
                 Kind::SlowDown,
                 "more bytes are under way than this account may move by then",
             ));
         }
-        let held = match self.free_place(&share) {
+        let held = match self.free_permit(&share) {
             Some(held) => held,
-            None => self.wait_for_place(&share).await?,
+            None => self.wait_for_permit(&share).await?,
         };
-        Ok(Place { share, held, memory: self.0.memory.clone() })
+        Ok(Permit { share, held, memory: self.0.memory.clone() })
     }
 
     /// A place that nobody waits for.
-    fn free_place(&self, share: &Share) -> Option<Held> {
-        let of_account = Arc::clone(&share.places).try_acquire_owned().ok()?;
+    fn free_permit(&self, share: &Share) -> Option<Held> {
+        let of_account = Arc::clone(&share.requests).try_acquire_owned().ok()?;
         let own = Arc::clone(&share.own).try_acquire_owned();
         let place = own.or_else(|_| Arc::clone(&self.0.shared).try_acquire_owned()).ok()?;
         Some(Held::Serving { _of_account: of_account, _own_or_shared: place })
     }
 
-    async fn wait_for_place(&self, share: &Share) -> Result<Held, Error> {
+    async fn wait_for_permit(&self, share: &Share) -> Result<Held, Error> {
         let _waits = Arc::clone(&share.waiting).try_acquire_owned().map_err(|_| too_many())?;
         let place = async {
-            let of_account = Arc::clone(&share.places).acquire_owned().await.expect(OPEN);
+            let of_account = Arc::clone(&share.requests).acquire_owned().await.expect(OPEN);
             let place = tokio::select! {
                 biased;
                 own = Arc::clone(&share.own).acquire_owned() => own,
@@ -139,7 +139,7 @@ impl Gate {
 
     /// Waits for a place for somebody whose signature is not read yet. **Errors**: `SlowDown`.
     /// **Cancel**: safe.
-    pub async fn enter_unknown(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub async fn acquire_unsigned(&self) -> Result<OwnedSemaphorePermit, Error> {
         self.in_time(async { Arc::clone(&self.0.unknown).acquire_owned().await.expect(OPEN) }).await
     }
 
@@ -152,18 +152,18 @@ impl Gate {
     }
 
     fn share(&self, account: &str) -> Share {
-        let Places { clock, settings, accounts, .. } = &*self.0;
+        let Inner { clock, settings, accounts, .. } = &*self.0;
         if let Some(found) = accounts.get(account) {
             return found.clone();
         }
         let fresh = || Share {
-            places: Arc::new(Semaphore::new(settings.max_account_requests)),
+            requests: Arc::new(Semaphore::new(settings.max_account_requests)),
             own: Arc::new(Semaphore::new(
                 settings.kept_account_requests.min(settings.max_account_requests),
             )),
             sending: Arc::new(Semaphore::new(settings.max_account_sending)),
             waiting: Arc::new(Semaphore::new(settings.max_account_requests.div_ceil(2))),
-            pace: Arc::new(Pace::new(settings.max_account_bytes_per_s, clock.clone())),
+            rate_limit: Arc::new(RateLimit::new(settings.max_account_bytes_per_s, clock.clone())),
         };
         accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
     }
@@ -182,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    fn gate(settings: Settings) -> Gate {
-        Gate::new(Clock::seeded(1), settings)
+    fn gate(settings: Settings) -> Admission {
+        Admission::new(Clock::seeded(1), settings)
     }
 
     #[tokio::test(start_paused = true)]
@@ -195,12 +195,12 @@ mod tests {
             ..Settings::default()
         };
         let gate = gate(settings);
-        let first = gate.enter("a").await.unwrap();
-        let _second = gate.enter("a").await.unwrap();
-        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
-        let _of_another = gate.enter("b").await.unwrap();
+        let first = gate.acquire("a").await.unwrap();
+        let _second = gate.acquire("a").await.unwrap();
+        assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
+        let _of_another = gate.acquire("b").await.unwrap();
         assert_eq!(
-            gate.enter("b").await.unwrap_err().kind(),
+            gate.acquire("b").await.unwrap_err().kind(),
             Kind::SlowDown,
             "all places are taken"
         );
@@ -208,7 +208,7 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(first);
         };
-        let (waited, ()) = tokio::join!(gate.enter("b"), leave);
+        let (waited, ()) = tokio::join!(gate.acquire("b"), leave);
         waited.unwrap();
     }
 
@@ -223,13 +223,13 @@ mod tests {
         let gate = gate(settings);
         let mut greedy = Vec::new();
         for _ in 0..6 {
-            greedy.push(gate.enter("greedy").await.unwrap());
+            greedy.push(gate.acquire("greedy").await.unwrap());
         }
-        assert_eq!(gate.enter("greedy").await.unwrap_err().kind(), Kind::SlowDown);
-        let _one = gate.enter("b").await.unwrap();
-        let two = gate.enter("b").await.unwrap();
+        assert_eq!(gate.acquire("greedy").await.unwrap_err().kind(), Kind::SlowDown);
+        let _one = gate.acquire("b").await.unwrap();
+        let two = gate.acquire("b").await.unwrap();
         assert_eq!(
-            gate.enter("b").await.unwrap_err().kind(),
+            gate.acquire("b").await.unwrap_err().kind(),
             Kind::SlowDown,
             "its own are taken, and the shared ones"
         );
@@ -237,7 +237,7 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(two);
         };
-        let (waited, ()) = tokio::join!(gate.enter("b"), leave);
+        let (waited, ()) = tokio::join!(gate.acquire("b"), leave);
         waited.unwrap();
     }
 
@@ -245,16 +245,16 @@ mod tests {
     async fn so_many_wait_and_one_more_is_refused_at_once() {
         let clock = Clock::seeded(1);
         let settings = Settings { max_account_requests: 1, ..Settings::default() };
-        let gate = Gate::new(clock.clone(), settings);
-        let first = gate.enter("a").await.unwrap();
+        let gate = Admission::new(clock.clone(), settings);
+        let first = gate.acquire("a").await.unwrap();
         let last = async {
             tokio::task::yield_now().await;
-            let told = gate.enter("a").await.unwrap_err().kind();
+            let told = gate.acquire("a").await.unwrap_err().kind();
             let at = clock.monotonic();
             drop(first);
             (told, at)
         };
-        let (waited, (told, at)) = tokio::join!(gate.enter("a"), last);
+        let (waited, (told, at)) = tokio::join!(gate.acquire("a"), last);
         waited.unwrap();
         assert_eq!((told, at), (Kind::SlowDown, Duration::ZERO));
     }
@@ -264,30 +264,30 @@ mod tests {
         let settings =
             Settings { max_account_requests: 1, max_account_sending: 1, ..Settings::default() };
         let gate = gate(settings);
-        let mut first = gate.enter("a").await.unwrap();
-        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
-        first.only_sends();
-        let mut second = gate.enter("a").await.unwrap();
-        second.only_sends();
+        let mut first = gate.acquire("a").await.unwrap();
+        assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
+        first.only_sends_now();
+        let mut second = gate.acquire("a").await.unwrap();
+        second.only_sends_now();
         assert_eq!(
-            gate.enter("a").await.unwrap_err().kind(),
+            gate.acquire("a").await.unwrap_err().kind(),
             Kind::SlowDown,
             "no place for sending was left"
         );
         drop(first);
-        second.only_sends();
-        gate.enter("a").await.unwrap();
+        second.only_sends_now();
+        gate.acquire("a").await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_too_many_bytes_under_way_is_told_to_slow_down() {
         let settings = Settings { max_account_bytes_per_s: Some(1000), ..Settings::default() };
-        let gate = Gate::new(Clock::seeded(1), settings);
-        let place = gate.enter("a").await.unwrap();
-        place.pace().book(6000);
-        assert_eq!(gate.enter("a").await.unwrap_err().kind(), Kind::SlowDown);
-        gate.enter("b").await.unwrap();
+        let gate = Admission::new(Clock::seeded(1), settings);
+        let place = gate.acquire("a").await.unwrap();
+        place.rate_limit().book(6000);
+        assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
+        gate.acquire("b").await.unwrap();
         tokio::time::advance(Duration::from_secs(2)).await;
-        gate.enter("a").await.unwrap();
+        gate.acquire("a").await.unwrap();
     }
 }

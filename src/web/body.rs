@@ -20,17 +20,17 @@ use http_body_util::BodyExt;
 use crate::clock::Clock;
 
 use super::Settings;
+use super::admission::Permit;
 use super::error::{Error, Kind};
-use super::gate::Place;
 use super::reply::{BoxError, ReplyBody};
-use super::turn::Turn;
+use super::throttle::Throttle;
 
 /// How far the body of a request was read. Shared with who answers it.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Read>);
+pub struct Progress(Arc<ReadState>);
 
 #[derive(Debug, Default)]
-struct Read {
+struct ReadState {
     bytes: AtomicU64,
     ended: AtomicBool,
 }
@@ -47,14 +47,14 @@ impl Progress {
 }
 
 /// A body that arrives.
-pub struct Arriving {
+pub struct RequestBody {
     body: ReplyBody,
     progress: Progress,
-    watch: Watch,
-    turn: Turn,
+    watch: SpeedWatch,
+    turn: Throttle,
 }
 
-impl Arriving {
+impl RequestBody {
     pub fn new<B>(body: B, clock: Clock, settings: &Settings) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -62,19 +62,19 @@ impl Arriving {
     {
         let progress = Progress::default();
         progress.0.ended.store(body.is_end_stream(), Ordering::Release);
-        let watch = Watch::new(clock, settings);
+        let watch = SpeedWatch::new(clock, settings);
         Self {
             body: body.map_err(Into::into).boxed_unsync(),
             progress,
             watch,
-            turn: Turn::default(),
+            turn: Throttle::default(),
         }
     }
 
     /// The same body, read no faster than the place's account may.
     #[must_use]
-    pub fn paced(mut self, place: &Place, clock: &Clock) -> Self {
-        self.turn = Turn::new(place, clock);
+    pub fn throttled(mut self, place: &Permit, clock: &Clock) -> Self {
+        self.turn = Throttle::new(place, clock);
         self
     }
 
@@ -100,7 +100,7 @@ impl Arriving {
     }
 }
 
-impl Stream for Arriving {
+impl Stream for RequestBody {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -131,14 +131,14 @@ impl Stream for Arriving {
     }
 }
 
-impl std::fmt::Debug for Arriving {
+impl std::fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arriving").field("progress", &self.progress).finish_non_exhaustive()
     }
 }
 
 /// The watch on a client's speed.
-struct Watch {
+struct SpeedWatch {
     clock: Clock,
     idle: Duration,
     window: Duration,
@@ -151,7 +151,7 @@ struct Watch {
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl Watch {
+impl SpeedWatch {
     fn new(clock: Clock, settings: &Settings) -> Self {
         Self {
             clock,
@@ -237,12 +237,12 @@ mod tests {
     }
 
     /// A body of frames, each after a pause in seconds.
-    fn body(clock: &Clock, frames: Vec<(u64, usize)>) -> Arriving {
+    fn body(clock: &Clock, frames: Vec<(u64, usize)>) -> RequestBody {
         let frames = stream::iter(frames).then(move |(pause, bytes)| async move {
             passed(pause).await;
             Ok::<_, BoxError>(Frame::data(Bytes::from(vec![0; bytes])))
         });
-        Arriving::new(StreamBody::new(frames), clock.clone(), &SETTINGS)
+        RequestBody::new(StreamBody::new(frames), clock.clone(), &SETTINGS)
     }
 
     #[tokio::test(start_paused = true)]
@@ -280,9 +280,9 @@ mod tests {
     async fn the_account_s_limit_slows_a_body_down_and_does_not_time_it_out() {
         let clock = Clock::seeded(1);
         let settings = Settings { max_account_bytes_per_s: Some(100), ..SETTINGS };
-        let gate = super::super::Gate::new(clock.clone(), settings);
-        let place = gate.enter("a").await.unwrap();
-        let body = body(&clock, vec![(0, 2000); 3]).paced(&place, &clock);
+        let gate = super::super::Admission::new(clock.clone(), settings);
+        let place = gate.acquire("a").await.unwrap();
+        let body = body(&clock, vec![(0, 2000); 3]).throttled(&place, &clock);
         assert_eq!(body.collect(10_000).await.unwrap().len(), 6000);
         assert!(clock.monotonic() >= Duration::from_secs(40), "{:?}", clock.monotonic());
     }
