@@ -5,7 +5,7 @@
 //! sort by bucket, key, time of creation and id, as S3 lists uploads (with the exception that
 //! `ordered` names). Pure. Source: DESIGN §3; BACKENDS.md on names that stores refuse.
 
-use super::ordered;
+use super::index::ordered;
 use crate::digest::Sha256;
 use crate::store::Key;
 

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::digest;
 use crate::store::{self, Bucket, ListOptions, Store, UploadId};
 
+use super::chunk::whole_sha256::REORDER_BYTES;
 use super::codec::OpenEntry;
 use super::documents::{Doc, Documents, Swap};
 use super::error::{Error, Result};
@@ -25,7 +26,6 @@ use super::manifest::{Policy, Root, Stamp, Status};
 use super::plan::Plan;
 use super::quota::Quota;
 use super::session::{Session, upload_of};
-use super::whole_sha256::REORDER_BYTES;
 
 /// The user metadata that names the session whose object it is; fronts hide it.
 pub const TAG: &str = "ratchet-upload";

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::documents::Swap;
-use super::error::{Error, Result};
-use super::manifest::{Change, Outcome, Segment};
-use super::session::{Session, lock};
+use super::super::documents::Swap;
+use super::super::error::{Error, Result};
+use super::super::manifest::{Change, Outcome, Segment};
+use super::{Session, lock};
 
 /// The most that a few changes wait for company.
 const MAX_GATHERING: Duration = Duration::from_millis(50);
@@ -26,7 +26,7 @@ type Waiter = (Change, oneshot::Sender<Result<Outcome>>);
 /// The changes that wait, by segment. A segment that is present has a task that writes it. Bounded
 /// by the requests in flight: each of them waits for its one change.
 #[derive(Default)]
-pub(super) struct Queues {
+pub(in crate::upload) struct Queues {
     waiting: Mutex<HashMap<u32, Vec<Waiter>>>,
     /// How long the last write took.
     took: Mutex<Duration>,
@@ -35,7 +35,7 @@ pub(super) struct Queues {
 impl Session {
     /// Records one change of a segment. **Cancel**: once polled, the change goes on without its
     /// caller.
-    pub(super) async fn commit(&self, segment: u32, change: Change) -> Result<Outcome> {
+    pub(in crate::upload) async fn commit(&self, segment: u32, change: Change) -> Result<Outcome> {
         let (tell, told) = oneshot::channel();
         let idle = {
             let mut queues = lock(&self.0.queues.waiting);
@@ -48,7 +48,11 @@ impl Session {
         }
         told.await.unwrap_or_else(|_| {
             let what = "the gateway stopped before the record was written".to_owned();
-            Err(Error::Batch { kind: super::Kind::StoreUnavailable, what, retry_after: None })
+            Err(Error::Batch {
+                kind: super::super::Kind::StoreUnavailable,
+                what,
+                retry_after: None,
+            })
         })
     }
 

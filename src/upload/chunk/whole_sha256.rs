@@ -14,14 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::digest::{Kind, RunningSha256, Sha256};
 
-use super::plan::ChunkIndex;
-use super::session::lock;
+use super::super::plan::ChunkIndex;
+use super::super::session::lock;
 
 /// What all sessions of a process may hold back together, in bytes.
-pub(super) const REORDER_BYTES: usize = 8 << 20;
+pub(in crate::upload) const REORDER_BYTES: usize = 8 << 20;
 
 /// The running hash of one session.
-pub(super) struct WholeSha256(Option<Mutex<State>>);
+pub(in crate::upload) struct WholeSha256(Option<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -37,7 +37,7 @@ struct Held {
 }
 
 /// One chunk's bytes on their way into the running hash.
-pub(super) enum Feed {
+pub(in crate::upload) enum Feed {
     /// Not wanted, or no room.
     Closed,
     /// It is the next one: hashed as it streams, from a copy of the state.

@@ -22,10 +22,10 @@ const SEGMENT: usize = 160;
 const MAX_ESCAPED: usize = 700;
 
 /// Sorts behind everything that can follow the form of a prefix in an entry.
-pub(super) const BEHIND: &str = "~~~~";
+pub(in crate::upload) const BEHIND: &str = "~~~~";
 
 /// The form of a key.
-pub(super) fn of_key(key: &str) -> String {
+pub(in crate::upload) fn of_key(key: &str) -> String {
     let (mut form, whole) = of_prefix(key);
     if !whole {
         form.push_str("~~");
@@ -36,7 +36,7 @@ pub(super) fn of_key(key: &str) -> String {
 
 /// What the form of every key with this prefix begins with; false with it where other keys' forms
 /// do so too.
-pub(super) fn of_prefix(prefix: &str) -> (String, bool) {
+pub(in crate::upload) fn of_prefix(prefix: &str) -> (String, bool) {
     let mut form = String::with_capacity(prefix.len() + prefix.len() / 4);
     let (mut escaped, mut written) = (String::with_capacity(3), 0);
     for byte in prefix.bytes() {
@@ -56,7 +56,7 @@ pub(super) fn of_prefix(prefix: &str) -> (String, bool) {
 }
 
 /// The key of a form; None where the form was cut, or is none.
-pub(super) fn key_of(form: &str) -> Option<String> {
+pub(in crate::upload) fn key_of(form: &str) -> Option<String> {
     // Only a cut, perhaps within an escape, has two of them in a row.
     if form.contains("~~") {
         return None;

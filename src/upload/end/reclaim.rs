@@ -11,13 +11,13 @@ use std::time::SystemTime;
 
 use crate::store::{self, GetRange, Key, ListOptions};
 
-use super::codec::OpenEntry;
-use super::documents::Doc;
-use super::error::{Error, Result};
-use super::layout::{self, Layout};
-use super::list::is_of;
-use super::manifest::{Root, Status};
-use super::uploads::{TAG, Uploads};
+use super::super::codec::OpenEntry;
+use super::super::documents::Doc;
+use super::super::error::{Error, Result};
+use super::super::layout::{self, Layout};
+use super::super::list::is_of;
+use super::super::manifest::{Root, Status};
+use super::super::uploads::{TAG, Uploads};
 
 /// How many successors are followed from a superseded session.
 const MAX_SUCCESSORS: usize = 64;

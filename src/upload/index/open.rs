@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use crate::store::{Key, ListOptions};
 
-use super::error::Result;
-use super::layout::{self, Layout, OpenPlace};
-use super::list::{READ_AHEAD, is_of};
-use super::manifest::Root;
+use super::super::error::Result;
+use super::super::layout::{self, Layout, OpenPlace};
+use super::super::list::{READ_AHEAD, is_of};
+use super::super::manifest::Root;
+use super::super::uploads::Uploads;
 use super::ordered::{self, BEHIND};
-use super::uploads::Uploads;
 
 /// The most entries that one page looks at.
 const MAX_ENTRIES: usize = 10_000;
@@ -147,7 +147,7 @@ impl Uploads {
     /// Entries of the open sessions of exactly one key, the newest first; those of one second in no
     /// order that matters. Costs one listing, and a few more where more than a store's page of them
     /// are open.
-    pub(super) async fn newest_of_key(
+    pub(in crate::upload) async fn newest_of_key(
         &self,
         account: &str,
         bucket: &str,

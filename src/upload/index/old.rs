@@ -13,9 +13,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::store::{Key, ListOptions};
 
-use super::error::{Error, Kind, Result};
-use super::layout;
-use super::uploads::Uploads;
+use super::super::error::{Error, Kind, Result};
+use super::super::layout;
+use super::super::uploads::Uploads;
 
 /// Entries that are moved at the same time.
 const AT_ONCE: usize = 16;

@@ -6,11 +6,11 @@
 
 use crate::store;
 
-use super::documents::Doc;
-use super::error::{Error, Kind, Result};
-use super::layout::Layout;
-use super::manifest::{Root, Status};
-use super::session::{Session, upload_of};
+use super::super::documents::Doc;
+use super::super::error::{Error, Kind, Result};
+use super::super::layout::Layout;
+use super::super::manifest::{Root, Status};
+use super::super::session::{Session, upload_of};
 
 /// How often parts that were still in flight are looked for again after the store's upload was
 /// aborted.
@@ -68,7 +68,7 @@ impl Session {
     }
 
     /// Frees what an aborted session holds; false where parts that were in flight still turn up.
-    pub(super) async fn free(&self, root: &Root) -> Result<bool> {
+    pub(in crate::upload) async fn free(&self, root: &Root) -> Result<bool> {
         let documents = &self.0.shared.documents;
         let target = root.target();
         let mut empty = !root.has_upload() || !self.owns_upload(root).await?;
@@ -97,7 +97,7 @@ impl Session {
 
     /// Whether the store's upload is this session's: a creator that died before the hand-over left
     /// a root whose upload is its predecessor's still (DESIGN §12.2).
-    pub(super) async fn owns_upload(&self, root: &Root) -> Result<bool> {
+    pub(in crate::upload) async fn owns_upload(&self, root: &Root) -> Result<bool> {
         let Some(predecessor) = root.s3.as_ref().and_then(|s3| s3.candidates.first()) else {
             return Ok(true);
         };

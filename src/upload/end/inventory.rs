@@ -12,14 +12,16 @@ use futures_util::TryStreamExt;
 use crate::digest::{Checksum, Expected, Kind, Sha256, Whole, combined, composite};
 use crate::store::{ETag, Written};
 
-use super::error::{Error, Result};
-use super::manifest::{Checks, ChecksumKind, Finished, ObjectChecksum, Record, Root, Segment};
-use super::plan::{ChunkRange, Shape, Slot};
-use super::session::Session;
+use super::super::error::{Error, Result};
+use super::super::manifest::{
+    Checks, ChecksumKind, Finished, ObjectChecksum, Record, Root, Segment,
+};
+use super::super::plan::{ChunkRange, Shape, Slot};
+use super::super::session::Session;
 
 /// One part as the records have it.
 #[derive(Clone, Debug)]
-pub(super) struct PartRow {
+pub(in crate::upload) struct PartRow {
     pub slot: Slot,
     /// One past its last chunk.
     pub end: u64,
@@ -33,7 +35,7 @@ pub(super) struct PartRow {
 
 /// The records of a session at one moment.
 #[derive(Debug)]
-pub(super) struct Inventory {
+pub(in crate::upload) struct Inventory {
     pub chunks: u64,
     pub size_bytes: u64,
     pub rows: Vec<PartRow>,
@@ -62,7 +64,7 @@ struct InventoryBuilder {
 impl Session {
     /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short,
     /// which only a session without a size can have.
-    pub(super) async fn inventory(&self, checks: &Checks) -> Result<Inventory> {
+    pub(in crate::upload) async fn inventory(&self, checks: &Checks) -> Result<Inventory> {
         let root = self.root();
         let kinds =
             [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];

@@ -19,11 +19,11 @@ use crate::store::{
     self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions,
 };
 
-use super::error::{Error, Kind, Result};
+use super::super::error::{Error, Kind, Result};
+use super::super::manifest::{Change, Outcome, Policy};
+use super::super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
+use super::super::session::{Session, lock, upload_of};
 use super::inflight::OngoingPut;
-use super::manifest::{Change, Outcome, Policy};
-use super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
-use super::session::{Session, lock, upload_of};
 use super::whole_sha256::Feed;
 
 /// Whether a chunk's body is wanted.
@@ -101,7 +101,7 @@ impl Session {
 }
 
 impl Session {
-    pub(super) fn permit(
+    pub(in crate::upload) fn permit(
         &self,
         index: ChunkIndex,
         sha256: Option<Sha256>,
@@ -253,7 +253,7 @@ impl PutPermit {
 
     async fn write_slot(
         &self,
-        root: &super::Root,
+        root: &super::super::Root,
         slot: Slot,
         body: Body,
     ) -> store::Result<Option<ETag>> {

@@ -11,13 +11,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::error::{Error, Result};
-use super::layout::Layout;
-use super::list::is_of;
-use super::manifest::{Root, Status};
+use super::super::error::{Error, Result};
+use super::super::layout::Layout;
+use super::super::list::is_of;
+use super::super::manifest::{Root, Status};
+use super::super::session::Session;
+use super::super::uploads::Uploads;
 use super::parts::NewUpload;
-use super::session::Session;
-use super::uploads::Uploads;
 use crate::store::{self, Key, ListOptions};
 
 /// How long a create waits for an upload of the same file that still seems alive: what a killed
@@ -36,7 +36,11 @@ const MAX_CANDIDATES: usize = 8;
 impl Uploads {
     /// The successor of a dead upload of the same target with the same terms; None where there is
     /// none.
-    pub(super) async fn adopt(&self, account: &str, new: &NewUpload) -> Result<Option<Session>> {
+    pub(in crate::upload) async fn adopt(
+        &self,
+        account: &str,
+        new: &NewUpload,
+    ) -> Result<Option<Session>> {
         if !self.shared.settings.resume.enabled {
             return Ok(None);
         }
@@ -107,7 +111,7 @@ impl Uploads {
     }
 
     /// Since when nothing was written of a session, by the store's own clock.
-    pub(super) async fn age(&self, root: &Root) -> Result<Duration> {
+    pub(in crate::upload) async fn age(&self, root: &Root) -> Result<Duration> {
         let written = self.last_written(root).await?;
         Ok(written.and_then(|(newest, now)| now.duration_since(newest).ok()).unwrap_or_default())
     }

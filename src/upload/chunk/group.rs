@@ -13,15 +13,15 @@ use crate::store::{
     self, Body, BodyError, ETag, GetOptions, GetRange, Key, PartNumber, PartOptions, PartTarget,
 };
 
-use super::error::{Error, Result};
-use super::manifest::{Change, Record};
-use super::plan::{self, ChunkIndex, Slot};
-use super::session::{Session, upload_of};
+use super::super::error::{Error, Result};
+use super::super::manifest::{Change, Record};
+use super::super::plan::{self, ChunkIndex, Slot};
+use super::super::session::{Session, upload_of};
 
 impl Session {
     /// Starts to put a group together in the background if this chunk made it whole. A group that
     /// is missed here is put together by finalize.
-    pub(super) fn assemble_when_whole(&self, index: ChunkIndex) {
+    pub(in crate::upload) fn assemble_when_whole(&self, index: ChunkIndex) {
         let root = self.root();
         let Some(slot) = root.plan.slot(index).filter(|slot| slot.chunks > 1) else { return };
         // Without a size nobody knows whether a group that is not full is the last: finalize will.
@@ -72,7 +72,7 @@ impl Session {
     /// was staged.
     /// **Errors**: `Incomplete` with the chunks whose staged bytes are gone: they are struck, and
     /// wanted again.
-    pub(super) async fn assemble(&self, slot: Slot, end: u64) -> Result<()> {
+    pub(in crate::upload) async fn assemble(&self, slot: Slot, end: u64) -> Result<()> {
         let root = self.root();
         let documents = &self.0.shared.documents;
         let chunks = self.group_chunks(slot, end).await?;
@@ -114,7 +114,7 @@ impl Session {
                 }
                 let what = format!("putting part {} together", slot.number);
                 return Err(Error::Store {
-                    kind: super::Kind::StoreUnavailable,
+                    kind: super::super::Kind::StoreUnavailable,
                     what,
                     source: error,
                 });
@@ -157,7 +157,11 @@ impl Session {
     }
 
     /// Of a group's chunks, those whose staged bytes the store does not hold.
-    pub(super) async fn unstaged(&self, slot: Slot, end: u64) -> Result<Vec<ChunkIndex>> {
+    pub(in crate::upload) async fn unstaged(
+        &self,
+        slot: Slot,
+        end: u64,
+    ) -> Result<Vec<ChunkIndex>> {
         let documents = &self.0.shared.documents;
         let mut gone = Vec::new();
         for (index, sha256, len_bytes) in self.group_chunks(slot, end).await? {

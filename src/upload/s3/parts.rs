@@ -12,16 +12,16 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
-use super::PutPermit;
-use super::error::{Error, Result};
-use super::layout::Layout;
-use super::list::ListQuery;
-use super::manifest::{
+use super::super::PutPermit;
+use super::super::error::{Error, Result};
+use super::super::layout::Layout;
+use super::super::list::ListQuery;
+use super::super::manifest::{
     Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status,
 };
-use super::plan::{self, ChunkIndex, Plan, Shape};
-use super::session::Session;
-use super::uploads::{TAG, Uploads, not_begun};
+use super::super::plan::{self, ChunkIndex, Plan, Shape};
+use super::super::session::Session;
+use super::super::uploads::{TAG, Uploads, not_begun};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::store::{Attributes, ETag, PartNumber, UploadId};
 
@@ -38,7 +38,7 @@ pub struct NewUpload {
 
 impl NewUpload {
     /// Whether an upload with this root was created with the same terms.
-    pub(super) fn fits(&self, root: &Root) -> bool {
+    pub(in crate::upload) fn fits(&self, root: &Root) -> bool {
         root.s3
             .as_ref()
             .is_some_and(|s3| s3.headers == self.headers && s3.checksum == self.checksum)
@@ -46,7 +46,7 @@ impl NewUpload {
             && root.metadata == self.metadata
     }
 
-    pub(super) fn terms(&self) -> S3Terms {
+    pub(in crate::upload) fn terms(&self) -> S3Terms {
         S3Terms { checksum: self.checksum, headers: self.headers.clone(), ..S3Terms::default() }
     }
 }
@@ -121,7 +121,7 @@ impl Uploads {
     }
 
     /// Writes the records of a new S3 session over a store upload. Index first, the root last.
-    pub(super) async fn write_upload(
+    pub(in crate::upload) async fn write_upload(
         &self,
         account: &str,
         new: &NewUpload,
@@ -151,12 +151,12 @@ impl Uploads {
         };
         documents.mark(&root.open_entry()).await?;
         match documents.swap(&layout.root(), None, root).await? {
-            super::documents::Swap::Won(root) => {
+            super::super::documents::Swap::Won(root) => {
                 self.shared.quota.opened(account);
                 Ok(self.keep((account.to_owned(), id), layout, root))
             }
             // The id is random: nobody else has it.
-            super::documents::Swap::Lost(_) => Err(Error::NoSuchBackup(id)),
+            super::super::documents::Swap::Lost(_) => Err(Error::NoSuchBackup(id)),
         }
     }
 
@@ -285,7 +285,7 @@ impl Session {
             return Ok(Vec::new());
         }
         let segments = self.all_segments().await?;
-        type Numbered = (u32, Arc<super::Segment>);
+        type Numbered = (u32, Arc<super::super::Segment>);
         let of_segment = |mut all: Vec<PartEntry>, (_, segment): Numbered| async move {
             let stored = segment.chunks.iter().filter(|(_, record)| !record.invalidated);
             all.extend(stored.map(|(index, record)| entry(*index, record)));

@@ -15,16 +15,16 @@ use crate::store::{
     Written,
 };
 
-use super::error::{Error, Result};
+use super::super::error::{Error, Result};
+use super::super::manifest::{Change, Checks, Root, Status};
+use super::super::plan::{self, ChunkIndex, ChunkRange, Slot};
+use super::super::session::{Session, upload_of};
 use super::inventory::{Inventory, PartRow};
-use super::manifest::{Change, Checks, Root, Status};
-use super::plan::{self, ChunkIndex, ChunkRange, Slot};
-use super::session::{Session, upload_of};
 
 impl Session {
     /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**:
     /// `Incomplete` with the chunks whose bytes the store does not have as recorded.
-    pub(super) async fn verified_parts(
+    pub(in crate::upload) async fn verified_parts(
         &self,
         root: &Root,
         survey: &Inventory,
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// Every part that the store lists, by number; None: the upload is gone.
-    pub(super) async fn listed_parts(
+    pub(in crate::upload) async fn listed_parts(
         &self,
         root: &Root,
     ) -> Result<Option<HashMap<u16, Vec<StoredPart>>>> {
@@ -139,7 +139,7 @@ impl Session {
 
     /// Takes back the record of a group's part, and of those of its chunks whose bytes are gone:
     /// they are returned.
-    pub(super) async fn invalidate_group(
+    pub(in crate::upload) async fn invalidate_group(
         &self,
         slot: Slot,
         gone: &[ChunkIndex],
@@ -162,7 +162,7 @@ impl Session {
 
     /// Reads the object back. The inner error: it has another digest, and was removed by its
     /// version.
-    pub(super) async fn check_object(
+    pub(in crate::upload) async fn check_object(
         &self,
         root: &Root,
         written: &Written,
@@ -208,7 +208,7 @@ fn matches_record(row: &PartRow, part: &StoredPart) -> bool {
 
 /// The SHA-256 of a body that comes from the store. **Errors**: `StoreUnavailable` where it breaks
 /// off.
-pub(super) async fn hash(mut body: Body) -> Result<Sha256> {
+pub(in crate::upload) async fn hash(mut body: Body) -> Result<Sha256> {
     let mut running = RunningSha256::default();
     let (wanted, mut seen) = (body.len_bytes(), 0);
     let broke = |cause: Option<store::BodyError>| {

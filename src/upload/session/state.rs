@@ -14,16 +14,16 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use crate::digest::Sha256;
 use crate::store::{Attributes, ListOptions, UploadTarget};
 
+use super::super::chunk::inflight::InFlight;
+use super::super::chunk::whole_sha256::WholeSha256;
+use super::super::documents::{Doc, Swap};
+use super::super::error::{Error, Result};
+use super::super::layout::Layout;
+use super::super::manifest::{Root, Segment, Status};
+use super::super::plan::{self, ChunkRange};
+use super::super::uploads::{Sessions, Shared, TAG};
 use super::commit::Queues;
-use super::documents::{Doc, Swap};
-use super::error::{Error, Result};
 use super::heartbeat::Heartbeat;
-use super::inflight::InFlight;
-use super::layout::Layout;
-use super::manifest::{Root, Segment, Status};
-use super::plan::{self, ChunkRange};
-use super::uploads::{Sessions, Shared, TAG};
-use super::whole_sha256::WholeSha256;
 
 /// How long a record counts as current without asking the store (DESIGN §12.8).
 const FRESH: Duration = Duration::from_secs(1);
@@ -37,9 +37,9 @@ const READ_AHEAD: usize = 8;
 
 /// One session, shared by all requests for it. Cheap to clone.
 #[derive(Clone)]
-pub struct Session(pub(super) Arc<Inner>);
+pub struct Session(pub(in crate::upload) Arc<Inner>);
 
-pub(super) struct Inner {
+pub(in crate::upload) struct Inner {
     pub shared: Arc<Shared>,
     pub siblings: Weak<Sessions>,
     pub layout: Layout,
@@ -73,7 +73,7 @@ pub struct Progress {
 }
 
 impl Session {
-    pub(super) fn new(
+    pub(in crate::upload) fn new(
         shared: Arc<Shared>,
         siblings: Weak<Sessions>,
         layout: Layout,
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// The root as it is in the store now.
-    pub(super) async fn current_root(&self) -> Result<Doc<Root>> {
+    pub(in crate::upload) async fn current_root(&self) -> Result<Doc<Root>> {
         let asked_at = self.now();
         let (known, _) = self.seen_root();
         let found = self.0.shared.documents.revalidate(&self.0.layout.root(), Some(&known)).await?;
@@ -126,7 +126,7 @@ impl Session {
     /// Fails unless the root said that the session is open after this segment was read: a record
     /// that a late writer left behind an abort looks like any other. **Errors**: `NotOpen`,
     /// `NoSuchBackup`.
-    pub(super) async fn require_open_after(&self, number: u32) -> Result<()> {
+    pub(in crate::upload) async fn require_open_after(&self, number: u32) -> Result<()> {
         let read =
             lock(&self.0.segments).get(&number).map_or_else(|| self.now(), |seen| seen.answered);
         let (known, at) = self.seen_root();
@@ -159,7 +159,7 @@ impl Session {
 
     /// Changes the status by compare-and-swap while `from` holds. **Errors**: those of
     /// `Documents::swap`; the inner `Err` is the root that stood in the way.
-    pub(super) async fn change_status(
+    pub(in crate::upload) async fn change_status(
         &self,
         from: impl Fn(&Status) -> bool,
         to: Status,
@@ -174,7 +174,7 @@ impl Session {
 
     /// Changes the root by compare-and-swap. `change` says whether it may, of the root as it is.
     /// **Errors**: as `change_status`.
-    pub(super) async fn change_root(
+    pub(in crate::upload) async fn change_root(
         &self,
         change: impl Fn(&mut Root) -> bool,
     ) -> Result<std::result::Result<Doc<Root>, Doc<Root>>> {
@@ -222,7 +222,10 @@ impl Session {
     }
 
     /// The segment as it is in the store now.
-    pub(super) async fn current_segment(&self, number: u32) -> Result<Option<Doc<Segment>>> {
+    pub(in crate::upload) async fn current_segment(
+        &self,
+        number: u32,
+    ) -> Result<Option<Doc<Segment>>> {
         let asked_at = self.now();
         let known = self.known_segment(number);
         let found = self
@@ -236,12 +239,17 @@ impl Session {
     }
 
     /// The segment as last read, however long ago.
-    pub(super) fn known_segment(&self, number: u32) -> Option<Doc<Segment>> {
+    pub(in crate::upload) fn known_segment(&self, number: u32) -> Option<Doc<Segment>> {
         lock(&self.0.segments).get(&number).and_then(|seen| seen.doc.clone())
     }
 
     /// Remembers a segment that the store held at `at`, unless a newer one is known already.
-    pub(super) fn keep_segment(&self, number: u32, found: Option<Doc<Segment>>, at: Duration) {
+    pub(in crate::upload) fn keep_segment(
+        &self,
+        number: u32,
+        found: Option<Doc<Segment>>,
+        at: Duration,
+    ) {
         let seq = |doc: &Option<Doc<Segment>>| doc.as_ref().map(|doc| doc.value.stamp.seq);
         let mut segments = lock(&self.0.segments);
         if let Some(seen) = segments.get_mut(&number) {
@@ -264,7 +272,7 @@ impl Session {
 
     /// Every segment that exists, by number, as it is now. Without a size their numbers come from a
     /// listing.
-    pub(super) async fn all_segments(
+    pub(in crate::upload) async fn all_segments(
         &self,
     ) -> Result<impl Stream<Item = Result<(u32, Arc<Segment>)>> + Send + use<>> {
         let numbers = self.segments().await?;
@@ -348,7 +356,7 @@ impl Session {
         })
     }
 
-    pub(super) fn now(&self) -> Duration {
+    pub(in crate::upload) fn now(&self) -> Duration {
         self.0.shared.documents.clock.monotonic()
     }
 
@@ -356,23 +364,23 @@ impl Session {
         self.now().saturating_sub(at) < FRESH
     }
 
-    pub(super) fn not_open(root: &Root) -> Error {
+    pub(in crate::upload) fn not_open(root: &Root) -> Error {
         Error::NotOpen { id: root.backup_id.clone(), status: root.status.word().to_owned() }
     }
 }
 
 impl Root {
-    pub(super) fn target(&self) -> (crate::store::Bucket, crate::store::Key) {
+    pub(in crate::upload) fn target(&self) -> (crate::store::Bucket, crate::store::Key) {
         (self.bucket.as_str().into(), self.key.as_str().into())
     }
 
     /// The session's entry in the index of open ones.
-    pub(super) fn open_entry(&self) -> crate::store::Key {
+    pub(in crate::upload) fn open_entry(&self) -> crate::store::Key {
         Layout::new(&self.account, &self.backup_id).open(&self.bucket, &self.key, self.created_at)
     }
 
     /// What the object of a backup will carry.
-    pub(super) fn attributes(&self) -> Attributes {
+    pub(in crate::upload) fn attributes(&self) -> Attributes {
         let mut user = self.metadata.clone();
         user.insert(TAG.to_owned(), self.upload_tag.clone());
         Attributes { content_type: self.content_type.clone(), user, ..Attributes::default() }
@@ -380,7 +388,7 @@ impl Root {
 }
 
 /// The store's upload of a session.
-pub(super) fn upload_of<'a>(
+pub(in crate::upload) fn upload_of<'a>(
     root: &'a Root,
     target: &'a (crate::store::Bucket, crate::store::Key),
 ) -> UploadTarget<'a> {
@@ -395,6 +403,6 @@ impl std::fmt::Debug for Session {
 
 /// A lock whose holder panicked holds consistent data all the same: no critical section here calls
 /// out.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(in crate::upload) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,13 +15,13 @@ use tokio::sync::{Notify, watch};
 
 use crate::digest::Sha256;
 
-use super::plan::{self, ChunkIndex};
+use super::super::plan::{self, ChunkIndex};
 
 /// The flights of one session. Bounded by the requests in flight.
 #[derive(Default)]
-pub(super) struct InFlight(DashMap<ChunkIndex, Arc<OngoingPut>>);
+pub(in crate::upload) struct InFlight(DashMap<ChunkIndex, Arc<OngoingPut>>);
 
-pub(super) struct OngoingPut {
+pub(in crate::upload) struct OngoingPut {
     /// None: not known before the bytes; then a newer put is taken for a repetition.
     sha256: Option<Sha256>,
     /// All bytes are in and verified: from here on it is waited for, not replaced.
@@ -42,7 +42,7 @@ impl OngoingPut {
 }
 
 /// A chunk's place in the air; given back on drop.
-pub(super) struct InFlightGuard<'a> {
+pub(in crate::upload) struct InFlightGuard<'a> {
     in_flight: &'a InFlight,
     index: ChunkIndex,
     pub put: Arc<OngoingPut>,

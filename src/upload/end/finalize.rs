@@ -9,18 +9,18 @@
 use crate::digest::{Expected, Kind as DigestKind};
 use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
 
-use super::error::{Error, Result};
+use super::super::error::{Error, Result};
+use super::super::manifest::{Checks, Finished, Root, Status};
+use super::super::session::{Session, upload_of};
+use super::super::uploads::TAG;
 use super::inventory::Inventory;
-use super::manifest::{Checks, Finished, Root, Status};
-use super::session::{Session, upload_of};
-use super::uploads::TAG;
 
 /// How often parts may change under one finalize before it gives up and asks its client to come
 /// again.
 const ROUNDS: usize = 8;
 
 /// How a round went.
-pub(super) enum Carried {
+pub(in crate::upload) enum Carried {
     Done(Finished),
     /// The ground moved: look at the root again.
     Again,
@@ -35,7 +35,7 @@ impl Session {
         self.finalize_as(Checks { expected, parts: None }).await
     }
 
-    pub(super) async fn finalize_as(&self, asked: Checks) -> Result<Finished> {
+    pub(in crate::upload) async fn finalize_as(&self, asked: Checks) -> Result<Finished> {
         let expected = asked.expected.as_ref();
         for _ in 0..ROUNDS {
             let root = self.current_root().await?.value;
@@ -70,11 +70,11 @@ impl Session {
             }
         }
         let what = "the parts keep changing while the backup is finalized".to_owned();
-        Err(Error::Batch { kind: super::Kind::StoreUnavailable, what, retry_after: None })
+        Err(Error::Batch { kind: super::super::Kind::StoreUnavailable, what, retry_after: None })
     }
 
     /// Carries a `finalizing` session to its end, or back to `in_progress` where it fails for sure.
-    pub(super) async fn carry(&self, checks: &Checks) -> Result<Carried> {
+    pub(in crate::upload) async fn carry(&self, checks: &Checks) -> Result<Carried> {
         match self.round(checks).await {
             Err(error) if fails_for_sure(&error) => {
                 // Whoever moved it meanwhile knows better: either way it is not ours to hold any
@@ -276,7 +276,7 @@ impl Session {
     }
 
     /// The object at the target, if it is this session's.
-    pub(super) async fn tagged_object(&self, root: &Root) -> Result<Option<Written>> {
+    pub(in crate::upload) async fn tagged_object(&self, root: &Root) -> Result<Option<Written>> {
         let (bucket, key) = root.target();
         let mut backoff = self.0.shared.documents.backoff();
         loop {
@@ -305,7 +305,7 @@ impl Session {
     }
 
     /// The store's upload is gone: completed by someone, or lost. Settles which (DESIGN §12.4).
-    pub(super) async fn after_gone(&self) -> Result<Carried> {
+    pub(in crate::upload) async fn after_gone(&self) -> Result<Carried> {
         let root = self.current_root().await?.value;
         let checks = match &root.status {
             Status::Complete { object, .. } => return Ok(Carried::Done(object.clone())),
@@ -329,7 +329,7 @@ impl Session {
     }
 
     /// `after_gone` for a writer of parts: why its chunk cannot be stored.
-    pub(super) async fn settle_gone(&self) -> Error {
+    pub(in crate::upload) async fn settle_gone(&self) -> Error {
         match Box::pin(self.after_gone()).await {
             Ok(Carried::Done(_) | Carried::Again) => Self::not_open(&self.root()),
             Err(error) => error,
@@ -390,7 +390,7 @@ impl Session {
 /// Whether repeating the finalize unchanged would fail again, so that the session must be open for
 /// a remedy.
 fn fails_for_sure(error: &Error) -> bool {
-    use super::Kind;
+    use super::super::Kind;
     match error.kind() {
         Kind::BadRequest
         | Kind::Incomplete
@@ -422,7 +422,7 @@ fn check_finished(object: &Finished, expected: Option<&Expected>) -> Result<Fini
     Ok(object.clone())
 }
 
-pub(super) fn same(expected: &Expected, found: &Expected) -> Result<()> {
+pub(in crate::upload) fn same(expected: &Expected, found: &Expected) -> Result<()> {
     if expected == found {
         return Ok(());
     }

@@ -10,14 +10,14 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::error::{Error, Result};
-use super::session::{Session, lock};
+use super::super::error::{Error, Result};
+use super::{Session, lock};
 
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+pub(in crate::upload) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// When this gateway gave its last sign for a session, and the count that it made.
 #[derive(Default)]
-pub(super) struct Heartbeat {
+pub(in crate::upload) struct Heartbeat {
     last: Mutex<Option<(Duration, u64)>>,
     /// Who gives the next one. All parts that find the last one stale wait for it: none of them may
     /// go on without.
@@ -31,7 +31,7 @@ impl Session {
     }
 
     /// Gives a sign of life, if the last is not fresh. **Errors**: `NotOpen`.
-    pub(super) async fn send_heartbeat(&self) -> Result<()> {
+    pub(in crate::upload) async fn send_heartbeat(&self) -> Result<()> {
         if !self.needs_heartbeat() || self.heartbeat_is_recent() {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Session {
 
     /// Gives signs of life while `work` goes on. **Errors**: those of `work`; `NotOpen` once the
     /// session is closed.
-    pub(super) async fn with_heartbeat<T>(
+    pub(in crate::upload) async fn with_heartbeat<T>(
         &self,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
