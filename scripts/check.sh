@@ -50,6 +50,16 @@ one_tls_and_one_crypto_library() {
     fi
 }
 
+# The program is built without fault injection, the memory store and what only benchmarks use.
+no_testing_code_in_the_program() {
+    local features
+    features=$(cargo tree --locked --edges normal,build --depth 0 --format '{f}')
+    if [ -n "$features" ]; then
+        echo "the program is built with the features: $features"
+        return 1
+    fi
+}
+
 # It takes some minutes to build: too long for every run.
 deny() {
     local tool=target/tools/bin/cargo-deny
@@ -113,6 +123,7 @@ check "rooms and house rules" rooms_and_house_rules
 check "licences, sources and duplicates" licences_sources_and_duplicates
 check "known vulnerabilities" known_vulnerabilities
 check "one TLS and one crypto library" one_tls_and_one_crypto_library
+check "no testing code in the program" no_testing_code_in_the_program
 check "commit subjects" commit_subjects
 check "shellcheck" shell_scripts
 check "docker compose config" compose_file

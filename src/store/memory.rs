@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::listing::page_of;
-use super::received::receive;
+use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, GetRange, Head, Key,
     Kind, Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTarget,
@@ -286,7 +286,7 @@ impl Store for Memory {
     ) -> Result<WrittenPart> {
         self.state().upload(part.upload)?;
         let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
-        let etag = ETag(received.part_tag(options));
+        let etag = ETag(free_tag(options).unwrap_or_else(|| received.md5_hex()));
         let written = WrittenPart { etag: etag.clone(), sha256: received.sha256 };
         let stored = Part { sha256: received.sha256, bytes: received.bytes, etag };
         self.state().upload(part.upload)?.parts.insert(part.number, stored);
@@ -333,8 +333,7 @@ impl Store for Memory {
             let what = format!("the parts have {total} bytes, not {size_bytes}");
             return Err(Error::new(Kind::InvalidPart, what));
         }
-        let etag =
-            ETag(super::received::combined_tag(chosen.iter().map(|part| part.etag.as_str())));
+        let etag = ETag(combined_tag(chosen.iter().map(|part| part.etag.as_str())));
         let attributes = upload.attributes.clone();
         let modified = self.clock.wall();
         let object =
@@ -368,7 +367,7 @@ impl Store for Memory {
 }
 
 fn chosen_parts(upload: &Upload, parts: &[ChosenPart], min_part_bytes: u64) -> Result<Vec<Part>> {
-    super::received::require_ascending(parts)?;
+    require_ascending(parts)?;
     let mut chosen = Vec::with_capacity(parts.len());
     for (at, wanted) in parts.iter().enumerate() {
         let part = upload.parts.get(&wanted.number).filter(|part| part.etag == wanted.etag);

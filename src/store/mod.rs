@@ -8,7 +8,9 @@
 
 pub mod aws;
 pub mod dir;
+#[cfg(any(test, feature = "testing"))]
 pub mod faulty;
+#[cfg(any(test, feature = "testing"))]
 pub mod memory;
 pub mod probe;
 

@@ -15,6 +15,7 @@ use crate::digest::{PassedSha256, Sha256, Wanted};
 /// A small body in memory, with its digests.
 pub(super) struct Received {
     pub bytes: Bytes,
+    #[cfg(any(test, feature = "testing"))]
     pub sha256: Sha256,
     md5: [u8; 16],
 }
@@ -40,7 +41,12 @@ pub(super) async fn receive(
     check_len(bytes.len() as u64, wanted)?;
     let (sha256, md5) = summing.finish().await?;
     check_sha256(sha256, declared)?;
-    Ok(Received { bytes: bytes.freeze(), sha256, md5: md5.expect("it was wanted") })
+    Ok(Received {
+        bytes: bytes.freeze(),
+        #[cfg(any(test, feature = "testing"))]
+        sha256,
+        md5: md5.expect("it was wanted"),
+    })
 }
 
 /// The digests of a body that a store takes in: computed here, but for a SHA-256 that the body's
@@ -94,10 +100,6 @@ pub(super) fn check_sha256(found: Sha256, declared: Option<Sha256>) -> Result<()
 impl Received {
     pub fn md5_hex(&self) -> String {
         hex(&self.md5)
-    }
-
-    pub fn part_tag(&self, options: PartOptions) -> String {
-        free_tag(options).unwrap_or_else(|| self.md5_hex())
     }
 }
 

@@ -12,7 +12,7 @@
 //! **Errors**: see [`Kind`]; after `StoreUnavailable` a caller repeats the call, which is always
 //! safe. Source: DESIGN §3–§6, §9, §12.
 
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub mod bench;
 mod chunk;
 mod codec;

@@ -11,7 +11,7 @@ mod admission;
 mod answer_memory;
 mod auth;
 mod aws_chunked;
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub mod bench;
 mod body;
 mod digest_field;

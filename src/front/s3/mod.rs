@@ -8,7 +8,7 @@
 //! failure is which status.
 
 mod attributes;
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub mod bench;
 mod bucket;
 mod complete;
