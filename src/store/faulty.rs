@@ -1,7 +1,9 @@
-//! A store that fails as a test tells it to.
+//! A store that injects faults: failed calls, lost responses, delays, damaged bodies, stale
+//! listings.
 //!
-//! Guarantees: one hook decides for every operation, none is left out; a fault before changes
-//! nothing, a fault after (the lost answer) has changed everything.
+//! Guarantees: one hook decides about every operation that reaches the store behind it; a test
+//! walks all methods of the trait. A fault before an operation changes nothing; a fault after it (a
+//! lost response) has changed everything.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,23 +15,41 @@ use futures_util::StreamExt;
 
 use super::{
     Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, GetRange, Head, Key, Kind,
-    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Result,
-    Store, UploadId, UploadTarget, Written, WrittenPart,
+    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
+    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
 
-/// A call, as the hook sees it.
+#[cfg(test)]
+mod tests;
+
+/// A call of the store, as the hook sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub op: Op,
     /// Empty where the operation has none.
     pub bucket: &'a str,
+    /// The prefix of a listing; empty where the operation has no key.
     pub key: &'a str,
 }
 
-/// The operations of the trait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Op {
+/// Declares the operations, and a list of all of them.
+macro_rules! operations {
+    ($($name:ident),* $(,)?) => {
+        /// The operations of [`Store`] that reach the store: all its methods but `limits` and
+        /// `reserves`, which neither wait nor fail.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Op {
+            $($name,)*
+        }
+
+        impl Op {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+operations!(
     CreateBucket,
     DeleteBucket,
     ListBuckets,
@@ -43,26 +63,30 @@ pub enum Op {
     Complete,
     Abort,
     ReadParts,
+    PassThrough,
+    InspectServer,
     KeepsVersions,
-}
+    Head,
+);
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing happens but this error.
+    /// The operation does not happen, and the caller gets this error.
     Before(Kind),
-    /// It happens, and the answer is lost: `Kind::Unavailable`.
+    /// The operation happens, and its response is lost: `Kind::Unavailable`.
     After,
-    /// The body breaks off after that many bytes: one given to the store, or one it gives.
+    /// The body breaks off after at most that many bytes: a body given to the store, or one that
+    /// the store returns.
     TornBody(u64),
-    /// One byte of the body that the store gives is another one: the one at this place, counted
-    /// round its length.
-    TurnedByte(u64),
-    /// A listing answers what it answered when it was last asked for the same.
+    /// One bit of a body that the store returns is flipped, in the byte at this offset modulo the
+    /// body's length.
+    FlippedBit(u64),
+    /// A listing returns what the same listing returned the last time.
     Stale,
 }
 
-/// Decides the fate of each call: how long it takes, and what goes wrong.
+/// Decides for each call how long it is delayed, and what goes wrong.
 pub type Hook = dyn Fn(Call<'_>) -> (Duration, Option<Fault>) + Send + Sync;
 
 /// A store behind a hook.
@@ -70,17 +94,17 @@ pub struct Faulty {
     inner: Arc<dyn Store>,
     clock: Clock,
     hook: Box<Hook>,
-    /// What listings answered last.
-    listed: Mutex<HashMap<(Bucket, ListOptions), Page>>,
+    /// The last page of each listing, for [`Fault::Stale`].
+    pages: Mutex<HashMap<(Bucket, ListOptions), Page>>,
 }
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Store>, clock: Clock, hook: Box<Hook>) -> Self {
-        Self { inner, clock, hook, listed: Mutex::default() }
+        Self { inner, clock, hook, pages: Mutex::default() }
     }
 
-    /// Waits as the hook says; fails where it says before.
-    async fn enter(&self, op: Op, bucket: &str, key: &str) -> Result<Option<Fault>> {
+    /// Asks the hook about a call, and delays it. **Errors**: that of [`Fault::Before`].
+    async fn ask_hook(&self, op: Op, bucket: &str, key: &str) -> Result<Option<Fault>> {
         let (delay, fault) = (self.hook)(Call { op, bucket, key });
         if !delay.is_zero() {
             self.clock.pause(delay).await;
@@ -89,54 +113,55 @@ impl Faulty {
             Some(Fault::Before(kind)) => {
                 Err(Error::new(kind, format!("injected before {op:?} of {key}")))
             }
-            Some(Fault::After | Fault::TornBody(_) | Fault::TurnedByte(_) | Fault::Stale)
+            Some(Fault::After | Fault::TornBody(_) | Fault::FlippedBit(_) | Fault::Stale)
             | None => Ok(fault),
         }
     }
 }
 
-/// Loses the answer where the fault says so.
-fn leave<T>(fault: Option<Fault>, result: Result<T>) -> Result<T> {
+/// The result of an operation that happened. **Errors**: `Unavailable` for [`Fault::After`].
+fn respond<T>(fault: Option<Fault>, result: Result<T>) -> Result<T> {
     if fault == Some(Fault::After) {
-        return Err(Error::new(Kind::Unavailable, "injected: the answer was lost"));
+        return Err(Error::new(Kind::Unavailable, "injected: the response was lost"));
     }
     result
 }
 
+/// The body as [`Fault::TornBody`] leaves it.
 fn torn(fault: Option<Fault>, body: Body) -> Body {
     let Some(Fault::TornBody(max_bytes)) = fault else { return body };
     let len_bytes = body.len_bytes();
-    let mut left = max_bytes;
+    let mut remaining = max_bytes;
     let frames = body.map(move |frame| {
         let frame = frame?;
         let len = frame.len() as u64;
-        if len > left {
+        if len > remaining {
             return Err("injected: the body was torn".into());
         }
-        left -= len;
+        remaining -= len;
         Ok(frame)
     });
     Body::new(len_bytes, frames)
 }
 
-/// What the store gives, with whatever the fault does to it.
-fn given(fault: Option<Fault>, body: Body) -> Body {
+/// A body that the store returns, as the fault leaves it.
+fn damaged(fault: Option<Fault>, body: Body) -> Body {
     let len_bytes = body.len_bytes();
-    let Some(Fault::TurnedByte(at)) = fault.filter(|_| len_bytes > 0) else {
+    let Some(Fault::FlippedBit(offset)) = fault.filter(|_| len_bytes > 0) else {
         return torn(fault, body);
     };
-    let mut left = at % len_bytes;
-    let mut turned = false;
+    let mut offset = offset % len_bytes;
+    let mut flipped = false;
     let frames = body.map(move |frame| {
         let frame = frame?;
         let len = frame.len() as u64;
-        if turned || len <= left {
-            left = left.saturating_sub(len);
+        if flipped || len <= offset {
+            offset = offset.saturating_sub(len);
             return Ok(frame);
         }
-        turned = true;
+        flipped = true;
         let mut bytes = frame.to_vec();
-        bytes[left as usize] ^= 0x10;
+        bytes[offset as usize] ^= 0x10;
         Ok(bytes.into())
     });
     Body::new(len_bytes, frames)
@@ -155,18 +180,18 @@ impl Store for Faulty {
     }
 
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        let fault = self.enter(Op::CreateBucket, &bucket.0, "").await?;
-        leave(fault, self.inner.create_bucket(bucket).await)
+        let fault = self.ask_hook(Op::CreateBucket, &bucket.0, "").await?;
+        respond(fault, self.inner.create_bucket(bucket).await)
     }
 
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
-        let fault = self.enter(Op::DeleteBucket, &bucket.0, "").await?;
-        leave(fault, self.inner.delete_bucket(bucket).await)
+        let fault = self.ask_hook(Op::DeleteBucket, &bucket.0, "").await?;
+        respond(fault, self.inner.delete_bucket(bucket).await)
     }
 
     async fn list_buckets(&self) -> Result<Vec<BucketInfo>> {
-        let fault = self.enter(Op::ListBuckets, "", "").await?;
-        leave(fault, self.inner.list_buckets().await)
+        let fault = self.ask_hook(Op::ListBuckets, "", "").await?;
+        respond(fault, self.inner.list_buckets().await)
     }
 
     async fn put(
@@ -176,8 +201,8 @@ impl Store for Faulty {
         body: Body,
         options: PutOptions,
     ) -> Result<Written> {
-        let fault = self.enter(Op::Put, &bucket.0, &key.0).await?;
-        leave(fault, self.inner.put(bucket, key, torn(fault, body), options).await)
+        let fault = self.ask_hook(Op::Put, &bucket.0, &key.0).await?;
+        respond(fault, self.inner.put(bucket, key, torn(fault, body), options).await)
     }
 
     async fn get(
@@ -187,25 +212,25 @@ impl Store for Faulty {
         read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
-        let fault = self.enter(Op::Get, &bucket.0, &key.0).await?;
-        let (head, body) = leave(fault, self.inner.get(bucket, key, read, options).await)?;
-        Ok((head, given(fault, body)))
+        let fault = self.ask_hook(Op::Get, &bucket.0, &key.0).await?;
+        let (head, body) = respond(fault, self.inner.get(bucket, key, read, options).await)?;
+        Ok((head, damaged(fault, body)))
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
-        let fault = self.enter(Op::Delete, &bucket.0, &key.0).await?;
-        leave(fault, self.inner.delete(bucket, key, version).await)
+        let fault = self.ask_hook(Op::Delete, &bucket.0, &key.0).await?;
+        respond(fault, self.inner.delete(bucket, key, version).await)
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-        let fault = self.enter(Op::List, &bucket.0, &options.prefix).await?;
-        let asked = (bucket.clone(), options.clone());
-        let listed = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(older) = listed().get(&asked).filter(|_| fault == Some(Fault::Stale)).cloned() {
+        let fault = self.ask_hook(Op::List, &bucket.0, &options.prefix).await?;
+        let query = (bucket.clone(), options.clone());
+        let pages = || self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(older) = pages().get(&query).filter(|_| fault == Some(Fault::Stale)).cloned() {
             return Ok(older);
         }
-        let page = leave(fault, self.inner.list(bucket, options).await)?;
-        listed().insert(asked, page.clone());
+        let page = respond(fault, self.inner.list(bucket, options).await)?;
+        pages().insert(query, page.clone());
         Ok(page)
     }
 
@@ -215,8 +240,8 @@ impl Store for Faulty {
         key: &Key,
         attributes: &Attributes,
     ) -> Result<UploadId> {
-        let fault = self.enter(Op::CreateUpload, &bucket.0, &key.0).await?;
-        leave(fault, self.inner.create_upload(bucket, key, attributes).await)
+        let fault = self.ask_hook(Op::CreateUpload, &bucket.0, &key.0).await?;
+        respond(fault, self.inner.create_upload(bucket, key, attributes).await)
     }
 
     async fn put_part(
@@ -225,8 +250,8 @@ impl Store for Faulty {
         body: Body,
         options: PartOptions,
     ) -> Result<WrittenPart> {
-        let fault = self.enter(Op::PutPart, &part.upload.bucket.0, &part.upload.key.0).await?;
-        leave(fault, self.inner.put_part(part, torn(fault, body), options).await)
+        let fault = self.ask_hook(Op::PutPart, &part.upload.bucket.0, &part.upload.key.0).await?;
+        respond(fault, self.inner.put_part(part, torn(fault, body), options).await)
     }
 
     async fn list_parts(
@@ -234,8 +259,8 @@ impl Store for Faulty {
         upload: UploadTarget<'_>,
         after: Option<PartNumber>,
     ) -> Result<PartPage> {
-        let fault = self.enter(Op::ListParts, &upload.bucket.0, &upload.key.0).await?;
-        leave(fault, self.inner.list_parts(upload, after).await)
+        let fault = self.ask_hook(Op::ListParts, &upload.bucket.0, &upload.key.0).await?;
+        respond(fault, self.inner.list_parts(upload, after).await)
     }
 
     async fn complete(
@@ -244,13 +269,13 @@ impl Store for Faulty {
         parts: &[ChosenPart],
         size_bytes: u64,
     ) -> Result<Written> {
-        let fault = self.enter(Op::Complete, &upload.bucket.0, &upload.key.0).await?;
-        leave(fault, self.inner.complete(upload, parts, size_bytes).await)
+        let fault = self.ask_hook(Op::Complete, &upload.bucket.0, &upload.key.0).await?;
+        respond(fault, self.inner.complete(upload, parts, size_bytes).await)
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
-        let fault = self.enter(Op::Abort, &upload.bucket.0, &upload.key.0).await?;
-        leave(fault, self.inner.abort(upload).await)
+        let fault = self.ask_hook(Op::Abort, &upload.bucket.0, &upload.key.0).await?;
+        respond(fault, self.inner.abort(upload).await)
     }
 
     async fn read_parts(
@@ -258,17 +283,35 @@ impl Store for Faulty {
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
     ) -> Result<Option<Body>> {
-        let fault = self.enter(Op::ReadParts, &upload.bucket.0, &upload.key.0).await?;
-        let body = leave(fault, self.inner.read_parts(upload, parts).await)?;
-        Ok(body.map(|body| given(fault, body)))
+        let fault = self.ask_hook(Op::ReadParts, &upload.bucket.0, &upload.key.0).await?;
+        let body = respond(fault, self.inner.read_parts(upload, parts).await)?;
+        Ok(body.map(|body| damaged(fault, body)))
+    }
+
+    async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {
+        let (bucket, key) = (request.bucket().as_str(), request.key().as_str());
+        let fault = self.ask_hook(Op::PassThrough, bucket, key).await?;
+        let answer = respond(fault, self.inner.pass_through(request).await)?;
+        Ok(answer.map(|answer| PassthroughAnswer { body: damaged(fault, answer.body), ..answer }))
     }
 
     fn reserves(&self, bucket: &str) -> bool {
         self.inner.reserves(bucket)
     }
 
+    /// The method has no error: a call that fails finds nothing out.
+    async fn inspect_server(&self) -> Option<ServerFacts> {
+        let fault = self.ask_hook(Op::InspectServer, "", "").await.ok()?;
+        let facts = self.inner.inspect_server().await;
+        facts.filter(|_| fault != Some(Fault::After))
+    }
+
     async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {
-        let fault = self.enter(Op::KeepsVersions, &bucket.0, "").await?;
-        leave(fault, self.inner.keeps_versions(bucket).await)
+        let fault = self.ask_hook(Op::KeepsVersions, &bucket.0, "").await?;
+        respond(fault, self.inner.keeps_versions(bucket).await)
+    }
+    async fn head(&self, bucket: &Bucket, key: &Key) -> Result<Head> {
+        let fault = self.ask_hook(Op::Head, &bucket.0, &key.0).await?;
+        respond(fault, self.inner.head(bucket, key).await)
     }
 }

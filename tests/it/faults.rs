@@ -75,7 +75,7 @@ impl Chaos {
             2 => Fault::Before(Kind::Unavailable),
             3 => Fault::Before(Kind::SlowDown),
             4 if conditional => Fault::Before(Kind::Conflict),
-            5 => Fault::TurnedByte(self.random.below(1500)),
+            5 => Fault::FlippedBit(self.random.below(1500)),
             6 if call.op == Op::List => Fault::Stale,
             _ => Fault::TornBody(self.random.below(1500)),
         };
