@@ -22,7 +22,7 @@ pub fn until_nothing_leaks(what: &str, home: &Path, store: &Dir) {
     until(&format!("{what}: the files are those that the index names"), || {
         let shards = std::fs::read_dir(home.join("data")).unwrap();
         shards.map(|shard| files_in(&shard.unwrap().path())).sum::<u64>()
-            == store.file_census().unwrap()
+            == store.count_files().unwrap()
     });
 }
 

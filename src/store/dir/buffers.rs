@@ -1,51 +1,51 @@
-//! Buffers of one size, used again and again.
+//! A pool of buffers of one size.
 //!
-//! Guarantees: at most so many wait for use, and those stay; each of them begins where a disk can
-//! take it from ([`ALIGNMENT`]). A buffer that the allocator hands out anew each time costs a page
-//! fault for each of its pages: a fifth of a read's CPU. A frame gives its buffer back once it is
-//! sent.
+//! Guarantees: a bounded number of buffers wait for reuse, and each begins at a multiple of
+//! [`ALIGNMENT`], as direct I/O needs it. Fresh buffers would cost a page fault per page
+//! (docs/decisions/0015-cached-reads-in-place.md). A frame returns its buffer once it is sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A multiple of what any usual disk wants of the memory, the offset and the length of a direct
-/// write (open(2), `O_DIRECT`).
+/// A multiple of the alignment that usual disks require of the memory, the offset and the length of
+/// a direct write (open(2), `O_DIRECT`).
 pub const ALIGNMENT: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct Buffers {
-    each_bytes: usize,
-    most_spare: usize,
+    buffer_bytes: usize,
+    /// How many unused buffers are kept.
+    max_spare: usize,
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// One buffer.
+/// A buffer, which returns to its pool when it is dropped.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
-    /// The first aligned one.
+    /// The offset of the first aligned byte.
     start: usize,
-    home: Arc<Buffers>,
+    pool: Arc<Buffers>,
 }
 
 impl Buffers {
-    pub fn new(each_bytes: usize, most_spare: usize) -> Arc<Self> {
-        Arc::new(Self { each_bytes, most_spare, spare: Mutex::default() })
+    pub fn new(buffer_bytes: usize, max_spare: usize) -> Arc<Self> {
+        Arc::new(Self { buffer_bytes, max_spare, spare: Mutex::default() })
     }
 
-    /// So many bytes of any content, no more than each has. What is much less is not worth keeping,
-    /// and begins anywhere.
+    /// A buffer for so many bytes, at most the size of the pool's buffers, of any content. One for
+    /// much fewer bytes is of that length, unaligned, and not kept.
     pub fn take(self: &Arc<Self>, len_bytes: usize) -> Buffer {
-        let home = Arc::clone(self);
-        if self.costs(len_bytes) == len_bytes && len_bytes < self.each_bytes {
-            return Buffer { bytes: vec![0; len_bytes], start: 0, home };
+        let pool = Arc::clone(self);
+        if self.allocated_bytes(len_bytes) == len_bytes && len_bytes < self.buffer_bytes {
+            return Buffer { bytes: vec![0; len_bytes], start: 0, pool };
         }
         let spare = self.lock().pop();
-        let bytes = spare.unwrap_or_else(|| vec![0; self.each_bytes + ALIGNMENT]);
-        Buffer { start: bytes.as_ptr().align_offset(ALIGNMENT), bytes, home }
+        let bytes = spare.unwrap_or_else(|| vec![0; self.buffer_bytes + ALIGNMENT]);
+        Buffer { start: bytes.as_ptr().align_offset(ALIGNMENT), bytes, pool }
     }
 
-    /// What a buffer for so many bytes takes of the memory.
-    pub fn costs(&self, len_bytes: usize) -> usize {
-        if len_bytes < self.each_bytes / 2 { len_bytes } else { self.each_bytes }
+    /// How much memory a buffer for so many bytes takes.
+    pub fn allocated_bytes(&self, len_bytes: usize) -> usize {
+        if len_bytes < self.buffer_bytes / 2 { len_bytes } else { self.buffer_bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
@@ -54,7 +54,8 @@ impl Buffers {
 }
 
 impl Buffer {
-    pub fn first(&mut self, len_bytes: usize) -> &mut [u8] {
+    /// Its first so many bytes.
+    pub fn prefix_mut(&mut self, len_bytes: usize) -> &mut [u8] {
         &mut self.bytes[self.start..][..len_bytes]
     }
 }
@@ -67,9 +68,9 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.bytes.len() == self.home.each_bytes + ALIGNMENT {
-            let mut spare = self.home.lock();
-            if spare.len() < self.home.most_spare {
+        if self.bytes.len() == self.pool.buffer_bytes + ALIGNMENT {
+            let mut spare = self.pool.lock();
+            if spare.len() < self.pool.max_spare {
                 spare.push(std::mem::take(&mut self.bytes));
             }
         }
@@ -86,10 +87,10 @@ mod tests {
     const SPARE: usize = 4;
 
     #[test]
-    fn a_buffer_comes_back_once_its_bytes_are_gone() {
+    fn a_buffer_returns_to_its_pool_when_its_last_frame_is_dropped() {
         let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         let mut buffer = buffers.take(BUFFER_BYTES);
-        buffer.first(3).copy_from_slice(b"abc");
+        buffer.prefix_mut(3).copy_from_slice(b"abc");
         let frame = Bytes::from_owner(buffer);
         assert_eq!((&frame[..3], buffers.lock().len()), (&b"abc"[..], 0));
         drop(frame);
@@ -97,18 +98,23 @@ mod tests {
     }
 
     #[test]
-    fn each_begins_where_a_disk_can_take_it_from() {
+    fn large_buffers_are_aligned() {
         let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         for len_bytes in [BUFFER_BYTES / 2, BUFFER_BYTES] {
             assert!(
-                buffers.take(len_bytes).first(len_bytes).as_ptr().addr().is_multiple_of(ALIGNMENT)
+                buffers
+                    .take(len_bytes)
+                    .prefix_mut(len_bytes)
+                    .as_ptr()
+                    .addr()
+                    .is_multiple_of(ALIGNMENT)
             );
         }
-        assert_eq!(buffers.take(10).bytes.len(), 10, "what is small costs what it is");
+        assert_eq!(buffers.take(10).bytes.len(), 10, "a small buffer has its own length");
     }
 
     #[test]
-    fn only_so_many_are_kept_and_none_that_is_small() {
+    fn a_bounded_number_of_large_buffers_is_kept_and_no_small_one() {
         let buffers = Buffers::new(BUFFER_BYTES, SPARE);
         drop(buffers.take(10));
         assert_eq!(buffers.lock().len(), 0);

@@ -1,7 +1,7 @@
-//! What the disk is asked: work that waits for it, room, and what its errors mean.
+//! Operations on the disk: blocking work, free space, and the meaning of I/O errors.
 //!
-//! Guarantees: a disk that runs full stops bodies while there is room for the index still, so that
-//! what takes room can be removed.
+//! Guarantees: while a disk runs full, bodies are refused before the index runs out of space, so
+//! that objects can still be removed.
 
 use std::fs::File;
 use std::io;
@@ -12,19 +12,19 @@ use tokio::task::JoinHandle;
 
 use super::super::{Error, Kind, Result};
 
-/// What bodies leave free: removing a thing writes to the index before it frees room.
+/// Space that bodies leave free: a removal writes to the index before it frees space.
 const RESERVE_BYTES: u64 = 16 << 20;
 
-/// Work that waits for the disk, on a thread that may.
+/// Runs work that waits for the disk on a blocking thread.
 pub async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    done(what, tokio::task::spawn_blocking(work)).await
+    join(what, tokio::task::spawn_blocking(work)).await
 }
 
-/// The end of such work, where something else was done meanwhile.
-pub async fn done<T>(what: &str, work: JoinHandle<io::Result<T>>) -> Result<T> {
+/// Waits for such work that was started before.
+pub async fn join<T>(what: &str, work: JoinHandle<io::Result<T>>) -> Result<T> {
     work.await.map_err(io::Error::other).flatten().map_err(|error| disk_error(what, error))
 }
 
@@ -38,10 +38,10 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Fails unless the disk has room for so many bytes and the reserve. A disk that cannot say is
-/// taken at its word later.
-pub fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
-    let Ok(disk) = rustix::fs::fstatvfs(place) else { return Ok(()) };
+/// Fails unless the disk has space for so many bytes and the reserve. If the file system does not
+/// tell its free space, the write itself will fail.
+pub fn require_room(file: impl AsFd, len_bytes: u64) -> io::Result<()> {
+    let Ok(disk) = rustix::fs::fstatvfs(file) else { return Ok(()) };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free >= len_bytes.saturating_add(RESERVE_BYTES) {
         Ok(())
@@ -50,13 +50,12 @@ pub fn require_room(place: impl AsFd, len_bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Sets a stretch of the disk aside for a file, whose length stays: the stretch is laid out in one
-/// piece, and what comes beside it cannot take its room. A file system that cannot is taken at its
-/// word later.
+/// Preallocates a range of a file; its length stays. A file system that cannot is used without
+/// (docs/decisions/0014-preallocation.md). **Errors**: a full disk.
 #[cfg(target_os = "linux")]
-pub fn preallocate(file: &File, stretch: Range<u64>) -> io::Result<()> {
+pub fn preallocate(file: &File, range: Range<u64>) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
-    match fallocate(file, FallocateFlags::KEEP_SIZE, stretch.start, stretch.end - stretch.start)
+    match fallocate(file, FallocateFlags::KEEP_SIZE, range.start, range.end - range.start)
         .map_err(io::Error::from)
     {
         Err(error) if is_full(&error) => Err(error),
@@ -65,30 +64,24 @@ pub fn preallocate(file: &File, stretch: Range<u64>) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn set_aside(_file: &File, _stretch: Range<u64>) -> io::Result<()> {
+pub fn preallocate(_file: &File, _range: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the disk begin with bytes that were written, so that the sync later has little to wait for;
-/// their pages are the first to go when memory is wanted. Only advice: the sync alone makes a file
-/// durable, and tells what failed here, as the file stays open until then (fsync(2), ERRORS).
-///
-/// For Linux, "not needed" starts the writing of dirty pages and drops clean ones
-/// (posix_fadvise(2), NOTES). `sync_file_range` says it more plainly, but not in safe Rust, and was
-/// no faster.
+/// Starts the writing of dirty pages, and drops clean ones (posix_fadvise(2), NOTES). Only advice:
+/// the sync alone makes a file durable and reports errors, also of early writing
+/// (docs/decisions/0013-early-writeback.md).
 #[cfg(target_os = "linux")]
-pub fn start_writeback(file: &File, stretch: Range<u64>) {
-    // Of no length would mean all that follows.
-    let Some(len_bytes) = std::num::NonZeroU64::new(stretch.end - stretch.start) else { return };
-    rustix::fs::fadvise(file, stretch.start, Some(len_bytes), rustix::fs::Advice::DontNeed).ok();
+pub fn start_writeback(file: &File, range: Range<u64>) {
+    // A length of 0 would mean "to the end of the file".
+    let Some(len_bytes) = std::num::NonZeroU64::new(range.end - range.start) else { return };
+    rustix::fs::fadvise(file, range.start, Some(len_bytes), rustix::fs::Advice::DontNeed).ok();
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn begin_writing(_file: &File, _stretch: Range<u64>) {}
+pub fn start_writeback(_file: &File, _range: Range<u64>) {}
 
-/// Has a file's bytes go straight between the disk and our memory from now on, or by way of the
-/// page cache again.
-/// **Errors**: a file system that has no such way.
+/// Switches direct I/O on or off for a file. **Errors**: the file system has no direct I/O.
 #[cfg(target_os = "linux")]
 pub fn set_direct(file: &File, direct: bool) -> io::Result<()> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};

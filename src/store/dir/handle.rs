@@ -1,12 +1,12 @@
-//! The open index, and how it is opened anew after its disk failed.
+//! The open index, and its reopening after an I/O error.
 //!
-//! Guarantees: an index whose disk failed (full, or worse) serves again in the same process once it
-//! could be opened: what was committed is there, what was not is gone. Opening writes nothing into
-//! an index that has its tables, so a full disk does not hinder it. What the last commits left
-//! undone with files is done: files that they name are moved to their place, those that were never
-//! named are removed; the cost is that of the files in question, not of the store. Its file is its
-//! owner's alone from the first byte on. It does not know when to open anew: `writer` does. Source:
-//! redb refuses everything after its first I/O error.
+//! Guarantees: an index whose disk failed (full, or worse) works again in the same process once it
+//! can be reopened: committed changes are there, others are gone. Reopening writes nothing into an
+//! index that has its tables, so a full disk does not prevent it. The files of the last commits are
+//! reconciled: files that the index refers to are moved to their place, others are removed; the
+//! cost depends on the number of those files, not on the size of the store. From its first byte on,
+//! only its owner can read the index. It does not decide when to reopen: `writer` does. Source:
+//! redb fails every operation after its first I/O error.
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -19,57 +19,57 @@ use redb::{
 use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
 use super::files::Files;
-use super::modes::own_file;
-use super::tables::{FILES, GARBAGE, Tables, failed};
+use super::modes::create_or_restrict_file;
+use super::tables::{FILES, GARBAGE, Tables, index_error};
 
-/// What redb may keep of the index in memory.
+/// The size of redb's cache.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// The index of one directory.
 #[derive(Debug)]
 pub(super) struct Handle {
     path: PathBuf,
-    /// Or why the last try to open it failed.
+    /// Or why the last attempt to open it failed.
     database: RwLock<std::result::Result<Database, Kind>>,
 }
 
 fn open(path: &Path) -> std::result::Result<Database, DatabaseError> {
-    // Before redb, which takes an empty file for a new index.
-    own_file(path).map_err(StorageError::from)?;
+    // Before redb creates the file with another mode; it takes an empty file for a new index.
+    create_or_restrict_file(path).map_err(StorageError::from)?;
     Database::builder().set_cache_size(CACHE_BYTES).create(path)
 }
 
 impl Handle {
-    /// Opens or makes the index. Blocks.
+    /// Opens the index, or creates it. Blocks.
     pub fn open(path: PathBuf) -> std::result::Result<Self, DatabaseError> {
         let database = RwLock::new(Ok(open(&path)?));
         Ok(Self { path, database })
     }
 
-    /// Makes the tables of a new index.
-    pub fn make_tables(&self) -> Result<()> {
-        let known = self.read()?.list_tables().map_err(failed)?.count();
-        if known >= Tables::COUNT { Ok(()) } else { Tables::make(self.write()?) }
+    /// Creates the tables of a new index.
+    pub fn create_tables(&self) -> Result<()> {
+        let count = self.read()?.list_tables().map_err(index_error)?.count();
+        if count >= Tables::COUNT { Ok(()) } else { Tables::create(self.write()?) }
     }
 
-    /// **Errors**: `Full` or `Unavailable` while the index waits to be opened anew.
+    /// **Errors**: `Full` or `Unavailable` until the index is reopened.
     pub fn read(&self) -> Result<ReadTransaction> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database.as_ref().map_err(|kind| shut(*kind))?.begin_read().map_err(failed)
+        database.as_ref().map_err(|kind| not_open(*kind))?.begin_read().map_err(index_error)
     }
 
     /// As `read`.
     pub fn write(&self) -> Result<WriteTransaction> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database.as_ref().map_err(|kind| shut(*kind))?.begin_write().map_err(failed)
+        database.as_ref().map_err(|kind| not_open(*kind))?.begin_write().map_err(index_error)
     }
 
-    /// Opens the index anew; readers wait, and those in the middle of a look-up fail. Blocks.
+    /// Closes the index and opens it again. Readers wait; lookups in progress fail. Blocks.
     pub fn reopen(&self) -> Result<()> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        // First the old one goes: it has the file locked.
+        // First the old database is dropped: it has the file locked.
         *database = Err(Kind::Unavailable);
-        let (opened, outcome) = match open(&self.path).map_err(failed) {
+        let (opened, outcome) = match open(&self.path).map_err(index_error) {
             Ok(opened) => (Ok(opened), Ok(())),
             Err(error) => (Err(error.kind()), Err(error)),
         };
@@ -77,27 +77,27 @@ impl Handle {
         outcome
     }
 
-    /// Files that nothing is made of any more, those after this one.
+    /// Ids of garbage files, in order, after this id.
     pub fn garbage(&self, after: &str, limit: usize) -> Result<Vec<String>> {
-        let table = self.read()?.open_table(GARBAGE).map_err(failed)?;
+        let table = self.read()?.open_table(GARBAGE).map_err(index_error)?;
         let rows =
-            table.range::<&str>((Bound::Excluded(after), Bound::Unbounded)).map_err(failed)?;
-        rows.take(limit).map(|row| Ok(row.map_err(failed)?.0.value().to_owned())).collect()
+            table.range::<&str>((Bound::Excluded(after), Bound::Unbounded)).map_err(index_error)?;
+        rows.take(limit).map(|row| Ok(row.map_err(index_error)?.0.value().to_owned())).collect()
     }
 
-    /// Settles what the last commits did with these files. Can be done again.
-    pub fn catch_up(&self, files: &Files, in_doubt: &[String]) -> Result<()> {
-        let undone = |error| disk_error("catching up with the index", error);
-        let read = self.read()?;
-        let known = read.open_table(FILES).map_err(failed)?;
-        for id in in_doubt {
-            let named = known.get(id.as_str()).map_err(failed)?.is_some();
-            if named { files.publish(id) } else { files.remove(id) }.map_err(undone)?;
+    /// Publishes those of the files that the index refers to, and removes the others. Idempotent.
+    pub fn reconcile_files(&self, files: &Files, ids: &[String]) -> Result<()> {
+        let failed = |error| disk_error("reconciling files with the index", error);
+        let transaction = self.read()?;
+        let referenced = transaction.open_table(FILES).map_err(index_error)?;
+        for id in ids {
+            let keep = referenced.get(id.as_str()).map_err(index_error)?.is_some();
+            if keep { files.publish(id) } else { files.remove(id) }.map_err(failed)?;
         }
         Ok(())
     }
 }
 
-fn shut(kind: Kind) -> Error {
-    Error::new(kind, "the index could not be opened again after its disk failed")
+fn not_open(kind: Kind) -> Error {
+    Error::new(kind, "the index could not be reopened after its disk failed")
 }

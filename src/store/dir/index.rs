@@ -1,7 +1,7 @@
-//! The index as its readers and writers see it: opening, look-ups, and the way to the writer
+//! The index as its readers and writers see it: opening, lookups, and changes through the writer
 //! thread.
 //!
-//! Guarantees: a reader sees whole commits only. Opening catches up with what a crash interrupted
+//! Guarantees: a reader sees complete commits only. Opening completes what a crash interrupted
 //! (`handle`).
 
 use std::ops::Bound;
@@ -19,10 +19,10 @@ use super::super::{
 use super::OpenError;
 use super::files::Files;
 use super::handle::Handle;
-use super::modes::Mender;
-use super::rows::{FileRef, ObjectRow, PartRow, UploadRow, from_json, listed};
+use super::modes::ModeRepair;
 use super::tables::{
-    BUCKETS, FILES, OBJECTS, PARTS, Tables, UPLOADS, failed, no_upload, object_key,
+    BUCKETS, FILES, FileRef, OBJECTS, ObjectRow, PARTS, PartRow, Tables, UPLOADS, UploadRow,
+    chosen_part, from_json, index_error, listed, no_upload, object_key,
 };
 use super::writer::Writer;
 use crate::digest::Sha256;
@@ -37,13 +37,13 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens or makes the index of a directory, and catches up after a crash. Blocks.
+    /// Opens or creates the index of a directory, and completes what a crash interrupted. Blocks.
     pub fn open(
         path: &Path,
         files: Arc<Files>,
-        mender: &mut Mender,
+        repair: &mut ModeRepair,
     ) -> std::result::Result<Self, OpenError> {
-        let broken = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
             path: path.into(),
             source,
         };
@@ -51,21 +51,21 @@ impl Index {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
                 return OpenError::InUse(path.into());
             }
-            broken(error.into())
+            failed(error.into())
         })?;
-        // With the index locked: no other process adds files meanwhile.
-        files.prepare(mender).map_err(|error| broken(error.into()))?;
-        handle.make_tables().map_err(|error| broken(error.into()))?;
-        let in_the_air = files.incoming().map_err(|error| broken(error.into()))?;
-        handle.catch_up(&files, &in_the_air).map_err(|error| broken(error.into()))?;
+        // While the index is locked: no other process adds files.
+        files.prepare(repair).map_err(|error| failed(error.into()))?;
+        handle.create_tables().map_err(|error| failed(error.into()))?;
+        let incoming = files.incoming().map_err(|error| failed(error.into()))?;
+        handle.reconcile_files(&files, &incoming).map_err(|error| failed(error.into()))?;
         let handle = Arc::new(handle);
         let writer =
-            Writer::start(Arc::clone(&handle), files).map_err(|error| broken(error.into()))?;
+            Writer::start(Arc::clone(&handle), files).map_err(|error| failed(error.into()))?;
         Ok(Self { handle, writer })
     }
 
     /// Runs a change on the writer thread and returns once it is committed. A change that fails
-    /// must not have written anything. **Cancel**: a change that was queued still happens.
+    /// must not have written anything. **Cancel**: a queued change still happens.
     pub async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
@@ -73,7 +73,7 @@ impl Index {
         self.writer.run(None, change).await
     }
 
-    /// As `write`, for a change that makes a file count; without the change the file goes.
+    /// As `write`, for a change that refers to a new file; the file is removed if the change fails.
     pub async fn write_with_file<T: Send + 'static>(
         &self,
         file: Option<String>,
@@ -83,19 +83,19 @@ impl Index {
     }
 
     fn read(&self) -> Result<ReadTransaction> {
-        // Also without writers the index is opened again.
+        // The writer reopens the index, also if no change is queued.
         self.handle.read().inspect_err(|_| self.writer.wake())
     }
 
     pub fn file_count(&self) -> Result<u64> {
-        self.read()?.open_table(FILES).map_err(failed)?.len().map_err(failed)
+        self.read()?.open_table(FILES).map_err(index_error)?.len().map_err(index_error)
     }
 
     pub fn buckets(&self) -> Result<Vec<BucketInfo>> {
-        let table = self.read()?.open_table(BUCKETS).map_err(failed)?;
-        let rows = table.iter().map_err(failed)?;
+        let table = self.read()?.open_table(BUCKETS).map_err(index_error)?;
+        let rows = table.iter().map_err(index_error)?;
         rows.map(|row| {
-            let (name, created_ms) = row.map_err(failed)?;
+            let (name, created_ms) = row.map_err(index_error)?;
             let created = UNIX_EPOCH + Duration::from_millis(created_ms.value());
             Ok(BucketInfo { bucket: name.value().into(), created })
         })
@@ -103,16 +103,14 @@ impl Index {
     }
 
     pub fn require_bucket(&self, bucket: &Bucket) -> Result<()> {
-        let table = self.read()?.open_table(BUCKETS).map_err(failed)?;
-        let found = table.get(bucket.as_str()).map_err(failed)?;
-        found
-            .map(|_| ())
-            .ok_or_else(|| Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
+        let table = self.read()?.open_table(BUCKETS).map_err(index_error)?;
+        let row = table.get(bucket.as_str()).map_err(index_error)?;
+        row.map(|_| ()).ok_or_else(|| Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
     }
 
     pub fn object(&self, bucket: &Bucket, key: &Key) -> Result<ObjectRow> {
-        let table = self.read()?.open_table(OBJECTS).map_err(failed)?;
-        let row = table.get(object_key(bucket, key.as_str()).as_str()).map_err(failed)?;
+        let table = self.read()?.open_table(OBJECTS).map_err(index_error)?;
+        let row = table.get(object_key(bucket, key.as_str()).as_str()).map_err(index_error)?;
         match row {
             Some(row) => ObjectRow::decode(row.value()),
             None => {
@@ -124,20 +122,20 @@ impl Index {
 
     pub fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
         self.require_bucket(bucket)?;
-        let table = self.read()?.open_table(OBJECTS).map_err(failed)?;
+        let table = self.read()?.open_table(OBJECTS).map_err(index_error)?;
         let root = object_key(bucket, "");
         let mut rows = None;
         page_of(options, |from| {
             let rows = match &mut rows {
-                // `page_of` excludes only the row that these gave last.
+                // `page_of` excludes only the row that this range returned last.
                 Some(rows) if matches!(from, Bound::Excluded(_)) => rows,
                 rows => {
                     let from = from.map(|key| object_key(bucket, key));
                     let from = (from.as_ref().map(String::as_str), Bound::Unbounded);
-                    rows.insert(table.range::<&str>(from).map_err(failed)?)
+                    rows.insert(table.range::<&str>(from).map_err(index_error)?)
                 }
             };
-            let Some((key, row)) = rows.next().transpose().map_err(failed)? else {
+            let Some((key, row)) = rows.next().transpose().map_err(index_error)? else {
                 return Ok(None);
             };
             let key = key.value().strip_prefix(&root).map(Key::from);
@@ -147,11 +145,10 @@ impl Index {
 
     /// The upload's row. **Errors**: `NoSuchUpload`.
     pub fn upload(&self, target: UploadTarget<'_>) -> Result<UploadRow> {
-        let table = self.read()?.open_table(UPLOADS).map_err(failed)?;
-        let row = table.get(target.upload.as_str()).map_err(failed)?;
+        let table = self.read()?.open_table(UPLOADS).map_err(index_error)?;
+        let row = table.get(target.upload.as_str()).map_err(index_error)?;
         let row: Option<UploadRow> = row.map(|row| from_json(row.value())).transpose()?;
-        let ours = row.filter(|row| row.bucket == target.bucket.0 && row.key == target.key.0);
-        ours.ok_or_else(|| no_upload(target))
+        row.filter(|row| row.is_of(target)).ok_or_else(|| no_upload(target))
     }
 
     pub fn list_parts(
@@ -160,21 +157,21 @@ impl Index {
         after: Option<PartNumber>,
     ) -> Result<PartPage> {
         self.upload(target)?;
-        let table = self.read()?.open_table(PARTS).map_err(failed)?;
+        let table = self.read()?.open_table(PARTS).map_err(index_error)?;
         let first = after.map_or(0, |after| after.get() + 1);
         let upload = target.upload.as_str();
-        let rows = table.range((upload, first)..=(upload, PartNumber::MAX)).map_err(failed)?;
+        let rows = table.range((upload, first)..=(upload, PartNumber::MAX)).map_err(index_error)?;
         let mut page = PartPage::default();
         for row in rows {
             if page.parts.len() == PART_PAGE {
                 page.next = page.parts.last().map(|part| part.number);
                 break;
             }
-            let (key, row) = row.map_err(failed)?;
+            let (key, row) = row.map_err(index_error)?;
             let row: PartRow = from_json(row.value())?;
             let number = PartNumber::new(u32::from(key.value().1));
             let number = number.ok_or_else(|| {
-                Error::new(Kind::Unavailable, "a part of the index has no number")
+                Error::new(Kind::Unavailable, "a part in the index has an invalid number")
             })?;
             let sha256 = Sha256::from_hex(&row.sha256);
             page.parts.push(StoredPart {
@@ -188,12 +185,13 @@ impl Index {
     }
 
     /// The files of an upload's chosen parts. **Errors**: `InvalidPart`, `NoSuchUpload`.
-    pub fn chosen(&self, target: UploadTarget<'_>, parts: &[ChosenPart]) -> Result<Vec<FileRef>> {
+    pub fn chosen_files(
+        &self,
+        target: UploadTarget<'_>,
+        parts: &[ChosenPart],
+    ) -> Result<Vec<FileRef>> {
         self.upload(target)?;
-        let table = self.read()?.open_table(PARTS).map_err(failed)?;
-        parts
-            .iter()
-            .map(|part| super::tables::chosen_part(&table, target, part).map(|row| row.file))
-            .collect()
+        let table = self.read()?.open_table(PARTS).map_err(index_error)?;
+        parts.iter().map(|part| chosen_part(&table, target, part).map(|row| row.file)).collect()
     }
 }

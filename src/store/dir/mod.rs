@@ -1,19 +1,18 @@
 //! The embedded store: a directory with an ACID index and plain files.
 //!
 //! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves
-//! the old or the new object or part, whole, and no file that nothing names soon after the store
-//! was opened again; a completed object is a list of part files, never a copy. All writes that wait
-//! are committed together, with one fsync of the index. Other users of the machine read none of it
-//! (`modes`). It keeps no versions. A download of an object that is replaced or removed meanwhile
-//! can break off.
+//! the complete old or the complete new object or part, and files that nothing refers to are
+//! removed after the store is opened again; a completed object is a list of part files, never a
+//! copy. All queued writes are committed together, with one fsync of the index. Other users of the
+//! machine cannot read the store (`modes`). It keeps no versions. A download of an object that is
+//! replaced or removed meanwhile can break off.
 //!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB);
-//! `incoming/<32 hex>` (bodies that are being written, or whose crash came between commit and
-//! rename). Small objects live in the index.
-//! **Errors**: `Full` for a full disk, which is got over without a restart once there is room.
+//! `incoming/<32 hex>` (bodies that are being written, or were committed before a crash and not yet
+//! moved). Small objects are in the index.
+//! **Errors**: `Full` for a full disk; writes succeed again without a restart once there is space.
 //! Opening a directory that another process has open is refused.
 
-mod allowance;
 mod buffers;
 mod cached;
 mod direct;
@@ -21,11 +20,11 @@ mod disk;
 mod files;
 mod handle;
 mod index;
+mod memory_budget;
 mod modes;
 mod pending_file;
 mod read;
 mod reaper;
-mod rows;
 mod tables;
 mod writer;
 
@@ -44,13 +43,13 @@ use crate::clock::Clock;
 
 use files::Files;
 use index::Index;
-use modes::Mender;
-use rows::{AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow};
+use modes::ModeRepair;
+use tables::{AttributesRow, Completion, Content, FileRef, ObjectRow, PartRow, Tables, UploadRow};
 
-/// Objects up to this size live in the index: manifests and segments cost one commit and no file.
+/// Objects up to this size are stored in the index: JSON documents cost one commit and no file.
 const INLINE_BYTES: u64 = 64 << 10;
 
-/// The store. Dropping it waits for the writes that were begun.
+/// The store. Dropping it waits for queued writes.
 #[derive(Debug)]
 pub struct Dir {
     clock: Clock,
@@ -62,9 +61,7 @@ pub struct Dir {
 /// Why a directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error(
-        "{0} is open in another process; stop that one, or give this one a directory of its own"
-    )]
+    #[error("{0} is open in another process; stop that process, or choose another directory")]
     InUse(PathBuf),
     #[error("{path} cannot be opened as a store")]
     Failed {
@@ -75,12 +72,12 @@ pub enum OpenError {
 }
 
 impl Dir {
-    /// Opens the store, makes it where there is none, and removes what a crash left behind. Blocks.
+    /// Opens the store, or creates it, and removes what a crash left behind. Blocks.
     pub fn open(path: &Path, clock: Clock) -> std::result::Result<Self, OpenError> {
         Self::with_limits(path, Limits::S3, clock)
     }
 
-    /// With other limits than S3's, so that a test needs no 5 MiB for a part.
+    /// As [`Dir::open`], with other limits than S3's: tests then need no parts of 5 MiB.
     pub fn with_limits(
         path: &Path,
         limits: Limits,
@@ -90,15 +87,15 @@ impl Dir {
             path: path.into(),
             source,
         };
-        let mut mender = Mender::default();
-        let files = Arc::new(Files::open(path, &mut mender).map_err(|error| failed(error.into()))?);
-        let index = Index::open(path, Arc::clone(&files), &mut mender)?;
+        let mut repair = ModeRepair::default();
+        let files = Arc::new(Files::open(path, &mut repair).map_err(|error| failed(error.into()))?);
+        let index = Index::open(path, Arc::clone(&files), &mut repair)?;
         Ok(Self { clock, limits, files, index })
     }
 
-    /// How many files objects and parts are made of, for checks: `data/` holds these, and what is
-    /// still being removed.
-    pub fn file_census(&self) -> Result<u64> {
+    /// The number of files that objects and parts consist of, for checks. `data/` also has those
+    /// that are still to be removed.
+    pub fn count_files(&self) -> Result<u64> {
         self.index.file_count()
     }
 
@@ -116,7 +113,7 @@ impl Store for Dir {
 
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
         let (bucket, now_ms) = (bucket.clone(), self.now_ms());
-        // Also on a full disk: a refusal need not be written.
+        // Without a write, so that it also works on a full disk.
         if self.index.require_bucket(&bucket).is_ok() {
             return Err(Error::new(Kind::BucketExists, format!("bucket {bucket} exists")));
         }
@@ -183,13 +180,13 @@ impl Store for Dir {
         if options.if_none_match.is_some_and(|tag| tag == row.etag) {
             return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
         }
-        let none = || {
+        let unsatisfiable = || {
             Error::new(
                 Kind::Range,
                 format!("{key} has {} bytes, and none of the range", row.size_bytes),
             )
         };
-        let (first, end) = read.span(row.size_bytes).ok_or_else(none)?;
+        let (first, end) = read.span(row.size_bytes).ok_or_else(unsatisfiable)?;
         let head = row.head(self.clock.wall());
         Ok((head, read::body(Arc::clone(&self.files), row.content, first, end)))
     }
@@ -233,8 +230,7 @@ impl Store for Dir {
         let file = FileRef { id: written.id.clone(), len_bytes };
         let row = PartRow { etag: written.etag.clone(), file, sha256: written.sha256.hex() };
         let (owner, number) = (OwnedTarget::from(part.upload), part.number);
-        let write =
-            move |tables: &mut tables::Tables<'_>| tables.put_part(owner.borrow(), number, &row);
+        let write = move |tables: &mut Tables<'_>| tables.put_part(owner.borrow(), number, &row);
         self.index.write_with_file(Some(written.id), write).await?;
         Ok(WrittenPart { etag: written.etag, sha256: written.sha256 })
     }
@@ -257,15 +253,11 @@ impl Store for Dir {
         let etag = ETag(combined_tag(parts.iter().map(|part| part.etag.as_str())));
         let (owner, parts, min, now_ms) =
             (OwnedTarget::from(upload), parts.to_vec(), self.limits.min_part_bytes, self.now_ms());
-        let tag = etag.clone();
+        let completion = Completion { etag: etag.clone(), size_bytes, now_ms };
         self.index
             .write(move |tables| {
-                let chosen = tables.chosen(owner.borrow(), &parts, min)?;
-                tables.complete(
-                    owner.borrow(),
-                    chosen,
-                    tables::Finish { etag: tag, size_bytes, now_ms },
-                )
+                let files = tables.chosen_files(owner.borrow(), &parts, min)?;
+                tables.complete(owner.borrow(), files, completion)
             })
             .await?;
         Ok(Written { etag, version: None })
@@ -282,13 +274,13 @@ impl Store for Dir {
         parts: &[ChosenPart],
     ) -> Result<Option<Body>> {
         require_ascending(parts)?;
-        let chosen = self.index.chosen(upload, parts)?;
-        let len = chosen.iter().map(|file| file.len_bytes).sum();
-        Ok(Some(read::body(Arc::clone(&self.files), Content::Files(chosen), 0, len)))
+        let files = self.index.chosen_files(upload, parts)?;
+        let len = files.iter().map(|file| file.len_bytes).sum();
+        Ok(Some(read::body(Arc::clone(&self.files), Content::Files(files), 0, len)))
     }
 }
 
-/// An upload's target that can travel to the writer thread.
+/// An owned upload target, for the writer thread.
 struct OwnedTarget {
     bucket: Bucket,
     key: Key,

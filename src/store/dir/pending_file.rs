@@ -1,8 +1,9 @@
 //! A file that a body is being written into.
 //!
-//! Guarantees: unless it is kept, it is gone once nobody writes to it any more, whoever waits for
-//! that or not. It holds nothing of the disk before its first bytes are written, and then at most
-//! as much again as came and a MiB: what a client holds, it has sent.
+//! Guarantees: unless it is kept, it is removed once the last write to it ends, also if no future
+//! waits for that write. It has no disk space before its first bytes are written, and then at most
+//! twice the received bytes and a MiB: a client cannot occupy space for bytes that it does not send
+//! (docs/decisions/0014-preallocation.md).
 
 use std::fs::{self, File};
 use std::io;
@@ -13,72 +14,71 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::disk::{preallocate, require_room};
 use super::modes::create_file;
 
-/// What is set aside beyond as much again as came.
-const MORE_BYTES: u64 = 1 << 20;
+/// What is preallocated beyond as much again as was received.
+const EXTRA_BYTES: u64 = 1 << 20;
 
-/// The most that is set aside ahead of what came: the file is laid out in pieces that are long
-/// enough for any disk.
-const MAX_BYTES: u64 = 64 << 20;
+/// The most that is preallocated ahead of the received bytes: extents of this size are large enough
+/// for any disk.
+const MAX_AHEAD_BYTES: u64 = 64 << 20;
 
-/// Shared with those who write, of whom the last lets it go: to remove a file waits for a write
-/// that is under way.
+/// Shared with the writes in flight; the last one to end drops it, as a removal would wait for
+/// them.
 #[derive(Debug)]
 pub(super) struct PendingFile {
     pub file: File,
     path: PathBuf,
     len_bytes: u64,
-    /// Up to where the disk is set aside.
+    /// The end of the preallocated range, which begins at 0.
     preallocated_bytes: AtomicU64,
     kept: AtomicBool,
 }
 
 impl PendingFile {
-    /// Blocks. **Errors**: a full disk, before the first byte: what does not fit is not begun.
+    /// Creates the file. Blocks. **Errors**: a full disk, before the first byte is received.
     pub fn create(path: PathBuf, len_bytes: u64) -> io::Result<Self> {
         let file = create_file(&path)?;
-        let unfinished = Self {
+        let pending = Self {
             file,
             path,
             len_bytes,
             preallocated_bytes: AtomicU64::new(0),
             kept: AtomicBool::new(false),
         };
-        require_room(&unfinished.file, len_bytes)?;
-        Ok(unfinished)
+        require_room(&pending.file, len_bytes)?;
+        Ok(pending)
     }
 
-    /// Sets more of the disk aside where the bytes before `end` are not covered: to be called
-    /// before they are written. Blocks.
-    /// **Errors**: a full disk.
+    /// Preallocates more if the bytes before `end` are not covered: to be called before they are
+    /// written. Blocks. **Errors**: a full disk.
     pub fn preallocate(&self, end: u64) -> io::Result<()> {
-        // Whoever writes does so one after the other.
-        let Some(stretch) =
-            next_stretch(self.preallocated_bytes.load(Ordering::Relaxed), end, self.len_bytes)
+        // No race between load and store: the writes of one body run one after the other.
+        let Some(range) =
+            next_range(self.preallocated_bytes.load(Ordering::Relaxed), end, self.len_bytes)
         else {
             return Ok(());
         };
-        require_room(&self.file, stretch.end - stretch.start)?;
-        self.preallocated_bytes.store(stretch.end, Ordering::Relaxed);
-        preallocate(&self.file, stretch)
+        require_room(&self.file, range.end - range.start)?;
+        self.preallocated_bytes.store(range.end, Ordering::Relaxed);
+        preallocate(&self.file, range)
     }
 
-    /// Everything is written and synced: it stays.
+    /// Keeps the file, once everything is written and synced.
     pub fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
     }
 }
 
-/// What to set aside next where `[0, aside)` is, before bytes up to `end` of `len_bytes` are
-/// written. None where they have their room.
-fn next_stretch(aside: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
-    let next = (end + (end + MORE_BYTES).min(MAX_BYTES)).min(len_bytes);
-    (end > aside && next > aside).then_some(aside..next)
+/// The range to preallocate next, where `[0, allocated)` is, before bytes up to `end` of
+/// `len_bytes` are written. None if they are covered.
+fn next_range(allocated: u64, end: u64, len_bytes: u64) -> Option<Range<u64>> {
+    let next = (end + (end + EXTRA_BYTES).min(MAX_AHEAD_BYTES)).min(len_bytes);
+    (end > allocated && next > allocated).then_some(allocated..next)
 }
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Relaxed) {
-            // Should it stay, opening the store removes it.
+            // A file that cannot be removed now is removed when the store is opened again.
             fs::remove_file(&self.path).ok();
         }
     }
@@ -93,7 +93,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn what_is_set_aside_grows_with_what_came() {
+    fn the_preallocated_range_grows_with_the_received_bytes() {
         let table = [
             ((0, 1, 100), Some(0..100)),
             ((0, 1, 200 * MIB), Some(0..MIB + 2)),
@@ -103,27 +103,27 @@ mod tests {
             ((3 * MIB, 4 * MIB, 8 * MIB), Some(3 * MIB..8 * MIB)),
             ((8 * MIB, 8 * MIB, 8 * MIB), None),
             ((128 * MIB, 129 * MIB, 400 * MIB), Some(128 * MIB..193 * MIB)),
-            // More than was promised: refused elsewhere.
+            // More than the announced length: refused elsewhere.
             ((100, 200, 100), None),
         ];
-        for ((aside, end, len_bytes), wanted) in table {
+        for ((allocated, end, len_bytes), expected) in table {
             assert_eq!(
-                next_stretch(aside, end, len_bytes),
-                wanted,
-                "{end} of {len_bytes} after {aside}"
+                next_range(allocated, end, len_bytes),
+                expected,
+                "{end} of {len_bytes} after {allocated}"
             );
         }
     }
 
     #[test]
-    fn it_is_gone_with_the_last_who_writes_unless_kept() {
+    fn the_file_is_removed_with_its_last_handle_unless_kept() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("file");
         let file = Arc::new(PendingFile::create(path.clone(), 10).unwrap());
-        let writes = Arc::clone(&file);
+        let writer = Arc::clone(&file);
         drop(file);
         assert!(path.exists());
-        drop(writes);
+        drop(writer);
         assert!(!path.exists());
         PendingFile::create(path.clone(), 10).unwrap().keep();
         assert!(path.exists());

@@ -1,10 +1,9 @@
-//! The one thread that takes files that nothing is made of any more off the disk.
+//! The thread that removes garbage files: those that no object or part refers to any more.
 //!
-//! Guarantees: no commit waits for a removal: a file of 8 MiB takes 7 ms where the disk is told
-//! what is free, and a backup that is thrown away has thousands. Nor does opening a store wait for
-//! what a crash left to be removed. What is to go stands in the index and not in memory, and is
-//! forgotten there only once it is gone for good. A file that cannot be removed stays until the
-//! store is opened again.
+//! Guarantees: neither a commit nor the opening of a store waits for a removal
+//! (docs/decisions/0017-files-are-removed-on-a-thread-of-their-own.md). Garbage is recorded in the
+//! index, and its record is deleted only once the removal is durable. A file that cannot be removed
+//! stays until the store is opened again.
 
 use std::io;
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use super::files::Files;
 use super::handle::Handle;
 use super::writer::Changes;
 
-/// Files that are forgotten together.
-const AT_ONCE: usize = 64;
+/// Files whose records are deleted in one transaction.
+const BATCH: usize = 64;
 
-/// Dropping it waits for the file that is being removed; the others go later.
+/// Dropping it waits for the current file; the others are removed after the next opening.
 #[derive(Debug)]
 pub(super) struct Reaper {
     stop: Arc<AtomicBool>,
@@ -28,7 +27,8 @@ pub(super) struct Reaper {
 }
 
 impl Reaper {
-    /// Begins with what is there. Also what to unpark when there is more.
+    /// Starts the thread, which begins with the garbage that exists. Returns its handle too, to be
+    /// unparked whenever there is more.
     pub fn start(
         handle: Arc<Handle>,
         files: Arc<Files>,
@@ -38,8 +38,8 @@ impl Reaper {
         let work = Work { handle, files, changes, stop: Arc::clone(&stop) };
         let thread =
             thread::Builder::new().name("dir-reaper".to_owned()).spawn(move || work.run())?;
-        let more = thread.thread().clone();
-        Ok((Self { stop, thread: Some(thread) }, more))
+        let wake = thread.thread().clone();
+        Ok((Self { stop, thread: Some(thread) }, wake))
     }
 }
 
@@ -48,7 +48,7 @@ impl Drop for Reaper {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic of the thread leaves files for the next opening.
+            // If the thread panicked, the next opening removes the files.
             thread.join().ok();
         }
     }
@@ -64,24 +64,23 @@ struct Work {
 impl Work {
     fn run(self) {
         while !self.stopped() {
-            // An index that cannot be read or written now is tried again with the next file that
-            // goes.
+            // If the index cannot be read or written now, the next released file tries again.
             self.sweep().ok();
             thread::park();
         }
     }
 
-    /// Removes what is there by now, in the order of ids.
+    /// Removes the garbage that is recorded now, in the order of ids.
     fn sweep(&self) -> Result<()> {
         let mut after = String::new();
         loop {
-            let mut ids = self.handle.garbage(&after, AT_ONCE)?;
+            let mut ids = self.handle.garbage(&after, BATCH)?;
             let Some(last) = ids.last() else { return Ok(()) };
             after.clone_from(last);
             ids.retain(|id| !self.stopped() && self.files.remove(id).is_ok());
             let unsynced = |error| disk_error("syncing the removal of files", error);
             self.files.sync_removal(&ids).map_err(unsynced)?;
-            self.changes.run_blocking(move |tables| tables.forget(&ids))?;
+            self.changes.run_blocking(move |tables| tables.delete_garbage_records(&ids))?;
             if self.stopped() {
                 return Ok(());
             }
@@ -100,11 +99,11 @@ mod tests {
     use crate::clock::Clock;
     use crate::store::{Attributes, Body, Limits, PartNumber, PartTarget, Store, UploadTarget};
 
-    /// More than are forgotten together.
-    const PARTS: u32 = 2 * AT_ONCE as u32 + 1;
+    /// More than two batches.
+    const PARTS: u32 = 2 * BATCH as u32 + 1;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_let_go_leaves_the_disk_and_then_the_index() {
+    async fn released_files_leave_the_disk_and_then_the_index() {
         let home = tempfile::tempdir().unwrap();
         let store = Dir::with_limits(home.path(), Limits::S3, Clock::system()).unwrap();
         let (bucket, key) = (&"bucket".into(), &"key".into());
@@ -115,18 +114,18 @@ mod tests {
             let part = PartTarget { upload: target, number: PartNumber::new(number).unwrap() };
             store.put_part(part, Body::from(b"part".to_vec()), None.into()).await.unwrap();
         }
-        assert_eq!(store.file_census().unwrap(), u64::from(PARTS));
+        assert_eq!(store.count_files().unwrap(), u64::from(PARTS));
         store.abort(target).await.unwrap();
         let shards = || std::fs::read_dir(home.path().join("data")).unwrap();
-        let left = || {
+        let count_files = || {
             shards()
                 .map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count())
                 .sum::<usize>()
         };
-        while left() > 0 {
+        while count_files() > 0 {
             tokio::task::yield_now().await;
         }
-        // The last of them may still be being forgotten: that is waited for.
+        // Waits until the records of the last files are deleted.
         drop(store);
         let index = Handle::open(home.path().join("index.redb")).unwrap();
         assert_eq!(index.garbage("", 1).unwrap(), Vec::<String>::new());

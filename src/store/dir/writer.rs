@@ -1,12 +1,12 @@
-//! The one thread that writes the index: everything that waits goes into one transaction.
+//! The thread that writes the index: all queued changes go into one transaction.
 //!
-//! Guarantees: an answer is given only after the commit that holds it, and that only after the
-//! names of its files are durable; changes happen one by one, in the order they came, so a
-//! condition is decided against the change before it. The queue is bounded: writers wait at its
-//! door. A change that fails is answered at once and its file removed; it does not spoil the others
-//! of its transaction. A commit that fails (a full disk) fails all its changes, and the index is
-//! opened anew, at once and then with each further change until it can be: only then is it known
-//! whether the commit holds, and so which of its files stay.
+//! Guarantees: a change returns only after its commit, and the commit happens only after the names
+//! of its files are durable; changes are applied one by one, in the order of the queue, so a
+//! condition is decided against the change before it. The queue is bounded: callers wait while it
+//! is full. A change that fails does not affect the other changes of its transaction; its file is
+//! removed. A commit that fails (a full disk) fails all its changes, and the index is reopened, at
+//! once and then with each further change until it succeeds: only then is it known whether the
+//! commit holds, and so which of its files stay.
 
 use std::io;
 use std::sync::Arc;
@@ -20,31 +20,31 @@ use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
 use super::reaper::Reaper;
-use super::tables::{Tables, failed};
+use super::tables::{Tables, index_error};
 
-/// Changes that may wait; also the most in one transaction.
-const QUEUE: usize = 256;
+/// The capacity of the queue; also the largest number of changes in one transaction.
+const MAX_QUEUED: usize = 256;
 
-/// A change that waits for its commit.
-struct Waiting {
-    /// A file that counts from the commit on.
+/// A change in the queue or in the current transaction.
+struct QueuedChange {
+    /// A new file that the change refers to.
     file: Option<String>,
-    /// False: it failed or never came to it, so nothing was written, and its file goes.
+    /// False: it failed or was not reached, so nothing was written, and its file is removed.
     applied: bool,
     work: Box<dyn Work>,
 }
 
 trait Work: Send {
-    /// Makes the change; false where it fails.
+    /// Makes the change. Returns whether it succeeded.
     fn apply(&mut self, tables: &mut Tables<'_>) -> bool;
-    /// Tells the waiter, if it still is one: the change stands all the same.
-    fn answer(self: Box<Self>, committed: Result<()>);
+    /// Sends the outcome to the caller. If the caller is gone, the change holds nevertheless.
+    fn respond(self: Box<Self>, committed: Result<()>);
 }
 
 struct Job<T, F> {
     change: Option<F>,
     result: Result<T>,
-    tell: oneshot::Sender<Result<T>>,
+    tx: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnOnce(&mut Tables<'_>) -> Result<T> + Send> Work for Job<T, F> {
@@ -55,13 +55,13 @@ impl<T: Send, F: FnOnce(&mut Tables<'_>) -> Result<T> + Send> Work for Job<T, F>
         self.result.is_ok()
     }
 
-    fn answer(self: Box<Self>, committed: Result<()>) {
-        // Nobody may wait any more.
-        self.tell.send(committed.and(self.result)).ok();
+    fn respond(self: Box<Self>, committed: Result<()>) {
+        // The caller may be gone.
+        self.tx.send(committed.and(self.result)).ok();
     }
 }
 
-/// Nothing to change: only that the index is looked after.
+/// A change of nothing, which makes the writer reopen a failed index.
 struct Wake;
 
 impl Work for Wake {
@@ -69,12 +69,12 @@ impl Work for Wake {
         true
     }
 
-    fn answer(self: Box<Self>, _committed: Result<()>) {}
+    fn respond(self: Box<Self>, _committed: Result<()>) {}
 }
 
-/// The way to the writer. The queue is closed once all clones are dropped.
+/// The sending end of the queue. The queue is closed once all clones are dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Changes(mpsc::Sender<Waiting>);
+pub(super) struct Changes(mpsc::Sender<QueuedChange>);
 
 impl Changes {
     /// As [`Writer::run`], for a thread that may block.
@@ -82,19 +82,19 @@ impl Changes {
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (waiting, told) = job(None, change);
-        self.0.blocking_send(waiting).map_err(|_| closed())?;
-        told.blocking_recv().map_err(|_| closed())?
+        let (queued, rx) = job(None, change);
+        self.0.blocking_send(queued).map_err(|_| closed())?;
+        rx.blocking_recv().map_err(|_| closed())?
     }
 }
 
 fn job<T: Send + 'static>(
     file: Option<String>,
     change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
-) -> (Waiting, oneshot::Receiver<Result<T>>) {
-    let (tell, told) = oneshot::channel();
-    let job = Job { change: Some(change), result: Err(closed()), tell };
-    (Waiting { file, applied: false, work: Box::new(job) }, told)
+) -> (QueuedChange, oneshot::Receiver<Result<T>>) {
+    let (tx, rx) = oneshot::channel();
+    let job = Job { change: Some(change), result: Err(closed()), tx };
+    (QueuedChange { file, applied: false, work: Box::new(job) }, rx)
 }
 
 fn closed() -> Error {
@@ -110,14 +110,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn start(handle: Arc<Handle>, files: Arc<Files>) -> io::Result<Self> {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let changes = Changes(queue);
-        let (reaper, more_to_remove) =
+        let (tx, rx) = mpsc::channel(MAX_QUEUED);
+        let changes = Changes(tx);
+        let (reaper, wake_reaper) =
             Reaper::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
-        let work = Loop { handle, files, more_to_remove, in_doubt: Vec::new(), opened_anew: false };
-        let thread = thread::Builder::new()
-            .name("dir-writer".to_owned())
-            .spawn(move || work.run(waiting))?;
+        let writer =
+            WriterLoop { handle, files, wake_reaper, uncertain: Vec::new(), reopened: false };
+        let thread =
+            thread::Builder::new().name("dir-writer".to_owned()).spawn(move || writer.run(rx))?;
         Ok(Self { changes: Some(changes), reaper: Some(reaper), thread: Some(thread) })
     }
 
@@ -128,60 +128,60 @@ impl Writer {
         change: impl FnOnce(&mut Tables<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let Changes(queue) = self.changes.as_ref().ok_or_else(closed)?;
-        let (waiting, told) = job(file, change);
-        queue.send(waiting).await.map_err(|_| closed())?;
-        told.await.map_err(|_| closed())?
+        let (queued, rx) = job(file, change);
+        queue.send(queued).await.map_err(|_| closed())?;
+        rx.await.map_err(|_| closed())?
     }
 
-    /// Has the index opened anew if it must be.
+    /// Makes the writer reopen the index if it failed.
     pub fn wake(&self) {
         if let Some(Changes(queue)) = &self.changes {
-            // A full queue wakes it as well.
-            queue.try_send(Waiting { file: None, applied: false, work: Box::new(Wake) }).ok();
+            // If the queue is full, its changes have the same effect.
+            queue.try_send(QueuedChange { file: None, applied: false, work: Box::new(Wake) }).ok();
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // It may wait for the loop.
+        // First: the reaper may wait for the writer.
         self.reaper = None;
-        // Closing the queue ends the loop once all that waits is written.
+        // Closing the queue ends the loop once all queued changes are written.
         self.changes = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has already failed its waiters.
+            // If the thread panicked, its callers have already failed.
             thread.join().ok();
         }
     }
 }
 
-struct Loop {
+struct WriterLoop {
     handle: Arc<Handle>,
     files: Arc<Files>,
-    /// The reaper, to unpark.
-    more_to_remove: Thread,
-    /// Files of commits that failed: whether they hold is known only once the index was opened
-    /// anew.
-    in_doubt: Vec<String>,
-    /// What is to be removed may be known since then only, or have failed to be removed.
-    opened_anew: bool,
+    /// To unpark the reaper.
+    wake_reaper: Thread,
+    /// Files of failed commits: only the reopened index tells whether it refers to them.
+    uncertain: Vec<String>,
+    /// Whether the index was reopened since the last commit: the reaper must look for garbage, as
+    /// a failed commit may hold, or a removal may have failed.
+    reopened: bool,
 }
 
-impl Loop {
-    fn run(mut self, mut changes: mpsc::Receiver<Waiting>) {
-        let mut batch = Vec::with_capacity(QUEUE);
-        while changes.blocking_recv_many(&mut batch, QUEUE) > 0 {
+impl WriterLoop {
+    fn run(mut self, mut changes: mpsc::Receiver<QueuedChange>) {
+        let mut batch = Vec::with_capacity(MAX_QUEUED);
+        while changes.blocking_recv_many(&mut batch, MAX_QUEUED) > 0 {
             let committed =
                 self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
             match committed {
-                Ok(lets_go) => self.after_commit(&mut batch, lets_go),
+                Ok(releases_files) => self.after_commit(&mut batch, releases_files),
                 Err(error) => self.after_failure(&mut batch, &error),
             }
         }
     }
 
     fn begin(&mut self) -> Result<WriteTransaction> {
-        if self.in_doubt.is_empty()
+        if self.uncertain.is_empty()
             && let Ok(transaction) = self.handle.write()
         {
             return Ok(transaction);
@@ -190,74 +190,75 @@ impl Loop {
         self.handle.write()
     }
 
-    /// Opens the index anew, and does what is left to do with files.
+    /// Reopens the index, and reconciles the files of failed commits with it.
     fn recover(&mut self) -> Result<()> {
         self.handle.reopen()?;
-        self.handle.catch_up(&self.files, &self.in_doubt)?;
-        self.in_doubt.clear();
-        self.opened_anew = true;
+        self.handle.reconcile_files(&self.files, &self.uncertain)?;
+        self.uncertain.clear();
+        self.reopened = true;
         Ok(())
     }
 
-    /// One transaction with all the changes. Returns whether it let files go.
-    fn commit(&self, transaction: WriteTransaction, batch: &mut [Waiting]) -> Result<bool> {
-        let frees_files = {
+    /// Commits all changes in one transaction. Returns whether it released files.
+    fn commit(&self, transaction: WriteTransaction, batch: &mut [QueuedChange]) -> Result<bool> {
+        let releases_files = {
             let mut tables = Tables::open(&transaction)?;
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
-            tables.frees_files
+            tables.releases_files
         };
-        // Once for all the files that count from this commit on.
+        // One sync for all files of this commit.
         if batch.iter().any(|change| change.applied && change.file.is_some()) {
             self.files
                 .sync_names()
                 .map_err(|error| disk_error("syncing the names of files", error))?;
         }
-        transaction.commit().map_err(failed)?;
-        Ok(frees_files)
+        transaction.commit().map_err(index_error)?;
+        Ok(releases_files)
     }
 
-    fn after_commit(&mut self, batch: &mut Vec<Waiting>, frees_files: bool) {
+    fn after_commit(&mut self, batch: &mut Vec<QueuedChange>, releases_files: bool) {
         for change in batch.drain(..) {
             match change.file.as_deref() {
                 Some(file) if change.applied => {
-                    // Should it fail, readers find it where it is, and the next opening moves it.
+                    // If this fails, readers find the file under `incoming/`, and the next opening
+                    // moves it.
                     self.files.publish(file).ok();
                 }
                 file => self.drop_file(file),
             }
-            change.work.answer(Ok(()));
+            change.work.respond(Ok(()));
         }
-        // Not before a commit succeeds: the reaper's own fails as long as others do, and would
-        // have the index opened anew.
-        if frees_files || std::mem::take(&mut self.opened_anew) {
-            self.more_to_remove.unpark();
+        // Only after a commit that succeeded: the reaper's own changes would fail too, and would
+        // make the writer reopen the index.
+        if releases_files || std::mem::take(&mut self.reopened) {
+            self.wake_reaper.unpark();
         }
     }
 
-    fn after_failure(&mut self, batch: &mut Vec<Waiting>, error: &Error) {
+    fn after_failure(&mut self, batch: &mut Vec<QueuedChange>, error: &Error) {
         let source = std::error::Error::source(error);
-        tracing::error!(%error, ?source, "the index could not be written; it is opened anew");
+        tracing::error!(%error, ?source, "the index could not be written; it is reopened");
         for change in &mut *batch {
             match change.file.take() {
-                Some(file) if change.applied => self.in_doubt.push(file),
+                Some(file) if change.applied => self.uncertain.push(file),
                 file => self.drop_file(file.as_deref()),
             }
         }
-        // Before the answers: who hears of the failure may want to read.
+        // Before the callers hear of the failure: they may want to read.
         if let Err(error) = self.recover() {
             let source = std::error::Error::source(&error);
-            tracing::error!(%error, ?source, "the index could not be opened anew; the next change tries again");
+            tracing::error!(%error, ?source, "the index could not be reopened; the next change tries again");
         }
         for change in batch.drain(..) {
-            change.work.answer(Err(Error::new(error.kind(), "the index could not be written")));
+            change.work.respond(Err(Error::new(error.kind(), "the index could not be written")));
         }
     }
 
     fn drop_file(&self, file: Option<&str>) {
         if let Some(file) = file {
-            // Should it stay, the next opening removes it.
+            // If this fails, the next opening removes the file.
             self.files.remove(file).ok();
         }
     }

@@ -247,7 +247,7 @@ impl Room {
     async fn leaked_parts(&self) -> (u64, u64) {
         match &self.place {
             Place::Directory(path) => {
-                let files = Dir::open(path, Clock::system()).unwrap().file_census().unwrap();
+                let files = Dir::open(path, Clock::system()).unwrap().count_files().unwrap();
                 (files - self.tally.files * CHUNKS, 0)
             }
             Place::Weed(weed) => weed.open_uploads(&self.bucket).await,

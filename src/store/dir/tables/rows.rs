@@ -1,34 +1,34 @@
 //! The rows of the index and their bytes.
 //!
-//! Guarantees: what is encoded decodes to the same row. An object's row is its head as JSON behind
-//! a length, then the bytes of a small object as they are, so that no manifest is stored as text
-//! within text.
+//! Guarantees: an encoded row decodes to the same row. An object's row is the length of its head,
+//! the head as JSON, then the bytes of a small object unchanged, so that no JSON document is stored
+//! as a string within JSON.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Attributes, ETag, Error, Head, Key, Kind, Listed, Result};
+use super::super::super::{Attributes, ETag, Error, Head, Key, Kind, Listed, Result, UploadTarget};
 use crate::digest::Checksum;
 
-/// A body's file and how many bytes of it count.
+/// A file with the bytes of a body, and how many bytes of the file belong to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileRef {
+pub(in super::super) struct FileRef {
     pub id: String,
     pub len_bytes: u64,
 }
 
 /// Where an object's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(in super::super) enum Content {
     Inline(Vec<u8>),
     /// In order.
     Files(Vec<FileRef>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ObjectRow {
+pub(in super::super) struct ObjectRow {
     pub etag: ETag,
     pub size_bytes: u64,
     pub modified_ms: u64,
@@ -37,12 +37,19 @@ pub(super) struct ObjectRow {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct AttributesRow {
+pub(in super::super) struct AttributesRow {
     content_type: Option<String>,
     headers: BTreeMap<String, String>,
     user: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<String>,
+}
+
+impl UploadRow {
+    /// Whether the upload is one of this bucket and key.
+    pub fn is_of(&self, target: UploadTarget<'_>) -> bool {
+        self.bucket == target.bucket.0 && self.key == target.key.0
+    }
 }
 
 impl AttributesRow {
@@ -52,14 +59,14 @@ impl AttributesRow {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct UploadRow {
+pub(in super::super) struct UploadRow {
     pub bucket: String,
     pub key: String,
     pub attributes: AttributesRow,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct PartRow {
+pub(in super::super) struct PartRow {
     pub etag: ETag,
     pub file: FileRef,
     pub sha256: String,
@@ -75,7 +82,7 @@ struct ObjectHead {
     files: Option<Vec<FileRef>>,
 }
 
-/// What a listing says of an object; the rest of its row is passed over.
+/// What a listing shows of an object; the rest of its row is not decoded.
 #[derive(Deserialize)]
 struct ListedHead {
     etag: ETag,
@@ -102,7 +109,7 @@ impl ObjectRow {
     }
 
     pub fn decode(row: &[u8]) -> Result<Self> {
-        let (head, inline) = halves(row)?;
+        let (head, inline) = split(row)?;
         let head: ObjectHead = from_json(head)?;
         let content = head.files.map_or_else(|| Content::Inline(inline.to_vec()), Content::Files);
         Ok(Self {
@@ -134,14 +141,14 @@ impl ObjectRow {
     }
 }
 
-/// An object of a listing, from its row.
-pub(super) fn listed(key: Key, row: &[u8]) -> Result<Listed> {
-    let ListedHead { etag, size_bytes, modified_ms } = from_json(halves(row)?.0)?;
+/// The entry of a listing for an object's row.
+pub(in super::super) fn listed(key: Key, row: &[u8]) -> Result<Listed> {
+    let ListedHead { etag, size_bytes, modified_ms } = from_json(split(row)?.0)?;
     Ok(Listed { key, size_bytes, etag, modified: time(modified_ms) })
 }
 
-/// The head of an object's row, and the bytes of an inline one.
-fn halves(row: &[u8]) -> Result<(&[u8], &[u8])> {
+/// The encoded head of an object's row, and the bytes of an inline object.
+fn split(row: &[u8]) -> Result<(&[u8], &[u8])> {
     let (len, rest) = row.split_first_chunk::<4>().ok_or_else(damaged)?;
     rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(damaged)
 }
@@ -168,10 +175,11 @@ impl From<AttributesRow> for Attributes {
 }
 
 pub(super) fn to_json<T: Serialize>(row: &T) -> Vec<u8> {
-    serde_json::to_vec(row).expect("rows have string keys and no failing parts")
+    serde_json::to_vec(row)
+        .expect("rows have string keys, and serializing their fields cannot fail")
 }
 
-pub(super) fn from_json<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T> {
+pub(in super::super) fn from_json<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T> {
     serde_json::from_slice(row).map_err(|error| damaged().because(error))
 }
 
@@ -184,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_come_back() {
+    fn an_encoded_object_decodes_to_the_same_row() {
         let file = FileRef { id: "ab".into(), len_bytes: 9 };
         for content in
             [Content::Inline(vec![]), Content::Inline(vec![1, 2]), Content::Files(vec![file])]

@@ -1,0 +1,67 @@
+//! The tables of the index, and the changes that one transaction makes to them.
+//!
+//! Guarantees: a change that fails has written nothing, so it can share a transaction with other
+//! changes; every file that a change releases is in the garbage table in the same commit, so a
+//! crash never loses track of it.
+
+mod buckets;
+mod files;
+mod objects;
+mod rows;
+mod uploads;
+
+use redb::{Table, WriteTransaction};
+
+use super::super::{Error, Kind, Result};
+
+pub(super) use buckets::BUCKETS;
+pub(super) use files::{FILES, GARBAGE};
+pub(super) use objects::{OBJECTS, object_key};
+pub(super) use rows::{
+    AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, listed,
+};
+pub(super) use uploads::{Completion, PARTS, UPLOADS, chosen_part, no_upload};
+
+/// The tables within one write transaction.
+pub(super) struct Tables<'txn> {
+    buckets: Table<'txn, &'static str, u64>,
+    objects: Table<'txn, &'static str, &'static [u8]>,
+    uploads: Table<'txn, &'static str, &'static [u8]>,
+    parts: Table<'txn, (&'static str, u16), &'static [u8]>,
+    files: Table<'txn, &'static str, ()>,
+    garbage: Table<'txn, &'static str, ()>,
+    /// Whether this transaction releases files, which are to be removed after the commit.
+    pub releases_files: bool,
+}
+
+impl<'txn> Tables<'txn> {
+    /// The number of tables in an index.
+    pub const COUNT: usize = 6;
+
+    /// Creates the tables of a new index, and commits.
+    pub fn create(transaction: WriteTransaction) -> Result<()> {
+        Tables::open(&transaction)?;
+        transaction.commit().map_err(index_error)
+    }
+
+    pub fn open(transaction: &'txn WriteTransaction) -> Result<Self> {
+        Ok(Self {
+            buckets: transaction.open_table(BUCKETS).map_err(index_error)?,
+            objects: transaction.open_table(OBJECTS).map_err(index_error)?,
+            uploads: transaction.open_table(UPLOADS).map_err(index_error)?,
+            parts: transaction.open_table(PARTS).map_err(index_error)?,
+            files: transaction.open_table(FILES).map_err(index_error)?,
+            garbage: transaction.open_table(GARBAGE).map_err(index_error)?,
+            releases_files: false,
+        })
+    }
+}
+
+/// An error of redb as the store's error.
+pub(super) fn index_error(error: impl Into<redb::Error>) -> Error {
+    let error = error.into();
+    if let redb::Error::Io(error) = error {
+        return super::disk::disk_error("the index", error);
+    }
+    Error::new(Kind::Unavailable, "the index failed").because(error)
+}

@@ -1,0 +1,73 @@
+//! The table of objects.
+//!
+//! Guarantees: the condition of a put is decided against the change before it.
+
+use redb::{ReadableTable, TableDefinition};
+
+use super::super::super::{Bucket, Error, Key, Kind, PutMode, Result};
+use super::rows::ObjectRow;
+use super::{Tables, index_error};
+
+/// `<bucket>/<key>` → `ObjectRow`. No bucket name contains a `/`, so the keys of one bucket are
+/// adjacent, in byte order.
+pub(in super::super) const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
+
+/// The key of an object's row.
+pub(in super::super) fn object_key(bucket: &Bucket, key: &str) -> String {
+    format!("{bucket}/{key}")
+}
+
+impl Tables<'_> {
+    pub(super) fn object(&self, row_key: &str) -> Result<Option<ObjectRow>> {
+        let row = self.objects.get(row_key).map_err(index_error)?;
+        row.map(|row| ObjectRow::decode(row.value())).transpose()
+    }
+
+    /// Stores an object if its condition holds. **Errors**: `NoSuchBucket`, `Precondition`,
+    /// `NotFound`.
+    pub fn put(
+        &mut self,
+        bucket: &Bucket,
+        key: &Key,
+        mode: &PutMode,
+        row: &ObjectRow,
+    ) -> Result<()> {
+        self.require_bucket(bucket)?;
+        let row_key = object_key(bucket, key.as_str());
+        let old = self.object(&row_key)?;
+        match (mode, &old) {
+            (PutMode::CreateOnly, Some(_)) => {
+                return Err(Error::new(Kind::Precondition, format!("{key} exists")));
+            }
+            (PutMode::IfMatch(_), None) => {
+                return Err(Error::new(Kind::NotFound, format!("no object {key}")));
+            }
+            (PutMode::IfMatch(etag), Some(old)) if old.etag != *etag => {
+                return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
+            }
+            (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => {}
+        }
+        self.replace(&row_key, old.as_ref(), row)
+    }
+
+    /// Writes an object's row, and releases the files of the object that it replaces.
+    pub(super) fn replace(
+        &mut self,
+        row_key: &str,
+        old: Option<&ObjectRow>,
+        row: &ObjectRow,
+    ) -> Result<()> {
+        self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
+        self.add_files(row.files())?;
+        old.map_or(Ok(()), |old| self.release_files(old.files()))
+    }
+
+    /// Removes an object; success if there is none. **Errors**: `NoSuchBucket`.
+    pub fn delete(&mut self, bucket: &Bucket, key: &Key) -> Result<()> {
+        self.require_bucket(bucket)?;
+        let row_key = object_key(bucket, key.as_str());
+        let Some(old) = self.object(&row_key)? else { return Ok(()) };
+        self.objects.remove(row_key.as_str()).map_err(index_error)?;
+        self.release_files(old.files())
+    }
+}
