@@ -22,7 +22,7 @@ use crate::gc::{Mode, Sweeper};
 use crate::object::Objects;
 use crate::server::{self, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
-use crate::store::{Store, probe::LEAVES_OUT};
+use crate::store::{Store, probe::PARTIAL_COMPLETE};
 use crate::tcp;
 use crate::upload::Uploads;
 use crate::web::{Admission, BoxError, ByRequest, Metrics, Reply};
@@ -196,7 +196,7 @@ async fn gateway(
     }
     let mut settings = settings.clone();
     // What an adopted upload's successor does not name must not stand in its way.
-    settings.upload.resume.enabled &= failed.iter().all(|check| check.name != LEAVES_OUT);
+    settings.upload.resume.enabled &= failed.iter().all(|check| check.name != PARTIAL_COMPLETE);
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects = Objects::new(store, &settings.upload.state_bucket);

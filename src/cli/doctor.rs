@@ -34,7 +34,7 @@ pub async fn run(args: Args) -> u8 {
             let word = match (check.passed, check.weight) {
                 (true, _) => "ok",
                 (false, Weight::Required) => "FAIL",
-                (false, Weight::Told) => "no",
+                (false, Weight::Informational) => "no",
                 (false, Weight::Advised) => "MEND",
             };
             print(&format!("{word:<5} {} {}", check.name, check.detail));

@@ -1,7 +1,8 @@
-//! What can go wrong in a store, and what a caller must do about each.
+//! The errors of a store, and what a caller does about each.
 //!
 //! `Kind` is what callers act on; the text is for people and may change. The source is kept in
-//! `source()` and printed once, at the edge. It knows no HTTP status: fronts translate.
+//! `source()` and printed once, where the error is reported. It knows no HTTP status: fronts map
+//! kinds to statuses.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -9,43 +10,43 @@ use std::time::Duration;
 /// What a caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// No such key: as a caller expects or not.
+    /// No such key; callers may expect that.
     NotFound,
     NoSuchBucket,
-    /// The multipart upload is gone: aborted, or completed by someone.
+    /// The multipart upload does not exist: it was aborted or completed.
     NoSuchUpload,
     BucketExists,
     BucketNotEmpty,
-    /// A condition was refused for good: you lost (S3 412). Re-read before you believe it: it may
-    /// be your own write.
+    /// A condition does not hold (S3 412). Read again before concluding that another writer was
+    /// first: the object may be the caller's own write.
     Precondition,
-    /// A condition could not be decided (S3 409 `ConditionalRequestConflict`): try again.
+    /// A condition is undecided (S3 409 `ConditionalRequestConflict`): try again.
     Conflict,
-    /// The object still has the tag the caller knows.
+    /// The object still has the ETag that the caller knows.
     NotModified,
-    /// `complete` named a part that is absent or has another tag.
+    /// `complete` named a part that is absent or has another ETag.
     InvalidPart,
     /// A part that is not the last is below the store's minimum.
     TooSmall,
     /// No byte of the range exists.
     Range,
-    /// The bytes are not what their checksum says; nothing was stored.
+    /// The bytes do not match their checksum; nothing was stored.
     Checksum,
-    /// The body given to us failed; nothing was stored.
+    /// The body that the caller gave failed; nothing was stored.
     Body,
-    /// The store refuses our credentials or this action.
+    /// The store refuses the gateway's credentials or this action.
     Denied,
     /// The store cannot keep this name or these attributes.
     Invalid,
-    /// No room left.
+    /// No space is left.
     Full,
     /// The store asks for fewer requests.
     SlowDown,
-    /// No answer, or a 5xx: it may or may not have happened. Re-read.
+    /// No response, or a 5xx: the operation may have happened. Read again.
     Unavailable,
 }
 
-/// A store's refusal or failure.
+/// An operation of a store that failed or was refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct Error {
@@ -62,6 +63,11 @@ impl Error {
         Self { kind, what: what.into(), retry_after: None, source: None }
     }
 
+    /// `Kind::Unavailable`.
+    pub(super) fn unavailable(what: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, what)
+    }
+
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -69,8 +75,8 @@ impl Error {
     }
 
     #[must_use]
-    pub fn retry_after(mut self, pause: Duration) -> Self {
-        self.retry_after = Some(pause);
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
         self
     }
 
@@ -78,7 +84,7 @@ impl Error {
         self.kind
     }
 
-    /// How long the store asked us to wait.
+    /// How long the store asked the caller to wait.
     pub fn pause(&self) -> Option<Duration> {
         self.retry_after
     }

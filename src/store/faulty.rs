@@ -122,7 +122,7 @@ impl Faulty {
 /// The result of an operation that happened. **Errors**: `Unavailable` for [`Fault::After`].
 fn respond<T>(fault: Option<Fault>, result: Result<T>) -> Result<T> {
     if fault == Some(Fault::After) {
-        return Err(Error::new(Kind::Unavailable, "injected: the response was lost"));
+        return Err(Error::unavailable("injected: the response was lost"));
     }
     result
 }

@@ -1,23 +1,23 @@
 //! One page of a listing over any ordered source of keys.
 //!
 //! Guarantees: byte order; at most `limit` keys and prefixes together; a rolled-up prefix costs one
-//! seek, however many keys are under it. It asks the source for one key at a time and keeps nothing
-//! else.
+//! seek, however many keys it covers. It asks the source for one row at a time and keeps no other
+//! state.
 
 use std::ops::Bound;
 
 use super::{ListOptions, Listed, Page, Result};
 
-/// S3's largest page, and the default.
-const MOST: usize = 1000;
+/// The largest page of S3, and the default.
+const MAX_ENTRIES: usize = 1000;
 
-/// Builds a page. `next` finds the first row from a place on; after the first call an excluded
-/// place is the key of the row that it found last.
+/// Builds a page. `next` returns the first row from a lower bound on; after the first call an
+/// excluded bound is the key of the row that it returned last.
 pub(super) fn page_of(
     options: &ListOptions,
     mut next: impl FnMut(Bound<&str>) -> Result<Option<Listed>>,
 ) -> Result<Page> {
-    let limit = if options.limit == 0 { MOST } else { options.limit.min(MOST) };
+    let limit = if options.limit == 0 { MAX_ENTRIES } else { options.limit.min(MAX_ENTRIES) };
     let mut page = Page::default();
     let (mut from, mut inclusive) = start(options);
     loop {
@@ -50,8 +50,8 @@ fn start(options: &ListOptions) -> (String, bool) {
     }
 }
 
-/// Behind what a page begins; None: at the first key of its prefix. A page that ended with a
-/// rolled-up prefix goes on behind all of its keys.
+/// The text after which a page begins; None: at the first key of its prefix. After a page that
+/// ended with a rolled-up prefix, the next one begins after all keys of that prefix.
 pub(super) fn after(options: &ListOptions) -> Option<String> {
     let after = options.after.as_deref().filter(|after| **after >= *options.prefix)?;
     let within = after.strip_prefix(&options.prefix).unwrap_or_default();
@@ -67,10 +67,9 @@ fn rolled_up(key: &str, options: &ListOptions) -> Option<String> {
     Some(key[..options.prefix.len() + at + delimiter.len()].to_owned())
 }
 
-/// A text that sorts behind every key with this prefix and before all that sort behind the prefix's
-/// keys.
+/// A text that sorts after all keys with this prefix, and before all keys that sort after those.
 fn after_all(prefix: &str) -> String {
-    // No key holds U+10FFFF: it is no character, and S3 refuses it.
+    // No key contains U+10FFFF: it is a noncharacter, and S3 refuses it.
     format!("{prefix}\u{10FFFF}")
 }
 
@@ -82,7 +81,7 @@ mod tests {
     use super::super::{ETag, Key};
     use super::*;
 
-    /// All names of a listing, page by page.
+    /// All keys and prefixes of a listing, read page by page.
     fn names(
         keys: &[&str],
         prefix: &str,
@@ -97,7 +96,7 @@ mod tests {
             after: after.map(str::to_owned),
             limit,
         };
-        let mut found = Vec::new();
+        let mut all = Vec::new();
         loop {
             let page = page_of(&options, |from| {
                 let key = keys.range::<str, _>((from, Bound::Unbounded)).next();
@@ -118,14 +117,14 @@ mod tests {
                 names.len() <= limit && (!names.is_empty() || page.next.is_none()),
                 "{names:?}"
             );
-            found.extend(names);
-            let Some(next) = page.next else { return found };
+            all.extend(names);
+            let Some(next) = page.next else { return all };
             options.after = Some(next);
         }
     }
 
     #[test]
-    fn pages_leave_nothing_out_and_tell_nothing_twice() {
+    fn pages_contain_each_key_and_prefix_once() {
         let keys = [
             "a/x",
             "a/y",
@@ -151,12 +150,12 @@ mod tests {
             assert_eq!(
                 names(&keys, "photos/2026", "/", Some("photos/"), limit),
                 within,
-                "a place below the prefix"
+                "`after` is shorter than the prefix"
             );
             assert_eq!(
                 names(&["aa", "aab", "ab"], "a", "aa", None, limit),
                 ["aa", "aab", "ab"],
-                "no prefix ends so"
+                "no key has the delimiter after the prefix"
             );
         }
     }

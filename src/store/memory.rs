@@ -1,9 +1,8 @@
-//! A store in memory: for tests, and for trying things out. Everything is gone with the process.
+//! A store in memory, for tests. Its content is lost when the process ends.
 //!
-//! Guarantees: all of the trait's semantics but durability; one lock decides every condition, and
-//! no lock is held while a body streams. Bodies are kept as they came, and reads share them. ETags:
-//! MD5 of an object's bytes; of a part the first half of its SHA-256 where that was declared, else
-//! its MD5.
+//! Guarantees: all of the trait's semantics except durability; one lock decides every condition,
+//! and no lock is held while a body is received. Reads share the stored bytes. ETags: the MD5 of an
+//! object's bytes; of a part the first half of its SHA-256 if that was declared, else its MD5.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -24,7 +23,7 @@ use super::{
 use crate::clock::Clock;
 use crate::digest::{Checksum, Sha256};
 
-/// The most that one body may have; memory is no place for more.
+/// The largest body.
 const MAX_BODY_BYTES: usize = 1 << 30;
 
 /// Parts per page of a listing.
@@ -79,12 +78,12 @@ impl Memory {
         Self::with_limits(Limits::S3, clock)
     }
 
-    /// With other limits than S3's, so that a test needs no 5 MiB for a part.
+    /// With other limits than S3's, so that a test needs no parts of 5 MiB.
     pub fn with_limits(limits: Limits, clock: Clock) -> Self {
         Self { clock, limits, state: Mutex::default() }
     }
 
-    /// How many uploads of all buckets are neither completed nor aborted.
+    /// The number of uploads in all buckets that are neither completed nor aborted.
     pub fn begun_uploads(&self) -> usize {
         self.state().buckets.values().map(|contents| contents.uploads.len()).sum()
     }
@@ -102,7 +101,7 @@ impl Memory {
     ) -> Result<Written> {
         let mut state = self.state();
         let contents = state.bucket(bucket)?;
-        check(&options.mode, contents.objects.get(&key.0), key)?;
+        check_condition(&options.mode, contents.objects.get(&key.0), key)?;
         let object = Object {
             size_bytes: bytes.len() as u64,
             frames: vec![bytes],
@@ -131,12 +130,13 @@ impl State {
     }
 }
 
-fn check(mode: &PutMode, there: Option<&Object>, key: &Key) -> Result<()> {
+/// **Errors**: `Precondition`, `NotFound`.
+fn check_condition(mode: &PutMode, existing: Option<&Object>, key: &Key) -> Result<()> {
     let refused = |why: &str| Error::new(Kind::Precondition, format!("{key} {why}"));
-    match (mode, there) {
+    match (mode, existing) {
         (PutMode::CreateOnly, Some(_)) => Err(refused("exists")),
         (PutMode::IfMatch(_), None) => Err(Error::new(Kind::NotFound, format!("no object {key}"))),
-        (PutMode::IfMatch(tag), Some(object)) if object.etag != *tag => {
+        (PutMode::IfMatch(etag), Some(object)) if object.etag != *etag => {
             Err(refused("has another tag"))
         }
         (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => Ok(()),
@@ -144,7 +144,7 @@ fn check(mode: &PutMode, there: Option<&Object>, key: &Key) -> Result<()> {
 }
 
 /// The bytes `[first, end)` of an object.
-fn cut(object: &Object, first: u64, end: u64) -> Body {
+fn slice(object: &Object, first: u64, end: u64) -> Body {
     let mut at = 0;
     let mut frames = Vec::new();
     for frame in &object.frames {
@@ -243,7 +243,7 @@ impl Store for Memory {
             version: None,
             checksum: object.checksum.clone(),
         };
-        Ok((head, cut(object, first, end)))
+        Ok((head, slice(object, first, end)))
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
@@ -346,8 +346,7 @@ impl Store for Memory {
 
     async fn abort(&self, target: UploadTarget<'_>) -> Result<()> {
         let mut state = self.state();
-        let ours = state.upload(target).is_ok();
-        if ours {
+        if state.upload(target).is_ok() {
             state.bucket(target.bucket)?.uploads.remove(&target.upload.0);
         }
         Ok(())
@@ -369,19 +368,20 @@ impl Store for Memory {
 fn chosen_parts(upload: &Upload, parts: &[ChosenPart], min_part_bytes: u64) -> Result<Vec<Part>> {
     require_ascending(parts)?;
     let mut chosen = Vec::with_capacity(parts.len());
-    for (at, wanted) in parts.iter().enumerate() {
-        let part = upload.parts.get(&wanted.number).filter(|part| part.etag == wanted.etag);
+    for (at, chosen_part) in parts.iter().enumerate() {
+        let part =
+            upload.parts.get(&chosen_part.number).filter(|part| part.etag == chosen_part.etag);
         let missing = || {
             Error::new(
                 Kind::InvalidPart,
-                format!("no part {} with the tag {}", wanted.number, wanted.etag),
+                format!("no part {} with the tag {}", chosen_part.number, chosen_part.etag),
             )
         };
         let part = part.ok_or_else(missing)?.clone();
         if at + 1 < parts.len() && (part.bytes.len() as u64) < min_part_bytes {
             let what = format!(
                 "part {} has {} bytes, fewer than {min_part_bytes}",
-                wanted.number,
+                chosen_part.number,
                 part.bytes.len()
             );
             return Err(Error::new(Kind::TooSmall, what));

@@ -1,9 +1,10 @@
-//! Where bytes and manifests live: one trait, and the stores behind it.
+//! Where bytes and JSON documents are stored: one trait, and its implementations.
 //!
 //! Guarantees, tested by one conformance suite on every store (`tests/it/conformance`): a write
-//! that returned is durable; conditions of `put` are atomic; a stream that fails or is dropped
-//! leaves the old object, part or nothing, never a torn one. It does not retry a body, verify a
-//! checksum on behalf of a client, or know what a session is. Source of the semantics:
+//! that returned is durable; conditions of `put` are atomic; a body that fails or is dropped leaves
+//! the old object or part, or none, never a partial one. It does not retry a body, verify a
+//! checksum on behalf of a client, or know what a session is. `memory` and `faulty` are for tests
+//! only (feature `testing`). Source of the semantics:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/>
 
 pub mod aws;
@@ -36,17 +37,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// An object store with conditional writes and multipart uploads.
 ///
-/// **For implementors**: do not retry a call that may have happened; a lost answer is
-/// `Kind::Unavailable`, and the caller re-reads. Do not buffer a body. Do not report a refused
-/// condition as anything but `Kind::Precondition` (the caller lost) or `Kind::Conflict` (nobody
-/// knows yet, try again).
+/// **For implementors**: do not retry a call that may have happened; a lost response is
+/// `Kind::Unavailable`, and the caller reads again. Do not buffer a body. Do not report a refused
+/// condition as anything but `Kind::Precondition` (it does not hold) or `Kind::Conflict` (it is
+/// undecided, try again).
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn limits(&self) -> Limits {
         Limits::S3
     }
 
-    /// **Errors**: `BucketExists` where it is there already.
+    /// **Errors**: `BucketExists`.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()>;
 
     /// **Errors**: `BucketNotEmpty`, `NoSuchBucket`.
@@ -56,7 +57,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn list_buckets(&self) -> Result<Vec<BucketInfo>>;
 
     /// Stores a whole object. **Durability**: on return. **Cancel**: a dropped future leaves the
-    /// old object or the new one. **Errors**: `Precondition`, `Conflict`, `Body` (the stream
+    /// old object or the new one. **Errors**: `Precondition`, `Conflict`, `Body` (the body
     /// failed; nothing was stored), `Checksum`, `NoSuchBucket`; after `Unavailable` the write may
     /// have happened.
     async fn put(
@@ -67,9 +68,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         options: PutOptions,
     ) -> Result<Written>;
 
-    /// Opens an object. With `Read::Head` the body is empty. **Errors**: `NotFound`,
+    /// Opens an object. With `GetRange::Head` the body is empty. **Errors**: `NotFound`,
     /// `NoSuchBucket`, `Precondition`, `NotModified`, `Range` (no byte of the range exists). The
-    /// body can fail half-way.
+    /// returned body can fail in the middle.
     async fn get(
         &self,
         bucket: &Bucket,
@@ -78,13 +79,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         options: GetOptions,
     ) -> Result<(Head, Body)>;
 
-    /// Removes an object, or one version of it; success where there is none.
+    /// Removes an object, or one version of it; success if there is none.
     async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()>;
 
     /// One page of keys in byte order.
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page>;
 
-    /// Begins a multipart upload; `attributes` become the object's.
+    /// Creates a multipart upload; its object will have these attributes.
     async fn create_upload(
         &self,
         bucket: &Bucket,
@@ -93,7 +94,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<UploadId>;
 
     /// Stores a part, replacing one of the same number. **Durability**: on return. **Cancel**: a
-    /// dropped future leaves the part as it was, or the new one whole. **Errors**: `NoSuchUpload`,
+    /// dropped future leaves the old part or the complete new one. **Errors**: `NoSuchUpload`,
     /// `Body`, `Checksum`.
     async fn put_part(
         &self,
@@ -102,7 +103,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         options: PartOptions,
     ) -> Result<WrittenPart>;
 
-    /// One page of an upload's parts, by number; `after` is the last number of the page before.
+    /// One page of an upload's parts, by number; `after` is the last number of the previous page.
     async fn list_parts(
         &self,
         upload: UploadTarget<'_>,
@@ -110,7 +111,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<PartPage>;
 
     /// Makes the object out of the chosen parts. **Errors**: `InvalidPart` (one is missing or has
-    /// another tag), `NoSuchUpload` (gone, or completed by someone else), `TooSmall`; after
+    /// another ETag), `NoSuchUpload` (aborted, or completed already), `TooSmall`; after
     /// `Unavailable` it may have happened.
     async fn complete(
         &self,
@@ -119,11 +120,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         size_bytes: u64,
     ) -> Result<Written>;
 
-    /// Throws the upload and its parts away; success where there is none.
+    /// Removes the upload and its parts; success if there is none.
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()>;
 
-    /// Reads an upload's chosen parts before `complete`, in order, or None where a store cannot
-    /// (S3).
+    /// Reads an upload's chosen parts before `complete`, in order. None if the store cannot (S3).
     async fn read_parts(
         &self,
         _upload: UploadTarget<'_>,
@@ -132,45 +132,45 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         Ok(None)
     }
 
-    /// Has an S3 server do what is no operation of this trait; None where the store is no S3
-    /// server.
+    /// Passes an operation that this trait does not have to an S3 server. None if the store is no
+    /// S3 server.
     async fn pass_through(&self, _request: Passthrough) -> Result<Option<PassthroughAnswer>> {
         Ok(None)
     }
 
-    /// Whether the server keeps this name for itself, such as MinIO's `minio`: there is no such
-    /// bucket, whatever a request for it would answer.
+    /// Whether the server reserves this name for itself, such as MinIO's `minio`: there is no such
+    /// bucket, whatever the response to a request for it would be. Does not contact the server.
     fn reserves(&self, _bucket: &str) -> bool {
         false
     }
 
-    /// Asks the server which names it keeps for itself, and how far the gateway's key reaches;
-    /// [`Store::reserves`] knows the names from then on. None where the store is no server.
+    /// Asks the server which names it reserves for itself, and what the gateway's key may do;
+    /// [`Store::reserves`] knows the names from then on. None if the store is no server.
     async fn inspect_server(&self) -> Option<ServerFacts> {
         None
     }
 
-    /// Whether the bucket keeps the older object under a put (versioning is on).
+    /// Whether a put keeps the older object (the bucket's versioning is on).
     async fn keeps_versions(&self, _bucket: &Bucket) -> Result<bool> {
         Ok(false)
     }
 
-    /// The object's head: `get` without bytes.
+    /// The object's head: `get` without its bytes.
     async fn head(&self, bucket: &Bucket, key: &Key) -> Result<Head> {
         self.get(bucket, key, GetRange::Head, GetOptions::default()).await.map(|(head, _)| head)
     }
 }
 
-/// What `inspect_server` found.
+/// What [`Store::inspect_server`] found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// Names that are no buckets there.
+    /// Names that the server reserves for itself.
     pub reserved: Vec<String>,
-    /// Administration APIs that the gateway's key opens.
+    /// Administration APIs that accept the gateway's key.
     pub administers: Vec<&'static str>,
 }
 
-/// A multipart upload at its target.
+/// A multipart upload and its target.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadTarget<'a> {
     pub bucket: &'a Bucket,

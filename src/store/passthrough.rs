@@ -1,10 +1,9 @@
-//! Operations that only an S3 server behind the gateway does: which there are, and what of a
-//! request belongs to each.
+//! Operations that the gateway passes to an S3 server: which they are, and which parameters and
+//! headers each has.
 //!
-//! Guarantees: a request to the store is built from an operation of [`OPERATIONS`], a bucket and a
-//! key that are names, and the parameters and headers that this operation has: nothing else that a
-//! client wrote reaches the store. It does not decide who may do what. Source: the operation's own
-//! page below
+//! Guarantees: a request to the store consists of an operation of [`OPERATIONS`], a bucket, a key,
+//! and parameters and headers that this operation has: nothing else that a client sent reaches the
+//! store. It does not decide who may do what. Source: the operation's page below
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
 
 use bytes::Bytes;
@@ -12,29 +11,29 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{Body, Bucket, Key};
 
-/// What an operation is done to.
+/// What an operation acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Bucket,
     Object,
 }
 
-/// An operation that is passed to the store.
+/// An operation that is passed to the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Operation {
     pub method: Method,
     pub level: Level,
-    /// The query parameter that makes a request this operation; it has no value.
+    /// The query parameter that selects this operation; it has no value.
     pub subresource: &'static str,
-    /// Query parameters that it has beside.
+    /// Its other query parameters.
     pub parameters: Names,
-    /// Headers that it has, beside those of [`OF_EVERY_OPERATION`].
+    /// Its headers, beside those of [`COMMON_HEADERS`].
     pub headers: Names,
 }
 
-/// Headers that every operation has: of the document in a body, the owner that the bucket must have
-/// at the store, and who pays.
-const OF_EVERY_OPERATION: &[&str] = &[
+/// Headers of every operation: those of the document in the body, the owner that the bucket must
+/// have at the server, and who pays.
+const COMMON_HEADERS: &[&str] = &[
     "x-amz-expected-bucket-owner",
     "x-amz-request-payer",
     "content-type",
@@ -81,7 +80,7 @@ const fn object(
     Operation { method, level: Level::Object, subresource, parameters, headers }
 }
 
-/// All there are.
+/// All operations.
 pub static OPERATIONS: &[Operation] = &[
     bucket(Method::GET, "accelerate", NONE, NONE),
     bucket(Method::GET, "acl", NONE, NONE),
@@ -90,7 +89,7 @@ pub static OPERATIONS: &[Operation] = &[
     bucket(Method::GET, "encryption", NONE, NONE),
     bucket(Method::GET, "intelligent-tiering", ID_OR_PAGE, NONE),
     bucket(Method::GET, "inventory", ID_OR_PAGE, NONE),
-    // The parameter is what minio-go and mc ask MinIO with.
+    // minio-go and mc send this parameter to MinIO.
     bucket(Method::GET, "lifecycle", &["withUpdatedAt"], NONE),
     bucket(Method::GET, "logging", NONE, NONE),
     bucket(Method::GET, "metrics", ID_OR_PAGE, NONE),
@@ -155,16 +154,16 @@ pub static OPERATIONS: &[Operation] = &[
 impl Operation {
     /// The operation of a method on a subresource; None where there is no such operation.
     pub fn find(method: &Method, level: Level, subresource: &str) -> Option<&'static Self> {
-        let is_it = |operation: &&Self| {
+        let matches = |operation: &&Self| {
             operation.method == *method
                 && operation.level == level
                 && operation.subresource == subresource
         };
-        OPERATIONS.iter().find(is_it)
+        OPERATIONS.iter().find(matches)
     }
 
     pub fn has_header(&self, name: &str) -> bool {
-        OF_EVERY_OPERATION.contains(&name) || self.headers.contains(&name)
+        COMMON_HEADERS.contains(&name) || self.headers.contains(&name)
     }
 
     pub fn has_parameter(&self, name: &str) -> bool {
@@ -172,7 +171,7 @@ impl Operation {
     }
 }
 
-/// A request that is passed to the store.
+/// A request that is passed to the server.
 #[derive(Clone, Debug)]
 pub struct Passthrough {
     operation: &'static Operation,
@@ -184,18 +183,18 @@ pub struct Passthrough {
 }
 
 impl Passthrough {
-    /// `key` is empty where the operation is on the bucket.
+    /// `key` is empty for an operation on the bucket.
     pub fn new(operation: &'static Operation, bucket: Bucket, key: Key, body: Bytes) -> Self {
         Self { operation, bucket, key, parameters: Vec::new(), headers: Vec::new(), body }
     }
 
-    /// Adds a parameter's decoded value, where the operation has that parameter.
+    /// Adds a parameter, with its decoded value, if the operation has it.
     pub fn add_parameter(&mut self, name: &str, value: &str) {
         let known = self.operation.parameters.iter().find(|known| **known == name);
         self.parameters.extend(known.map(|known| (*known, value.to_owned())));
     }
 
-    /// Adds a header, where the operation has that header.
+    /// Adds a header, if the operation has it.
     pub fn add_header(&mut self, name: &HeaderName, value: &HeaderValue) {
         if self.operation.has_header(name.as_str()) {
             self.headers.push((name.clone(), value.clone()));
@@ -223,7 +222,7 @@ impl Passthrough {
     }
 }
 
-/// A store's answer to it, success or not.
+/// The server's response, successful or not.
 #[derive(Debug)]
 pub struct PassthroughAnswer {
     pub status: u16,
@@ -238,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_operation_stands_once_and_has_plain_names() {
+    fn each_operation_exists_once_and_has_plain_names() {
         let mut seen = BTreeSet::new();
         for operation in OPERATIONS {
             let Operation { method, level, subresource, parameters, headers } = operation;
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operation_does_not_have_is_not_passed() {
+    fn parameters_and_headers_of_other_operations_are_not_passed() {
         let operation = Operation::find(&Method::PUT, Level::Object, "tagging").unwrap();
         let mut request = Passthrough::new(operation, "b".into(), "k".into(), Bytes::new());
         for (name, value) in [("versionId", "v"), ("tagging", ""), ("uploadId", "u"), ("acl", "")] {

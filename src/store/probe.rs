@@ -1,9 +1,9 @@
-//! Whether a store keeps what the gateway builds on: tried on the store itself.
+//! Checks that a store has the semantics that the gateway depends on, by trying them.
 //!
-//! Guarantees: what it makes is under a random prefix and removed again. A store that fails a
-//! required check loses updates, and with them acknowledged chunks: it must not be used. The others
-//! tell what it does and what it does not; the gateway gets by without. Source: DESIGN §8;
-//! BACKENDS.md §1.
+//! Guarantees: everything that it writes is below a random prefix, and removed again. A store that
+//! fails a required check loses updates, and with them acknowledged chunks: it must not be used.
+//! The other checks inform about optional features. Source: docs/architecture.md#probe;
+//! docs/backends.md#the-start-up-probe.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,26 +18,28 @@ use super::{
 use crate::clock::Clock;
 use crate::digest::Sha256;
 
-/// Writers that race at the same time, and how often each increments.
+/// Concurrent writers, and how often each increments.
 const WRITERS: usize = 8;
 const INCREMENTS: usize = 4;
 
-/// Of this check the gateway makes up its mind whether uploads can be adopted (DESIGN §12.2).
-pub const LEAVES_OUT: &str = "Complete takes the parts that it names, and no others";
+/// The check that decides whether uploads can be adopted
+/// (docs/architecture.md#handing-over-a-store-upload).
+pub const PARTIAL_COMPLETE: &str = "Complete takes the parts that it names, and no others";
 
-/// What hangs on a check.
+/// The consequence of a failed check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// A store that fails it cannot be used.
+    /// The store cannot be used.
     Required,
-    /// The gateway gets by without.
-    Told,
-    /// The gateway works, and its operator should mend it.
+    /// The gateway works without the feature.
+    #[serde(rename = "told")]
+    Informational,
+    /// The gateway works, and its operator should correct the fault.
     Advised,
 }
 
-/// One thing that was tried.
+/// A check and its outcome.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Check {
     pub name: &'static str,
@@ -46,14 +48,14 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Tries everything in a bucket that exists. **Errors**: only where the store cannot be reached.
+/// Runs all checks in an existing bucket. **Errors**: only if the store cannot be reached.
 pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Result<Vec<Check>> {
     let probe = Probe {
         store: Arc::clone(store),
         bucket: bucket.clone(),
         prefix: format!("v1/probe/{}/", clock.random_id()),
     };
-    // A store that does not answer at all is no matter of its rules.
+    // A store that cannot be reached fails no check: it is an error.
     probe.put("first", "0", PutMode::Overwrite).await?;
     let mut checks = vec![
         check("create-only puts have one winner", probe.create_race().await),
@@ -61,23 +63,29 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
         check("a write is read back at once", probe.read_after_write().await),
         check("a write is listed at once", probe.list_after_write().await),
         check("parts become an object", probe.multipart().await),
-        told(LEAVES_OUT, probe.leaves_out().await),
-        told("a part that was replaced is not completed by its old tag", probe.stale_tag().await),
-        told(
+        informational(PARTIAL_COMPLETE, probe.partial_complete().await),
+        informational(
+            "a part that was replaced is not completed by its old tag",
+            probe.stale_tag().await,
+        ),
+        informational(
             "bytes that are not what their SHA-256 says are refused",
             probe.wrong_checksum().await,
         ),
-        told("its clock and this machine's are at most a minute apart", probe.skew(clock).await),
+        informational(
+            "its clock and this machine's are at most a minute apart",
+            probe.skew(clock).await,
+        ),
     ];
-    probe.tidy().await?;
+    probe.remove_objects().await?;
     if let Some(facts) = store.inspect_server().await {
-        checks.extend(of_server(&facts));
+        checks.extend(server_checks(&facts));
     }
     Ok(checks)
 }
 
-/// What the gateway's operator should know of the server.
-fn of_server(facts: &ServerFacts) -> [Check; 2] {
+/// What the operator should know about the server.
+fn server_checks(facts: &ServerFacts) -> [Check; 2] {
     let names = match &facts.reserved[..] {
         [] => "minio, admin and rustfs, as always".to_owned(),
         found => format!("minio, admin and rustfs, as always; this server: {}", found.join(", ")),
@@ -90,7 +98,7 @@ fn of_server(facts: &ServerFacts) -> [Check; 2] {
         )),
     };
     [
-        told("names that are no buckets", Ok(names)),
+        informational("names that are no buckets", Ok(names)),
         Check {
             weight: Weight::Advised,
             ..check("the gateway's key does not administer the store", key)
@@ -105,8 +113,8 @@ fn check(name: &'static str, outcome: std::result::Result<String, String>) -> Ch
     }
 }
 
-fn told(name: &'static str, outcome: Outcome) -> Check {
-    Check { weight: Weight::Told, ..check(name, outcome) }
+fn informational(name: &'static str, outcome: Outcome) -> Check {
+    Check { weight: Weight::Informational, ..check(name, outcome) }
 }
 
 #[derive(Clone)]
@@ -144,10 +152,10 @@ impl Probe {
     }
 
     async fn create_race(&self) -> Outcome {
-        let writers = (0..WRITERS).map(|writer| self.until_decided(writer));
-        let won =
+        let writers = (0..WRITERS).map(|writer| self.create_until_decided(writer));
+        let outcomes =
             join_all(writers).await.into_iter().collect::<Result<Vec<bool>>>().map_err(text)?;
-        let winners = won.into_iter().filter(|won| *won).count();
+        let winners = outcomes.into_iter().filter(|won| *won).count();
         if winners == 1 {
             Ok(format!("{WRITERS} writers"))
         } else {
@@ -155,7 +163,7 @@ impl Probe {
         }
     }
 
-    async fn until_decided(&self, writer: usize) -> Result<bool> {
+    async fn create_until_decided(&self, writer: usize) -> Result<bool> {
         loop {
             match self.put("create", &writer.to_string(), PutMode::CreateOnly).await {
                 Ok(_) => return Ok(true),
@@ -175,11 +183,11 @@ impl Probe {
         });
         join_all(writers).await.into_iter().collect::<Result<()>>().map_err(text)?;
         let (_, value) = self.read("first").await.map_err(text)?;
-        let wanted = WRITERS * INCREMENTS;
-        if value == wanted.to_string() {
-            Ok(format!("{wanted} updates"))
+        let updates = WRITERS * INCREMENTS;
+        if value == updates.to_string() {
+            Ok(format!("{updates} updates"))
         } else {
-            Err(format!("{wanted} updates left {value}"))
+            Err(format!("{updates} updates resulted in {value}"))
         }
     }
 
@@ -248,8 +256,8 @@ impl Probe {
         }
     }
 
-    /// Parts `number` of an upload at `key`, one for each text.
-    async fn parts(
+    /// Stores one part of an upload for each number and text.
+    async fn put_parts(
         &self,
         target: UploadTarget<'_>,
         texts: &[(u32, &'static str)],
@@ -269,7 +277,7 @@ impl Probe {
         Ok(chosen)
     }
 
-    async fn leaves_out(&self) -> Outcome {
+    async fn partial_complete(&self) -> Outcome {
         let key = self.key("left-out");
         let upload = self
             .store
@@ -277,7 +285,8 @@ impl Probe {
             .await
             .map_err(text)?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
-        let parts = self.parts(target, &[(1, "left out"), (2, "chosen")]).await.map_err(text)?;
+        let parts =
+            self.put_parts(target, &[(1, "left out"), (2, "chosen")]).await.map_err(text)?;
         let completed = self.store.complete(target, &parts[1..], "chosen".len() as u64).await;
         let outcome = match completed {
             Ok(_) => match self.read("left-out").await.map_err(text)? {
@@ -298,9 +307,9 @@ impl Probe {
             .await
             .map_err(text)?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
-        let parts = self.parts(target, &[(1, "old"), (1, "new")]).await.map_err(text)?;
+        let parts = self.put_parts(target, &[(1, "old"), (1, "new")]).await.map_err(text)?;
         let outcome = match self.store.complete(target, &parts[..1], "old".len() as u64).await {
-            Ok(_) => Err("it is".to_owned()),
+            Ok(_) => Err("it is completed".to_owned()),
             Err(error) if error.kind() == Kind::InvalidPart => Ok(String::new()),
             Err(error) => Err(text(error)),
         };
@@ -329,7 +338,7 @@ impl Probe {
         if apart <= Duration::from_secs(60) { Ok(detail) } else { Err(detail) }
     }
 
-    async fn tidy(&self) -> Result<()> {
+    async fn remove_objects(&self) -> Result<()> {
         let options = ListOptions { prefix: self.prefix.clone(), ..ListOptions::default() };
         for object in self.store.list(&self.bucket, &options).await?.objects {
             self.store.delete(&self.bucket, &object.key, None).await?;

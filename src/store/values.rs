@@ -1,4 +1,4 @@
-//! The words of the store trait: names, tags, numbers, conditions and answers.
+//! The argument and result types of the store trait: names, ETags, part numbers, conditions.
 //!
 //! Guarantees: a `PartNumber` is in `[1, 10000]`; an `ETag` is opaque and kept without its quotes.
 //! Source:
@@ -87,31 +87,30 @@ macro_rules! text {
 }
 text!(Bucket, Key, ETag, UploadId);
 
-/// What must hold for a `put` to happen. Atomic: of any number of writers racing on one key, each
-/// condition is decided against the write before it.
+/// The condition of a `put`. Atomic: of any number of concurrent writers of one key, each condition
+/// is decided against the write before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutMode {
     /// The last write wins.
     Overwrite,
-    /// Only where no object is (`If-None-Match: *`).
+    /// Only if there is no object (`If-None-Match: *`).
     CreateOnly,
-    /// Only over the version with this tag (`If-Match`).
+    /// Only if the object has this ETag (`If-Match`).
     IfMatch(ETag),
 }
 
-/// What an object carries beside its bytes. Header names of `user` are lower case, without
-/// `x-amz-meta-`.
+/// Metadata of an object. Names in `user` are lower case, without `x-amz-meta-`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub content_type: Option<String>,
-    /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`:
-    /// as they came.
+    /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`,
+    /// as the client sent them.
     pub headers: BTreeMap<String, String>,
     pub user: BTreeMap<String, String>,
 }
 
 impl Attributes {
-    /// Those of a message's head that go into `headers`, as far as they are text.
+    /// The headers of a message that belong into `headers`, if they are text.
     pub fn headers_in(head: &HeaderMap) -> BTreeMap<String, String> {
         let kept = KEPT.iter().filter_map(|name| {
             let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
@@ -123,15 +122,15 @@ impl Attributes {
     }
 }
 
-/// Beginnings and ends of the names of user metadata on which some server acts, whoever set it.
+/// Prefixes and suffixes of the names of user metadata that make some server do more than store it.
 /// MinIO, RustFS and AWS's Snowball unpack a body that is an archive, to keys of the bucket that
-/// the archive names (`snowball-…`); older RustFS takes `x-rustfs-…` and `x-minio-…` for its own
+/// the archive names (`snowball-…`); older RustFS uses `x-rustfs-…` and `x-minio-…` for its own
 /// records; CloudServer puts the object elsewhere, or takes its size from the metadata (`scal-…`,
-/// `mdonly`); versitygw on Azure keeps locks and expiry so. Sources: MinIO `cmd/api-router.go` and
-/// `internal/http/headers.go`; RustFS `app/object/extract.rs` and `storage/options.rs`; CloudServer
-/// `constants.js` and `lib/api/apiUtils/object/createAndStoreObject.js`; versitygw
-/// `backend/azure/azure.go`.
-const ACTED_ON: [&str; 10] = [
+/// `mdonly`); versitygw on Azure stores locks and expiry this way. Sources: MinIO
+/// `cmd/api-router.go` and `internal/http/headers.go`; RustFS `app/object/extract.rs` and
+/// `storage/options.rs`; CloudServer `constants.js` and
+/// `lib/api/apiUtils/object/createAndStoreObject.js`; versitygw `backend/azure/azure.go`.
+const ACTED_ON_PREFIXES: [&str; 10] = [
     "snowball-",
     "minio-snowball-",
     "rustfs-snowball-",
@@ -143,30 +142,31 @@ const ACTED_ON: [&str; 10] = [
     "objectretention",
     "vgwexpires",
 ];
-const ACTED_ON_BY_THEIR_END: [&str; 3] =
+const ACTED_ON_SUFFIXES: [&str; 3] =
     ["snowball-prefix", "snowball-ignore-dirs", "snowball-ignore-errors"];
 
-/// Whether a server behind the gateway might do more with user metadata of this name than keep it.
-/// Lower case.
+/// Whether a server behind the gateway might do more with user metadata of this name, in lower
+/// case, than store it.
 pub fn acts_on_metadata(name: &str) -> bool {
-    ACTED_ON.iter().any(|start| name.starts_with(start))
-        || ACTED_ON_BY_THEIR_END.iter().any(|end| name.ends_with(end))
+    ACTED_ON_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || ACTED_ON_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// Framing is how a body travels, not what the object is. Servers need it as clients do: SeaweedFS
-/// keeps the framing of a put with a trailer as if it were the object's own encoding.
+/// A content encoding without `aws-chunked`, which describes the transfer of a body and not the
+/// object. Needed for servers too: SeaweedFS stores the `aws-chunked` of a put with a trailer as
+/// the object's own encoding.
 fn without_framing(value: &str) -> String {
     value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
 }
 
-/// A whole object's new content and terms.
+/// Condition, metadata and checksums of a `put`.
 #[derive(Clone, Debug)]
 pub struct PutOptions {
     pub mode: PutMode,
     pub attributes: Attributes,
-    /// The SHA-256 of the bytes where it is known before them; an S3 store checks it too.
+    /// The SHA-256 of the bytes if it is known before them; an S3 server checks it too.
     pub sha256: Option<Sha256>,
-    /// What to keep of the bytes as `Head::checksum`, where it is known only behind them.
+    /// The checksum to store as `Head::checksum`; computed while the bytes pass.
     pub checksum: Option<Algorithm>,
 }
 
@@ -181,21 +181,21 @@ impl Default for PutOptions {
     }
 }
 
-/// What a successful write made.
+/// The result of a successful write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     pub etag: ETag,
-    /// Only in a bucket that keeps versions.
+    /// Only in a bucket with versioning.
     pub version: Option<String>,
 }
 
-/// Which bytes a `get` wants.
+/// The bytes that a `get` reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetRange {
     /// No bytes: the head only.
     Head,
     Whole,
-    /// Bytes `[first, last]`, both included; `last` past the end is cut there.
+    /// Bytes `[first, last]`, both included; a `last` past the object's end means its end.
     Range {
         first: u64,
         last: u64,
@@ -205,8 +205,8 @@ pub enum GetRange {
 }
 
 impl GetRange {
-    /// The bytes `[first, end)` of an object of `size` that are wanted; None where a range has no
-    /// byte of it.
+    /// The bytes `[first, end)` of an object of `size` bytes that are read; None if the range has
+    /// no byte of the object.
     pub fn span(self, size: u64) -> Option<(u64, u64)> {
         match self {
             Self::Head => Some((0, 0)),
@@ -222,15 +222,15 @@ impl GetRange {
     }
 }
 
-/// Terms of a `get`.
+/// Conditions and options of a `get`.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
-    /// Else `Error::Precondition`.
+    /// `Kind::Precondition` if the object has another ETag.
     pub if_match: Option<ETag>,
-    /// `Error::NotModified` while the object still has this tag.
+    /// `Kind::NotModified` if the object has this ETag.
     pub if_none_match: Option<ETag>,
     pub version: Option<String>,
-    /// Whether the head is to say the checksum that the store keeps; never with a range.
+    /// Whether the head shall contain the stored checksum; never with a range.
     pub checksum: bool,
 }
 
@@ -241,15 +241,15 @@ pub struct Head {
     /// Length of the whole object, whatever range was read.
     pub size_bytes: u64,
     pub modified: SystemTime,
-    /// The store's own clock when it answered (`Date`); ages are `date - modified`.
+    /// The store's own time of the response (`Date`); ages are `date - modified`.
     pub date: SystemTime,
     pub attributes: Attributes,
     pub version: Option<String>,
-    /// As `PutOptions::checksum` had it made.
+    /// The checksum that `PutOptions::checksum` asked for.
     pub checksum: Option<Checksum>,
 }
 
-/// One page of a listing is wanted.
+/// Which page of a listing to return.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ListOptions {
     pub prefix: String,
@@ -276,29 +276,29 @@ pub struct Page {
     pub objects: Vec<Listed>,
     /// Rolled-up prefixes, each with its delimiter.
     pub prefixes: Vec<String>,
-    /// Where the next page starts (goes into `after`); None on the last page.
+    /// `ListOptions::after` of the next page; None on the last page.
     pub next: Option<String>,
 }
 
 impl Page {
-    /// Its last key or prefix.
+    /// The last key or prefix of the page.
     pub(super) fn last(&self) -> Option<&str> {
         let key = self.objects.last().map(|object| object.key.as_str());
         key.max(self.prefixes.last().map(String::as_str))
     }
 }
 
-/// What is known of a part before its bytes come, and what its tag must be.
+/// What is known of a part before its bytes arrive, and what its ETag must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartOptions {
     pub sha256: Option<Sha256>,
     pub tag: PartTag,
 }
 
-/// What a part's tag must be, where the store can choose.
+/// What a part's ETag must be, if the store can choose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PartTag {
-    /// Whatever costs nothing.
+    /// Anything that needs no computation.
     #[default]
     Any,
     /// The MD5 of its bytes, which some S3 clients check.
@@ -311,26 +311,26 @@ impl From<Option<Sha256>> for PartOptions {
     }
 }
 
-/// What a successful `put_part` made.
+/// The result of a successful `put_part`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenPart {
     pub etag: ETag,
-    /// Declared or computed: `complete` names it.
+    /// Declared or computed; `complete` sends it.
     pub sha256: Sha256,
 }
 
-/// A part that the store holds.
+/// A part that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPart {
     pub number: PartNumber,
     pub etag: ETag,
     pub size_bytes: u64,
-    /// Where the store says it.
+    /// None if the store does not return it.
     pub sha256: Option<Sha256>,
 }
 
-/// A page of an upload's parts. One number can occur more than once (SeaweedFS lists overwritten
-/// parts too).
+/// A page of an upload's parts. A number can occur more than once: SeaweedFS lists overwritten
+/// parts too.
 #[derive(Clone, Debug, Default)]
 pub struct PartPage {
     pub parts: Vec<StoredPart>,
@@ -352,10 +352,10 @@ pub struct BucketInfo {
     pub created: SystemTime,
 }
 
-/// What a store allows and can do; part of the plan of every session.
+/// The limits of a store; every session's plan depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Every part but the last has at least this.
+    /// The minimum for every part but the last.
     pub min_part_bytes: u64,
     pub max_part_bytes: u64,
     pub max_parts: u16,

@@ -89,9 +89,7 @@ pub(super) async fn create_upload(
         .await
         .map_err(|error| of_sdk(&format!("beginning an upload of {bucket}/{key}"), error))?;
     let id = answer.upload_id().map(UploadId::from);
-    id.ok_or_else(|| {
-        Error::new(Kind::Unavailable, format!("the upload of {bucket}/{key} got no id"))
-    })
+    id.ok_or_else(|| Error::unavailable(format!("the upload of {bucket}/{key} got no id")))
 }
 
 pub(super) async fn list_parts(

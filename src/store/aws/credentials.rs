@@ -15,7 +15,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use super::super::{Error, Kind, Result};
+use super::super::{Error, Result};
 use crate::clock::Clock;
 use crate::sigv4::Credentials;
 
@@ -69,9 +69,7 @@ impl CredentialCache {
     pub async fn get(&self) -> Result<Credentials> {
         match self.held().await {
             Ok(held) => Ok(held.credentials.clone()),
-            Err(error) => {
-                Err(Error::new(Kind::Unavailable, "no credentials for the store").because(error))
-            }
+            Err(error) => Err(Error::unavailable("no credentials for the store").because(error)),
         }
     }
 
@@ -190,6 +188,7 @@ mod tests {
     use aws_config::credential_process::CredentialProcessProvider;
     use futures_util::future::join_all;
 
+    use super::super::super::Kind;
     use super::*;
 
     const EXPIRES: &str = "2030-01-01T00:00:00Z";

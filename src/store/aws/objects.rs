@@ -91,10 +91,7 @@ pub(super) async fn put_part(
     match wire.send(call, body).await {
         Ok((answer, _)) => {
             let unread = || {
-                Error::new(
-                    Kind::Unavailable,
-                    format!("part {} was answered before it was read", part.number),
-                )
+                Error::unavailable(format!("part {} was answered before it was read", part.number))
             };
             let sha256 = sha256.or(trailer.get().and_then(Checksum::sha256)).ok_or_else(unread)?;
             Ok(WrittenPart { etag: etag(answer.headers()), sha256 })
@@ -169,9 +166,8 @@ pub(super) async fn get(
     let call = StoreRequest { method, bucket, key, query, headers, user: Vec::new(), payload };
     let (answer, room) = wire.send(call, Body::empty()).await?;
     let len = text(answer.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
-    let len = len.ok_or_else(|| {
-        Error::new(Kind::Unavailable, format!("the answer for {key} says no length"))
-    })?;
+    let len =
+        len.ok_or_else(|| Error::unavailable(format!("the answer for {key} says no length")))?;
     let head = head(answer.headers(), len, wire.now());
     if read == GetRange::Head {
         return Ok((head, Body::empty()));

@@ -170,9 +170,8 @@ impl Index {
             let (key, row) = row.map_err(index_error)?;
             let row: PartRow = from_json(row.value())?;
             let number = PartNumber::new(u32::from(key.value().1));
-            let number = number.ok_or_else(|| {
-                Error::new(Kind::Unavailable, "a part in the index has an invalid number")
-            })?;
+            let number = number
+                .ok_or_else(|| Error::unavailable("a part in the index has an invalid number"))?;
             let sha256 = Sha256::from_hex(&row.sha256);
             page.parts.push(StoredPart {
                 number,

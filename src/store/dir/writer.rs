@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle, Thread};
 use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{Error, Kind, Result};
+use super::super::{Error, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
@@ -98,7 +98,7 @@ fn job<T: Send + 'static>(
 }
 
 fn closed() -> Error {
-    Error::new(Kind::Unavailable, "the store is closed")
+    Error::unavailable("the store is closed")
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ mod uploads;
 
 use redb::{Table, WriteTransaction};
 
-use super::super::{Error, Kind, Result};
+use super::super::{Error, Result};
 
 pub(super) use buckets::BUCKETS;
 pub(super) use files::{FILES, GARBAGE};
@@ -63,5 +63,5 @@ pub(super) fn index_error(error: impl Into<redb::Error>) -> Error {
     if let redb::Error::Io(error) = error {
         return super::disk::disk_error("the index", error);
     }
-    Error::new(Kind::Unavailable, "the index failed").because(error)
+    Error::unavailable("the index failed").because(error)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::super::{Attributes, ETag, Error, Head, Key, Kind, Listed, Result, UploadTarget};
+use super::super::super::{Attributes, ETag, Error, Head, Key, Listed, Result, UploadTarget};
 use crate::digest::Checksum;
 
 /// A file with the bytes of a body, and how many bytes of the file belong to it.
@@ -184,7 +184,7 @@ pub(in super::super) fn from_json<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Resu
 }
 
 fn damaged() -> Error {
-    Error::new(Kind::Unavailable, "a row of the index is damaged")
+    Error::unavailable("a row of the index is damaged")
 }
 
 #[cfg(test)]
