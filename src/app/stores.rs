@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::settings::{Addressing, Settings, StoreChoice, StoreSettings};
+use crate::settings::{Settings, StoreChoice, StoreSettings};
 use crate::store::{
     self, Store,
     aws::{self, Aws},
@@ -33,13 +33,8 @@ pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Sto
             Ok(Arc::new(dir))
         }
         StoreChoice::S3(endpoint) => {
-            let addressing = match settings.addressing {
-                Addressing::Path => aws::Addressing::Path,
-                Addressing::Virtual => aws::Addressing::Virtual,
-            };
-            let endpoint = Some(endpoint.clone());
-            let terms = aws::Settings { endpoint, region: settings.region.clone(), addressing };
-            let connected = Aws::connect(&terms, clock.clone()).await;
+            let s3 = aws::Settings { endpoint: Some(endpoint.clone()), ..settings.s3.clone() };
+            let connected = Aws::connect(&s3, clock.clone()).await;
             Ok(Arc::new(
                 connected
                     .map_err(|error| refused("there is no way to it".to_owned(), error.into()))?,

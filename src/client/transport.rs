@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
@@ -25,10 +25,9 @@ use crate::clock::Clock;
 use crate::digest::Sha256;
 use crate::rate_limit::RateLimit;
 use crate::retry::{Backoff, Policy};
-use crate::sigv4::{Payload, sign};
+use crate::sigv4::{Payload, URI_COMPONENT, sign};
 use crate::tcp;
 
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// From the first byte sent to the last received of one try.
 const TRY: Duration = Duration::from_secs(300);
 /// How long a server is looked for that has never answered.
@@ -93,7 +92,7 @@ impl Call {
 
 /// A query's value, encoded.
 pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, QUERY).to_string()
+    utf8_percent_encode(text, URI_COMPONENT).to_string()
 }
 
 /// Whom to trust: the roots of `AWS_CA_BUNDLE`, or of this machine. A plain endpoint needs none,

@@ -84,23 +84,20 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "store_region",
         meaning: "Region of an S3 store; empty: from the AWS environment or profile.",
-        show: |s| quoted(s.store.region.as_deref().unwrap_or_default()),
+        show: |s| quoted(s.store.s3.region.as_deref().unwrap_or_default()),
         set: |s, text| {
             if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
                 return Err("it is a region's name, such as eu-central-1, or empty".to_owned());
             }
-            s.store.region = (!text.is_empty()).then(|| text.to_owned());
+            s.store.s3.region = (!text.is_empty()).then(|| text.to_owned());
             Ok(())
         },
     },
     Key {
         name: "store_addressing",
         meaning: "How buckets of an S3 store are addressed: path or virtual.",
-        show: |s| match s.store.addressing {
-            super::Addressing::Path => quoted("path"),
-            super::Addressing::Virtual => quoted("virtual"),
-        },
-        set: |s, text| text.parse().map(|value| s.store.addressing = value),
+        show: |s| quoted(s.store.s3.addressing),
+        set: |s, text| text.parse().map(|value| s.store.s3.addressing = value),
     },
     Key {
         name: "state_bucket",

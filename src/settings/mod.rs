@@ -25,7 +25,7 @@ use crate::web::Settings as HttpSettings;
 
 pub use error::{Error, Place};
 pub use reference::reference;
-pub use store::{Addressing, StoreChoice, StoreSettings};
+pub use store::{StoreChoice, StoreSettings};
 
 /// What was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -40,41 +40,19 @@ impl FromStr for StoreChoice {
     }
 }
 
-/// How a bucket is addressed at an S3 store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Addressing {
-    #[default]
-    Path,
-    Virtual,
-}
-
-impl FromStr for Addressing {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "path" => Ok(Self::Path),
-            "virtual" => Ok(Self::Virtual),
-            _ => Err("it is \"path\" or \"virtual\"".to_owned()),
-        }
-    }
-}
-
 /// The store and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     pub choice: StoreChoice,
-    /// Only of an S3 store; None: from the usual AWS places.
-    pub region: Option<String>,
-    pub addressing: Addressing,
+    /// Region and addressing of an S3 store; its endpoint is that of `choice`.
+    pub s3: crate::store::aws::Settings,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             choice: StoreChoice::Dir("./ratchet-data".into()),
-            region: None,
-            addressing: Addressing::default(),
+            s3: crate::store::aws::Settings::default(),
         }
     }
 }

@@ -10,15 +10,13 @@ use std::borrow::Cow;
 use http::HeaderName;
 use http::header::HOST;
 use http::request::Parts;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use sha2::Digest;
 
 use super::hex::hex;
 use super::secret::SigningKey;
+use super::uri_encoding::URI_COMPONENT;
 use super::{ALGORITHM, Scope};
-
-/// All but the unreserved characters of RFC 3986.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What goes into a canonical request beside the request itself.
 pub(super) struct Terms<'a> {
@@ -104,7 +102,7 @@ pub(super) fn decoded(text: &str) -> String {
 
 /// S3's encoding of a query's name or value.
 pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, QUERY).to_string()
+    utf8_percent_encode(text, URI_COMPONENT).to_string()
 }
 
 /// Segment by segment: a `%2F` on the wire is not the `/` between two segments.
@@ -149,7 +147,7 @@ fn normal(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let bytes: Vec<u8> = percent_decode_str(text).collect();
-    Cow::Owned(percent_encoding::percent_encode(&bytes, QUERY).to_string())
+    Cow::Owned(percent_encoding::percent_encode(&bytes, URI_COMPONENT).to_string())
 }
 
 fn folded(value: &str) -> Cow<'_, str> {

@@ -12,6 +12,7 @@ mod policy;
 mod secret;
 mod sign;
 mod stream;
+mod uri_encoding;
 mod v2;
 mod verify;
 
@@ -21,6 +22,7 @@ pub use policy::PolicyClaim;
 pub use secret::Secret;
 pub use sign::{Unsignable, presign, sign};
 pub use stream::ChunkSigner;
+pub use uri_encoding::{URI_COMPONENT, URI_PATH};
 pub use v2::OldClaim;
 pub use verify::{Claim, Error, PayloadClaim, StreamForm, Verified, parse};
 

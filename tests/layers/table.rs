@@ -33,7 +33,11 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         &["accounts", "clock", "digest", "digest/batch", "metric_names", "rate_limit", "sigv4"],
     ),
     ("front", &["front/chunk", "front/s3", "web", "metric_names"]),
-    ("front/s3", &["upload", "object", "web", "accounts", "digest", "clock", "metric_names"]),
+    // Listings encode names as S3 does where it signs them.
+    (
+        "front/s3",
+        &["upload", "object", "web", "accounts", "digest", "clock", "metric_names", "sigv4"],
+    ),
     (
         "front/chunk",
         &["upload", "object", "web", "accounts", "digest", "clock", "metric_names", "api"],

@@ -8,18 +8,16 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, xml_reply};
 use crate::accounts::Access;
 use crate::object::{ListOptions, Page};
+use crate::sigv4::URI_PATH;
 
 const MAX_KEYS: usize = 1000;
-/// What S3 leaves bare with `encoding-type=url`.
-const URL: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What both versions share.
 struct Wanted {
@@ -30,7 +28,7 @@ struct Wanted {
 
 impl Wanted {
     fn name<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.encoded { utf8_percent_encode(text, URL).into() } else { text.into() }
+        if self.encoded { utf8_percent_encode(text, URI_PATH).into() } else { text.into() }
     }
 }
 
@@ -115,7 +113,7 @@ pub(super) fn encodes(asked: &AuthedRequest) -> Result<bool, S3Error> {
 }
 
 pub(super) fn url_encoded(text: &str) -> String {
-    utf8_percent_encode(text, URL).to_string()
+    utf8_percent_encode(text, URI_PATH).to_string()
 }
 
 fn place(token: &str) -> Result<String, S3Error> {

@@ -1,8 +1,10 @@
-//! From settings to clients: credentials, region, endpoint, addressing.
+//! Builds the clients from settings: credentials, region, endpoint, addressing.
 //!
-//! Guarantees: credentials come from the AWS chain (environment, profile, process, instance) and
-//! are asked for again before they expire. Nothing is sent to the S3 server here.
+//! Guarantees: credentials come from the AWS provider chain (environment, profile, process,
+//! instance) and are refreshed before they expire. Nothing is sent to the S3 server here.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -16,14 +18,35 @@ use super::credentials::CredentialCache;
 use super::signed_client::SignedClient;
 use crate::clock::Clock;
 
-/// How buckets stand in URLs.
+/// Where a URL has the bucket's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addressing {
-    /// `http://host/bucket/key`: works with addresses and short names too.
+    /// `http://host/bucket/key`: works with IP addresses and short host names too.
     #[default]
     Path,
     /// `http://bucket.host/key`.
     Virtual,
+}
+
+impl fmt::Display for Addressing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "path",
+            Self::Virtual => "virtual",
+        })
+    }
+}
+
+impl FromStr for Addressing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "path" => Ok(Self::Path),
+            "virtual" => Ok(Self::Virtual),
+            _ => Err("it is \"path\" or \"virtual\"".to_owned()),
+        }
+    }
 }
 
 /// The room's settings.
@@ -31,12 +54,12 @@ pub enum Addressing {
 pub struct Settings {
     /// `http://HOST:PORT` or `https://HOST`; None: AWS itself.
     pub endpoint: Option<String>,
-    /// None: from the chain, else `us-east-1`.
+    /// None: from the AWS environment or profile, else `us-east-1`.
     pub region: Option<String>,
     pub addressing: Addressing,
 }
 
-/// Why no client could be made.
+/// Why no client could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("the store's endpoint {0:?} is not of the form http://HOST:PORT or https://HOST")]
@@ -50,9 +73,9 @@ pub enum ConnectError {
     Roots(#[source] std::io::Error),
 }
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// The longest that a control call may take; Complete of a large object takes its time.
-const CONTROL: Duration = Duration::from_secs(120);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time limit of a control call; Complete of a large object takes long.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) async fn clients(
     settings: &Settings,
@@ -60,8 +83,10 @@ pub(super) async fn clients(
 ) -> Result<(aws_sdk_s3::Client, SignedClient), ConnectError> {
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CONTROL).build();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_timeout(CONTROL_TIMEOUT)
+        .build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     loader = loader.timeout_config(timeouts).retry_config(RetryConfig::disabled());
     if let Some(region) = &settings.region {
@@ -70,10 +95,9 @@ pub(super) async fn clients(
     let shared = loader.load().await;
     let region = shared.region().map_or("us-east-1", |region| region.as_ref()).to_owned();
     let (scheme, authority) = endpoint(settings.endpoint.as_deref(), &region)?;
-    let path_style = settings.addressing == Addressing::Path;
     let mut config = aws_sdk_s3::config::Builder::from(&shared)
         .region(aws_config::Region::new(region.clone()))
-        .force_path_style(path_style)
+        .force_path_style(settings.addressing == Addressing::Path)
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if settings.endpoint.is_some() {
@@ -81,26 +105,26 @@ pub(super) async fn clients(
     }
     let provider = shared.credentials_provider().ok_or(ConnectError::NoCredentials(None))?;
     let credentials = CredentialCache::new(provider, clock.clone());
-    // Now, and not in the middle of the first upload.
+    // Missing credentials must show now, not in the middle of the first upload.
     credentials.get().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
-    // It keeps them for both.
+    // The cache serves both clients.
     config =
         config.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
-    let wire = SignedClient::new(super::signed_client::ClientSettings {
+    let signed_client = SignedClient::new(super::signed_client::ClientSettings {
         scheme,
         authority,
-        path_style,
+        addressing: settings.addressing,
         region,
         credentials,
         clock,
     });
-    Ok((aws_sdk_s3::Client::from_conf(config.build()), wire.map_err(ConnectError::Roots)?))
+    Ok((aws_sdk_s3::Client::from_conf(config.build()), signed_client.map_err(ConnectError::Roots)?))
 }
 
 fn endpoint(text: Option<&str>, region: &str) -> Result<(Scheme, Authority), ConnectError> {
     let text = text.map_or_else(|| format!("https://s3.{region}.amazonaws.com"), str::to_owned);
-    let bad = || ConnectError::Endpoint(text.clone());
-    let uri: http::Uri = text.parse().map_err(|_| bad())?;
+    let invalid = || ConnectError::Endpoint(text.clone());
+    let uri: http::Uri = text.parse().map_err(|_| invalid())?;
     let parts = uri.into_parts();
     let plain_path = parts.path_and_query.is_none_or(|path| path.as_str() == "/");
     match (parts.scheme, parts.authority) {
@@ -109,7 +133,7 @@ fn endpoint(text: Option<&str>, region: &str) -> Result<(Scheme, Authority), Con
         {
             Ok((scheme, authority))
         }
-        _ => Err(bad()),
+        _ => Err(invalid()),
     }
 }
 

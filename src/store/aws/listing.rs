@@ -16,12 +16,10 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
 use super::super::listing::after;
-use super::super::{
-    Body, BodyError, Bucket, ETag, Error, Key, Kind, ListOptions, Listed, Page, Result,
-};
-use super::signed_client::{SignedClient, StoreRequest, VALUE, document};
+use super::super::{Body, BodyError, Bucket, ETag, Error, Key, ListOptions, Listed, Page, Result};
+use super::signed_client::{SignedClient, StoreRequest, document};
 use crate::digest::Sha256;
-use crate::sigv4::Payload;
+use crate::sigv4::{Payload, URI_COMPONENT};
 
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
 const DOCUMENT_BYTES: usize = 16 << 20;
@@ -44,8 +42,7 @@ pub(super) async fn list(
     };
     let (answer, _room) = wire.send(call, Body::empty()).await?;
     let unreadable = |cause: BodyError| {
-        Error::new(Kind::Unavailable, format!("the listing of {bucket} cannot be read"))
-            .because(cause)
+        Error::unavailable(format!("the listing of {bucket} cannot be read")).because(cause)
     };
     page(&document(answer, DOCUMENT_BYTES).await.map_err(unreadable)?).map_err(unreadable)
 }
@@ -54,7 +51,7 @@ fn query(options: &ListOptions) -> String {
     let mut query = "list-type=2&encoding-type=url".to_owned();
     let mut add = |name: &str, value: &str| {
         query.extend(["&", name, "="]);
-        query.extend(utf8_percent_encode(value, VALUE));
+        query.extend(utf8_percent_encode(value, URI_COMPONENT));
     };
     add("prefix", &options.prefix);
     if options.limit > 0 {

@@ -6,9 +6,9 @@
 use percent_encoding::utf8_percent_encode;
 
 use super::super::{Body, Passthrough, PassthroughAnswer, Result};
-use super::signed_client::{SignedClient, StoreRequest, VALUE, incoming};
+use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::Sha256;
-use crate::sigv4::Payload;
+use crate::sigv4::{Payload, URI_COMPONENT};
 
 pub(super) async fn pass_through(
     wire: &SignedClient,
@@ -36,7 +36,7 @@ fn query(request: &Passthrough) -> String {
     let mut query = request.operation().subresource.to_owned();
     for (name, value) in request.parameters() {
         query.extend(["&", name, "="]);
-        query.extend(utf8_percent_encode(value, VALUE));
+        query.extend(utf8_percent_encode(value, URI_COMPONENT));
     }
     query
 }

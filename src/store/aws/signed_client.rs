@@ -17,23 +17,16 @@ use http::{HeaderName, Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
+use super::connect::Addressing;
 use super::credentials::CredentialCache;
 use super::error::{code, pause, refused};
 use super::pools::{Pools, Room};
 use crate::clock::Clock;
-use crate::sigv4::{Payload, sign};
+use crate::sigv4::{Payload, URI_PATH, sign};
 use crate::tcp;
-
-/// How S3 wants a key in a URL.
-const KEY: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-
-/// What the value of a query's parameter leaves bare, also where it is signed.
-pub(super) const VALUE: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// From the last frame that the server took to the answer's head, however long the body took
 /// before: a slow client is not the server's fault. A server may verify and replicate a part of 5
@@ -50,7 +43,7 @@ const ERROR_BYTES: usize = 64 << 10;
 pub(super) struct ClientSettings {
     pub scheme: Scheme,
     pub authority: Authority,
-    pub path_style: bool,
+    pub addressing: Addressing,
     pub region: String,
     pub credentials: CredentialCache,
     pub clock: Clock,
@@ -58,7 +51,7 @@ pub(super) struct ClientSettings {
 
 pub(super) struct SignedClient {
     pools: Pools<Outgoing>,
-    terms: ClientSettings,
+    settings: ClientSettings,
 }
 
 /// A request before it is signed. The query's names and values are encoded already.
@@ -84,12 +77,12 @@ impl StoreRequest<'_> {
 
 impl SignedClient {
     /// **Errors**: the TLS roots of this machine cannot be read.
-    pub fn new(terms: ClientSettings) -> std::io::Result<Self> {
-        Ok(Self { pools: Pools::new()?, terms })
+    pub fn new(settings: ClientSettings) -> std::io::Result<Self> {
+        Ok(Self { pools: Pools::new()?, settings })
     }
 
     pub fn now(&self) -> SystemTime {
-        self.terms.clock.wall()
+        self.settings.clock.wall()
     }
 
     /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body`
@@ -108,7 +101,7 @@ impl SignedClient {
         let wait = pause(wait.and_then(|value| value.to_str().ok()));
         let cut = |cause| {
             let what = call.what();
-            Error::new(Kind::Unavailable, format!("{what} was answered {status}, not to the end"))
+            Error::unavailable(format!("{what} was answered {status}, not to the end"))
                 .because(cause)
         };
         let document = document(answer, ERROR_BYTES).await.map_err(cut)?;
@@ -141,12 +134,9 @@ impl SignedClient {
             Ok(Ok(answer)) => Ok((answer, room)),
             Ok(Err(error)) if broke.load(Ordering::Acquire) => Err(broken().because(error)),
             Ok(Err(error)) => {
-                Err(Error::new(Kind::Unavailable, format!("{} got no answer", call.what()))
-                    .because(error))
+                Err(Error::unavailable(format!("{} got no answer", call.what())).because(error))
             }
-            Err(()) => {
-                Err(Error::new(Kind::Unavailable, format!("{} got no answer in time", call.what())))
-            }
+            Err(()) => Err(Error::unavailable(format!("{} got no answer in time", call.what()))),
         }
     }
 
@@ -173,8 +163,9 @@ impl SignedClient {
         key: &Key,
         query: &str,
     ) -> std::result::Result<Uri, http::Error> {
-        let ClientSettings { scheme, authority, path_style, .. } = &self.terms;
-        let in_path = *path_style || !fits_a_host(bucket.as_str(), scheme, authority);
+        let ClientSettings { scheme, authority, addressing, .. } = &self.settings;
+        let in_path =
+            *addressing == Addressing::Path || !fits_a_host(bucket.as_str(), scheme, authority);
         let authority =
             if in_path { authority.clone() } else { format!("{bucket}.{authority}").parse()? };
         let mut path = String::with_capacity(USUAL_PATH_BYTES);
@@ -182,7 +173,7 @@ impl SignedClient {
             path.extend(["/", bucket.as_str()]);
         }
         path.push('/');
-        path.extend(utf8_percent_encode(&key.0, KEY));
+        path.extend(utf8_percent_encode(&key.0, URI_PATH));
         if !query.is_empty() {
             path.extend(["?", query]);
         }
@@ -206,8 +197,8 @@ impl SignedClient {
 
     async fn signed(&self, request: Request<()>, payload: Payload) -> Result<Request<()>> {
         let (mut parts, ()) = request.into_parts();
-        let credentials = self.terms.credentials.get().await?;
-        sign(&mut parts, &credentials, &self.terms.region, payload, self.now()).map_err(
+        let credentials = self.settings.credentials.get().await?;
+        sign(&mut parts, &credentials, &self.settings.region, payload, self.now()).map_err(
             |error| Error::new(Kind::Invalid, "the request cannot be signed").because(error),
         )?;
         Ok(Request::from_parts(parts, ()))
@@ -303,7 +294,7 @@ impl http_body::Body for Outgoing {
 
 impl fmt::Debug for SignedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("authority", &self.terms.authority).finish_non_exhaustive()
+        f.debug_struct("Wire").field("authority", &self.settings.authority).finish_non_exhaustive()
     }
 }
 
