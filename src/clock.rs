@@ -1,9 +1,10 @@
 //! Time and randomness as values that are passed in.
 //!
 //! The only file that reads a clock or the system's entropy, so that a test can replay a run from
-//! its seed and pause its time. Guarantees: ids are 128 bits of entropy in lower-case hex;
-//! `monotonic` never goes back. It knows nothing of what the time is used for. Ages that two
-//! gateways act on never come from here but from the store's own dates (DESIGN §12.9).
+//! its seed and pause its time. Guarantees: ids are 128 random bits in lower-case hex; `monotonic`
+//! never decreases. It does not know what the time is used for. An age on which several gateways
+//! act is never computed from this clock but from the store's timestamps
+//! (docs/architecture.md#ages).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Debug)]
 pub struct Clock {
     started: tokio::time::Instant,
-    /// Wall time at `started`, so that a paused tokio clock moves the wall clock too.
+    /// The wall-clock time at `started`; a paused tokio clock therefore stops the wall clock too.
     wall_start: Arc<Mutex<SystemTime>>,
     follow_system: bool,
     random: Arc<Mutex<fastrand::Rng>>,
@@ -29,8 +30,8 @@ impl Clock {
         }
     }
 
-    /// A clock whose ids and jitter repeat for the same seed and whose time is tokio's, paused or
-    /// not.
+    /// A clock for tests: the same seed gives the same ids and random numbers, and its time is
+    /// tokio's, paused or not.
     pub fn seeded(seed: u64) -> Self {
         Self {
             started: tokio::time::Instant::now(),
@@ -40,19 +41,19 @@ impl Clock {
         }
     }
 
-    /// Time since this clock was made.
+    /// The time since this clock was created.
     pub fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// The time of day, for signatures, log lines and display only.
+    /// The wall-clock time, for signatures, log lines and display only.
     pub fn wall(&self) -> SystemTime {
         let start = || *self.wall_start.lock().unwrap_or_else(PoisonError::into_inner);
         if self.follow_system { SystemTime::now() } else { start() + self.started.elapsed() }
     }
 
-    /// Sets the time of day of a seeded clock and its clones, as a hand or NTP sets a machine's;
-    /// `monotonic` goes on. The machine's own clock stays as it is.
+    /// Sets the wall-clock time of a seeded clock and its clones, as an administrator or NTP sets
+    /// a machine's. Neither `monotonic` nor the machine's own clock changes.
     pub fn set_wall(&self, wall: SystemTime) {
         let start = wall.checked_sub(self.started.elapsed()).unwrap_or(UNIX_EPOCH);
         *self.wall_start.lock().unwrap_or_else(PoisonError::into_inner) = start;
@@ -63,12 +64,12 @@ impl Clock {
         self.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
-    /// Returns after `pause`. **Cancel**: safe, nothing is left behind.
+    /// Returns after `pause`. **Cancel**: safe, no state is left behind.
     pub async fn pause(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
     }
 
-    /// 128 random bits as 32 lower-case hex digits: ids, write ids, upload tags.
+    /// 128 random bits as 32 lower-case hex digits, for ids, write ids and upload tags.
     pub fn random_id(&self) -> String {
         if self.follow_system {
             let mut bytes = [0_u8; 16];
@@ -79,15 +80,15 @@ impl Clock {
         format!("{:032x}", self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..))
     }
 
-    /// A random duration, uniform on `[0, most]`: full jitter for back-off.
-    pub fn jitter(&self, most: Duration) -> Duration {
-        let max_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    /// A random duration, uniform on `[0, max]` in whole milliseconds: full jitter for back-off.
+    pub fn jitter(&self, max: Duration) -> Duration {
+        let max_ms = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
         let ms = self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..=max_ms);
         Duration::from_millis(ms)
     }
 
     /// A random number, uniform on `[0, bound)`; 0 where `bound` is 0.
-    pub fn below(&self, bound: u64) -> u64 {
+    pub fn number_below(&self, bound: u64) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(0..bound.max(1))
     }
 }

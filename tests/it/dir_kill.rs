@@ -60,8 +60,8 @@ async fn write_for_ever(store: Arc<dyn Store>, writer: u64, start: u64) {
     loop {
         number += 1;
         // Each writer has keys of its own, so that the parent knows the order of its changes.
-        let name = format!("w{writer}/{}", random.below(KEYS));
-        let done = match random.below(10) {
+        let name = format!("w{writer}/{}", random.number_below(KEYS));
+        let done = match random.number_below(10) {
             0 => delete(&store, &name).await,
             1..=3 => upload(&store, &name, number, &random).await,
             _ => put(&store, &name, number).await,
@@ -102,7 +102,7 @@ async fn upload(store: &Arc<dyn Store>, name: &str, number: u64, random: &Clock)
     let upload = store.create_upload(&bucket, &key, &Attributes::default()).await.unwrap();
     let target = UploadTarget { bucket: &bucket, key: &key, upload: &upload };
     let bytes = content(number);
-    let cut = random.below(bytes.len() as u64) as usize;
+    let cut = random.number_below(bytes.len() as u64) as usize;
     let mut chosen = Vec::new();
     for (at, part) in [bytes.slice(..cut), bytes.slice(cut..)].into_iter().enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();
@@ -147,7 +147,7 @@ impl Parent {
     fn kill_one(&mut self, round: u64) {
         let mut child = self.spawn(round);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let most = 1 + self.random.below(60);
+        let most = 1 + self.random.number_below(60);
         let mut seen = 0;
         while seen < most {
             let Some(line) = lines.next() else {
@@ -221,7 +221,7 @@ impl Parent {
 fn nothing_acknowledged_is_lost_by_kill_9() {
     let kills = std::env::var("RATCHET_KILLS").map_or(200, |kills| kills.parse().unwrap());
     let seed = std::env::var("RATCHET_SEED")
-        .map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
+        .map_or_else(|_| Clock::system().number_below(1 << 32), |s| s.parse().unwrap());
     println!("dir_kill: RATCHET_SEED={seed}");
     let random = Clock::seeded(seed);
     let mut parent = Parent {

@@ -35,7 +35,7 @@ pub fn faulty_memory(seed: u64, limits: Limits) -> (Arc<dyn Store>, Arc<Chaos>) 
     let random = Clock::seeded(seed ^ 0xfa17);
     let truth: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(seed ^ 0x57)));
     STORE.replace(Some(Arc::downgrade(&truth)));
-    let one_in = [6, 12, 40, u64::MAX][random.below(4) as usize];
+    let one_in = [6, 12, 40, u64::MAX][random.number_below(4) as usize];
     (Arc::clone(&truth), Arc::new(Chaos { truth, random, one_in, stopped: AtomicBool::new(false) }))
 }
 
@@ -61,23 +61,24 @@ impl Chaos {
         if self.stopped.load(Ordering::SeqCst) {
             return (Duration::ZERO, None);
         }
-        let delay = self.random.jitter(Duration::from_millis(if self.random.below(30) == 0 {
-            3000
-        } else {
-            60
-        }));
-        if self.random.below(self.one_in) != 0 {
+        let delay =
+            self.random.jitter(Duration::from_millis(if self.random.number_below(30) == 0 {
+                3000
+            } else {
+                60
+            }));
+        if self.random.number_below(self.one_in) != 0 {
             return (delay, None);
         }
         let conditional = call.op == Op::Put && call.key.ends_with(".json");
-        let fault = match self.random.below(8) {
+        let fault = match self.random.number_below(8) {
             0 | 1 => Fault::After,
             2 => Fault::Before(Kind::Unavailable),
             3 => Fault::Before(Kind::SlowDown),
             4 if conditional => Fault::Before(Kind::Conflict),
-            5 => Fault::FlippedBit(self.random.below(1500)),
+            5 => Fault::FlippedBit(self.random.number_below(1500)),
             6 if call.op == Op::List => Fault::Stale,
-            _ => Fault::TornBody(self.random.below(1500)),
+            _ => Fault::TornBody(self.random.number_below(1500)),
         };
         (delay, Some(fault))
     }
@@ -100,7 +101,7 @@ pub struct Gateways {
 impl Gateways {
     pub fn start(chaos: Arc<Chaos>, random: Clock, settings: Settings) -> Self {
         let mut gateways = Self { chaos, random, settings, all: Vec::new() };
-        let count = 1 + gateways.random.below(3);
+        let count = 1 + gateways.random.number_below(3);
         gateways.all = (0..count).map(|_| Mutex::new(gateways.fresh())).collect();
         gateways
     }
@@ -108,12 +109,12 @@ impl Gateways {
     fn fresh(&self) -> Gateway {
         let dead = Arc::new(AtomicBool::new(false));
         let store = self.chaos.gateway_store(Arc::clone(&dead));
-        let clock = Clock::seeded(self.random.below(u64::MAX));
+        let clock = Clock::seeded(self.random.number_below(u64::MAX));
         Gateway { uploads: Uploads::new(store, clock, self.settings.clone()), dead }
     }
 
     fn any(&self) -> &Mutex<Gateway> {
-        &self.all[self.random.below(self.all.len() as u64) as usize]
+        &self.all[self.random.number_below(self.all.len() as u64) as usize]
     }
 
     /// As a load balancer chooses.

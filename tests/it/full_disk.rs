@@ -214,7 +214,7 @@ impl Crowd {
                 break;
             }
             let (number, name) =
-                (writer * 1_000_000 + at, format!("w{writer}/{}", random.below(20)));
+                (writer * 1_000_000 + at, format!("w{writer}/{}", random.number_below(20)));
             match put(&self.store, &name, content(number)).await {
                 Ok(()) => {
                     self.written.fetch_add(1, Ordering::SeqCst);
@@ -247,7 +247,7 @@ fn content(number: u64) -> Bytes {
 async fn writers_that_race_with_a_full_disk_lose_nothing() {
     let Some(disk) = SmallDisk::mount(96) else { return };
     let seed = std::env::var("RATCHET_SEED")
-        .map_or_else(|_| Clock::system().below(1 << 32), |s| s.parse().unwrap());
+        .map_or_else(|_| Clock::system().number_below(1 << 32), |s| s.parse().unwrap());
     println!("full_disk: RATCHET_SEED={seed}");
     let random = Clock::seeded(seed);
     let store = open(&disk);
@@ -264,7 +264,7 @@ async fn writers_that_race_with_a_full_disk_lose_nothing() {
         .collect();
     for _ in 0..12 {
         crowd.wait_for(&crowd.written).await;
-        disk.fill(random.below(300_000));
+        disk.fill(random.number_below(300_000));
         crowd.wait_for(&crowd.refused).await;
         disk.clear();
     }

@@ -51,9 +51,9 @@ struct World {
 impl World {
     async fn new(seed: u64) -> Self {
         let random = Clock::seeded(seed);
-        let size = random.below(9) * CHUNK + random.below(CHUNK);
+        let size = random.number_below(9) * CHUNK + random.number_below(CHUNK);
         let chunks = u32::try_from(size.div_ceil(CHUNK)).unwrap();
-        let min_part_bytes = [1, 2 * CHUNK, 4 * CHUNK][random.below(3) as usize];
+        let min_part_bytes = [1, 2 * CHUNK, 4 * CHUNK][random.number_below(3) as usize];
         let limits = Limits { min_part_bytes, max_part_bytes: 1 << 20, max_parts: 10_000 };
         let (truth, chaos) = faulty_memory(seed, limits);
         truth.create_bucket(&BUCKET.into()).await.unwrap();
@@ -63,13 +63,13 @@ impl World {
             bucket: BUCKET.into(),
             key: KEY.into(),
             chunk_size: CHUNK,
-            size: (random.below(4) > 0).then_some(size),
+            size: (random.number_below(4) > 0).then_some(size),
             file_id: "f".into(),
-            digest: digest[random.below(4) as usize],
+            digest: digest[random.number_below(4) as usize],
             ..NewBackup::default()
         };
         let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), Settings::default());
-        let sweeps = random.below(4) == 0;
+        let sweeps = random.number_below(4) == 0;
         let world = Self {
             seed,
             random,
@@ -147,16 +147,16 @@ impl World {
 
 /// One client: it knows one file and does what clients do, in any order.
 async fn client(world: Arc<World>, id: String, file: u8) {
-    for _ in 0..world.random.below(24) {
+    for _ in 0..world.random.number_below(24) {
         world.random.pause(world.random.jitter(Duration::from_millis(400))).await;
-        match world.random.below(20) {
+        match world.random.number_below(20) {
             0 => world.gateways.crash(),
-            1 if world.random.below(6) == 0 => abort(&world, &id).await,
+            1 if world.random.number_below(6) == 0 => abort(&world, &id).await,
             2 | 3 => finalize(&world, &id, file).await,
             4 if world.sweeps => sweep(&world).await,
             _ if world.chunks == 0 => {}
             _ => {
-                let index = world.random.below(u64::from(world.chunks)) as u32;
+                let index = world.random.number_below(u64::from(world.chunks)) as u32;
                 put(&world, &id, file, index).await;
             }
         }
@@ -175,7 +175,7 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
     };
     world.told.lock().unwrap().puts += 1;
     // Sometimes the client hangs up.
-    let hung_up = world.random.below(12) == 0;
+    let hung_up = world.random.number_below(12) == 0;
     let patience = world.random.jitter(Duration::from_millis(if hung_up { 50 } else { 3_600_000 }));
     match tokio::time::timeout(patience, outcome).await {
         Ok(Ok(())) => world.acknowledge(index, sha256),
@@ -186,7 +186,7 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
 
 /// A body as a network brings it: sometimes torn, corrupted, short or too long.
 fn client_body(world: &World, bytes: &Bytes) -> Body {
-    let fate = world.random.below(14);
+    let fate = world.random.number_below(14);
     arriving(&world.random, bytes, Duration::from_millis(40), |frames| match fate {
         0 => frames.push(Err("the client's connection broke".into())),
         1 => *frames.last_mut().unwrap() = Err("the client's connection broke".into()),
@@ -237,13 +237,14 @@ fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
 }
 
 async fn sweep(world: &World) {
-    let sweeper = sweeper(world.gateways.uploads(), world.random.below(u64::MAX));
+    let sweeper = sweeper(world.gateways.uploads(), world.random.number_below(u64::MAX));
     // Sometimes the gateway dies in the midst of it.
-    let patience = world.random.jitter(Duration::from_millis(if world.random.below(3) == 0 {
-        200
-    } else {
-        3_600_000
-    }));
+    let patience =
+        world.random.jitter(Duration::from_millis(if world.random.number_below(3) == 0 {
+            200
+        } else {
+            3_600_000
+        }));
     let swept = tokio::time::timeout(patience, sweeper.sweep(Mode::Now, |_| ())).await;
     let mut told = world.told.lock().unwrap();
     match swept {
@@ -459,7 +460,7 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
             (Err(_), Err(_)) => {}
         }
     };
-    let clients = (0..=world.random.below(4))
+    let clients = (0..=world.random.number_below(4))
         .map(|n| client(Arc::clone(&world), id.clone(), u8::from(n == 3)));
     futures_util::future::join_all(clients).await;
     let counts = world.told.lock().unwrap().refusals.clone();

@@ -63,7 +63,9 @@ impl World {
         let settings =
             Settings { resume: Resume { idle, ..Resume::default() }, ..Settings::default() };
         let file = |salt: u8| {
-            let len = PART * random.below(6) as usize + 1 + random.below(PART as u64) as usize;
+            let len = PART * random.number_below(6) as usize
+                + 1
+                + random.number_below(PART as u64) as usize;
             Bytes::from(
                 (0..len).map(|at| (at % 251) as u8 ^ salt ^ (at / PART) as u8).collect::<Vec<u8>>(),
             )
@@ -78,7 +80,7 @@ impl World {
 
     /// A gateway whose way to the store has no faults. Each has ids of its own.
     fn calm(&self) -> Uploads {
-        let clock = Clock::seeded(self.random.below(u64::MAX));
+        let clock = Clock::seeded(self.random.number_below(u64::MAX));
         Uploads::new(Arc::clone(&self.truth), clock, self.settings.clone())
     }
 
@@ -118,17 +120,18 @@ impl World {
 
 /// A tool: run, killed and run again; what it uploads may be another file the next time.
 async fn tool(world: Arc<World>, own_file: usize) {
-    for _ in 0..=world.random.below(4) {
+    for _ in 0..=world.random.number_below(4) {
         world.random.pause(world.random.jitter(Duration::from_secs(20))).await;
-        let file = if world.random.below(6) == 0 { 1 - own_file } else { own_file };
-        let killed_after =
-            world.random.jitter(Duration::from_secs([4, 100_000][world.random.below(2) as usize]));
+        let file = if world.random.number_below(6) == 0 { 1 - own_file } else { own_file };
+        let killed_after = world
+            .random
+            .jitter(Duration::from_secs([4, 100_000][world.random.number_below(2) as usize]));
         let run = run(Arc::clone(&world), file);
         if tokio::time::timeout(killed_after, run).await.is_err() {
             world.count("kills");
         }
         world.object_is_whole().await;
-        if world.random.below(5) == 0 {
+        if world.random.number_below(5) == 0 {
             world.crash();
         }
     }
@@ -138,13 +141,13 @@ async fn run(world: Arc<World>, file: usize) {
     let Some(id) = create(&world).await else { return world.count("runs that could not begin") };
     let parts: Vec<Bytes> = world.files[file].chunks(PART).map(Bytes::copy_from_slice).collect();
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.rotate_left(world.random.below(parts.len() as u64) as usize);
-    let at_once = 1 + world.random.below(4) as usize;
+    order.rotate_left(world.random.number_below(parts.len() as u64) as usize);
+    let at_once = 1 + world.random.number_below(4) as usize;
     let puts = order.into_iter().map(|at| put(&world, &id, at, &parts[at]));
     let put: Vec<Option<ChosenEntry>> = stream::iter(puts).buffered(at_once).collect().await;
     let Some(mut chosen) = put.into_iter().collect::<Option<Vec<_>>>() else {
         world.count("runs that gave up");
-        if world.random.below(2) == 0 {
+        if world.random.number_below(2) == 0 {
             // As tools do when their retries run out; some just die.
             let aborted =
                 async { open(&world, &id).await?.abort_and_keep("its client aborted it").await };
@@ -176,7 +179,7 @@ async fn open(world: &World, id: &str) -> Result<Session, Error> {
 async fn put(world: &World, id: &str, at: usize, bytes: &Bytes) -> Option<ChosenEntry> {
     let number = PartNumber::new(at as u32 + 1).unwrap();
     for _ in 0..TRIES {
-        if world.random.below(20) == 0 {
+        if world.random.number_below(20) == 0 {
             // Its machine sleeps: when it wakes up another run may have taken the upload over.
             world.random.pause(world.random.jitter(Duration::from_secs(90))).await;
         }
@@ -242,9 +245,9 @@ impl Drop for HangUp {
 /// A part's body; sometimes its line goes away, or is so slow that nobody is sure whether anybody
 /// is there.
 fn part_body(world: &World, bytes: &Bytes) -> Body {
-    let slow = world.random.below(15) == 0;
+    let slow = world.random.number_below(15) == 0;
     let pause = if slow { Duration::from_secs(40) } else { Duration::from_millis(200) };
-    let fate = world.random.below(12);
+    let fate = world.random.number_below(12);
     arriving(&world.random, bytes, pause, |frames| match fate {
         0 => frames.push(Err("the client's connection broke".into())),
         1 => frames[0] = Err("the client's connection broke".into()),
@@ -277,7 +280,7 @@ async fn judge(world: &Arc<World>) {
     world.chaos.stop();
     // What still breathes of the last runs has had its time.
     world.random.pause(Duration::from_secs(600)).await;
-    let file = world.random.below(2) as usize;
+    let file = world.random.number_below(2) as usize;
     if let Err(error) = calm_run(world, file).await {
         assert!(matches!(error, Error::InvalidPart { .. }), "seed {seed}: {error}");
         world.count("parts found changed at the end");
@@ -344,7 +347,8 @@ async fn leaves_nothing(world: &World) {
 
 async fn schedule(seed: u64) -> BTreeMap<String, u64> {
     let world = World::new(seed).await;
-    let tools = (0..=world.random.below(3)).map(|n| tool(Arc::clone(&world), (n % 2) as usize));
+    let tools =
+        (0..=world.random.number_below(3)).map(|n| tool(Arc::clone(&world), (n % 2) as usize));
     futures_util::future::join_all(tools).await;
     judge(&world).await;
     leaves_nothing(&world).await;

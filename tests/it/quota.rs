@@ -12,7 +12,11 @@ use crate::room::{Room, backup, put, put_part, upload};
 
 fn limited(room: &Room, most: u64) -> Uploads {
     let settings = Settings { max_open_of_account: most, ..Settings::default() };
-    Uploads::new(Arc::clone(&room.store), Clock::seeded(room.clock.below(u64::MAX)), settings)
+    Uploads::new(
+        Arc::clone(&room.store),
+        Clock::seeded(room.clock.number_below(u64::MAX)),
+        settings,
+    )
 }
 
 async fn begin(gateway: &Uploads, key: &str) -> Result<Session, Error> {

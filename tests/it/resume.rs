@@ -70,7 +70,7 @@ fn make_file(dir: &Path, random: &Clock, target: String) -> Job {
 /// have two.
 fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
     let home = tempfile::tempdir().unwrap();
-    let seed = Clock::system().below(1 << 32);
+    let seed = Clock::system().number_below(1 << 32);
     println!("resume: seed {seed} on {store}");
     let random = Clock::seeded(seed);
     let job = make_file(home.path(), &random, format!("s3://resume-{seed}/big.bin"));
@@ -81,7 +81,11 @@ fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
     let mut done = 0;
     for kill in 1..=3 {
         let mut client = job.backup(&gateway);
-        job.wait_for(&gateway, (done + 1 + random.below(chunks / 5)).min(chunks - 8), &mut client);
+        job.wait_for(
+            &gateway,
+            (done + 1 + random.number_below(chunks / 5)).min(chunks - 8),
+            &mut client,
+        );
         end(&mut client);
         let now = job.stored(&gateway);
         assert!(now >= done, "kill {kill}: {done} chunks were recorded, now {now}");

@@ -52,8 +52,11 @@ impl Room {
     }
 
     pub fn gateway_on(&self, store: Arc<dyn Store>) -> Uploads {
-        let gateway =
-            Uploads::new(store, Clock::seeded(self.clock.below(u64::MAX)), Settings::default());
+        let gateway = Uploads::new(
+            store,
+            Clock::seeded(self.clock.number_below(u64::MAX)),
+            Settings::default(),
+        );
         self.gateways.lock().unwrap().push(gateway.clone());
         gateway
     }
@@ -72,7 +75,11 @@ impl Room {
     }
 
     pub fn sweeper(&self, uploads: Uploads) -> Sweeper {
-        Sweeper::new(uploads, Clock::seeded(self.clock.below(u64::MAX)), GcSettings::default())
+        Sweeper::new(
+            uploads,
+            Clock::seeded(self.clock.number_below(u64::MAX)),
+            GcSettings::default(),
+        )
     }
 
     pub async fn sweep(&self) -> Report {

@@ -231,7 +231,7 @@ async fn records_of_a_superseded_upload_stay_for_its_open_heir() {
     let heir = room.gateway().create_upload("home", upload("k")).await.unwrap();
     for _ in 0..3 {
         room.clock.pause(6 * DAY).await;
-        put_part(&heir, 2 + room.clock.below(90) as u32).await;
+        put_part(&heir, 2 + room.clock.number_below(90) as u32).await;
         room.sweep().await;
     }
     assert_eq!(first.fresh_root().await.unwrap().status.word(), "superseded");
@@ -260,7 +260,7 @@ async fn an_heir_that_was_never_handed_the_upload_does_not_take_it_along() {
     assert!(put_part(&living, 1).await.1);
     for _ in 0..3 {
         room.clock.pause(4 * DAY).await;
-        put_part(&living, 2 + room.clock.below(90) as u32).await;
+        put_part(&living, 2 + room.clock.number_below(90) as u32).await;
         room.sweep().await;
     }
     let (entry, known) = put_part(&living, 1).await;

@@ -16,14 +16,14 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn a_narrow_account_changes_and_reads_nothing_outside_its_grant() {
-    let seed = number("RATCHET_SEED").unwrap_or_else(|| Clock::system().below(u64::MAX));
+    let seed = number("RATCHET_SEED").unwrap_or_else(|| Clock::system().number_below(u64::MAX));
     let requests = number("RATCHET_REQUESTS").unwrap_or(REQUESTS);
     println!("attacks: random requests from seed {seed}");
     let random = Clock::seeded(seed);
     let mut world = narrow::World::start();
     let mut succeeded = 0;
     for _ in 0..requests {
-        let input: Vec<u8> = (0..12).map(|_| random.below(256) as u8).collect();
+        let input: Vec<u8> = (0..12).map(|_| random.number_below(256) as u8).collect();
         succeeded += u64::from(world.try_one(&input));
     }
     println!(

@@ -108,9 +108,9 @@ async fn backups_go_on_while_the_clock_jumps_by_minutes() {
                 break ended;
             }
             random.pause(Duration::from_millis(20)).await;
-            if random.below(5) == 0 {
+            if random.number_below(5) == 0 {
                 // Within what a signature's time may be off by.
-                room.clock.set(random.below(20) as i64 * MINUTE - 10 * MINUTE);
+                room.clock.set(random.number_below(20) as i64 * MINUTE - 10 * MINUTE);
                 jumps += 1;
             }
         };

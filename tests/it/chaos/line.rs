@@ -85,19 +85,20 @@ impl Direction<'_> {
                 bytes.fetch_add(read as u64, Ordering::SeqCst);
             }
             let bytes = &mut buffer[..read];
-            let hit = !self.counts.calm.load(Ordering::SeqCst) && self.random.below(ONE_IN) == 0;
+            let hit =
+                !self.counts.calm.load(Ordering::SeqCst) && self.random.number_below(ONE_IN) == 0;
             if hit {
                 self.counts.faults.fetch_add(1, Ordering::SeqCst);
-                match self.random.below(5) {
+                match self.random.number_below(5) {
                     0 => return,
                     1 => {
-                        let cut = self.random.below(read as u64) as usize;
+                        let cut = self.random.number_below(read as u64) as usize;
                         to.write_all(&bytes[..cut]).await.ok();
                         return;
                     }
                     2 => self.random.pause(Duration::from_secs(2)).await,
                     3 => self.random.pause(self.random.jitter(Duration::from_millis(300))).await,
-                    _ => bytes[self.random.below(read as u64) as usize] ^= 0x10,
+                    _ => bytes[self.random.number_below(read as u64) as usize] ^= 0x10,
                 }
             }
             if to.write_all(bytes).await.is_err() {

@@ -188,7 +188,7 @@ impl Room {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status.success());
         }
-        if self.random.below(CLIENT_DIES) > 0 {
+        if self.random.number_below(CLIENT_DIES) > 0 {
             return None;
         }
         child.kill().unwrap();
@@ -198,7 +198,7 @@ impl Room {
     }
 
     async fn maybe_kill_servers(&mut self) {
-        if self.random.below(GATEWAY_DIES) == 0 {
+        if self.random.number_below(GATEWAY_DIES) == 0 {
             self.gateway.kill();
             // It starts on a good line: a store that fails its checks is refused, and rightly so.
             let was_calm = self.calm(true);
@@ -207,7 +207,7 @@ impl Room {
             self.tally.gateway_kills += 1;
         }
         if let Place::Weed(weed) = &mut self.place
-            && self.random.below(STORE_DIES) == 0
+            && self.random.number_below(STORE_DIES) == 0
         {
             weed.restart().await;
             self.tally.store_kills += 1;
@@ -306,7 +306,10 @@ fn make_files(home: &Path, random: &Clock) -> Vec<PathBuf> {
 
 fn seed() -> u64 {
     let given = std::env::var("RATCHET_SEED").ok();
-    given.map_or_else(|| Clock::system().below(u64::from(u32::MAX)), |seed| seed.parse().unwrap())
+    given.map_or_else(
+        || Clock::system().number_below(u64::from(u32::MAX)),
+        |seed| seed.parse().unwrap(),
+    )
 }
 
 /// A directory, and a server that may be killed, or else everybody's.

@@ -239,7 +239,7 @@ fn spawn(program: &Path, data: &Path, home: &Path, port: u16) -> Child {
 fn ten_free_ports() -> u16 {
     let random = Clock::system();
     for _ in 0..200 {
-        let first = 12_000 + random.below(8_000) as u16;
+        let first = 12_000 + random.number_below(8_000) as u16;
         let held: Result<Vec<_>, _> =
             (first..first + 10).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
         if held.is_ok() {
