@@ -1,47 +1,52 @@
-//! Back-off: how long to wait before the next try, and when to stop trying.
+//! Back-off: how long to wait before the next attempt, and when to give up.
 //!
-//! Guarantees: pauses are exponential with full jitter, uniform on `[0, min(base · 2ⁿ, most)]`; the
-//! sum of all pauses stays within the budget. Pure: it neither sleeps nor reads a clock. Source:
+//! Guarantees: pauses are exponential with full jitter, uniform on
+//! `[0, min(base_pause · 2ⁿ, max_pause)]`; the sum of all pauses stays within the budget. Pure: it
+//! neither sleeps nor reads a clock. Source:
 //! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
 
 use std::time::Duration;
 
-/// The terms of one operation's retries.
+/// How one kind of operation is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    pub base: Duration,
-    pub most: Duration,
-    /// The most that all pauses together may take.
+    pub base_pause: Duration,
+    pub max_pause: Duration,
+    /// Upper bound for the sum of all pauses.
     pub budget: Duration,
 }
 
-/// One operation's tries so far.
+/// The retry state of one operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     policy: Policy,
-    tries: u32,
+    attempts: u32,
     spent: Duration,
 }
 
 impl Policy {
     pub fn start(self) -> Backoff {
-        Backoff { policy: self, tries: 0, spent: Duration::ZERO }
+        Backoff { policy: self, attempts: 0, spent: Duration::ZERO }
     }
 }
 
 impl Backoff {
-    /// The next pause, or None when the budget is spent. `jitter` draws uniformly from `[0, its
-    /// argument]`; `asked` is what a `Retry-After` wants, and is a lower bound.
+    /// The pause before the next attempt, or None when the budget is spent. `jitter` returns a
+    /// random duration, uniform on `[0, its argument]`; `retry_after` is the server's
+    /// `Retry-After` and a lower bound of the pause.
     pub fn next(
         &mut self,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         jitter: impl FnOnce(Duration) -> Duration,
     ) -> Option<Duration> {
-        let ceiling =
-            self.policy.base.saturating_mul(1 << self.tries.min(20)).min(self.policy.most);
-        self.tries = self.tries.saturating_add(1);
-        let pause = jitter(ceiling).max(asked.unwrap_or_default());
-        // A pause of nothing still costs a try: without this a budget could never be spent.
+        let ceiling = self
+            .policy
+            .base_pause
+            .saturating_mul(1 << self.attempts.min(20))
+            .min(self.policy.max_pause);
+        self.attempts = self.attempts.saturating_add(1);
+        let pause = jitter(ceiling).max(retry_after.unwrap_or_default());
+        // A pause of zero costs budget too; otherwise there could be attempts without end.
         let cost = pause.max(Duration::from_millis(1));
         if self.spent + cost > self.policy.budget {
             return None;
@@ -50,9 +55,9 @@ impl Backoff {
         Some(pause)
     }
 
-    /// How often it was asked.
-    pub fn tries(&self) -> u32 {
-        self.tries
+    /// How many pauses were asked for so far, the refused one included.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
     }
 }
 
@@ -61,15 +66,15 @@ mod tests {
     use super::*;
 
     const POLICY: Policy = Policy {
-        base: Duration::from_millis(100),
-        most: Duration::from_secs(1),
+        base_pause: Duration::from_millis(100),
+        max_pause: Duration::from_secs(1),
         budget: Duration::from_secs(5),
     };
 
     #[test]
-    fn pauses_double_up_to_the_most_and_end_with_the_budget() {
+    fn pauses_double_up_to_the_maximum_and_end_with_the_budget() {
         let mut backoff = POLICY.start();
-        let pauses: Vec<u64> = std::iter::from_fn(|| backoff.next(None, |most| most))
+        let pauses: Vec<u64> = std::iter::from_fn(|| backoff.next(None, |max| max))
             .map(|p| p.as_millis() as u64)
             .collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1000, 1000, 1000]);
@@ -77,15 +82,15 @@ mod tests {
 
     #[test]
     fn retry_after_is_a_lower_bound() {
-        let asked = Duration::from_secs(3);
-        assert_eq!(POLICY.start().next(Some(asked), |_| Duration::ZERO), Some(asked));
+        let retry_after = Duration::from_secs(3);
+        assert_eq!(POLICY.start().next(Some(retry_after), |_| Duration::ZERO), Some(retry_after));
     }
 
     #[test]
-    fn a_budget_ends_even_if_every_pause_is_nothing() {
+    fn the_budget_ends_even_if_every_pause_is_zero() {
         let mut backoff = POLICY.start();
-        let tries =
+        let attempts =
             std::iter::from_fn(|| backoff.next(None, |_| Duration::ZERO)).take(100_000).count();
-        assert_eq!(tries, 5000);
+        assert_eq!(attempts, 5000);
     }
 }

@@ -1,11 +1,9 @@
-//! TCP sockets: the one that listens, and those that a client of HTTP opens.
+//! TCP sockets: listening, and connections that HTTP clients open.
 //!
-//! Guarantees: what goes from and to a loopback address is not paced, where the system can be told
-//! so; where it refuses, that costs speed alone. BBR, a usual default of servers, sends by timers
-//! at the rate that it measured, which spares the queues of a network. Over loopback there are
-//! none, and the timers cost a gateway beside its store or its client a quarter of a download's
-//! CPU. A socket that was once paced stays so, so it is told before it is connected. It knows no
-//! protocol. Source: tcp(7), *TCP_CONGESTION*.
+//! Guarantees: connections over loopback are not paced, where the system allows that; otherwise
+//! they only cost more CPU. Pacing must be disabled before the socket is connected
+//! (docs/decisions/0010-no-pacing-over-loopback.md). It knows no protocol. Source: tcp(7),
+//! *TCP_CONGESTION*.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,30 +19,30 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tower_service::Service;
 
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A listening socket. **Errors**: the system's, for example that the port is busy.
+/// A listening socket. **Errors**: the system's, for example that the port is in use.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address).await?;
     if address.ip().is_loopback() {
-        // What it accepts inherits it.
-        unpace(&listener);
+        // Accepted sockets inherit the option.
+        disable_pacing(&listener);
     }
     Ok(listener)
 }
 
-/// Reno paces nothing, and every Linux has it.
+/// Selects Reno, which does not pace and which every Linux has.
 #[cfg(target_os = "linux")]
-fn unpace(socket: impl std::os::fd::AsFd) {
+fn disable_pacing(socket: impl std::os::fd::AsFd) {
     if let Err(error) = rustix::net::sockopt::set_tcp_congestion(socket, "reno") {
-        tracing::debug!(%error, "the socket does not take TCP_CONGESTION");
+        tracing::debug!(%error, "TCP_CONGESTION could not be set on a socket");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unpace<T>(_: T) {}
+fn disable_pacing<T>(_: T) {}
 
-/// Opens connections for a client of HTTP.
+/// Opens the connections of an HTTP client.
 #[derive(Clone, Debug)]
 pub struct Connector(HttpConnector);
 
@@ -56,7 +54,7 @@ impl Default for Connector {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         Self(connector)
     }
 }
@@ -70,31 +68,31 @@ impl Service<Uri> for Connector {
         self.0.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, to: Uri) -> Self::Future {
-        match loopback(&to) {
-            Some(address) => Box::pin(open_unpaced(address).err_into()),
-            None => Box::pin(self.0.call(to).err_into()),
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        match loopback_address(&uri) {
+            Some(address) => Box::pin(connect_unpaced(address).err_into()),
+            None => Box::pin(self.0.call(uri).err_into()),
         }
     }
 }
 
-/// The address that a URL's host is; None where it is a name, which is not looked up.
-pub fn address(host: &str) -> Option<IpAddr> {
+/// The IP address that a URL's host states literally; None for a name, which is not resolved.
+pub fn ip_address(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }
 
-/// Whom a URL names, if it is by an address of loopback.
-fn loopback(to: &Uri) -> Option<SocketAddr> {
-    let ip = address(to.host()?)?;
-    let usual = if to.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-    ip.is_loopback().then(|| SocketAddr::new(ip, to.port_u16().unwrap_or(usual)))
+/// The socket address of a URL whose host is a literal loopback address.
+fn loopback_address(uri: &Uri) -> Option<SocketAddr> {
+    let ip = ip_address(uri.host()?)?;
+    let default_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    ip.is_loopback().then(|| SocketAddr::new(ip, uri.port_u16().unwrap_or(default_port)))
 }
 
-async fn open_unpaced(address: SocketAddr) -> io::Result<Socket> {
+async fn connect_unpaced(address: SocketAddr) -> io::Result<Socket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_nodelay(true)?;
-    unpace(&socket);
-    let socket = tokio::time::timeout(CONNECT, socket.connect(address)).await??;
+    disable_pacing(&socket);
+    let socket = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(address)).await??;
     Ok(TokioIo::new(socket))
 }
 
@@ -103,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_an_address() {
+    fn only_literal_addresses_count_as_loopback() {
         let table = [
             ("http://127.0.0.1:9000", Some("127.0.0.1:9000")),
             ("http://127.0.0.2", Some("127.0.0.2:80")),
@@ -111,10 +109,10 @@ mod tests {
             ("http://10.0.0.1:9000", None),
             ("http://localhost:9000", None),
         ];
-        for (url, wanted) in table {
+        for (url, expected) in table {
             assert_eq!(
-                loopback(&url.parse().unwrap()),
-                wanted.map(|address| address.parse().unwrap()),
+                loopback_address(&url.parse().unwrap()),
+                expected.map(|address| address.parse().unwrap()),
                 "{url}"
             );
         }
@@ -122,11 +120,11 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn both_ends_of_a_connection_over_loopback_are_unpaced() {
+    async fn neither_end_of_a_loopback_connection_is_paced() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let to = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let mut connector = Connector::default();
-        let (opened, accepted) = tokio::join!(connector.call(to), listener.accept());
+        let (opened, accepted) = tokio::join!(connector.call(uri), listener.accept());
         let (opened, (accepted, _)) = (opened.unwrap(), accepted.unwrap());
         for socket in [opened.inner(), &accepted] {
             assert_eq!(rustix::net::sockopt::tcp_congestion(socket).unwrap(), "reno");
@@ -134,12 +132,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_looked_up() {
+    async fn host_names_are_resolved() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let to =
+        let uri =
             format!("http://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
         let mut connector = Connector::default();
-        let (opened, accepted) = tokio::join!(connector.call(to), listener.accept());
+        let (opened, accepted) = tokio::join!(connector.call(uri), listener.accept());
         assert_eq!(opened.unwrap().inner().local_addr().unwrap(), accepted.unwrap().1);
     }
 }

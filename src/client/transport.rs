@@ -127,8 +127,8 @@ impl Transport {
                 builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::default()),
             );
         let policy = Policy {
-            base: Duration::from_millis(200),
-            most: Duration::from_secs(20),
+            base_pause: Duration::from_millis(200),
+            max_pause: Duration::from_secs(20),
             budget: retry_for,
         };
         let clock = Clock::system();
@@ -150,7 +150,7 @@ impl Transport {
         let first = Policy { budget: self.policy.budget.min(FIRST_CONTACT), ..self.policy };
         let mut first_contact = first.start();
         loop {
-            self.pace.pass(call.body.len() as u64).await;
+            self.pace.acquire(call.body.len() as u64).await;
             let failure = match tokio::time::timeout(TRY, self.try_once(call, max_bytes)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,

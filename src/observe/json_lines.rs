@@ -1,7 +1,7 @@
-//! Log lines in JSON, in characters that a terminal shows as they are.
+//! JSON log lines without characters that are unsafe on a terminal.
 //!
-//! Guarantees: a line means the same as before. JSON escapes only U+0000 to U+001F by itself (RFC
-//! 8259, section 7).
+//! Guarantees: the meaning of a line does not change. The JSON formatter escapes only U+0000 to
+//! U+001F (RFC 8259, section 7); this escapes the other unsafe characters.
 
 use std::io::{self, Write};
 
@@ -10,26 +10,27 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::escape::escaped_json;
 
-/// Makes writers of whole lines.
+/// Creates writers that escape unsafe characters in JSON lines.
 pub(super) struct JsonLines<M>(pub M);
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for JsonLines<M> {
-    type Writer = Line<M::Writer>;
+    type Writer = JsonLineWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line(self.0.make_writer())
+        JsonLineWriter(self.0.make_writer())
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
-        Line(self.0.make_writer_for(meta))
+        JsonLineWriter(self.0.make_writer_for(meta))
     }
 }
 
-pub(super) struct Line<W>(W);
+/// Escapes each line and passes it on.
+pub(super) struct JsonLineWriter<W>(W);
 
-impl<W: Write> Write for Line<W> {
+impl<W: Write> Write for JsonLineWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // The formatter gives a line at a time, and JSON is text.
+        // The formatter writes whole lines, and JSON is UTF-8, so nothing is lost.
         self.0.write_all(escaped_json(&String::from_utf8_lossy(bytes)).as_bytes())?;
         Ok(bytes.len())
     }

@@ -1,9 +1,9 @@
-//! What an operator sees: log lines on stderr, for people or for machines.
+//! Log lines on stderr, as text or JSON.
 //!
-//! Guarantees: stdout stays free for data; set up once per process. An event is one line, whatever
-//! a client had written into a key or a header: in messages and fields, what could end the line or
-//! steer a terminal is escaped. It does not decide what is logged: each room does, and none of them
-//! logs a secret. Figures are in `http`.
+//! Guarantees: nothing is written to stdout; the log is set up once per process. An event is one
+//! line, whatever a client wrote into a key or a header: characters in messages and fields that
+//! could end the line or control a terminal are escaped. It does not decide what is logged: each
+//! room does, and none logs a secret. Metrics are in `web`.
 
 mod json_lines;
 
@@ -18,15 +18,15 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
-use crate::escape::Escaping;
+use crate::escape::EscapingWriter;
 
 use json_lines::JsonLines;
 
-/// How a field's name looks on a terminal.
+/// The terminal styles around a field's name.
 const ITALIC: &str = "\u{1b}[3m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// How a line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     #[default]
@@ -41,7 +41,7 @@ impl FromStr for Format {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err("it is \"text\" or \"json\"".to_owned()),
+            _ => Err("it must be \"text\" or \"json\"".to_owned()),
         }
     }
 }
@@ -71,14 +71,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// **Errors**: why the text is no level or filter.
+    /// Sets the level. **Errors**: why the text is not a level or filter.
     pub fn set_level(&mut self, level: &str) -> Result<(), String> {
-        let named = ["error", "warn", "info", "debug", "trace", "off"];
+        let levels = ["error", "warn", "info", "debug", "trace", "off"];
         let filter = level.contains(['=', ',']);
-        if !filter && !named.contains(&level) {
+        if !filter && !levels.contains(&level) {
             return Err(format!(
-                "it is one of {}, or a filter such as \"info,ratchet::upload=debug\"",
-                named.join(", ")
+                "it must be one of {}, or a filter such as \"info,ratchet::upload=debug\"",
+                levels.join(", ")
             ));
         }
         EnvFilter::try_new(level).map_err(|error| error.to_string())?;
@@ -90,16 +90,16 @@ impl Settings {
 /// Starts the log. A second call in one process changes nothing.
 pub fn start(settings: &Settings) {
     let log = log(settings, std::io::stderr().is_terminal(), std::io::stderr);
-    // Only tests start it twice.
+    // Only tests start the log twice.
     if let Err(error) = dispatcher::set_global_default(log) {
-        tracing::debug!(%error, "the log was started before");
+        tracing::debug!(%error, "the log is already started");
     }
 }
 
-/// A log on a writer that takes whole lines.
+/// A log that writes whole lines to a writer.
 fn log(
     settings: &Settings,
-    colours: bool,
+    colors: bool,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Dispatch {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
@@ -109,7 +109,7 @@ fn log(
             let fields = debug_fn(write_field).delimited(" ");
             lines
                 .with_writer(writer)
-                .with_ansi(colours)
+                .with_ansi(colors)
                 .with_target(false)
                 .fmt_fields(fields)
                 .finish()
@@ -121,15 +121,15 @@ fn log(
     }
 }
 
-/// One field of a line, or its message. What it says can be a client's, and so can a line break or
-/// worse in it.
+/// Writes one field of a line, or its message, with unsafe characters escaped, because the value
+/// may come from a client.
 fn write_field(line: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     if field.name() == "message" {
-        return write!(Escaping(line), "{value:?}");
+        return write!(EscapingWriter(line), "{value:?}");
     }
     let (name, plain) = if line.has_ansi_escapes() { (ITALIC, PLAIN) } else { ("", "") };
     write!(line, "{name}{}{plain}=", field.name())?;
-    write!(Escaping(line), "{value:?}")
+    write!(EscapingWriter(line), "{value:?}")
 }
 
 #[cfg(test)]
@@ -139,12 +139,12 @@ mod tests {
 
     use super::*;
 
-    const HOSTILE: &str = "line\r\n2026-01-01T00:00:00Z ERROR forged \u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\u{2066}end";
+    const UNSAFE_TEXT: &str = "line\r\n2026-01-01T00:00:00Z ERROR forged \u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\u{2066}end";
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -154,28 +154,28 @@ mod tests {
         }
     }
 
-    /// What is logged of a hostile text in every place that a text can have.
-    fn logged(format: Format, colours: bool) -> String {
-        let kept = Kept::default();
-        let writer = kept.clone();
+    /// The log of events that have an unsafe text in every position of a text.
+    fn logged(format: Format, colors: bool) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
         let settings = Settings { format, ..Settings::default() };
-        dispatcher::with_default(&log(&settings, colours, move || writer.clone()), || {
-            let error: Box<dyn std::error::Error + Send + Sync> = HOSTILE.into();
-            let nested = io::Error::other(HOSTILE);
-            tracing::warn!(text = HOSTILE, shown = %HOSTILE, debugged = ?nested, error, "a message of {HOSTILE}");
-            let span = tracing::info_span!("span", key = %HOSTILE);
+        dispatcher::with_default(&log(&settings, colors, move || writer.clone()), || {
+            let error: Box<dyn std::error::Error + Send + Sync> = UNSAFE_TEXT.into();
+            let nested = io::Error::other(UNSAFE_TEXT);
+            tracing::warn!(text = UNSAFE_TEXT, shown = %UNSAFE_TEXT, debugged = ?nested, error, "a message of {UNSAFE_TEXT}");
+            let span = tracing::info_span!("span", key = %UNSAFE_TEXT);
             let _entered = span.enter();
-            tracing::info!("{}", HOSTILE);
+            tracing::info!("{}", UNSAFE_TEXT);
         });
-        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn an_event_is_one_line_of_plain_characters() {
+    fn an_event_is_one_line_without_unsafe_characters() {
         for format in [Format::Text, Format::Json] {
             let text = logged(format, false);
             assert_eq!(text.lines().count(), 2, "{text:?}");
-            assert!(text.matches("end").count() >= 7, "nothing is left out: {text}");
+            assert!(text.matches("end").count() >= 7, "no text is missing: {text}");
             let raw: Vec<char> =
                 text.chars().filter(|c| *c != '\n' && (c.is_control() || !c.is_ascii())).collect();
             assert!(raw.is_empty(), "{raw:?} in {text:?}");
@@ -183,17 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn json_says_what_was_said() {
+    fn json_has_the_original_text() {
         let text = logged(Format::Json, false);
         let event: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(
             (event["text"].as_str(), event["shown"].as_str()),
-            (Some(HOSTILE), Some(HOSTILE))
+            (Some(UNSAFE_TEXT), Some(UNSAFE_TEXT))
         );
     }
 
     #[test]
-    fn on_a_terminal_the_log_has_its_own_colours_and_no_others() {
+    fn on_a_terminal_only_the_log_itself_sets_colors() {
         let text = logged(Format::Text, true);
         assert!(
             text.contains("\u{1b}[33m WARN\u{1b}[0m") && text.contains("\u{1b}[3mshown\u{1b}[0m="),
@@ -203,13 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_reads_as_before() {
-        let kept = Kept::default();
-        let writer = kept.clone();
+    fn a_text_line_has_the_expected_form() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
         dispatcher::with_default(&log(&Settings::default(), false, move || writer.clone()), || {
             tracing::info!(request = "id", status = 200, error = %"why not", "request");
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         assert!(
             text.ends_with("Z  INFO request request=\"id\" status=200 error=why not\n"),
             "{text:?}"

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::metric_names::{FRAMING, KEPT};
+use crate::metric_names::{AWS_CHUNKED, SYSTEM_METADATA};
 
 /// A bucket's name. Not validated: the front that took it from a client does that.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,7 +112,7 @@ pub struct Attributes {
 impl Attributes {
     /// The headers of a message that belong into `headers`, if they are text.
     pub fn headers_in(head: &HeaderMap) -> BTreeMap<String, String> {
-        let kept = KEPT.iter().filter_map(|name| {
+        let kept = SYSTEM_METADATA.iter().filter_map(|name| {
             let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
             let value =
                 if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
@@ -156,7 +156,12 @@ pub fn acts_on_metadata(name: &str) -> bool {
 /// object. Needed for servers too: SeaweedFS stores the `aws-chunked` of a put with a trailer as
 /// the object's own encoding.
 fn without_framing(value: &str) -> String {
-    value.split(',').map(str::trim).filter(|word| *word != FRAMING).collect::<Vec<_>>().join(",")
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|word| *word != AWS_CHUNKED)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Condition, metadata and checksums of a `put`.

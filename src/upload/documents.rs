@@ -25,8 +25,8 @@ use super::error::{Error, Result};
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
 const RETRIES: retry::Policy = retry::Policy {
-    base: Duration::from_millis(40),
-    most: Duration::from_secs(2),
+    base_pause: Duration::from_millis(40),
+    max_pause: Duration::from_secs(2),
     budget: Duration::from_secs(20),
 };
 

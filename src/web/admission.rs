@@ -102,7 +102,7 @@ impl Admission {
     /// Waits for a place. **Errors**: `SlowDown`. **Cancel**: safe.
     pub async fn acquire(&self, account: &str) -> Result<Permit, Error> {
         let share = self.share(account);
-        if share.rate_limit.debt() > self.0.settings.queue_timeout {
+        if share.rate_limit.current_wait() > self.0.settings.queue_timeout {
             return Err(Error::new(
                 Kind::SlowDown,
                 "more bytes are under way than this account may move by then",
@@ -284,7 +284,7 @@ mod tests {
         let settings = Settings { max_account_bytes_per_s: Some(1000), ..Settings::default() };
         let gate = Admission::new(Clock::seeded(1), settings);
         let place = gate.acquire("a").await.unwrap();
-        place.rate_limit().book(6000);
+        place.rate_limit().reserve(6000);
         assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
         gate.acquire("b").await.unwrap();
         tokio::time::advance(Duration::from_secs(2)).await;

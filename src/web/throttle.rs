@@ -26,7 +26,7 @@ impl Throttle {
     /// Books a frame that went by.
     pub fn moved(&mut self, bytes: u64) {
         let Some((pace, clock)) = &self.of else { return };
-        let wait = pace.book(bytes);
+        let wait = pace.reserve(bytes);
         if !wait.is_zero() {
             let clock = clock.clone();
             self.wait = Some(Box::pin(async move { clock.pause(wait).await }));

@@ -12,7 +12,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
-use crate::metric_names::VERSION;
+use crate::metric_names::VERSION_ID;
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::{ChecksumKind, ObjectChecksum};
 use crate::web::ReplyBody;
@@ -74,7 +74,7 @@ pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
         put(headers, [USER, name].concat(), value);
     }
     if let Some(version) = &head.version {
-        put(headers, VERSION, version);
+        put(headers, VERSION_ID, version);
     }
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
 }

@@ -9,7 +9,7 @@ use super::error::S3Error;
 use super::xml::Xml;
 use super::{AuthedRequest, HandlerResult, S3Api, document, empty_reply, validate, xml_reply};
 use crate::accounts::Access;
-use crate::metric_names::VERSION;
+use crate::metric_names::VERSION_ID;
 use crate::web::RequestBody;
 
 const MAX_DOCUMENT: usize = 2 << 20;
@@ -27,7 +27,7 @@ impl S3Api {
             .await?;
         let mut reply = empty_reply(StatusCode::NO_CONTENT);
         if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
-            reply.headers_mut().insert(VERSION, version);
+            reply.headers_mut().insert(VERSION_ID, version);
         }
         Ok(reply)
     }

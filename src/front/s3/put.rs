@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use super::error::S3Error;
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, broken, conditions, empty_reply};
 use crate::accounts::Access;
-use crate::metric_names::VERSION;
+use crate::metric_names::VERSION_ID;
 use crate::object::{
     Body, Bucket, GetOptions, GetRange, Key, NewObject, PutMode, StoreKind, Written,
 };
@@ -88,7 +88,7 @@ pub(super) fn written_reply(written: &Written) -> Reply {
     if let Some(version) =
         written.version.as_deref().and_then(|version| HeaderValue::from_str(version).ok())
     {
-        headers.insert(VERSION, version);
+        headers.insert(VERSION_ID, version);
     }
     reply
 }

@@ -19,7 +19,7 @@ use super::super::{
 use super::chunked::{Trailer, with_trailer};
 use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::metric_names::{DECODED_LENGTH, FRAMING, KEPT, TRAILER, VERSION};
+use crate::metric_names::{AWS_CHUNKED, DECODED_LENGTH, SYSTEM_METADATA, TRAILER, VERSION_ID};
 use crate::sigv4::Payload;
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
@@ -45,7 +45,9 @@ pub(super) async fn put(
     }
     headers.extend(options.attributes.content_type.map(|value| (CONTENT_TYPE, value)));
     for (name, value) in options.attributes.headers {
-        let Some(name) = KEPT.into_iter().find(|kept| *kept == name.as_str()) else { continue };
+        let Some(name) = SYSTEM_METADATA.into_iter().find(|kept| *kept == name.as_str()) else {
+            continue;
+        };
         match headers.iter_mut().find(|(there, _)| *there == name) {
             // The framing stands in the same header; the server strips it.
             Some((_, framing)) => *framing = format!("{framing},{value}"),
@@ -63,7 +65,7 @@ pub(super) async fn put(
         payload,
     };
     let (answer, _) = wire.send(call, body).await?;
-    Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION) })
+    Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION_ID) })
 }
 
 pub(super) async fn put_part(
@@ -129,7 +131,7 @@ fn checksummed(
         );
     }
     let headers = vec![
-        (CONTENT_ENCODING, FRAMING.to_owned()),
+        (CONTENT_ENCODING, AWS_CHUNKED.to_owned()),
         (DECODED_LENGTH, body.len_bytes().to_string()),
         (TRAILER, algorithm.header().as_str().to_owned()),
     ];
@@ -190,7 +192,7 @@ fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
         modified: date(&LAST_MODIFIED).unwrap_or(date_now),
         date: date_now,
         attributes: attributes(headers),
-        version: owned(headers, &VERSION),
+        version: owned(headers, &VERSION_ID),
         checksum: checksum(headers),
     }
 }

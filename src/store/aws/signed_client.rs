@@ -208,7 +208,8 @@ impl SignedClient {
 /// Whether a bucket can be the first label of its server's name: no address has labels, and a
 /// certificate for `*.host` is not one for `my.bucket.host`. So the SDK decides too.
 fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
-    tcp::address(authority.host()).is_none() && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
+    tcp::ip_address(authority.host()).is_none()
+        && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
 }
 
 /// An answer's body as a store's body of known length. A frame that does not come in time ends it.
