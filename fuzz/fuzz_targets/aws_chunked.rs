@@ -7,9 +7,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::fuzz_target;
 use ratchet::web::fuzz;
-use ratchet::sigv4::{self, ChunkSigner, Credentials, Payload, Secret};
+use ratchet::sigv4::{self, ChunkVerifier, Credentials, Payload, Secret};
 
-static SIGNER: LazyLock<ChunkSigner> = LazyLock::new(|| {
+static SIGNER: LazyLock<ChunkVerifier> = LazyLock::new(|| {
     let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let request =
         http::Request::put("http://host/b/k").header("host", "host").body(()).expect("a request");

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::fuzz_target;
 use ratchet::front::s3::fuzz;
-use ratchet::sigv4::{self, OldClaim, Secret};
+use ratchet::sigv4::{self, Secret, V2Signature};
 
 fuzz_target!(|text: &str| {
     let mut lines = text.lines();
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     if let Ok(claim) = sigv4::parse(&head) {
         claim.verify(&head, &secret, now, Duration::from_secs(900)).ok();
     }
-    if let Some(claim) = OldClaim::parse(&head) {
+    if let Some(claim) = V2Signature::parse(&head) {
         claim.verify(&head, Some("bucket"), &secret, now).ok();
     }
     fuzz::route(&head.method, head.uri.path(), head.uri.query(), &head.headers);

@@ -1,14 +1,14 @@
-//! The date of a signature: `YYYYMMDDTHHMMSSZ`.
+//! The time format of signatures: `YYYYMMDDTHHMMSSZ`.
 //!
 //! Source: days to civil and back by Howard Hinnant,
 //! <https://howardhinnant.github.io/date_algorithms.html>.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A time as signatures write it.
-pub(super) fn stamp(now: SystemTime) -> String {
+/// The time in the format of signatures.
+pub(super) fn format(now: SystemTime) -> String {
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era =
@@ -18,7 +18,8 @@ pub(super) fn stamp(now: SystemTime) -> String {
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day % 3600 / 60, of_day % 60);
+    let (hour, minute, second) =
+        (second_of_day / 3600, second_of_day % 3600 / 60, second_of_day % 60);
     format!(
         "{:08}T{:06}Z",
         10_000 * year + 100 * month + day,
@@ -26,8 +27,8 @@ pub(super) fn stamp(now: SystemTime) -> String {
     )
 }
 
-/// Seconds since 1970 of a signature's time; None unless it has exactly that form.
-pub(super) fn seconds(text: &str) -> Option<u64> {
+/// The seconds since 1970 of a time in exactly this format; None for any other text.
+pub(super) fn parse(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     if bytes.len() != 16 || bytes[8] != b'T' || bytes[15] != b'Z' {
         return None;
@@ -40,14 +41,16 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
     };
     let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
     let (hour, minute, second) = (number(9, 11)?, number(11, 13)?, number(13, 15)?);
-    let fits = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !fits || hour > 23 || minute > 59 || second > 60 {
+    let in_range = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !in_range || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let (shifted, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, of_era) = (shifted / 400, shifted % 400);
+    let (era, year_of_era) = (shifted / 400, shifted % 400);
     let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100
+        + day_of_year
+        - 719_468;
     Some(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
@@ -58,12 +61,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_come_back() {
+    fn times_are_formatted_and_parsed_back() {
         for at in [0, 951_782_400, 1_369_353_600, 1_709_164_800, 4_102_444_799] {
-            let text = stamp(UNIX_EPOCH + Duration::from_secs(at));
-            assert_eq!(seconds(&text), Some(at), "{text}");
+            let text = format(UNIX_EPOCH + Duration::from_secs(at));
+            assert_eq!(parse(&text), Some(at), "{text}");
         }
-        assert_eq!(stamp(UNIX_EPOCH + Duration::from_secs(1_369_353_600)), "20130524T000000Z");
+        assert_eq!(format(UNIX_EPOCH + Duration::from_secs(1_369_353_600)), "20130524T000000Z");
         for bad in [
             "",
             "20130524T000000",
@@ -72,7 +75,7 @@ mod tests {
             "20130524T250000Z",
             "2013+524T000000Z",
         ] {
-            assert_eq!(seconds(bad), None, "{bad}");
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 }

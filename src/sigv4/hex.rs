@@ -1,19 +1,20 @@
-//! Lower-case hex, as signatures and hashes are written.
+//! Lower-case hex digits of signatures and hashes.
 //!
-//! Guarantees: no formatting machinery on the way of every request.
+//! Guarantees: it does not use `std::fmt`, because every request passes through here.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
+/// The bytes as lower-case hex digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut digits = vec![0; 2 * bytes.len()];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    String::from_utf8(digits).expect("digits are ASCII")
+    String::from_utf8(digits).expect("hex digits are ASCII")
 }
 
-/// 32 bytes of 64 hex digits of either case.
+/// The 32 bytes that 64 hex digits of either case stand for; None for any other text.
 pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = [0; 32];
@@ -31,8 +32,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_come_back_and_other_text_does_not() {
-        let bytes: [u8; 32] = std::array::from_fn(|at| (at * 37) as u8);
+    fn hex_is_decoded_and_other_text_is_refused() {
+        let bytes: [u8; 32] = std::array::from_fn(|index| (index * 37) as u8);
         assert_eq!(unhex(&hex(&bytes)), Some(bytes));
         assert_eq!(unhex(&hex(&bytes).to_uppercase()), Some(bytes));
         assert_eq!(hex(&[0, 0x0f, 0xf0, 0xff]), "000ff0ff");

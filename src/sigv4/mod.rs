@@ -1,8 +1,8 @@
 //! AWS Signature Version 4 for service `s3`: signing, presigning, verifying.
 //!
-//! Guarantees: what is signed here verifies here and at AWS (the published examples are tests);
-//! verification runs over the request as it was sent and compares in constant time; a secret is
-//! never printed. It does not look keys up. Source:
+//! Guarantees: a signature made here verifies here and at AWS (the published examples are tests);
+//! verification uses the request as it was sent and compares in constant time; a secret is never
+//! printed. It does not look up access keys. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 
 mod canonical;
@@ -18,13 +18,13 @@ mod verify;
 
 use http::HeaderName;
 
-pub use policy::PolicyClaim;
+pub use policy::PolicySignature;
 pub use secret::Secret;
-pub use sign::{Unsignable, presign, sign};
-pub use stream::ChunkSigner;
+pub use sign::{SignError, presign, sign};
+pub use stream::ChunkVerifier;
 pub use uri_encoding::{URI_COMPONENT, URI_PATH};
-pub use v2::OldClaim;
-pub use verify::{Claim, Error, PayloadClaim, StreamForm, Verified, parse};
+pub use v2::V2Signature;
+pub use verify::{Error, RequestSignature, SignedPayload, StreamForm, Verified, parse};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "s3";
@@ -32,10 +32,10 @@ const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-/// The longest that a presigned URL may live: 7 days.
-const LONGEST_EXPIRY_SECONDS: u64 = 604_800;
+/// The longest validity of a presigned URL: 7 days.
+const MAX_EXPIRY_SECONDS: u64 = 604_800;
 
-/// Who signs.
+/// The access key that signs.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub access_key_id: String,
@@ -49,17 +49,17 @@ impl Credentials {
     }
 }
 
-/// What is signed of the body: the value of `x-amz-content-sha256`.
+/// What a signature covers of the body: the value of `x-amz-content-sha256`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
     Sha256([u8; 32]),
     Unsigned,
-    /// `aws-chunked` without chunk signatures, its checksum in a trailer.
+    /// `aws-chunked` without chunk signatures, with a checksum in the trailer.
     StreamingUnsignedTrailer,
 }
 
 impl Payload {
-    fn text(self) -> String {
+    fn header_value(self) -> String {
         match self {
             Self::Sha256(digest) => hex::hex(&digest),
             Self::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
@@ -68,7 +68,7 @@ impl Payload {
     }
 }
 
-/// The day, region and service that a signature is good for.
+/// The day and region that a signature is valid for; the service is always `s3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     /// `YYYYMMDD`.
@@ -77,7 +77,7 @@ struct Scope {
 }
 
 impl Scope {
-    /// As signatures and credentials have it.
+    /// The scope as the string to sign and the credential contain it.
     fn text(&self) -> String {
         [&self.day, &*self.region, SERVICE, "aws4_request"].join("/")
     }

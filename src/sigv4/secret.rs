@@ -1,8 +1,8 @@
 //! A secret access key, and the signing key that was last derived from it.
 //!
-//! Guarantees: neither is ever printed. A signing key is good for a day, a region and a service, so
-//! that of almost every request is at hand: without it a quarter of what a small request costs
-//! would go into deriving it. Source:
+//! Guarantees: neither is ever printed. The signing key of the last scope is kept, because deriving
+//! it costs a quarter of a small request
+//! (docs/decisions/0021-what-a-small-request-costs.md). Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, *signing key*.
 
 use std::fmt;
@@ -18,25 +18,26 @@ pub struct Secret(Arc<Inner>);
 
 struct Inner {
     text: String,
-    last: Mutex<Option<(Scope, SigningKey)>>,
+    last_derived: Mutex<Option<(Scope, SigningKey)>>,
 }
 
-/// What signs within one scope.
+/// The key that signs within one scope.
 #[derive(Clone)]
 pub(super) struct SigningKey(Hmac<sha2::Sha256>);
 
 impl Secret {
     pub fn new(text: &str) -> Self {
-        Self(Arc::new(Inner { text: text.to_owned(), last: Mutex::default() }))
+        Self(Arc::new(Inner { text: text.to_owned(), last_derived: Mutex::default() }))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.text.as_bytes()
     }
 
+    /// The signing key of a scope.
     pub(super) fn signing_key(&self, scope: &Scope) -> SigningKey {
-        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, key)) = last.as_ref().filter(|(of, _)| of == scope) {
+        let mut last = self.0.last_derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, key)) = last.as_ref().filter(|(derived_for, _)| derived_for == scope) {
             return key.clone();
         }
         let first = SigningKey::new(format!("AWS4{}", self.0.text).as_bytes());
@@ -52,6 +53,7 @@ impl SigningKey {
         Self(Hmac::new_from_slice(bytes).expect("HMAC takes a key of any length"))
     }
 
+    /// The HMAC-SHA256 of the text.
     pub fn mac(&self, text: &str) -> [u8; 32] {
         let mut mac = self.0.clone();
         mac.update(text.as_bytes());

@@ -13,7 +13,7 @@ const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const SKEW: Duration = Duration::from_secs(900);
 
-fn then() -> SystemTime {
+fn signing_time() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_369_353_600)
 }
 
@@ -25,14 +25,14 @@ fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-fn empty() -> Payload {
+fn empty_payload() -> Payload {
     Payload::Sha256(sha2::Sha256::digest(b"").into())
 }
 
 fn signed(method: &str, uri: &str, headers: &[(&str, &str)], payload: Payload) -> Parts {
     let mut parts = parts(method, uri, headers);
     let credentials = Credentials::new(KEY, SECRET, None);
-    sign(&mut parts, &credentials, "us-east-1", payload, then()).unwrap();
+    sign(&mut parts, &credentials, "us-east-1", payload, signing_time()).unwrap();
     parts
 }
 
@@ -43,12 +43,12 @@ fn signature(parts: &Parts) -> &str {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, the four
 /// examples.
 #[test]
-fn the_published_header_examples_are_signed_alike() {
+fn the_published_header_examples_get_their_published_signatures() {
     let get = signed(
         "GET",
         "https://examplebucket.s3.amazonaws.com/test.txt",
         &[("range", "bytes=0-9")],
-        empty(),
+        empty_payload(),
     );
     assert_eq!(signature(&get), "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
     let body = Payload::Sha256(sha2::Sha256::digest(b"Welcome to Amazon S3.").into());
@@ -58,13 +58,17 @@ fn the_published_header_examples_are_signed_alike() {
         signed("PUT", "https://examplebucket.s3.amazonaws.com/test%24file.text", &headers, body);
     assert_eq!(signature(&put), "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
     let lifecycle =
-        signed("GET", "https://examplebucket.s3.amazonaws.com/?lifecycle", &[], empty());
+        signed("GET", "https://examplebucket.s3.amazonaws.com/?lifecycle", &[], empty_payload());
     assert_eq!(
         signature(&lifecycle),
         "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
     );
-    let list =
-        signed("GET", "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", &[], empty());
+    let list = signed(
+        "GET",
+        "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J",
+        &[],
+        empty_payload(),
+    );
     assert_eq!(
         signature(&list),
         "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
@@ -72,17 +76,17 @@ fn the_published_header_examples_are_signed_alike() {
     for request in [get, put, lifecycle, list] {
         let claim = parse(&request).unwrap();
         assert_eq!(claim.access_key_id(), KEY);
-        claim.verify(&request, &Secret::new(SECRET), then(), SKEW).unwrap();
+        claim.verify(&request, &Secret::new(SECRET), signing_time(), SKEW).unwrap();
     }
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 #[test]
-fn the_published_presigned_example_is_signed_alike() {
+fn the_published_presigned_example_gets_its_published_signature() {
     let get = parts("GET", "https://examplebucket.s3.amazonaws.com/test.txt", &[]);
     let credentials = Credentials::new(KEY, SECRET, None);
-    let url =
-        presign(&get, &credentials, "us-east-1", Duration::from_secs(86_400), then()).unwrap();
+    let url = presign(&get, &credentials, "us-east-1", Duration::from_secs(86_400), signing_time())
+        .unwrap();
     assert!(
         url.ends_with("aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"),
         "{url}"
@@ -92,30 +96,33 @@ fn the_published_presigned_example_is_signed_alike() {
         parse(&request)
             .unwrap()
             .verify(&request, &Secret::new(SECRET), at, SKEW)
-            .map(|done| done.payload)
+            .map(|verified| verified.payload)
     };
-    assert_eq!(verify(then()), Ok(PayloadClaim::Unsigned));
-    assert!(verify(then() + Duration::from_secs(86_400)).is_ok());
-    assert_eq!(verify(then() + Duration::from_secs(86_401)), Err(Error::Expired));
-    assert_eq!(verify(then() - Duration::from_secs(901)), Err(Error::Expired));
+    assert_eq!(verify(signing_time()), Ok(SignedPayload::Unsigned));
+    assert!(verify(signing_time() + Duration::from_secs(86_400)).is_ok());
+    assert_eq!(verify(signing_time() + Duration::from_secs(86_401)), Err(Error::Expired));
+    assert_eq!(verify(signing_time() - Duration::from_secs(901)), Err(Error::Expired));
 }
 
 #[test]
-fn what_is_wrong_has_its_own_error() {
+fn each_fault_has_its_own_error() {
     let good =
         signed("PUT", "http://127.0.0.1:9010/b/k", &[("content-type", "x")], Payload::Unsigned);
     let verify = |parts: &Parts, secret, at| {
         let verified =
             parse(parts).and_then(|claim| claim.verify(parts, &Secret::new(secret), at, SKEW));
-        verified.map(|done| done.payload)
+        verified.map(|verified| verified.payload)
     };
-    assert!(verify(&good, SECRET, then()).is_ok());
-    assert_eq!(verify(&good, "other", then()), Err(Error::Mismatch));
-    assert_eq!(verify(&good, SECRET, then() + Duration::from_secs(901)), Err(Error::Skewed));
+    assert!(verify(&good, SECRET, signing_time()).is_ok());
+    assert_eq!(verify(&good, "other", signing_time()), Err(Error::Mismatch));
     assert_eq!(
-        verify(&good, "other", then() + Duration::from_secs(901)),
+        verify(&good, SECRET, signing_time() + Duration::from_secs(901)),
+        Err(Error::Skewed)
+    );
+    assert_eq!(
+        verify(&good, "other", signing_time() + Duration::from_secs(901)),
         Err(Error::Skewed),
-        "whatever the secret"
+        "the same error for every secret"
     );
     assert_eq!(parse(&parts("GET", "/b/k", &[])).unwrap_err(), Error::Unsigned);
     for (name, value) in [
@@ -127,49 +134,50 @@ fn what_is_wrong_has_its_own_error() {
         let mut bad = good.clone();
         bad.headers.insert(http::header::HeaderName::from_static(name), value.parse().unwrap());
         assert!(
-            matches!(verify(&bad, SECRET, then()), Err(Error::Malformed(_))),
+            matches!(verify(&bad, SECRET, signing_time()), Err(Error::Malformed(_))),
             "{name}: {value}"
         );
     }
-    let mut bare = good.clone();
-    bare.headers.remove("x-amz-content-sha256");
-    assert!(matches!(verify(&bare, SECRET, then()), Err(Error::Malformed(_))));
+    let mut without_hash = good.clone();
+    without_hash.headers.remove("x-amz-content-sha256");
+    assert!(matches!(verify(&without_hash, SECRET, signing_time()), Err(Error::Malformed(_))));
     assert_eq!(format!("{:?}", Credentials::new(KEY, SECRET, None)).find(SECRET), None);
 }
 
-/// As AWS has it: "There were headers present in the request which were not signed".
+/// AWS answers: "There were headers present in the request which were not signed".
 #[test]
 fn a_header_that_is_added_to_a_signed_request_is_refused() {
     let verify = |parts: &Parts| {
-        parse(parts).unwrap().verify(parts, &Secret::new(SECRET), then(), SKEW).map(drop)
+        parse(parts).unwrap().verify(parts, &Secret::new(SECRET), signing_time(), SKEW).map(drop)
     };
     let url = presign(
         &parts("PUT", "http://h/b/k", &[]),
         &Credentials::new(KEY, SECRET, None),
         "us-east-1",
         Duration::from_secs(60),
-        then(),
+        signing_time(),
     );
     let presigned = parts("PUT", &url.unwrap(), &[("host", "h")]);
     for good in
         [presigned, signed("PUT", "http://h/b/k", &[("x-amz-meta-a", "1")], Payload::Unsigned)]
     {
         assert_eq!(verify(&good), Ok(()));
-        for (name, wanted) in [
+        for (name, expected) in [
             ("x-amz-copy-source", Err(Error::HeaderUnsigned("x-amz-copy-source".to_owned()))),
             ("x-amz-meta-b", Err(Error::HeaderUnsigned("x-amz-meta-b".to_owned()))),
             ("user-agent", Ok(())),
         ] {
-            let mut more = good.clone();
-            more.headers
+            let mut with_header = good.clone();
+            with_header
+                .headers
                 .insert(http::header::HeaderName::from_static(name), "/b/secret".parse().unwrap());
-            assert_eq!(verify(&more), wanted, "{name}");
+            assert_eq!(verify(&with_header), expected, "{name}");
         }
     }
 }
 
 #[test]
-fn two_signatures_are_one_too_many() {
+fn a_request_with_two_signatures_is_refused() {
     let good = signed("GET", "http://h/b/k", &[], Payload::Unsigned);
     let mut both = good.clone();
     both.uri = "http://h/b/k?X-Amz-Signature=0".parse().unwrap();
@@ -179,30 +187,35 @@ fn two_signatures_are_one_too_many() {
     assert!(matches!(parse(&twice), Err(Error::Malformed(_))));
 }
 
-/// Whoever reads the query takes a plus for a blank, so what is signed as a plus must not come as
-/// one.
+/// A query parser takes a plus for a space, so a value that was signed with an encoded plus must
+/// not verify with a plain one.
 #[test]
-fn a_plus_in_the_query_is_a_blank_in_the_signature_too() {
+fn a_plus_in_the_query_is_a_space_in_the_signature_too() {
     let mut request = signed("GET", "http://h/b?prefix=a%2Bb", &[], Payload::Unsigned);
     request.uri = "http://h/b?prefix=a+b".parse().unwrap();
-    let verified = parse(&request).unwrap().verify(&request, &Secret::new(SECRET), then(), SKEW);
+    let verified =
+        parse(&request).unwrap().verify(&request, &Secret::new(SECRET), signing_time(), SKEW);
     assert_eq!(verified.map(drop), Err(Error::Mismatch));
     request = signed("GET", "http://h/b?prefix=a%20b", &[], Payload::Unsigned);
     request.uri = "http://h/b?prefix=a+b".parse().unwrap();
-    assert!(parse(&request).unwrap().verify(&request, &Secret::new(SECRET), then(), SKEW).is_ok());
+    assert!(
+        parse(&request)
+            .unwrap()
+            .verify(&request, &Secret::new(SECRET), signing_time(), SKEW)
+            .is_ok()
+    );
 }
 
 #[test]
 fn queries_sort_by_name_not_by_pair() {
-    let request = signed("GET", "http://h/b?a=1&a-b=2&A=3", &[], empty());
-    let text = canonical::request(&request, &canonical::Terms { signed_headers: &[], payload: "" })
-        .unwrap();
+    let request = signed("GET", "http://h/b?a=1&a-b=2&A=3", &[], empty_payload());
+    let text = canonical::request(&request, &[], "").unwrap();
     assert!(text.contains("\nA=3&a=1&a-b=2\n"), "{text}");
 }
 
 proptest! {
     #[test]
-    fn what_is_signed_verifies_and_what_is_changed_does_not(
+    fn a_signed_request_verifies_and_a_changed_one_does_not(
         path in "(/[a-zA-Z0-9 _.~+=%@é-]{0,12}){1,3}",
         query in "[a-z0-9]{0,5}(=[a-z0-9]{0,5})?",
         header in "[ -~]{0,20}",
@@ -212,23 +225,23 @@ proptest! {
         let uri = format!("http://127.0.0.1:9010{path}?{query}");
         let request = signed("PUT", &uri, &[("x-amz-meta-a", &header)], Payload::Unsigned);
         let secret = Secret::new(SECRET);
-        prop_assert!(parse(&request).unwrap().verify(&request, &secret, then(), SKEW).is_ok());
+        prop_assert!(parse(&request).unwrap().verify(&request, &secret, signing_time(), SKEW).is_ok());
         let mut other = request.clone();
         other.uri = format!("http://127.0.0.1:9010{path}x?{query}").parse().unwrap();
-        let verified = parse(&other).unwrap().verify(&other, &secret, then(), SKEW);
-        prop_assert_eq!(verified.map(|done| done.payload), Err(Error::Mismatch));
+        let verified = parse(&other).unwrap().verify(&other, &secret, signing_time(), SKEW);
+        prop_assert_eq!(verified.map(|verified| verified.payload), Err(Error::Mismatch));
         let mut other = request.clone();
         let line = other.headers["authorization"].to_str().unwrap().to_owned();
         let at = line.len() - 64 + flip;
         let flipped = if &line[at..=at] == "0" { "1" } else { "0" };
         let line = format!("{}{flipped}{}", &line[..at], &line[at + 1..]);
         other.headers.insert("authorization", line.parse().unwrap());
-        let verified = parse(&other).unwrap().verify(&other, &secret, then(), SKEW);
-        prop_assert_eq!(verified.map(|done| done.payload), Err(Error::Mismatch));
+        let verified = parse(&other).unwrap().verify(&other, &secret, signing_time(), SKEW);
+        prop_assert_eq!(verified.map(|verified| verified.payload), Err(Error::Mismatch));
     }
 
     #[test]
-    fn no_header_or_query_makes_it_panic(line in "\\PC{0,80}", date in "\\PC{0,20}", query in "[!-~]{0,60}") {
+    fn no_header_or_query_causes_a_panic(line in "\\PC{0,80}", date in "\\PC{0,20}", query in "[!-~]{0,60}") {
         let uri = format!("/{}", http::Uri::try_from(format!("/?{query}")).map(|u| u.to_string()).unwrap_or_default());
         let Ok(request) = http::Request::builder()
             .uri(uri)
@@ -238,7 +251,7 @@ proptest! {
         else { return Ok(()) };
         let (mut request, ()) = request.into_parts();
         if let Ok(claim) = parse(&request) {
-            claim.verify(&request, &Secret::new("s"), then(), SKEW).ok();
+            claim.verify(&request, &Secret::new("s"), signing_time(), SKEW).ok();
         }
         request.headers.remove("authorization");
         parse(&request).ok();

@@ -1,9 +1,11 @@
-//! Verifying a request's signature: read the claim, look the key up elsewhere, verify.
+//! Verifying a request's signature: it is parsed, the caller looks up the secret of its access key,
+//! then it is verified.
 //!
-//! Guarantees: no byte of a request makes it panic; the signature is compared last, so that every
-//! other refusal is the same for whatever secret, and tells nobody whether an access key exists;
-//! any region is accepted, the service must be `s3`; no `x-amz-` header that the signature does not
-//! cover, so that nobody can add, say, a copy's source to a URL that was signed for a put.
+//! Guarantees: no request makes it panic; the signature is compared last, so that every other
+//! refusal is the same for every secret and does not tell whether an access key exists; any region
+//! is accepted, the service must be `s3`; an `x-amz-` header that the signature does not cover is
+//! refused, so that nobody can add, for example, `x-amz-copy-source` to a URL that was presigned
+//! for a put.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,10 +16,10 @@ use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use subtle::ConstantTimeEq;
 
-use super::canonical::{self, Terms, decoded, pairs};
+use super::canonical::{self, decoded, query_pairs};
 use super::hex::unhex;
 use super::{
-    ALGORITHM, CONTENT_SHA256, ChunkSigner, DATE, LONGEST_EXPIRY_SECONDS, SERVICE, Scope, Secret,
+    ALGORITHM, CONTENT_SHA256, ChunkVerifier, DATE, MAX_EXPIRY_SECONDS, SERVICE, Scope, Secret,
     date,
 };
 
@@ -25,29 +27,29 @@ use super::{
 pub enum Error {
     #[error("the request is not signed")]
     Unsigned,
-    #[error("the header {0} is there and not signed")]
+    #[error("the header {0} is not covered by the signature")]
     HeaderUnsigned(String),
     #[error("the signature is malformed: {0}")]
     Malformed(&'static str),
-    #[error("the presigned URL is expired, or not valid yet")]
+    #[error("the presigned URL has expired or is not valid yet")]
     Expired,
-    #[error("the signature's date is too far from now; check the clock")]
+    #[error("the signature's date is too far from the gateway's time; check the clock")]
     Skewed,
-    #[error("the signature does not match, or nobody has this access key")]
+    #[error("the signature does not match, or the access key does not exist")]
     Mismatch,
 }
 
-/// Headers that are part of what is signed though they are not listed: the canonical request ends
-/// with the one, the string to sign has the other.
-const SIGNED_ANYHOW: [HeaderName; 2] = [CONTENT_SHA256, DATE];
+/// Headers that every signature covers although it need not list them: the canonical request ends
+/// with the first, the string to sign contains the second.
+const ALWAYS_SIGNED: [HeaderName; 2] = [CONTENT_SHA256, DATE];
 
-/// What was signed of the body.
+/// What the signature covers of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PayloadClaim {
+pub enum SignedPayload {
     /// The SHA-256 of the whole body.
     Hash([u8; 32]),
     Unsigned,
-    /// Framed as `aws-chunked`.
+    /// An `aws-chunked` body.
     Streaming(StreamForm),
 }
 
@@ -57,13 +59,13 @@ pub enum PayloadClaim {
 pub enum StreamForm {
     /// Each chunk is signed.
     Signed,
-    /// Each chunk is signed, and the trailer.
+    /// Each chunk and the trailer are signed.
     SignedTrailer,
-    /// Nothing of the body is signed; a checksum comes in the trailer.
+    /// The body is not signed; the trailer has a checksum.
     UnsignedTrailer,
 }
 
-impl PayloadClaim {
+impl SignedPayload {
     fn parse(text: &str) -> Result<Self, Error> {
         match text {
             "UNSIGNED-PAYLOAD" => Ok(Self::Unsigned),
@@ -79,27 +81,27 @@ impl PayloadClaim {
     }
 }
 
-/// A signature that holds.
+/// The result of a successful verification.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    pub payload: PayloadClaim,
-    /// Verifies the chunks of a body whose chunks are signed.
-    pub chunks: ChunkSigner,
+    pub payload: SignedPayload,
+    /// For a body whose chunks are signed.
+    pub chunk_verifier: ChunkVerifier,
 }
 
-/// A signature that was read, not yet verified.
+/// A signature that was parsed and is not yet verified.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub struct RequestSignature {
     access_key_id: String,
     scope: Scope,
     signed_headers: Vec<HeaderName>,
     signature: String,
     time: String,
-    /// Seconds; only of a presigned URL.
+    /// **Unit**: seconds. Some for a presigned URL only.
     expires: Option<u64>,
 }
 
-/// The parts of a claim, wherever they stood.
+/// The fields of a signature, from the header or the query.
 struct Fields<'a> {
     credential: Cow<'a, str>,
     signed_headers: Cow<'a, str>,
@@ -108,51 +110,58 @@ struct Fields<'a> {
     expires: Option<u64>,
 }
 
-/// Reads the signature of a request. **Errors**: `Unsigned`, `Malformed`.
-pub fn parse(parts: &Parts) -> Result<Claim, Error> {
-    let in_query = pairs(parts).any(|(name, _)| decoded(name) == "X-Amz-Signature");
+/// The signature of a request. **Errors**: `Unsigned`, `Malformed`.
+pub fn parse(parts: &Parts) -> Result<RequestSignature, Error> {
+    let in_query = query_pairs(parts).any(|(name, _)| decoded(name) == "X-Amz-Signature");
     match (parts.headers.get_all(AUTHORIZATION).iter().count(), in_query) {
-        (0, _) => claim(query_fields(parts)?),
-        (1, false) => claim(header_fields(parts)?),
-        _ => Err(Error::Malformed("there must be one signature, in the header or in the URL")),
+        (0, _) => from_fields(query_fields(parts)?),
+        (1, false) => from_fields(header_fields(parts)?),
+        _ => Err(Error::Malformed("there is more than one signature in the headers and the URL")),
     }
 }
 
 fn header_fields(parts: &Parts) -> Result<Fields<'_>, Error> {
     let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let line = text(AUTHORIZATION).ok_or(Error::Malformed("authorization is not plain text"))?;
-    let line = line.strip_prefix(ALGORITHM).ok_or(Error::Malformed("another algorithm"))?;
+    let line = text(AUTHORIZATION)
+        .ok_or(Error::Malformed("the Authorization header is not plain text"))?;
+    let line = line
+        .strip_prefix(ALGORITHM)
+        .ok_or(Error::Malformed("the algorithm is not AWS4-HMAC-SHA256"))?;
     let fields: BTreeMap<&str, &str> =
         line.split(',').filter_map(|field| field.trim().split_once('=')).collect();
     let field = |name| {
         fields
             .get(name)
             .map(|text| Cow::Borrowed(*text))
-            .ok_or(Error::Malformed("a field is missing"))
+            .ok_or(Error::Malformed("the Authorization header lacks a field"))
     };
     Ok(Fields {
         credential: field("Credential")?,
         signed_headers: field("SignedHeaders")?,
         signature: field("Signature")?,
-        time: text(DATE).ok_or(Error::Malformed("no x-amz-date"))?.into(),
+        time: text(DATE).ok_or(Error::Malformed("x-amz-date is absent"))?.into(),
         expires: None,
     })
 }
 
 fn query_fields(parts: &Parts) -> Result<Fields<'static>, Error> {
     let query: BTreeMap<String, String> =
-        pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
+        query_pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
     let field = |name| {
-        query.get(name).cloned().map(Cow::Owned).ok_or(Error::Malformed("a parameter is missing"))
+        query
+            .get(name)
+            .cloned()
+            .map(Cow::Owned)
+            .ok_or(Error::Malformed("the URL lacks a parameter of the signature"))
     };
     if !query.contains_key("X-Amz-Signature") {
         return Err(Error::Unsigned);
     }
     if field("X-Amz-Algorithm")? != ALGORITHM {
-        return Err(Error::Malformed("another algorithm"));
+        return Err(Error::Malformed("the algorithm is not AWS4-HMAC-SHA256"));
     }
     let expires = field("X-Amz-Expires")?.parse().ok();
-    let expires = expires.filter(|expires| (1..=LONGEST_EXPIRY_SECONDS).contains(expires));
+    let expires = expires.filter(|expires| (1..=MAX_EXPIRY_SECONDS).contains(expires));
     Ok(Fields {
         credential: field("X-Amz-Credential")?,
         signed_headers: field("X-Amz-SignedHeaders")?,
@@ -162,21 +171,21 @@ fn query_fields(parts: &Parts) -> Result<Fields<'static>, Error> {
     })
 }
 
-fn claim(fields: Fields<'_>) -> Result<Claim, Error> {
+fn from_fields(fields: Fields<'_>) -> Result<RequestSignature, Error> {
     let scope: Vec<&str> = fields.credential.split('/').collect();
     let [key, day, region, SERVICE, "aws4_request"] = scope[..] else {
-        return Err(Error::Malformed("the credential's scope"));
+        return Err(Error::Malformed("the scope of the credential"));
     };
     if !fields.time.starts_with(day) || day.len() != 8 {
-        return Err(Error::Malformed("the scope is of another day"));
+        return Err(Error::Malformed("the scope names another day than the date"));
     }
     let signed_headers =
         fields.signed_headers.split(';').map(|name| name.parse().ok()).collect::<Option<Vec<_>>>();
-    let signed_headers = signed_headers.ok_or(Error::Malformed("a signed header's name"))?;
+    let signed_headers = signed_headers.ok_or(Error::Malformed("the name of a signed header"))?;
     if !signed_headers.contains(&HOST) {
         return Err(Error::Malformed("host is not signed"));
     }
-    Ok(Claim {
+    Ok(RequestSignature {
         access_key_id: key.to_owned(),
         scope: Scope { day: day.to_owned(), region: region.to_owned() },
         signed_headers,
@@ -186,14 +195,14 @@ fn claim(fields: Fields<'_>) -> Result<Claim, Error> {
     })
 }
 
-impl Claim {
+impl RequestSignature {
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// Verifies the request with the claimed key's secret. **Errors**: `Malformed`,
+    /// Verifies the request with the secret of its access key. **Errors**: `Malformed`,
     /// `HeaderUnsigned`, `Expired` and `Skewed`, which do not depend on the secret; `Mismatch` only
-    /// where it is none of these.
+    /// where none of these applies.
     pub fn verify(
         self,
         parts: &Parts,
@@ -204,36 +213,36 @@ impl Claim {
         let payload = match parts.headers.get(CONTENT_SHA256).map(|value| value.to_str()) {
             Some(text) => text.map_err(|_| Error::Malformed("x-amz-content-sha256"))?,
             None if self.expires.is_some() => "UNSIGNED-PAYLOAD",
-            None => return Err(Error::Malformed("no x-amz-content-sha256")),
+            None => return Err(Error::Malformed("x-amz-content-sha256 is absent")),
         };
-        let claim = PayloadClaim::parse(payload)?;
+        let signed_payload = SignedPayload::parse(payload)?;
         self.check_headers(parts)?;
         self.check_time(now, skew)?;
-        let terms = Terms { signed_headers: &self.signed_headers, payload };
-        let request = canonical::request(parts, &terms)
+        let request = canonical::request(parts, &self.signed_headers, payload)
             .ok_or(Error::Malformed("a signed header is absent"))?;
         let key = secret.signing_key(&self.scope);
-        let ours = canonical::signature(&request, &self.time, &self.scope, &key);
-        if !bool::from(ours.as_bytes().ct_eq(self.signature.as_bytes())) {
+        let expected = canonical::signature(&request, &self.time, &self.scope, &key);
+        if !bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             return Err(Error::Mismatch);
         }
-        let chunks = ChunkSigner::new(key, self.scope, self.time, self.signature);
-        Ok(Verified { payload: claim, chunks })
+        let chunk_verifier = ChunkVerifier::new(key, self.scope, self.time, self.signature);
+        Ok(Verified { payload: signed_payload, chunk_verifier })
     }
 
     fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
         let covered =
-            |name: &HeaderName| SIGNED_ANYHOW.contains(name) || self.signed_headers.contains(name);
-        let bare =
+            |name: &HeaderName| ALWAYS_SIGNED.contains(name) || self.signed_headers.contains(name);
+        let uncovered =
             parts.headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !covered(name));
-        bare.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.as_str().to_owned())))
+        uncovered.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.as_str().to_owned())))
     }
 
     fn check_time(&self, now: SystemTime, skew: Duration) -> Result<(), Error> {
-        let signed_at = date::seconds(&self.time).ok_or(Error::Malformed("the date"))?;
+        let signed_at =
+            date::parse(&self.time).ok_or(Error::Malformed("the format of the date"))?;
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let until = signed_at + self.expires.unwrap_or(skew.as_secs());
-        if now <= until && signed_at <= now + skew.as_secs() {
+        let valid_until = signed_at + self.expires.unwrap_or(skew.as_secs());
+        if now <= valid_until && signed_at <= now + skew.as_secs() {
             return Ok(());
         }
         Err(if self.expires.is_some() { Error::Expired } else { Error::Skewed })

@@ -12,7 +12,7 @@ use http::request;
 
 use crate::accounts::{Account, Accounts, Credentials};
 use crate::digest::Sha256;
-use crate::sigv4::{self, ChunkSigner, OldClaim, PayloadClaim, PolicyClaim};
+use crate::sigv4::{self, ChunkVerifier, PolicySignature, SignedPayload, V2Signature};
 
 use super::Settings;
 use super::error::{Error, Kind};
@@ -23,25 +23,25 @@ use super::target::bucket_of_host;
 pub struct Identity {
     pub account: Arc<Account>,
     /// Not yet compared with the body.
-    pub payload: PayloadClaim,
+    pub payload: SignedPayload,
     /// None: nothing but a version 4 signature can sign chunks.
-    pub(super) chunks: Option<ChunkSigner>,
+    pub(super) chunks: Option<ChunkVerifier>,
 }
 
 impl Identity {
     /// The SHA-256 of the body, where the client signed it.
     pub fn payload_sha256(&self) -> Option<Sha256> {
         match self.payload {
-            PayloadClaim::Hash(sha256) => Some(Sha256(sha256)),
-            PayloadClaim::Unsigned | PayloadClaim::Streaming(_) => None,
+            SignedPayload::Hash(sha256) => Some(Sha256(sha256)),
+            SignedPayload::Unsigned | SignedPayload::Streaming(_) => None,
         }
     }
 
     /// **Errors**: `BadRequest` for a body in frames, which not every protocol takes.
     pub fn require_plain(&self) -> Result<(), Error> {
         match self.payload {
-            PayloadClaim::Hash(_) | PayloadClaim::Unsigned => Ok(()),
-            PayloadClaim::Streaming(_) => Err(Error::bad(
+            SignedPayload::Hash(_) | SignedPayload::Unsigned => Ok(()),
+            SignedPayload::Streaming(_) => Err(Error::bad(
                 "aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD",
             )),
         }
@@ -58,7 +58,7 @@ pub fn authenticate(
     let claim = match sigv4::parse(head) {
         Ok(claim) => claim,
         Err(error) => {
-            let old = OldClaim::parse(head).filter(|_| error == sigv4::Error::Unsigned);
+            let old = V2Signature::parse(head).filter(|_| error == sigv4::Error::Unsigned);
             return authenticate_old(
                 old.ok_or_else(|| refused(error))?,
                 head,
@@ -72,12 +72,12 @@ pub fn authenticate(
     let verified =
         claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refused)?;
     let account = owner(credentials)?;
-    Ok(Identity { account, payload: verified.payload, chunks: Some(verified.chunks) })
+    Ok(Identity { account, payload: verified.payload, chunks: Some(verified.chunk_verifier) })
 }
 
 /// As `authenticate`, for a URL that was signed the old way.
 fn authenticate_old(
-    claim: OldClaim,
+    claim: V2Signature,
     head: &request::Parts,
     accounts: &Accounts,
     now: SystemTime,
@@ -88,7 +88,7 @@ fn authenticate_old(
         settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
     claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refused)?;
     let account = owner(credentials)?;
-    Ok(Identity { account, payload: PayloadClaim::Unsigned, chunks: None })
+    Ok(Identity { account, payload: SignedPayload::Unsigned, chunks: None })
 }
 
 /// Whose signature a form's policy bears: algorithm, credential, signature, policy. **Errors**: as
@@ -98,7 +98,7 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
     if signature.is_empty() {
         return Err(refused(sigv4::Error::Unsigned));
     }
-    let claim = PolicyClaim { algorithm, credential, signature, policy };
+    let claim = PolicySignature { algorithm, credential, signature, policy };
     let credentials = accounts.credentials(claim.access_key_id());
     claim.verify(&credentials.secret).map_err(refused)?;
     owner(credentials)

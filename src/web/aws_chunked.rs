@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use sha2::Digest;
 
 use super::error::{Error, Kind};
-use crate::sigv4::ChunkSigner;
+use crate::sigv4::ChunkVerifier;
 
 /// The longest line of a chunk's header.
 const MAX_LINE: usize = 1 << 10;
@@ -25,7 +25,7 @@ const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 #[derive(Debug)]
 pub(super) struct Decoder {
     /// None: the chunks are not signed.
-    signer: Option<ChunkSigner>,
+    signer: Option<ChunkVerifier>,
     state: State,
     /// A line that has not ended yet, or the trailer.
     line: BytesMut,
@@ -49,7 +49,7 @@ enum State {
 }
 
 impl Decoder {
-    pub fn new(signer: Option<ChunkSigner>) -> Self {
+    pub fn new(signer: Option<ChunkVerifier>) -> Self {
         Self {
             signer,
             state: State::Header,

@@ -26,7 +26,7 @@ use super::reply::BoxError;
 use crate::digest::batch::BodyHasher;
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, Sha256, Wanted};
 use crate::metric_names::{DECODED_LENGTH, TRAILER};
-use crate::sigv4::{PayloadClaim, StreamForm};
+use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
 
@@ -47,7 +47,7 @@ impl Declared {
     /// **Errors**: `BadRequest`, `InvalidDigest`.
     pub fn read(head: &request::Parts, identity: &Identity) -> Result<Self, Error> {
         let headers = &head.headers;
-        let framed = matches!(identity.payload, PayloadClaim::Streaming(_));
+        let framed = matches!(identity.payload, SignedPayload::Streaming(_));
         let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
         let number =
             |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is no number")));
@@ -168,11 +168,11 @@ impl Payload {
     /// `declared` is what is to be verified: a caller that compares a digest itself takes it out.
     pub fn new(declared: Declared, identity: &Identity, body: RequestBody) -> (Self, Verdict) {
         let decoder = match identity.payload {
-            PayloadClaim::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
-            PayloadClaim::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
+            SignedPayload::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
+            SignedPayload::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
                 Some(Decoder::new(identity.chunks.clone()))
             }
-            PayloadClaim::Hash(_) | PayloadClaim::Unsigned => None,
+            SignedPayload::Hash(_) | SignedPayload::Unsigned => None,
         };
         let verdict = Verdict::default();
         let of_sha256 =
@@ -330,7 +330,7 @@ mod tests {
             vec![AccountSettings { name: "test".to_owned(), root: true, keys, grants: Vec::new() }];
         let accounts = Accounts::new(&AccountsSettings { accounts }).unwrap();
         let account = accounts.credentials("AKTEST").account.unwrap();
-        Identity { account, payload: PayloadClaim::Unsigned, chunks: None }
+        Identity { account, payload: SignedPayload::Unsigned, chunks: None }
     }
 
     /// A payload, and what sends its frames.
