@@ -20,7 +20,7 @@ use crate::front::chunk::{ChunkApi, Parts};
 use crate::front::s3::{self, S3Api};
 use crate::gc::{Mode, Sweeper};
 use crate::object::Objects;
-use crate::server::{self, Tls, Workers};
+use crate::server::{Server, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::PARTIAL_COMPLETE};
 use crate::tcp;
@@ -124,7 +124,8 @@ async fn serve_on(
             clock.clone(),
         ));
     }
-    server::serve((listener, workers), service, clock, (settings.server, tls), shutdown).await;
+    let server = Server { listener, workers, clock, settings: settings.server, tls };
+    server.serve(service, shutdown).await;
     // Wherever it is: the next sweep goes on from there.
     aside.shutdown().await;
     Ok(())

@@ -1,10 +1,10 @@
-//! What a connection is doing, and until when it may go on doing it.
+//! The state of a connection, and which timeout applies in it.
 //!
-//! Guarantees: between requests the idle time counts until the next request's first byte, then the
-//! head time; while a request is served only a client that takes nothing of its answer, or too
-//! little of it, runs out of time. Only the time is counted in which the socket takes nothing
-//! though there is something to send: a slow store is not the client's fault. It does not close
-//! anything: `connection` does.
+//! Guarantees: between requests the idle timeout runs until the first byte of the next request,
+//! then the head timeout; while a request is served, only a client that reads nothing or too little
+//! of its response times out. Counted is only the time in which there is something to send and the
+//! socket accepts nothing, so that a client is not blamed for a slow store. It closes nothing;
+//! `connection` does.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,16 +19,18 @@ use crate::clock::Clock;
 
 use super::Settings;
 
-/// Why a connection has run out of time.
+/// Which timeout of a connection expires next, or has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
-    /// Nothing is going on: it may be closed without harm.
+pub enum Timeout {
+    /// No request is in flight, so the connection can be closed without loss.
     Idle,
+    /// The head of a request is incomplete.
     Head,
+    /// The client does not read its response.
     Write,
 }
 
-/// Shared by the connection's socket, its service and its watch.
+/// Shared by the connection's socket, its service and the loop that enforces its timeouts.
 #[derive(Clone, Debug)]
 pub struct Activity {
     clock: Clock,
@@ -39,15 +41,16 @@ pub struct Activity {
 #[derive(Debug)]
 struct State {
     in_flight: usize,
-    /// When it last became idle.
+    /// When the last request ended, or the connection began.
     idle_since: Duration,
-    /// When the first byte came since then.
+    /// When the first byte after that was received.
     head_since: Option<Duration>,
-    /// Since when the socket has been taking nothing.
-    write_stuck_since: Option<Duration>,
-    /// How long the socket took nothing, and what it took, in this window.
-    write_waited: Duration,
-    write_bytes: u64,
+    /// Since when the socket has not accepted bytes.
+    write_blocked_since: Option<Duration>,
+    /// How long the socket accepted nothing in this window.
+    window_blocked: Duration,
+    /// How many bytes it accepted in this window.
+    window_bytes: u64,
 }
 
 impl Activity {
@@ -57,14 +60,14 @@ impl Activity {
             in_flight: 0,
             idle_since: clock.monotonic(),
             head_since: None,
-            write_stuck_since: None,
-            write_waited: Duration::ZERO,
-            write_bytes: 0,
+            write_blocked_since: None,
+            window_blocked: Duration::ZERO,
+            window_bytes: 0,
         };
         Self { clock, write_min_bytes, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Marks a request as in flight until the guard goes.
+    /// Marks a request as in flight until the guard is dropped.
     pub fn request(&self) -> InFlight {
         let mut state = self.lock();
         state.in_flight += 1;
@@ -72,47 +75,49 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// How long the connection may go on if nothing more happens; zero when it is late.
-    pub fn time_left(&self, settings: &Settings) -> (Duration, Late) {
+    /// The time until the next timeout if nothing happens before; zero when it has expired.
+    pub fn time_left(&self, settings: &Settings) -> (Duration, Timeout) {
         let state = self.lock();
-        let (since, allowed, late) =
-            match (state.write_stuck_since, state.in_flight, state.head_since) {
+        let (since, allowed, timeout) =
+            match (state.write_blocked_since, state.in_flight, state.head_since) {
                 (Some(since), ..) => {
-                    let of_window = settings.write_window.saturating_sub(state.write_waited);
-                    (since, settings.write_timeout.min(of_window), Late::Write)
+                    let window_left = settings.write_window.saturating_sub(state.window_blocked);
+                    (since, settings.write_timeout.min(window_left), Timeout::Write)
                 }
-                // Looked at again in due course: the socket may stop taking bytes meanwhile.
+                // The caller asks again after this time, because the socket may have stopped
+                // accepting bytes by then.
                 (None, 1.., _) => {
-                    return (settings.write_timeout.max(Duration::from_millis(1)), Late::Write);
+                    return (settings.write_timeout.max(Duration::from_millis(1)), Timeout::Write);
                 }
-                (None, 0, Some(since)) => (since, settings.head_timeout, Late::Head),
-                (None, 0, None) => (state.idle_since, settings.idle_timeout, Late::Idle),
+                (None, 0, Some(since)) => (since, settings.head_timeout, Timeout::Head),
+                (None, 0, None) => (state.idle_since, settings.idle_timeout, Timeout::Idle),
             };
-        ((since + allowed).saturating_sub(self.clock.monotonic()), late)
+        ((since + allowed).saturating_sub(self.clock.monotonic()), timeout)
     }
 
-    fn came(&self) {
+    /// Records that bytes were received.
+    fn on_read(&self) {
         let mut state = self.lock();
         if state.in_flight == 0 && state.head_since.is_none() {
             state.head_since = Some(self.clock.monotonic());
         }
     }
 
-    /// What became of a write: bytes that were taken, or that none can be now.
-    fn wrote(&self, polled: &Poll<std::io::Result<usize>>) {
+    /// Records the result of a write: the bytes that the socket accepted, or that it is blocked.
+    fn on_write(&self, polled: &Poll<std::io::Result<usize>>) {
         let mut state = self.lock();
         match polled {
-            Poll::Ready(taken) => {
-                if let Some(since) = state.write_stuck_since.take() {
-                    state.write_waited += self.clock.monotonic().saturating_sub(since);
+            Poll::Ready(accepted) => {
+                if let Some(since) = state.write_blocked_since.take() {
+                    state.window_blocked += self.clock.monotonic().saturating_sub(since);
                 }
-                state.write_bytes += taken.as_ref().map_or(0, |bytes| *bytes as u64);
-                if state.write_bytes >= self.write_min_bytes {
-                    (state.write_waited, state.write_bytes) = (Duration::ZERO, 0);
+                state.window_bytes += accepted.as_ref().map_or(0, |bytes| *bytes as u64);
+                if state.window_bytes >= self.write_min_bytes {
+                    (state.window_blocked, state.window_bytes) = (Duration::ZERO, 0);
                 }
             }
-            Poll::Pending if state.write_stuck_since.is_none() => {
-                state.write_stuck_since = Some(self.clock.monotonic());
+            Poll::Pending if state.write_blocked_since.is_none() => {
+                state.write_blocked_since = Some(self.clock.monotonic());
             }
             Poll::Pending => {}
         }
@@ -123,7 +128,7 @@ impl Activity {
     }
 }
 
-/// A request in flight: from its head to the end of its answer.
+/// A request in flight, from the end of its head to the end of its response.
 #[derive(Debug)]
 pub struct InFlight(Activity);
 
@@ -136,13 +141,13 @@ impl Drop for InFlight {
     }
 }
 
-/// An answer's body that keeps its request in flight.
-pub struct Tracked<B> {
+/// A response body that keeps its request in flight.
+pub struct TrackedBody<B> {
     pub body: Pin<Box<B>>,
     pub _request: InFlight,
 }
 
-impl<B: Body<Data = Bytes>> Body for Tracked<B> {
+impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -162,32 +167,32 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
     }
 }
 
-/// A socket that reports what goes through it.
-pub struct Watched<T> {
+/// A socket that reports reads and writes to its `Activity`.
+pub struct MonitoredSocket<T> {
     pub socket: T,
     pub activity: Activity,
 }
 
-impl<T: Read + Unpin> Read for Watched<T> {
+impl<T: Read + Unpin> Read for MonitoredSocket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        self.activity.came();
+        self.activity.on_read();
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: Write + Unpin> Write for Watched<T> {
+impl<T: Write + Unpin> Write for MonitoredSocket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        self.activity.wrote(&polled);
+        self.activity.on_write(&polled);
         polled
     }
 
@@ -197,7 +202,7 @@ impl<T: Write + Unpin> Write for Watched<T> {
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
-        self.activity.wrote(&polled);
+        self.activity.on_write(&polled);
         polled
     }
 
@@ -219,50 +224,56 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_state_has_its_own_time() {
+    async fn each_state_has_its_own_timeout() {
         let clock = Clock::seeded(1);
         let settings = Settings::default();
         let activity = Activity::new(clock.clone(), &settings);
-        assert_eq!(activity.time_left(&settings), (settings.idle_timeout, Late::Idle));
+        assert_eq!(activity.time_left(&settings), (settings.idle_timeout, Timeout::Idle));
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(
             activity.time_left(&settings),
-            (settings.idle_timeout - Duration::from_secs(5), Late::Idle)
+            (settings.idle_timeout - Duration::from_secs(5), Timeout::Idle)
         );
-        activity.came();
-        assert_eq!(activity.time_left(&settings), (settings.head_timeout, Late::Head));
+        activity.on_read();
+        assert_eq!(activity.time_left(&settings), (settings.head_timeout, Timeout::Head));
         let request = activity.request();
         tokio::time::advance(settings.idle_timeout * 2).await;
         assert!(activity.time_left(&settings).0 > Duration::ZERO);
-        activity.wrote(&Poll::Pending);
+        activity.on_write(&Poll::Pending);
         tokio::time::advance(settings.write_timeout).await;
-        assert_eq!(activity.time_left(&settings), (Duration::ZERO, Late::Write));
-        activity.wrote(&Poll::Ready(Ok(1 << 20)));
+        assert_eq!(activity.time_left(&settings), (Duration::ZERO, Timeout::Write));
+        activity.on_write(&Poll::Ready(Ok(1 << 20)));
         drop(request);
-        assert_eq!(activity.time_left(&settings), (settings.idle_timeout, Late::Idle));
+        assert_eq!(activity.time_left(&settings), (settings.idle_timeout, Timeout::Idle));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_too_little_of_an_answer_runs_out_of_time() {
+    async fn a_client_that_reads_too_little_of_its_response_times_out() {
         let clock = Clock::seeded(1);
         let settings = Settings { write_min_bytes: 1000, ..Settings::default() };
         let activity = Activity::new(clock.clone(), &settings);
         let _request = activity.request();
         let step = settings.write_timeout / 4;
-        let take = async |bytes: usize| {
-            activity.wrote(&Poll::Pending);
+        let accept_after_step = async |bytes: usize| {
+            activity.on_write(&Poll::Pending);
             tokio::time::advance(step).await;
-            let left = activity.time_left(&settings);
-            activity.wrote(&Poll::Ready(Ok(bytes)));
-            left
+            let time_left = activity.time_left(&settings);
+            activity.on_write(&Poll::Ready(Ok(bytes)));
+            time_left
         };
         for _ in 0..21 {
-            assert!(take(400).await.0 > Duration::ZERO, "400 bytes each 15 s are enough");
+            assert!(
+                accept_after_step(400).await.0 > Duration::ZERO,
+                "400 bytes per 15 s are enough"
+            );
         }
-        // Time in which nothing was to be sent is not counted.
+        // Time in which there is nothing to send is not counted.
         tokio::time::advance(settings.write_window * 10).await;
-        let late = [take(1).await, take(1).await, take(1).await, take(1).await];
-        assert!(late[..3].iter().all(|(left, _)| !left.is_zero()), "{late:?}");
-        assert_eq!(late[3], (Duration::ZERO, Late::Write));
+        let mut times = Vec::new();
+        for _ in 0..4 {
+            times.push(accept_after_step(1).await);
+        }
+        assert!(times[..3].iter().all(|(time_left, _)| !time_left.is_zero()), "{times:?}");
+        assert_eq!(times[3], (Duration::ZERO, Timeout::Write));
     }
 }

@@ -1,8 +1,8 @@
-//! TLS in front of the protocol: a certificate chain and its key, from files.
+//! TLS with a certificate chain and its key from files.
 //!
-//! Guarantees: files that change are read again, without a restart, and a pair that cannot be used
-//! leaves the old one in place; only HTTP/1.1 is offered (h2 would cost the early answer,
-//! CLIENTS.md rule 7); the key is never printed. Source: RFC 8446, RFC 7301.
+//! Guarantees: files that change are read again without a restart, and an unusable pair leaves the
+//! old one in use; only HTTP/1.1 is offered (docs/architecture.md#http11-only); the key is never
+//! printed. Source: RFC 8446, RFC 7301.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,30 +17,30 @@ use tokio_rustls::server::TlsStream;
 
 use crate::clock::Clock;
 
-/// How often the files are looked at, at most.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The files are checked for changes at most this often.
+const MIN_RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where the pair is.
+/// The files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// PEM: the server's certificate first, then those that lead to a root.
+    /// PEM: the server's certificate first, then the intermediate certificates.
     pub certificate: PathBuf,
     /// PEM: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
 }
 
-/// Why a pair cannot be used. Names files, never their content.
+/// Why a certificate and key cannot be used. Names files, never their content.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{} holds no certificate that can be read", .0.display())]
+    #[error("{} has no readable certificate", .0.display())]
     Certificate(PathBuf),
-    #[error("{} holds no private key that can be read", .0.display())]
+    #[error("{} has no readable private key", .0.display())]
     Key(PathBuf),
-    #[error("the key in {} is not that of the certificate in {}", key.display(), certificate.display())]
+    #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
     Pair { certificate: PathBuf, key: PathBuf },
 }
 
-/// Shakes hands, with the newest usable pair. Cheap to clone.
+/// Accepts TLS connections with the newest usable certificate. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls(Arc<Inner>);
 
@@ -52,43 +52,45 @@ struct Inner {
 
 struct Current {
     acceptor: TlsAcceptor,
-    /// When the files that it was made of were written.
-    written: Option<(SystemTime, SystemTime)>,
-    /// None: look at the next handshake.
-    looked_at: Option<Duration>,
+    /// The modification times of its files.
+    modified: Option<(SystemTime, SystemTime)>,
+    /// When the files were last checked; None: check at the next handshake.
+    checked_at: Option<Duration>,
 }
 
 impl Tls {
-    /// Reads the pair. Blocks.
+    /// Reads the files. Blocks. **Errors**: the files are unusable.
     pub fn open(files: TlsSettings, clock: Clock) -> Result<Self, TlsError> {
         let current = Current {
             acceptor: acceptor(&files)?,
-            written: written(&files),
-            looked_at: Some(clock.monotonic()),
+            modified: modification_times(&files),
+            checked_at: Some(clock.monotonic()),
         };
         Ok(Self(Arc::new(Inner { files, clock, current: Mutex::new(current) })))
     }
 
-    /// Shakes hands. **Errors**: the client's, which end its connection only.
+    /// Performs the handshake. **Errors**: of the client or its connection, which end only that
+    /// connection.
     pub async fn accept(&self, socket: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        let acceptor = self.newest();
+        let acceptor = self.newest_acceptor();
         acceptor.accept(socket).await
     }
 
-    fn newest(&self) -> TlsAcceptor {
+    fn newest_acceptor(&self) -> TlsAcceptor {
         let Inner { files, clock, current } = &*self.0;
         let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock.monotonic();
-        if current.looked_at.is_none_or(|at| now.saturating_sub(at) >= LOOK_AGAIN) {
-            current.looked_at = Some(now);
-            let written = written(files);
-            if written != current.written {
+        if current.checked_at.is_none_or(|at| now.saturating_sub(at) >= MIN_RELOAD_INTERVAL) {
+            current.checked_at = Some(now);
+            let modified = modification_times(files);
+            if modified != current.modified {
                 match acceptor(files) {
                     Ok(acceptor) => {
-                        tracing::info!(certificate = %files.certificate.display(), "the certificate was read again");
-                        (current.acceptor, current.written) = (acceptor, written);
+                        tracing::info!(certificate = %files.certificate.display(), "the certificate was reloaded");
+                        (current.acceptor, current.modified) = (acceptor, modified);
                     }
-                    // Perhaps only one of the two was replaced so far: looked at again in a second.
+                    // Perhaps only one of the two files is replaced so far: they are checked again
+                    // later.
                     Err(error) => tracing::warn!(%error, "the old certificate stays in use"),
                 }
             }
@@ -97,29 +99,29 @@ impl Tls {
     }
 }
 
-fn written(files: &TlsSettings) -> Option<(SystemTime, SystemTime)> {
+fn modification_times(files: &TlsSettings) -> Option<(SystemTime, SystemTime)> {
     let time = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     Some((time(&files.certificate)?, time(&files.key)?))
 }
 
 fn acceptor(files: &TlsSettings) -> Result<TlsAcceptor, TlsError> {
     let TlsSettings { certificate, key } = files;
-    let unreadable = || TlsError::Certificate(certificate.clone());
+    let no_certificate = || TlsError::Certificate(certificate.clone());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(|_| unreadable())?;
+        .map_err(|_| no_certificate())?;
     if chain.is_empty() {
-        return Err(unreadable());
+        return Err(no_certificate());
     }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|_| TlsError::Key(key.clone()))?;
+    let private_key = PrivateKeyDer::from_pem_file(key).map_err(|_| TlsError::Key(key.clone()))?;
     let config =
         ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
             .with_safe_default_protocol_versions()
-            .map_err(|_| unreadable())?
+            .map_err(|_| no_certificate())?
             .with_no_client_auth()
-            .with_single_cert(chain, secret);
-    let pair = |_| TlsError::Pair { certificate: certificate.clone(), key: key.clone() };
-    let mut config = config.map_err(pair)?;
+            .with_single_cert(chain, private_key);
+    let mismatch = |_| TlsError::Pair { certificate: certificate.clone(), key: key.clone() };
+    let mut config = config.map_err(mismatch)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

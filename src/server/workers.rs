@@ -1,9 +1,9 @@
-//! Threads for connections, each with a runtime of its own.
+//! Threads that serve connections, each with a runtime of its own.
 //!
-//! Guarantees: a connection goes where the fewest are and stays there from its first byte to its
-//! last, with all tasks that it starts, so that a request wakes no other thread. Measured on two
-//! cores beside one runtime whose threads share all tasks: CPU of a HEAD that is passed on 46.7 to
-//! 41 µs, of a 4 KiB put 54 to 48 µs. They accept nothing and know no protocol.
+//! Guarantees: a connection goes to the worker with the fewest connections and stays there, with
+//! all tasks that it starts, so a request wakes no other thread
+//! (docs/decisions/0007-one-runtime-per-worker.md). Workers accept no connections and know no
+//! protocol.
 
 use std::io;
 use std::sync::Arc;
@@ -12,52 +12,54 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Threads that all of them together may have for calls that block, as one runtime has.
-const BLOCKING_THREADS: usize = 512;
+/// Upper bound for the threads of all workers together that make blocking calls; tokio's default
+/// for one runtime.
+const MAX_BLOCKING_THREADS: usize = 512;
 
-/// All of them. Dropped, they end by themselves, and so does all that runs on them.
+/// All workers. When it is dropped, they end, with all tasks that run on them.
 #[derive(Debug)]
 pub struct Workers(Vec<Worker>);
 
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
-    /// Each of its connections holds a clone.
-    connections: Seat,
-    /// Closed: its runtime ends.
+    /// Each connection of this worker holds a clone.
+    token: ConnectionToken,
+    /// Dropping it ends the runtime.
     _stop: oneshot::Sender<()>,
-    /// Closed: its runtime has ended.
+    /// Closed when the runtime has ended.
     ended: oneshot::Receiver<()>,
 }
 
-/// A connection's place with a worker.
-pub(super) type Seat = Arc<()>;
+/// Counts a connection of a worker while it is held.
+pub(super) type ConnectionToken = Arc<()>;
 
 impl Workers {
-    /// Starts `count` of them; 0: one for each core. **Errors**: the system's, which allows no more
-    /// threads or descriptors.
+    /// Starts `count` workers; 0: one per core. **Errors**: the system's, for example that it
+    /// allows no more threads or file descriptors.
     pub async fn start(count: usize) -> io::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = if count == 0 { cores() } else { count };
         let mut all = Vec::with_capacity(count);
         for number in 0..count {
-            all.push(Worker::start(number, (BLOCKING_THREADS / count).max(1)).await?);
+            all.push(Worker::start(number, (MAX_BLOCKING_THREADS / count).max(1)).await?);
         }
         Ok(Self(all))
     }
 
-    /// Where the next connection is to live.
-    pub(super) fn with_fewest(&self) -> (&Handle, Seat) {
-        let worker = self.0.iter().min_by_key(|worker| Arc::strong_count(&worker.connections));
-        let worker = worker.expect("there is one at least");
-        (&worker.runtime, Arc::clone(&worker.connections))
+    /// The runtime of the worker with the fewest connections, and the token that counts a
+    /// connection there.
+    pub(super) fn least_loaded(&self) -> (&Handle, ConnectionToken) {
+        let worker = self.0.iter().min_by_key(|worker| Arc::strong_count(&worker.token));
+        let worker = worker.expect("there is at least one worker");
+        (&worker.runtime, Arc::clone(&worker.token))
     }
 
-    /// Ends them, and returns once nothing runs there.
+    /// Ends all workers, and returns when none of their tasks runs any more.
     pub(super) async fn end(self) {
         let ended: Vec<_> = self.0.into_iter().map(|worker| worker.ended).collect();
         for ended in ended {
-            // Nothing is ever sent.
+            // An error: nothing is ever sent, the channel only closes.
             drop(ended.await);
         }
     }
@@ -65,10 +67,10 @@ impl Workers {
 
 impl Worker {
     async fn start(number: usize, blocking_threads: usize) -> io::Result<Self> {
-        let (tell, told) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (end, ended) = oneshot::channel::<()>();
-        // The runtime is made there, since it may not be dropped here.
+        let (runtime_tx, runtime_rx) = oneshot::channel();
+        let (stop_tx, stop_rx) = oneshot::channel::<()>();
+        let (ended_tx, ended_rx) = oneshot::channel::<()>();
+        // The thread creates the runtime, because a runtime must not be dropped in async code.
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             match Builder::new_current_thread()
                 .enable_all()
@@ -76,15 +78,15 @@ impl Worker {
                 .build()
             {
                 Ok(runtime) => {
-                    if tell.send(Ok(runtime.handle().clone())).is_ok() {
-                        drop(runtime.block_on(stopped));
+                    if runtime_tx.send(Ok(runtime.handle().clone())).is_ok() {
+                        drop(runtime.block_on(stop_rx));
                     }
                 }
-                Err(error) => drop(tell.send(Err(error))),
+                Err(error) => drop(runtime_tx.send(Err(error))),
             }
-            drop(end);
+            drop(ended_tx);
         })?;
-        let runtime = told.await.map_err(io::Error::other)??;
-        Ok(Self { runtime, connections: Seat::default(), _stop: stop, ended })
+        let runtime = runtime_rx.await.map_err(io::Error::other)??;
+        Ok(Self { runtime, token: ConnectionToken::default(), _stop: stop_tx, ended: ended_rx })
     }
 }

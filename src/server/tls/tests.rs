@@ -1,4 +1,4 @@
-//! Over real sockets, with a certificate authority made for the test.
+//! TLS over real sockets, with a certificate authority that the tests create.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Writes a pair for `localhost`.
+/// Writes a certificate for `localhost` and its key into a directory.
 fn issue(authority: &Authority, dir: &Path) -> TlsSettings {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()])
@@ -33,8 +33,8 @@ fn issue(authority: &Authority, dir: &Path) -> TlsSettings {
     files
 }
 
-/// Answers every connection with what it said first.
-async fn echo(tls: Tls) -> SocketAddr {
+/// A server that sends back the first five bytes of every connection.
+async fn start_echo_server(tls: Tls) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -43,9 +43,9 @@ async fn echo(tls: Tls) -> SocketAddr {
             let tls = tls.clone();
             tokio::spawn(async move {
                 let Ok(mut socket) = tls.accept(socket).await else { return };
-                let mut word = [0; 5];
-                socket.read_exact(&mut word).await.unwrap();
-                socket.write_all(&word).await.unwrap();
+                let mut message = [0; 5];
+                socket.read_exact(&mut message).await.unwrap();
+                socket.write_all(&message).await.unwrap();
                 socket.shutdown().await.unwrap();
             });
         }
@@ -53,8 +53,8 @@ async fn echo(tls: Tls) -> SocketAddr {
     address
 }
 
-/// Says hello; the protocol that was agreed on, or the refusal.
-async fn hello(
+/// Sends `hello` over TLS. Returns the protocol that was negotiated, or the error.
+async fn exchange_hello(
     address: SocketAddr,
     authority: &Authority,
 ) -> Result<Option<Vec<u8>>, std::io::Error> {
@@ -71,45 +71,51 @@ async fn hello(
     let name = ServerName::try_from("localhost").unwrap();
     let mut socket = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
     socket.write_all(b"hello").await?;
-    let mut word = Vec::new();
-    socket.read_to_end(&mut word).await?;
-    assert_eq!(word, b"hello");
+    let mut message = Vec::new();
+    socket.read_to_end(&mut message).await?;
+    assert_eq!(message, b"hello");
     Ok(socket.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
 }
 
 #[tokio::test]
-async fn only_http_1_is_offered_and_garbage_disturbs_nobody() {
+async fn only_http_1_is_offered_and_garbage_ends_only_its_connection() {
     let (home, authority) = (tempfile::tempdir().unwrap(), authority());
     let tls = Tls::open(issue(&authority, home.path()), Clock::system()).unwrap();
-    let address = echo(tls).await;
+    let address = start_echo_server(tls).await;
     TcpStream::connect(address).await.unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert_eq!(hello(address, &authority).await.unwrap().as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(
+        exchange_hello(address, &authority).await.unwrap().as_deref(),
+        Some(&b"http/1.1"[..])
+    );
 }
 
 #[tokio::test]
-async fn a_new_pair_is_used_without_a_restart_and_a_bad_one_is_not() {
+async fn a_changed_certificate_is_used_without_a_restart_unless_unusable() {
     let (home, old, new) = (tempfile::tempdir().unwrap(), authority(), authority());
     let files = issue(&old, home.path());
     let tls = Tls::open(files.clone(), Clock::system()).unwrap();
-    let address = echo(tls.clone()).await;
-    assert!(hello(address, &new).await.is_err());
-    let look = || tls.0.current.lock().unwrap().looked_at = None;
+    let address = start_echo_server(tls.clone()).await;
+    assert!(exchange_hello(address, &new).await.is_err());
+    let force_check = || tls.0.current.lock().unwrap().checked_at = None;
     std::fs::write(&files.key, "no key").unwrap();
-    look();
-    assert!(hello(address, &old).await.is_ok(), "the old pair stays");
+    force_check();
+    assert!(exchange_hello(address, &old).await.is_ok(), "the old certificate stays in use");
     issue(&new, home.path());
-    look();
-    assert!(hello(address, &new).await.is_ok());
+    force_check();
+    assert!(exchange_hello(address, &new).await.is_ok());
 }
 
 #[test]
-fn a_pair_that_cannot_be_used_names_its_file() {
+fn the_error_for_an_unusable_file_names_it() {
     let (home, authority) = (tempfile::tempdir().unwrap(), authority());
     let files = issue(&authority, home.path());
-    let told = |files: TlsSettings| Tls::open(files, Clock::system()).unwrap_err().to_string();
+    let error_for = |files: TlsSettings| Tls::open(files, Clock::system()).unwrap_err().to_string();
     let absent = TlsSettings { certificate: home.path().join("absent"), ..files.clone() };
-    assert!(told(absent).contains("absent"));
+    assert!(error_for(absent).contains("absent"));
     let other = home.path().join("other.pem");
     std::fs::write(&other, KeyPair::generate().unwrap().serialize_pem()).unwrap();
-    assert!(told(TlsSettings { key: other, ..files }).contains("is not that of the certificate"));
+    assert!(
+        error_for(TlsSettings { key: other, ..files })
+            .contains("does not belong to the certificate")
+    );
 }
