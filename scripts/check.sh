@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The checks that need no running program, one line for each: `ok`, `FAIL` (its output follows) or `SKIP` with the reason.
-# shellcheck disable=SC2329  # The functions are called by their names, through `check`.
+# Static checks. Prints one line for each: `ok`, `FAIL` (with the output) or `SKIP` with the reason.
+# shellcheck disable=SC2329  # The functions are called indirectly, by `check`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p target
@@ -24,7 +24,7 @@ check() {
 
 component() {
     cargo "$1" --version >/dev/null 2>&1 || rustup component add "$2" || {
-        echo "no $2, and rustup cannot add it"
+        echo "$2 is not installed, and rustup cannot add it"
         return 69
     }
 }
@@ -45,7 +45,7 @@ one_tls_and_one_crypto_library() {
     others=$(grep -E '^(openssl|openssl-sys|native-tls|boring|boring-sys|aws-lc-rs|aws-lc-sys|aws-lc-fips-sys) ' <<<"$names" || true)
     versions=$(grep -E '^(rustls|ring) ' <<<"$names")
     if [ -n "$others" ] || [ "$(wc -l <<<"$versions")" -ne 2 ]; then
-        printf 'wanted one rustls and one ring alone; found:\n%s\n%s\n' "$versions" "$others"
+        printf 'expected exactly one rustls and one ring, and no other; found:\n%s\n%s\n' "$versions" "$others"
         return 1
     fi
 }
@@ -60,11 +60,11 @@ no_testing_code_in_the_program() {
     fi
 }
 
-# It takes some minutes to build: too long for every run.
+# Not installed here, because cargo-deny takes minutes to build.
 deny() {
     local tool=target/tools/bin/cargo-deny
     [ -x "$tool" ] || tool=$(command -v cargo-deny) || {
-        echo "no cargo-deny here; scripts/soak.sh installs it"
+        echo "cargo-deny is not installed; scripts/soak.sh installs it"
         return 69
     }
     "$tool" --locked "$@"
@@ -77,7 +77,7 @@ licences_sources_and_duplicates() {
 known_vulnerabilities() {
     deny --version || return
     if ! deny fetch db && ! ls -d "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/crates; then
-        echo "RustSec's advisories cannot be fetched here, and none are kept"
+        echo "the RustSec advisories cannot be fetched, and there is no local copy"
         return 69
     fi
     deny --offline check advisories
@@ -87,10 +87,10 @@ rooms_and_house_rules() {
     RUST_BACKTRACE=0 cargo test --quiet --locked --test layers
 }
 
-# A subject says `room: what now happens` in at most 60 characters.
+# A commit subject has the form `room: what now happens` and at most 60 characters.
 commit_subjects() {
     if ! git rev-parse HEAD >/dev/null 2>&1; then
-        echo "no git history here"
+        echo "there is no git history"
         return 69
     fi
     local bad
@@ -107,7 +107,7 @@ commit_subjects() {
 shell_scripts() {
     local shellcheck=.venv/bin/shellcheck
     [ -x "$shellcheck" ] || shellcheck=$(command -v shellcheck) || {
-        echo "no shellcheck here; scripts/test.sh installs it"
+        echo "shellcheck is not installed; scripts/test.sh installs it"
         return 69
     }
     "$shellcheck" scripts/*.sh .ci/run

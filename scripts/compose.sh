@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs docker compose: the plugin, the program, or Debian's package, unpacked without root under target/tools.
+# Runs docker compose: the plugin, the program, or Debian's package, unpacked without root in target/tools.
 #   scripts/compose.sh -f docker-compose.minio.yml config
-# Exit 69 where none can be had. The unpacked one is meant for `config`; it has no engine to talk to.
+# Exit code 69 where none is available. The unpacked package serves `config` only, which needs no engine.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/target/tools/compose
-# What docker-compose needs on Debian 12; where it is one program (Debian 13), the rest is not there and not needed.
+# docker-compose of Debian 12 with its dependencies. In Debian 13 it is a single program that needs none of the others.
 packages="docker-compose python3-docker python3-dockerpty python3-docopt python3-dotenv python3-jsonschema
  python3-texttable python3-websocket python3-yaml python3-attr python3-pyrsistent python3-distro python3-requests
  python3-urllib3 python3-chardet python3-certifi python3-idna python3-six python3-pkg-resources libyaml-0-2"
@@ -24,7 +24,7 @@ if [ ! -e "$tools/usr/bin/docker-compose" ] && command -v apt-get >/dev/null; th
     rm -f "$tools"/*.deb
 fi
 if [ ! -e "$tools/usr/bin/docker-compose" ]; then
-    echo "no docker compose here, and Debian's package cannot be had" >&2
+    echo "docker compose is not installed, and Debian's package is not available" >&2
     exit 69
 fi
 PATH=/usr/bin:$PATH

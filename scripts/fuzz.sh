@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Feeds each parser with random input; one line for each target with the number of runs, `FAIL` with the input's file.
-#   scripts/fuzz.sh [SECONDS]    for so long each, 60 if not told
-# Needs a nightly toolchain; brings cargo-fuzz along.
+# Runs each fuzz target. Prints one line for each: the number of runs, or `FAIL` with the file of the input.
+#   scripts/fuzz.sh [SECONDS]    the time for each target, 60 by default
+# Needs a nightly toolchain; installs cargo-fuzz below target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 failed=0
 
 if ! cargo +nightly --version >/dev/null 2>&1; then
-    echo "SKIP fuzz: no nightly toolchain"
+    echo "SKIP fuzz: there is no nightly toolchain"
     exit 0
 fi
 [ -x target/fuzz-tool/bin/cargo-fuzz ] || cargo install --quiet --locked cargo-fuzz --root target/fuzz-tool
@@ -17,9 +17,9 @@ export CARGO_TARGET_DIR="$PWD/target/fuzz"
 mkdir -p "$CARGO_TARGET_DIR"
 log=$CARGO_TARGET_DIR/fuzz.log
 
-# What was freed must not count as used.
+# Freed memory must not count towards the memory limit.
 export ASAN_OPTIONS=quarantine_size_mb=16
-# With a bound on memory, so that a leak or a document that grows by being read is met.
+# The memory limit detects leaks and input that expands when it is parsed.
 for target in $(cargo +nightly fuzz list); do
     if cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=512 -timeout=10 \
         >"$log" 2>&1; then

