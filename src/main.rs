@@ -1,4 +1,4 @@
-//! The program `ratchet`. All of it is in the library; see `cli`.
+//! The program `ratchet`. All of its code is in the library; it starts in `cli`.
 
 fn main() -> std::process::ExitCode {
     ratchet::cli::run()
