@@ -1,16 +1,17 @@
-//! The chunk API's JSON types, shared by the front and the client (DESIGN §10).
+//! The chunk API's JSON types, shared by `front/chunk` and `client`.
 //!
-//! Guarantees: field names are camelCase and stable; requests refuse unknown fields, answers
-//! tolerate them. It knows no HTTP, no store and no rule.
+//! Guarantees: field names are camelCase and stable; requests with unknown fields are refused,
+//! unknown fields of responses are ignored. It knows no HTTP, no store and no rules. Source:
+//! docs/api.md#calls.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the chunk API lives. No bucket name can begin with `_`.
+/// The path of the chunk API. No bucket can have it: bucket names do not begin with `_`.
 pub const ROOT: &str = "/_ratchet/v1";
 
-/// `POST /backups` and `PUT /backups/{backupId}`.
+/// Request of `POST /backups` and `PUT /backups/{backupId}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateBackup {
@@ -18,10 +19,10 @@ pub struct CreateBackup {
     pub key: String,
     /// Bytes of every chunk but the last.
     pub chunk_size: u64,
-    /// Bytes of the whole file, where it is known.
+    /// Bytes of the whole file, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The client's name for this very content; the same file again finds the same backup.
+    /// The client's name for the content; the same file id finds the open backup again.
     #[serde(default)]
     pub file_id: String,
     /// The kind of whole-file digest to compute: `blake3`, `crc64nvme`, `sha256-chunks` or
@@ -34,7 +35,7 @@ pub struct CreateBackup {
     pub content_type: Option<String>,
 }
 
-/// A backup's state: `in_progress` → `finalizing` → `complete`, or `aborted`, or `superseded`.
+/// The state of a backup: `in_progress` → `finalizing` → `complete`, or `aborted`, or `superseded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -57,18 +58,18 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     pub status: Status,
-    /// The digest kind named at create.
+    /// The kind of digest that was requested at create.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Seconds since 1970-01-01T00:00:00Z, by the gateway that created it; for display.
+    /// Seconds since 1970-01-01T00:00:00Z by the clock of the creating gateway; for display only.
     pub created_at: u64,
-    /// As `created_at`; only of a complete backup.
+    /// As `created_at`; only for a complete backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<u64>,
-    /// The object, once complete.
+    /// The object of a complete backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<Finalized>,
-    /// Why it was aborted.
+    /// Why the backup was aborted or superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -77,41 +78,41 @@ pub struct Summary {
     pub content_type: Option<String>,
 }
 
-/// `GET /backups/{backupId}`: the public manifest.
+/// Response of `GET /backups/{backupId}`: the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     #[serde(flatten)]
     pub summary: Summary,
-    /// Chunk index → `sha256:<hex>`, of every chunk that is durable and recorded.
+    /// Chunk index → `sha256:<hex>`, for every recorded chunk.
     pub chunks: BTreeMap<String, String>,
 }
 
-/// `GET /backups/{backupId}?view=missing`.
+/// Response of `GET /backups/{backupId}?view=missing`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
     pub backup_id: String,
     pub status: Status,
-    /// Chunks recorded.
+    /// How many chunks are recorded.
     pub stored: u64,
-    /// Chunks still to come; None while the size is not known.
+    /// How many chunks are missing; None if the size is not known.
     pub remaining: Option<u64>,
-    /// Missing chunks as `[first, last]`, both included, ascending; below the highest recorded one
-    /// if the size is not known.
+    /// Missing chunks as `[first, last]`, both included, ascending. If the size is not known, only
+    /// those below the highest recorded chunk.
     pub missing: Vec<[u64; 2]>,
 }
 
-/// `GET /backups`.
+/// Response of `GET /backups`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupList {
     pub backups: Vec<Summary>,
-    /// Goes into `after` for the next page; absent on the last.
+    /// The value of `after` for the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// `PUT …/chunks/{i}`.
+/// Response of `PUT /backups/{backupId}/chunks/{index}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredChunk {
@@ -120,7 +121,7 @@ pub struct StoredChunk {
     pub checksum: String,
 }
 
-/// `POST …/finalize`.
+/// Request of `POST /backups/{backupId}/finalize`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Finalize {
@@ -129,7 +130,7 @@ pub struct Finalize {
     pub expected_digest: Option<String>,
 }
 
-/// The answer of finalize.
+/// The object that a complete backup has made; also the response of finalize.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finalized {
     pub etag: String,
@@ -139,7 +140,7 @@ pub struct Finalized {
     pub digests: BTreeMap<String, String>,
 }
 
-/// The stable word of a problem; `type` on the wire is this word under [`PROBLEM_BASE`].
+/// The type of a problem; the field `type` is [`PROBLEM_BASE`] and this word in kebab-case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemType {
@@ -167,10 +168,10 @@ pub enum ProblemType {
     Internal,
 }
 
-/// What stands before the word in `type`.
+/// The prefix of the word in the field `type` of a problem.
 pub const PROBLEM_BASE: &str = "urn:ratchet:problem:";
 
-/// `application/problem+json` (RFC 9457).
+/// The body of every failure, `application/problem+json`. Source: RFC 9457.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -179,28 +180,28 @@ pub struct Problem {
     pub type_uri: String,
     pub title: String,
     pub status: u16,
-    /// What happened, to which thing.
+    /// What happened, and to which thing.
     pub detail: String,
-    /// What the caller should do next.
+    /// What the caller has to do next.
     pub action: String,
     pub request_id: String,
     /// `incomplete`: as in [`Missing`], at most 1,000 ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<[u64; 2]>,
-    /// `checksum-conflict`: what is stored.
+    /// `checksum-conflict`: the checksum that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<String>,
-    /// `checksum-conflict`, `checksum-mismatch`, `digest-mismatch`: what the request said.
+    /// `checksum-conflict`, `checksum-mismatch`, `digest-mismatch`: the checksum in the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<String>,
-    /// `checksum-mismatch`, `digest-mismatch`: what the bytes have.
+    /// `checksum-mismatch`, `digest-mismatch`: the checksum of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
 }
 
 impl Problem {
-    /// The word of `type`, if it is one of ours.
-    pub fn word(&self) -> Option<ProblemType> {
+    /// The type, if it is one of the chunk API.
+    pub fn problem_type(&self) -> Option<ProblemType> {
         let word = self.type_uri.strip_prefix(PROBLEM_BASE)?;
         serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()
     }

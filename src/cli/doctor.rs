@@ -1,5 +1,5 @@
-//! `ratchet doctor`: tries on a store what the gateway builds on. Exit code 1 if the store must not
-//! be used.
+//! `ratchet doctor`: tests a store for the properties that the gateway depends on. The exit code is
+//! 1 if the store must not be used.
 
 use super::connection::{print, print_json};
 use super::store::StoreArgs;
@@ -9,12 +9,12 @@ use crate::app::{self, Check, Weight};
 pub struct Args {
     #[command(flatten)]
     store: StoreArgs,
-    /// One JSON object per check.
+    /// Print one JSON object per check.
     #[arg(long)]
     json: bool,
 }
 
-/// Probes. The exit code.
+/// Runs all checks. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
     let settings = match args.store.settings() {
         Ok(settings) => settings,
@@ -31,22 +31,22 @@ pub async fn run(args: Args) -> u8 {
         if args.json {
             print_json(check);
         } else {
-            let word = match (check.passed, check.weight) {
+            let result = match (check.passed, check.weight) {
                 (true, _) => "ok",
                 (false, Weight::Required) => "FAIL",
                 (false, Weight::Informational) => "no",
-                (false, Weight::Advised) => "MEND",
+                (false, Weight::Advised) => "WARN",
             };
-            print(&format!("{word:<5} {} {}", check.name, check.detail));
+            print(&format!("{result:<5} {} {}", check.name, check.detail));
         }
     }
-    let usable = checks.iter().all(|check| check.passed || !required(check));
-    if !usable {
-        eprintln!("ratchet: this store would lose updates or parts; the gateway must not use it");
+    let is_usable = checks.iter().all(|check| check.passed || !is_required(check));
+    if !is_usable {
+        eprintln!("ratchet: the gateway must not use this store: it would lose updates or parts");
     }
-    u8::from(!usable)
+    u8::from(!is_usable)
 }
 
-fn required(check: &Check) -> bool {
+fn is_required(check: &Check) -> bool {
     check.weight == Weight::Required
 }

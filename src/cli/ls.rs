@@ -1,6 +1,7 @@
-//! `ratchet ls`: the backups below a target, open ones first. With `--json` an object per line.
+//! `ratchet ls`: lists the backups below a target, open ones first. With `--json` it prints one
+//! object per line.
 
-use super::connection::{Connection, ended, print, print_json};
+use super::connection::{Connection, exit_code_of, print, print_json};
 use crate::client::{Result, Target, list};
 
 #[derive(Debug, clap::Args)]
@@ -11,12 +12,12 @@ pub struct Args {
     connection: Connection,
 }
 
-/// Lists. The exit code.
+/// Lists. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    ended(show(&args).await, |()| 0)
+    exit_code_of(print_backups(&args).await, |()| 0)
 }
 
-async fn show(args: &Args) -> Result<()> {
+async fn print_backups(args: &Args) -> Result<()> {
     let transport = args.connection.open()?;
     for backup in list(&transport, &Target::parse(&args.target)?).await? {
         if args.connection.json {

@@ -1,8 +1,8 @@
-//! The command line: one variant for each command, each with its arguments in a file of its own.
+//! The command line: each command has a variant of `Command` and a file with its arguments.
 //!
-//! Guarantees: exit codes are those of DESIGN §11 (0 done, 1 not all done, 2 wrong use, 3 server
-//! unreachable); stdout is data, stderr is talk. It does no work itself: `app` serves, `client`
-//! backs up and restores.
+//! Guarantees: the exit code is 0 for done, 1 for not all done, 2 for wrong use, 3 for an
+//! unreachable server (docs/operations.md#exit-codes); stdout has data only, messages go to stderr.
+//! It does no work itself: `app` runs the gateway, `client` backs up and restores.
 
 mod abort;
 mod backup;
@@ -35,36 +35,36 @@ pub struct Cli {
 enum Command {
     /// Run the gateway.
     Serve(serve::Args),
-    /// Back a file, a directory or stdin up; run it again to go on.
+    /// Back up a file, a directory or stdin; run it again to resume.
     Backup(backup::Args),
-    /// Bring a file or a directory back, every chunk checked.
+    /// Restore a file or a directory, checking every chunk; run it again to resume.
     Restore(restore::Args),
     /// List the backups below a target.
     Ls(ls::Args),
-    /// Show how far a backup is.
+    /// Show what is stored and what is missing of a backup.
     Status(status::Args),
-    /// Read every chunk of a complete backup again and check it.
+    /// Read every chunk of a complete backup and check it.
     Verify(verify::Args),
-    /// End a backup and free what it holds.
+    /// Abort a backup and free its storage.
     Abort(abort::Args),
-    /// Free what was abandoned; `serve` does it by itself.
+    /// Free the storage of abandoned uploads once; `serve` does so regularly.
     Gc(gc::Args),
-    /// Find out whether a store keeps what the gateway builds on.
+    /// Check that a store has the properties that the gateway depends on.
     Doctor(doctor::Args),
 }
 
-/// Parses the arguments and does what they say.
+/// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let mut builder = Builder::new_multi_thread();
     if matches!(cli.command, Command::Serve(_)) {
-        // Its connections have threads of their own.
+        // Connections are served by threads of their own, see `server`.
         builder.worker_threads(1);
     }
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("ratchet: the runtime does not start: {error}");
+            eprintln!("ratchet: the threads of the program cannot be started: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -1,54 +1,54 @@
-//! `ratchet restore`: `s3://bucket/key` to a file or stdout, `s3://bucket/prefix/` to a directory.
+//! `ratchet restore`: restores `s3://bucket/key` to a file or stdout, `s3://bucket/prefix/` to a
+//! directory.
 //!
-//! With `--json` one object on stdout: `backupId`, `bytesRead`, `bytesKept`, or a directory's
-//! tally; not with `-`.
+//! With `--json` it prints one object on stdout: `backupId`, `bytesRead`, `bytesKept`, or the same
+//! as `backup` for a directory. It prints nothing else where stdout gets the file.
 
 use std::path::{Path, PathBuf};
 
-use super::backup::tell_tree;
-use super::connection::{Connection, ended, print, print_json};
+use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use crate::client::{
-    ByteRange, Error, Progress, Restored, Result, Tally, Target, restore, restore_to_stdout,
-    restore_tree,
+    ByteRange, Error, Progress, RestoreOptions, Restored, Result, Target, TreeReport,
+    restore_to_file, restore_to_stdout, restore_tree,
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// s3://bucket/key, or s3://bucket/prefix/ for a directory.
+    /// s3://bucket/key; for a directory s3://bucket/prefix/.
     target: String,
     /// A file, a directory, or - for stdout.
     to: PathBuf,
-    /// Only these bytes, both included, as in 0-1048575.
+    /// Restore only these bytes, both ends included, such as 0-1048575.
     #[arg(long, value_name = "FIRST-LAST")]
     range: Option<ByteRange>,
-    /// Chunks at the same time.
-    #[arg(long, default_value_t = 4)]
+    /// How many chunks to receive at the same time.
+    #[arg(long, default_value_t = RestoreOptions::default().jobs)]
     jobs: usize,
     #[command(flatten)]
     connection: Connection,
 }
 
-enum Done {
+enum Outcome {
     One(Restored),
-    Tree(Tally),
+    Tree(TreeReport),
 }
 
-/// Restores. The exit code.
+/// Restores. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let stdout = args.to == Path::new("-");
-    let progress = Progress::new(args.connection.json || stdout);
-    let outcome = bring_back(&args, stdout, &progress).await;
+    let to_stdout = args.to == Path::new("-");
+    let progress = Progress::new(args.connection.json || to_stdout);
+    let outcome = restore(&args, to_stdout, &progress).await;
     progress.finish();
-    ended(outcome, |done| match done {
-        Done::Tree(tally) => tell_tree(&tally, args.connection.json),
-        Done::One(_) if stdout => 0,
-        Done::One(restored) => {
+    exit_code_of(outcome, |outcome| match outcome {
+        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::One(_) if to_stdout => 0,
+        Outcome::One(restored) => {
             if args.connection.json {
                 print_json(&restored);
             } else {
-                let (read, kept) = (restored.bytes_read, restored.bytes_kept);
+                let Restored { bytes_read, bytes_kept, .. } = restored;
                 print(&format!(
-                    "{} restored: {read} bytes read, {kept} were there",
+                    "{} restored: {bytes_read} bytes received, {bytes_kept} there already",
                     args.to.display()
                 ));
             }
@@ -57,22 +57,23 @@ pub async fn run(args: Args) -> u8 {
     })
 }
 
-async fn bring_back(args: &Args, stdout: bool, progress: &Progress) -> Result<Done> {
+async fn restore(args: &Args, to_stdout: bool, progress: &Progress) -> Result<Outcome> {
     let target = Target::parse(&args.target)?;
     let transport = args.connection.open()?;
-    let terms = (args.jobs, args.range);
+    let options = RestoreOptions { jobs: args.jobs, range: args.range };
     if target.is_prefix() {
-        if stdout || args.range.is_some() {
+        if to_stdout || args.range.is_some() {
             return Err(Error::WrongUse(format!(
-                "{target} is a directory: it goes to a directory, and whole"
+                "{target} is a prefix, which can only be restored to a directory and without \
+                 --range"
             )));
         }
         return restore_tree(&transport, &target, &args.to, args.jobs, progress)
             .await
-            .map(Done::Tree);
+            .map(Outcome::Tree);
     }
-    if stdout {
-        return restore_to_stdout(&transport, &target, terms, progress).await.map(Done::One);
+    if to_stdout {
+        return restore_to_stdout(&transport, &target, options, progress).await.map(Outcome::One);
     }
-    restore(&transport, &target, &args.to, terms, progress).await.map(Done::One)
+    restore_to_file(&transport, &target, &args.to, options, progress).await.map(Outcome::One)
 }

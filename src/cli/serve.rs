@@ -1,8 +1,8 @@
 //! `ratchet serve`: runs the gateway until SIGTERM or SIGINT.
 //!
-//! Guarantees: the one line on stdout is `ready http://ADDRESS:PORT`, once requests are accepted; a
-//! second signal ends it at once; with no settings at all it works, on the embedded store in
-//! `./ratchet-data`.
+//! Guarantees: stdout gets one line, `ready http://ADDRESS:PORT` (or `https`), when requests are
+//! accepted; a second signal ends the process at once; without any setting the gateway runs on the
+//! embedded store in `./ratchet-data`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,26 +15,26 @@ use crate::app::{self, OwnKey, Ready};
 use crate::observe;
 use crate::settings;
 
-/// A bad setting or a busy port; `app::Error` knows about the rest.
+/// The exit code for an invalid setting; `app::Error` has the codes for what fails later.
 const WRONG_USE: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Settings file; config/ratchet.toml shows every key.
+    /// Settings file; --print-config shows every key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where clients connect to; port 0 takes any free one.
+    /// Address and port to listen on; port 0 takes any free port.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// dir:PATH, s3+http://HOST:PORT or s3+https://HOST.
+    /// Where to keep objects: dir:PATH, s3+http://HOST:PORT or s3+https://HOST.
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
-    /// Print a settings file with every key, its default and its meaning, and end.
+    /// Print a settings file with every key, its default and its meaning, then exit.
     #[arg(long)]
     print_config: bool,
 }
 
-/// Serves. The exit code.
+/// Serves. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
     if args.print_config {
         print!("{}", settings::reference());
@@ -50,12 +50,14 @@ pub async fn run(args: Args) -> u8 {
         }
     };
     observe::start(&settings.log);
-    allow_descriptors();
+    raise_descriptor_limit();
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => {
-                eprintln!("ratchet: signals cannot be waited for: {error}");
+                eprintln!(
+                    "ratchet: the handlers for SIGTERM and SIGINT cannot be installed: {error}"
+                );
                 return 1;
             }
         };
@@ -64,7 +66,7 @@ pub async fn run(args: Args) -> u8 {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        eprintln!("ratchet: finishing what is in flight; a second signal ends it at once");
+        eprintln!("ratchet: stopping after the requests in flight; a second signal stops at once");
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -73,12 +75,12 @@ pub async fn run(args: Args) -> u8 {
             std::process::exit(1);
         });
     };
-    let again = move || {
+    let reload_accounts = move || {
         Ok(settings::join_to_serve(&typed, &environment)
             .map_err(|error| super::chain(&error))?
             .accounts)
     };
-    match app::run(settings, Arc::new(again), announce, shutdown).await {
+    match app::run(settings, Arc::new(reload_accounts), announce, shutdown).await {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("ratchet: {}", super::chain(&error));
@@ -87,26 +89,27 @@ pub async fn run(args: Args) -> u8 {
     }
 }
 
-/// Lets the process open as many descriptors as it may: each connection is one, and shells allow
-/// 1,024.
-fn allow_descriptors() {
+/// Raises the soft limit of open files to the hard limit: each connection needs a descriptor, and
+/// shells often allow only 1,024.
+fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit of open descriptors stays as it is");
+        tracing::debug!(%error, "the limit of open files cannot be raised");
     }
 }
 
+/// Prints the line on stdout, and how to use an access key that the gateway made.
 fn announce(ready: Ready) {
     let scheme = if ready.tls { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(ready.address));
     if let Some(key) = &ready.own_key {
-        eprint!("{}", to_paste(key, &url));
+        eprint!("{}", shell_lines(key, &url));
     }
     let mut out = std::io::stdout().lock();
-    // Nobody may be reading: the gateway works all the same.
+    // A closed stdout must not stop the gateway.
     if writeln!(out, "ready {url}").and_then(|()| out.flush()).is_err() {
-        tracing::debug!("nobody reads stdout");
+        tracing::debug!("stdout is closed");
     }
 }
 
@@ -121,12 +124,12 @@ fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
     address
 }
 
-/// Lines for a shell. The secret stays in its file.
-fn to_paste(key: &OwnKey, url: &str) -> String {
+/// Lines to paste into a shell. They name the file of the secret, never the secret.
+fn shell_lines(key: &OwnKey, url: &str) -> String {
     let path = std::path::absolute(&key.path).unwrap_or_else(|_| key.path.clone());
-    let made = if key.fresh { "made an access key" } else { "the access key is" };
+    let what = if key.fresh { "created the access key" } else { "using the access key" };
     format!(
-        "ratchet: {made} {id}; it is kept in {path}\n\
+        "ratchet: {what} {id}; its secret is in {path}\n\
          To use it in a shell:\n\n  \
          export AWS_SHARED_CREDENTIALS_FILE='{path}' AWS_PROFILE=ratchet AWS_REGION=us-east-1\n  \
          export AWS_ENDPOINT_URL_S3={url}\n  \

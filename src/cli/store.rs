@@ -1,4 +1,4 @@
-//! The arguments of the commands that open a gateway's store themselves.
+//! The arguments of the commands that open a gateway's store themselves: `gc` and `doctor`.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ pub struct StoreArgs {
     /// Settings file of the gateway.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// dir:PATH (of no running gateway), s3+http://HOST:PORT or s3+https://HOST.
+    /// dir:PATH (while no gateway runs on it), s3+http://HOST:PORT or s3+https://HOST.
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
 }
 
 impl StoreArgs {
-    /// The settings with what the file and the environment say. **Errors**: the exit code, once
-    /// what is wrong was said.
+    /// Joins the arguments with the file and the environment. **Errors**: the exit code; the error
+    /// itself is already printed.
     pub fn settings(self) -> Result<Settings, u8> {
         let typed = settings::Args { config: self.config, listen: None, store: self.store };
         settings::join(&typed, &settings::environment()).map_err(|error| {

@@ -1,55 +1,44 @@
-//! `ratchet verify`: reads every chunk of the newest complete backup of a key again. Exit code 1 if
-//! one is bad.
+//! `ratchet verify`: reads every chunk of the newest complete backup of a key again and checks it.
+//! The exit code is 1 if a chunk is bad.
 
-use super::connection::{Connection, ended, print, print_json};
-use crate::client::{Progress, Result, Target, verify};
+use super::connection::{Connection, exit_code_of, print, print_json};
+use crate::client::{Progress, Result, Target, Verification, verify};
 use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// s3://bucket/key.
     target: String,
-    /// Chunks at the same time.
+    /// How many chunks to read at the same time.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
     #[command(flatten)]
     connection: Connection,
 }
 
-#[derive(serde::Serialize)]
-struct Verdict {
-    chunks: u64,
-    bad: Vec<u64>,
-}
-
-/// Verifies. The exit code.
+/// Verifies. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
     let progress = Progress::new(args.connection.json);
-    let outcome = check(&args, &progress).await;
+    let outcome = verify_newest(&args, &progress).await;
     progress.finish();
-    ended(outcome, |verdict| {
+    exit_code_of(outcome, |verification| {
+        let Verification { chunks, bad } = &verification;
         if args.connection.json {
-            print_json(&verdict);
+            print_json(&verification);
         } else {
-            print(&format!(
-                "{} of {} chunks are as recorded",
-                verdict.chunks - verdict.bad.len() as u64,
-                verdict.chunks
-            ));
+            print(&format!("{} of {chunks} chunks are as recorded", chunks - bad.len() as u64));
         }
-        for index in &verdict.bad {
+        for index in bad {
             eprintln!(
-                "ratchet: chunk {index} of {} is not what was backed up",
+                "ratchet: chunk {index} of {} is not as it was backed up; back the file up again",
                 escaped(&args.target)
             );
         }
-        u8::from(!verdict.bad.is_empty())
+        u8::from(!bad.is_empty())
     })
 }
 
-async fn check(args: &Args, progress: &Progress) -> Result<Verdict> {
+async fn verify_newest(args: &Args, progress: &Progress) -> Result<Verification> {
     let transport = args.connection.open()?;
-    let (bad, chunks) =
-        verify(&transport, &Target::parse(&args.target)?, args.jobs, progress).await?;
-    Ok(Verdict { chunks, bad })
+    verify(&transport, &Target::parse(&args.target)?, args.jobs, progress).await
 }

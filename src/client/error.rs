@@ -1,6 +1,7 @@
-//! What can keep a client from being done.
+//! Why a command of the client fails.
 //!
-//! The text says what happened, to which thing, and where the gateway knows it, what to do now.
+//! The text says what happened, to which thing, and, where the gateway or the client knows it, what
+//! to do now.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +9,14 @@ use crate::api::{Problem, ProblemType};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What a person does next; also the exit code.
+/// What the user has to do next; each kind has an exit code of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Mend the command line.
+    /// Correct the command line.
     WrongUse,
-    /// Look after the gateway or the network; then run the same command again.
+    /// Restore the gateway or the network, then run the same command again.
     Unreachable,
-    /// It is not all done, and the text says why.
+    /// Read the text: the command did not do all of its work.
     NotDone,
 }
 
@@ -29,12 +30,14 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The gateway refused the request and says why.
     #[error("{}; {} (request {})", .0.detail, .0.action, .0.request_id)]
     Problem(Box<Problem>),
     #[error(
-        "{url} answered {status} with something that is not of this API; is it a ratchet gateway?"
+        "{url} responded with status {status} and a body that is not of the chunk API; check that \
+         it is a ratchet gateway"
     )]
-    Stranger { url: String, status: u16 },
+    NotChunkApi { url: String, status: u16 },
     #[error("{}: {what}", path.display())]
     Io {
         path: PathBuf,
@@ -42,10 +45,16 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("{} changed while it was read; nothing was completed; run it again when it is at rest", .0.display())]
-    Changed(PathBuf),
-    #[error("chunk {index} arrived with {found}, not {wanted}")]
-    Corrupt { index: u64, found: String, wanted: String },
+    #[error(
+        "{} changed while it was read, so its backup was not completed; run the command again when \
+         nothing writes to the file", .0.display()
+    )]
+    SourceChanged(PathBuf),
+    #[error(
+        "chunk {index} was received with the checksum {received}, but the backup recorded \
+         {recorded}; the stored object is damaged: back the file up again"
+    )]
+    CorruptChunk { index: u64, received: String, recorded: String },
     #[error("{0}")]
     NotDone(String),
 }
@@ -56,15 +65,15 @@ impl Error {
             Self::WrongUse(_) => Kind::WrongUse,
             Self::Unreachable { .. } => Kind::Unreachable,
             Self::Problem(_)
-            | Self::Stranger { .. }
+            | Self::NotChunkApi { .. }
             | Self::Io { .. }
-            | Self::Changed(_)
-            | Self::Corrupt { .. }
+            | Self::SourceChanged(_)
+            | Self::CorruptChunk { .. }
             | Self::NotDone(_) => Kind::NotDone,
         }
     }
 
-    /// DESIGN §11: 1 not all done, 2 wrong use, 3 server unreachable.
+    /// The exit code of the command, see docs/operations.md#exit-codes.
     pub fn exit_code(&self) -> u8 {
         match self.kind() {
             Kind::NotDone => 1,
@@ -73,13 +82,19 @@ impl Error {
         }
     }
 
-    /// Whether the gateway answered with this problem.
-    pub fn is(&self, word: ProblemType) -> bool {
-        matches!(self, Self::Problem(problem) if problem.word() == Some(word))
+    /// Whether the gateway responded with a problem of this type.
+    pub fn is_problem(&self, problem_type: ProblemType) -> bool {
+        matches!(self, Self::Problem(problem) if problem.problem_type() == Some(problem_type))
     }
 
+    /// Makes an `Io` error of a system error: `.map_err(Error::io(path, "cannot be opened"))`.
     pub(super) fn io(path: &Path, what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, what, source }
     }
+}
+
+/// The error for a chunk that is longer than this machine's address space.
+pub(super) fn chunk_too_large() -> Error {
+    Error::WrongUse("a chunk does not fit in memory; choose a smaller --chunk-size".to_owned())
 }

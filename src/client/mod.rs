@@ -1,27 +1,35 @@
-//! The client of the chunk API: backs files up, restores and verifies them. Talks HTTP only.
+//! The client of the chunk API: backs files up, restores them and verifies them, over HTTP only.
 //!
-//! Guarantees: what it reports as done was answered as done by the gateway, digest included;
-//! running the same command again sends only what is not recorded; memory is bounded by jobs ×
-//! chunk size. It keeps no state of its own: the manifest is the progress.
+//! Guarantees: what the client reports as done, the gateway has confirmed, including the digest of
+//! the whole file; running the same command again sends only chunks that are not recorded yet; at
+//! most `jobs` chunks are in memory. The client keeps no state of its own: the manifest at the
+//! gateway is the progress. It knows neither `upload` nor `store`.
+//!
+//! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
+//! retries); `source` (what is read here), `remote` (what the gateway has); `uploader`, `restore`,
+//! `verify` (one file); `tree` (directories).
 
-mod chunker;
+mod chunking;
 mod endpoint;
 mod error;
-mod manage;
 mod progress;
+mod remote;
 mod restore;
+mod source;
 mod target;
 mod transport;
 mod tree;
 mod uploader;
+mod verify;
 
 pub use crate::digest::Kind as DigestKind;
 pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
-pub use manage::{abort, statuses};
 pub use progress::Progress;
-pub use restore::{ByteRange, Restored, list, restore, restore_to_stdout, verify};
+pub use remote::{abort, list, statuses};
+pub use restore::{ByteRange, RestoreOptions, Restored, restore_to_file, restore_to_stdout};
 pub use target::{Target, parse_size};
 pub use transport::Transport;
-pub use tree::{Tally, backup_tree, restore_tree};
-pub use uploader::{Backed, Options, backup_file, backup_stdin};
+pub use tree::{TreeReport, backup_tree, restore_tree};
+pub use uploader::{BackupOptions, CompletedBackup, backup_file, backup_stdin};
+pub use verify::{Verification, verify};

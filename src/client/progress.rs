@@ -1,7 +1,7 @@
-//! What a person sees while it goes on, and the figures behind it.
+//! Counts transferred bytes and shows them as a progress bar.
 //!
-//! Guarantees: a bar is drawn only on a terminal, on stderr; bytes that were already there are told
-//! apart.
+//! Guarantees: the bar is drawn on stderr and only if stderr is a terminal; bytes that needed no
+//! transfer are counted separately.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,16 +10,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::escape::escaped;
 
-/// One command's figures.
+/// The byte counts of one command.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    sent: AtomicU64,
+    transferred: AtomicU64,
     skipped: AtomicU64,
 }
 
 impl Progress {
-    /// With a bar where stderr is a terminal and `quiet` is not asked for.
+    /// Shows a bar if stderr is a terminal and `quiet` is false.
     pub fn new(quiet: bool) -> Self {
         let shown = !quiet && std::io::stderr().is_terminal();
         let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
@@ -27,40 +27,43 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Self { bar, sent: AtomicU64::new(0), skipped: AtomicU64::new(0) }
+        Self { bar, transferred: AtomicU64::new(0), skipped: AtomicU64::new(0) }
     }
 
-    /// More bytes are known to come.
-    pub(super) fn expect(&self, bytes: u64) {
+    /// Adds bytes that are still to be processed.
+    pub(super) fn add_expected(&self, bytes: u64) {
         self.bar.inc_length(bytes);
     }
 
-    pub(super) fn moved(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts bytes that were sent or received.
+    pub(super) fn add_transferred(&self, bytes: u64) {
+        self.transferred.fetch_add(bytes, Ordering::Relaxed);
         self.bar.inc(bytes);
     }
 
-    pub(super) fn was_there(&self, bytes: u64) {
-        let all = self.skipped.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    /// Counts bytes that the destination had already.
+    pub(super) fn add_skipped(&self, bytes: u64) {
+        let total = self.skipped.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bar.inc(bytes);
-        self.bar.set_message(format!("({} were there already)", indicatif::HumanBytes(all)));
+        self.bar.set_message(format!("({} were there already)", indicatif::HumanBytes(total)));
     }
 
-    /// Says something in one line without tearing the bar.
-    pub(super) fn say(&self, text: &str) {
+    /// Prints a line on stderr without damaging the bar.
+    pub(super) fn print(&self, text: &str) {
         self.bar.suspend(|| eprintln!("ratchet: {}", escaped(text)));
     }
 
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Bytes that went over the wire.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    /// Bytes that were sent or received.
+    pub fn transferred(&self) -> u64 {
+        self.transferred.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were there already.
+    /// Bytes that the destination had already.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
-//! Command-line words: `s3://bucket/key` and sizes.
+//! Arguments of the command line: targets (`s3://bucket/key`) and sizes.
 
 use super::{Error, Result};
 
-/// Where a backup goes to or comes from. An empty key or one that ends in `/` is a prefix.
+/// The bucket and key of a backup. A key that is empty or ends in `/` is a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub bucket: String,
@@ -10,13 +10,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// **Errors**: `WrongUse` unless it is `s3://bucket` or `s3://bucket/key`.
+    /// Parses `s3://bucket` or `s3://bucket/key`. **Errors**: `WrongUse`.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::WrongUse(format!("{text:?} is not of the form s3://bucket/key"));
-        let rest = text.strip_prefix("s3://").ok_or_else(wrong)?;
+        let invalid = || Error::WrongUse(format!("{text:?} is not of the form s3://bucket/key"));
+        let rest = text.strip_prefix("s3://").ok_or_else(invalid)?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(wrong());
+            return Err(invalid());
         }
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
     }
@@ -37,13 +37,17 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// A number of bytes: `8388608`, `8MiB`, `8M`, `20MB`. K, M, G and T are powers of 1,024; with a
-/// `B` alone, of 1,000.
+/// Parses a number of bytes: `8388608`, `8MiB`, `8M`, `20MB`. K, M, G, T and KiB, MiB, GiB, TiB are
+/// powers of 1,024; KB, MB, GB, TB are powers of 1,000.
 pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
-    let wrong =
-        || format!("{text:?} is no size; write bytes, or a number with KiB, MiB, GiB or TiB");
+    let invalid = || {
+        format!(
+            "{text:?} is not a size; write a whole number of bytes, or a number with KiB, MiB, GiB \
+             or TiB"
+        )
+    };
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let number: u64 = text[..digits].parse().map_err(|_| invalid())?;
     let unit = match text[digits..].to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" | "kib" => 1 << 10,
@@ -54,9 +58,9 @@ pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
         "tb" => 1_000_000_000_000,
-        _ => return Err(wrong()),
+        _ => return Err(invalid()),
     };
-    number.checked_mul(unit).ok_or_else(wrong)
+    number.checked_mul(unit).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -72,8 +76,8 @@ mod tests {
         );
         assert!(Target::parse("s3://b").unwrap().is_prefix());
         assert!(Target::parse("s3://b/dir/").unwrap().is_prefix());
-        for bad in ["", "b/k", "s3://", "s3:///k", "http://b/k"] {
-            assert!(Target::parse(bad).is_err(), "{bad}");
+        for invalid in ["", "b/k", "s3://", "s3:///k", "http://b/k"] {
+            assert!(Target::parse(invalid).is_err(), "{invalid}");
         }
     }
 
@@ -89,8 +93,8 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        for bad in ["", "M", "1.5M", "-1", "9XB", "99999999TiB"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
+        for invalid in ["", "M", "1.5M", "-1", "9XB", "99999999TiB"] {
+            assert!(parse_size(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Signed requests to the gateway, with retries.
+//! Sends signed requests to the gateway, with retries.
 //!
-//! Guarantees: every call of the API is safe to repeat, so whatever may have been lost is repeated:
-//! exponential back-off with full jitter, a budget per call, `Retry-After` obeyed; a 4xx other than
-//! 408 and 429 is final. A server that was never reached is given up sooner than one that went
-//! away.
+//! Guarantees: every request of the API is safe to repeat, so a request whose outcome is unknown is
+//! repeated: with exponential back-off and full jitter, a budget of waiting time per request, and
+//! `Retry-After` as a lower bound. A 4xx other than 408 and 429 is final, and so is 507. A gateway
+//! that never responded gets a smaller budget than one that became unreachable.
+//! Source: docs/architecture.md#retries-of-the-client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,81 +29,87 @@ use crate::retry::{Backoff, Policy};
 use crate::sigv4::{Payload, URI_COMPONENT, sign};
 use crate::tcp;
 
-/// From the first byte sent to the last received of one try.
-const TRY: Duration = Duration::from_secs(300);
-/// How long a server is looked for that has never answered.
-const FIRST_CONTACT: Duration = Duration::from_secs(5);
-/// The largest answer that is no chunk: a manifest of a million chunks.
-const MAX_JSON: usize = 256 << 20;
+/// The most that one attempt may take, from the first byte sent to the last byte received.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);
+/// The most that all pauses of a request may take together while the gateway has never responded.
+const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
+/// The largest JSON response: a manifest of a million chunks.
+const MAX_JSON_BYTES: usize = 256 << 20;
 
-/// A client of one gateway.
+/// A connection to one gateway.
 #[derive(Debug)]
 pub struct Transport {
     client: Client<HttpsConnector<tcp::Connector>, Full<Bytes>>,
     endpoint: Endpoint,
     clock: Clock,
-    pace: RateLimit,
+    rate_limit: RateLimit,
     policy: Policy,
+    /// Whether the gateway has responded to any request yet.
     reached: AtomicBool,
 }
 
-/// A request of the API; it can be sent again.
+/// A request of the chunk API, which can be sent repeatedly.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct ApiRequest {
     pub method: Method,
-    /// Below `/_ratchet/v1`, encoded, with its query.
+    /// Path below `/_ratchet/v1` with its query, percent-encoded.
     pub path: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
+    /// The SHA-256 of `body`, which is signed.
     pub sha256: Sha256,
 }
 
-/// A successful answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub body: Bytes,
-}
-
-/// One try's failure, and whether another may go better.
-struct Failure {
+/// A failed attempt.
+struct FailedAttempt {
     error: Error,
-    again: bool,
+    /// Whether another attempt may succeed.
+    retryable: bool,
     retry_after: Option<Duration>,
 }
 
-impl Call {
+impl ApiRequest {
     pub fn get(path: String) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            headers: Vec::new(),
-            body: Bytes::new(),
-            sha256: Sha256::of(b""),
-        }
+        Self::without_body(Method::GET, path)
     }
 
-    pub fn json(method: Method, path: String, body: &impl serde::Serialize) -> Self {
+    pub fn delete(path: String) -> Self {
+        Self::without_body(Method::DELETE, path)
+    }
+
+    pub fn post(path: &str, body: &impl serde::Serialize) -> Self {
         let body = Bytes::from(
             serde_json::to_vec(body).expect("requests have string keys and no failing parts"),
         );
-        let headers = vec![("content-type", "application/json".to_owned())];
-        Self { method, path, headers, sha256: Sha256::of(&body), body }
+        Self {
+            method: Method::POST,
+            path: path.to_owned(),
+            headers: vec![("content-type", "application/json".to_owned())],
+            sha256: Sha256::of(&body),
+            body,
+        }
+    }
+
+    fn without_body(method: Method, path: String) -> Self {
+        Self { method, path, headers: Vec::new(), body: Bytes::new(), sha256: Sha256::of(b"") }
     }
 }
 
-/// A query's value, encoded.
+/// Percent-encodes the value of a query parameter.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, URI_COMPONENT).to_string()
 }
 
-/// Whom to trust: the roots of `AWS_CA_BUNDLE`, or of this machine. A plain endpoint needs none,
-/// and works without.
-fn trust(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {
-    let wrong = |what: String| Error::WrongUse(format!("the TLS roots cannot be used: {what}"));
+/// TLS that trusts the certificates of `AWS_CA_BUNDLE` or else of this machine. The machine's are
+/// read for an `https:` endpoint only, so that `http:` works on a machine that has none.
+fn tls_config(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {
+    let unusable = |what: String| {
+        Error::WrongUse(format!("the trusted certificates for TLS cannot be used: {what}"))
+    };
     let mut roots = rustls::RootCertStore::empty();
     if let Some(bundle) = &endpoint.ca_bundle {
         let certificates = CertificateDer::pem_file_iter(bundle)
-            .map_err(|_| wrong(bundle.display().to_string()))?;
+            .map_err(|_| unusable(format!("AWS_CA_BUNDLE names {}", bundle.display())))?;
         roots.add_parsable_certificates(certificates.flatten());
     } else if endpoint.url.starts_with("https:") {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -111,15 +118,20 @@ fn trust(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {
         rustls::crypto::ring::default_provider().into(),
     )
     .with_safe_default_protocol_versions()
-    .map_err(|error| wrong(error.to_string()))?;
+    .map_err(|error| unusable(error.to_string()))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl Transport {
-    /// `retry_for`: the most that all pauses of one call may take together. `rate`: bytes of bodies
-    /// per second, over all calls.
-    pub fn new(endpoint: Endpoint, retry_for: Duration, rate: Option<u64>) -> Result<Self> {
-        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(trust(&endpoint)?);
+    /// `retry_for` is the most that all pauses of one request may take together;
+    /// `bytes_per_second` limits the bodies of all requests together.
+    pub fn new(
+        endpoint: Endpoint,
+        retry_for: Duration,
+        bytes_per_second: Option<u64>,
+    ) -> Result<Self> {
+        let builder =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls_config(&endpoint)?);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
@@ -132,99 +144,116 @@ impl Transport {
             budget: retry_for,
         };
         let clock = Clock::system();
-        let pace = RateLimit::new(rate, clock.clone());
-        Ok(Self { client, endpoint, clock, pace, policy, reached: AtomicBool::new(false) })
+        let rate_limit = RateLimit::new(bytes_per_second, clock.clone());
+        let reached = AtomicBool::new(false);
+        Ok(Self { client, endpoint, clock, rate_limit, policy, reached })
     }
 
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    pub fn url(&self) -> &str {
-        &self.endpoint.url
-    }
-
-    /// Sends a call until it succeeds, fails for good, or its budget is spent.
-    pub(super) async fn send(&self, call: &Call, max_bytes: usize) -> Result<Answer> {
+    /// Sends a request until it succeeds, fails finally, or its budget is used up. Returns the body
+    /// of the response.
+    pub(super) async fn send(&self, request: &ApiRequest, max_bytes: usize) -> Result<Bytes> {
         let mut backoff = self.policy.start();
-        let first = Policy { budget: self.policy.budget.min(FIRST_CONTACT), ..self.policy };
-        let mut first_contact = first.start();
+        let first_contact_budget = self.policy.budget.min(FIRST_CONTACT_BUDGET);
+        let mut first_contact = Policy { budget: first_contact_budget, ..self.policy }.start();
         loop {
-            self.pace.acquire(call.body.len() as u64).await;
-            let failure = match tokio::time::timeout(TRY, self.try_once(call, max_bytes)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(failure)) => failure,
-                Err(late) => {
-                    Failure { error: self.unreachable(late), again: true, retry_after: None }
-                }
+            self.rate_limit.acquire(request.body.len() as u64).await;
+            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(request, max_bytes));
+            let failed = match attempt.await {
+                Ok(Ok(body)) => return Ok(body),
+                Ok(Err(failed)) => failed,
+                Err(elapsed) => FailedAttempt {
+                    error: self.unreachable(elapsed),
+                    retryable: true,
+                    retry_after: None,
+                },
             };
-            let never = !self.reached.load(Ordering::Relaxed);
-            let backoff: &mut Backoff = if never { &mut first_contact } else { &mut backoff };
+            let reached = self.reached.load(Ordering::Relaxed);
+            let backoff: &mut Backoff = if reached { &mut backoff } else { &mut first_contact };
             let pause = backoff
-                .next(failure.retry_after, |most| self.clock.jitter(most))
-                .filter(|_| failure.again);
-            let Some(pause) = pause else { return Err(failure.error) };
-            tracing::debug!(path = call.path, error = %failure.error, ?pause, "trying again");
+                .next(failed.retry_after, |max_pause| self.clock.jitter(max_pause))
+                .filter(|_| failed.retryable);
+            let Some(pause) = pause else { return Err(failed.error) };
+            tracing::debug!(path = request.path, error = %failed.error, ?pause, "retrying");
             self.clock.pause(pause).await;
         }
     }
 
-    /// As `send`, for an answer in JSON.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let answer = self.send(call, MAX_JSON).await?;
-        let stranger = |_| Error::Stranger { url: self.endpoint.url.clone(), status: 200 };
-        serde_json::from_slice(&answer.body).map_err(stranger)
+    /// As `send`, for a response in JSON.
+    pub(super) async fn send_for_json<T: DeserializeOwned>(
+        &self,
+        request: &ApiRequest,
+    ) -> Result<T> {
+        self.parse(&self.send(request, MAX_JSON_BYTES).await?)
     }
 
-    async fn try_once(
+    /// Parses the body of a successful response. **Errors**: `NotChunkApi`.
+    pub(super) fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        serde_json::from_slice(body).map_err(|_| self.not_chunk_api(200))
+    }
+
+    async fn attempt(
         &self,
-        call: &Call,
+        request: &ApiRequest,
         max_bytes: usize,
-    ) -> std::result::Result<Answer, Failure> {
-        let final_error = |error| Failure { error, again: false, retry_after: None };
-        let request = self.request(call).map_err(final_error)?;
-        let lost = |error: Box<dyn std::error::Error + Send + Sync>| Failure {
+    ) -> std::result::Result<Bytes, FailedAttempt> {
+        let request = self.signed(request).map_err(|error| FailedAttempt {
+            error,
+            retryable: false,
+            retry_after: None,
+        })?;
+        let interrupted = |error: Box<dyn std::error::Error + Send + Sync>| FailedAttempt {
             error: self.unreachable(error),
-            again: true,
+            retryable: true,
             retry_after: None,
         };
-        let answer = self.client.request(request).await.map_err(|error| lost(error.into()))?;
+        let response =
+            self.client.request(request).await.map_err(|error| interrupted(error.into()))?;
         self.reached.store(true, Ordering::Relaxed);
-        let (head, body) = answer.into_parts();
-        // A problem may be longer than the chunk that was asked for.
-        let max_bytes = if head.status.is_success() { max_bytes } else { MAX_JSON };
-        let body = Limited::new(body, max_bytes).collect().await.map_err(lost)?.to_bytes();
+        let (head, body) = response.into_parts();
+        // A problem document may be longer than the chunk that was requested.
+        let max_bytes = if head.status.is_success() { max_bytes } else { MAX_JSON_BYTES };
+        let body = Limited::new(body, max_bytes).collect().await.map_err(interrupted)?.to_bytes();
         if head.status.is_success() {
-            return Ok(Answer { body });
+            return Ok(body);
         }
         let status = head.status.as_u16();
         let seconds =
             head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let error = match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Error::Problem(Box::new(problem)),
-            Err(_) => Error::Stranger { url: self.endpoint.url.clone(), status },
+            Err(_) => self.not_chunk_api(status),
         };
-        let again = status >= 500 && status != 507 || matches!(status, 408 | 429);
-        Err(Failure { error, again, retry_after: seconds.map(Duration::from_secs) })
+        let retryable = status >= 500 && status != 507 || matches!(status, 408 | 429);
+        Err(FailedAttempt { error, retryable, retry_after: seconds.map(Duration::from_secs) })
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>> {
-        let wrong =
-            |error: String| Error::WrongUse(format!("{} cannot be asked for: {error}", call.path));
-        let uri = format!("{}{ROOT}{}", self.endpoint.url, call.path);
-        let mut request = Request::builder().method(call.method.clone()).uri(uri);
-        for (name, value) in &call.headers {
-            request = request.header(*name, value);
+    /// The HTTP request, with a signature of this moment.
+    fn signed(&self, request: &ApiRequest) -> Result<Request<Full<Bytes>>> {
+        let invalid = |error: String| {
+            Error::WrongUse(format!("no valid request can be made for {}: {error}", request.path))
+        };
+        let uri = format!("{}{ROOT}{}", self.endpoint.url, request.path);
+        let mut builder = Request::builder().method(request.method.clone()).uri(uri);
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
         let (mut parts, ()) =
-            request.body(()).map_err(|error| wrong(error.to_string()))?.into_parts();
+            builder.body(()).map_err(|error| invalid(error.to_string()))?.into_parts();
         let Endpoint { credentials, region, .. } = &self.endpoint;
-        sign(&mut parts, credentials, region, Payload::Sha256(call.sha256.0), self.clock.wall())
-            .map_err(|error| wrong(error.to_string()))?;
-        Ok(Request::from_parts(parts, Full::new(call.body.clone())))
+        sign(&mut parts, credentials, region, Payload::Sha256(request.sha256.0), self.clock.wall())
+            .map_err(|error| invalid(error.to_string()))?;
+        Ok(Request::from_parts(parts, Full::new(request.body.clone())))
     }
 
     fn unreachable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Unreachable { url: self.endpoint.url.clone(), source: source.into() }
+    }
+
+    fn not_chunk_api(&self, status: u16) -> Error {
+        Error::NotChunkApi { url: self.endpoint.url.clone(), status }
     }
 }

@@ -1,4 +1,7 @@
-"""A server whose conditional writes are not atomic (BACKENDS.md): `doctor` says so, and no gateway starts on it."""
+"""A server whose conditional writes are not atomic: `doctor` reports it, and no gateway starts on it.
+
+See docs/backends.md#stores-without-atomic-conditional-writes.
+"""
 
 import os
 import subprocess
@@ -30,7 +33,7 @@ class Doctor(OnEachStore):
         told = self.run_on_it("doctor")
         self.assertEqual(told.returncode, 1, told)
         self.assertIn("FAIL", told.stdout)
-        self.assertIn("must not use it", told.stderr)
+        self.assertIn("must not use this store", told.stderr)
         told = self.run_on_it("serve", "--listen", "127.0.0.1:0")
         self.assertEqual(told.returncode, 2, told)
         self.assertIn("cannot be used", told.stderr)

@@ -154,7 +154,7 @@ fn a_directory_comes_back_with_names_modes_and_times() {
         let (code, said) =
             room.gateway.refused(&["backup", text(&from), &room.target("no-prefix")]);
         assert_eq!(
-            (code, said.contains("a directory goes to a prefix")),
+            (code, said.contains("a directory is backed up to a prefix")),
             (Some(2), true),
             "{said}"
         );
@@ -379,7 +379,7 @@ fn verify_and_restore_notice_an_object_that_is_not_what_was_backed_up() {
     let back = home.path().join("back");
     let (code, said) = gateway.refused(&["restore", "s3://bucket/key", text(&back)]);
     assert_eq!(
-        (code, said.contains("arrived with sha256:"), back.exists()),
+        (code, said.contains("but the backup recorded sha256:"), back.exists()),
         (Some(1), true, false),
         "{said}"
     );
@@ -452,7 +452,7 @@ fn two_clients_with_different_files_never_mix_them() {
         let mut conflicts = 0;
         for (code, _, said) in &ended {
             assert_eq!(*code, Some(0), "{said}");
-            conflicts += usize::from(said.contains("what is recorded is another file"));
+            conflicts += usize::from(said.contains("the recorded backup is of other content"));
         }
         assert!(conflicts >= 1, "one of the two was refused: {ended:?}");
         let object = room.restored("key");

@@ -1,0 +1,89 @@
+//! A complete backup, whose chunks can be read.
+//!
+//! Guarantees: a chunk is returned only if its SHA-256 is the recorded one.
+
+use bytes::Bytes;
+
+use super::RemoteBackup;
+use crate::api::Summary;
+use crate::client::{Error, Result, Transport, chunking::Chunking, transport::ApiRequest};
+use crate::digest::Sha256;
+
+/// How often a chunk is requested at most while it is received with a wrong checksum.
+const MAX_READS: u32 = 3;
+
+/// A complete backup and how its file is divided into chunks.
+pub(in crate::client) struct CompleteBackup {
+    remote: RemoteBackup,
+    chunking: Chunking,
+}
+
+impl CompleteBackup {
+    /// Loads the manifest of a listed backup. **Errors**: `NotDone` if the backup is not complete,
+    /// or not all of its chunks have the same length.
+    pub async fn load(transport: &Transport, listed: &Summary) -> Result<Self> {
+        let id = &listed.backup_id;
+        let remote = RemoteBackup::load(transport, id).await?;
+        let Some(object) = &remote.summary.object else {
+            return Err(Error::NotDone(format!("backup {id} is not complete")));
+        };
+        // The list says 0 for an S3 upload, whose parts may be of any length.
+        if remote.checksums.len() as u64 != Chunking::new(object.size, listed.chunk_size).count() {
+            return Err(Error::NotDone(format!(
+                "the manifest of backup {id} does not list all chunks of the file; if an S3 client \
+                 uploaded it, read the object with an S3 client"
+            )));
+        }
+        let chunking = Chunking::new(object.size, remote.summary.chunk_size);
+        Ok(Self { remote, chunking })
+    }
+
+    pub fn id(&self) -> &str {
+        self.remote.id()
+    }
+
+    pub fn chunking(&self) -> Chunking {
+        self.chunking
+    }
+
+    /// The indexes and checksums of all chunks, in order.
+    pub fn checksums(&self) -> impl ExactSizeIterator<Item = (u64, &Sha256)> {
+        self.remote.checksums.iter().map(|(index, checksum)| (*index, checksum))
+    }
+
+    pub fn checksum_of(&self, index: u64) -> Option<&Sha256> {
+        self.remote.checksum_of(index)
+    }
+
+    /// **Errors**: the problem `object-changed` if the object is not this backup's any more. The
+    /// order of the list does not tell: two backups may have been completed in the same second.
+    pub async fn require_current(&self, transport: &Transport) -> Result<()> {
+        match self.remote.checksums.keys().next_back() {
+            Some(last) => self.fetch(transport, *last).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads one chunk and checks it. A chunk with a wrong checksum is requested again, because it
+    /// may have been damaged on the way. **Errors**: `CorruptChunk`.
+    pub async fn fetch(&self, transport: &Transport, index: u64) -> Result<Bytes> {
+        let request = ApiRequest::get(format!("/backups/{}/chunks/{index}", self.id()));
+        let max_bytes = usize::try_from(self.chunking.len_of(index)).unwrap_or(usize::MAX);
+        let recorded = self.checksum_of(index);
+        let mut reads = 1;
+        loop {
+            let bytes = transport.send(&request, max_bytes).await?;
+            let received = Sha256::of(&bytes);
+            if recorded == Some(&received) {
+                return Ok(bytes);
+            }
+            if reads == MAX_READS || recorded.is_none() {
+                let recorded =
+                    recorded.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
+                let received = received.to_string();
+                return Err(Error::CorruptChunk { index, received, recorded });
+            }
+            reads += 1;
+        }
+    }
+}

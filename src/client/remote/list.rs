@@ -1,0 +1,127 @@
+//! Lists the backups of a target.
+
+use crate::api::{BackupList, Summary};
+use crate::client::{
+    Error, Result, Target, Transport,
+    transport::{ApiRequest, encoded},
+};
+
+/// Which backups the gateway lists.
+struct Query<'a> {
+    bucket: &'a str,
+    keys: Keys<'a>,
+    file_id: Option<&'a str>,
+    complete_only: bool,
+}
+
+enum Keys<'a> {
+    WithPrefix(&'a str),
+    Exactly(&'a str),
+}
+
+impl<'a> Query<'a> {
+    /// All backups whose key begins with the target's.
+    fn below(target: &'a Target) -> Self {
+        let keys = Keys::WithPrefix(&target.key);
+        Self { bucket: &target.bucket, keys, file_id: None, complete_only: false }
+    }
+
+    /// All backups of exactly the target's key.
+    fn of_key(target: &'a Target) -> Self {
+        Self { keys: Keys::Exactly(&target.key), ..Self::below(target) }
+    }
+
+    /// Path and query of the first page.
+    fn path(&self) -> String {
+        let mut path = format!("/backups?bucket={}", encoded(self.bucket));
+        let (parameter, key) = match self.keys {
+            Keys::WithPrefix(prefix) => ("prefix", prefix),
+            Keys::Exactly(key) => ("key", key),
+        };
+        path.push_str(&format!("&{parameter}={}", encoded(key)));
+        if let Some(file_id) = self.file_id {
+            path.push_str(&format!("&fileId={}", encoded(file_id)));
+        }
+        if self.complete_only {
+            path.push_str("&status=complete");
+        }
+        path
+    }
+
+    async fn all_pages(&self, transport: &Transport) -> Result<Vec<Summary>> {
+        let first_page = self.path();
+        let mut backups = Vec::new();
+        let mut page = first_page.clone();
+        loop {
+            let list: BackupList = transport.send_for_json(&ApiRequest::get(page)).await?;
+            backups.extend(list.backups);
+            let Some(next) = list.next else { return Ok(backups) };
+            page = format!("{first_page}&after={}", encoded(&next));
+        }
+    }
+}
+
+/// All backups whose key begins with the target's, the open ones first.
+pub async fn list(transport: &Transport, target: &Target) -> Result<Vec<Summary>> {
+    Query::below(target).all_pages(transport).await
+}
+
+/// The complete backups whose key begins with the target's.
+pub(in crate::client) async fn complete_backups_below(
+    transport: &Transport,
+    target: &Target,
+) -> Result<Vec<Summary>> {
+    let query = Query { complete_only: true, ..Query::below(target) };
+    query.all_pages(transport).await
+}
+
+/// All backups of exactly the target's key.
+pub(super) async fn backups_of_key(transport: &Transport, target: &Target) -> Result<Vec<Summary>> {
+    Query::of_key(target).all_pages(transport).await
+}
+
+/// The complete backups of exactly the target's key, the newest first. **Shape**: at least one.
+/// **Errors**: `NotDone` if there is none.
+pub(in crate::client) async fn complete_backups_of_key(
+    transport: &Transport,
+    target: &Target,
+) -> Result<Vec<Summary>> {
+    let query = Query { complete_only: true, ..Query::of_key(target) };
+    let mut backups = query.all_pages(transport).await?;
+    backups.sort_by_key(|backup| std::cmp::Reverse(backup.completed_at));
+    if backups.is_empty() { Err(no_complete_backup(target)) } else { Ok(backups) }
+}
+
+/// The complete backups of exactly the target's key with this file id; only the first page.
+pub(in crate::client) async fn complete_backups_of_file(
+    transport: &Transport,
+    target: &Target,
+    file_id: &str,
+) -> Result<Vec<Summary>> {
+    let query = Query { complete_only: true, file_id: Some(file_id), ..Query::of_key(target) };
+    let list: BackupList = transport.send_for_json(&ApiRequest::get(query.path())).await?;
+    Ok(list.backups)
+}
+
+/// The error for a target of which nothing can be read.
+pub(in crate::client) fn no_complete_backup(target: &Target) -> Error {
+    Error::NotDone(format!(
+        "{target} has no complete backup whose object still exists; see what `ratchet ls` lists"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_bucket_keys_file_and_status() {
+        let target = Target { bucket: "b".to_owned(), key: "a/ü&1".to_owned() };
+        assert_eq!(Query::below(&target).path(), "/backups?bucket=b&prefix=a%2F%C3%BC%261");
+        let query = Query { complete_only: true, file_id: Some("i d"), ..Query::of_key(&target) };
+        assert_eq!(
+            query.path(),
+            "/backups?bucket=b&key=a%2F%C3%BC%261&fileId=i%20d&status=complete"
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! Finds out that the same content is already backed up to the target.
+//!
+//! Guarantees: the content counts as the same only if every local chunk has the recorded SHA-256
+//! and the object still exists.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::CompletedBackup;
+use super::send::LocalDigests;
+use super::upload::Upload;
+use crate::api::{ProblemType, Summary};
+use crate::client::{
+    Result,
+    remote::{RemoteBackup, complete_backups_of_file},
+    source::FileSource,
+    transport::ApiRequest,
+};
+
+impl Upload<'_> {
+    /// The newest complete backup of the same content at the target, if there is one. Without a
+    /// source the content is empty.
+    pub async fn find_complete(
+        &self,
+        source: Option<&FileSource>,
+    ) -> Result<Option<CompletedBackup>> {
+        let list = complete_backups_of_file(self.transport, self.target, &self.file_id).await;
+        let backups = match list {
+            Ok(backups) => backups,
+            // A missing bucket may be created, and a missing right is reported better, by the
+            // request that creates the backup.
+            Err(error)
+                if error.is_problem(ProblemType::NoSuchBucket)
+                    || error.is_problem(ProblemType::Forbidden) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let is_same =
+            |backup: &&Summary| backup.size == self.size && backup.chunk_size == self.chunk_size;
+        let newest = backups.iter().filter(is_same).max_by_key(|backup| backup.completed_at);
+        let Some(Summary { backup_id, object: Some(object), .. }) = newest else {
+            return Ok(None);
+        };
+        if let Some(source) = source
+            && !self.has_same_chunks(backup_id, source).await?
+        {
+            return Ok(None);
+        }
+        self.progress.add_skipped(self.size.unwrap_or(0));
+        Ok(Some(self.completed(backup_id, object.clone())))
+    }
+
+    /// Whether a complete backup has exactly the chunks of the file, and its object still exists.
+    async fn has_same_chunks(&self, id: &str, source: &FileSource) -> Result<bool> {
+        let remote = RemoteBackup::load(self.transport, id).await?;
+        let local = LocalDigests::default();
+        let count = source.chunking().count();
+        if !(0..count).all(|index| remote.checksum_of(index).is_some()) {
+            return Ok(false);
+        }
+        let comparisons =
+            stream::iter(0..count).map(|index| self.compare(&remote, &local, source, index));
+        let mut comparisons = comparisons.buffer_unordered(self.options.max_concurrent_chunks());
+        while let Some(equal_bytes) = comparisons.try_next().await? {
+            if equal_bytes.is_none() {
+                return Ok(false);
+            }
+        }
+        drop(comparisons);
+        source.require_unchanged()?;
+        let Some(last) = count.checked_sub(1) else { return Ok(true) };
+        // The object may have been replaced since by something other than a backup.
+        let last_chunk = ApiRequest::get(format!("/backups/{id}/chunks/{last}"));
+        match self.transport.send(&last_chunk, usize::MAX).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_problem(ProblemType::ObjectChanged) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The course of a backup, from creating it to finalizing it.
+
+use std::path::Path;
+
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::send::{ChunkOutcome, LocalDigests};
+use super::{BackupOptions, CompletedBackup};
+use crate::api::{CreateBackup, Finalized, ProblemType, Summary};
+use crate::client::{
+    Error, Progress, Result, Target, Transport,
+    remote::RemoteBackup,
+    source::{FileSource, stdin_chunks},
+    transport::ApiRequest,
+};
+
+/// The parameters of one backup.
+pub(super) struct Upload<'a> {
+    pub transport: &'a Transport,
+    pub progress: &'a Progress,
+    pub options: &'a BackupOptions,
+    pub target: &'a Target,
+    pub chunk_size: u64,
+    /// Bytes of the whole source; None for stdin.
+    pub size: Option<u64>,
+    pub file_id: String,
+}
+
+/// Backs up a file. **Errors**: `SourceChanged`, `Problem`, `Unreachable`; running the command
+/// again continues where it failed.
+pub async fn backup_file(
+    transport: &Transport,
+    path: &Path,
+    target: &Target,
+    options: &BackupOptions,
+    progress: &Progress,
+) -> Result<CompletedBackup> {
+    let source = FileSource::open(path, options.chunk_size)?;
+    let chunking = source.chunking();
+    let file_id = match &options.file_id {
+        Some(id) => id.clone(),
+        None => source.file_id().await?,
+    };
+    let mut upload = Upload {
+        transport,
+        progress,
+        options,
+        target,
+        chunk_size: chunking.chunk_size(),
+        size: Some(chunking.size()),
+        file_id,
+    };
+    progress.add_expected(chunking.size());
+    if let Some(completed) = upload.find_complete(Some(&source)).await? {
+        return Ok(completed);
+    }
+    for is_fresh in [false, true] {
+        if is_fresh {
+            upload.use_fresh_file_id();
+        }
+        let (remote, local) = (upload.create().await?, LocalDigests::default());
+        match upload.send_missing(&source, &remote, &local, 0..chunking.count()).await? {
+            ChunkOutcome::ContentDiffers => continue,
+            ChunkOutcome::Recorded | ChunkOutcome::BackupNotOpen => {}
+        }
+        match upload.finalize(&remote, &local, Some(&source)).await {
+            Err(error) if error.is_problem(ProblemType::NotOpen) && !is_fresh => {}
+            outcome => return outcome,
+        }
+    }
+    Err(Error::NotDone(format!(
+        "another client changed the backup of {target} twice; find out who else writes there, then \
+         run the command again"
+    )))
+}
+
+/// Backs up a directory itself: an empty object with metadata. The options must have a file id that
+/// differs when the metadata differs.
+pub(in crate::client) async fn backup_directory(
+    transport: &Transport,
+    target: &Target,
+    options: &BackupOptions,
+    progress: &Progress,
+) -> Result<CompletedBackup> {
+    let upload = Upload {
+        transport,
+        progress,
+        options,
+        target,
+        chunk_size: options.chunk_size,
+        size: Some(0),
+        file_id: options.file_id.clone().unwrap_or_default(),
+    };
+    if let Some(completed) = upload.find_complete(None).await? {
+        return Ok(completed);
+    }
+    let remote = upload.create().await?;
+    upload.finalize(&remote, &LocalDigests::default(), None).await
+}
+
+/// Backs up stdin. **Errors**: as for `backup_file`. Stdin cannot be read a second time, so a chunk
+/// that differs from its record is an error at once.
+pub async fn backup_stdin(
+    transport: &Transport,
+    target: &Target,
+    options: &BackupOptions,
+    progress: &Progress,
+) -> Result<CompletedBackup> {
+    let upload = Upload {
+        transport,
+        progress,
+        options,
+        target,
+        chunk_size: options.chunk_size.max(1),
+        size: None,
+        file_id: options.file_id.clone().unwrap_or_else(|| "stdin".to_owned()),
+    };
+    let (remote, local) = (upload.create().await?, LocalDigests::default());
+    let sends = stdin_chunks(upload.chunk_size)?.map(|chunk| async {
+        let chunk = chunk?;
+        progress.add_expected(chunk.bytes.len() as u64);
+        upload.send_chunk(&remote, &local, chunk).await
+    });
+    let mut outcomes = Box::pin(sends.buffer_unordered(options.max_concurrent_chunks()));
+    while let Some(outcome) = outcomes.try_next().await? {
+        match outcome {
+            ChunkOutcome::Recorded => {}
+            ChunkOutcome::ContentDiffers | ChunkOutcome::BackupNotOpen => {
+                return Err(Error::NotDone(format!(
+                    "another backup of {target} from stdin has other content; run the command \
+                     again with a --file-id of its own"
+                )));
+            }
+        }
+    }
+    drop(outcomes);
+    upload.finalize(&remote, &local, None).await
+}
+
+impl Upload<'_> {
+    /// Makes the next `create` begin another backup instead of returning the existing one.
+    fn use_fresh_file_id(&mut self) {
+        self.file_id = format!("{}-{}", self.file_id, self.transport.clock().random_id());
+        self.progress.print(&format!(
+            "the recorded backup is of other content, or another client ended it: beginning a \
+             fresh backup of {}",
+            self.target
+        ));
+    }
+
+    /// Creates the backup, or finds the open one of the same content.
+    async fn create(&self) -> Result<RemoteBackup> {
+        let create = CreateBackup {
+            bucket: self.target.bucket.clone(),
+            key: self.target.key.clone(),
+            chunk_size: self.chunk_size,
+            size: self.size,
+            file_id: self.file_id.clone(),
+            digest: Some(self.options.digest.name().to_owned()),
+            metadata: self.options.metadata.clone(),
+            content_type: None,
+        };
+        let created: Summary =
+            self.transport.send_for_json(&ApiRequest::post("/backups", &create)).await?;
+        RemoteBackup::load(self.transport, &created.backup_id).await
+    }
+
+    pub fn completed(&self, id: &str, object: Finalized) -> CompletedBackup {
+        CompletedBackup {
+            backup_id: id.to_owned(),
+            bucket: self.target.bucket.clone(),
+            key: self.target.key.clone(),
+            object,
+            bytes_sent: self.progress.transferred(),
+            bytes_skipped: self.progress.skipped(),
+        }
+    }
+}
