@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
-use crate::store::{ETag, UploadId, WrittenPart};
+use crate::store::{Bucket, ETag, Key, UploadId, UploadTarget, WrittenPart};
 
 use super::plan::Plan;
 
@@ -180,6 +180,33 @@ pub struct S3Terms {
     pub client_disconnected: bool,
 }
 
+/// Where the bytes of a session go. In the document this is the id of the store upload, and an
+/// empty text for `EmptyObject`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "UploadId", into = "UploadId")]
+pub enum Destination {
+    /// Into parts of this multipart upload of the store.
+    Parts(UploadId),
+    /// The file has no bytes: it has no store upload, and finalize puts an empty object
+    /// (docs/architecture.md#empty-files).
+    EmptyObject,
+}
+
+impl From<UploadId> for Destination {
+    fn from(upload: UploadId) -> Self {
+        if upload.as_str().is_empty() { Self::EmptyObject } else { Self::Parts(upload) }
+    }
+}
+
+impl From<Destination> for UploadId {
+    fn from(destination: Destination) -> Self {
+        match destination {
+            Destination::Parts(upload) => upload,
+            Destination::EmptyObject => Self::from(""),
+        }
+    }
+}
+
 /// The session's root record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -203,10 +230,9 @@ pub struct Root {
     /// None: it was created over the chunk API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Terms>,
-    /// The store's multipart upload, and the random tag that its object will carry (DESIGN §12.4).
-    /// The id is empty where there is no upload: the file is empty, and finalize puts its object
-    /// whole.
-    pub store_upload: UploadId,
+    #[serde(rename = "storeUpload")]
+    pub destination: Destination,
+    /// Random; the object will carry it (docs/architecture.md#upload-tag).
     pub upload_tag: String,
     /// Seconds since 1970, by the creating gateway's wall clock; for display only.
     pub created_at: u64,
@@ -229,8 +255,14 @@ impl Root {
         self.status == Status::InProgress
     }
 
-    pub fn has_upload(&self) -> bool {
-        !self.store_upload.as_str().is_empty()
+    /// The session's multipart upload at the store, where it has one.
+    pub fn upload_at<'a>(&'a self, target: &'a (Bucket, Key)) -> Option<UploadTarget<'a>> {
+        match &self.destination {
+            Destination::Parts(upload) => {
+                Some(UploadTarget { bucket: &target.0, key: &target.1, upload })
+            }
+            Destination::EmptyObject => None,
+        }
     }
 }
 
@@ -370,5 +402,21 @@ impl Segment {
     /// The record of a chunk whose bytes the store holds.
     pub fn stored(&self, index: u32) -> Option<&Record> {
         self.chunks.get(&index).filter(|record| !record.invalidated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_the_id_of_the_store_upload_in_json() {
+        for (destination, json) in [
+            (Destination::Parts(UploadId::from("upload-1")), "\"upload-1\""),
+            (Destination::EmptyObject, "\"\""),
+        ] {
+            assert_eq!(serde_json::to_string(&destination).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Destination>(json).unwrap(), destination);
+        }
     }
 }

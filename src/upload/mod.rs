@@ -36,8 +36,8 @@ pub use error::{Error, Kind, Result};
 pub use index::{OpenPage, OpenQuery};
 pub use list::{ListPage, ListQuery};
 pub use manifest::{
-    ChecksumKind, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root, S3Terms, Segment,
-    Status,
+    ChecksumKind, Destination, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root,
+    S3Terms, Segment, Status,
 };
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use s3::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};

@@ -15,17 +15,17 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::digest;
-use crate::store::{self, Bucket, ListOptions, Store, UploadId};
+use crate::store::{self, Bucket, ListOptions, Store};
 
 use super::chunk::whole_sha256::REORDER_BYTES;
 use super::codec::OpenEntry;
 use super::documents::{Doc, Documents, Swap};
 use super::error::{Error, Result};
 use super::layout::{self, Layout};
-use super::manifest::{Policy, Root, Stamp, Status};
+use super::manifest::{Destination, Policy, Root, Stamp, Status};
 use super::plan::Plan;
 use super::quota::Quota;
-use super::session::{Session, upload_of};
+use super::session::Session;
 
 /// The user metadata that names the session whose object it is; fronts hide it.
 pub const TAG: &str = "ratchet-upload";
@@ -366,7 +366,7 @@ impl Uploads {
             metadata: new.metadata,
             content_type: new.content_type,
             s3: None,
-            store_upload: UploadId::from(""),
+            destination: Destination::EmptyObject,
             upload_tag: documents.clock.random_id(),
             created_at: documents.clock.unix_seconds(),
             status: Status::InProgress,
@@ -382,8 +382,8 @@ impl Uploads {
             }
             Swap::Lost(Some(root)) => {
                 let target = ours.target();
-                if ours.has_upload()
-                    && let Err(error) = documents.store.abort(upload_of(&ours, &target)).await
+                if let Some(upload) = ours.upload_at(&target)
+                    && let Err(error) = documents.store.abort(upload).await
                 {
                     tracing::warn!(backup = id, %error, "a store upload that lost the race to create stays behind");
                 }
@@ -404,11 +404,12 @@ impl Uploads {
         let (bucket, key) = root.target();
         let begun = if root.plan.size == Some(0) {
             let any = ListOptions { limit: 1, ..ListOptions::default() };
-            self.store().list(&bucket, &any).await.map(|_| UploadId::from(""))
+            self.store().list(&bucket, &any).await.map(|_| Destination::EmptyObject)
         } else {
-            self.store().create_upload(&bucket, &key, &root.attributes()).await
+            let created = self.store().create_upload(&bucket, &key, &root.attributes()).await;
+            created.map(Destination::Parts)
         };
-        root.store_upload = begun.map_err(|error| not_begun(&root.bucket, error))?;
+        root.destination = begun.map_err(|error| not_begun(&root.bucket, error))?;
         Ok(())
     }
 }

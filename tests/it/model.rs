@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{ChunkHasher, Expected, Kind as DigestKind, Sha256, Whole};
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
-use ratchet::store::{Body, GetRange, Limits, Store, UploadTarget};
+use ratchet::store::{Body, GetRange, Limits, Store};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
 use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
@@ -281,10 +281,10 @@ async fn leaves_nothing(world: &World, id: &str) {
         assert_eq!(report.failed, 0, "seed {seed}");
     }
     no_record_is_left(&world.truth, seed).await;
-    let target =
-        UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
+    let target = (BUCKET.into(), KEY.into());
+    let upload = root.upload_at(&target).unwrap();
     assert!(
-        world.truth.list_parts(target, None).await.is_err(),
+        world.truth.list_parts(upload, None).await.is_err(),
         "seed {seed}: the store's upload is left"
     );
 }

@@ -21,8 +21,8 @@ use ratchet::store::{
     Body, ETag, GetRange, Kind as StoreKind, Limits, PartNumber, Store, UploadTarget,
 };
 use ratchet::upload::{
-    ChosenEntry, Error, NewUpload, PartAdmission, PartClaim, PutOutcome, Resume, Session, Settings,
-    Stored, Uploads,
+    ChosenEntry, Destination, Error, NewUpload, PartAdmission, PartClaim, PutOutcome, Resume,
+    Session, Settings, Stored, Uploads,
 };
 
 use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
@@ -164,7 +164,8 @@ async fn create(world: &World) -> Option<String> {
     for _ in 0..TRIES {
         if let Ok(session) = world.gateways.uploads().create_upload("home", new.clone()).await {
             let root = session.root();
-            world.told.lock().unwrap().uploads.push(root.store_upload.as_str().to_owned());
+            let Destination::Parts(upload) = &root.destination else { unreachable!() };
+            world.told.lock().unwrap().uploads.push(upload.as_str().to_owned());
             return Some(root.backup_id.clone());
         }
     }

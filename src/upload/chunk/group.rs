@@ -91,7 +91,7 @@ impl Session {
         let target = root.target();
         let number =
             PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
-        let part = PartTarget { upload: upload_of(&root, &target), number };
+        let part = PartTarget { upload: upload_of(&root, &target)?, number };
         let body = Body::new(size_bytes, Box::pin(staged).try_flatten());
         let written = match documents.store.put_part(part, body, PartOptions::default()).await {
             Ok(written) => written,

@@ -17,6 +17,7 @@ use crate::digest::batch::BodyHasher;
 use crate::digest::{Checksum, ChunkDigests, ExtraHasher, PassedSha256, Sha256, Wanted};
 use crate::store::{
     self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions,
+    UploadTarget,
 };
 
 use super::super::error::{Error, Kind, Result};
@@ -209,6 +210,8 @@ impl PutPermit {
         flight: &Arc<OngoingPut>,
     ) -> Result<(Option<ETag>, ChunkDigests, Feed)> {
         let root = self.session.root();
+        let target = root.target();
+        let upload = upload_of(&root, &target)?;
         let shared = &self.session.0.shared;
         let tap =
             self.session.0.whole_sha256.feed(self.index, self.len_bytes, &shared.reorder_room);
@@ -233,7 +236,7 @@ impl PutPermit {
             .plan
             .slot(self.index)
             .ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
-        let stored = self.write_slot(&root, slot, body).await;
+        let stored = self.write_slot(&root, upload, slot, body).await;
         let verdict = std::mem::replace(&mut *lock(&state), Verdict::Pending);
         match (stored, verdict) {
             (Ok(etag), Verdict::Agreed(digests, tap)) => Ok((etag, digests, tap)),
@@ -254,15 +257,15 @@ impl PutPermit {
     async fn write_slot(
         &self,
         root: &super::super::Root,
+        upload: UploadTarget<'_>,
         slot: Slot,
         body: Body,
     ) -> store::Result<Option<ETag>> {
         let documents = &self.session.0.shared.documents;
-        let target = root.target();
         if slot.chunks == 1 {
             let number = PartNumber::new(u32::from(slot.number))
                 .expect("a plan's slots are numbers of parts");
-            let part = PartTarget { upload: upload_of(root, &target), number };
+            let part = PartTarget { upload, number };
             let tag = if root.s3.is_some() { PartTag::Md5 } else { PartTag::Any };
             let options = PartOptions { sha256: self.sha256, tag };
             let written = documents.store.put_part(part, body, options).await?;

@@ -10,7 +10,7 @@ use super::super::documents::Doc;
 use super::super::error::{Error, Kind, Result};
 use super::super::layout::Layout;
 use super::super::manifest::{Root, Status};
-use super::super::session::{Session, upload_of};
+use super::super::session::Session;
 
 /// How often parts that were still in flight are looked for again after the store's upload was
 /// aborted.
@@ -71,13 +71,14 @@ impl Session {
     pub(in crate::upload) async fn free(&self, root: &Root) -> Result<bool> {
         let documents = &self.0.shared.documents;
         let target = root.target();
-        let mut empty = !root.has_upload() || !self.owns_upload(root).await?;
-        for _ in 0..SWEEPS {
-            if empty {
-                break;
-            }
+        let upload = match root.upload_at(&target) {
+            Some(upload) if self.owns_upload(root).await? => Some(upload),
+            Some(_) | None => None,
+        };
+        let mut empty = upload.is_none();
+        for upload in upload.into_iter().cycle().take(SWEEPS) {
             // A part that was in flight can land after the abort: again until none is listed.
-            match documents.store.abort(upload_of(root, &target)).await {
+            match documents.store.abort(upload).await {
                 Ok(()) => {}
                 Err(error)
                     if matches!(
@@ -87,6 +88,9 @@ impl Session {
                 Err(error) => return Err(Error::own("aborting the store's upload", error)),
             }
             empty = self.listed_parts(root).await?.is_none_or(|parts| parts.is_empty());
+            if empty {
+                break;
+            }
         }
         documents.delete_all(&self.0.layout.staged_prefix()).await?;
         documents.delete_all(&self.0.layout.segments()).await?;

@@ -10,7 +10,7 @@ use crate::digest::{Expected, Kind as DigestKind};
 use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
 
 use super::super::error::{Error, Result};
-use super::super::manifest::{Checks, Finished, Root, Status};
+use super::super::manifest::{Checks, Destination, Finished, Root, Status};
 use super::super::session::{Session, upload_of};
 use super::super::uploads::TAG;
 use super::inventory::Inventory;
@@ -114,10 +114,9 @@ impl Session {
         // crash.
         let documents = &self.0.shared.documents;
         documents.mark(&self.0.layout.done(&root.bucket, &root.key)).await?;
-        let done = if root.has_upload() {
-            self.complete(&root, &chosen, survey.size_bytes).await?
-        } else {
-            self.put_empty(&root).await?
+        let done = match root.destination {
+            Destination::Parts(_) => self.complete(&root, &chosen, survey.size_bytes).await?,
+            Destination::EmptyObject => self.put_empty(&root).await?,
         };
         let Some(done) = done else { return Ok(Carried::Again) };
         let finished = Finished { digests, ..survey.finished(&root, &done) };
@@ -149,7 +148,7 @@ impl Session {
                     .shared
                     .documents
                     .store
-                    .read_parts(upload_of(root, &target), chosen)
+                    .read_parts(upload_of(root, &target)?, chosen)
                     .await;
                 match parts.map_err(|error| Error::store("reading the parts back", error))? {
                     Some(body) => Some(super::verify::hash(body).await?),
@@ -188,7 +187,7 @@ impl Session {
         let store = &self.0.shared.documents.store;
         let target = root.target();
         let failed = |error| Error::store("asking how the object can be read back", error);
-        if store.read_parts(upload_of(root, &target), &[]).await.map_err(failed)?.is_some() {
+        if store.read_parts(upload_of(root, &target)?, &[]).await.map_err(failed)?.is_some() {
             return Ok(());
         }
         if store.keeps_versions(&target.0).await.map_err(failed)? {
@@ -212,7 +211,7 @@ impl Session {
             .shared
             .documents
             .store
-            .complete(upload_of(root, &target), chosen, size_bytes)
+            .complete(upload_of(root, &target)?, chosen, size_bytes)
             .await;
         match completed {
             Ok(written) => Ok(Some(written)),

@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 use super::super::error::{Error, Result};
-use super::super::manifest::{Change, Checks, Root, Status};
+use super::super::manifest::{Change, Checks, Destination, Root, Status};
 use super::super::plan::{self, ChunkIndex, ChunkRange, Slot};
 use super::super::session::{Session, upload_of};
 use super::inventory::{Inventory, PartRow};
@@ -29,7 +29,7 @@ impl Session {
         root: &Root,
         survey: &Inventory,
     ) -> Result<Option<Vec<ChosenPart>>> {
-        if survey.rows.is_empty() && root.has_upload() {
+        if survey.rows.is_empty() && root.destination != Destination::EmptyObject {
             return self.empty_part(root).await;
         }
         let Some(listed) = self.listed_parts(root).await? else { return Ok(None) };
@@ -75,7 +75,7 @@ impl Session {
     async fn empty_part(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
         let target = root.target();
         let number = PartNumber::new(1).expect("1 is a part number");
-        let part = PartTarget { upload: upload_of(root, &target), number };
+        let part = PartTarget { upload: upload_of(root, &target)?, number };
         let sha256 = Sha256::of(b"");
         match self.0.shared.documents.store.put_part(part, Body::empty(), Some(sha256).into()).await
         {
@@ -92,16 +92,14 @@ impl Session {
         &self,
         root: &Root,
     ) -> Result<Option<HashMap<u16, Vec<StoredPart>>>> {
-        if !root.has_upload() {
-            return Ok(Some(HashMap::new()));
-        }
         let documents = &self.0.shared.documents;
         let target = root.target();
+        let Some(upload) = root.upload_at(&target) else { return Ok(Some(HashMap::new())) };
         let mut parts: HashMap<u16, Vec<StoredPart>> = HashMap::new();
         let mut after = None;
         let mut backoff = documents.backoff();
         loop {
-            match documents.store.list_parts(upload_of(root, &target), after).await {
+            match documents.store.list_parts(upload, after).await {
                 Ok(page) => {
                     for part in page.parts {
                         parts.entry(part.number.get()).or_default().push(part);

@@ -147,7 +147,7 @@ impl Uploads {
             .chain(dead.s3.iter().flat_map(|s3| s3.candidates.clone()))
             .take(MAX_CANDIDATES)
             .collect();
-        let upload = (dead.store_upload.clone(), dead.upload_tag.clone());
+        let upload = (dead.destination.clone(), dead.upload_tag.clone());
         let successor = self.write_upload(&dead.account, new, terms, upload).await?;
         let (seen, by) = (dead.status.clone(), successor.root().backup_id.clone());
         let beats =

@@ -17,13 +17,14 @@ use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::list::ListQuery;
 use super::super::manifest::{
-    Change, Checks, ChecksumKind, Finished, Outcome, Policy, Record, Root, S3Terms, Stamp, Status,
+    Change, Checks, ChecksumKind, Destination, Finished, Outcome, Policy, Record, Root, S3Terms,
+    Stamp, Status,
 };
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
 use super::super::uploads::{TAG, Uploads, not_begun};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
-use crate::store::{Attributes, ETag, PartNumber, UploadId};
+use crate::store::{Attributes, ETag, PartNumber};
 
 /// What a client asks for with `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,7 +118,8 @@ impl Uploads {
         let created = documents.store.create_upload(&bucket, &key, &attributes).await;
         let store_upload = created.map_err(|error| not_begun(&new.bucket, error))?;
         let terms = new.terms();
-        self.write_upload(account, &new, terms, (store_upload, upload_tag)).await
+        self.write_upload(account, &new, terms, (Destination::Parts(store_upload), upload_tag))
+            .await
     }
 
     /// Writes the records of a new S3 session over a store upload. Index first, the root last.
@@ -126,7 +128,7 @@ impl Uploads {
         account: &str,
         new: &NewUpload,
         terms: S3Terms,
-        (store_upload, upload_tag): (UploadId, String),
+        (destination, upload_tag): (Destination, String),
     ) -> Result<Session> {
         let documents = self.documents();
         let id = documents.clock.random_id();
@@ -144,7 +146,7 @@ impl Uploads {
             metadata: new.metadata.clone(),
             content_type: new.content_type.clone(),
             s3: Some(terms),
-            store_upload,
+            destination,
             upload_tag,
             created_at: documents.clock.unix_seconds(),
             status: Status::InProgress,

@@ -387,12 +387,13 @@ impl Root {
     }
 }
 
-/// The store's upload of a session.
+/// The store's multipart upload of a session. **Errors**: `BadRequest` where the file has no bytes.
 pub(in crate::upload) fn upload_of<'a>(
     root: &'a Root,
     target: &'a (crate::store::Bucket, crate::store::Key),
-) -> UploadTarget<'a> {
-    UploadTarget { bucket: &target.0, key: &target.1, upload: &root.store_upload }
+) -> Result<UploadTarget<'a>> {
+    let none = || Error::BadRequest("a backup of an empty file has no chunks".to_owned());
+    root.upload_at(target).ok_or_else(none)
 }
 
 impl std::fmt::Debug for Session {
