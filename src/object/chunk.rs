@@ -1,7 +1,7 @@
 //! A chunk of a complete backup.
 
 use crate::store::{self, Body, GetOptions, GetRange};
-use crate::upload::{self, Record, SEGMENT, Session, Status};
+use crate::upload::{self, Record, SEGMENT, Session, Shape, Status};
 
 use super::Objects;
 
@@ -28,7 +28,10 @@ impl Objects {
         let chunk = u32::try_from(index).map_err(|_| absent())?;
         let segment = session.segment(chunk / SEGMENT).await?;
         let record = segment.stored(chunk).ok_or_else(absent)?.clone();
-        let first = index.checked_mul(session.chunk_size().await?).ok_or_else(absent)?;
+        let first = match root.plan.shape {
+            Shape::Chunks => root.plan.offset_of(index).ok_or_else(absent)?,
+            Shape::Parts => index.checked_mul(session.chunk_size().await?).ok_or_else(absent)?,
+        };
         let read = match record.digests.len_bytes {
             0 => GetRange::Head,
             len => GetRange::Range { first, last: first + (len - 1) },

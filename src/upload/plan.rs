@@ -157,6 +157,15 @@ impl Plan {
         all.min(u64::from(u32::MAX))
     }
 
+    /// Where a chunk begins in the file. None: the client chooses the length of each chunk, so only
+    /// the records say it. **Unit**: bytes.
+    pub fn offset_of(&self, index: u64) -> Option<u64> {
+        match self.shape {
+            Shape::Chunks => index.checked_mul(self.chunk_size),
+            Shape::Parts => None,
+        }
+    }
+
     /// The length that a chunk must have; without a size any in `[1, chunkSize]`. None: there is no
     /// such chunk.
     pub fn chunk_len(&self, index: u64) -> Option<LenRule> {
@@ -167,7 +176,7 @@ impl Plan {
             return Some(LenRule::Part(self.chunk_size));
         }
         let Some(size) = self.size else { return Some(LenRule::UpTo(self.chunk_size)) };
-        let start = index.checked_mul(self.chunk_size).filter(|start| *start < size)?;
+        let start = self.offset_of(index).filter(|start| *start < size)?;
         Some(LenRule::Exactly(self.chunk_size.min(size - start)))
     }
 
@@ -333,6 +342,15 @@ mod tests {
         let exactly = |n| Some(LenRule::Exactly(n));
         assert_eq!(lens, [exactly(10), exactly(10), exactly(5), None]);
         assert_eq!(Plan::new(10, Some(0), Limits::S3).unwrap().chunk_len(0), None);
+    }
+
+    #[test]
+    fn offsets_follow_from_the_chunk_size_only_where_it_is_fixed() {
+        let plan = Plan::new(5 * MIB, None, Limits::S3).unwrap();
+        assert_eq!(plan.offset_of(0), Some(0));
+        assert_eq!(plan.offset_of(1 << 20), Some(5 << 40));
+        assert_eq!(plan.offset_of(u64::MAX), None, "no overflow");
+        assert_eq!(Plan::of_parts(Limits::S3).offset_of(0), None);
     }
 
     #[test]
