@@ -14,7 +14,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use ratchet::clock::Clock;
 use ratchet::digest::{
-    Algorithm, ChecksumHasher, ChunkHasher, Hasher, Kind, Sha256, Wanted, update_all,
+    Algorithm, ChecksumHasher, ChunkHasher, DigestSet, Hasher, Kind, Sha256, update_all,
 };
 use ratchet::front::s3::bench as documents;
 use ratchet::sigv4::{self, Credentials, Payload, Secret};
@@ -148,8 +148,8 @@ fn hashes(criterion: &mut Criterion) {
         });
     }
     for (name, wanted) in [
-        ("SHA-256", Wanted { sha256: true, md5: false }),
-        ("MD5", Wanted { sha256: false, md5: true }),
+        ("SHA-256", DigestSet { sha256: true, md5: false }),
+        ("MD5", DigestSet { sha256: false, md5: true }),
     ] {
         for messages in [2, 4, 8] {
             group.throughput(Throughput::Bytes((messages * MIB) as u64));

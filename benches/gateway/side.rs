@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ratchet::digest::{Hasher, Sha256, Wanted, update_all};
+use ratchet::digest::{DigestSet, Hasher, Sha256, update_all};
 
 use crate::contestant::{self, Contestant, Name, Programs};
 use crate::load::{self, Amount, BODIES, Figures, Op, PART, Target};
@@ -196,7 +196,7 @@ fn one_by_one(parts: Several<'_>) {
 }
 
 fn together(parts: Several<'_>) {
-    let mut lanes = parts.map(|part| (Hasher::new(Wanted { sha256: true, md5: false }), part));
+    let mut lanes = parts.map(|part| (Hasher::new(DigestSet { sha256: true, md5: false }), part));
     update_all(&mut lanes);
     std::hint::black_box(lanes);
 }

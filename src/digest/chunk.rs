@@ -14,7 +14,7 @@ use super::sha256::{Sha256, hex, unhex};
 /// What a chunk adds to the whole-file digest. Text, since it is kept in JSON records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Extra {
+pub enum Contribution {
     /// The chunk's subtree chaining value; for a chunk at offset 0 also its hash as a whole file of
     /// its own.
     Blake3 {
@@ -32,11 +32,11 @@ pub struct ChunkDigests {
     pub sha256: Sha256,
     pub len_bytes: u64,
     /// None for kinds that need nothing beside SHA-256, and for an empty chunk.
-    pub extra: Option<Extra>,
+    pub contribution: Option<Contribution>,
 }
 
 /// What a chunk adds to the whole-file digest, while it streams.
-pub struct ExtraHasher(State);
+pub struct ContributionHasher(State);
 
 enum State {
     None,
@@ -44,7 +44,7 @@ enum State {
     Crc64(Box<crc_fast::Digest>),
 }
 
-impl ExtraHasher {
+impl ContributionHasher {
     /// `offset_bytes`: where the chunk starts in the file; for `Kind::Blake3` a multiple of a
     /// power-of-two chunk size of at least 1,024.
     pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
@@ -73,49 +73,49 @@ impl ExtraHasher {
 
     /// The digests of the chunk, whose SHA-256 and length its reader knows.
     pub fn finish(self, sha256: Sha256, len_bytes: u64) -> ChunkDigests {
-        let extra = match self.0 {
-            State::Blake3 { subtree, offset } if len_bytes > 0 => Some(Extra::Blake3 {
+        let contribution = match self.0 {
+            State::Blake3 { subtree, offset } if len_bytes > 0 => Some(Contribution::Blake3 {
                 cv: hex(&subtree.finalize_non_root()),
                 root: (offset == 0).then(|| hex(subtree.finalize().as_bytes())),
             }),
             State::Crc64(crc) if len_bytes > 0 => {
-                Some(Extra::Crc64Nvme(format!("{:016x}", crc.finalize())))
+                Some(Contribution::Crc64Nvme(format!("{:016x}", crc.finalize())))
             }
             State::None | State::Blake3 { .. } | State::Crc64(_) => None,
         };
-        ChunkDigests { sha256, len_bytes, extra }
+        ChunkDigests { sha256, len_bytes, contribution }
     }
 }
 
 /// The running hashes of one chunk.
 pub struct ChunkHasher {
     sha256: sha2::Sha256,
-    extra: ExtraHasher,
+    contribution: ContributionHasher,
     len_bytes: u64,
 }
 
 impl ChunkHasher {
-    /// As [`ExtraHasher::new`].
+    /// As [`ContributionHasher::new`].
     pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
         Self {
             sha256: sha2::Sha256::new(),
-            extra: ExtraHasher::new(kind, offset_bytes),
+            contribution: ContributionHasher::new(kind, offset_bytes),
             len_bytes: 0,
         }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
-        self.extra.update(bytes);
+        self.contribution.update(bytes);
         self.len_bytes += bytes.len() as u64;
     }
 
     pub fn finish(self) -> ChunkDigests {
-        self.extra.finish(Sha256(self.sha256.finalize().into()), self.len_bytes)
+        self.contribution.finish(Sha256(self.sha256.finalize().into()), self.len_bytes)
     }
 }
 
-impl Extra {
+impl Contribution {
     pub(super) fn blake3(&self) -> Option<([u8; 32], Option<[u8; 32]>)> {
         match self {
             Self::Blake3 { cv, root } => Some((unhex(cv)?, root.as_deref().and_then(unhex))),

@@ -11,10 +11,11 @@ mod checksum;
 mod chunk;
 mod multibuffer;
 mod sha256;
+pub mod verified;
 mod whole;
 
 pub use checksum::{Algorithm, Checksum, ChecksumHasher, combined, composite};
-pub use chunk::{ChunkDigests, ChunkHasher, Extra, ExtraHasher};
-pub use multibuffer::{Digests, Hasher, Wanted, update_all};
+pub use chunk::{ChunkDigests, ChunkHasher, Contribution, ContributionHasher};
+pub use multibuffer::{DigestSet, Digests, Hasher, update_all};
 pub use sha256::{ParseDigestError, PassedSha256, RunningSha256, Sha256};
 pub use whole::{Expected, Kind, Unsupported, Whole};

@@ -142,8 +142,11 @@ impl Whole {
         let missing = Unsupported { kind: self.kind, chunk: self.added };
         match &mut self.state {
             State::Blake3 { stack, only_root } => {
-                let (cv, root) =
-                    chunk.extra.as_ref().and_then(|extra| extra.blake3()).ok_or(missing)?;
+                let (cv, root) = chunk
+                    .contribution
+                    .as_ref()
+                    .and_then(|contribution| contribution.blake3())
+                    .ok_or(missing)?;
                 *only_root = if self.added == 0 { root } else { None };
                 // Before the new subtree goes on: whole left siblings merge, as long as more input
                 // follows them.
@@ -151,8 +154,11 @@ impl Whole {
                 stack.push((self.added, cv));
             }
             State::Crc64(all) => {
-                let crc =
-                    chunk.extra.as_ref().and_then(|extra| extra.crc64nvme()).ok_or(missing)?;
+                let crc = chunk
+                    .contribution
+                    .as_ref()
+                    .and_then(|contribution| contribution.crc64nvme())
+                    .ok_or(missing)?;
                 *all = crc_fast::checksum_combine(
                     crc_fast::CrcAlgorithm::Crc64Nvme,
                     *all,

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{Error, Kind};
+use crate::digest::verified::{BodySource, VerifiedBody};
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256};
 
 /// Why a body's stream broke off. The private cause travels in it.
@@ -34,14 +35,17 @@ impl Body {
         Self { len_bytes, sha256: None, stream: Box::pin(stream) }
     }
 
-    /// The same bytes, whose stream sets their SHA-256 before its last frame goes out: no store
-    /// computes it again.
-    #[must_use]
-    pub fn with_sha256(self, sha256: PassedSha256) -> Self {
-        Self { sha256: Some(sha256), ..self }
+    /// A body that is verified while it is read. Where its stream computes the SHA-256 the store
+    /// takes that over and does not hash the bytes again.
+    pub fn verified<S>(len_bytes: u64, body: VerifiedBody<S>) -> Self
+    where
+        S: BodySource<Verified: Send, Refusal: Send> + Send + 'static,
+    {
+        Self { sha256: body.sha256(), ..Self::new(len_bytes, body) }
     }
 
-    /// What the stream sets at its end, where it does.
+    /// The SHA-256 that the stream computes, which is there before its last frame. None: the
+    /// stream computes none.
     pub(super) fn sha256(&self) -> Option<PassedSha256> {
         self.sha256.clone()
     }

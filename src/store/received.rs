@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 
 use super::{Body, ChosenPart, Error, Kind, PartOptions, PartTag, Result};
 use crate::digest::batch::BodyHasher;
-use crate::digest::{PassedSha256, Sha256, Wanted};
+use crate::digest::{DigestSet, PassedSha256, Sha256};
 
 /// A small body in memory, with its digests.
 pub(super) struct Received {
@@ -59,7 +59,7 @@ pub(super) struct Summing {
 impl Summing {
     pub fn new(body: &Body, md5: bool) -> Self {
         let passed = body.sha256();
-        Self { here: BodyHasher::new(Wanted { sha256: passed.is_none(), md5 }), passed }
+        Self { here: BodyHasher::new(DigestSet { sha256: passed.is_none(), md5 }), passed }
     }
 
     /// Takes the next frame once the one before it is hashed.

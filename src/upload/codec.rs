@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Checksum, ChecksumHasher, ChunkDigests, Extra, Sha256};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, ChunkDigests, Contribution, Sha256};
 use crate::store::ETag;
 
 use super::manifest::{GroupRecord, Record, Root, Segment, Stamp};
@@ -115,7 +115,7 @@ struct ChunkJson {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     etags: Vec<ETag>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    digest: Option<Extra>,
+    digest: Option<Contribution>,
     #[serde(rename = "struck", default, skip_serializing_if = "std::ops::Not::not")]
     invalidated: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,7 +150,7 @@ impl Document for Segment {
             sha256: record.digests.sha256.base64(),
             len: record.digests.len_bytes,
             etags: record.etags.clone(),
-            digest: record.digests.extra.clone(),
+            digest: record.digests.contribution.clone(),
             invalidated: record.invalidated,
             checksum: record.checksum.clone(),
         };
@@ -182,7 +182,7 @@ impl Document for Segment {
         for (index, chunk) in json.chunks {
             let sha256 = Sha256::from_base64(&chunk.sha256)
                 .ok_or_else(|| format!("chunk {index} has no SHA-256"))?;
-            let digests = ChunkDigests { sha256, len_bytes: chunk.len, extra: chunk.digest };
+            let digests = ChunkDigests { sha256, len_bytes: chunk.len, contribution: chunk.digest };
             segment.chunks.insert(
                 number(&index)?,
                 Record {

@@ -33,7 +33,7 @@ pub use body::{Progress, RequestBody};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Error, Kind};
 pub use metrics::Metrics;
-pub use payload::{Declared, Payload, Verdict, named_algorithm};
+pub use payload::{Declared, Payload, PayloadOutcome, named_algorithm};
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use service::ByRequest;
 pub use smuggling::refuse_smuggling;

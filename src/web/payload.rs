@@ -1,15 +1,17 @@
-//! The body of an S3 request as its sender meant it: out of its framing, and what it says of itself
-//! verified.
+//! The body of an S3 request: decoded from its framing, and verified against what the request
+//! declares of it.
 //!
-//! Guarantees: the last bytes go out only once length, digests, checksums and signatures agree; a
-//! body that does not agree fails before, so that whoever stores it stores nothing (DESIGN §12.6).
-//! Only what is asked for is hashed, once; the last frame is held, and no other where the length is
-//! known before. It does not know what the bytes are for. Source:
+//! Guarantees: the last bytes are passed on only once length, digests, checksum, trailer and
+//! signatures agree; a body that does not agree fails before, so that a store keeps nothing of it
+//! (docs/architecture.md#bad-bytes-never-replace-good-ones). Only what is declared is hashed, once.
+//! Only the last frame is held where the length is known
+//! (docs/decisions/0003-only-the-last-frame-is-held-back.md). It does not know what the bytes are
+//! for. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use base64::Engine;
@@ -22,24 +24,25 @@ use super::auth::Identity;
 use super::aws_chunked::Decoder;
 use super::body::RequestBody;
 use super::error::{Error, Kind};
-use super::reply::BoxError;
-use crate::digest::batch::BodyHasher;
-use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256, Sha256, Wanted};
+use crate::digest::verified::{
+    BodySource, Expectation, Mismatch, Outcome, Sha256Check, SourceError, VerifiedBody,
+};
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, Digests, Sha256};
 use crate::metric_names::{DECODED_LENGTH, TRAILER};
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
 
-/// What a request's head says of its body.
+/// What a request's head declares of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     /// Without framing; None where the head does not say.
     pub len_bytes: Option<u64>,
-    /// Signed, or as a checksum.
+    /// From the signature or from the checksum.
     pub sha256: Option<Sha256>,
     pub md5: Option<[u8; 16]>,
     pub checksum: Option<Checksum>,
-    /// Whose value comes behind the body.
+    /// The algorithm of a checksum whose value follows the body.
     pub trailer: Option<Algorithm>,
 }
 
@@ -50,26 +53,25 @@ impl Declared {
         let framed = matches!(identity.payload, SignedPayload::Streaming(_));
         let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
         let number =
-            |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is no number")));
+            |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is not a number")));
         let checksum = checksum(headers)?;
-        let of_checksum = checksum.as_ref().filter(|sum| sum.algorithm() == Algorithm::Sha256);
-        let of_checksum = of_checksum.and_then(|sum| Sha256::from_base64(&sum.base64()));
+        let from_checksum = checksum.as_ref().and_then(Checksum::sha256);
         let signed = identity.payload_sha256();
-        if signed.is_some() && of_checksum.is_some() && signed != of_checksum {
+        if signed.is_some() && from_checksum.is_some() && signed != from_checksum {
             return Err(Error::bad(
-                "x-amz-content-sha256 and x-amz-checksum-sha256 name different bytes",
+                "x-amz-content-sha256 and x-amz-checksum-sha256 declare different bytes",
             ));
         }
         Ok(Self {
             len_bytes: text(headers, &name)?.map(number).transpose()?,
-            sha256: signed.or(of_checksum),
-            md5: text(headers, &MD5)?.map(md5_of).transpose()?,
+            sha256: signed.or(from_checksum),
+            md5: text(headers, &MD5)?.map(parse_md5).transpose()?,
             checksum,
-            trailer: text(headers, &TRAILER)?.map(trailer).transpose()?,
+            trailer: text(headers, &TRAILER)?.map(parse_trailer).transpose()?,
         })
     }
 
-    /// The algorithm of the client's checksum, wherever its value stands.
+    /// The algorithm of the client's checksum, in the head or in the trailer.
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.checksum.as_ref().map(Checksum::algorithm).or(self.trailer)
     }
@@ -80,93 +82,53 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     text.transpose().map_err(|_| Error::bad(format!("{name} is not plain text")))
 }
 
-fn md5_of(text: &str) -> Result<[u8; 16], Error> {
+fn parse_md5(text: &str) -> Result<[u8; 16], Error> {
     let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| Error::new(Kind::InvalidDigest, "Content-MD5 is not the Base64 of an MD5"))
 }
 
-fn trailer(text: &str) -> Result<Algorithm, Error> {
+fn parse_trailer(text: &str) -> Result<Algorithm, Error> {
     let found = Algorithm::ALL
         .into_iter()
         .find(|algorithm| algorithm.header().as_str().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| Error::bad(format!("the trailer {text:?} is none of the checksums")))
+    found.ok_or_else(|| Error::bad(format!("the trailer {text:?} is not a known checksum")))
 }
 
-/// The checksum that the head carries. `x-amz-checksum-type`, `-algorithm` and `-mode` are none.
+/// The checksum in the head. `x-amz-checksum-type`, `-algorithm` and `-mode` are not checksums.
 fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
     let mut found = None;
     for algorithm in Algorithm::ALL {
         let Some(text) = text(headers, &algorithm.header())? else { continue };
         if found.is_some() {
-            return Err(Error::bad("there must be one x-amz-checksum- header at most"));
+            return Err(Error::bad("a request may have only one x-amz-checksum- header"));
         }
         let malformed =
-            || Error::bad(format!("the value of {} is no {algorithm}", algorithm.header()));
+            || Error::bad(format!("the value of {} is not a {algorithm}", algorithm.header()));
         found = Some(Checksum::from_base64(algorithm, text).ok_or_else(malformed)?);
     }
     Ok(found)
 }
 
-/// The algorithm that a request names for what comes later. **Errors**: `BadRequest`.
+/// The algorithm that a header names. **Errors**: `BadRequest`.
 pub fn named_algorithm(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Algorithm>, Error> {
     let parse =
         |text: &str| Algorithm::from_str(text).map_err(|error| Error::bad(error.to_string()));
     text(headers, name)?.map(parse).transpose()
 }
 
-/// What the verification came to; shared with the payload.
-#[derive(Clone, Debug, Default)]
-pub struct Verdict {
-    findings: Arc<Mutex<VerdictState>>,
-    sha256: PassedSha256,
-}
+/// The decoded, verified bytes of a request.
+pub type Payload = VerifiedBody<PayloadSource>;
 
-#[derive(Debug, Default)]
-struct VerdictState {
-    failure: Option<Error>,
-    checksum: Option<Checksum>,
-}
-
-impl Verdict {
-    /// Why the body failed, if that was its own fault. Given out once.
-    pub fn failure(&self) -> Option<Error> {
-        self.lock().failure.take()
-    }
-
-    /// The client's checksum, once the body was read to its end.
-    pub fn checksum(&self) -> Option<Checksum> {
-        self.lock().checksum.clone()
-    }
-
-    /// The SHA-256 that was declared, once the body was found to have it.
-    pub fn sha256(&self) -> PassedSha256 {
-        self.sha256.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VerdictState> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The decoded, verified bytes.
-pub struct Payload {
-    body: RequestBody,
-    decoder: Option<Decoder>,
-    /// Framed bytes that are still to be decoded.
-    input: Bytes,
-    declared: Declared,
-    seen_bytes: u64,
-    digests: BodyHasher,
-    checksum: Option<ChecksumHasher>,
-    /// The newest bytes, where none may come behind them.
-    held: Option<Bytes>,
-    ended: bool,
-    verdict: Verdict,
-}
+/// The client's checksum, where it sent one, or why the body was refused.
+pub type PayloadOutcome = Outcome<Option<Checksum>, Error>;
 
 impl Payload {
-    /// `declared` is what is to be verified: a caller that compares a digest itself takes it out.
-    pub fn new(declared: Declared, identity: &Identity, body: RequestBody) -> (Self, Verdict) {
+    /// `declared` is what is verified: a caller that compares a digest itself takes it out.
+    pub fn new(
+        declared: Declared,
+        identity: &Identity,
+        body: RequestBody,
+    ) -> (Self, PayloadOutcome) {
         let decoder = match identity.payload {
             SignedPayload::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
             SignedPayload::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
@@ -174,136 +136,129 @@ impl Payload {
             }
             SignedPayload::Hash(_) | SignedPayload::Unsigned => None,
         };
-        let verdict = Verdict::default();
-        let of_sha256 =
-            |algorithm: Algorithm| algorithm == Algorithm::Sha256 && declared.sha256.is_some();
-        let payload = Self {
+        let expected = Expectation {
+            len_bytes: declared.len_bytes,
+            sha256: declared.sha256.map_or(Sha256Check::Skip, Sha256Check::Compare),
+            md5: declared.md5,
+        };
+        // A declared SHA-256 is computed anyway.
+        let computed =
+            |algorithm: &Algorithm| *algorithm == Algorithm::Sha256 && declared.sha256.is_some();
+        let algorithm = declared.algorithm().filter(|algorithm| !computed(algorithm));
+        let source = PayloadSource {
             body,
             decoder,
             input: Bytes::new(),
-            seen_bytes: 0,
-            digests: BodyHasher::new(Wanted {
-                sha256: declared.sha256.is_some(),
-                md5: declared.md5.is_some(),
-            }),
-            checksum: declared
-                .algorithm()
-                .filter(|algorithm| !of_sha256(*algorithm))
-                .map(ChecksumHasher::new),
+            trailers: BTreeMap::new(),
+            checksum: algorithm.map(ChecksumHasher::new),
             declared,
-            held: None,
-            ended: false,
-            verdict: verdict.clone(),
         };
-        (payload, verdict)
+        Self::verify(source, expected)
     }
+}
 
-    fn fail(&mut self, error: Error) -> BoxError {
-        self.ended = true;
-        let text = error.to_string();
-        self.verdict.lock().failure = Some(error);
-        text.into()
-    }
+/// A request's body, decoded, with its checksum.
+pub struct PayloadSource {
+    body: RequestBody,
+    decoder: Option<Decoder>,
+    /// Bytes of the request that are not decoded yet.
+    input: Bytes,
+    /// Once the framing has ended.
+    trailers: BTreeMap<String, String>,
+    declared: Declared,
+    /// None: the client sent no checksum, or it is the SHA-256 that is computed anyway.
+    checksum: Option<ChecksumHasher>,
+}
 
-    /// Takes decoded bytes in, and lets them out where more must come, else those before them.
-    fn accept(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
-        self.seen_bytes += bytes.len() as u64;
-        if self.declared.len_bytes.is_some_and(|len| self.seen_bytes > len) {
-            return Err(Error::bad("the body is longer than it was said to be"));
-        }
-        self.digests.push(&bytes);
-        self.checksum.iter_mut().for_each(|checksum| checksum.update(&bytes));
-        let more = self.declared.len_bytes.is_some_and(|len| self.seen_bytes < len);
-        Ok(if more { Some(bytes) } else { self.held.replace(bytes) })
-    }
-
-    /// The end of the body has come: everything must agree.
-    fn verify(&mut self) -> Result<(), Error> {
-        let trailers = self.decoder.as_mut().map(Decoder::finish).transpose()?.unwrap_or_default();
-        if let Some(len) = self.declared.len_bytes.filter(|len| *len != self.seen_bytes) {
-            let what = format!("the body ended after {} of {len} bytes", self.seen_bytes);
-            return Err(Error::new(Kind::IncompleteBody, what));
-        }
-        let digests = self.digests.finish();
-        if digests.sha256 != self.declared.sha256 {
-            return Err(Error::new(Kind::PayloadMismatch, "the body is not what its SHA-256 says"));
-        }
-        if digests.md5 != self.declared.md5 {
-            return Err(Error::new(Kind::BadDigest, "the body is not what Content-MD5 says"));
-        }
-        let of_trailer = |algorithm: Algorithm| {
-            let absent = || Error::bad(format!("the trailer {} is absent", algorithm.header()));
-            let text = trailers.get(algorithm.header().as_str()).ok_or_else(absent)?;
-            Checksum::from_base64(algorithm, text)
-                .ok_or_else(|| Error::bad(format!("the trailer is no {algorithm}")))
-        };
-        let declared = match (&self.declared.checksum, self.declared.trailer) {
-            (Some(checksum), _) => Some(checksum.clone()),
-            (None, trailer) => trailer.map(of_trailer).transpose()?,
-        };
-        let found = self.checksum.take().map(ChecksumHasher::finish);
-        if let (Some(found), Some(declared)) = (&found, &declared)
-            && found != declared
-        {
-            let what = format!("the body's {} is not the one that was sent", declared.algorithm());
-            return Err(Error::new(Kind::BadDigest, what));
-        }
-        self.verdict.lock().checksum = declared;
-        if let Some(sha256) = digests.sha256 {
-            self.verdict.sha256.set(sha256);
-        }
-        Ok(())
-    }
-
-    /// The next decoded bytes of what has arrived.
-    fn decoded(&mut self) -> Result<Option<Bytes>, Error> {
+impl PayloadSource {
+    /// The next decoded bytes of what was received; None: more must be received.
+    fn decode(&mut self) -> Result<Option<Bytes>, Error> {
         match &mut self.decoder {
             Some(decoder) => decoder.next(&mut self.input),
             None => Ok(Some(std::mem::take(&mut self.input)).filter(|bytes| !bytes.is_empty())),
         }
     }
-}
 
-impl Stream for Payload {
-    type Item = Result<Bytes, BoxError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        while !this.ended {
-            ready!(this.digests.poll_idle(cx));
-            let out = match this.decoded() {
-                Ok(Some(bytes)) if bytes.is_empty() => continue,
-                Ok(Some(bytes)) => this.accept(bytes),
-                Ok(None) => match ready!(Pin::new(&mut this.body).poll_next(cx)) {
-                    Some(Ok(frame)) => {
-                        this.input = frame;
-                        continue;
-                    }
-                    Some(Err(cause)) => {
-                        this.ended = true;
-                        return Poll::Ready(Some(Err(cause)));
-                    }
-                    None => {
-                        let verified = this.verify();
-                        this.ended = true;
-                        verified.map(|()| this.held.take())
-                    }
-                },
-                Err(error) => Err(error),
-            };
-            match out {
-                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(Some(Err(this.fail(error)))),
-            }
+    /// The checksum that the client sent in the head or in the trailer.
+    fn declared_checksum(&self) -> Result<Option<Checksum>, Error> {
+        match (&self.declared.checksum, self.declared.trailer) {
+            (Some(checksum), _) => Ok(Some(checksum.clone())),
+            (None, Some(algorithm)) => self.checksum_in_trailer(algorithm).map(Some),
+            (None, None) => Ok(None),
         }
-        Poll::Ready(None)
+    }
+
+    fn checksum_in_trailer(&self, algorithm: Algorithm) -> Result<Checksum, Error> {
+        let name = algorithm.header();
+        let absent = || Error::bad(format!("the trailer {name} is missing"));
+        let text = self.trailers.get(name.as_str()).ok_or_else(absent)?;
+        let malformed = || Error::bad(format!("the value of the trailer is not a {algorithm}"));
+        Checksum::from_base64(algorithm, text).ok_or_else(malformed)
     }
 }
 
-impl std::fmt::Debug for Payload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Payload").field("declared", &self.declared).finish_non_exhaustive()
+impl BodySource for PayloadSource {
+    type Verified = Option<Checksum>;
+    type Refusal = Error;
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, SourceError<Error>>>> {
+        loop {
+            match self.decode() {
+                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(SourceError::Refused(error)))),
+            }
+            match ready!(Pin::new(&mut self.body).poll_next(cx)) {
+                Some(Ok(frame)) => self.input = frame,
+                Some(Err(cause)) => {
+                    return Poll::Ready(Some(Err(SourceError::Interrupted(cause))));
+                }
+                None => break,
+            }
+        }
+        match self.decoder.as_mut().map(Decoder::finish).transpose() {
+            Ok(trailers) => {
+                self.trailers = trailers.unwrap_or_default();
+                Poll::Ready(None)
+            }
+            Err(error) => Poll::Ready(Some(Err(SourceError::Refused(error)))),
+        }
+    }
+
+    fn update(&mut self, frame: &Bytes) {
+        self.checksum.iter_mut().for_each(|checksum| checksum.update(frame));
+    }
+
+    fn mismatch(&self, mismatch: Mismatch) -> Error {
+        match mismatch {
+            Mismatch::TooLong { .. } => Error::bad("the body is longer than its declared length"),
+            Mismatch::TooShort { received } => {
+                let len = self.declared.len_bytes.unwrap_or_default();
+                let what = format!("the body ended after {received} of {len} bytes");
+                Error::new(Kind::IncompleteBody, what)
+            }
+            Mismatch::Sha256 { .. } => {
+                Error::new(Kind::PayloadMismatch, "the body does not have its declared SHA-256")
+            }
+            Mismatch::Md5 => {
+                Error::new(Kind::BadDigest, "the body does not have the MD5 of Content-MD5")
+            }
+        }
+    }
+
+    fn finish(&mut self, _: Digests) -> Result<Option<Checksum>, Error> {
+        let declared = self.declared_checksum()?;
+        let found = self.checksum.take().map(ChecksumHasher::finish);
+        if let (Some(found), Some(declared)) = (&found, &declared)
+            && found != declared
+        {
+            let what = format!("the body does not have its declared {}", declared.algorithm());
+            return Err(Error::new(Kind::BadDigest, what));
+        }
+        Ok(declared)
     }
 }
 
@@ -314,7 +269,7 @@ mod tests {
     use http_body_util::StreamBody;
     use tokio::sync::mpsc;
 
-    use super::super::Settings;
+    use super::super::{BoxError, Settings};
     use super::*;
     use crate::accounts::{AccountSettings, Accounts, KeySettings, Settings as AccountsSettings};
     use crate::clock::Clock;
@@ -333,57 +288,57 @@ mod tests {
         Identity { account, payload: SignedPayload::Unsigned, chunks: None }
     }
 
-    /// A payload, and what sends its frames.
-    fn payload(declared: Declared) -> (Payload, Verdict, mpsc::UnboundedSender<Bytes>) {
-        let (sender, mut frames) = mpsc::unbounded_channel();
-        let frames = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
+    /// A payload, its outcome, and the channel of its frames.
+    fn payload(declared: Declared) -> (Payload, PayloadOutcome, mpsc::UnboundedSender<Bytes>) {
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let frames = futures_util::stream::poll_fn(move |cx| rx.poll_recv(cx));
         let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
         let body = RequestBody::new(body, Clock::seeded(1), &Settings::default());
-        let (payload, verdict) = Payload::new(declared, &identity(), body);
-        (payload, verdict, sender)
+        let (payload, outcome) = Payload::new(declared, &identity(), body);
+        (payload, outcome, tx)
     }
 
-    /// What has come out by now.
-    fn out(payload: &mut Payload) -> Vec<Result<usize, BoxError>> {
+    /// The frames that can be read now.
+    fn ready_frames(payload: &mut Payload) -> Vec<Result<usize, BoxError>> {
         std::iter::from_fn(|| payload.next().now_or_never().flatten())
             .map(|item| item.map(|bytes| bytes.len()))
             .collect()
     }
 
     #[tokio::test]
-    async fn only_the_last_frame_waits_for_the_verdict() {
+    async fn only_the_last_frame_waits_for_the_verification() {
         let frame = Bytes::from(vec![7; FRAME]);
-        let good = Algorithm::Crc32c;
-        let mut sum = ChecksumHasher::new(good);
+        let algorithm = Algorithm::Crc32c;
+        let mut sum = ChecksumHasher::new(algorithm);
         (0..3).for_each(|_| sum.update(&frame));
-        let bad = Checksum::from_base64(good, "AAAAAA==").unwrap();
-        for (checksum, agrees) in [(sum.finish(), true), (bad, false)] {
+        let wrong = Checksum::from_base64(algorithm, "AAAAAA==").unwrap();
+        for (checksum, agrees) in [(sum.finish(), true), (wrong, false)] {
             let declared = Declared {
                 len_bytes: Some(3 * FRAME as u64),
                 checksum: Some(checksum),
                 ..Declared::default()
             };
-            let (mut payload, verdict, client) = payload(declared);
+            let (mut payload, outcome, tx) = payload(declared);
             for _ in 0..2 {
-                client.send(frame.clone()).unwrap();
+                tx.send(frame.clone()).unwrap();
                 assert!(
-                    matches!(out(&mut payload)[..], [Ok(FRAME)]),
-                    "it does not wait for the next"
+                    matches!(ready_frames(&mut payload)[..], [Ok(FRAME)]),
+                    "it does not wait for the next frame"
                 );
             }
-            client.send(frame.clone()).unwrap();
+            tx.send(frame.clone()).unwrap();
             assert!(
-                out(&mut payload).is_empty(),
-                "none of the last goes out before the body's end"
+                ready_frames(&mut payload).is_empty(),
+                "the last frame waits for the end of the body"
             );
-            drop(client);
-            let last = out(&mut payload);
+            drop(tx);
+            let last = ready_frames(&mut payload);
             assert!(
                 matches!((agrees, &last[..]), (true, [Ok(FRAME)]) | (false, [Err(_)])),
                 "{last:?}"
             );
             assert_eq!(
-                verdict.failure().map(|error| error.kind()),
+                outcome.refusal().map(|error| error.kind()),
                 (!agrees).then_some(Kind::BadDigest)
             );
         }
@@ -391,12 +346,12 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_length_any_frame_may_be_the_last() {
-        let (mut payload, _, client) = payload(Declared::default());
-        for (sent, wanted) in [(10, None), (11, Some(10)), (12, Some(11))] {
-            client.send(Bytes::from(vec![0; sent])).unwrap();
-            assert_eq!(out(&mut payload).pop().map(Result::unwrap), wanted);
+        let (mut payload, _, tx) = payload(Declared::default());
+        for (sent, expected) in [(10, None), (11, Some(10)), (12, Some(11))] {
+            tx.send(Bytes::from(vec![0; sent])).unwrap();
+            assert_eq!(ready_frames(&mut payload).pop().map(Result::unwrap), expected);
         }
-        drop(client);
-        assert_eq!(out(&mut payload).pop().map(Result::unwrap), Some(12));
+        drop(tx);
+        assert_eq!(ready_frames(&mut payload).pop().map(Result::unwrap), Some(12));
     }
 }

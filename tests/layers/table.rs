@@ -21,16 +21,21 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("accounts", &["sigv4"]),
     // For whoever has a body going by: the frames of all of them are hashed together.
     ("digest/batch", &["digest"]),
+    // For whoever passes a body on and must hold its end back until it is verified.
+    ("digest/verified", &["digest", "digest/batch"]),
     // The ground: bytes and records.
-    ("store", &["clock", "digest", "digest/batch", "metric_names", "sigv4", "tcp"]),
-    ("upload", &["store", "clock", "digest", "digest/batch", "retry", "metric_names"]),
+    (
+        "store",
+        &["clock", "digest", "digest/batch", "digest/verified", "metric_names", "sigv4", "tcp"],
+    ),
+    ("upload", &["store", "clock", "digest", "digest/verified", "retry", "metric_names"]),
     // An object is put with its client's checksum, so it must have the word for it.
     ("object", &["store", "upload", "clock", "digest", "metric_names"]),
     ("gc", &["store", "upload", "clock", "metric_names"]),
     // The doors.
     (
         "web",
-        &["accounts", "clock", "digest", "digest/batch", "metric_names", "rate_limit", "sigv4"],
+        &["accounts", "clock", "digest", "digest/verified", "metric_names", "rate_limit", "sigv4"],
     ),
     ("front", &["front/chunk", "front/s3", "web", "metric_names"]),
     // Listings encode names as S3 does where it signs them.

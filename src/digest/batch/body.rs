@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::waiting::Waiting;
-use crate::digest::{Digests, Hasher, Wanted};
+use crate::digest::{DigestSet, Digests, Hasher};
 
 /// Less is not worth waiting for others.
 const SMALL_BYTES: usize = 16 << 10;
@@ -25,7 +25,7 @@ enum HasherState {
 }
 
 impl BodyHasher {
-    pub fn new(wanted: Wanted) -> Self {
+    pub fn new(wanted: DigestSet) -> Self {
         Self(HasherState::Idle(Hasher::new(wanted)))
     }
 

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::BodyHasher;
-use crate::digest::{Hasher, Wanted};
+use crate::digest::{DigestSet, Hasher};
 
-const BOTH: Wanted = Wanted { sha256: true, md5: true };
+const BOTH: DigestSet = DigestSet { sha256: true, md5: true };
 
 fn bytes(len: usize, seed: usize) -> Bytes {
     (0..len).map(|at| (at * (seed + 7) % 251) as u8).collect()

@@ -8,7 +8,7 @@ use crate::digest::Sha256;
 
 /// Which digests are wanted.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted {
+pub struct DigestSet {
     pub sha256: bool,
     pub md5: bool,
 }
@@ -33,7 +33,7 @@ impl Hasher {
     /// So many where MD5 is.
     pub const WIDE: usize = md5::State::LANES;
 
-    pub fn new(wanted: Wanted) -> Self {
+    pub fn new(wanted: DigestSet) -> Self {
         Self { sha256: wanted.sha256.then(Running::new), md5: wanted.md5.then(Running::new) }
     }
 

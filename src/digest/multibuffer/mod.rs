@@ -16,4 +16,4 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use hasher::{Digests, Hasher, Wanted, update_all};
+pub use hasher::{DigestSet, Digests, Hasher, update_all};

@@ -3,9 +3,9 @@
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::{Digests, Hasher, Wanted, update_all};
+use super::{DigestSet, Digests, Hasher, update_all};
 
-const BOTH: Wanted = Wanted { sha256: true, md5: true };
+const BOTH: DigestSet = DigestSet { sha256: true, md5: true };
 
 /// Numbers below `limit`, all alike and always the same (Knuth's MMIX generator).
 struct Numbers(u64);
@@ -62,7 +62,7 @@ fn messages_hashed_together_have_the_digests_of_each() {
 
 #[test]
 fn only_what_is_wanted_is_found() {
-    let mut hasher = Hasher::new(Wanted { sha256: false, md5: true });
+    let mut hasher = Hasher::new(DigestSet { sha256: false, md5: true });
     hasher.update(b"abc");
     let found = hasher.finish();
     assert_eq!((found.sha256.is_none(), found.md5), (true, Some(Md5::digest(b"abc").into())));

@@ -233,11 +233,11 @@ impl AuthedRequest {
         if declared.len_bytes.is_some_and(|len| len > max_bytes as u64) {
             return Err(S3Error::malformed_xml());
         }
-        let (payload, verdict) = Payload::new(declared, &self.identity, body);
+        let (payload, outcome) = Payload::new(declared, &self.identity, body);
         let mut all = Vec::new();
         let mut payload = std::pin::pin!(payload);
         while let Some(frame) = futures_util::StreamExt::next(&mut payload).await {
-            let frame = frame.map_err(|_| broken(&verdict))?;
+            let frame = frame.map_err(|_| broken(&outcome))?;
             if all.len() + frame.len() > max_bytes {
                 return Err(S3Error::malformed_xml());
             }
@@ -248,9 +248,9 @@ impl AuthedRequest {
 }
 
 /// Why a body did not come whole.
-fn broken(verdict: &web::Verdict) -> S3Error {
+fn broken(outcome: &web::PayloadOutcome) -> S3Error {
     let broke_off = || web::Error::new(web::Kind::IncompleteBody, "the body broke off");
-    verdict.failure().unwrap_or_else(broke_off).into()
+    outcome.refusal().unwrap_or_else(broke_off).into()
 }
 
 /// An answer with an XML document.

@@ -51,15 +51,15 @@ impl S3Api {
             }
             PartAdmission::Wanted(ticket) => {
                 // The session hashes and compares the SHA-256 itself: once is enough.
-                let (payload, verdict) =
+                let (payload, outcome) =
                     Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
-                let checksum = verdict.clone();
-                let body = Body::new(len_bytes, payload);
-                let stored = ticket.store_part(body, move || checksum.checksum()).await;
+                let checksum = outcome.clone();
+                let body = Body::verified(len_bytes, payload);
+                let stored = ticket.store_part(body, move || checksum.verified().flatten()).await;
                 let brought = match stored {
                     Ok(brought) => brought,
                     Err(error) => {
-                        let failure = verdict.failure();
+                        let failure = outcome.refusal();
                         if failure.is_some() || error.kind() != upload::Kind::BodyBroken {
                             guard.0 = None;
                         }
@@ -69,7 +69,7 @@ impl S3Api {
                 self.0.metrics.chunk_stored();
                 let sha256 = brought.sha256;
                 let etag = brought.etag.or_else(|| Some(ETag(sha256.hex()[..32].to_owned())));
-                (etag, verdict.checksum())
+                (etag, outcome.verified().flatten())
             }
         };
         guard.0 = None;
@@ -108,9 +108,9 @@ async fn read_out(
     asked: &AuthedRequest,
     body: RequestBody,
 ) -> Result<(), S3Error> {
-    let (mut payload, verdict) = Payload::new(declared, &asked.identity, body);
+    let (mut payload, outcome) = Payload::new(declared, &asked.identity, body);
     while let Some(frame) = payload.next().await {
-        frame.map_err(|_| broken(&verdict))?;
+        frame.map_err(|_| broken(&outcome))?;
     }
     Ok(())
 }

@@ -36,19 +36,16 @@ impl S3Api {
             (declared.sha256, declared.checksum.clone(), declared.trailer);
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let replaces = matches!(mode, PutMode::IfMatch(_));
-        let (payload, verdict) = Payload::new(declared, &asked.identity, body);
-        let mut body = Body::new(len_bytes, payload);
-        if sha256.is_some() {
-            body = body.with_sha256(verdict.sha256());
-        }
+        let (payload, outcome) = Payload::new(declared, &asked.identity, body);
+        let body = Body::verified(len_bytes, payload);
         let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
         let written = match self.0.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {
-                let failure = verdict.failure().map(S3Error::from);
+                let failure = outcome.refusal().map(S3Error::from);
                 return Err(match (failure, error.kind()) {
                     (Some(failure), _) => failure,
-                    (None, StoreKind::Body) => broken(&verdict),
+                    (None, StoreKind::Body) => broken(&outcome),
                     (None, StoreKind::Precondition) if replaces => {
                         self.absent_or(&bucket, &key, error.into()).await
                     }
@@ -57,7 +54,7 @@ impl S3Api {
             }
         };
         let mut reply = written_reply(&written);
-        if let Some(checksum) = verdict.checksum() {
+        if let Some(checksum) = outcome.verified().flatten() {
             let value =
                 HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
             reply.headers_mut().insert(checksum.algorithm().header(), value);

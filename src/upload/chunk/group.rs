@@ -5,10 +5,9 @@
 //! are recorded; bytes that turned over on their way from the store make no part. It streams from
 //! staged object to part and holds one frame. Source: DESIGN §4, §12.7.
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::digest::{RunningSha256, Sha256};
+use crate::digest::Sha256;
 use crate::store::{
     self, Body, BodyError, ETag, GetOptions, GetRange, Key, PartNumber, PartOptions, PartTarget,
 };
@@ -17,6 +16,7 @@ use super::super::error::{Error, Result};
 use super::super::manifest::{Change, Record};
 use super::super::plan::{self, ChunkIndex, Slot};
 use super::super::session::{Session, upload_of};
+use super::body;
 
 impl Session {
     /// Starts to put a group together in the background if this chunk made it whole. A group that
@@ -77,22 +77,24 @@ impl Session {
         let documents = &self.0.shared.documents;
         let chunks = self.group_chunks(slot, end).await?;
         let size_bytes = chunks.iter().map(|(_, _, len)| len).sum();
-        let keyed =
-            chunks.iter().map(|(index, sha256, _)| (self.0.layout.staged(*index, sha256), *sha256));
-        let keys: Vec<(Key, Sha256)> = keyed.collect();
+        let staged: Vec<(Key, Sha256, u64)> = chunks
+            .iter()
+            .map(|(index, sha256, len)| (self.0.layout.staged(*index, sha256), *sha256, *len))
+            .collect();
         let (store, bucket) = (documents.store.clone(), documents.bucket.clone());
-        let staged = stream::iter(keys.clone()).then(move |(key, sha256)| {
+        let bodies = stream::iter(staged.clone()).then(move |(key, sha256, len_bytes)| {
             let (store, bucket) = (store.clone(), bucket.clone());
             async move {
                 let opened = store.get(&bucket, &key, GetRange::Whole, GetOptions::default()).await;
-                opened.map(|(_, body)| verified(body, sha256)).map_err(BodyError::from)
+                let (_, body) = opened.map_err(BodyError::from)?;
+                Ok::<_, BodyError>(body::staged(body, sha256, len_bytes))
             }
         });
         let target = root.target();
         let number =
             PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
         let part = PartTarget { upload: upload_of(&root, &target)?, number };
-        let body = Body::new(size_bytes, Box::pin(staged).try_flatten());
+        let body = Body::new(size_bytes, Box::pin(bodies).try_flatten());
         let written = match documents.store.put_part(part, body, PartOptions::default()).await {
             Ok(written) => written,
             Err(error) if error.kind() == store::Kind::NoSuchUpload => {
@@ -124,7 +126,7 @@ impl Session {
         self.commit(plan::segment_of(slot.first_chunk), change).await?;
         // After the record: a crash before leaves staged chunks, which the session's end removes,
         // never a hole.
-        for (key, _) in keys {
+        for (key, ..) in staged {
             documents.delete(&key).await?;
         }
         Ok(())
@@ -175,27 +177,4 @@ impl Session {
         }
         Ok(gone)
     }
-}
-
-/// The bytes of a staged chunk; it fails at its end, before its last frame went out, if they are
-/// not the chunk's.
-fn verified(
-    body: Body,
-    sha256: Sha256,
-) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
-    let state = (body, Some(RunningSha256::default()), None::<Bytes>);
-    stream::try_unfold(state, move |(mut body, running, mut held)| async move {
-        let Some(mut running) = running else { return Ok(None) };
-        while let Some(frame) = body.next().await.transpose()? {
-            running.update(&frame);
-            if let Some(out) = held.replace(frame) {
-                return Ok(Some((out, (body, Some(running), held))));
-            }
-        }
-        let found = running.finish();
-        if found != sha256 {
-            return Err(format!("a staged chunk came back with {found}, not {sha256}").into());
-        }
-        Ok(held.take().map(|last| (last, (body, None, None))))
-    })
 }

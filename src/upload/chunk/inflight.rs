@@ -1,10 +1,10 @@
-//! Which chunks are on their way through this gateway.
+//! Which chunks this gateway is storing.
 //!
-//! Guarantees: one put per session and index at a time. A second put with the same checksum
-//! replaces a first whose body is still being read (its client may be long gone: a half-open
-//! socket); it waits for one that has all its bytes. A put with another checksum waits in either
-//! case (DESIGN §5, §12.8). It knows nothing of other gateways: there the segment's
-//! compare-and-swap decides.
+//! Guarantees: one put per session and chunk at a time. A second put with the same checksum
+//! replaces a first one whose body is still being read (its client may be gone: a half-open
+//! connection), and waits for one that has received all its bytes. A put with another checksum
+//! waits in either case (docs/architecture.md#one-put-per-chunk). It does not know other gateways:
+//! between gateways the compare-and-swap of the segment decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +17,14 @@ use crate::digest::Sha256;
 
 use super::super::plan::{self, ChunkIndex};
 
-/// The flights of one session. Bounded by the requests in flight.
+/// The puts of one session that are in flight. Bounded by the number of requests in flight.
 #[derive(Default)]
 pub(in crate::upload) struct InFlight(DashMap<ChunkIndex, Arc<OngoingPut>>);
 
 pub(in crate::upload) struct OngoingPut {
-    /// None: not known before the bytes; then a newer put is taken for a repetition.
+    /// None: not declared; then a newer put without a checksum counts as a repetition.
     sha256: Option<Sha256>,
-    /// All bytes are in and verified: from here on it is waited for, not replaced.
+    /// All bytes are received and verified: a newer put waits for this one and does not replace it.
     received: AtomicBool,
     replaced: Notify,
     ended: watch::Sender<bool>,
@@ -35,13 +35,13 @@ impl OngoingPut {
         self.received.store(true, Ordering::Release);
     }
 
-    /// Returns once a newer put takes this one's place.
+    /// Returns once a newer put replaces this one.
     pub async fn replaced(&self) {
         self.replaced.notified().await;
     }
 }
 
-/// A chunk's place in the air; given back on drop.
+/// The only put of a chunk, until it is dropped.
 pub(in crate::upload) struct InFlightGuard<'a> {
     in_flight: &'a InFlight,
     index: ChunkIndex,
@@ -50,7 +50,7 @@ pub(in crate::upload) struct InFlightGuard<'a> {
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        // Before those who wait are woken: they look for a free place at once.
+        // Before the waiting puts are woken: each tries to acquire the chunk at once.
         self.in_flight.0.remove(&self.index);
         self.put.ended.send_replace(true);
     }
@@ -61,13 +61,13 @@ impl InFlight {
         self.0.is_empty()
     }
 
-    /// How many of a segment's chunks are on their way, those included that wait for their record.
+    /// How many chunks of a segment are in flight, including those that wait to be recorded.
     pub fn count_of_segment(&self, number: u32) -> usize {
-        self.0.iter().filter(|flight| plan::segment_of(*flight.key()) == number).count()
+        self.0.iter().filter(|put| plan::segment_of(*put.key()) == number).count()
     }
 
-    /// Takes the chunk's place where it is free. Otherwise waits for the one that has it to end,
-    /// and returns None: the caller looks at the records again.
+    /// Begins the put of a chunk if no other one is in flight. Otherwise waits until that one has
+    /// ended and returns None: the caller reads the records again.
     pub async fn acquire(
         &self,
         index: ChunkIndex,
@@ -75,18 +75,18 @@ impl InFlight {
     ) -> Option<InFlightGuard<'_>> {
         let mut ended = {
             match self.0.entry(index) {
-                Entry::Vacant(place) => {
-                    let flight = Arc::new(OngoingPut {
+                Entry::Vacant(entry) => {
+                    let put = Arc::new(OngoingPut {
                         sha256,
                         received: AtomicBool::new(false),
                         replaced: Notify::new(),
                         ended: watch::Sender::new(false),
                     });
-                    place.insert(Arc::clone(&flight));
-                    return Some(InFlightGuard { in_flight: self, index, put: flight });
+                    entry.insert(Arc::clone(&put));
+                    return Some(InFlightGuard { in_flight: self, index, put });
                 }
-                Entry::Occupied(taken) => {
-                    let other = taken.get();
+                Entry::Occupied(entry) => {
+                    let other = entry.get();
                     if other.sha256 == sha256 && !other.received.load(Ordering::Acquire) {
                         other.replaced.notify_one();
                     }
@@ -94,7 +94,7 @@ impl InFlight {
                 }
             }
         };
-        // An error means that the sender is gone, which is an end too.
+        // An error means that the sender is dropped, so the other put has ended too.
         ended.wait_for(|ended| *ended).await.ok();
         None
     }
@@ -109,32 +109,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_bytes_replace_a_put_whose_body_is_still_read() {
-        let flights = InFlight::default();
-        let first = flights.acquire(0, sha(1)).await.unwrap();
-        let (second, ()) = tokio::join!(flights.acquire(0, sha(1)), async {
+    async fn the_same_checksum_replaces_a_put_whose_body_is_still_read() {
+        let in_flight = InFlight::default();
+        let first = in_flight.acquire(0, sha(1)).await.unwrap();
+        let (second, ()) = tokio::join!(in_flight.acquire(0, sha(1)), async {
             first.put.replaced().await;
             drop(first);
         });
         assert!(second.is_none());
-        assert!(flights.acquire(0, sha(1)).await.is_some());
+        assert!(in_flight.acquire(0, sha(1)).await.is_some());
     }
 
     #[tokio::test]
-    async fn a_put_that_has_all_its_bytes_is_waited_for() {
-        let flights = InFlight::default();
-        let first = flights.acquire(0, sha(1)).await.unwrap();
+    async fn a_newer_put_waits_for_one_that_has_all_its_bytes() {
+        let in_flight = InFlight::default();
+        let first = in_flight.acquire(0, sha(1)).await.unwrap();
         first.put.mark_received();
-        let flight = Arc::clone(&first.put);
-        let (_, ()) = tokio::join!(flights.acquire(0, sha(1)), async { drop(first) });
-        let asked = tokio::time::timeout(std::time::Duration::ZERO, flight.replaced()).await;
-        assert!(asked.is_err(), "nobody may replace it");
+        let put = Arc::clone(&first.put);
+        let (_, ()) = tokio::join!(in_flight.acquire(0, sha(1)), async { drop(first) });
+        let replaced = tokio::time::timeout(std::time::Duration::ZERO, put.replaced()).await;
+        assert!(replaced.is_err(), "no put may replace it");
     }
 
     #[tokio::test]
-    async fn other_indexes_do_not_wait() {
-        let flights = InFlight::default();
-        let _first = flights.acquire(0, sha(1)).await.unwrap();
-        assert!(flights.acquire(1, sha(2)).await.is_some());
+    async fn puts_of_other_chunks_do_not_wait() {
+        let in_flight = InFlight::default();
+        let _first = in_flight.acquire(0, sha(1)).await.unwrap();
+        assert!(in_flight.acquire(1, sha(2)).await.is_some());
     }
 }

@@ -1,5 +1,6 @@
-//! The way of one chunk into the store: admitted, verified while it streams, stored, recorded.
+//! Receives chunks: each is admitted, verified while it streams, stored and recorded.
 
+mod body;
 pub(super) mod group;
 pub(super) mod inflight;
 pub(super) mod receive;

@@ -1,47 +1,43 @@
-//! One chunk's way in: admitted, verified while it streams, stored, recorded.
+//! Receives one chunk: admits it, verifies it while it streams, stores and records it.
 //!
 //! Guarantees: a chunk whose length or SHA-256 is wrong changes nothing, not even the bytes that
-//! the store had (its last frame is held back until all of them agree); success means durable and
-//! recorded; what is known already is answered before a byte of the body is read. It holds one
-//! frame of the body, never the body. Source: DESIGN §5, §12.6–8.
+//! the store had (docs/architecture.md#bad-bytes-never-replace-good-ones); success means durable
+//! and recorded; a chunk that is known already is answered before its body is read. It holds one
+//! frame of the body, never the whole body. Source: docs/architecture.md#putchunk,
+//! docs/architecture.md#known-chunks.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, ready};
 use tokio::sync::oneshot;
 
-use crate::digest::batch::BodyHasher;
-use crate::digest::{Checksum, ChunkDigests, ExtraHasher, PassedSha256, Sha256, Wanted};
+use crate::digest::{Checksum, ChunkDigests, ContributionHasher, Sha256};
 use crate::store::{
-    self, Body, BodyError, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions,
-    UploadTarget,
+    self, Body, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions, UploadTarget,
 };
 
 use super::super::error::{Error, Kind, Result};
 use super::super::manifest::{Change, Outcome, Policy};
 use super::super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
-use super::super::session::{Session, lock, upload_of};
+use super::super::session::{Session, upload_of};
+use super::body::ClientChunk;
 use super::inflight::OngoingPut;
 use super::whole_sha256::Feed;
 
-/// Whether a chunk's body is wanted.
+/// Whether the body of a chunk must be sent.
 #[derive(Debug)]
 pub enum Admission {
-    /// The same bytes are durable and recorded: answer success, leave the body unread.
+    /// The same bytes are durable and recorded: respond with success, leave the body unread.
     Known,
-    /// Send the body.
+    /// The body is needed, and may be stored with this permit.
     Wanted(PutPermit),
 }
 
-/// The right to put one chunk.
+/// Permission to store one chunk.
 #[derive(Debug)]
 pub struct PutPermit {
     session: Session,
     index: ChunkIndex,
-    /// None: an S3 client did not say; then whatever comes is what it is.
+    /// None: the S3 client declared none, so any bytes are accepted.
     sha256: Option<Sha256>,
     len_bytes: u64,
 }
@@ -51,11 +47,11 @@ pub struct PutPermit {
 pub struct PutOutcome {
     pub stored: Stored,
     pub sha256: Sha256,
-    /// The store's tag of it as a part; None where it is staged or was known already.
+    /// The ETag of its part; None where the chunk is staged or was known already.
     pub etag: Option<ETag>,
 }
 
-/// What became of a chunk.
+/// Whether a chunk was stored by this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     New,
@@ -63,9 +59,8 @@ pub enum Stored {
 }
 
 impl Session {
-    /// Whether the chunk is wanted: from memory, or after two conditional reads, before any byte of
-    /// its body.
-    /// **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`,
+    /// Decides whether the body of a chunk is needed, before any byte of it is read: from memory,
+    /// or after two conditional reads. **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`,
     /// `NotOpen`.
     pub async fn admit(&self, index: u64, sha256: Sha256, len_bytes: u64) -> Result<Admission> {
         let rule = self.len_rule(index).await?;
@@ -111,8 +106,8 @@ impl Session {
         PutPermit { session: self.clone(), index, sha256, len_bytes }
     }
 
-    /// The length that a chunk must have. What the chunk API adds to an S3 session is cut as its
-    /// first part is.
+    /// The length that a chunk must have. Chunks that the chunk API adds to an S3 session are at
+    /// most as long as its first part (docs/architecture.md#chunk-size-of-an-s3-session).
     async fn len_rule(&self, index: u64) -> Result<Option<LenRule>> {
         let plan = self.root().plan;
         if plan.shape == Shape::Chunks || index == 0 {
@@ -124,33 +119,34 @@ impl Session {
 }
 
 impl PutPermit {
-    /// Stores and records the chunk. `body` must yield exactly the admitted length; it is verified
-    /// here and nowhere else. **Durability**: on success bytes and record are durable. **Cancel**:
-    /// the put goes on by itself; it ends with its body, or, once all bytes are here, with the
-    /// record.
-    /// **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`,
+    /// Stores and records the chunk. `body` must have exactly the admitted length; its length and
+    /// SHA-256 are verified here. **Durability**: on success bytes and record are durable.
+    /// **Cancel**: the put continues in a task of its own. It ends when its body ends early, or,
+    /// once all bytes are received, when the chunk is recorded. **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`,
     /// `NotOpen`, `Store…`.
     pub async fn store(self, body: Body) -> Result<Stored> {
-        self.store_part(body, || None).await.map(|brought| brought.stored)
+        self.store_part(body, || None).await.map(|outcome| outcome.stored)
     }
 
-    /// As `store`, with what the client's own checksum turned out to be once the body was read.
+    /// As `store`. `checksum` is called once the body was read and returns the client's own
+    /// checksum, which is recorded.
     pub async fn store_part(
         self,
         body: Body,
         checksum: impl FnOnce() -> Option<Checksum> + Send + 'static,
     ) -> Result<PutOutcome> {
-        let (tell, told) = oneshot::channel();
-        // A task of its own: a client that is killed after its last byte must not cost the chunk.
+        let (tx, rx) = oneshot::channel();
+        // A task of its own: the chunk is recorded even if its client disconnects after the last
+        // byte.
         tokio::spawn(async move {
             let session = self.session.clone();
-            if tell.send(self.put(body, checksum).await).is_err()
+            if tx.send(self.put(body, checksum).await).is_err()
                 && let Err(error) = session.client_disconnected().await
             {
-                tracing::debug!(backup = session.root().backup_id, %error, "that its client left is not recorded");
+                tracing::debug!(backup = session.root().backup_id, %error, "the disconnect of a client is not recorded");
             }
         });
-        told.await.unwrap_or_else(|_| {
+        rx.await.unwrap_or_else(|_| {
             let what = "the gateway stopped before the chunk was stored".to_owned();
             Err(Error::Batch { kind: Kind::StoreUnavailable, what, retry_after: None })
         })
@@ -162,11 +158,10 @@ impl PutPermit {
         checksum: impl FnOnce() -> Option<Checksum> + Send,
     ) -> Result<PutOutcome> {
         let session = self.session.clone();
-        let boarded = loop {
+        let guard = loop {
             match session.0.in_flight.acquire(self.index, self.sha256).await {
-                Some(boarded) => break boarded,
-                // Someone else's put has just ended: it may have brought these very bytes, or
-                // others.
+                Some(guard) => break guard,
+                // Another put of this chunk has ended, with the same or with other bytes.
                 None => {
                     session.current_segment(plan::segment_of(self.index)).await?;
                     let Some(sha256) = self.sha256 else { continue };
@@ -180,10 +175,10 @@ impl PutPermit {
             }
         };
         let replaced =
-            || store::Error::new(store::Kind::Body, "a newer request brings the same chunk");
-        let (etag, digests, tap) = tokio::select! {
-            stored = session.with_heartbeat(self.stream(body, &boarded.put)) => stored?,
-            () = boarded.put.replaced() => return Err(Error::store("storing the chunk", replaced())),
+            || store::Error::new(store::Kind::Body, "a newer request sends the same chunk");
+        let (etag, digests, feed) = tokio::select! {
+            stored = session.with_heartbeat(self.stream(body, &guard.put)) => stored?,
+            () = guard.put.replaced() => return Err(Error::store("storing the chunk", replaced())),
         };
         let sha256 = digests.sha256;
         let change =
@@ -197,57 +192,51 @@ impl PutPermit {
                 return Err(Error::ChecksumConflict { index, stored, offered: sha256 });
             }
         };
-        session.0.whole_sha256.recorded(self.index, tap);
+        session.0.whole_sha256.recorded(self.index, feed);
         session.assemble_when_whole(self.index);
         Ok(PutOutcome { stored, sha256, etag })
     }
 
-    /// Brings the bytes into the store, as a part or staged. What was there stays unless all of
-    /// them agree.
+    /// Stores the bytes, as a part or staged. Bytes that were stored before stay unless the new
+    /// ones are all verified.
     async fn stream(
         &self,
         body: Body,
-        flight: &Arc<OngoingPut>,
+        put: &Arc<OngoingPut>,
     ) -> Result<(Option<ETag>, ChunkDigests, Feed)> {
         let root = self.session.root();
         let target = root.target();
         let upload = upload_of(&root, &target)?;
         let shared = &self.session.0.shared;
-        let tap =
+        // Where clients choose the lengths of chunks there is no digest kind that needs the offset.
+        let offset_bytes = root.plan.offset_of(u64::from(self.index)).unwrap_or_default();
+        let feed =
             self.session.0.whole_sha256.feed(self.index, self.len_bytes, &shared.reorder_room);
-        let state = Arc::new(Mutex::new(Verdict::Pending));
-        let sha256 = PassedSha256::default();
-        let intake = VerifyingBody {
+        let chunk = ClientChunk {
             body,
-            sums: Some(Sums {
-                sha256: BodyHasher::new(Wanted { sha256: true, md5: false }),
-                extra: ExtraHasher::new(root.digest, u64::from(self.index) * root.plan.chunk_size),
-                tap,
-            }),
-            held: None,
-            left_bytes: self.len_bytes,
-            expected: (self.index, self.sha256, self.len_bytes),
-            flight: Arc::clone(flight),
-            verdict: Arc::clone(&state),
-            sha256: sha256.clone(),
+            index: self.index,
+            len_bytes: self.len_bytes,
+            hashes: Some((ContributionHasher::new(root.digest, offset_bytes), feed)),
+            put: Arc::clone(put),
         };
-        let body = Body::new(self.len_bytes, intake).with_sha256(sha256);
+        let (body, outcome) = chunk.verified(self.sha256);
         let slot = root
             .plan
             .slot(self.index)
-            .ok_or_else(|| Error::BadRequest("no such chunk".to_owned()))?;
+            .ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {}", self.index)))?;
         let stored = self.write_slot(&root, upload, slot, body).await;
-        let verdict = std::mem::replace(&mut *lock(&state), Verdict::Pending);
-        match (stored, verdict) {
-            (Ok(etag), Verdict::Agreed(digests, tap)) => Ok((etag, digests, tap)),
-            (Err(_), Verdict::Refused(refusal)) => Err(refusal),
+        match (stored, outcome.take()) {
+            (Ok(etag), Some(Ok((digests, feed)))) => Ok((etag, digests, feed)),
+            (Err(_), Some(Err(refusal))) => Err(refusal),
             (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => {
                 Err(self.session.settle_gone().await)
             }
             (Err(error), _) => Err(Error::own(format!("storing chunk {}", self.index), error)),
             (Ok(_), _) => {
-                let what =
-                    format!("the store took chunk {} without reading it to its end", self.index);
+                let what = format!(
+                    "the store accepted chunk {} without reading it to its end",
+                    self.index
+                );
                 let source = store::Error::new(store::Kind::Unavailable, "the body was not read");
                 Err(Error::Store { kind: Kind::StoreUnavailable, what, source })
             }
@@ -264,7 +253,7 @@ impl PutPermit {
         let documents = &self.session.0.shared.documents;
         if slot.chunks == 1 {
             let number = PartNumber::new(u32::from(slot.number))
-                .expect("a plan's slots are numbers of parts");
+                .expect("the slots of a plan have valid part numbers");
             let part = PartTarget { upload, number };
             let tag = if root.s3.is_some() { PartTag::Md5 } else { PartTag::Any };
             let options = PartOptions { sha256: self.sha256, tag };
@@ -277,123 +266,5 @@ impl PutPermit {
         let key = self.session.0.layout.staged(self.index, &sha256);
         let options = PutOptions { sha256: Some(sha256), ..PutOptions::default() };
         documents.store.put(&documents.bucket, &key, body, options).await.map(|_| None)
-    }
-}
-
-/// What the verification found.
-enum Verdict {
-    Pending,
-    Agreed(ChunkDigests, Feed),
-    Refused(Error),
-}
-
-/// A body that fails at its end, before its last frame went out, unless its length and SHA-256 are
-/// as declared.
-struct VerifyingBody {
-    body: Body,
-    /// None once the verdict is given.
-    sums: Option<Sums>,
-    /// The last frame; it goes out once all of them agree. Those before it go out while they are
-    /// hashed: what is short of its last byte is stored nowhere.
-    held: Option<Bytes>,
-    left_bytes: u64,
-    /// Index, declared SHA-256, declared length.
-    expected: (ChunkIndex, Option<Sha256>, u64),
-    flight: Arc<OngoingPut>,
-    verdict: Arc<Mutex<Verdict>>,
-    /// What was found, for the store.
-    sha256: PassedSha256,
-}
-
-/// What is made of a chunk's bytes while they go by.
-struct Sums {
-    sha256: BodyHasher,
-    extra: ExtraHasher,
-    tap: Feed,
-}
-
-impl VerifyingBody {
-    fn refuse(&mut self, refusal: Error) -> BodyError {
-        self.sums = None;
-        let text = refusal.to_string();
-        *lock(&self.verdict) = Verdict::Refused(refusal);
-        text.into()
-    }
-
-    fn wrong_length(&mut self, offered: u64) -> BodyError {
-        let (index, _, wanted) = self.expected;
-        self.refuse(Error::ChunkSizeMismatch {
-            index: u64::from(index),
-            wanted: wanted.to_string(),
-            offered,
-        })
-    }
-
-    fn broken(&mut self, cause: BodyError) -> BodyError {
-        let source =
-            store::Error::new(store::Kind::Body, "the request's body broke off").because(cause);
-        self.refuse(Error::store(format!("receiving chunk {}", self.expected.0), source))
-    }
-
-    fn end(&mut self) -> std::result::Result<Option<Bytes>, BodyError> {
-        let (index, declared, len_bytes) = self.expected;
-        if self.left_bytes > 0 {
-            return Err(self.wrong_length(len_bytes - self.left_bytes));
-        }
-        let Some(Sums { mut sha256, extra, tap }) = self.sums.take() else { return Ok(None) };
-        let found = sha256.finish().sha256.expect("it is wanted of every chunk");
-        if let Some(declared) = declared.filter(|declared| found != *declared) {
-            return Err(self.refuse(Error::ChecksumMismatch {
-                index: u64::from(index),
-                declared,
-                found,
-            }));
-        }
-        self.flight.mark_received();
-        self.sha256.set(found);
-        *lock(&self.verdict) = Verdict::Agreed(extra.finish(found, len_bytes), tap);
-        Ok(self.held.take())
-    }
-
-    /// Takes one frame in, and lets it out unless it is the last.
-    fn accept(&mut self, frame: Bytes) -> std::result::Result<Option<Bytes>, BodyError> {
-        let len_bytes = frame.len() as u64;
-        if len_bytes > self.left_bytes {
-            let offered = self.expected.2 - self.left_bytes + len_bytes;
-            return Err(self.wrong_length(offered));
-        }
-        self.left_bytes -= len_bytes;
-        if let Some(sums) = &mut self.sums {
-            sums.sha256.push(&frame);
-            sums.extra.update(&frame);
-            sums.tap.update(&frame);
-        }
-        Ok(if self.left_bytes > 0 { Some(frame) } else { self.held.replace(frame) })
-    }
-}
-
-impl Stream for VerifyingBody {
-    type Item = std::result::Result<Bytes, BodyError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match &mut self.sums {
-                Some(sums) => ready!(sums.sha256.poll_idle(cx)),
-                None => return Poll::Ready(None),
-            }
-            let out = match ready!(self.body.poll_next_unpin(cx)) {
-                Some(Ok(frame)) if frame.is_empty() => continue,
-                Some(Ok(frame)) => self.accept(frame),
-                Some(Err(cause)) => Err(self.broken(cause)),
-                None => {
-                    let last = self.end();
-                    return Poll::Ready(last.transpose());
-                }
-            };
-            match out.transpose() {
-                Some(item) => return Poll::Ready(Some(item)),
-                None => continue,
-            }
-        }
     }
 }

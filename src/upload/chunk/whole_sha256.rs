@@ -1,10 +1,11 @@
 //! The running SHA-256 of a whole file, for sessions that named `sha256` at create.
 //!
-//! Guarantees: a value is given only if every byte of every chunk went through it, in order, and
-//! was recorded; a torn or refused chunk is taken back. Chunks that come early are held within a
-//! process-wide bound of 8 MiB (DESIGN §12.15); what does not fit, or what another gateway took,
-//! ends the running hash, and finalize reads back instead. It is never persisted: after a restart
-//! finalize reads back.
+//! Guarantees: there is a value only if every byte of every chunk was hashed, in order, and was
+//! recorded; a chunk that is interrupted or refused leaves the hash as it was. Chunks that arrive
+//! before their turn are buffered within a bound of the whole process
+//! (docs/architecture.md#reorder-buffer); a chunk that does not fit, or that another gateway
+//! received, ends the running hash, and finalize reads the bytes back instead. It is never
+//! persisted: after a restart finalize reads back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,7 @@ use crate::digest::{Kind, RunningSha256, Sha256};
 use super::super::plan::ChunkIndex;
 use super::super::session::lock;
 
-/// What all sessions of a process may hold back together, in bytes.
+/// What all sessions of a process may buffer together. **Unit**: bytes.
 pub(in crate::upload) const REORDER_BYTES: usize = 8 << 20;
 
 /// The running hash of one session.
@@ -28,21 +29,22 @@ struct State {
     /// Chunks `[0, next)` are in `hash`.
     next: ChunkIndex,
     hash: RunningSha256,
-    early: BTreeMap<ChunkIndex, Held>,
+    buffered: BTreeMap<ChunkIndex, BufferedChunk>,
 }
 
-struct Held {
-    bytes: Vec<Bytes>,
-    _room: OwnedSemaphorePermit,
+struct BufferedChunk {
+    frames: Vec<Bytes>,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// One chunk's bytes on their way into the running hash.
+/// Takes the bytes of one chunk for the running hash.
 pub(in crate::upload) enum Feed {
-    /// Not wanted, or no room.
-    Closed,
-    /// It is the next one: hashed as it streams, from a copy of the state.
-    Next(RunningSha256),
-    Early(Vec<Bytes>, OwnedSemaphorePermit),
+    /// The session has no running hash, or the buffer is full.
+    Ignored,
+    /// The chunk is the next one: it is hashed while it streams, in a copy of the state.
+    Hashed(RunningSha256),
+    /// Its turn has not come.
+    Buffered(Vec<Bytes>, OwnedSemaphorePermit),
 }
 
 impl WholeSha256 {
@@ -50,44 +52,43 @@ impl WholeSha256 {
         Self((kind == Some(Kind::Sha256)).then(Mutex::default))
     }
 
-    /// Opens a tap for a chunk of `len_bytes`.
-    pub fn feed(&self, index: ChunkIndex, len_bytes: u64, room: &Arc<Semaphore>) -> Feed {
-        let Some(state) = &self.0 else { return Feed::Closed };
+    /// Begins a chunk of `len_bytes`.
+    pub fn feed(&self, index: ChunkIndex, len_bytes: u64, permits: &Arc<Semaphore>) -> Feed {
+        let Some(state) = &self.0 else { return Feed::Ignored };
         let state = lock(state);
         if index == state.next {
-            return Feed::Next(state.hash.clone());
+            return Feed::Hashed(state.hash.clone());
         }
-        if index < state.next || state.early.contains_key(&index) {
-            return Feed::Closed;
+        if index < state.next || state.buffered.contains_key(&index) {
+            return Feed::Ignored;
         }
-        let permits = u32::try_from(len_bytes).ok();
-        let permit =
-            permits.and_then(|permits| Arc::clone(room).try_acquire_many_owned(permits).ok());
-        permit.map_or(Feed::Closed, |permit| Feed::Early(Vec::new(), permit))
+        let bytes = u32::try_from(len_bytes).ok();
+        let permit = bytes.and_then(|bytes| Arc::clone(permits).try_acquire_many_owned(bytes).ok());
+        permit.map_or(Feed::Ignored, |permit| Feed::Buffered(Vec::new(), permit))
     }
 
-    /// The chunk is recorded: its bytes count from here on.
-    pub fn recorded(&self, index: ChunkIndex, tap: Feed) {
+    /// Adds the bytes of a chunk, which is now recorded.
+    pub fn recorded(&self, index: ChunkIndex, feed: Feed) {
         let Some(state) = &self.0 else { return };
         let mut state = lock(state);
-        match tap {
-            Feed::Next(hash) if index == state.next => {
+        match feed {
+            Feed::Hashed(hash) if index == state.next => {
                 state.hash = hash;
                 state.next += 1;
             }
-            Feed::Early(bytes, room) if index >= state.next => {
-                state.early.insert(index, Held { bytes, _room: room });
+            Feed::Buffered(frames, permit) if index >= state.next => {
+                state.buffered.insert(index, BufferedChunk { frames, _permit: permit });
             }
-            Feed::Closed | Feed::Next(_) | Feed::Early(..) => {}
+            Feed::Ignored | Feed::Hashed(_) | Feed::Buffered(..) => {}
         }
-        let State { next, hash, early } = &mut *state;
-        while let Some(held) = early.remove(next) {
-            held.bytes.iter().for_each(|bytes| hash.update(bytes));
+        let State { next, hash, buffered } = &mut *state;
+        while let Some(chunk) = buffered.remove(next) {
+            chunk.frames.iter().for_each(|bytes| hash.update(bytes));
             *next += 1;
         }
     }
 
-    /// The hash of the file, if all of its `chunks` chunks went through.
+    /// The hash of the file, if all of its `chunks` chunks were hashed.
     pub fn value(&self, chunks: u64) -> Option<Sha256> {
         if chunks == 0 {
             return Some(Sha256::of(b""));
@@ -100,9 +101,9 @@ impl WholeSha256 {
 impl Feed {
     pub fn update(&mut self, bytes: &Bytes) {
         match self {
-            Self::Closed => {}
-            Self::Next(hash) => hash.update(bytes),
-            Self::Early(held, _) => held.push(bytes.clone()),
+            Self::Ignored => {}
+            Self::Hashed(hash) => hash.update(bytes),
+            Self::Buffered(frames, _) => frames.push(bytes.clone()),
         }
     }
 }
@@ -111,40 +112,40 @@ impl Feed {
 mod tests {
     use super::*;
 
-    fn put(running: &WholeSha256, room: &Arc<Semaphore>, index: u32, text: &'static str) {
-        let mut tap = running.feed(index, text.len() as u64, room);
-        tap.update(&Bytes::from_static(text.as_bytes()));
-        running.recorded(index, tap);
+    fn put(running: &WholeSha256, permits: &Arc<Semaphore>, index: u32, text: &'static str) {
+        let mut feed = running.feed(index, text.len() as u64, permits);
+        feed.update(&Bytes::from_static(text.as_bytes()));
+        running.recorded(index, feed);
     }
 
     #[test]
-    fn chunks_may_come_early_within_the_bound() {
-        let room = Arc::new(Semaphore::new(4));
+    fn chunks_before_their_turn_are_buffered_within_the_bound() {
+        let permits = Arc::new(Semaphore::new(4));
         let running = WholeSha256::new(Some(Kind::Sha256));
-        put(&running, &room, 1, "bb");
-        put(&running, &room, 2, "cc");
-        put(&running, &room, 0, "aa");
+        put(&running, &permits, 1, "bb");
+        put(&running, &permits, 2, "cc");
+        put(&running, &permits, 0, "aa");
         assert_eq!(running.value(3), Some(Sha256::of(b"aabbcc")));
-        assert_eq!(room.available_permits(), 4);
+        assert_eq!(permits.available_permits(), 4);
     }
 
     #[test]
-    fn what_does_not_fit_ends_it() {
-        let room = Arc::new(Semaphore::new(1));
+    fn a_chunk_that_does_not_fit_ends_the_running_hash() {
+        let permits = Arc::new(Semaphore::new(1));
         let running = WholeSha256::new(Some(Kind::Sha256));
-        put(&running, &room, 1, "bb");
-        put(&running, &room, 0, "aa");
+        put(&running, &permits, 1, "bb");
+        put(&running, &permits, 0, "aa");
         assert_eq!(running.value(2), None);
     }
 
     #[test]
-    fn a_torn_chunk_is_taken_back() {
-        let room = Arc::new(Semaphore::new(1));
+    fn an_interrupted_chunk_leaves_the_hash_as_it_was() {
+        let permits = Arc::new(Semaphore::new(1));
         let running = WholeSha256::new(Some(Kind::Sha256));
-        let mut torn = running.feed(0, 2, &room);
-        torn.update(&Bytes::from_static(b"a"));
-        drop(torn);
-        put(&running, &room, 0, "aa");
+        let mut interrupted = running.feed(0, 2, &permits);
+        interrupted.update(&Bytes::from_static(b"a"));
+        drop(interrupted);
+        put(&running, &permits, 0, "aa");
         assert_eq!(running.value(1), Some(Sha256::of(b"aa")));
     }
 }
