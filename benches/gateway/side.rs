@@ -177,13 +177,13 @@ fn sample(op: Op, contestant: &Contestant, amount: Amount, round: usize) -> io::
 }
 
 /// As many bodies as the gateway hashes at once.
-type Several<'a> = [&'a [u8]; Hasher::NARROW];
+type Several<'a> = [&'a [u8]; Hasher::SHA256_LANES];
 
 /// CPU seconds of SHA-256 over a GiB of the bodies, with the gateway's own hash.
 fn hash_pass(hash: impl Fn(Several<'_>)) -> f64 {
     let parts = GIB as u64 / PART as u64;
     let before = thread_cpu_seconds();
-    for first in (0..parts).step_by(Hasher::NARROW) {
+    for first in (0..parts).step_by(Hasher::SHA256_LANES) {
         hash(std::array::from_fn(|lane| BODIES.part(first + lane as u64).0));
     }
     thread_cpu_seconds() - before

@@ -1,7 +1,7 @@
 //! The checksums of S3 clients: CRC32, CRC32C, CRC64NVME, SHA1 and SHA256.
 //!
-//! Guarantees: a checksum that was parsed has its algorithm's length; a CRC combined from parts is
-//! that of the whole. Source:
+//! Guarantees: a parsed checksum has the length of its algorithm; a CRC that is combined from parts
+//! is that of the whole object. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>
 
 use std::fmt;
@@ -16,7 +16,7 @@ use sha2::Digest;
 
 use super::Sha256;
 
-/// The words are S3's.
+/// A checksum algorithm, by the names of S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Algorithm {
@@ -42,7 +42,7 @@ impl Algorithm {
         }
     }
 
-    /// The header or trailer that carries it.
+    /// The header or trailer that contains the checksum.
     pub fn header(self) -> HeaderName {
         match self {
             Self::Crc32 => const { HeaderName::from_static("x-amz-checksum-crc32") },
@@ -53,7 +53,7 @@ impl Algorithm {
         }
     }
 
-    /// Characters of a checksum in Base64.
+    /// The length of a checksum in Base64. **Unit**: characters.
     pub fn base64_len(self) -> usize {
         self.bytes().div_ceil(3) * 4
     }
@@ -83,9 +83,9 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// No algorithm of S3 has this name.
+/// The name is not an algorithm of S3.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no checksum algorithm; there are CRC32, CRC32C, CRC64NVME, SHA1 and SHA256")]
+#[error("{0:?} is not a checksum algorithm; there are CRC32, CRC32C, CRC64NVME, SHA1 and SHA256")]
 pub struct UnknownAlgorithm(pub String);
 
 impl FromStr for Algorithm {
@@ -106,7 +106,7 @@ pub struct Checksum {
     bytes: Vec<u8>,
 }
 
-/// Its JSON.
+/// The JSON of a checksum.
 #[derive(Serialize, Deserialize)]
 struct Text {
     algorithm: Algorithm,
@@ -124,7 +124,7 @@ impl TryFrom<Text> for Checksum {
 
     fn try_from(text: Text) -> Result<Self, Self::Error> {
         Self::from_base64(text.algorithm, &text.value)
-            .ok_or("a checksum is not of its algorithm's length")
+            .ok_or("a checksum does not have the length of its algorithm")
     }
 }
 
@@ -148,7 +148,8 @@ impl FromStr for Checksum {
         let (algorithm, value) =
             text.split_once(':').ok_or("a checksum begins with its algorithm")?;
         let algorithm = algorithm.parse().map_err(|_| "a checksum begins with its algorithm")?;
-        Self::from_base64(algorithm, value).ok_or("a checksum is not of its algorithm's length")
+        Self::from_base64(algorithm, value)
+            .ok_or("a checksum does not have the length of its algorithm")
     }
 }
 
@@ -159,7 +160,7 @@ impl From<Sha256> for Checksum {
 }
 
 impl Checksum {
-    /// None of any other algorithm.
+    /// None where the algorithm is another one.
     pub fn sha256(&self) -> Option<Sha256> {
         let bytes = <[u8; 32]>::try_from(self.bytes.as_slice()).ok()?;
         (self.algorithm == Algorithm::Sha256).then_some(Sha256(bytes))
@@ -173,7 +174,7 @@ impl Checksum {
         STANDARD.encode(&self.bytes)
     }
 
-    /// None unless it has the algorithm's length.
+    /// None unless the value has the length of the algorithm.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == algorithm.bytes())?;
         Some(Self { algorithm, bytes })
@@ -188,7 +189,7 @@ impl Checksum {
     }
 }
 
-/// A checksum under way.
+/// A running checksum.
 #[derive(Clone)]
 pub struct ChecksumHasher {
     algorithm: Algorithm,
@@ -236,8 +237,8 @@ impl fmt::Debug for ChecksumHasher {
     }
 }
 
-/// The checksum of the whole, from those of its parts and their lengths. None for SHA, for no part,
-/// and for a mixture.
+/// The checksum of a whole object, from those of its parts and their lengths. None for SHA
+/// algorithms, without parts, and for different algorithms.
 pub fn combined(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<Checksum> {
     let mut parts = parts.into_iter();
     let (first, _) = parts.next()?;
@@ -252,8 +253,8 @@ pub fn combined(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<Chec
     Some(Checksum::of_crc(first.algorithm, all))
 }
 
-/// The checksum of the parts' checksums, behind which S3 prints `-<parts>`. None for no part and
-/// for a mixture.
+/// The checksum over the checksums of the parts; S3 appends `-<parts>` to it. None without parts,
+/// and for different algorithms.
 pub fn composite<'a>(parts: impl IntoIterator<Item = &'a Checksum>) -> Option<Checksum> {
     let mut parts = parts.into_iter().peekable();
     let algorithm = parts.peek()?.algorithm;
@@ -279,9 +280,9 @@ mod tests {
         hasher.finish()
     }
 
-    /// Check values of the CRC catalogue (reveng), and of FIPS 180 for "abc".
+    /// The check values of the CRC catalogue (reveng), and those of FIPS 180 for "abc".
     #[test]
-    fn published_values_come_out() {
+    fn checksums_have_the_published_values() {
         let crcs = [
             (Algorithm::Crc32, 0xcbf4_3926),
             (Algorithm::Crc32c, 0xe306_9283),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_the_right_length_is_a_checksum() {
+    fn a_value_of_another_length_is_not_a_checksum() {
         assert!(Checksum::from_base64(Algorithm::Crc32, "y/Q5Jg==").is_some());
         for bad in ["", "y/Q5", "y/Q5Jg", "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=", "****"] {
             assert!(Checksum::from_base64(Algorithm::Crc32, bad).is_none(), "{bad}");
@@ -313,7 +314,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_combine_to_the_whole(
+        fn checksums_of_parts_combine_to_that_of_the_whole(
             parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..8)
         ) {
             for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {

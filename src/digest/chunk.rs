@@ -1,8 +1,7 @@
-//! The hashes of one chunk while it streams: its SHA-256, and what the whole-file digest of its
-//! session needs.
+//! The digests of one chunk: its SHA-256, and what it contributes to the whole-file digest.
 //!
-//! Guarantees: only the kind named at create is computed beside SHA-256 (DESIGN §12.15).
-//! It does not know whether the chunk is wanted.
+//! Guarantees: only the digest kind that was named at create is computed beside SHA-256
+//! (docs/architecture.md#one-digest-kind-per-session).
 
 use blake3::hazmat::HasherExt;
 use serde::{Deserialize, Serialize};
@@ -11,12 +10,12 @@ use sha2::Digest;
 use super::Kind;
 use super::sha256::{Sha256, hex, unhex};
 
-/// What a chunk adds to the whole-file digest. Text, since it is kept in JSON records.
+/// What a chunk contributes to the whole-file digest. Text, because JSON records contain it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Contribution {
-    /// The chunk's subtree chaining value; for a chunk at offset 0 also its hash as a whole file of
-    /// its own.
+    /// The chaining value of the chunk's subtree. A chunk at offset 0 also has the hash that it
+    /// would have as a whole file.
     Blake3 {
         cv: String,
         #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -26,16 +25,16 @@ pub enum Contribution {
     Crc64Nvme(String),
 }
 
-/// What is known of a chunk once all its bytes went by.
+/// The digests and length of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkDigests {
     pub sha256: Sha256,
     pub len_bytes: u64,
-    /// None for kinds that need nothing beside SHA-256, and for an empty chunk.
+    /// None for kinds that need only the SHA-256, and for an empty chunk.
     pub contribution: Option<Contribution>,
 }
 
-/// What a chunk adds to the whole-file digest, while it streams.
+/// Computes what a chunk contributes to the whole-file digest.
 pub struct ContributionHasher(State);
 
 enum State {
@@ -45,8 +44,8 @@ enum State {
 }
 
 impl ContributionHasher {
-    /// `offset_bytes`: where the chunk starts in the file; for `Kind::Blake3` a multiple of a
-    /// power-of-two chunk size of at least 1,024.
+    /// `offset_bytes` is where the chunk begins in the file: for `Kind::Blake3` a multiple of a
+    /// chunk size that is a power of two of at least 1,024.
     pub fn new(kind: Option<Kind>, offset_bytes: u64) -> Self {
         Self(match kind {
             Some(Kind::Blake3) => {
@@ -71,7 +70,7 @@ impl ContributionHasher {
         }
     }
 
-    /// The digests of the chunk, whose SHA-256 and length its reader knows.
+    /// The digests of the chunk, given its SHA-256 and length.
     pub fn finish(self, sha256: Sha256, len_bytes: u64) -> ChunkDigests {
         let contribution = match self.0 {
             State::Blake3 { subtree, offset } if len_bytes > 0 => Some(Contribution::Blake3 {
@@ -87,7 +86,7 @@ impl ContributionHasher {
     }
 }
 
-/// The running hashes of one chunk.
+/// Computes all digests of one chunk.
 pub struct ChunkHasher {
     sha256: sha2::Sha256,
     contribution: ContributionHasher,

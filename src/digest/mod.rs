@@ -1,9 +1,8 @@
-//! Running hashes of chunks, and whole-file digests put together from them.
+//! Digests of chunks, whole-file digests that are combined from them, and checksums of S3 clients.
 //!
-//! Guarantees: a whole-file digest from chunk values is the digest of the file's bytes, whatever
-//! order the chunks came in. Text form everywhere: `<kind>:<lower-case hex>`. It reads no streams
-//! and keeps nothing. Source: BLAKE3 paper §2.1 and `blake3::hazmat` (subtree chaining values);
-//! CRC-64/NVME is the checksum of
+//! Guarantees: a digest that is combined from chunks is the digest of the file, in whatever order
+//! the chunks came. The text form is `<kind>:<lower-case hex>`. It stores nothing. Source: BLAKE3
+//! paper §2.1 and `blake3::hazmat` (subtree chaining values); CRC-64/NVME is the checksum of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
 pub mod batch;

@@ -1,7 +1,7 @@
 //! A SHA-256 value, its text forms, and a running hash.
 //!
-//! Guarantees: comparison in constant time is not needed here (digests are no secrets). Text is
-//! `sha256:<64 hex>` in the chunk API and plain Base64 in records and header fields.
+//! Guarantees: the text is `sha256:<64 hex digits>` in the chunk API, and Base64 in records and
+//! header fields. Values are not compared in constant time, because digests are not secret.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use sha2::Digest;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
-/// A text that is no digest.
+/// The text is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a digest of the form {1}")]
 pub struct ParseDigestError(pub String, pub &'static str);
@@ -81,7 +81,7 @@ impl<'de> Deserialize<'de> for Sha256 {
     }
 }
 
-/// A SHA-256 under way. Cloning is cheap: it is how a torn chunk is taken back.
+/// A running SHA-256. A clone is cheap, and keeps the state before a chunk that may fail.
 #[derive(Clone, Default)]
 pub struct RunningSha256(sha2::Sha256);
 
@@ -101,18 +101,19 @@ impl fmt::Debug for RunningSha256 {
     }
 }
 
-/// The SHA-256 of bytes on their way, from whoever computes it to whoever wants it further down:
-/// set once, before the last of the bytes goes on. What is hashed once need not be hashed again.
+/// The SHA-256 of a body, shared by the stream that computes it and a later reader of that stream,
+/// which need not hash the bytes again (docs/decisions/0004-bytes-are-hashed-once.md). It is set
+/// once, before the last frame goes on.
 #[derive(Clone, Debug, Default)]
 pub struct PassedSha256(Arc<OnceLock<Sha256>>);
 
 impl PassedSha256 {
     pub fn set(&self, sha256: Sha256) {
-        // Set once: the end of the bytes comes once.
+        // Cannot fail: a body ends once.
         self.0.set(sha256).ok();
     }
 
-    /// None before the end of the bytes.
+    /// None before the end of the body.
     pub fn get(&self) -> Option<Sha256> {
         self.0.get().copied()
     }

@@ -1,8 +1,8 @@
-//! The digest of a whole file, put together from its chunks in order.
+//! The digest of a whole file, combined from the digests of its chunks in order.
 //!
 //! Guarantees: `blake3`, `crc64nvme` and `sha256-chunks` need no byte of the file again. Memory
-//! grows with the logarithm of the chunk count. `sha256` cannot be combined: it is a running hash
-//! or a read-back (`upload/finalize`).
+//! grows with the logarithm of the number of chunks. `sha256` cannot be combined: it is a running
+//! hash or a read-back (docs/architecture.md#expected-digests).
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use sha2::Digest;
 use super::chunk::ChunkDigests;
 use super::sha256::{ParseDigestError, hex, unhex};
 
-/// The kinds of expected digest.
+/// The kinds of whole-file digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -27,7 +27,7 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 4] = [Self::Blake3, Self::Crc64Nvme, Self::Sha256Chunks, Self::Sha256];
 
-    /// The word before the colon.
+    /// The name, which stands before the colon in the text form.
     pub fn name(self) -> &'static str {
         match self {
             Self::Blake3 => "blake3",
@@ -55,7 +55,7 @@ impl FromStr for Kind {
     }
 }
 
-/// A whole-file digest: what a client expects or the gateway found. Text: `<kind>:<hex>`.
+/// A whole-file digest that a client expects or that the gateway computed. Text: `<kind>:<hex>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Expected {
     pub kind: Kind,
@@ -103,12 +103,12 @@ impl<'de> Deserialize<'de> for Expected {
     }
 }
 
-/// A chunk carries no value of the kind wanted.
+/// A chunk has no value of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chunk {chunk} has no {kind} value")]
 pub struct Unsupported {
     pub kind: Kind,
-    /// From 0, in the order they were added.
+    /// From 0, in the order in which the chunks were added.
     pub chunk: u64,
 }
 
@@ -118,7 +118,7 @@ enum State {
     Sha256Chunks(sha2::Sha256),
 }
 
-/// Adds up chunks, in file order, to the digest of the whole.
+/// Combines the digests of chunks, in the order of the file, to that of the whole file.
 pub struct Whole {
     kind: Kind,
     added: u64,
@@ -148,8 +148,8 @@ impl Whole {
                     .and_then(|contribution| contribution.blake3())
                     .ok_or(missing)?;
                 *only_root = if self.added == 0 { root } else { None };
-                // Before the new subtree goes on: whole left siblings merge, as long as more input
-                // follows them.
+                // Before the new subtree is added: complete left siblings are merged only if more
+                // input follows them.
                 merge_whole(stack, self.added);
                 stack.push((self.added, cv));
             }
@@ -172,7 +172,7 @@ impl Whole {
         Ok(())
     }
 
-    /// The digest of all that was added; of no chunk: of the empty file.
+    /// The digest of all chunks that were added; without chunks that of the empty file.
     pub fn finish(self) -> Expected {
         let hex = match self.state {
             State::Blake3 { stack, only_root } => hex(&blake3_root(stack, only_root)),
@@ -183,8 +183,8 @@ impl Whole {
     }
 }
 
-/// Merges the subtrees on the stack that `added` whole chunks make complete: one merge for each
-/// trailing zero bit of `added`, as in the BLAKE3 reference implementation's chunk stack.
+/// Merges the subtrees on the stack that are complete after `added` chunks: one merge for each
+/// trailing zero bit of `added`, as in the chunk stack of the BLAKE3 reference implementation.
 fn merge_whole(stack: &mut Vec<(u64, ChainingValue)>, added: u64) {
     let whole = added.count_ones() as usize;
     while stack.len() > whole {

@@ -1,7 +1,7 @@
-//! What hashes one body.
+//! The hasher of one body.
 //!
-//! Guarantees: what is too small to be worth a wait, or gains nothing by it on this processor, is
-//! hashed at once. It does not read the body.
+//! Guarantees: a frame that is too small to be worth a wait, or that this processor hashes no
+//! faster together with others, is hashed at once. It does not read the body.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,10 +13,10 @@ use bytes::Bytes;
 use super::waiting::Waiting;
 use crate::digest::{DigestSet, Digests, Hasher};
 
-/// Less is not worth waiting for others.
-const SMALL_BYTES: usize = 16 << 10;
+/// Frames below this size do not wait for others.
+const MIN_WAITING_BYTES: usize = 16 << 10;
 
-/// The digests of one body while its frames go by.
+/// Computes the digests of one body from its frames.
 pub struct BodyHasher(HasherState);
 
 enum HasherState {
@@ -25,11 +25,11 @@ enum HasherState {
 }
 
 impl BodyHasher {
-    pub fn new(wanted: DigestSet) -> Self {
-        Self(HasherState::Idle(Hasher::new(wanted)))
+    pub fn new(digests: DigestSet) -> Self {
+        Self(HasherState::Idle(Hasher::new(digests)))
     }
 
-    /// Ready once what was given is hashed; before that nothing more may be given.
+    /// Ready once the last frame is hashed; only then may the next one be pushed.
     pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let HasherState::Waiting(waiting) = &mut self.0 {
             self.0 = HasherState::Idle(ready!(Pin::new(waiting).poll(cx)));
@@ -37,22 +37,23 @@ impl BodyHasher {
         Poll::Ready(())
     }
 
-    /// As `poll_idle`.
+    /// Returns once the last frame is hashed.
     pub async fn idle(&mut self) {
         poll_fn(|cx| self.poll_idle(cx)).await;
     }
 
-    /// Takes the next frame, to be hashed together with others' frames. Only when idle.
+    /// Hashes the next frame, perhaps later together with frames of other bodies. To be called only
+    /// when `poll_idle` is ready.
     pub fn push(&mut self, bytes: &Bytes) {
         let hasher = self.hasher();
-        if bytes.len() < SMALL_BYTES || !hasher.benefits_from_batching() {
+        if bytes.len() < MIN_WAITING_BYTES || !hasher.benefits_from_batching() {
             hasher.update(bytes);
         } else {
             self.0 = HasherState::Waiting(Waiting::new(std::mem::take(hasher), bytes.clone()));
         }
     }
 
-    /// Of all that was given. Only when idle.
+    /// The digests of all frames. To be called only when `poll_idle` is ready.
     pub fn finish(&mut self) -> Digests {
         std::mem::take(self.hasher()).finish()
     }
@@ -61,7 +62,7 @@ impl BodyHasher {
         match &mut self.0 {
             HasherState::Idle(hasher) => hasher,
             HasherState::Waiting(_) => {
-                unreachable!("its owner waits for one frame before it gives the next")
+                unreachable!("the caller waits until a frame is hashed before it pushes the next")
             }
         }
     }

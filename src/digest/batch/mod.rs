@@ -1,10 +1,9 @@
-//! The digests of bodies under way, frame by frame, those of many bodies at once.
+//! Hashes bodies frame by frame while they stream, frames of several bodies at the same time.
 //!
-//! Guarantees: frames of a body are hashed in the order they were given; one is under way at a
-//! time, kept until it is hashed and no longer. Digests are those of the body alone, whoever came
-//! along with it. One body's rounds hang on each other and leave most of a core idle; those of
-//! several bodies do not (`digest/multibuffer`). It starts no threads: it is the runtime's turns
-//! that bring frames together.
+//! Guarantees: the frames of a body are hashed in order, one at a time, and each is kept until it
+//! is hashed and no longer. The digests of a body are its own, whichever bodies were hashed with
+//! it. It starts no threads: yields of the runtime bring frames together
+//! (docs/decisions/0006-frames-wait-to-be-hashed-together.md).
 
 mod body;
 #[cfg(test)]

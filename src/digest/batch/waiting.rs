@@ -1,9 +1,10 @@
-//! Frames that wait to be hashed, and who hashes them.
+//! The queue of frames that wait to be hashed together.
 //!
-//! Guarantees: whoever finds enough frames waiting hashes them, its own and others', and the others
-//! find theirs done; whoever has waited some turns of its runtime hashes what waits by then. So a
-//! busy runtime brings many frames together, and in an idle one a frame soon has had its turns. A
-//! frame whose body is gone is not hashed. No lock is held while hashing.
+//! Guarantees: a task that finds enough frames in the queue hashes them, its own and those of
+//! other tasks, which then find theirs done. A task that has yielded to its runtime a few times
+//! hashes what is in the queue by then. So many frames come together in a busy runtime, and a frame
+//! waits only briefly in an idle one. A frame of a dropped hasher is not hashed. No lock is held
+//! while hashing.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -13,55 +14,58 @@ use bytes::Bytes;
 
 use crate::digest::{Hasher, update_all};
 
-/// Turns for others to bring their frames. In each the runtime does what is ready and looks once
-/// for what has arrived. Measured with eight uploads on two cores, share of the frames that are
-/// hashed by twos: after one turn none, two 0.68, three 0.89, six 0.93, twelve 0.94.
-const YIELDS: u32 = 6;
+/// How many yields of its runtime a frame waits for others: more bring hardly any further frames
+/// together (docs/decisions/0006-frames-wait-to-be-hashed-together.md).
+const MAX_YIELDS: u32 = 6;
 
-/// Frames that nobody hashes yet, the oldest first. One of each body under way at most.
+/// Frames that no task hashes yet, the oldest first; at most one of each body.
 struct Queue {
-    waiting: Mutex<Vec<Arc<Slot>>>,
-    /// So many are hashed in one go: as many as the widest algorithm that they want has lanes.
-    /// Those that want another would only end the wait of these too early.
-    enough: usize,
+    waiting: Mutex<Vec<Arc<Entry>>>,
+    /// How many frames are hashed together: the lanes of the algorithm. Each algorithm has a queue,
+    /// because frames of another one would end the wait too early.
+    batch: usize,
 }
 
-// SHA-256 alone: two at once cost little more than one, and a busy thread soon has another.
+// SHA-256 alone: two lanes, so the frames of one thread suffice.
 thread_local! {
-    static NARROW: Arc<Queue> = Arc::new(Queue::of(Hasher::NARROW));
+    static SHA256_QUEUE: Arc<Queue> = Arc::new(Queue::new(Hasher::SHA256_LANES));
 }
 
-// With MD5: eight at once cost little more than one, so the frames of all threads wait for each
-// other.
-static WIDE: LazyLock<Arc<Queue>> = LazyLock::new(|| Arc::new(Queue::of(Hasher::WIDE)));
+// With MD5: eight lanes cost little more than one, so the frames of all threads wait together.
+static MD5_QUEUE: LazyLock<Arc<Queue>> = LazyLock::new(|| Arc::new(Queue::new(Hasher::MD5_LANES)));
 
-type Slot = Mutex<SlotState>;
+type Entry = Mutex<EntryState>;
 
-enum SlotState {
+enum EntryState {
     Waiting(Hasher, Bytes),
-    /// Someone hashes it, and wakes who waits.
+    /// A task is hashing the frame, and wakes the task of its body afterwards.
     Taken(Option<Waker>),
     Done(Hasher),
-    Left,
+    /// The hasher was given back, or its body was dropped.
+    Empty,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A hasher's wait for its frame.
+/// A hasher whose frame is in the queue.
 pub(super) struct Waiting {
-    slot: Arc<Slot>,
+    entry: Arc<Entry>,
     queue: Arc<Queue>,
-    waited: u32,
+    yields: u32,
 }
 
 impl Waiting {
     pub fn new(hasher: Hasher, bytes: Bytes) -> Self {
-        let queue = if hasher.is_wide() { Arc::clone(&WIDE) } else { NARROW.with(Arc::clone) };
-        let seat = Arc::new(Mutex::new(SlotState::Waiting(hasher, bytes)));
-        lock(&queue.waiting).push(Arc::clone(&seat));
-        Self { slot: seat, queue, waited: 0 }
+        let queue = if hasher.computes_md5() {
+            Arc::clone(&MD5_QUEUE)
+        } else {
+            SHA256_QUEUE.with(Arc::clone)
+        };
+        let entry = Arc::new(Mutex::new(EntryState::Waiting(hasher, bytes)));
+        lock(&queue.waiting).push(Arc::clone(&entry));
+        Self { entry, queue, yields: 0 }
     }
 }
 
@@ -70,19 +74,19 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Hasher> {
         loop {
-            let mut place = lock(&self.slot);
-            match std::mem::replace(&mut *place, SlotState::Left) {
-                SlotState::Done(hasher) => return Poll::Ready(hasher),
-                SlotState::Taken(_) => {
-                    *place = SlotState::Taken(Some(cx.waker().clone()));
+            let mut state = lock(&self.entry);
+            match std::mem::replace(&mut *state, EntryState::Empty) {
+                EntryState::Done(hasher) => return Poll::Ready(hasher),
+                EntryState::Taken(_) => {
+                    *state = EntryState::Taken(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
-                waiting @ (SlotState::Waiting(..) | SlotState::Left) => *place = waiting,
+                waiting @ (EntryState::Waiting(..) | EntryState::Empty) => *state = waiting,
             }
-            drop(place);
-            if self.waited < YIELDS && lock(&self.queue.waiting).len() < self.queue.enough {
-                self.waited += 1;
-                // Unlike a task that wakes itself, it lets the runtime look at its sockets first.
+            drop(state);
+            if self.yields < MAX_YIELDS && lock(&self.queue.waiting).len() < self.queue.batch {
+                self.yields += 1;
+                // A yield, because a task that wakes itself keeps the runtime from its sockets.
                 ready!(pin!(tokio::task::yield_now()).poll(cx));
                 continue;
             }
@@ -93,36 +97,36 @@ impl Future for Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let left = std::mem::replace(&mut *lock(&self.slot), SlotState::Left);
-        if matches!(left, SlotState::Waiting(..)) {
-            lock(&self.queue.waiting).retain(|seat| !Arc::ptr_eq(seat, &self.slot));
+        let state = std::mem::replace(&mut *lock(&self.entry), EntryState::Empty);
+        if matches!(state, EntryState::Waiting(..)) {
+            lock(&self.queue.waiting).retain(|entry| !Arc::ptr_eq(entry, &self.entry));
         }
     }
 }
 
 impl Queue {
-    fn of(enough: usize) -> Self {
-        Self { waiting: Mutex::default(), enough }
+    fn new(batch: usize) -> Self {
+        Self { waiting: Mutex::default(), batch }
     }
 
     fn hash(&self) {
-        let (mut frames, mut seats) =
-            (Vec::with_capacity(self.enough), Vec::with_capacity(self.enough));
+        let (mut frames, mut entries) =
+            (Vec::with_capacity(self.batch), Vec::with_capacity(self.batch));
         {
             let mut waiting = lock(&self.waiting);
-            let count = waiting.len().min(self.enough);
-            for seat in waiting.drain(..count) {
-                let left = std::mem::replace(&mut *lock(&seat), SlotState::Taken(None));
-                if let SlotState::Waiting(hasher, bytes) = left {
+            let count = waiting.len().min(self.batch);
+            for entry in waiting.drain(..count) {
+                let state = std::mem::replace(&mut *lock(&entry), EntryState::Taken(None));
+                if let EntryState::Waiting(hasher, bytes) = state {
                     frames.push((hasher, bytes));
-                    seats.push(seat);
+                    entries.push(entry);
                 }
             }
         }
         update_all(&mut frames);
-        for ((hasher, _), seat) in frames.into_iter().zip(seats) {
-            let taken = std::mem::replace(&mut *lock(&seat), SlotState::Done(hasher));
-            if let SlotState::Taken(Some(waker)) = taken {
+        for ((hasher, _), entry) in frames.into_iter().zip(entries) {
+            let taken = std::mem::replace(&mut *lock(&entry), EntryState::Done(hasher));
+            if let EntryState::Taken(Some(waker)) = taken {
                 waker.wake();
             }
         }

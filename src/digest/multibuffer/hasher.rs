@@ -1,26 +1,27 @@
-//! The SHA-256 and MD5 of one message, hashed alone or along with those of others.
+//! The SHA-256 and MD5 of one message, hashed alone or together with other messages.
 //!
-//! Guarantees: what is not wanted costs nothing. It does not know who comes along.
+//! Guarantees: a digest that is not selected costs nothing. It does not choose the messages that
+//! are hashed together.
 
 use super::lanes::{Algorithm, Lane, Running, compress_all};
 use super::{md5, sha256};
 use crate::digest::Sha256;
 
-/// Which digests are wanted.
+/// Which digests are computed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DigestSet {
     pub sha256: bool,
     pub md5: bool,
 }
 
-/// What was wanted.
+/// The digests that were computed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Digests {
     pub sha256: Option<Sha256>,
     pub md5: Option<[u8; 16]>,
 }
 
-/// Digests under way.
+/// The digests of a message whose bytes are still being added.
 #[derive(Clone, Debug, Default)]
 pub struct Hasher {
     sha256: Option<Running<sha256::State>>,
@@ -28,13 +29,13 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// So many messages together cost the least where SHA-256 alone is wanted.
-    pub const NARROW: usize = sha256::State::LANES;
-    /// So many where MD5 is.
-    pub const WIDE: usize = md5::State::LANES;
+    /// How many messages are best hashed together where only SHA-256 is computed.
+    pub const SHA256_LANES: usize = sha256::State::LANES;
+    /// How many messages are best hashed together where MD5 is computed.
+    pub const MD5_LANES: usize = md5::State::LANES;
 
-    pub fn new(wanted: DigestSet) -> Self {
-        Self { sha256: wanted.sha256.then(Running::new), md5: wanted.md5.then(Running::new) }
+    pub fn new(digests: DigestSet) -> Self {
+        Self { sha256: digests.sha256.then(Running::new), md5: digests.md5.then(Running::new) }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
@@ -49,22 +50,22 @@ impl Hasher {
         }
     }
 
-    /// Whether it is best hashed along with [`Self::WIDE`] others, and not with [`Self::NARROW`].
-    pub fn is_wide(&self) -> bool {
+    /// Whether [`Self::MD5_LANES`] messages are best hashed together, not [`Self::SHA256_LANES`].
+    pub fn computes_md5(&self) -> bool {
         self.md5.is_some()
     }
 
-    /// Whether this processor hashes it faster along with others.
+    /// Whether this processor hashes the message faster together with others.
     pub fn benefits_from_batching(&self) -> bool {
-        if self.is_wide() {
-            md5::State::has_lanes()
+        if self.computes_md5() {
+            md5::State::supports_lanes()
         } else {
-            self.sha256.is_some() && sha256::State::has_lanes()
+            self.sha256.is_some() && sha256::State::supports_lanes()
         }
     }
 }
 
-/// As `update` of each hasher with its bytes, all of them together.
+/// Updates each hasher with its bytes, all of them at the same time.
 pub fn update_all<B: AsRef<[u8]>>(all: &mut [(Hasher, B)]) {
     let mut lanes = Vec::with_capacity(all.len());
     lanes.extend(all.iter_mut().filter_map(|(hasher, bytes)| lane(&mut hasher.sha256, bytes)));
@@ -75,8 +76,8 @@ pub fn update_all<B: AsRef<[u8]>>(all: &mut [(Hasher, B)]) {
 }
 
 fn lane<'a, A: Algorithm, B: AsRef<[u8]>>(
-    wanted: &'a mut Option<Running<A>>,
+    running: &'a mut Option<Running<A>>,
     bytes: &'a B,
 ) -> Option<Lane<'a, A>> {
-    wanted.as_mut().map(|running| running.take_in(bytes.as_ref()))
+    running.as_mut().map(|running| running.append(bytes.as_ref()))
 }

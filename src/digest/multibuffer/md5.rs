@@ -1,7 +1,7 @@
-//! The state of an MD5, compressed alone or with others.
+//! The state of an MD5, compressed alone or together with others.
 //!
-//! Guarantees: the state is RFC 1321's after so many blocks. It knows no padding.
-//! MD5 protects nothing here: it is what S3 tools compare as an ETag.
+//! Guarantees: after each block the state is that of RFC 1321. It does no padding.
+//! MD5 is used only as the ETag that S3 tools compare, never for security.
 //! Source: RFC 1321 §3.3, §3.4.
 
 use super::lanes::{Algorithm, BLOCK, Lane};
@@ -31,12 +31,12 @@ impl Algorithm for State {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn has_lanes() -> bool {
+    fn supports_lanes() -> bool {
         super::x86::has_md5()
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn has_lanes() -> bool {
+    fn supports_lanes() -> bool {
         false
     }
 
@@ -50,7 +50,7 @@ impl Algorithm for State {
         false
     }
 
-    fn length(bits: u64) -> [u8; 8] {
+    fn encode_length(bits: u64) -> [u8; 8] {
         bits.to_le_bytes()
     }
 }

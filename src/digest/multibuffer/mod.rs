@@ -1,11 +1,12 @@
-//! SHA-256 and MD5 of many messages at once, each in a lane of its own of one core.
+//! SHA-256 and MD5 of several messages at the same time on one core. Each message has a lane: its
+//! state and the blocks that are to be compressed next.
 //!
-//! Guarantees: each digest is that of its message alone, whoever came along with it. One message's
-//! rounds hang on each other and leave most of a core idle, and no cleverness within a message
-//! helps; the rounds of several messages do not. Measured on one core: SHA-256 by SHA-NI 0.71 s/GiB
-//! alone, 0.40 by twos; MD5 1.67 alone, 0.24 by eights (`benches/micro.rs`). Where the processor
-//! has no such instructions each is hashed alone. It brings nobody together: that is `hashing`'s.
-//! Source: Intel, "Processing Multiple Buffers in Parallel to Increase Performance" (2010).
+//! Guarantees: each digest is that of its message alone, whichever messages were hashed with it.
+//! The rounds of one message depend on each other and leave most of a core idle; those of several
+//! messages do not (docs/decisions/0005-several-messages-are-hashed-at-once.md). Where the
+//! processor lacks the instructions each message is hashed alone. It does not collect messages:
+//! `digest/batch` does. Source: Intel, "Processing Multiple Buffers in Parallel to Increase
+//! Performance" (2010).
 
 mod hasher;
 mod lanes;

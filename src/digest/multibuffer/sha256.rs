@@ -1,6 +1,6 @@
-//! The state of a SHA-256, compressed alone or with others.
+//! The state of a SHA-256, compressed alone or together with others.
 //!
-//! Guarantees: the state is FIPS 180-4's after so many blocks. It knows no padding.
+//! Guarantees: after each block the state is that of FIPS 180-4. It does no padding.
 //! Source: FIPS 180-4 §5.3.3, §6.2.
 
 use super::lanes::{Algorithm, BLOCK, Lane};
@@ -39,12 +39,12 @@ impl Algorithm for State {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn has_lanes() -> bool {
+    fn supports_lanes() -> bool {
         super::x86::has_sha256()
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn has_lanes() -> bool {
+    fn supports_lanes() -> bool {
         false
     }
 
@@ -58,7 +58,7 @@ impl Algorithm for State {
         false
     }
 
-    fn length(bits: u64) -> [u8; 8] {
+    fn encode_length(bits: u64) -> [u8; 8] {
         bits.to_be_bytes()
     }
 }

@@ -1,4 +1,4 @@
-//! Digests of many messages at once beside those of the libraries.
+//! Digests of several messages at once, compared with those of the libraries.
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -7,7 +7,7 @@ use super::{DigestSet, Digests, Hasher, update_all};
 
 const BOTH: DigestSet = DigestSet { sha256: true, md5: true };
 
-/// Numbers below `limit`, all alike and always the same (Knuth's MMIX generator).
+/// A uniform, reproducible sequence of numbers (Knuth's MMIX generator).
 struct Numbers(u64);
 
 impl Numbers {
@@ -22,13 +22,17 @@ impl Numbers {
     }
 }
 
-fn assert_digests(found: Digests, of: &[u8], what: &str) {
-    assert_eq!(found.sha256.map(|sha256| sha256.0), Some(Sha256::digest(of).into()), "{what}");
-    assert_eq!(found.md5, Some(Md5::digest(of).into()), "{what}");
+fn assert_digests(found: Digests, message: &[u8], context: &str) {
+    assert_eq!(
+        found.sha256.map(|sha256| sha256.0),
+        Some(Sha256::digest(message).into()),
+        "{context}"
+    );
+    assert_eq!(found.md5, Some(Md5::digest(message).into()), "{context}");
 }
 
 #[test]
-fn one_message_has_its_digests_at_every_length() {
+fn a_message_of_any_length_has_the_right_digests() {
     let mut numbers = Numbers(1);
     for len in (0..200).chain([1000, 4095, 4096, 4097]) {
         let message = numbers.bytes(len);
@@ -39,7 +43,7 @@ fn one_message_has_its_digests_at_every_length() {
 }
 
 #[test]
-fn messages_hashed_together_have_the_digests_of_each() {
+fn messages_hashed_together_have_their_own_digests() {
     let mut numbers = Numbers(7);
     for round in 0..300 {
         let count = 1 + numbers.below(11);
@@ -61,7 +65,7 @@ fn messages_hashed_together_have_the_digests_of_each() {
 }
 
 #[test]
-fn only_what_is_wanted_is_found() {
+fn only_selected_digests_are_computed() {
     let mut hasher = Hasher::new(DigestSet { sha256: false, md5: true });
     hasher.update(b"abc");
     let found = hasher.finish();

@@ -1,8 +1,8 @@
 //! MD5 of eight lanes by AVX2.
 //!
-//! Guarantees: a register holds the same word of all lanes, so that one instruction works for all
-//! of them. Where lanes are missing the first one's blocks are compressed again, for nothing. Safe
-//! code. Source: RFC 1321 §3.4.
+//! Guarantees: a register holds the same word of all lanes, so one instruction serves all of them.
+//! With fewer lanes the blocks of the first one fill the empty places, and the results are
+//! dropped. Safe code. Source: RFC 1321 §3.4.
 
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_or_si256, _mm256_permute2x128_si256,
@@ -16,7 +16,7 @@ use super::super::md5::State;
 
 const LANES: usize = 8;
 
-/// The table T of RFC 1321: the integer parts of 2^32 |sin i|, by sixteens.
+/// The table T of RFC 1321: the integer parts of 2^32 |sin i|, in rows of 16.
 #[rustfmt::skip]
 const T: [[u32; 16]; 4] = [
     [0xd76a_a478, 0xe8c7_b756, 0x2420_70db, 0xc1bd_ceee,
@@ -37,7 +37,7 @@ const T: [[u32; 16]; 4] = [
      0xf753_7e82, 0xbd3a_f235, 0x2ad7_d2bb, 0xeb86_d391],
 ];
 
-/// A word of each lane.
+/// One word of each lane.
 type Word = __m256i;
 
 /// Compresses the first `count` blocks of each lane, of which there are at most eight.
@@ -67,7 +67,7 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
         let f = |[_, b, c, d]: [Word; 4]| {
             _mm256_xor_si256(d, _mm256_and_si256(b, _mm256_xor_si256(c, d)))
         };
-        let x = |step: usize| with(words[step], T[0][step]);
+        let x = |step: usize| plus(words[step], T[0][step]);
         state = step::<7, 25>(state, f(state), x(at));
         state = step::<12, 20>(state, f(state), x(at + 1));
         state = step::<17, 15>(state, f(state), x(at + 2));
@@ -77,7 +77,7 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
         let f = |[_, b, c, d]: [Word; 4]| {
             _mm256_xor_si256(c, _mm256_and_si256(d, _mm256_xor_si256(b, c)))
         };
-        let x = |step: usize| with(words[(5 * step + 1) % 16], T[1][step]);
+        let x = |step: usize| plus(words[(5 * step + 1) % 16], T[1][step]);
         state = step::<5, 27>(state, f(state), x(at));
         state = step::<9, 23>(state, f(state), x(at + 1));
         state = step::<14, 18>(state, f(state), x(at + 2));
@@ -85,7 +85,7 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
     }
     for at in (0..16).step_by(4) {
         let f = |[_, b, c, d]: [Word; 4]| _mm256_xor_si256(_mm256_xor_si256(c, d), b);
-        let x = |step: usize| with(words[(3 * step + 5) % 16], T[2][step]);
+        let x = |step: usize| plus(words[(3 * step + 5) % 16], T[2][step]);
         state = step::<4, 28>(state, f(state), x(at));
         state = step::<11, 21>(state, f(state), x(at + 1));
         state = step::<16, 16>(state, f(state), x(at + 2));
@@ -95,7 +95,7 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
         let f = |[_, b, c, d]: [Word; 4]| {
             _mm256_xor_si256(c, _mm256_or_si256(b, _mm256_xor_si256(d, ones)))
         };
-        let x = |step: usize| with(words[7 * step % 16], T[3][step]);
+        let x = |step: usize| plus(words[7 * step % 16], T[3][step]);
         state = step::<6, 26>(state, f(state), x(at));
         state = step::<10, 22>(state, f(state), x(at + 1));
         state = step::<15, 17>(state, f(state), x(at + 2));
@@ -104,22 +104,22 @@ fn compress_block(before: [Word; 4], words: &[Word; 16]) -> [Word; 4] {
     std::array::from_fn(|word| _mm256_add_epi32(state[word], before[word]))
 }
 
-/// `b + ((a + f + x) <<< LEFT)`, and the four words one place on.
+/// `b + ((a + f + x) <<< LEFT)`; the four words move by one place.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn step<const LEFT: i32, const RIGHT: i32>([a, b, c, d]: [Word; 4], f: Word, x: Word) -> [Word; 4] {
     let sum = _mm256_add_epi32(_mm256_add_epi32(a, x), f);
-    let turned = _mm256_or_si256(_mm256_slli_epi32::<LEFT>(sum), _mm256_srli_epi32::<RIGHT>(sum));
-    [d, _mm256_add_epi32(b, turned), b, c]
+    let rotated = _mm256_or_si256(_mm256_slli_epi32::<LEFT>(sum), _mm256_srli_epi32::<RIGHT>(sum));
+    [d, _mm256_add_epi32(b, rotated), b, c]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn with(word: Word, constant: u32) -> Word {
+fn plus(word: Word, constant: u32) -> Word {
     _mm256_add_epi32(word, _mm256_set1_epi32(constant.cast_signed()))
 }
 
-/// The sixteen words of a block, of all lanes each.
+/// The sixteen words of a block, each for all lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn transposed(blocks: [&[u8; BLOCK]; LANES]) -> [Word; 16] {
@@ -130,7 +130,7 @@ fn transposed(blocks: [&[u8; BLOCK]; LANES]) -> [Word; 16] {
             let (even, odd) = (rows[2 * pair], rows[2 * pair + 1]);
             [_mm256_unpacklo_epi32(even, odd), _mm256_unpackhi_epi32(even, odd)]
         });
-        // Of lanes 0 to 3, and of lanes 4 to 7: word i, and word i + 4 in the upper half.
+        // For lanes 0 to 3 and lanes 4 to 7: word i, and word i + 4 in the upper half.
         let fours: [[Word; 4]; 2] = std::array::from_fn(|four| {
             let ([a0, a1], [b0, b1]) = (pairs[2 * four], pairs[2 * four + 1]);
             [
@@ -158,7 +158,7 @@ fn eight_words(block: &[u8; BLOCK], half: usize) -> Word {
     _mm256_set_epi64x(d, c, b, a)
 }
 
-/// The word of each lane.
+/// The word of each lane in a register.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn words(register: Word) -> [u32; LANES] {

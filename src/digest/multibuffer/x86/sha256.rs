@@ -1,9 +1,8 @@
 //! SHA-256 of two lanes by SHA-NI.
 //!
-//! Guarantees: the rounds of one lane run while those of the other wait for their results: the
-//! instruction for two rounds takes four cycles, and another one can begin every second cycle. So
-//! two lanes keep it busy, and what they need fits into the registers. What three need does not: a
-//! tenth less time on a calm core, a tenth more beside a busy neighbour. Source: Intel, "Intel SHA
+//! Guarantees: the rounds of one lane run while those of the other wait for their results. Two
+//! lanes fit into the registers; three do not
+//! (docs/decisions/0005-several-messages-are-hashed-at-once.md). Source: Intel, "Intel SHA
 //! Extensions" (2013), for the order of the instructions; FIPS 180-4 §4.2.2.
 
 use std::arch::asm;
@@ -16,7 +15,7 @@ use std::arch::x86_64::{
 use super::super::lanes::{BLOCK, Lane};
 use super::super::sha256::State;
 
-/// The constants of the rounds: by sixteens, and four for each pair of instructions.
+/// The constants of the rounds: 16 per row, four for each pair of instructions.
 #[rustfmt::skip]
 const K: [[[u32; 4]; 4]; 4] = [
     [[0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
@@ -37,8 +36,8 @@ const K: [[[u32; 4]; 4]; 4] = [
      [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2]],
 ];
 
-/// One lane: its state, in the order that the instructions want, and the sixteen words that the
-/// rounds are at.
+/// One lane: its state, in the order that the instructions need, and the sixteen message words of
+/// the current rounds.
 #[derive(Clone, Copy)]
 struct Registers {
     abef: __m128i,
@@ -83,7 +82,7 @@ fn compress_block(lanes: &mut [Registers; 2], blocks: [&[u8; BLOCK]; 2]) {
     }
 }
 
-/// Sixteen rounds of each lane, and with `MORE` the words of the next sixteen.
+/// Sixteen rounds of each lane, and with `MORE` the message words of the next sixteen.
 #[inline]
 #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
 fn sixteen_rounds<const MORE: bool>(lanes: &mut [Registers; 2], k: &[[u32; 4]; 4]) {
@@ -105,13 +104,12 @@ fn sixteen_rounds<const MORE: bool>(lanes: &mut [Registers; 2], k: &[[u32; 4]; 4
     }
 }
 
-/// What comes behind it needs both lanes from before it. The compiler would else do all rounds of
-/// one lane, and then all of the other, farther apart than the processor looks ahead: two fifths
-/// more time.
+/// Keeps the lanes in step: without it the compiler does all rounds of one lane first, which takes
+/// two fifths longer (docs/decisions/0005-several-messages-are-hashed-at-once.md).
 #[inline]
-#[expect(unsafe_code, reason = "there is no safe word for it")]
+#[expect(unsafe_code, reason = "there is no safe way to order instructions")]
 fn keep_in_step([a, b]: &mut [Registers; 2]) {
-    // SAFETY: there is no instruction in it.
+    // SAFETY: it contains no instruction.
     unsafe {
         asm!("/* {} {} */", inout(xmm_reg) a.abef, inout(xmm_reg) b.abef, options(nomem, nostack, preserves_flags));
     }
