@@ -1,9 +1,10 @@
-//! Parts made of several staged chunks.
+//! Assembles staged chunks into parts.
 //!
-//! Guarantees: staged chunks go only once the part that holds them is recorded, so a crash anywhere
-//! leaves either; two gateways that assemble one group at once put the same bytes, and both tags
-//! are recorded; bytes that turned over on their way from the store make no part. It streams from
-//! staged object to part and holds one frame. Source: DESIGN §4, §12.7.
+//! Guarantees: staged chunks are removed only after the part that contains them is recorded, so
+//! after a crash there is the one or the other; two gateways that assemble the same group store the
+//! same bytes, and both ETags are recorded; bytes that were damaged on their way from the store
+//! become no part. It streams from the staged objects to the part and holds one frame. Source:
+//! docs/architecture.md#staged-chunks, docs/architecture.md#parts-that-a-refused-put-overwrote.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -19,21 +20,22 @@ use super::super::session::{Session, upload_of};
 use super::body;
 
 impl Session {
-    /// Starts to put a group together in the background if this chunk made it whole. A group that
-    /// is missed here is put together by finalize.
-    pub(in crate::upload) fn assemble_when_whole(&self, index: ChunkIndex) {
+    /// Starts to assemble a group in the background if this chunk completed it. Finalize assembles
+    /// the groups that are missed here.
+    pub(in crate::upload) fn assemble_if_complete(&self, index: ChunkIndex) {
         let root = self.root();
         let Some(slot) = root.plan.slot(index).filter(|slot| slot.chunks > 1) else { return };
-        // Without a size nobody knows whether a group that is not full is the last: finalize will.
+        // Without a size it is not known before finalize whether a group that is not full is the
+        // last one.
         let end = slot.end(root.plan.chunks().unwrap_or(u64::MAX));
-        if !self.looks_whole(slot, end) || !self.0.assembling.insert(slot.number) {
+        if !self.looks_complete(slot, end) || !self.0.assembling.insert(slot.number) {
             return;
         }
         let session = self.clone();
         tokio::spawn(async move {
             let assembled = async {
                 let shared = std::sync::Arc::clone(&session.0.shared);
-                let _turn = shared.assembly_turns.acquire().await;
+                let _permit = shared.assembly_turns.acquire().await;
                 if session.current_group(slot).await?.is_none() {
                     session.assemble(slot, end).await?;
                 }
@@ -41,15 +43,15 @@ impl Session {
             };
             if let Err(error) = assembled.await {
                 let part = slot.number;
-                tracing::warn!(backup = session.root().backup_id, part, %error, "a part waits for finalize");
+                tracing::warn!(backup = session.root().backup_id, part, %error, "a part is not assembled before finalize");
             }
             session.0.assembling.remove(&slot.number);
         });
     }
 
-    /// Whether the cached segments show every chunk of the group; cheap, and wrong only to the safe
-    /// side.
-    fn looks_whole(&self, slot: Slot, end: u64) -> bool {
+    /// Whether the cached segments show every chunk of the group. Cheap; a false negative leaves
+    /// the group to finalize.
+    fn looks_complete(&self, slot: Slot, end: u64) -> bool {
         let last = u32::try_from(end - 1).unwrap_or(u32::MAX);
         (plan::segment_of(slot.first_chunk)..=plan::segment_of(last)).all(|number| {
             let Some(doc) = self.known_segment(number) else { return false };
@@ -61,17 +63,16 @@ impl Session {
         })
     }
 
-    /// The tag of the group's part, if it is recorded.
+    /// The ETag of the group's part, if it is recorded.
     async fn current_group(&self, slot: Slot) -> Result<Option<ETag>> {
         let doc = self.current_segment(plan::segment_of(slot.first_chunk)).await?;
         let group = doc.and_then(|doc| doc.value.groups.get(&slot.number).cloned());
         Ok(group.and_then(|group| group.etags.first().cloned()))
     }
 
-    /// Puts the chunks `[slot.first_chunk, end)` together as a part, records it, and removes what
-    /// was staged.
-    /// **Errors**: `Incomplete` with the chunks whose staged bytes are gone: they are struck, and
-    /// wanted again.
+    /// Assembles the chunks `[slot.first_chunk, end)` into a part, records it, and removes the
+    /// staged objects. **Errors**: `Incomplete` with the chunks whose staged bytes are gone: their
+    /// records are invalidated, and they must be sent again.
     pub(in crate::upload) async fn assemble(&self, slot: Slot, end: u64) -> Result<()> {
         let root = self.root();
         let documents = &self.0.shared.documents;
@@ -91,30 +92,30 @@ impl Session {
             }
         });
         let target = root.target();
-        let number =
-            PartNumber::new(u32::from(slot.number)).expect("a plan's slots are numbers of parts");
+        let number = PartNumber::new(u32::from(slot.number))
+            .expect("the slots of a plan have valid part numbers");
         let part = PartTarget { upload: upload_of(&root, &target)?, number };
         let body = Body::new(size_bytes, Box::pin(bodies).try_flatten());
         let written = match documents.store.put_part(part, body, PartOptions::default()).await {
             Ok(written) => written,
             Err(error) if error.kind() == store::Kind::NoSuchUpload => {
-                return Err(self.settle_gone().await);
+                return Err(self.missing_upload_error().await);
             }
             Err(error) => {
                 let gone = self.unstaged(slot, end).await?;
-                // Asked for after that: staged chunks go only once their part is recorded, perhaps
-                // by another gateway.
+                // Read after that: staged chunks are removed only once their part is recorded,
+                // perhaps by another gateway.
                 if self.current_group(slot).await?.is_some() {
                     return Ok(());
                 }
                 if !gone.is_empty() {
-                    // A part was recorded, its chunks removed and the record struck, in that order
-                    // by two gateways.
+                    // Two gateways recorded the part, removed its chunks and invalidated the
+                    // record, in this order.
                     return Err(Error::Incomplete {
                         missing: self.invalidate_group(slot, &gone).await?,
                     });
                 }
-                let what = format!("putting part {} together", slot.number);
+                let what = format!("assembling part {}", slot.number);
                 return Err(Error::Store {
                     kind: super::super::Kind::StoreUnavailable,
                     what,
@@ -124,15 +125,15 @@ impl Session {
         };
         let change = Change::Group { number: slot.number, written, size_bytes };
         self.commit(plan::segment_of(slot.first_chunk), change).await?;
-        // After the record: a crash before leaves staged chunks, which the session's end removes,
-        // never a hole.
+        // After the part is recorded: a crash before leaves staged chunks, which are removed when
+        // the session ends, never a missing chunk.
         for (key, ..) in staged {
             documents.delete(&key).await?;
         }
         Ok(())
     }
 
-    /// Index, checksum and length of a group's chunks. **Errors**: `Incomplete` where one is
+    /// Index, SHA-256 and length of the chunks of a group. **Errors**: `Incomplete` where one is
     /// missing.
     async fn group_chunks(&self, slot: Slot, end: u64) -> Result<Vec<(ChunkIndex, Sha256, u64)>> {
         let last = u32::try_from(end - 1).unwrap_or(u32::MAX);
@@ -158,7 +159,7 @@ impl Session {
         if missing.is_empty() { Ok(chunks) } else { Err(Error::Incomplete { missing }) }
     }
 
-    /// Of a group's chunks, those whose staged bytes the store does not hold.
+    /// The chunks of a group whose staged bytes the store does not hold.
     pub(in crate::upload) async fn unstaged(
         &self,
         slot: Slot,
@@ -172,7 +173,7 @@ impl Session {
                 Ok(head) if head.size_bytes == len_bytes => {}
                 Ok(_) => gone.push(index),
                 Err(error) if error.kind() == store::Kind::NotFound => gone.push(index),
-                Err(error) => return Err(Error::own(format!("looking for {key}"), error)),
+                Err(error) => return Err(Error::own(format!("reading the head of {key}"), error)),
             }
         }
         Ok(gone)

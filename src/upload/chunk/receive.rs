@@ -60,8 +60,8 @@ pub enum Stored {
 
 impl Session {
     /// Decides whether the body of a chunk is needed, before any byte of it is read: from memory,
-    /// or after two conditional reads. **Errors**: `BadRequest` (no such index), `ChunkSizeMismatch`, `ChecksumConflict`,
-    /// `NotOpen`.
+    /// or after two conditional reads. **Errors**: `BadRequest` (no such index),
+    /// `ChunkSizeMismatch`, `ChecksumConflict`, `NotOpen`.
     pub async fn admit(&self, index: u64, sha256: Sha256, len_bytes: u64) -> Result<Admission> {
         let rule = self.len_rule(index).await?;
         let chunk = u32::try_from(index).ok().zip(rule);
@@ -122,8 +122,8 @@ impl PutPermit {
     /// Stores and records the chunk. `body` must have exactly the admitted length; its length and
     /// SHA-256 are verified here. **Durability**: on success bytes and record are durable.
     /// **Cancel**: the put continues in a task of its own. It ends when its body ends early, or,
-    /// once all bytes are received, when the chunk is recorded. **Errors**: `ChecksumMismatch`, `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`,
-    /// `NotOpen`, `Store…`.
+    /// once all bytes are received, when the chunk is recorded. **Errors**: `ChecksumMismatch`,
+    /// `ChunkSizeMismatch`, `BodyBroken`, `ChecksumConflict`, `NotOpen`, `Store…`.
     pub async fn store(self, body: Body) -> Result<Stored> {
         self.store_part(body, || None).await.map(|outcome| outcome.stored)
     }
@@ -193,7 +193,7 @@ impl PutPermit {
             }
         };
         session.0.whole_sha256.recorded(self.index, feed);
-        session.assemble_when_whole(self.index);
+        session.assemble_if_complete(self.index);
         Ok(PutOutcome { stored, sha256, etag })
     }
 
@@ -229,7 +229,7 @@ impl PutPermit {
             (Ok(etag), Some(Ok((digests, feed)))) => Ok((etag, digests, feed)),
             (Err(_), Some(Err(refusal))) => Err(refusal),
             (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => {
-                Err(self.session.settle_gone().await)
+                Err(self.session.missing_upload_error().await)
             }
             (Err(error), _) => Err(Error::own(format!("storing chunk {}", self.index), error)),
             (Ok(_), _) => {

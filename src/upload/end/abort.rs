@@ -1,8 +1,9 @@
-//! Abort: the end of a session that makes no object.
+//! Abort: ends a session without an object.
 //!
-//! Guarantees: idempotent, also after a crash half-way; the root says `aborted` before anything is
-//! removed, so that a late writer finds it closed; a finalize under way is first carried to its end
-//! (DESIGN §12.3). The root stays as a tombstone.
+//! Guarantees: idempotent, also after a crash in the middle; the root says `aborted` before
+//! anything is removed, so that a late writer finds the session closed; a finalize in progress is
+//! completed first (docs/architecture.md#a-failed-finalize-reopens-the-session). The root stays as
+//! a tombstone.
 
 use crate::store;
 
@@ -12,19 +13,17 @@ use super::super::layout::Layout;
 use super::super::manifest::{Root, Status};
 use super::super::session::Session;
 
-/// How often parts that were still in flight are looked for again after the store's upload was
-/// aborted.
-const SWEEPS: usize = 4;
+/// How often a store upload is aborted again because parts that were in flight still turn up.
+const MAX_ABORTS: usize = 4;
 
 impl Session {
     /// Ends the session and frees what it holds. **Errors**: `NotOpen` where it is complete or
-    /// superseded; `Store…` (repeat the call: what is left is freed then).
+    /// superseded; `Store…` (repeat the call, which frees the rest).
     pub async fn abort(&self, reason: &str) -> Result<()> {
         self.abort_as(reason, false).await
     }
 
-    /// As `abort`, but leaves the parts where they are: whoever uploads to the target again can
-    /// adopt them.
+    /// As `abort`, but keeps the parts, so that a later upload of the target can adopt them.
     pub async fn abort_and_keep(&self, reason: &str) -> Result<()> {
         self.abort_as(reason, true).await
     }
@@ -39,17 +38,17 @@ impl Session {
                     let from = root.status.clone();
                     let freed =
                         Status::Aborted { reason: reason.clone(), kept: false, freed: false };
-                    // Lost: a successor adopts the parts, or another sweep frees them.
+                    // A lost swap: a successor adopts the parts, or another sweep frees them.
                     self.change_status(|status| *status == from, freed).await?.ok();
                 }
                 Status::Complete { .. } | Status::Superseded { .. } => {
                     return Err(Self::not_open(&root));
                 }
                 Status::Finalizing { checks } => {
-                    let carried = self.carry(checks).await;
-                    // Complete: the loop says so. Failed for sure: it is open again, and can be
-                    // aborted.
-                    if let Err(error) = carried
+                    let finalized = self.run_finalize(checks).await;
+                    // If it is complete, the loop returns that. If it failed permanently, it is
+                    // open again and can be aborted.
+                    if let Err(error) = finalized
                         && matches!(
                             error.kind(),
                             Kind::StoreUnavailable | Kind::SlowDown | Kind::Internal
@@ -60,14 +59,14 @@ impl Session {
                 }
                 Status::InProgress => {
                     let aborted = Status::Aborted { reason: reason.to_owned(), kept, freed: false };
-                    // Lost: the loop looks at what it has become.
+                    // A lost swap: the loop reads the new status.
                     self.change_status(|status| *status == Status::InProgress, aborted).await?.ok();
                 }
             }
         }
     }
 
-    /// Frees what an aborted session holds; false where parts that were in flight still turn up.
+    /// Frees what an aborted session holds. False: parts that were in flight still turn up.
     pub(in crate::upload) async fn free(&self, root: &Root) -> Result<bool> {
         let documents = &self.0.shared.documents;
         let target = root.target();
@@ -76,8 +75,8 @@ impl Session {
             Some(_) | None => None,
         };
         let mut empty = upload.is_none();
-        for upload in upload.into_iter().cycle().take(SWEEPS) {
-            // A part that was in flight can land after the abort: again until none is listed.
+        for upload in upload.into_iter().cycle().take(MAX_ABORTS) {
+            // A part that was in flight can arrive after the abort: repeat until none is listed.
             match documents.store.abort(upload).await {
                 Ok(()) => {}
                 Err(error)
@@ -99,15 +98,16 @@ impl Session {
         Ok(empty)
     }
 
-    /// Whether the store's upload is this session's: a creator that died before the hand-over left
-    /// a root whose upload is its predecessor's still (DESIGN §12.2).
+    /// Whether the session owns its store upload. A create that ended before the hand-over left a
+    /// root whose store upload still belongs to the predecessor
+    /// (docs/architecture.md#handing-over-a-store-upload).
     pub(in crate::upload) async fn owns_upload(&self, root: &Root) -> Result<bool> {
         let Some(predecessor) = root.s3.as_ref().and_then(|s3| s3.candidates.first()) else {
             return Ok(true);
         };
         let layout = Layout::new(&root.account, predecessor);
         let found: Option<Doc<Root>> = self.0.shared.documents.read(&layout.root()).await?;
-        // A predecessor that is swept away held nothing any more.
+        // A predecessor without a root owns nothing any more.
         Ok(found.is_none_or(|doc| {
             doc.value.status == Status::Superseded { by: root.backup_id.clone() }
         }))

@@ -1,10 +1,13 @@
-//! Finalize: from recorded chunks to the object.
+//! Finalize: makes the object of the recorded chunks.
 //!
 //! Guarantees: `complete` means that the object equals the acknowledged chunks, byte for byte, and
-//! has the expected digest; any gateway carries a half-done finalize on; repeating it gives the
-//! same answer; a finalize that fails for sure leaves the session open again. The root's
-//! compare-and-swap is the only commit point: CompleteMultipartUpload may be repeated, lost or won
-//! by another gateway, and the object's tag settles which. Source: DESIGN §6, §12.1, §12.3–5.
+//! has the expected digest; any gateway can continue an interrupted finalize; a repeated finalize
+//! has the same result; a finalize that fails permanently reopens the session. The root's
+//! compare-and-swap is the only commit point: conditions are checked before anything changes; most
+//! servers do not check them atomically with Complete either
+//! (docs/decisions/0001-the-root-is-the-commit-point.md). Source: docs/architecture.md#finalize,
+//! docs/architecture.md#a-failed-finalize-reopens-the-session, docs/architecture.md#upload-tag,
+//! docs/architecture.md#read-back-of-sha256.
 
 use crate::digest::{Expected, Kind as DigestKind};
 use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
@@ -15,29 +18,28 @@ use super::super::session::{Session, upload_of};
 use super::super::uploads::TAG;
 use super::inventory::Inventory;
 
-/// How often parts may change under one finalize before it gives up and asks its client to come
-/// again.
-const ROUNDS: usize = 8;
+/// How often one finalize begins again because parts changed, before it asks its client to retry.
+const MAX_ROUNDS: usize = 8;
 
-/// How a round went.
-pub(in crate::upload) enum Carried {
+/// The result of one round of a finalize.
+pub(in crate::upload) enum FinalizeStep {
     Done(Finished),
-    /// The ground moved: look at the root again.
-    Again,
+    /// Root or parts changed meanwhile: read the root again.
+    Retry,
 }
 
 impl Session {
     /// Makes the object. Idempotent. **Durability**: on success the object is complete in the
     /// store.
     /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `BadRequest` (a digest that cannot be
-    /// had), `Store…` (then the session may be `finalizing`; repeat the call).
+    /// computed), `Store…` (then the session may be `finalizing`; repeat the call).
     pub async fn finalize(&self, expected: Option<Expected>) -> Result<Finished> {
         self.finalize_as(Checks { expected, parts: None }).await
     }
 
-    pub(in crate::upload) async fn finalize_as(&self, asked: Checks) -> Result<Finished> {
-        let expected = asked.expected.as_ref();
-        for _ in 0..ROUNDS {
+    pub(in crate::upload) async fn finalize_as(&self, requested: Checks) -> Result<Finished> {
+        let expected = requested.expected.as_ref();
+        for _ in 0..MAX_ROUNDS {
             let root = self.current_root().await?.value;
             let checks = match &root.status {
                 Status::Complete { object, .. } => return check_finished(object, expected),
@@ -47,10 +49,10 @@ impl Session {
                 Status::Finalizing { checks } => checks.clone(),
                 Status::InProgress => {
                     self.require_obtainable(&root, expected).await?;
-                    // Before the status changes: a call that comes too early must not disturb
-                    // chunks in flight.
-                    self.inventory(&asked).await?.require_all(&root, expected)?;
-                    let to = Status::Finalizing { checks: asked.clone() };
+                    // Before the status changes: a call that is too early must not stop chunks in
+                    // flight.
+                    self.inventory(&requested).await?.require_all(&root, expected)?;
+                    let to = Status::Finalizing { checks: requested.clone() };
                     if self
                         .change_status(|status| *status == Status::InProgress, to)
                         .await?
@@ -58,14 +60,14 @@ impl Session {
                     {
                         continue;
                     }
-                    asked.clone()
+                    requested.clone()
                 }
             };
-            match self.carry(&checks).await {
-                Ok(Carried::Done(object)) => return check_finished(&object, expected),
-                Ok(Carried::Again) => {}
-                // Another client's digest was wrong, not ours.
-                Err(Error::DigestMismatch { .. }) if checks != asked => {}
+            match self.run_finalize(&checks).await {
+                Ok(FinalizeStep::Done(object)) => return check_finished(&object, expected),
+                Ok(FinalizeStep::Retry) => {}
+                // The digest of another client's finalize was wrong.
+                Err(Error::DigestMismatch { .. }) if checks != requested => {}
                 Err(error) => return Err(error),
             }
         }
@@ -73,12 +75,12 @@ impl Session {
         Err(Error::Batch { kind: super::super::Kind::StoreUnavailable, what, retry_after: None })
     }
 
-    /// Carries a `finalizing` session to its end, or back to `in_progress` where it fails for sure.
-    pub(in crate::upload) async fn carry(&self, checks: &Checks) -> Result<Carried> {
-        match self.round(checks).await {
-            Err(error) if fails_for_sure(&error) => {
-                // Whoever moved it meanwhile knows better: either way it is not ours to hold any
-                // more.
+    /// Completes a `finalizing` session, or reopens it where the finalize fails permanently.
+    pub(in crate::upload) async fn run_finalize(&self, checks: &Checks) -> Result<FinalizeStep> {
+        match self.finalize_round(checks).await {
+            Err(error) if is_permanent(&error) => {
+                // A lost swap means that another gateway changed the status, which is then the
+                // right one.
                 self.change_status(
                     |status| matches!(status, Status::Finalizing { .. }),
                     Status::InProgress,
@@ -91,54 +93,56 @@ impl Session {
         }
     }
 
-    async fn round(&self, checks: &Checks) -> Result<Carried> {
+    async fn finalize_round(&self, checks: &Checks) -> Result<FinalizeStep> {
         let root = self.root();
-        let survey = self.inventory(checks).await?;
+        let inventory = self.inventory(checks).await?;
         let expected = checks.expected.as_ref();
-        survey.require_all(&root, expected)?;
-        let loose = survey.rows.iter().filter(|row| row.etags.is_empty());
+        inventory.require_all(&root, expected)?;
+        let staged = inventory.rows.iter().filter(|row| row.etags.is_empty());
         let mut assembled = false;
-        for row in loose {
+        for row in staged {
             self.assemble(row.slot, row.end).await?;
             assembled = true;
         }
         if assembled {
-            return Ok(Carried::Again);
+            return Ok(FinalizeStep::Retry);
         }
-        let Some(chosen) = self.verified_parts(&root, &survey).await? else {
-            return self.after_gone().await;
+        let Some(chosen) = self.verified_parts(&root, &inventory).await? else {
+            return self.resolve_missing_upload().await;
         };
-        let mut digests = survey.digests.clone();
-        let read_back = self.check_before(&root, expected, &survey, &chosen, &mut digests).await?;
-        // Before the root says complete: a listing of complete backups must not miss it after a
-        // crash.
+        let mut digests = inventory.digests.clone();
+        let read_back =
+            self.check_before(&root, expected, &inventory, &chosen, &mut digests).await?;
+        // Before the root says `complete`: after a crash a listing of complete backups must not
+        // miss it.
         let documents = &self.0.shared.documents;
         documents.mark(&self.0.layout.done(&root.bucket, &root.key)).await?;
-        let done = match root.destination {
-            Destination::Parts(_) => self.complete(&root, &chosen, survey.size_bytes).await?,
+        let written = match root.destination {
+            Destination::Parts(_) => self.complete(&root, &chosen, inventory.size_bytes).await?,
             Destination::EmptyObject => self.put_empty(&root).await?,
         };
-        let Some(done) = done else { return Ok(Carried::Again) };
-        let finished = Finished { digests, ..survey.finished(&root, &done) };
-        self.conclude(&root, done, finished, read_back.as_ref()).await
+        let Some(written) = written else { return Ok(FinalizeStep::Retry) };
+        let finished = Finished { digests, ..inventory.finished(&root, &written) };
+        self.record_completion(&root, written, finished, read_back.as_ref()).await
     }
 
-    /// Checks the expected digest as far as it can be known before the object exists. What must be
-    /// read back from the object is returned.
+    /// Checks the expected digest as far as it is known before the object exists. Returns the
+    /// digest for which the object must be read back.
     async fn check_before(
         &self,
         root: &Root,
-        checks: Option<&Expected>,
-        survey: &Inventory,
+        expected: Option<&Expected>,
+        inventory: &Inventory,
         chosen: &[ChosenPart],
         digests: &mut Vec<Expected>,
     ) -> Result<Option<Expected>> {
-        let Some(expected) = checks else { return Ok(None) };
+        let Some(expected) = expected else { return Ok(None) };
         if expected.kind != DigestKind::Sha256 {
-            let found = survey.digest(expected.kind).ok_or_else(|| not_computed(expected.kind))?;
-            return same(expected, found).map(|()| None);
+            let found =
+                inventory.digest(expected.kind).ok_or_else(|| not_computed(expected.kind))?;
+            return require_equal(expected, found).map(|()| None);
         }
-        let running = self.0.whole_sha256.value(survey.chunks);
+        let running = self.0.whole_sha256.value(inventory.chunks);
         let target = root.target();
         let found = match running {
             Some(sha256) => Some(sha256),
@@ -158,12 +162,12 @@ impl Session {
         };
         let Some(found) = found else { return Ok(Some(expected.clone())) };
         let found = Expected { kind: DigestKind::Sha256, hex: found.hex() };
-        same(expected, &found)?;
+        require_equal(expected, &found)?;
         digests.push(found);
         Ok(None)
     }
 
-    /// Whether the digest can be had at all, before anything changes.
+    /// Fails where the digest cannot be computed. To be called before anything changes.
     async fn require_obtainable(&self, root: &Root, expected: Option<&Expected>) -> Result<()> {
         let Some(expected) = expected else { return Ok(()) };
         match expected.kind {
@@ -186,19 +190,19 @@ impl Session {
         }
         let store = &self.0.shared.documents.store;
         let target = root.target();
-        let failed = |error| Error::store("asking how the object can be read back", error);
+        let failed = |error| Error::store("finding out how the object can be read back", error);
         if store.read_parts(upload_of(root, &target)?, &[]).await.map_err(failed)?.is_some() {
             return Ok(());
         }
         if store.keeps_versions(&target.0).await.map_err(failed)? {
             return Ok(());
         }
-        let what = "a sha256: digest of chunks that did not come in order needs the object read back, and that needs a \
+        let what = "a sha256: digest of chunks that did not come in order requires reading the object back, which requires a \
                     bucket that keeps versions; use blake3, crc64nvme or sha256-chunks, or turn versioning on";
         Err(Error::BadRequest(what.to_owned()))
     }
 
-    /// None: the parts changed, look again.
+    /// Completes the store upload. None: the parts changed, read the root again.
     async fn complete(
         &self,
         root: &Root,
@@ -219,13 +223,13 @@ impl Session {
         }
     }
 
-    /// Puts the object of an empty file. None: the ground moved, look again.
+    /// Puts the object of an empty file. None: root or object changed, read the root again.
     ///
-    /// A put can be repeated, and unlike a Complete it can come late: over the object of a backup
-    /// that was made after another gateway had carried this one to its end. So it goes over what
-    /// was there while this one was not yet complete, and over nothing else. A directory replaces
-    /// no bytes and does without: SeaweedFS shows one that came of itself, under a tag that it then
-    /// refuses.
+    /// A put may be repeated, and unlike a Complete it may arrive late: after another gateway
+    /// completed this backup, it could replace the object of a newer backup. So it replaces only
+    /// the object that was there while this backup was not complete yet. A directory (a key that
+    /// ends in `/`) replaces no bytes and needs no condition: SeaweedFS lists directories that
+    /// nobody put, with an ETag that it then refuses.
     async fn put_empty(&self, root: &Root) -> Result<Option<Written>> {
         let (bucket, key) = root.target();
         let store = &self.0.shared.documents.store;
@@ -237,7 +241,7 @@ impl Session {
                 Err(error) if error.kind() == store::Kind::NotFound => PutMode::CreateOnly,
                 Err(error) => {
                     return Err(Error::store(
-                        "looking at what an empty object is to replace",
+                        "reading the head of the object that an empty object replaces",
                         error,
                     ));
                 }
@@ -258,8 +262,8 @@ impl Session {
         }
     }
 
-    /// After any failed Complete: the object that carries our tag tells that it happened all the
-    /// same. None: the parts changed, look again. **Errors**: the failure itself.
+    /// After a failed Complete: an object with the session's upload tag shows that it succeeded all
+    /// the same. None: the parts changed, read the root again. **Errors**: the failure itself.
     async fn after_failed_complete(
         &self,
         root: &Root,
@@ -274,7 +278,7 @@ impl Session {
         Err(Error::store("completing the store's upload", error))
     }
 
-    /// The object at the target, if it is this session's.
+    /// The object at the target, if it has the session's upload tag.
     pub(in crate::upload) async fn tagged_object(&self, root: &Root) -> Result<Option<Written>> {
         let (bucket, key) = root.target();
         let mut backoff = self.0.shared.documents.backoff();
@@ -296,18 +300,19 @@ impl Session {
                     self.0
                         .shared
                         .documents
-                        .pause(&mut backoff, Error::own("looking at the object", error))
+                        .pause(&mut backoff, Error::own("reading the head of the object", error))
                         .await?;
                 }
             }
         }
     }
 
-    /// The store's upload is gone: completed by someone, or lost. Settles which (DESIGN §12.4).
-    pub(in crate::upload) async fn after_gone(&self) -> Result<Carried> {
+    /// Finds out whether a store upload that is gone was completed or lost
+    /// (docs/architecture.md#upload-tag), and changes the root accordingly.
+    pub(in crate::upload) async fn resolve_missing_upload(&self) -> Result<FinalizeStep> {
         let root = self.current_root().await?.value;
         let checks = match &root.status {
-            Status::Complete { object, .. } => return Ok(Carried::Done(object.clone())),
+            Status::Complete { object, .. } => return Ok(FinalizeStep::Done(object.clone())),
             Status::Aborted { .. } | Status::Superseded { .. } => {
                 return Err(Self::not_open(&root));
             }
@@ -317,35 +322,37 @@ impl Session {
         if let Some(written) = self.tagged_object(&root).await? {
             let finished = self.inventory(&checks).await?.finished(&root, &written);
             let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);
-            return self.conclude(&root, written, finished, read_back.as_ref()).await;
+            return self.record_completion(&root, written, finished, read_back.as_ref()).await;
         }
-        let reason = "the store's upload is gone and no object of this backup is there".to_owned();
+        let reason = "the store upload is gone, and there is no object of this backup".to_owned();
         let aborted = Status::Aborted { reason, kept: false, freed: false };
         match self.change_status(Status::is_unfinished, aborted).await? {
             Ok(doc) => Err(Self::not_open(&doc.value)),
-            Err(_) => Ok(Carried::Again),
+            Err(_) => Ok(FinalizeStep::Retry),
         }
     }
 
-    /// `after_gone` for a writer of parts: why its chunk cannot be stored.
-    pub(in crate::upload) async fn settle_gone(&self) -> Error {
-        match Box::pin(self.after_gone()).await {
-            Ok(Carried::Done(_) | Carried::Again) => Self::not_open(&self.root()),
+    /// Resolves a missing store upload for the writer of a chunk. Returns why the chunk cannot be
+    /// stored.
+    pub(in crate::upload) async fn missing_upload_error(&self) -> Error {
+        match Box::pin(self.resolve_missing_upload()).await {
+            Ok(FinalizeStep::Done(_) | FinalizeStep::Retry) => Self::not_open(&self.root()),
             Err(error) => error,
         }
     }
 
-    /// The object is there: checks what only it can show, then makes it official.
-    async fn conclude(
+    /// Records in the root that the object is there, after the digest that needs a read-back is
+    /// checked.
+    async fn record_completion(
         &self,
         root: &Root,
         written: Written,
         mut finished: Finished,
         read_back: Option<&Expected>,
-    ) -> Result<Carried> {
+    ) -> Result<FinalizeStep> {
         if written.etag.0.is_empty() {
-            let again = self.tagged_object(root).await?;
-            finished.etag = again.map(|object| object.etag).unwrap_or(written.etag.clone());
+            let object = self.tagged_object(root).await?;
+            finished.etag = object.map(|object| object.etag).unwrap_or(written.etag.clone());
         }
         if let Some(expected) = read_back {
             match self.check_object(root, &written, expected).await? {
@@ -355,8 +362,8 @@ impl Session {
         }
         let completed_at = self.0.shared.documents.clock.unix_seconds();
         let complete = Status::Complete { object: finished.clone(), completed_at };
-        // Also over `in_progress`: a finalize elsewhere that saw a part change gave up, but this
-        // one's parts had agreed, and the object is there.
+        // Also from `in_progress`: a finalize at another gateway may have reopened the session
+        // because a part changed, but here the parts agreed, and the object is there.
         let object = match self.change_status(Status::is_unfinished, complete).await? {
             Ok(_) => finished,
             Err(doc) => {
@@ -366,29 +373,29 @@ impl Session {
                 object.clone()
             }
         };
-        self.tidy_after_complete(root).await;
-        Ok(Carried::Done(object))
+        self.clean_up_after_complete(root).await;
+        Ok(FinalizeStep::Done(object))
     }
 
-    /// Removes what a complete session no longer needs. What stays behind costs little and is swept
-    /// with the session.
-    async fn tidy_after_complete(&self, root: &Root) {
+    /// Removes what a complete session no longer needs. A sweep removes what is left after a
+    /// failure.
+    async fn clean_up_after_complete(&self, root: &Root) {
         let documents = &self.0.shared.documents;
-        let tidied = async {
+        let cleanup = async {
             if root.plan.slot(0).is_none_or(|slot| slot.chunks > 1) || root.plan.size.is_none() {
                 documents.delete_all(&self.0.layout.staged_prefix()).await?;
             }
             documents.delete(&root.open_entry()).await
         };
-        if let Err(error) = tidied.await {
-            tracing::warn!(backup = root.backup_id, %error, "a complete backup left records behind");
+        if let Err(error) = cleanup.await {
+            tracing::warn!(backup = root.backup_id, %error, "documents of a complete backup are not removed");
         }
     }
 }
 
-/// Whether repeating the finalize unchanged would fail again, so that the session must be open for
-/// a remedy.
-fn fails_for_sure(error: &Error) -> bool {
+/// Whether a finalize with this error would fail again if it were repeated unchanged, so that the
+/// session must be open for a correction.
+fn is_permanent(error: &Error) -> bool {
     use super::super::Kind;
     match error.kind() {
         Kind::BadRequest
@@ -416,12 +423,12 @@ fn fails_for_sure(error: &Error) -> bool {
 fn check_finished(object: &Finished, expected: Option<&Expected>) -> Result<Finished> {
     if let Some(expected) = expected {
         let found = object.digests.iter().find(|digest| digest.kind == expected.kind);
-        same(expected, found.ok_or_else(|| not_computed(expected.kind))?)?;
+        require_equal(expected, found.ok_or_else(|| not_computed(expected.kind))?)?;
     }
     Ok(object.clone())
 }
 
-pub(in crate::upload) fn same(expected: &Expected, found: &Expected) -> Result<()> {
+pub(in crate::upload) fn require_equal(expected: &Expected, found: &Expected) -> Result<()> {
     if expected == found {
         return Ok(());
     }
@@ -429,7 +436,8 @@ pub(in crate::upload) fn same(expected: &Expected, found: &Expected) -> Result<(
 }
 
 fn not_computed(kind: DigestKind) -> Error {
-    let what =
-        format!("the digest {kind} was not named when the backup was created, and is not computed");
+    let what = format!(
+        "the digest {kind} was not named when the backup was created, so it is not computed"
+    );
     Error::BadRequest(what)
 }

@@ -1,8 +1,7 @@
-//! What the records say of a whole session: its parts, what is missing, its digests.
+//! The inventory of a session from its records: parts, missing chunks, digests.
 //!
 //! Guarantees: one pass over the segments in order; memory is bounded by the 10,000 parts, whatever
-//! the number of chunks. It asks the records only; whether the store agrees is `finalize`'s
-//! question.
+//! the number of chunks. It reads only the records; `verify` compares them with the store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,16 +18,16 @@ use super::super::manifest::{
 use super::super::plan::{ChunkRange, Shape, Slot};
 use super::super::session::Session;
 
-/// One part as the records have it.
+/// One part, by the records.
 #[derive(Clone, Debug)]
 pub(in crate::upload) struct PartRow {
     pub slot: Slot,
     /// One past its last chunk.
     pub end: u64,
     pub size_bytes: u64,
-    /// Every tag that may stand for its bytes; empty: a group that has yet to be put together.
+    /// Every ETag of its bytes; empty for a group that is not assembled yet.
     pub etags: Vec<ETag>,
-    /// None for a group that has yet to be put together.
+    /// None for a group that is not assembled yet.
     pub sha256: Option<Sha256>,
     pub checksum: Option<Checksum>,
 }
@@ -40,12 +39,12 @@ pub(in crate::upload) struct Inventory {
     pub size_bytes: u64,
     pub rows: Vec<PartRow>,
     pub missing: Vec<ChunkRange>,
-    /// `sha256-chunks`, and the kind named at create where it can be combined. Meaningless while
-    /// chunks are missing.
+    /// `sha256-chunks`, and the kind that was named at create where it can be combined. Not valid
+    /// while chunks are missing.
     pub digests: Vec<Expected>,
 }
 
-/// The pass itself.
+/// The state of the pass over the records.
 struct InventoryBuilder {
     root: Arc<Root>,
     next: u64,
@@ -57,19 +56,19 @@ struct InventoryBuilder {
     /// The first chunk that is shorter than the plan's chunk size.
     short: Option<(u64, u64)>,
     wholes: Vec<Whole>,
-    /// The part numbers that count, where the client chose.
+    /// The part numbers that count, where Complete named them.
     chosen: Option<BTreeSet<u16>>,
 }
 
 impl Session {
-    /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk in the middle is short,
+    /// Reads all records. **Errors**: `ChunkSizeMismatch` where a chunk before the last is short,
     /// which only a session without a size can have.
     pub(in crate::upload) async fn inventory(&self, checks: &Checks) -> Result<Inventory> {
         let root = self.root();
         let kinds =
             [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
         let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
-        let mut surveyor = InventoryBuilder {
+        let mut builder = InventoryBuilder {
             root,
             next: 0,
             highest: 0,
@@ -83,15 +82,15 @@ impl Session {
         let mut segments = self.all_segments().await?;
         while let Some((_, segment)) = segments.try_next().await? {
             for (index, record) in &segment.chunks {
-                // Without a size the highest record says how long the file is, also if its bytes
-                // were struck.
-                surveyor.highest = u64::from(*index) + 1;
-                if !record.invalidated && surveyor.counts(*index) {
-                    surveyor.add(*index, record, &segment)?;
+                // Without a size the highest record says how long the file is, even if it is
+                // invalidated.
+                builder.highest = u64::from(*index) + 1;
+                if !record.invalidated && builder.counts(*index) {
+                    builder.add(*index, record, &segment)?;
                 }
             }
         }
-        surveyor.finish()
+        builder.finish()
     }
 }
 
@@ -136,15 +135,15 @@ impl InventoryBuilder {
             row.size_bytes += record.digests.len_bytes;
             return Ok(());
         }
-        let alone = slot.chunks == 1;
+        let is_direct = slot.chunks == 1;
         let group = segment.groups.get(&slot.number);
         let grouped = || group.map_or_else(Vec::new, |group| group.etags.clone());
         self.rows.push(PartRow {
             slot,
             end: u64::from(index) + 1,
             size_bytes: record.digests.len_bytes,
-            etags: if alone { record.etags.clone() } else { grouped() },
-            sha256: if alone {
+            etags: if is_direct { record.etags.clone() } else { grouped() },
+            sha256: if is_direct {
                 Some(record.digests.sha256)
             } else {
                 group.map(|group| group.sha256)
@@ -183,8 +182,8 @@ impl InventoryBuilder {
 }
 
 impl Inventory {
-    /// Fails with what is missing. A session without a size and without any chunk is empty only if
-    /// its client says so by an expected digest: a finalize by mistake must not make an empty
+    /// Fails with the missing chunks. A session without a size and without chunks is an empty file
+    /// only if its client names an expected digest: a finalize by mistake must not make an empty
     /// object.
     pub fn require_all(&self, root: &Root, expected: Option<&Expected>) -> Result<()> {
         if self.chunks == 0 && root.plan.size.is_none() && expected.is_none() {
@@ -197,7 +196,7 @@ impl Inventory {
         }
     }
 
-    /// The object that the surveyed parts make.
+    /// The object that the parts make.
     pub fn finished(&self, root: &Root, written: &Written) -> Finished {
         Finished {
             etag: written.etag.clone(),
@@ -207,7 +206,7 @@ impl Inventory {
         }
     }
 
-    /// The checksum of the object in its client's algorithm; None where a part came without one.
+    /// The checksum of the object in the client's algorithm; None where a part has none.
     fn checksum(&self, root: &Root) -> Option<ObjectChecksum> {
         let (algorithm, kind) = root.s3.as_ref()?.checksum?;
         let parts = self
@@ -225,7 +224,7 @@ impl Inventory {
         Some(ObjectChecksum { algorithm, value, kind })
     }
 
-    /// The digest of that kind, where the records have it.
+    /// The digest of a kind, where the records have it.
     pub fn digest(&self, kind: Kind) -> Option<&Expected> {
         self.digests.iter().find(|digest| digest.kind == kind)
     }

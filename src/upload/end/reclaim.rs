@@ -1,10 +1,10 @@
-//! What a sweep may look at and do: one page of the records, one session's end, one forgotten
-//! entry.
+//! The operations of a sweep: reads pages of the documents, ends sessions, removes what is left of
+//! them and of entries that name no session.
 //!
-//! Guarantees: everything here can be cut off at any point and done again; a session's root says
-//! that it is closed before anything of it is removed, and goes last. Ages are differences of two
-//! store times. It decides nothing: `gc` does. **Layout**: see `layout`. **Errors**: the store's
-//! own; go on with the next session.
+//! Guarantees: everything here can be interrupted at any point and repeated; the root of a session
+//! says that it is closed before anything of it is removed, and is removed last. Ages are
+//! differences of two store times. It decides nothing: `gc` does. **Layout**: see `layout`.
+//! **Errors**: those of the store; continue with the next session.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,22 +19,22 @@ use super::super::list::is_of;
 use super::super::manifest::{Root, Status};
 use super::super::uploads::{TAG, Uploads};
 
-/// How many successors are followed from a superseded session.
+/// How many successors of a superseded session are followed.
 const MAX_SUCCESSORS: usize = 64;
 
-/// The records of one session, as a listing has them.
+/// The documents of one session, as a listing shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecords {
     pub account: String,
     pub backup_id: String,
-    /// The newest of them, by the store's clock.
+    /// When the newest document was written, by the store's clock.
     pub newest: SystemTime,
-    /// Objects with chunks that are no part yet.
+    /// Staged chunks.
     pub staged: u64,
     pub staged_bytes: u64,
 }
 
-/// A page of traces.
+/// A page of sessions.
 #[derive(Clone, Debug, Default)]
 pub struct SessionRecordsPage {
     pub sessions: Vec<SessionRecords>,
@@ -42,18 +42,18 @@ pub struct SessionRecordsPage {
     pub next: Option<String>,
 }
 
-/// What a session's end hangs on.
+/// Why the documents of a closed session are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
     None,
-    /// Superseded, and its records are what a successor that is still open knows its parts by.
+    /// Superseded, and a successor that is still open may confirm parts by its records.
     Successor,
-    /// Complete, and its object is there unchanged.
+    /// Complete, and its object is unchanged.
     Object,
 }
 
 impl Uploads {
-    /// The accounts that have records.
+    /// The accounts that have documents.
     pub async fn accounts(&self) -> Result<Vec<String>> {
         let mut options = ListOptions {
             prefix: "v1/".to_owned(),
@@ -75,7 +75,7 @@ impl Uploads {
         }
     }
 
-    /// The store's clock.
+    /// The time of the store.
     pub async fn store_time(&self) -> Result<SystemTime> {
         let documents = self.documents();
         let clock = Key("v1/leases/clock".to_owned());
@@ -85,8 +85,7 @@ impl Uploads {
             .map_err(|error| Error::record("asking the store for its time", error))
     }
 
-    /// Sessions whose records come after `after` in the listing; a session's records are never on
-    /// two pages.
+    /// A page of the sessions after `after` in the listing. A session is never on two pages.
     pub async fn session_records(
         &self,
         account: &str,
@@ -121,8 +120,8 @@ impl Uploads {
             }
             match page.next {
                 None => return Ok(SessionRecordsPage { sessions, next: None }),
-                // The last session may go on: it belongs to the next page, unless it is all there
-                // is.
+                // The last session may continue on the next page and belongs there, unless it is
+                // the only one.
                 Some(_) if sessions.len() > 1 => {
                     sessions.pop();
                     let next =
@@ -141,7 +140,7 @@ impl Uploads {
         Ok(found.map(|doc| doc.value))
     }
 
-    /// Whether the records of a closed session are still good for something.
+    /// Why the documents of a closed session must be kept.
     pub async fn retention(&self, root: &Root) -> Result<Retention> {
         match &root.status {
             Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } => {
@@ -156,8 +155,10 @@ impl Uploads {
 
     async fn retained_by_successor(&self, account: &str, mut by: String) -> Result<Retention> {
         for _ in 0..MAX_SUCCESSORS {
-            let Some(heir) = self.root_of(account, &by).await? else { return Ok(Retention::None) };
-            match &heir.status {
+            let Some(successor) = self.root_of(account, &by).await? else {
+                return Ok(Retention::None);
+            };
+            match &successor.status {
                 Status::Superseded { by: next } => by.clone_from(next),
                 Status::InProgress
                 | Status::Finalizing { .. }
@@ -184,21 +185,22 @@ impl Uploads {
             {
                 Ok(Retention::None)
             }
-            Err(error) => {
-                Err(Error::own(format!("looking at the object of {}", root.backup_id), error))
-            }
+            Err(error) => Err(Error::own(
+                format!("reading the head of the object of {}", root.backup_id),
+                error,
+            )),
         }
     }
 
-    /// Bytes of parts that the store holds for a session.
+    /// The size of the parts that the store holds for a session. **Unit**: bytes.
     pub async fn part_bytes(&self, root: &Root) -> Result<u64> {
         let Some(session) = self.find(&root.account, &root.backup_id).await? else { return Ok(0) };
         let parts = session.listed_parts(root).await?.unwrap_or_default();
         Ok(parts.values().flatten().map(|part| part.size_bytes).sum())
     }
 
-    /// Ends an open or kept session and frees what it holds. **Errors**: `NotOpen` where it has
-    /// become complete or superseded meanwhile.
+    /// Ends an open or kept session and frees what it holds. **Errors**: `NotOpen` where it became
+    /// complete or superseded meanwhile.
     pub async fn expire(&self, root: &Root, reason: &str) -> Result<()> {
         match self.find(&root.account, &root.backup_id).await? {
             Some(session) => session.abort(reason).await,
@@ -206,7 +208,7 @@ impl Uploads {
         }
     }
 
-    /// Frees what is left of an aborted session and says so in its root; false where parts still
+    /// Frees what is left of an aborted session and records that in its root. False: parts still
     /// turn up.
     pub async fn free(&self, root: &Root) -> Result<bool> {
         let Some(session) = self.find(&root.account, &root.backup_id).await? else {
@@ -218,7 +220,7 @@ impl Uploads {
         let empty = session.free(root).await?;
         if empty {
             let freed = Status::Aborted { reason, kept: false, freed: true };
-            // Lost: another sweep has said so.
+            // A lost swap: another sweep recorded it.
             session.change_status(|status| *status == root.status, freed).await?.ok();
         }
         Ok(empty)
@@ -231,7 +233,7 @@ impl Uploads {
             .await
     }
 
-    /// Removes all records of a closed session, the root last.
+    /// Removes all documents of a closed session, the root last.
     pub async fn forget(&self, root: &Root) -> Result<()> {
         let layout = Layout::new(&root.account, &root.backup_id);
         for entry in [root.open_entry(), layout.done(&root.bucket, &root.key)] {
@@ -241,15 +243,15 @@ impl Uploads {
         self.documents().delete(&layout.root()).await
     }
 
-    /// Removes the records of a session that has no root.
+    /// Removes the documents of a session that has no root.
     pub async fn forget_records(&self, account: &str, backup_id: &str) -> Result<()> {
         let layout = Layout::new(account, backup_id);
         self.documents().delete_all(&layout.staged_prefix()).await?;
         self.documents().delete_all(&layout.segments()).await
     }
 
-    /// Entries of the open index, and of what is open for which target, that nothing was written to
-    /// since `before` and that name no open session; removed unless `dry`. How many there were.
+    /// Removes entries of the index of open sessions, and open entries, that were not written since
+    /// `before` and that name no open session; with `dry` it only counts them. Returns how many.
     pub async fn reclaim_entries(
         &self,
         account: &str,

@@ -1,9 +1,10 @@
-//! Reading bytes back out of the store to compare them: parts against their records, an object
-//! against its digest.
+//! Compares what the store holds with the records: parts with their records, an object with its
+//! digest.
 //!
-//! Guarantees: a part agrees if any of the store's entries for its number does (DESIGN §12.3); one
-//! that does not is struck from the records and reported missing, never served; an object whose
-//! SHA-256 is wrong is removed by its version, so that the older object stays.
+//! Guarantees: a part agrees if any of the store's entries for its number does
+//! (docs/architecture.md#a-part-agrees-if-any-entry-does); the record of a part that does not agree
+//! is invalidated, and the part is reported missing and never served; an object with a wrong
+//! SHA-256 is removed by its version, so that the older object stays.
 
 use std::collections::HashMap;
 
@@ -22,20 +23,20 @@ use super::super::session::{Session, upload_of};
 use super::inventory::{Inventory, PartRow};
 
 impl Session {
-    /// The store's parts as Complete is to name them; None: the upload is gone. **Errors**:
-    /// `Incomplete` with the chunks whose bytes the store does not have as recorded.
+    /// The parts that Complete is to name, as the store lists them. None: the store upload is gone.
+    /// **Errors**: `Incomplete` with the chunks whose bytes the store does not hold as recorded.
     pub(in crate::upload) async fn verified_parts(
         &self,
         root: &Root,
-        survey: &Inventory,
+        inventory: &Inventory,
     ) -> Result<Option<Vec<ChosenPart>>> {
-        if survey.rows.is_empty() && root.destination != Destination::EmptyObject {
+        if inventory.rows.is_empty() && root.destination != Destination::EmptyObject {
             return self.empty_part(root).await;
         }
         let Some(listed) = self.listed_parts(root).await? else { return Ok(None) };
-        let mut chosen = Vec::with_capacity(survey.rows.len());
+        let mut chosen = Vec::with_capacity(inventory.rows.len());
         let mut missing = Vec::new();
-        for row in &survey.rows {
+        for row in &inventory.rows {
             match listed
                 .get(&row.slot.number)
                 .and_then(|entries| entries.iter().rfind(|part| matches_record(row, part)))
@@ -54,24 +55,25 @@ impl Session {
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing });
         }
-        if chosen.len() < survey.rows.len() {
-            // A group's part was not as recorded but its chunks are still staged: put it together
+        if chosen.len() < inventory.rows.len() {
+            // The part of a group is not as recorded, but its chunks are still staged: assemble it
             // again.
-            return Box::pin(self.reassembled(root)).await;
+            return Box::pin(self.reassemble(root)).await;
         }
         Ok(Some(chosen))
     }
 
-    async fn reassembled(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
-        let survey = self.inventory(&Checks::default()).await?;
-        for row in survey.rows.iter().filter(|row| row.etags.is_empty()) {
+    async fn reassemble(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
+        let inventory = self.inventory(&Checks::default()).await?;
+        for row in inventory.rows.iter().filter(|row| row.etags.is_empty()) {
             self.assemble(row.slot, row.end).await?;
         }
-        let survey = self.inventory(&Checks::default()).await?;
-        self.verified_parts(root, &survey).await
+        let inventory = self.inventory(&Checks::default()).await?;
+        self.verified_parts(root, &inventory).await
     }
 
-    /// S3 completes no upload without parts: a file that turned out to be empty is one empty part.
+    /// Stores one empty part for a file that turned out to be empty: S3 completes no upload without
+    /// parts.
     async fn empty_part(&self, root: &Root) -> Result<Option<Vec<ChosenPart>>> {
         let target = root.target();
         let number = PartNumber::new(1).expect("1 is a part number");
@@ -87,7 +89,7 @@ impl Session {
         }
     }
 
-    /// Every part that the store lists, by number; None: the upload is gone.
+    /// Every part that the store lists, by number. None: the store upload is gone.
     pub(in crate::upload) async fn listed_parts(
         &self,
         root: &Root,
@@ -117,14 +119,14 @@ impl Session {
         }
     }
 
-    /// Takes back the record of a part that the store does not have as recorded; returns the chunks
-    /// to send again.
+    /// Invalidates the record of a part that the store does not hold as recorded. Returns the
+    /// chunks that must be sent again.
     async fn invalidate(&self, row: &PartRow) -> Result<Vec<ChunkRange>> {
         let segment = plan::segment_of(row.slot.first_chunk);
         tracing::warn!(
             backup = self.root().backup_id,
             part = row.slot.number,
-            "a part is not as recorded"
+            "the store does not hold a part as recorded"
         );
         if row.slot.chunks == 1 {
             self.commit(segment, Change::InvalidateChunk { index: row.slot.first_chunk }).await?;
@@ -135,8 +137,8 @@ impl Session {
         self.invalidate_group(row.slot, &gone).await
     }
 
-    /// Takes back the record of a group's part, and of those of its chunks whose bytes are gone:
-    /// they are returned.
+    /// Invalidates the record of a group's part, and those of its chunks whose bytes are `gone`,
+    /// which are returned.
     pub(in crate::upload) async fn invalidate_group(
         &self,
         slot: Slot,
@@ -158,8 +160,8 @@ impl Session {
             .collect())
     }
 
-    /// Reads the object back. The inner error: it has another digest, and was removed by its
-    /// version.
+    /// Reads the object back and compares its digest. The inner error: the digest is another one,
+    /// and the object was removed by its version.
     pub(in crate::upload) async fn check_object(
         &self,
         root: &Root,
@@ -170,18 +172,20 @@ impl Session {
         let (bucket, key) = root.target();
         let mut found = self.object_digest((&bucket, &key), written).await?;
         if found != *expected {
-            // Removing it is for good: a byte that turned over on its way here is right the second
-            // time.
+            // A removal is final: read it a second time, because a byte may have been damaged on
+            // its way to the gateway.
             found = self.object_digest((&bucket, &key), written).await?;
         }
-        let Err(mismatch) = super::finalize::same(expected, &found) else { return Ok(Ok(found)) };
+        let Err(mismatch) = super::finalize::require_equal(expected, &found) else {
+            return Ok(Ok(found));
+        };
         if let Some(version) = &written.version {
             let removed = store.delete(&bucket, &key, Some(version)).await;
             removed
                 .map_err(|error| Error::store("removing an object with the wrong digest", error))?;
         }
         let aborted = Status::Aborted { reason: mismatch.to_string(), kept: false, freed: false };
-        // Whoever was first has seen the same object.
+        // A lost swap means that another gateway saw the same object.
         self.change_status(Status::is_unfinished, aborted).await?.ok();
         Ok(Err(mismatch))
     }
@@ -198,19 +202,20 @@ impl Session {
     }
 }
 
-/// Whether the store's entry is the part that the records speak of.
+/// Whether an entry of the store is the part in the records.
 fn matches_record(row: &PartRow, part: &StoredPart) -> bool {
-    let same_sha256 = row.sha256.zip(part.sha256).is_none_or(|(ours, theirs)| ours == theirs);
+    let same_sha256 =
+        row.sha256.zip(part.sha256).is_none_or(|(recorded, listed)| recorded == listed);
     part.size_bytes == row.size_bytes && row.etags.contains(&part.etag) && same_sha256
 }
 
-/// The SHA-256 of a body that comes from the store. **Errors**: `StoreUnavailable` where it breaks
-/// off.
+/// The SHA-256 of a body of the store. **Errors**: `StoreUnavailable` where it ends early.
 pub(in crate::upload) async fn hash(mut body: Body) -> Result<Sha256> {
     let mut running = RunningSha256::default();
-    let (wanted, mut seen) = (body.len_bytes(), 0);
-    let broke = |cause: Option<store::BodyError>| {
-        let error = store::Error::new(store::Kind::Unavailable, "the store's answer broke off");
+    let (expected, mut received) = (body.len_bytes(), 0);
+    let interrupted = |cause: Option<store::BodyError>| {
+        let error =
+            store::Error::new(store::Kind::Unavailable, "the response of the store ended early");
         let source = match cause {
             Some(cause) => error.because(cause),
             None => error,
@@ -218,14 +223,14 @@ pub(in crate::upload) async fn hash(mut body: Body) -> Result<Sha256> {
         Error::own("reading bytes back", source)
     };
     while let Some(frame) = body.next().await {
-        let frame = frame.map_err(|cause| broke(Some(cause)))?;
-        seen += frame.len() as u64;
+        let frame = frame.map_err(|cause| interrupted(Some(cause)))?;
+        received += frame.len() as u64;
         running.update(&frame);
-        // The embedded store's frames are always ready: without a pause nobody else on this thread
-        // gets a turn.
+        // Frames of the embedded store are always ready: without a yield no other task of this
+        // thread would run.
         tokio::task::yield_now().await;
     }
-    if seen == wanted { Ok(running.finish()) } else { Err(broke(None)) }
+    if received == expected { Ok(running.finish()) } else { Err(interrupted(None)) }
 }
 
 #[cfg(test)]
@@ -236,11 +241,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn others_have_their_turn_while_a_body_that_is_there_is_hashed() {
-        let had_its_turn = Arc::new(AtomicBool::new(false));
-        let other = Arc::clone(&had_its_turn);
+    async fn other_tasks_run_while_a_body_that_is_always_ready_is_hashed() {
+        let has_run = Arc::new(AtomicBool::new(false));
+        let other = Arc::clone(&has_run);
         tokio::spawn(async move { other.store(true, Ordering::Relaxed) });
         assert_eq!(hash(b"bytes".to_vec().into()).await.unwrap(), Sha256::of(b"bytes"));
-        assert!(had_its_turn.load(Ordering::Relaxed));
+        assert!(has_run.load(Ordering::Relaxed));
     }
 }

@@ -1,10 +1,10 @@
-//! S3 multipart uploads as sessions: created, or adopted from a dead one; their parts, and
-//! Complete.
+//! S3 multipart uploads as sessions: create or adopt, parts, Complete.
 //!
-//! Guarantees: a part is known only if the SHA-256 and the length of what would come equal those of
-//! bytes that the store holds and that are recorded; Complete takes exactly the parts that its
-//! client lists, and only as they are recorded. A session of the chunk API takes parts too, as long
-//! as each of its chunks is one. Source: DESIGN §7, §12.13;
+//! Guarantees: a part is known only if its declared SHA-256 and length equal those of recorded
+//! bytes that the store holds; Complete takes exactly the parts that its client lists, and only as
+//! they are recorded. A session of the chunk API accepts parts too, if each of its chunks is a part
+//! of its own. Source: docs/architecture.md#complete-takes-the-listed-parts,
+//! docs/architecture.md#chunk-size-of-an-s3-session,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use super::super::uploads::{TAG, Uploads, not_begun};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::store::{Attributes, ETag, PartNumber};
 
-/// What a client asks for with `CreateMultipartUpload`.
+/// The parameters of a `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewUpload {
     pub bucket: String,
@@ -38,8 +38,8 @@ pub struct NewUpload {
 }
 
 impl NewUpload {
-    /// Whether an upload with this root was created with the same terms.
-    pub(in crate::upload) fn fits(&self, root: &Root) -> bool {
+    /// Whether the session was created with the same headers.
+    pub(in crate::upload) fn matches(&self, root: &Root) -> bool {
         root.s3
             .as_ref()
             .is_some_and(|s3| s3.headers == self.headers && s3.checksum == self.checksum)
@@ -69,19 +69,19 @@ pub struct ChosenEntry {
     pub etag: ETag,
 }
 
-/// What a client says of a part before its bytes come.
+/// What a client declares of a part before it sends the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartClaim {
     pub sha256: Option<Sha256>,
-    /// A key only where `Resume::by_md5` says so: who can make two files with one MD5 could have
-    /// one taken for the other.
+    /// Identifies a part only where `Resume::by_md5` is set: someone who can make two files with
+    /// the same MD5 could pass one off as the other.
     pub md5: Option<[u8; 16]>,
     pub len_bytes: u64,
 }
 
 impl PartClaim {
-    /// Whether the recorded bytes are those that would come.
-    fn means(&self, record: &Record) -> bool {
+    /// Whether the recorded bytes are the declared ones.
+    fn matches(&self, record: &Record) -> bool {
         let by_md5 = self.md5.map(|md5| format!("{:032x}", u128::from_be_bytes(md5)));
         let same = match self.sha256 {
             Some(sha256) => record.digests.sha256 == sha256,
@@ -91,7 +91,7 @@ impl PartClaim {
     }
 }
 
-/// Whether a part's body is wanted.
+/// Whether the body of a part must be sent.
 #[derive(Debug)]
 pub enum PartAdmission {
     Known(PartEntry),
@@ -99,13 +99,13 @@ pub enum PartAdmission {
 }
 
 impl Uploads {
-    /// Begins an upload, or takes a dead one of the same target over. **Errors**: `NoSuchBucket`,
-    /// `QuotaExceeded`.
+    /// Creates an upload, or adopts an abandoned one of the same target. **Errors**:
+    /// `NoSuchBucket`, `QuotaExceeded`.
     pub async fn create_upload(&self, account: &str, new: NewUpload) -> Result<Session> {
         if let Some(session) = self.adopt(account, &new).await? {
             return Ok(session);
         }
-        let _place = self.admit(account).await?;
+        let _permit = self.admit(account).await?;
         let documents = self.documents();
         let upload_tag = documents.clock.random_id();
         let mut attributes = Attributes {
@@ -122,7 +122,7 @@ impl Uploads {
             .await
     }
 
-    /// Writes the records of a new S3 session over a store upload. Index first, the root last.
+    /// Writes the documents of a new S3 session: the entry of the index first, the root last.
     pub(in crate::upload) async fn write_upload(
         &self,
         account: &str,
@@ -157,13 +157,13 @@ impl Uploads {
                 self.shared.quota.opened(account);
                 Ok(self.keep((account.to_owned(), id), layout, root))
             }
-            // The id is random: nobody else has it.
+            // The id is random, so no other create uses it.
             super::super::documents::Swap::Lost(_) => Err(Error::NoSuchBackup(id)),
         }
     }
 
-    /// The completed session whose object carries this tag; None where another account's or no
-    /// upload made it.
+    /// The completed session whose object has this upload tag. None where it belongs to another
+    /// account, or no upload made the object.
     pub async fn completed_with_tag(
         &self,
         account: &str,
@@ -204,8 +204,8 @@ impl Uploads {
 }
 
 impl Session {
-    /// Whether a part is wanted. **Errors**: `NotOpen`, `ChunkSizeMismatch`, `ChecksumConflict` (a
-    /// session of the chunk API), `BadRequest`.
+    /// Decides whether the body of a part is needed. **Errors**: `NotOpen`, `ChunkSizeMismatch`,
+    /// `ChecksumConflict` (a session of the chunk API), `BadRequest`.
     pub async fn admit_part(
         &self,
         number: PartNumber,
@@ -229,13 +229,13 @@ impl Session {
                 offered: len_bytes,
             });
         }
-        let wanted = || PartAdmission::Wanted(self.permit(index, claim.sha256, len_bytes));
+        let needed = || PartAdmission::Wanted(self.permit(index, claim.sha256, len_bytes));
         if claim.sha256.is_none() && claim.md5.is_none() {
-            return Ok(wanted());
+            return Ok(needed());
         }
         let segment = self.segment(plan::segment_of(index)).await?;
         match segment.chunks.get(&index) {
-            Some(record) if claim.means(record) => {
+            Some(record) if claim.matches(record) => {
                 self.require_open_after(plan::segment_of(index)).await?;
                 Ok(PartAdmission::Known(entry(index, record)))
             }
@@ -244,16 +244,16 @@ impl Session {
                     let (index, stored) = (u64::from(index), record.digests.sha256);
                     Err(Error::ChecksumConflict { index, stored, offered })
                 }
-                Some(_) | None => Ok(wanted()),
+                Some(_) | None => Ok(needed()),
             },
             None => Ok(self
                 .confirm(&root, index, &claim)
                 .await?
-                .map_or_else(wanted, PartAdmission::Known)),
+                .map_or_else(needed, PartAdmission::Known)),
         }
     }
 
-    /// Records a part that a predecessor left in the store upload, if it has these very bytes.
+    /// Records a part of a predecessor for this session, if it has the declared bytes.
     async fn confirm(
         &self,
         root: &Root,
@@ -264,10 +264,10 @@ impl Session {
         for id in root.s3.iter().flat_map(|s3| &s3.candidates) {
             let Some(session) = uploads.find(&root.account, id).await? else { continue };
             let segment = session.segment(plan::segment_of(index)).await?;
-            // The newest record of this number says what lies in the store; an older one was
-            // overwritten by it.
+            // The newest record of a part number says what the store holds: it overwrote the part
+            // of an older one.
             let Some(record) = segment.chunks.get(&index) else { continue };
-            let Some(etag) = record.etags.first().filter(|_| claim.means(record)).cloned() else {
+            let Some(etag) = record.etags.first().filter(|_| claim.matches(record)).cloned() else {
                 return Ok(None);
             };
             let (digests, checksum) = (record.digests.clone(), record.checksum.clone());
@@ -296,7 +296,7 @@ impl Session {
         segments.try_fold(Vec::new(), of_segment).await
     }
 
-    /// The parts that the object was made of; empty where the records do not say.
+    /// The parts that the object was made of; empty where the records do not show them.
     pub async fn completed_parts(&self) -> Result<Vec<PartEntry>> {
         let entries = self.part_entries().await?;
         let size: u64 = entries.iter().map(|entry| entry.size_bytes).sum();
@@ -313,13 +313,13 @@ impl Session {
         }
         let content = self.chosen_content(chosen).await?;
         if root.plan.shape == Shape::Chunks {
-            // The plan says which parts there are: all of them.
+            // All chunks of the plan are parts of the object.
             return self.finalize(None).await;
         }
         let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
         let parts = Some(chosen.iter().map(|entry| entry.number.get()).collect());
-        // By number alone a part that is put again before the root says `finalizing` would be taken
-        // as it is then.
+        // With the digest, because by number alone a part that is put again before the root says
+        // `finalizing` would be accepted.
         match self.finalize_as(Checks { expected: content, parts }).await {
             Err(Error::Incomplete { missing }) => {
                 let number = missing
@@ -336,21 +336,25 @@ impl Session {
     }
 
     /// The digest over the parts that a client lists; None where it lists none. **Errors**:
-    /// `InvalidPart` where one is not as recorded, `PartTooSmall`.
+    /// `InvalidPart` where a part is not as recorded, `PartTooSmall`.
     async fn chosen_content(&self, chosen: &[ChosenEntry]) -> Result<Option<Expected>> {
         let entries = self.part_entries().await?;
-        let least = self.0.shared.documents.store.limits().min_part_bytes;
+        let min_bytes = self.0.shared.documents.store.limits().min_part_bytes;
         let mut content = RunningSha256::default();
-        for (at, wanted) in chosen.iter().enumerate() {
-            let number = wanted.number.get();
+        for (at, listed) in chosen.iter().enumerate() {
+            let number = listed.number.get();
             let found = entries
                 .binary_search_by_key(&number, |entry| entry.number)
                 .ok()
                 .map(|found| &entries[found]);
             let invalid = || Error::InvalidPart { id: self.root().backup_id.clone(), number };
-            let entry = found.filter(|entry| entry.etag == wanted.etag).ok_or_else(invalid)?;
-            if entry.size_bytes < least && at + 1 < chosen.len() {
-                return Err(Error::PartTooSmall { number, size_bytes: entry.size_bytes, least });
+            let entry = found.filter(|entry| entry.etag == listed.etag).ok_or_else(invalid)?;
+            if entry.size_bytes < min_bytes && at + 1 < chosen.len() {
+                return Err(Error::PartTooSmall {
+                    number,
+                    size_bytes: entry.size_bytes,
+                    least: min_bytes,
+                });
             }
             content.update(&entry.sha256.0);
         }
@@ -358,7 +362,8 @@ impl Session {
         Ok(Some(content).filter(|_| !chosen.is_empty()))
     }
 
-    /// Bytes of every chunk but the last; 0 where an S3 session has no first part yet.
+    /// The length of every chunk but the last; 0 where an S3 session has no first part yet.
+    /// **Unit**: bytes.
     pub async fn chunk_size(&self) -> Result<u64> {
         let plan = self.root().plan;
         if plan.shape == Shape::Chunks {
