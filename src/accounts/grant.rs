@@ -1,16 +1,16 @@
-//! What an account may do, and to what.
+//! Levels of access, and grants of them on buckets and prefixes.
 //!
-//! Guarantees: each access includes the ones below it; a grant on a prefix never covers its bucket
-//! as a whole. Pure.
+//! Guarantees: each level of access includes the lower ones; a grant on a prefix never covers the
+//! whole bucket. Pure.
 
 use std::str::FromStr;
 
-/// What is done; ordered, each includes the ones before it.
+/// A level of access. Ordered: each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     Read,
     Write,
-    /// Also makes and removes the bucket.
+    /// Also allows creating and deleting the bucket.
     Admin,
 }
 
@@ -32,13 +32,13 @@ impl FromStr for Access {
 pub struct Grant {
     /// None: every bucket.
     pub bucket: Option<String>,
-    /// Of the key; empty: all of them, and the bucket itself.
+    /// Prefix of the keys. Empty: all keys, and the bucket itself.
     pub prefix: String,
     pub access: Access,
 }
 
 impl Grant {
-    /// `key` is empty where the bucket as a whole is meant.
+    /// Whether the grant includes this access to the key or, with an empty key, to the whole bucket.
     pub fn covers(&self, access: Access, bucket: &str, key: &str) -> bool {
         let bucket_fits = self.bucket.as_deref().is_none_or(|name| name == bucket);
         bucket_fits && self.access >= access && key.starts_with(&self.prefix)

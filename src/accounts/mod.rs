@@ -1,12 +1,14 @@
-//! Who may do what: accounts, their access keys and their grants.
+//! Accounts, their access keys and grants, and the identities that these give to senders of
+//! requests.
 //!
-//! Guarantees: an access key id that nobody has yields a secret all the same, so that the caller
-//! verifies a signature either way and an unknown key takes the time of a wrong one; accounts can
-//! be replaced while they are in use, all at once or not at all; no secret is ever printed. It
-//! verifies no signature (it only keeps the secrets as `sigv4` wants them) and knows no HTTP.
-//! Source: DESIGN §9.6, §10.
+//! Guarantees: an unknown access key id yields a secret too, so that the caller verifies a signature
+//! in either case and an unknown key takes as long as a wrong signature; accounts can be replaced
+//! while they are in use, all at once or not at all; no secret is ever printed. It verifies no
+//! signature (it only keeps the secrets in the form that `sigv4` needs) and knows no HTTP. Source:
+//! docs/architecture.md#identity, docs/architecture.md#accounts-are-separate.
 
 mod grant;
+mod identity;
 mod settings;
 
 use std::collections::HashMap;
@@ -15,18 +17,20 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::sigv4;
 
-pub use grant::{Access, Grant};
+pub use grant::Access;
+use grant::Grant;
+pub use identity::Identity;
 pub use settings::{AccountSettings, Error, GrantSettings, KeySettings, Settings};
 
-/// What stands in for the secret of a key that nobody has.
-const NOBODYS_SECRET: &str = "no signature is ever made with this";
+/// The secret that signatures by an unknown access key are verified against.
+const UNKNOWN_KEY_SECRET: &str = "no signature is ever made with this";
 
 /// An access key's secret. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the hand that verifies a signature.
+    /// The secret itself, for verifying a signature.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -44,23 +48,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Who owns sessions.
+/// An owner of sessions.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Account {
+struct Account {
     /// `[a-z0-9-]{1,64}`.
     name: String,
-    /// Admin on everything.
+    /// Has admin access to everything.
     root: bool,
     grants: Vec<Grant>,
 }
 
 impl Account {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Whether the account may do anything in the bucket.
-    pub fn sees(&self, bucket: &str) -> bool {
+    fn sees(&self, bucket: &str) -> bool {
         self.root
             || self
                 .grants
@@ -68,38 +68,38 @@ impl Account {
                 .any(|grant| grant.bucket.as_deref().is_none_or(|name| name == bucket))
     }
 
-    /// Whether the account may do this to the key, or, with an empty key, to the bucket as a whole.
-    pub fn allows(&self, access: Access, bucket: &str, key: &str) -> bool {
+    /// Whether the account has this access to the key or, with an empty key, to the whole bucket.
+    fn allows(&self, access: Access, bucket: &str, key: &str) -> bool {
         self.root || self.grants.iter().any(|grant| grant.covers(access, bucket, key))
     }
 }
 
-type ByKey = HashMap<String, (Arc<Account>, sigv4::Secret)>;
+type ByKey = HashMap<String, (Identity, sigv4::Secret)>;
 
-/// All accounts, by access key id. Cheap to clone; clones see a replacement alike.
+/// All accounts, by access key id. Cheap to clone; a replacement takes effect in all clones.
 #[derive(Clone, Debug)]
 pub struct Accounts {
     keys: Arc<RwLock<ByKey>>,
-    nobodys: sigv4::Secret,
+    unknown_key_secret: sigv4::Secret,
 }
 
-/// The secret to verify against, and whose it is.
+/// The secret to verify a signature against, and the identity that a valid signature proves.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub secret: sigv4::Secret,
-    /// None: nobody's. Verify first, refuse then.
-    pub account: Option<Arc<Account>>,
+    /// None: no account has the access key. Verify the signature first, refuse then.
+    pub identity: Option<Identity>,
 }
 
 impl Accounts {
-    /// **Errors**: the first thing in the settings that cannot be.
+    /// **Errors**: the first invalid entry of the settings.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let keys = Arc::new(RwLock::new(by_key(settings)?));
-        Ok(Self { keys, nobodys: sigv4::Secret::new(NOBODYS_SECRET) })
+        Ok(Self { keys, unknown_key_secret: sigv4::Secret::new(UNKNOWN_KEY_SECRET) })
     }
 
-    /// From now on these are the accounts; requests whose signature was verified go on. **Errors**:
-    /// as `new`, and then nothing changed.
+    /// Replaces all accounts; requests whose signature was already verified continue. **Errors**:
+    /// those of `new`; then nothing has changed.
     pub fn replace(&self, settings: &Settings) -> Result<(), Error> {
         let keys = by_key(settings)?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -108,20 +108,20 @@ impl Accounts {
 
     pub fn credentials(&self, access_key_id: &str) -> Credentials {
         match self.keys.read().unwrap_or_else(PoisonError::into_inner).get(access_key_id) {
-            Some((account, secret)) => {
-                Credentials { secret: secret.clone(), account: Some(Arc::clone(account)) }
+            Some((identity, secret)) => {
+                Credentials { secret: secret.clone(), identity: Some(identity.clone()) }
             }
-            None => Credentials { secret: self.nobodys.clone(), account: None },
+            None => Credentials { secret: self.unknown_key_secret.clone(), identity: None },
         }
     }
 }
 
 fn by_key(settings: &Settings) -> Result<ByKey, Error> {
     let mut keys = HashMap::new();
-    for (account, secrets) in settings.checked()? {
-        let account = Arc::new(account);
+    for (account, secrets) in settings.validated()? {
+        let identity = Identity::new(Arc::new(account));
         for (id, secret) in secrets {
-            keys.insert(id, (Arc::clone(&account), sigv4::Secret::new(secret.expose())));
+            keys.insert(id, (identity.clone(), sigv4::Secret::new(secret.expose())));
         }
     }
     Ok(keys)
@@ -163,47 +163,51 @@ mod tests {
     }
 
     #[test]
-    fn every_key_leads_to_its_account_and_an_unknown_one_to_a_secret_of_nobody() {
+    fn each_access_key_yields_its_account_and_an_unknown_one_a_secret_and_no_account() {
         let accounts = Accounts::new(&settings()).unwrap();
-        let name =
-            |id: &str| accounts.credentials(id).account.map(|account| account.name().to_owned());
+        let name = |id: &str| {
+            accounts.credentials(id).identity.map(|identity| identity.account_name().to_owned())
+        };
         assert_eq!(name("AKOPS1").as_deref(), Some("ops"));
         assert_eq!(name("AKOPS2").as_deref(), Some("ops"));
         assert_eq!(name("AKROOT").as_deref(), Some("root"));
         assert_eq!(name("AKNONE"), None);
-        assert_eq!(accounts.credentials("AKNONE").secret, sigv4::Secret::new(NOBODYS_SECRET));
+        assert_eq!(accounts.credentials("AKNONE").secret, sigv4::Secret::new(UNKNOWN_KEY_SECRET));
     }
 
     #[test]
-    fn accounts_are_replaced_together_or_not_at_all() {
+    fn replacing_accounts_is_all_or_nothing() {
         let accounts = Accounts::new(&settings()).unwrap();
-        let elsewhere = accounts.clone();
+        let other_clone = accounts.clone();
         let mut next = settings();
         next.accounts[0].keys[0].secret = Secret("another-secret-0123".to_owned());
         next.accounts[1].keys[0].secret = Secret("short".to_owned());
         assert_eq!(accounts.replace(&next), Err(Error::Secret("AKOPS1".to_owned())));
-        assert_eq!(elsewhere.credentials("AKROOT").secret, sigv4::Secret::new("0123456789abcdef"));
+        assert_eq!(
+            other_clone.credentials("AKROOT").secret,
+            sigv4::Secret::new("0123456789abcdef")
+        );
         next.accounts.truncate(1);
         accounts.replace(&next).unwrap();
         assert_eq!(
-            elsewhere.credentials("AKROOT").secret,
+            other_clone.credentials("AKROOT").secret,
             sigv4::Secret::new("another-secret-0123")
         );
-        assert!(elsewhere.credentials("AKOPS1").account.is_none());
+        assert!(other_clone.credentials("AKOPS1").identity.is_none());
     }
 
     #[test]
-    fn no_secret_is_printed() {
+    fn debug_output_contains_no_secret() {
         let settings = settings();
         let printed = format!("{settings:?} {:?}", Accounts::new(&settings).unwrap());
         assert!(!printed.contains("0123456789abcdef"), "{printed}");
     }
 
     #[test]
-    fn grants_are_as_wide_as_they_say() {
+    fn an_identity_allows_what_its_grants_cover_and_no_more() {
         let accounts = Accounts::new(&settings()).unwrap();
-        let ops = accounts.credentials("AKOPS1").account.unwrap();
-        let root = accounts.credentials("AKROOT").account.unwrap();
+        let ops = accounts.credentials("AKOPS1").identity.unwrap();
+        let root = accounts.credentials("AKROOT").identity.unwrap();
         let table = [
             (Access::Write, "logs", "2024/a", true),
             (Access::Write, "logs", "2023/a", false),

@@ -1,16 +1,16 @@
-//! Accounts as an operator writes them, and what may not be written.
+//! Accounts as an operator configures them, and their validation.
 //!
-//! Guarantees: names, keys and grants that come through are well-formed and key ids are unique.
-//! It does not know where they were written; `settings` adds the place.
+//! Guarantees: names, keys and grants that pass are well formed, and access key ids are unique. It
+//! does not know the configuration file; `settings` adds the position in it to an error.
 
 use std::collections::HashSet;
 
 use super::{Access, Account, Grant, Secret};
 
-/// The shortest secret that is taken: below it an offline search of a recorded signature is cheap.
-const SHORTEST_SECRET: usize = 16;
+/// A shorter secret could be found cheaply by an offline search against a recorded signature.
+const MIN_SECRET_CHARS: usize = 16;
 
-/// Ids and secrets of one account.
+/// Access key ids and secrets of one account.
 pub(super) type Keys = Vec<(String, Secret)>;
 
 /// The room's settings.
@@ -41,7 +41,7 @@ pub struct GrantSettings {
     pub access: Access,
 }
 
-/// What cannot be. None of them names a secret.
+/// An invalid setting. No message contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("the account name {0:?} is not made of 1 to 64 of a-z, 0-9 and -")]
@@ -57,7 +57,7 @@ pub enum Error {
     #[error("the access key id {0:?} stands there twice; give each key its own")]
     KeyTwice(String),
     #[error(
-        "the secret of the access key {0:?} is shorter than {SHORTEST_SECRET} characters or has a control character"
+        "the secret of the access key {0:?} is shorter than {MIN_SECRET_CHARS} characters or has a control character"
     )]
     Secret(String),
     #[error("a grant of the account {0:?} names no bucket; name one, or \"*\" for all")]
@@ -65,34 +65,34 @@ pub enum Error {
 }
 
 impl Settings {
-    /// **Errors**: the first thing that cannot be.
+    /// **Errors**: the first invalid entry.
     pub fn check(&self) -> Result<(), Error> {
-        self.checked().map(drop)
+        self.validated().map(drop)
     }
 
-    /// Each account with its keys.
-    pub(super) fn checked(&self) -> Result<Vec<(Account, Keys)>, Error> {
+    /// All accounts with their access keys. **Errors**: the first invalid entry.
+    pub(super) fn validated(&self) -> Result<Vec<(Account, Keys)>, Error> {
         let (mut names, mut ids) = (HashSet::new(), HashSet::new());
         let mut all = Vec::new();
         for account in &self.accounts {
             if !names.insert(&account.name) {
                 return Err(Error::NameTwice(account.name.clone()));
             }
-            if let Some(twice) = account.keys.iter().find(|key| !ids.insert(&key.id)) {
-                return Err(Error::KeyTwice(twice.id.clone()));
+            if let Some(duplicate) = account.keys.iter().find(|key| !ids.insert(&key.id)) {
+                return Err(Error::KeyTwice(duplicate.id.clone()));
             }
-            all.push(account.checked()?);
+            all.push(account.validated()?);
         }
         Ok(all)
     }
 }
 
 impl AccountSettings {
-    /// **Errors**: what is wrong with this account by itself.
-    fn checked(&self) -> Result<(Account, Keys), Error> {
-        let named = (1..=64).contains(&self.name.len())
+    /// **Errors**: what is invalid in this account, regardless of the others.
+    fn validated(&self) -> Result<(Account, Keys), Error> {
+        let name_is_valid = (1..=64).contains(&self.name.len())
             && self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !named {
+        if !name_is_valid {
             return Err(Error::Name(self.name.clone()));
         }
         if self.keys.is_empty() {
@@ -101,7 +101,7 @@ impl AccountSettings {
         if self.grants.is_empty() && !self.root {
             return Err(Error::NoGrant(self.name.clone()));
         }
-        let keys = self.keys.iter().map(KeySettings::checked).collect::<Result<_, _>>()?;
+        let keys = self.keys.iter().map(KeySettings::validated).collect::<Result<_, _>>()?;
         let grants = self.grants.iter().map(|grant| {
             if grant.bucket.is_empty() {
                 return Err(Error::Bucket(self.name.clone()));
@@ -115,13 +115,13 @@ impl AccountSettings {
 }
 
 impl KeySettings {
-    fn checked(&self) -> Result<(String, Secret), Error> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !(3..=128).contains(&self.id.len()) || !self.id.bytes().all(plain) {
+    fn validated(&self) -> Result<(String, Secret), Error> {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !(3..=128).contains(&self.id.len()) || !self.id.bytes().all(is_allowed) {
             return Err(Error::KeyId(self.id.clone()));
         }
         let secret = self.secret.expose();
-        if secret.len() < SHORTEST_SECRET || secret.chars().any(char::is_control) {
+        if secret.len() < MIN_SECRET_CHARS || secret.chars().any(char::is_control) {
             return Err(Error::Secret(self.id.clone()));
         }
         Ok((self.id.clone(), self.secret.clone()))
@@ -132,7 +132,7 @@ impl KeySettings {
 mod tests {
     use super::*;
 
-    fn good() -> AccountSettings {
+    fn valid_account() -> AccountSettings {
         AccountSettings {
             name: "ops".to_owned(),
             root: false,
@@ -148,40 +148,40 @@ mod tests {
         }
     }
 
-    fn refused(change: impl Fn(&mut AccountSettings)) -> Error {
-        let mut account = good();
+    fn error_after(change: impl Fn(&mut AccountSettings)) -> Error {
+        let mut account = valid_account();
         change(&mut account);
-        Settings { accounts: vec![account] }.checked().unwrap_err()
+        Settings { accounts: vec![account] }.validated().unwrap_err()
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
-        assert!(Settings { accounts: vec![good()] }.checked().is_ok());
+    fn invalid_accounts_are_refused() {
+        assert!(Settings { accounts: vec![valid_account()] }.validated().is_ok());
         for name in ["", "Ops", "a b", "a/b", &"a".repeat(65)] {
             assert_eq!(
-                refused(|account| account.name = name.to_owned()),
+                error_after(|account| account.name = name.to_owned()),
                 Error::Name(name.to_owned())
             );
         }
-        assert_eq!(refused(|account| account.keys.clear()), Error::NoKey("ops".to_owned()));
-        assert_eq!(refused(|account| account.grants.clear()), Error::NoGrant("ops".to_owned()));
+        assert_eq!(error_after(|account| account.keys.clear()), Error::NoKey("ops".to_owned()));
+        assert_eq!(error_after(|account| account.grants.clear()), Error::NoGrant("ops".to_owned()));
         assert_eq!(
-            refused(|account| account.keys[0].id = "a/b".to_owned()),
+            error_after(|account| account.keys[0].id = "a/b".to_owned()),
             Error::KeyId("a/b".to_owned())
         );
         assert_eq!(
-            refused(|account| account.keys[0].secret = "short".to_owned().into()),
+            error_after(|account| account.keys[0].secret = "short".to_owned().into()),
             Error::Secret("AKOPS".to_owned())
         );
         assert_eq!(
-            refused(|account| account.grants[0].bucket.clear()),
+            error_after(|account| account.grants[0].bucket.clear()),
             Error::Bucket("ops".to_owned())
         );
         assert_eq!(
-            refused(|account| account.keys.push(good().keys[0].clone())),
+            error_after(|account| account.keys.push(valid_account().keys[0].clone())),
             Error::KeyTwice("AKOPS".to_owned())
         );
-        let twice = Settings { accounts: vec![good(), good()] };
-        assert_eq!(twice.checked().unwrap_err(), Error::NameTwice("ops".to_owned()));
+        let twice = Settings { accounts: vec![valid_account(), valid_account()] };
+        assert_eq!(twice.validated().unwrap_err(), Error::NameTwice("ops".to_owned()));
     }
 }

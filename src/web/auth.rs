@@ -1,16 +1,15 @@
-//! Who asks: a signature verified against the account's secret.
+//! Authentication: verifies the signature of a request, URL or form against the account's secret.
 //!
-//! Guarantees: an access key that nobody has is verified against a secret of nobody, and refused
-//! for the same reason as one that somebody has: first for what is wrong whatever the secret, at
-//! last for its signature. So neither time nor text tells them apart, in a header, a URL or a form;
-//! nothing of the body is read. It does not know what the account may do.
+//! Guarantees: an unknown access key is verified against a stand-in secret and refused for the same
+//! reasons and in the same order as a known one: first for what is wrong whatever the secret is, last
+//! for the signature. So neither time nor text tells whether a key exists. Nothing of the body is
+//! read. It does not know what the account may do. Source: docs/architecture.md#identity.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::request;
 
-use crate::accounts::{Account, Accounts, Credentials};
+use crate::accounts::{Accounts, Credentials, Identity};
 use crate::digest::Sha256;
 use crate::sigv4::{self, ChunkVerifier, PolicySignature, SignedPayload, V2Signature};
 
@@ -18,28 +17,27 @@ use super::Settings;
 use super::error::{Error, Kind};
 use super::target::bucket_of_host;
 
-/// Who asks, and what was signed of the body.
+/// What the signature of a request says about its body.
 #[derive(Clone, Debug)]
-pub struct Identity {
-    pub account: Arc<Account>,
+pub struct PayloadSignature {
     /// Not yet compared with the body.
-    pub payload: SignedPayload,
-    /// None: nothing but a version 4 signature can sign chunks.
+    pub(super) claim: SignedPayload,
+    /// None: only a signature of version 4 can sign the chunks of a body.
     pub(super) chunks: Option<ChunkVerifier>,
 }
 
-impl Identity {
-    /// The SHA-256 of the body, where the client signed it.
-    pub fn payload_sha256(&self) -> Option<Sha256> {
-        match self.payload {
+impl PayloadSignature {
+    /// The SHA-256 of the body, if the client signed it.
+    pub fn sha256(&self) -> Option<Sha256> {
+        match self.claim {
             SignedPayload::Hash(sha256) => Some(Sha256(sha256)),
             SignedPayload::Unsigned | SignedPayload::Streaming(_) => None,
         }
     }
 
-    /// **Errors**: `BadRequest` for a body in frames, which not every protocol takes.
-    pub fn require_plain(&self) -> Result<(), Error> {
-        match self.payload {
+    /// **Errors**: `BadRequest` for an `aws-chunked` body, which not every front accepts.
+    pub fn require_unframed(&self) -> Result<(), Error> {
+        match self.claim {
             SignedPayload::Hash(_) | SignedPayload::Unsigned => Ok(()),
             SignedPayload::Streaming(_) => Err(Error::bad(
                 "aws-chunked bodies are not taken here; sign the body's hash or UNSIGNED-PAYLOAD",
@@ -54,13 +52,13 @@ pub fn authenticate(
     accounts: &Accounts,
     now: SystemTime,
     settings: &Settings,
-) -> Result<Identity, Error> {
+) -> Result<(Identity, PayloadSignature), Error> {
     let claim = match sigv4::parse(head) {
         Ok(claim) => claim,
         Err(error) => {
-            let old = V2Signature::parse(head).filter(|_| error == sigv4::Error::Unsigned);
-            return authenticate_old(
-                old.ok_or_else(|| refused(error))?,
+            let v2 = V2Signature::parse(head).filter(|_| error == sigv4::Error::Unsigned);
+            return authenticate_v2(
+                v2.ok_or_else(|| refused(error))?,
                 head,
                 accounts,
                 now,
@@ -71,29 +69,30 @@ pub fn authenticate(
     let credentials = accounts.credentials(claim.access_key_id());
     let verified =
         claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refused)?;
-    let account = owner(credentials)?;
-    Ok(Identity { account, payload: verified.payload, chunks: Some(verified.chunk_verifier) })
+    let payload =
+        PayloadSignature { claim: verified.payload, chunks: Some(verified.chunk_verifier) };
+    Ok((identity_of(credentials)?, payload))
 }
 
-/// As `authenticate`, for a URL that was signed the old way.
-fn authenticate_old(
+/// As `authenticate`, for a URL with the older query signature.
+fn authenticate_v2(
     claim: V2Signature,
     head: &request::Parts,
     accounts: &Accounts,
     now: SystemTime,
     settings: &Settings,
-) -> Result<Identity, Error> {
+) -> Result<(Identity, PayloadSignature), Error> {
     let credentials = accounts.credentials(claim.access_key_id());
     let bucket =
         settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
     claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refused)?;
-    let account = owner(credentials)?;
-    Ok(Identity { account, payload: SignedPayload::Unsigned, chunks: None })
+    let payload = PayloadSignature { claim: SignedPayload::Unsigned, chunks: None };
+    Ok((identity_of(credentials)?, payload))
 }
 
-/// Whose signature a form's policy bears: algorithm, credential, signature, policy. **Errors**: as
-/// `authenticate`.
-pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Account>, Error> {
+/// The identity that signed the policy of a form. `fields`: algorithm, credential, signature,
+/// policy. **Errors**: those of `authenticate`.
+pub fn authenticate_policy(accounts: &Accounts, fields: [&str; 4]) -> Result<Identity, Error> {
     let [algorithm, credential, signature, policy] = fields;
     if signature.is_empty() {
         return Err(refused(sigv4::Error::Unsigned));
@@ -101,14 +100,13 @@ pub fn policy_account(accounts: &Accounts, fields: [&str; 4]) -> Result<Arc<Acco
     let claim = PolicySignature { algorithm, credential, signature, policy };
     let credentials = accounts.credentials(claim.access_key_id());
     claim.verify(&credentials.secret).map_err(refused)?;
-    owner(credentials)
+    identity_of(credentials)
 }
 
-/// Whose key it is, once its signature holds; nobody's secret is in the source, so its signature
-/// can hold too.
-/// **Errors**: as of a wrong signature.
-fn owner(credentials: Credentials) -> Result<Arc<Account>, Error> {
-    credentials.account.ok_or_else(|| refused(sigv4::Error::Mismatch))
+/// The identity of a verified signature. **Errors**: that of a wrong signature for an unknown access
+/// key: the secret that stands in for its own is in the source code, so anyone can sign with it.
+fn identity_of(credentials: Credentials) -> Result<Identity, Error> {
+    credentials.identity.ok_or_else(|| refused(sigv4::Error::Mismatch))
 }
 
 fn refused(error: sigv4::Error) -> Error {

@@ -28,7 +28,7 @@ mod throttle;
 
 pub use access_log::AccessLog;
 pub use admission::{Admission, Permit};
-pub use auth::{Identity, authenticate, policy_account};
+pub use auth::{PayloadSignature, authenticate, authenticate_policy};
 pub use body::{Progress, RequestBody};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Error, Kind};

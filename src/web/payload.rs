@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, header, request};
 
-use super::auth::Identity;
+use super::auth::PayloadSignature;
 use super::aws_chunked::Decoder;
 use super::body::RequestBody;
 use super::error::{Error, Kind};
@@ -48,15 +48,15 @@ pub struct Declared {
 
 impl Declared {
     /// **Errors**: `BadRequest`, `InvalidDigest`.
-    pub fn read(head: &request::Parts, identity: &Identity) -> Result<Self, Error> {
+    pub fn read(head: &request::Parts, signature: &PayloadSignature) -> Result<Self, Error> {
         let headers = &head.headers;
-        let framed = matches!(identity.payload, SignedPayload::Streaming(_));
+        let framed = matches!(signature.claim, SignedPayload::Streaming(_));
         let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
         let number =
             |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is not a number")));
         let checksum = checksum(headers)?;
         let from_checksum = checksum.as_ref().and_then(Checksum::sha256);
-        let signed = identity.payload_sha256();
+        let signed = signature.sha256();
         if signed.is_some() && from_checksum.is_some() && signed != from_checksum {
             return Err(Error::bad(
                 "x-amz-content-sha256 and x-amz-checksum-sha256 declare different bytes",
@@ -123,16 +123,16 @@ pub type Payload = VerifiedBody<PayloadSource>;
 pub type PayloadOutcome = Outcome<Option<Checksum>, Error>;
 
 impl Payload {
-    /// `declared` is what is verified: a caller that compares a digest itself takes it out.
+    /// `declared` is what is to be verified: a caller that compares a digest itself takes it out.
     pub fn new(
         declared: Declared,
-        identity: &Identity,
+        signature: &PayloadSignature,
         body: RequestBody,
     ) -> (Self, PayloadOutcome) {
-        let decoder = match identity.payload {
+        let decoder = match signature.claim {
             SignedPayload::Streaming(StreamForm::UnsignedTrailer) => Some(Decoder::new(None)),
             SignedPayload::Streaming(StreamForm::Signed | StreamForm::SignedTrailer) => {
-                Some(Decoder::new(identity.chunks.clone()))
+                Some(Decoder::new(signature.chunks.clone()))
             }
             SignedPayload::Hash(_) | SignedPayload::Unsigned => None,
         };
@@ -271,22 +271,12 @@ mod tests {
 
     use super::super::{BoxError, Settings};
     use super::*;
-    use crate::accounts::{AccountSettings, Accounts, KeySettings, Settings as AccountsSettings};
     use crate::clock::Clock;
 
     const FRAME: usize = 64 << 10;
 
-    fn identity() -> Identity {
-        let keys = vec![KeySettings {
-            id: "AKTEST".to_owned(),
-            secret: "secret-secret-secret".to_owned().into(),
-        }];
-        let accounts =
-            vec![AccountSettings { name: "test".to_owned(), root: true, keys, grants: Vec::new() }];
-        let accounts = Accounts::new(&AccountsSettings { accounts }).unwrap();
-        let account = accounts.credentials("AKTEST").account.unwrap();
-        Identity { account, payload: SignedPayload::Unsigned, chunks: None }
-    }
+    const UNSIGNED: PayloadSignature =
+        PayloadSignature { claim: SignedPayload::Unsigned, chunks: None };
 
     /// A payload, its outcome, and the channel of its frames.
     fn payload(declared: Declared) -> (Payload, PayloadOutcome, mpsc::UnboundedSender<Bytes>) {
@@ -294,7 +284,7 @@ mod tests {
         let frames = futures_util::stream::poll_fn(move |cx| rx.poll_recv(cx));
         let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
         let body = RequestBody::new(body, Clock::seeded(1), &Settings::default());
-        let (payload, outcome) = Payload::new(declared, &identity(), body);
+        let (payload, outcome) = Payload::new(declared, &UNSIGNED, body);
         (payload, outcome, tx)
     }
 

@@ -23,7 +23,7 @@ impl ChunkApi {
         index: u64,
     ) -> HandlerResult {
         let (sha256, len_bytes) = declared(&asked)?;
-        let session = self.session(&asked.identity.account, id, Access::Write).await?;
+        let session = self.session(&asked.identity, id, Access::Write).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
             Admission::Wanted(ticket) => {
@@ -48,7 +48,7 @@ impl ChunkApi {
         id: &str,
         index: u64,
     ) -> HandlerResult {
-        let session = self.session(&asked.identity.account, id, Access::Read).await?;
+        let session = self.session(&asked.identity, id, Access::Read).await?;
         let chunk = self.0.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
         let mut reply = Response::new(streamed(chunk.body));
@@ -69,7 +69,7 @@ fn declared(asked: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
     let sha256 = content_digest(headers)?;
     let sha256 =
         sha256.ok_or_else(|| Problem::bad("a chunk needs Content-Digest: sha-256=:<base64>:"))?;
-    match asked.identity.payload_sha256() {
+    match asked.payload.sha256() {
         Some(signed) if signed != sha256 => {
             Err(Problem::bad("Content-Digest and x-amz-content-sha256 name different bytes"))
         }

@@ -25,27 +25,27 @@ impl ChunkApi {
     }
 
     async fn create_with(&self, asked: AuthedRequest, id: Option<&str>) -> HandlerResult {
-        let account = asked.identity.account.clone();
+        let identity = asked.identity.clone();
         let new =
-            validate::create(json::read::<api::CreateBackup>(asked.body, &asked.identity).await?)?;
+            validate::create(json::read::<api::CreateBackup>(asked.body, &asked.payload).await?)?;
         if self.0.objects.reserves(&new.bucket) {
             return Err(Problem::reserved_bucket(&new.bucket));
         }
         if self.0.uploads.is_state_bucket(&new.bucket) {
             return Err(upload::Error::NoSuchBucket(new.bucket).into());
         }
-        if !account.allows(Access::Write, &new.bucket, &new.key) {
+        if !identity.allows(Access::Write, &new.bucket, &new.key) {
             return Err(Problem::forbidden(Access::Write, &new.bucket));
         }
         let bucket = new.bucket.clone();
-        let made = match self.create_once(account.name(), id, new.clone()).await {
+        let made = match self.create_once(identity.account_name(), id, new.clone()).await {
             // An account that may make the bucket gets it made.
             Err(error)
                 if error.kind() == upload::Kind::NoSuchBucket
-                    && account.allows(Access::Admin, &bucket, "") =>
+                    && identity.allows(Access::Admin, &bucket, "") =>
             {
                 self.0.uploads.make_bucket(&bucket).await?;
-                self.create_once(account.name(), id, new).await
+                self.create_once(identity.account_name(), id, new).await
             }
             made => made,
         };

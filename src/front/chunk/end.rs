@@ -13,8 +13,8 @@ use super::{AuthedRequest, ChunkApi, HandlerResult, json, view};
 
 impl ChunkApi {
     pub(super) async fn finalize(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
-        let session = self.session(&asked.identity.account, id, Access::Write).await?;
-        let wanted: api::Finalize = json::read_or_default(asked.body, &asked.identity).await?;
+        let session = self.session(&asked.identity, id, Access::Write).await?;
+        let wanted: api::Finalize = json::read_or_default(asked.body, &asked.payload).await?;
         let expected = wanted.expected_digest.as_deref().map(str::parse).transpose();
         let expected =
             expected.map_err(|error| Problem::bad(format!("expectedDigest: {error}")))?;
@@ -23,7 +23,7 @@ impl ChunkApi {
     }
 
     pub(super) async fn abort(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
-        let session = self.session(&asked.identity.account, id, Access::Write).await?;
+        let session = self.session(&asked.identity, id, Access::Write).await?;
         session.abort("aborted by a client").await?;
         let mut reply = Response::new(full(""));
         *reply.status_mut() = StatusCode::NO_CONTENT;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::digest::Sha256;
-use crate::web::{Identity, Reply, RequestBody, full};
+use crate::web::{PayloadSignature, Reply, RequestBody, full};
 
 use super::problem::Problem;
 
@@ -17,9 +17,9 @@ const MAX_BYTES: usize = 64 << 10;
 
 pub async fn read<T: DeserializeOwned>(
     body: RequestBody,
-    identity: &Identity,
+    signature: &PayloadSignature,
 ) -> Result<T, Problem> {
-    let bytes = collect(body, identity).await?;
+    let bytes = collect(body, signature).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
 }
@@ -27,9 +27,9 @@ pub async fn read<T: DeserializeOwned>(
 /// As `read`; nothing at all means the default.
 pub async fn read_or_default<T: DeserializeOwned + Default>(
     body: RequestBody,
-    identity: &Identity,
+    signature: &PayloadSignature,
 ) -> Result<T, Problem> {
-    let bytes = collect(body, identity).await?;
+    let bytes = collect(body, signature).await?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -37,9 +37,9 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(
         .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
 }
 
-async fn collect(body: RequestBody, identity: &Identity) -> Result<bytes::Bytes, Problem> {
+async fn collect(body: RequestBody, signature: &PayloadSignature) -> Result<bytes::Bytes, Problem> {
     let bytes = body.collect(MAX_BYTES).await?;
-    match identity.payload_sha256() {
+    match signature.sha256() {
         Some(signed) if signed != Sha256::of(&bytes) => Err(Problem::bad(
             "the body is not the one whose SHA-256 was signed in x-amz-content-sha256",
         )),

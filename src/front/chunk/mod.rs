@@ -25,12 +25,12 @@ use http::{HeaderValue, Request, header};
 use http_body::Body;
 use tokio::sync::Mutex;
 
-use crate::accounts::{Access, Account, Accounts};
+use crate::accounts::{Access, Accounts, Identity};
 use crate::clock::Clock;
 use crate::metric_names;
 use crate::object::Objects;
 use crate::upload::{Session, Uploads};
-use crate::web::{self, AccessLog, BoxError, Identity, Metrics, Reply, RequestBody};
+use crate::web::{self, AccessLog, BoxError, Metrics, PayloadSignature, Reply, RequestBody};
 
 use problem::Problem;
 use route::Op;
@@ -59,6 +59,7 @@ struct AuthedRequest {
     query: web::Query,
     body: RequestBody,
     identity: Identity,
+    payload: PayloadSignature,
 }
 
 impl ChunkApi {
@@ -111,14 +112,14 @@ impl ChunkApi {
             )));
         }
         let parts = &self.0;
-        let identity =
+        let (identity, payload) =
             web::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.settings)?;
-        identity.require_plain()?;
-        record.account = Some(identity.account.name().to_owned());
-        let place = parts.admission.acquire(identity.account.name()).await?;
+        payload.require_unframed()?;
+        record.account = Some(identity.account_name().to_owned());
+        let place = parts.admission.acquire(identity.account_name()).await?;
         let body = body.throttled(&place, &parts.clock);
         record.permit = Some(place);
-        self.serve(op, AuthedRequest { head, query, body, identity }).await
+        self.serve(op, AuthedRequest { head, query, body, identity, payload }).await
     }
 
     /// What serves the operation, in a box of its size: in line, each request would be as large as
@@ -145,17 +146,17 @@ impl ChunkApi {
     /// absent.
     async fn session(
         &self,
-        account: &Account,
+        identity: &Identity,
         id: &str,
         access: Access,
     ) -> Result<Session, Problem> {
         validate::backup_id(id)?;
-        let session = self.0.uploads.open(account.name(), id).await?;
+        let session = self.0.uploads.open(identity.account_name(), id).await?;
         let root = session.root();
-        if account.allows(access, &root.bucket, &root.key) {
+        if identity.allows(access, &root.bucket, &root.key) {
             return Ok(session);
         }
-        if account.allows(Access::Read, &root.bucket, &root.key) {
+        if identity.allows(Access::Read, &root.bucket, &root.key) {
             return Err(Problem::forbidden(access, &root.bucket));
         }
         Err(crate::upload::Error::NoSuchBackup(id.to_owned()).into())

@@ -19,7 +19,7 @@ const LISTED: usize = 100;
 impl ChunkApi {
     pub(super) async fn get(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
         let view = asked.query.get("view").map(str::to_owned);
-        let session = self.session(&asked.identity.account, id, Access::Read).await?;
+        let session = self.session(&asked.identity, id, Access::Read).await?;
         match view.as_deref() {
             None => {}
             Some("missing") => {
@@ -71,10 +71,10 @@ impl ChunkApi {
 
     pub(super) async fn list(&self, asked: AuthedRequest) -> HandlerResult {
         let query = list_query(&asked)?;
-        let account = &asked.identity.account;
-        let page = self.0.uploads.list(account.name(), &query).await?;
+        let identity = &asked.identity;
+        let page = self.0.uploads.list(identity.account_name(), &query).await?;
         let visible =
-            page.roots.iter().filter(|root| account.allows(Access::Read, &root.bucket, &root.key));
+            page.roots.iter().filter(|root| identity.allows(Access::Read, &root.bucket, &root.key));
         let list = api::BackupList {
             backups: visible.map(|root| view::summary(root)).collect(),
             next: page.next,

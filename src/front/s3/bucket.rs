@@ -15,15 +15,15 @@ const REGION: &str = "us-east-1";
 
 impl S3Api {
     pub(super) async fn list_buckets(&self, asked: AuthedRequest) -> HandlerResult {
-        let account = &asked.identity.account;
+        let identity = &asked.identity;
         let mut xml = Xml::new("ListAllMyBucketsResult");
         xml.open("Owner")
-            .element("ID", account.name())
-            .element("DisplayName", account.name())
+            .element("ID", identity.account_name())
+            .element("DisplayName", identity.account_name())
             .close();
         xml.open("Buckets");
         for info in self.0.objects.buckets().await? {
-            if account.sees(info.bucket.as_str()) {
+            if identity.sees(info.bucket.as_str()) {
                 xml.open("Bucket").element("Name", &info.bucket);
                 xml.element("CreationDate", timestamp(info.created)).close();
             }
@@ -36,11 +36,11 @@ impl S3Api {
         asked: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
-        if !account.allows(Access::Admin, &bucket, "") {
+        let (identity, bucket) = (asked.identity.clone(), asked.bucket.clone());
+        if !identity.allows(Access::Admin, &bucket, "") {
             // Some tools begin with this whatever they may do; that it is there is all they want to
             // know.
-            let known = account.sees(&bucket)
+            let known = identity.sees(&bucket)
                 && self.0.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
             return Err(if known { exists(&bucket) } else { S3Error::denied() });
         }
@@ -84,7 +84,7 @@ impl S3Api {
 
     /// **Errors**: `AccessDenied`, `NoSuchBucket`.
     async fn known_bucket(&self, asked: &AuthedRequest) -> Result<(), S3Error> {
-        if !asked.identity.account.sees(&asked.bucket) {
+        if !asked.identity.sees(&asked.bucket) {
             return Err(S3Error::denied());
         }
         Ok(self.0.objects.find_bucket(&asked.bucket.as_str().into()).await?)

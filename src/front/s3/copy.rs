@@ -88,7 +88,7 @@ impl S3Api {
         source: &Source,
         read: GetRange,
     ) -> Result<(Stored, Body), S3Error> {
-        if !asked.identity.account.allows(Access::Read, &source.bucket, &source.key) {
+        if !asked.identity.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
         }
         let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());

@@ -37,9 +37,9 @@ impl S3Api {
         asked: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        let (account, bucket) = (asked.identity.account.clone(), asked.bucket.clone());
+        let (identity, bucket) = (asked.identity.clone(), asked.bucket.clone());
         // Else the answer would tell a stranger whether the bucket is there.
-        if !account.sees(&bucket) {
+        if !identity.sees(&bucket) {
             return Err(S3Error::denied());
         }
         let wanted = document::deletions(&asked.document(body, MAX_DOCUMENT).await?)?;
@@ -48,11 +48,12 @@ impl S3Api {
         }
         self.0.objects.find_bucket(&bucket.as_str().into()).await?;
         let deletions = stream::iter(wanted.keys).map(|entry| {
-            let (account, bucket) = (account.clone(), bucket.clone());
+            let (identity, bucket) = (identity.clone(), bucket.clone());
             async move {
                 let outcome = async {
                     validate::key(&entry.key)?;
-                    if entry.key.is_empty() || !account.allows(Access::Write, &bucket, &entry.key) {
+                    if entry.key.is_empty() || !identity.allows(Access::Write, &bucket, &entry.key)
+                    {
                         return Err(S3Error::denied());
                     }
                     let (bucket, key) = (bucket.as_str().into(), entry.key.as_str().into());

@@ -144,7 +144,7 @@ impl S3Api {
         stored: &Stored,
     ) -> Result<Option<crate::upload::Session>, S3Error> {
         let Some(tag) = &stored.upload_tag else { return Ok(None) };
-        let account = asked.identity.account.name();
+        let account = asked.identity.account_name();
         Ok(self.0.uploads.completed_with_tag(account, &asked.bucket, &asked.key, tag).await?)
     }
 

@@ -71,7 +71,7 @@ impl S3Api {
     }
 
     async fn page(&self, asked: &AuthedRequest, wanted: &Wanted) -> Result<Page, S3Error> {
-        if !asked.identity.account.allows(Access::Read, &asked.bucket, &wanted.options.prefix) {
+        if !asked.identity.allows(Access::Read, &asked.bucket, &wanted.options.prefix) {
             return Err(S3Error::denied());
         }
         let bucket = asked.bucket.as_str().into();

@@ -39,14 +39,14 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 
-use crate::accounts::{Access, Accounts};
+use crate::accounts::{Access, Accounts, Identity};
 use crate::clock::Clock;
 use crate::metric_names;
 use crate::object::Objects;
 use crate::upload::Uploads;
 use crate::web::{
-    self, AccessLog, BoxError, Declared, Identity, Metrics, Payload, Query, Reply, RequestBody,
-    full,
+    self, AccessLog, BoxError, Declared, Metrics, Payload, PayloadSignature, Query, Reply,
+    RequestBody, full,
 };
 
 use error::S3Error;
@@ -86,6 +86,7 @@ struct AuthedRequest {
     head: request::Parts,
     query: Query,
     identity: Identity,
+    payload: PayloadSignature,
     bucket: String,
     key: String,
 }
@@ -140,14 +141,15 @@ impl S3Api {
         if op == Op::PostObject {
             return Box::pin(self.post_object(&head, &target.bucket, body)).await;
         }
-        let identity = web::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
-        record.account = Some(identity.account.name().to_owned());
-        let place = parts.admission.acquire(identity.account.name()).await?;
+        let (identity, payload) =
+            web::authenticate(&head, &parts.accounts, parts.clock.wall(), &parts.http)?;
+        record.account = Some(identity.account_name().to_owned());
+        let place = parts.admission.acquire(identity.account_name()).await?;
         let body = body.throttled(&place, &parts.clock);
         record.permit = Some(place);
         self.require_visible(&target)?;
         let Target { bucket, key } = target;
-        self.serve(op, AuthedRequest { head, query, identity, bucket, key }, body).await
+        self.serve(op, AuthedRequest { head, query, identity, payload, bucket, key }, body).await
     }
 
     /// **Errors**: those of `require_bucket` and `validate::key`.
@@ -215,7 +217,7 @@ impl S3Api {
 impl AuthedRequest {
     /// **Errors**: `AccessDenied`.
     fn require(&self, access: Access) -> Result<(), S3Error> {
-        if self.identity.account.allows(access, &self.bucket, &self.key) {
+        if self.identity.allows(access, &self.bucket, &self.key) {
             Ok(())
         } else {
             Err(S3Error::denied())
@@ -229,11 +231,11 @@ impl AuthedRequest {
     /// The whole body, verified. **Errors**: those of its digests; `MalformedXML` where it is
     /// longer than `max_bytes`.
     async fn document(&self, body: RequestBody, max_bytes: usize) -> Result<Bytes, S3Error> {
-        let declared = Declared::read(&self.head, &self.identity)?;
+        let declared = Declared::read(&self.head, &self.payload)?;
         if declared.len_bytes.is_some_and(|len| len > max_bytes as u64) {
             return Err(S3Error::malformed_xml());
         }
-        let (payload, outcome) = Payload::new(declared, &self.identity, body);
+        let (payload, outcome) = Payload::new(declared, &self.payload, body);
         let mut all = Vec::new();
         let mut payload = std::pin::pin!(payload);
         while let Some(frame) = futures_util::StreamExt::next(&mut payload).await {

@@ -28,7 +28,7 @@ impl S3Api {
             checksum: checksum_terms(&asked.head.headers)?,
         };
         let session =
-            self.0.uploads.create_upload(asked.identity.account.name(), new.clone()).await?;
+            self.0.uploads.create_upload(asked.identity.account_name(), new.clone()).await?;
         let mut xml = Xml::new("InitiateMultipartUploadResult");
         xml.element("Bucket", &asked.bucket).element("Key", &asked.key);
         xml.element("UploadId", &session.root().backup_id);
@@ -55,7 +55,7 @@ impl S3Api {
         if id.len() > MAX_ID_BYTES || !is_plain(id) {
             return Err(S3Error::no_such_upload());
         }
-        let account = asked.identity.account.name();
+        let account = asked.identity.account_name();
         Ok(self.0.uploads.open_upload(account, &asked.bucket, &asked.key, id).await?)
     }
 
@@ -65,7 +65,7 @@ impl S3Api {
             return Err(S3Error::no_such_upload());
         }
         let reason = "aborted by its client";
-        let crowded = self.0.uploads.is_crowded(asked.identity.account.name());
+        let crowded = self.0.uploads.is_crowded(asked.identity.account_name());
         if self.0.keeps_aborted && !crowded && session.root().s3.is_some() {
             session.abort_and_keep(reason).await?;
         } else {
@@ -114,7 +114,7 @@ impl S3Api {
     pub(super) async fn list_uploads(&self, asked: AuthedRequest) -> HandlerResult {
         let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
         let prefix = text("prefix").unwrap_or_default();
-        if !asked.identity.account.allows(Access::Read, &asked.bucket, prefix) {
+        if !asked.identity.allows(Access::Read, &asked.bucket, prefix) {
             return Err(S3Error::denied());
         }
         self.0.objects.find_bucket(&asked.bucket.as_str().into()).await?;
@@ -130,9 +130,9 @@ impl S3Api {
             id_marker: marker.1.filter(|id| is_plain(id)).map(str::to_owned),
             limit: most,
         };
-        let account = &asked.identity.account;
-        let visible = |root: &Root| account.allows(Access::Read, &root.bucket, &root.key);
-        let page = self.0.uploads.open_uploads(account.name(), &query, visible).await?;
+        let identity = &asked.identity;
+        let visible = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
+        let page = self.0.uploads.open_uploads(identity.account_name(), &query, visible).await?;
         let mut xml = Xml::new("ListMultipartUploadsResult");
         xml.element("Bucket", &asked.bucket).element("KeyMarker", name(marker.0));
         xml.element("UploadIdMarker", marker.1.unwrap_or_default()).element("Prefix", name(prefix));

@@ -29,7 +29,7 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         let number = part_number(&asked)?;
-        let declared = Declared::read(&asked.head, &asked.identity)?;
+        let declared = Declared::read(&asked.head, &asked.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         let session = self.upload_of(&asked, Access::Write).await?;
         let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes };
@@ -52,7 +52,7 @@ impl S3Api {
             PartAdmission::Wanted(ticket) => {
                 // The session hashes and compares the SHA-256 itself: once is enough.
                 let (payload, outcome) =
-                    Payload::new(Declared { sha256: None, ..declared }, &asked.identity, body);
+                    Payload::new(Declared { sha256: None, ..declared }, &asked.payload, body);
                 let checksum = outcome.clone();
                 let body = Body::verified(len_bytes, payload);
                 let stored = ticket.store_part(body, move || checksum.verified().flatten()).await;
@@ -108,7 +108,7 @@ async fn read_out(
     asked: &AuthedRequest,
     body: RequestBody,
 ) -> Result<(), S3Error> {
-    let (mut payload, outcome) = Payload::new(declared, &asked.identity, body);
+    let (mut payload, outcome) = Payload::new(declared, &asked.payload, body);
     while let Some(frame) = payload.next().await {
         frame.map_err(|_| broken(&outcome))?;
     }

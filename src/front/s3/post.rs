@@ -22,7 +22,7 @@ use super::xml::{Xml, iso_seconds};
 use super::{HandlerResult, S3Api, attributes, validate};
 use crate::accounts::Access;
 use crate::object::{Body, NewObject, PutMode};
-use crate::web::{self, RequestBody, full, policy_account};
+use crate::web::{self, RequestBody, authenticate_policy, full};
 
 /// All fields before the file: browsers and tools send them at once.
 const FIELDS_WITHIN: Duration = Duration::from_secs(10);
@@ -53,9 +53,9 @@ impl S3Api {
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields =
             ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
-        let account = policy_account(&self.0.accounts, fields)?;
+        let identity = authenticate_policy(&self.0.accounts, fields)?;
         self.require_visible(&Target { bucket: bucket.to_owned(), key: String::new() })?;
-        let place = self.0.admission.acquire(account.name()).await?;
+        let place = self.0.admission.acquire(identity.account_name()).await?;
         form.file = form.file.paced(&place, &self.0.clock);
         let policy = STANDARD
             .decode(field("policy"))
@@ -69,7 +69,7 @@ impl S3Api {
         }
         let now = iso_seconds(self.0.clock.wall());
         allow(&policy, &form, bucket, &now)?;
-        if !account.allows(Access::Write, bucket, &key) {
+        if !identity.allows(Access::Write, bucket, &key) {
             return Err(S3Error::denied());
         }
         let headers = headers(&form.fields)?;

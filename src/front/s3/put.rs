@@ -24,7 +24,7 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         asked.require(Access::Write)?;
-        let declared = Declared::read(&asked.head, &asked.identity)?;
+        let declared = Declared::read(&asked.head, &asked.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         if len_bytes > MAX_BYTES {
             let message = format!("one put has at most {MAX_BYTES} bytes; use a multipart upload");
@@ -36,7 +36,7 @@ impl S3Api {
             (declared.sha256, declared.checksum.clone(), declared.trailer);
         let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
         let replaces = matches!(mode, PutMode::IfMatch(_));
-        let (payload, outcome) = Payload::new(declared, &asked.identity, body);
+        let (payload, outcome) = Payload::new(declared, &asked.payload, body);
         let body = Body::verified(len_bytes, payload);
         let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
         let written = match self.0.objects.put(&bucket, &key, new).await {
