@@ -9,15 +9,12 @@ mod error;
 mod rotation;
 mod stores;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::accounts::Accounts;
-use crate::api;
 use crate::clock::Clock;
-use crate::front::chunk::{ChunkApi, Parts};
-use crate::front::s3::{self, S3Api};
+use crate::front::{Fronts, Shared};
 use crate::gc::{Mode, Sweeper};
 use crate::object::Objects;
 use crate::server::{Server, Tls, Workers};
@@ -25,7 +22,7 @@ use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::PARTIAL_COMPLETE};
 use crate::tcp;
 use crate::upload::Uploads;
-use crate::web::{Admission, BoxError, ByRequest, Metrics, Reply};
+use crate::web::{Admission, Metrics};
 
 pub use crate::gc::{Report, Swept};
 pub use crate::store::probe::{Check, Weight};
@@ -110,10 +107,6 @@ async fn serve_on(
     let address = listener.local_addr().map_err(bind_failed)?;
     let workers = Workers::start(settings.server.workers).await.map_err(Error::Workers)?;
     ready(Ready { address, tls: tls.is_some(), own_key });
-    let service = ByRequest::new(move |request| {
-        let fronts = fronts.clone();
-        async move { Ok::<_, Infallible>(fronts.answer(request).await) }
-    });
     let mut aside = tokio::task::JoinSet::new();
     aside.spawn(async move { sweeper.run().await });
     if let Some(reread) = reread {
@@ -125,36 +118,10 @@ async fn serve_on(
         ));
     }
     let server = Server { listener, workers, clock, settings: settings.server, tls };
-    server.serve(service, shutdown).await;
+    server.serve(fronts, shutdown).await;
     // Wherever it is: the next sweep goes on from there.
     aside.shutdown().await;
     Ok(())
-}
-
-/// Both protocols of a gateway.
-#[derive(Clone)]
-struct Fronts {
-    chunk: ChunkApi,
-    s3: S3Api,
-}
-
-impl Fronts {
-    /// What is under the chunk API's root is its, and so are unsigned probes at the root; all else
-    /// is S3. In boxes: in line, a request would be as large as those of both fronts together.
-    async fn answer<B>(&self, request: http::Request<B>) -> Reply
-    where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let path = request.uri().path();
-        let signed = request.headers().contains_key(http::header::AUTHORIZATION);
-        let probes = ["/healthz", "/readyz", "/metrics"].contains(&path) && !signed;
-        if probes || path.starts_with(api::ROOT) {
-            Box::pin(self.chunk.answer(request)).await
-        } else {
-            Box::pin(self.s3.answer(request)).await
-        }
-    }
 }
 
 /// Both fronts on a store that stands.
@@ -201,31 +168,16 @@ async fn gateway(
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects = Objects::new(store, &settings.upload.state_bucket);
-    let figures = Metrics::default();
-    let gate = Admission::new(clock.clone(), settings.http.clone());
-    let s3 = S3Api::new(s3::Parts {
-        uploads: uploads.clone(),
-        objects: objects.clone(),
-        accounts: accounts.clone(),
-        clock: clock.clone(),
-        metrics: figures.clone(),
-        http: settings.http.clone(),
-        admission: gate.clone(),
-        settings: settings.s3.clone(),
-        keeps_aborted: settings.upload.resume.enabled,
-    });
-    let http = settings.http.clone();
-    let (accounts, clock) = (accounts.clone(), clock.clone());
-    let chunk = ChunkApi::new(Parts {
+    let shared = Shared {
         uploads,
         objects,
-        accounts,
-        clock,
-        metrics: figures,
-        admission: gate,
-        settings: http,
-    });
-    Ok((Fronts { chunk, s3 }, sweeper))
+        accounts: accounts.clone(),
+        clock: clock.clone(),
+        metrics: Metrics::default(),
+        http: settings.http.clone(),
+        admission: Admission::new(clock.clone(), settings.http.clone()),
+    };
+    Ok((Fronts::new(shared, settings.s3.clone(), settings.upload.resume.enabled), sweeper))
 }
 
 /// As it was given; where no account is written, with the key that the embedded store keeps.

@@ -21,7 +21,6 @@ pub mod fuzz;
 mod metrics;
 mod payload;
 mod reply;
-mod service;
 mod smuggling;
 mod target;
 mod throttle;
@@ -35,7 +34,6 @@ pub use error::{Error, Kind};
 pub use metrics::Metrics;
 pub use payload::{Declared, Payload, PayloadOutcome, named_algorithm};
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
-pub use service::ByRequest;
 pub use smuggling::refuse_smuggling;
 pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, segments};
 

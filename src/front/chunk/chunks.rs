@@ -10,7 +10,7 @@ use crate::accounts::Access;
 use crate::api;
 use crate::digest::Sha256;
 use crate::upload::{Admission, Body, Stored};
-use crate::web::{Reply, content_digest, print_sha256, streamed};
+use crate::web::{Reply, RequestBody, content_digest, print_sha256, streamed};
 
 use super::problem::Problem;
 use super::{AuthedRequest, ChunkApi, HandlerResult, json};
@@ -18,25 +18,24 @@ use super::{AuthedRequest, ChunkApi, HandlerResult, json};
 impl ChunkApi {
     pub(super) async fn put_chunk(
         &self,
-        asked: AuthedRequest,
-        id: &str,
+        request: AuthedRequest,
+        body: RequestBody,
+        id: String,
         index: u64,
     ) -> HandlerResult {
-        let (sha256, len_bytes) = declared(&asked)?;
-        let session = self.session(&asked.identity, id, Access::Write).await?;
+        let (sha256, len_bytes) = declared(&request)?;
+        let session = self.session(&request.identity, &id, Access::Write).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
-            Admission::Wanted(ticket) => {
-                match ticket.store(Body::new(len_bytes, asked.body)).await? {
-                    Stored::New => false,
-                    Stored::Known => true,
-                }
-            }
+            Admission::Wanted(ticket) => match ticket.store(Body::new(len_bytes, body)).await? {
+                Stored::New => false,
+                Stored::Known => true,
+            },
         };
         if known {
-            self.0.metrics.chunk_known();
+            self.shared.metrics.chunk_known();
         } else {
-            self.0.metrics.chunk_stored();
+            self.shared.metrics.chunk_stored();
         }
         let status = if known { StatusCode::OK } else { StatusCode::CREATED };
         Ok(stored(status, index, &sha256))
@@ -44,12 +43,12 @@ impl ChunkApi {
 
     pub(super) async fn get_chunk(
         &self,
-        asked: AuthedRequest,
-        id: &str,
+        request: AuthedRequest,
+        id: String,
         index: u64,
     ) -> HandlerResult {
-        let session = self.session(&asked.identity, id, Access::Read).await?;
-        let chunk = self.0.objects.read_chunk(&session, index).await?;
+        let session = self.session(&request.identity, &id, Access::Read).await?;
+        let chunk = self.shared.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
         let mut reply = Response::new(streamed(chunk.body));
         let headers = reply.headers_mut();
@@ -61,15 +60,15 @@ impl ChunkApi {
 }
 
 /// The checksum and length that the request promises. **Errors**: `BadRequest`, `LengthRequired`.
-fn declared(asked: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
-    let headers = &asked.head.headers;
+fn declared(request: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
+    let headers = &request.head.headers;
     let len = headers.get(header::CONTENT_LENGTH).ok_or_else(Problem::length_required)?;
     let len = len.to_str().ok().and_then(|text| text.parse().ok());
     let len = len.ok_or_else(|| Problem::bad("Content-Length is not a number"))?;
     let sha256 = content_digest(headers)?;
     let sha256 =
         sha256.ok_or_else(|| Problem::bad("a chunk needs Content-Digest: sha-256=:<base64>:"))?;
-    match asked.payload.sha256() {
+    match request.payload.sha256() {
         Some(signed) if signed != sha256 => {
             Err(Problem::bad("Content-Digest and x-amz-content-sha256 name different bytes"))
         }

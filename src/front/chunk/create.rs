@@ -9,29 +9,26 @@ use http::{HeaderValue, StatusCode, header};
 use crate::accounts::Access;
 use crate::api;
 use crate::upload::{self, Created, NewBackup, Session};
-use crate::web::Reply;
+use crate::web::{Reply, RequestBody};
 
 use super::problem::Problem;
 use super::{AuthedRequest, ChunkApi, HandlerResult, json, validate, view};
 
 impl ChunkApi {
-    pub(super) async fn create(&self, asked: AuthedRequest) -> HandlerResult {
-        self.create_with(asked, None).await
-    }
-
-    pub(super) async fn create_as(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
-        validate::backup_id(id)?;
-        self.create_with(asked, Some(id)).await
-    }
-
-    async fn create_with(&self, asked: AuthedRequest, id: Option<&str>) -> HandlerResult {
-        let identity = asked.identity.clone();
-        let new =
-            validate::create(json::read::<api::CreateBackup>(asked.body, &asked.payload).await?)?;
-        if self.0.objects.reserves(&new.bucket) {
+    /// `id`: the id that the client chose, if it did.
+    pub(super) async fn create(
+        &self,
+        request: AuthedRequest,
+        body: RequestBody,
+        id: Option<String>,
+    ) -> HandlerResult {
+        let (identity, id) = (&request.identity, id.as_deref());
+        id.map_or(Ok(()), validate::backup_id)?;
+        let new = validate::create(json::read::<api::CreateBackup>(body, &request.payload).await?)?;
+        if self.shared.objects.reserves(&new.bucket) {
             return Err(Problem::reserved_bucket(&new.bucket));
         }
-        if self.0.uploads.is_state_bucket(&new.bucket) {
+        if self.shared.uploads.is_state_bucket(&new.bucket) {
             return Err(upload::Error::NoSuchBucket(new.bucket).into());
         }
         if !identity.allows(Access::Write, &new.bucket, &new.key) {
@@ -44,7 +41,7 @@ impl ChunkApi {
                 if error.kind() == upload::Kind::NoSuchBucket
                     && identity.allows(Access::Admin, &bucket, "") =>
             {
-                self.0.uploads.make_bucket(&bucket).await?;
+                self.shared.uploads.make_bucket(&bucket).await?;
                 self.create_once(identity.account_name(), id, new).await
             }
             made => made,
@@ -60,8 +57,8 @@ impl ChunkApi {
         new: NewBackup,
     ) -> upload::Result<(Created, Session)> {
         match id {
-            Some(id) => self.0.uploads.create_as(account, id, new).await,
-            None => self.0.uploads.create(account, new).await,
+            Some(id) => self.shared.uploads.create_as(account, id, new).await,
+            None => self.shared.uploads.create(account, new).await,
         }
     }
 }

@@ -6,15 +6,20 @@ use http::{Response, StatusCode};
 
 use crate::accounts::Access;
 use crate::api;
-use crate::web::full;
+use crate::web::{RequestBody, full};
 
 use super::problem::Problem;
 use super::{AuthedRequest, ChunkApi, HandlerResult, json, view};
 
 impl ChunkApi {
-    pub(super) async fn finalize(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
-        let session = self.session(&asked.identity, id, Access::Write).await?;
-        let wanted: api::Finalize = json::read_or_default(asked.body, &asked.payload).await?;
+    pub(super) async fn finalize(
+        &self,
+        request: AuthedRequest,
+        body: RequestBody,
+        id: String,
+    ) -> HandlerResult {
+        let session = self.session(&request.identity, &id, Access::Write).await?;
+        let wanted: api::Finalize = json::read_or_default(body, &request.payload).await?;
         let expected = wanted.expected_digest.as_deref().map(str::parse).transpose();
         let expected =
             expected.map_err(|error| Problem::bad(format!("expectedDigest: {error}")))?;
@@ -22,8 +27,8 @@ impl ChunkApi {
         Ok(json::reply(StatusCode::OK, &view::finalized(&object)))
     }
 
-    pub(super) async fn abort(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
-        let session = self.session(&asked.identity, id, Access::Write).await?;
+    pub(super) async fn abort(&self, request: AuthedRequest, id: String) -> HandlerResult {
+        let session = self.session(&request.identity, &id, Access::Write).await?;
         session.abort("aborted by a client").await?;
         let mut reply = Response::new(full(""));
         *reply.status_mut() = StatusCode::NO_CONTENT;

@@ -12,7 +12,7 @@ use crate::upload::ListQuery;
 use crate::web::{Reply, full};
 
 use super::problem::Problem;
-use super::route::Public;
+use super::route::PublicOperation;
 use super::{ChunkApi, HandlerResult};
 
 /// How long the store's answer to `/readyz` counts.
@@ -22,28 +22,30 @@ const ANSWER_HOLDS: Duration = Duration::from_secs(1);
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 impl ChunkApi {
-    pub(super) async fn public(&self, what: Public) -> HandlerResult {
-        Ok(match what {
-            Public::OpenApi => text("application/json", OPENAPI.to_owned()),
-            Public::Health => text("text/plain", "alive\n".to_owned()),
-            Public::Ready => {
+    pub(super) async fn public(&self, operation: PublicOperation) -> HandlerResult {
+        Ok(match operation {
+            PublicOperation::OpenApi => text("application/json", OPENAPI.to_owned()),
+            PublicOperation::Health => text("text/plain", "alive\n".to_owned()),
+            PublicOperation::Ready => {
                 self.require_ready().await?;
                 text("text/plain", "ready\n".to_owned())
             }
-            Public::Metrics => text("text/plain; version=0.0.4", self.0.metrics.render()),
+            PublicOperation::Metrics => {
+                text("text/plain; version=0.0.4", self.shared.metrics.render())
+            }
         })
     }
 
     /// **Errors**: the store's.
     async fn require_ready(&self) -> Result<(), Problem> {
         // Held while the store is asked: who asks meanwhile waits for the same answer.
-        let mut ready_at = self.1.lock().await;
-        let now = self.0.clock.monotonic();
+        let mut ready_at = self.ready_at.lock().await;
+        let now = self.shared.clock.monotonic();
         if ready_at.is_some_and(|at| now.saturating_sub(at) < ANSWER_HOLDS) {
             return Ok(());
         }
         // Any record will do: this asks the state bucket and changes nothing.
-        self.0.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
+        self.shared.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
         *ready_at = Some(now);
         Ok(())
     }

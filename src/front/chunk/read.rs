@@ -17,9 +17,9 @@ const MAX_LISTED: usize = 1000;
 const LISTED: usize = 100;
 
 impl ChunkApi {
-    pub(super) async fn get(&self, asked: AuthedRequest, id: &str) -> HandlerResult {
-        let view = asked.query.get("view").map(str::to_owned);
-        let session = self.session(&asked.identity, id, Access::Read).await?;
+    pub(super) async fn get(&self, request: AuthedRequest, id: String) -> HandlerResult {
+        let view = request.query.get("view").map(str::to_owned);
+        let session = self.session(&request.identity, &id, Access::Read).await?;
         match view.as_deref() {
             None => {}
             Some("missing") => {
@@ -46,7 +46,7 @@ impl ChunkApi {
         }
         // The tag first: what changes after it makes the text newer than its tag, never older.
         let tag = format!("\"{}\"", session.version().await?);
-        let known = asked
+        let known = request
             .head
             .headers
             .get_all(header::IF_NONE_MATCH)
@@ -69,10 +69,10 @@ impl ChunkApi {
         Ok(reply)
     }
 
-    pub(super) async fn list(&self, asked: AuthedRequest) -> HandlerResult {
-        let query = list_query(&asked)?;
-        let identity = &asked.identity;
-        let page = self.0.uploads.list(identity.account_name(), &query).await?;
+    pub(super) async fn list(&self, request: AuthedRequest) -> HandlerResult {
+        let query = list_query(&request)?;
+        let identity = &request.identity;
+        let page = self.shared.uploads.list(identity.account_name(), &query).await?;
         let visible =
             page.roots.iter().filter(|root| identity.allows(Access::Read, &root.bucket, &root.key));
         let list = api::BackupList {
@@ -83,16 +83,16 @@ impl ChunkApi {
     }
 }
 
-fn list_query(asked: &AuthedRequest) -> Result<ListQuery, Problem> {
-    let text = |name: &str| asked.query.get(name).map(str::to_owned);
-    let limit = match asked.query.get("limit") {
+fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
+    let text = |name: &str| request.query.get(name).map(str::to_owned);
+    let limit = match request.query.get("limit") {
         None => LISTED,
         Some(text) => {
             let limit = text.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
             limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MAX_LISTED}]")))?
         }
     };
-    if let Some(status) = asked.query.get("status") {
+    if let Some(status) = request.query.get("status") {
         let known =
             serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
         known.map_err(|_| Problem::bad(format!("status {status:?} is not known")))?;

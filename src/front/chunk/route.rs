@@ -12,7 +12,7 @@ use super::problem::Problem;
 
 /// What anyone may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Public {
+pub enum PublicOperation {
     OpenApi,
     Health,
     Ready,
@@ -21,7 +21,7 @@ pub enum Public {
 
 /// An operation, with what its path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
+pub enum ChunkOperation {
     Create,
     CreateAs(String),
     List,
@@ -30,7 +30,7 @@ pub enum Op {
     GetChunk(String, u64),
     Finalize(String),
     Abort(String),
-    Public(Public),
+    Public(PublicOperation),
 }
 
 /// Every path under [`api::ROOT`] with its methods, as in the OpenAPI document.
@@ -45,7 +45,7 @@ const ROUTES: &[(&str, &[Method])] = &[
     ("/metrics", &[Method::GET]),
 ];
 
-impl Op {
+impl ChunkOperation {
     /// For logs and figures.
     pub fn name(&self) -> &'static str {
         match self {
@@ -56,10 +56,10 @@ impl Op {
             Self::GetChunk(..) => "get-chunk",
             Self::Finalize(_) => "finalize",
             Self::Abort(_) => "abort",
-            Self::Public(Public::OpenApi) => "openapi",
-            Self::Public(Public::Health) => "healthz",
-            Self::Public(Public::Ready) => "readyz",
-            Self::Public(Public::Metrics) => "metrics",
+            Self::Public(PublicOperation::OpenApi) => "openapi",
+            Self::Public(PublicOperation::Health) => "healthz",
+            Self::Public(PublicOperation::Ready) => "readyz",
+            Self::Public(PublicOperation::Metrics) => "metrics",
         }
     }
 
@@ -77,14 +77,10 @@ impl Op {
             | Self::Public(_) => &[],
         }
     }
-
-    pub fn public(&self) -> Option<Public> {
-        if let Self::Public(public) = self { Some(*public) } else { None }
-    }
 }
 
 /// **Errors**: `NotFound`, `MethodNotAllowed`, `BadRequest`.
-pub fn route(method: &Method, path: &str) -> Result<Op, Problem> {
+pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
     // Probes are asked for at the root too, where every orchestrator looks for them.
     let inner = path.strip_prefix(api::ROOT).filter(|rest| rest.starts_with('/'));
     let segments = web::segments(inner.unwrap_or(path))?;
@@ -99,20 +95,20 @@ pub fn route(method: &Method, path: &str) -> Result<Op, Problem> {
     }
     let id = || names[1].to_owned();
     Ok(match names[..] {
-        ["backups"] if method == Method::POST => Op::Create,
-        ["backups"] => Op::List,
-        ["backups", _] if method == Method::PUT => Op::CreateAs(id()),
-        ["backups", _] if method == Method::DELETE => Op::Abort(id()),
-        ["backups", _] => Op::Get(id()),
-        ["backups", _, "finalize"] => Op::Finalize(id()),
+        ["backups"] if method == Method::POST => ChunkOperation::Create,
+        ["backups"] => ChunkOperation::List,
+        ["backups", _] if method == Method::PUT => ChunkOperation::CreateAs(id()),
+        ["backups", _] if method == Method::DELETE => ChunkOperation::Abort(id()),
+        ["backups", _] => ChunkOperation::Get(id()),
+        ["backups", _, "finalize"] => ChunkOperation::Finalize(id()),
         ["backups", _, "chunks", index] if method == Method::PUT => {
-            Op::PutChunk(id(), chunk_index(index)?)
+            ChunkOperation::PutChunk(id(), chunk_index(index)?)
         }
-        ["backups", _, "chunks", index] => Op::GetChunk(id(), chunk_index(index)?),
-        ["openapi.json"] => Op::Public(Public::OpenApi),
-        ["healthz"] => Op::Public(Public::Health),
-        ["readyz"] => Op::Public(Public::Ready),
-        ["metrics"] => Op::Public(Public::Metrics),
+        ["backups", _, "chunks", index] => ChunkOperation::GetChunk(id(), chunk_index(index)?),
+        ["openapi.json"] => ChunkOperation::Public(PublicOperation::OpenApi),
+        ["healthz"] => ChunkOperation::Public(PublicOperation::Health),
+        ["readyz"] => ChunkOperation::Public(PublicOperation::Ready),
+        ["metrics"] => ChunkOperation::Public(PublicOperation::Metrics),
         _ => return Err(Problem::not_found(path)),
     })
 }
@@ -138,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    fn found(method: &str, path: &str) -> Result<Op, u16> {
+    fn found(method: &str, path: &str) -> Result<ChunkOperation, u16> {
         route(&method.parse().unwrap(), path)
             .map_err(|problem| problem.reply("id").status().as_u16())
     }
@@ -147,16 +143,16 @@ mod tests {
     fn paths_lead_to_operations() {
         let id = || "b".to_owned();
         let table = [
-            ("POST", "/_ratchet/v1/backups", Ok(Op::Create)),
-            ("GET", "/_ratchet/v1/backups", Ok(Op::List)),
-            ("PUT", "/_ratchet/v1/backups/b", Ok(Op::CreateAs(id()))),
-            ("GET", "/_ratchet/v1/backups/b", Ok(Op::Get(id()))),
-            ("DELETE", "/_ratchet/v1/backups/b", Ok(Op::Abort(id()))),
-            ("PUT", "/_ratchet/v1/backups/b/chunks/0", Ok(Op::PutChunk(id(), 0))),
-            ("GET", "/_ratchet/v1/backups/b/chunks/17", Ok(Op::GetChunk(id(), 17))),
-            ("POST", "/_ratchet/v1/backups/b/finalize", Ok(Op::Finalize(id()))),
-            ("GET", "/healthz", Ok(Op::Public(Public::Health))),
-            ("GET", "/_ratchet/v1/metrics", Ok(Op::Public(Public::Metrics))),
+            ("POST", "/_ratchet/v1/backups", Ok(ChunkOperation::Create)),
+            ("GET", "/_ratchet/v1/backups", Ok(ChunkOperation::List)),
+            ("PUT", "/_ratchet/v1/backups/b", Ok(ChunkOperation::CreateAs(id()))),
+            ("GET", "/_ratchet/v1/backups/b", Ok(ChunkOperation::Get(id()))),
+            ("DELETE", "/_ratchet/v1/backups/b", Ok(ChunkOperation::Abort(id()))),
+            ("PUT", "/_ratchet/v1/backups/b/chunks/0", Ok(ChunkOperation::PutChunk(id(), 0))),
+            ("GET", "/_ratchet/v1/backups/b/chunks/17", Ok(ChunkOperation::GetChunk(id(), 17))),
+            ("POST", "/_ratchet/v1/backups/b/finalize", Ok(ChunkOperation::Finalize(id()))),
+            ("GET", "/healthz", Ok(ChunkOperation::Public(PublicOperation::Health))),
+            ("GET", "/_ratchet/v1/metrics", Ok(ChunkOperation::Public(PublicOperation::Metrics))),
             ("GET", "/backups", Err(404)),
             ("GET", "/_ratchet/v1", Err(404)),
             ("GET", "/_ratchet/v1x/backups", Err(404)),

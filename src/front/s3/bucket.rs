@@ -14,15 +14,15 @@ const MAX_DOCUMENT: usize = 64 << 10;
 const REGION: &str = "us-east-1";
 
 impl S3Api {
-    pub(super) async fn list_buckets(&self, asked: AuthedRequest) -> HandlerResult {
-        let identity = &asked.identity;
+    pub(super) async fn list_buckets(&self, request: AuthedRequest) -> HandlerResult {
+        let identity = &request.identity;
         let mut xml = Xml::new("ListAllMyBucketsResult");
         xml.open("Owner")
             .element("ID", identity.account_name())
             .element("DisplayName", identity.account_name())
             .close();
         xml.open("Buckets");
-        for info in self.0.objects.buckets().await? {
+        for info in self.shared.objects.buckets().await? {
             if identity.sees(info.bucket.as_str()) {
                 xml.open("Bucket").element("Name", &info.bucket);
                 xml.element("CreationDate", timestamp(info.created)).close();
@@ -33,20 +33,20 @@ impl S3Api {
 
     pub(super) async fn create_bucket(
         &self,
-        asked: AuthedRequest,
+        request: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        let (identity, bucket) = (asked.identity.clone(), asked.bucket.clone());
+        let (identity, bucket) = (request.identity.clone(), request.target.bucket.clone());
         if !identity.allows(Access::Admin, &bucket, "") {
             // Some tools begin with this whatever they may do; that it is there is all they want to
             // know.
             let known = identity.sees(&bucket)
-                && self.0.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
+                && self.shared.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
             return Err(if known { exists(&bucket) } else { S3Error::denied() });
         }
         // A location may be asked for; there is only one.
-        asked.document(body, MAX_DOCUMENT).await?;
-        self.0.objects.create_bucket(&bucket.as_str().into()).await?;
+        request.read_document(body, MAX_DOCUMENT).await?;
+        self.shared.objects.create_bucket(&bucket.as_str().into()).await?;
         let mut reply = empty_reply(StatusCode::OK);
         let location =
             HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket's name is plain ASCII");
@@ -54,40 +54,40 @@ impl S3Api {
         Ok(reply)
     }
 
-    pub(super) async fn head_bucket(&self, asked: AuthedRequest) -> HandlerResult {
-        self.known_bucket(&asked).await?;
+    pub(super) async fn head_bucket(&self, request: AuthedRequest) -> HandlerResult {
+        self.known_bucket(&request).await?;
         let mut reply = empty_reply(StatusCode::OK);
         reply.headers_mut().insert("x-amz-bucket-region", HeaderValue::from_static(REGION));
         Ok(reply)
     }
 
-    pub(super) async fn delete_bucket(&self, asked: AuthedRequest) -> HandlerResult {
-        asked.require(Access::Admin)?;
-        self.0.objects.delete_bucket(&asked.bucket.as_str().into()).await?;
+    pub(super) async fn delete_bucket(&self, request: AuthedRequest) -> HandlerResult {
+        request.require(Access::Admin)?;
+        self.shared.objects.delete_bucket(&request.target.bucket.as_str().into()).await?;
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
-    pub(super) async fn bucket_location(&self, asked: AuthedRequest) -> HandlerResult {
-        self.known_bucket(&asked).await?;
+    pub(super) async fn bucket_location(&self, request: AuthedRequest) -> HandlerResult {
+        self.known_bucket(&request).await?;
         // Empty means us-east-1.
         Ok(xml_reply(Xml::new("LocationConstraint").finish()))
     }
 
-    pub(super) async fn bucket_versioning(&self, asked: AuthedRequest) -> HandlerResult {
-        self.known_bucket(&asked).await?;
+    pub(super) async fn bucket_versioning(&self, request: AuthedRequest) -> HandlerResult {
+        self.known_bucket(&request).await?;
         let mut xml = Xml::new("VersioningConfiguration");
-        if self.0.objects.keeps_versions(&asked.bucket.as_str().into()).await? {
+        if self.shared.objects.keeps_versions(&request.target.bucket.as_str().into()).await? {
             xml.element("Status", "Enabled");
         }
         Ok(xml_reply(xml.finish()))
     }
 
     /// **Errors**: `AccessDenied`, `NoSuchBucket`.
-    async fn known_bucket(&self, asked: &AuthedRequest) -> Result<(), S3Error> {
-        if !asked.identity.sees(&asked.bucket) {
+    async fn known_bucket(&self, request: &AuthedRequest) -> Result<(), S3Error> {
+        if !request.identity.sees(&request.target.bucket) {
             return Err(S3Error::denied());
         }
-        Ok(self.0.objects.find_bucket(&asked.bucket.as_str().into()).await?)
+        Ok(self.shared.objects.find_bucket(&request.target.bucket.as_str().into()).await?)
     }
 }
 

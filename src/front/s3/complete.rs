@@ -22,14 +22,17 @@ const MAX_DOCUMENT: usize = 4 << 20;
 impl S3Api {
     pub(super) async fn complete_upload(
         &self,
-        asked: AuthedRequest,
+        request: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        let session = self.upload_of(&asked, Access::Write).await?;
-        let (headers, bucket, key) =
-            (asked.head.headers.clone(), asked.bucket.clone(), asked.key.clone());
+        let session = self.upload_of(&request, Access::Write).await?;
+        let (headers, bucket, key) = (
+            request.head.headers.clone(),
+            request.target.bucket.clone(),
+            request.target.key.clone(),
+        );
         let location = format!("/{bucket}/{key}");
-        let chosen = document::chosen_parts(&asked.document(body, MAX_DOCUMENT).await?)?;
+        let chosen = document::chosen_parts(&request.read_document(body, MAX_DOCUMENT).await?)?;
         if !matches!(session.root().status, Status::Complete { .. }) {
             self.check_conditions(&headers, &bucket, &key).await?;
             check_size(&headers, &session, &chosen).await?;
@@ -56,7 +59,7 @@ impl S3Api {
             return Ok(());
         }
         let found = self
-            .0
+            .shared
             .objects
             .get(&bucket.into(), &key.into(), GetRange::Head, GetOptions::default())
             .await;

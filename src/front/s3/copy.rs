@@ -26,21 +26,24 @@ struct Source {
 }
 
 impl S3Api {
-    pub(super) async fn copy_object(&self, asked: AuthedRequest) -> HandlerResult {
-        asked.require(Access::Write)?;
-        let source = self.source(&asked)?;
-        let replaces = match asked.header("x-amz-metadata-directive") {
+    pub(super) async fn copy_object(&self, request: AuthedRequest) -> HandlerResult {
+        request.require(Access::Write)?;
+        let source = self.source(&request)?;
+        let replaces = match request.header("x-amz-metadata-directive") {
             None | Some("COPY") => false,
             Some("REPLACE") => true,
             Some(_) => return Err(S3Error::invalid("x-amz-metadata-directive is COPY or REPLACE")),
         };
-        if source.bucket == asked.bucket && source.key == asked.key && !replaces {
+        if source.bucket == request.target.bucket && source.key == request.target.key && !replaces {
             return Err(S3Error::invalid_request("a copy onto itself must change something"));
         }
-        let (stored, body) = self.open_source(&asked, &source, GetRange::Whole).await?;
-        let attributes =
-            if replaces { attributes::read(&asked.head.headers)? } else { stored.head.attributes };
-        let mode = conditions::of_write(&asked.head.headers)?;
+        let (stored, body) = self.open_source(&request, &source, GetRange::Whole).await?;
+        let attributes = if replaces {
+            attributes::read(&request.head.headers)?
+        } else {
+            stored.head.attributes
+        };
+        let mode = conditions::of_write(&request.head.headers)?;
         let new = NewObject {
             body,
             mode,
@@ -49,24 +52,25 @@ impl S3Api {
             checksum: stored.checksum,
             trailer: None,
         };
-        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
-        let written = self.0.objects.put(&bucket, &key, new).await?;
+        let (bucket, key) =
+            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
+        let written = self.shared.objects.put(&bucket, &key, new).await?;
         let mut xml = Xml::new("CopyObjectResult");
-        xml.element("LastModified", timestamp(self.0.clock.wall()))
+        xml.element("LastModified", timestamp(self.shared.clock.wall()))
             .element("ETag", format!("\"{}\"", written.etag));
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn upload_part_copy(&self, asked: AuthedRequest) -> HandlerResult {
-        let number = part_number(&asked)?;
-        let session = self.upload_of(&asked, Access::Write).await?;
-        let source = self.source(&asked)?;
-        let read = match asked.header("x-amz-copy-source-range") {
+    pub(super) async fn upload_part_copy(&self, request: AuthedRequest) -> HandlerResult {
+        let number = part_number(&request)?;
+        let session = self.upload_of(&request, Access::Write).await?;
+        let source = self.source(&request)?;
+        let read = match request.header("x-amz-copy-source-range") {
             None => GetRange::Whole,
             Some(text) => range(text)
                 .ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
         };
-        let (_, body) = self.open_source(&asked, &source, read).await?;
+        let (_, body) = self.open_source(&request, &source, read).await?;
         let claim = PartClaim { len_bytes: body.len_bytes(), ..PartClaim::default() };
         let brought = match session.admit_part(number, claim).await? {
             PartAdmission::Wanted(ticket) => ticket.store_part(body, || None).await?,
@@ -77,34 +81,34 @@ impl S3Api {
         let etag =
             brought.etag.map_or_else(|| brought.sha256.hex()[..32].to_owned(), |etag| etag.0);
         let mut xml = Xml::new("CopyPartResult");
-        xml.element("LastModified", timestamp(self.0.clock.wall()))
+        xml.element("LastModified", timestamp(self.shared.clock.wall()))
             .element("ETag", format!("\"{etag}\""));
         Ok(xml_reply(xml.finish()))
     }
 
     async fn open_source(
         &self,
-        asked: &AuthedRequest,
+        request: &AuthedRequest,
         source: &Source,
         read: GetRange,
     ) -> Result<(Stored, Body), S3Error> {
-        if !asked.identity.allows(Access::Read, &source.bucket, &source.key) {
+        if !request.identity.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
         }
         let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());
         let options =
             GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
-        let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
+        let (stored, body) = self.shared.objects.get(&bucket, &key, read, options).await?;
         // S3 answers 412 for each of the four.
-        let checked = conditions::check(&asked.head.headers, &OF_SOURCE, &stored.head);
+        let checked = conditions::check(&request.head.headers, &OF_SOURCE, &stored.head);
         checked.map_err(|_| S3Error::precondition())?;
         Ok((stored, body))
     }
 
     /// **Errors**: `InvalidArgument`, and those of `require_bucket`.
-    fn source(&self, asked: &AuthedRequest) -> Result<Source, S3Error> {
+    fn source(&self, request: &AuthedRequest) -> Result<Source, S3Error> {
         let malformed = || S3Error::invalid("x-amz-copy-source is not /bucket/key");
-        let text = asked.header("x-amz-copy-source").ok_or_else(malformed)?;
+        let text = request.header("x-amz-copy-source").ok_or_else(malformed)?;
         let (path, version) = match text.split_once("?versionId=") {
             Some((path, version)) => (path, Some(version.to_owned())),
             None => (text, None),

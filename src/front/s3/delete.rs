@@ -18,12 +18,16 @@ const MAX_KEYS: usize = 1000;
 const AT_A_TIME: usize = 16;
 
 impl S3Api {
-    pub(super) async fn delete_object(&self, asked: AuthedRequest) -> HandlerResult {
-        asked.require(Access::Write)?;
-        let version = asked.query.get("versionId");
-        self.0
+    pub(super) async fn delete_object(&self, request: AuthedRequest) -> HandlerResult {
+        request.require(Access::Write)?;
+        let version = request.query.get("versionId");
+        self.shared
             .objects
-            .delete(&asked.bucket.as_str().into(), &asked.key.as_str().into(), version)
+            .delete(
+                &request.target.bucket.as_str().into(),
+                &request.target.key.as_str().into(),
+                version,
+            )
             .await?;
         let mut reply = empty_reply(StatusCode::NO_CONTENT);
         if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
@@ -34,19 +38,19 @@ impl S3Api {
 
     pub(super) async fn delete_objects(
         &self,
-        asked: AuthedRequest,
+        request: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        let (identity, bucket) = (asked.identity.clone(), asked.bucket.clone());
+        let (identity, bucket) = (request.identity.clone(), request.target.bucket.clone());
         // Else the answer would tell a stranger whether the bucket is there.
         if !identity.sees(&bucket) {
             return Err(S3Error::denied());
         }
-        let wanted = document::deletions(&asked.document(body, MAX_DOCUMENT).await?)?;
+        let wanted = document::deletions(&request.read_document(body, MAX_DOCUMENT).await?)?;
         if wanted.keys.is_empty() || wanted.keys.len() > MAX_KEYS {
             return Err(S3Error::malformed_xml());
         }
-        self.0.objects.find_bucket(&bucket.as_str().into()).await?;
+        self.shared.objects.find_bucket(&bucket.as_str().into()).await?;
         let deletions = stream::iter(wanted.keys).map(|entry| {
             let (identity, bucket) = (identity.clone(), bucket.clone());
             async move {
@@ -57,7 +61,7 @@ impl S3Api {
                         return Err(S3Error::denied());
                     }
                     let (bucket, key) = (bucket.as_str().into(), entry.key.as_str().into());
-                    Ok(self.0.objects.delete(&bucket, &key, entry.version.as_deref()).await?)
+                    Ok(self.shared.objects.delete(&bucket, &key, entry.version.as_deref()).await?)
                 };
                 let outcome = outcome.await;
                 (entry, outcome)

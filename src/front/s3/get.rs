@@ -4,16 +4,16 @@
 //! malformed, answers the whole, as S3 does. Source: RFC 9110 §14;
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::conditions::{self, OF_TARGET};
 use super::error::S3Error;
 use super::xml::Xml;
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, is_head, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, xml_reply};
 use crate::accounts::Access;
 use crate::object::{GetOptions, GetRange, Stored};
 use crate::upload::{ChecksumKind, ObjectChecksum, PartEntry};
-use crate::web::{full, streamed};
+use crate::web::streamed;
 
 /// Query parameters that replace a header of the answer.
 const OVERRIDES: [(&str, &str); 6] = [
@@ -33,29 +33,23 @@ struct Wanted {
 }
 
 impl S3Api {
-    pub(super) async fn get_object(&self, asked: AuthedRequest) -> HandlerResult {
-        self.read_object(asked).await
-    }
-
-    pub(super) async fn head_object(&self, asked: AuthedRequest) -> HandlerResult {
-        self.read_object(asked).await
-    }
-
-    async fn read_object(&self, asked: AuthedRequest) -> HandlerResult {
-        asked.require(Access::Read)?;
-        let overrides = overrides(&asked)?;
-        let wanted = self.wanted(&asked).await?;
-        let head_only = is_head(&asked.head.method);
+    /// GetObject and HeadObject.
+    pub(super) async fn get_object(&self, request: AuthedRequest) -> HandlerResult {
+        request.require(Access::Read)?;
+        let overrides = overrides(&request)?;
+        let wanted = self.wanted(&request).await?;
+        let head_only = request.head.method == Method::HEAD;
         let whole = wanted.read == GetRange::Whole;
-        let asks = asked
+        let asks = request
             .header("x-amz-checksum-mode")
             .is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"));
-        let version = asked.query.get("versionId").map(str::to_owned);
+        let version = request.query.get("versionId").map(str::to_owned);
         let options = GetOptions { version, checksum: whole && asks, ..GetOptions::default() };
-        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let (bucket, key) =
+            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
         let read = if head_only { GetRange::Head } else { wanted.read };
-        let (stored, body) = self.0.objects.get(&bucket, &key, read, options).await?;
-        conditions::check(&asked.head.headers, &OF_TARGET, &stored.head)?;
+        let (stored, body) = self.shared.objects.get(&bucket, &key, read, options).await?;
+        conditions::check(&request.head.headers, &OF_TARGET, &stored.head)?;
         let size = stored.head.size_bytes;
         let out_of_range = || {
             S3Error::new(
@@ -70,7 +64,7 @@ impl S3Api {
                 read.span(size).ok_or_else(out_of_range)?
             }
         };
-        let mut reply = Response::new(if head_only { full("") } else { streamed(body) });
+        let mut reply = Response::new(streamed(body));
         attributes::write(&stored, &mut reply);
         if !whole {
             *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -84,7 +78,7 @@ impl S3Api {
         }
         if whole
             && asks
-            && let Some(checksum) = self.checksum_of(&asked, &stored).await?
+            && let Some(checksum) = self.checksum_of(&request, &stored).await?
         {
             attributes::write_checksum(&checksum, headers);
         }
@@ -94,9 +88,9 @@ impl S3Api {
         Ok(reply)
     }
 
-    async fn wanted(&self, asked: &AuthedRequest) -> Result<Wanted, S3Error> {
-        let Some(number) = asked.query.get("partNumber") else {
-            let range = asked.header("range").and_then(range);
+    async fn wanted(&self, request: &AuthedRequest) -> Result<Wanted, S3Error> {
+        let Some(number) = request.query.get("partNumber") else {
+            let range = request.header("range").and_then(range);
             return Ok(Wanted { read: range.unwrap_or(GetRange::Whole), parts: None });
         };
         let number: usize = number
@@ -104,7 +98,7 @@ impl S3Api {
             .ok()
             .filter(|number| (1..=10_000).contains(number))
             .ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))?;
-        let parts = self.parts_of(asked).await?;
+        let parts = self.parts_of(request).await?;
         let absent = || {
             S3Error::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -130,52 +124,58 @@ impl S3Api {
     }
 
     /// The parts that the object was made of; empty where it was put whole, or by someone else.
-    async fn parts_of(&self, asked: &AuthedRequest) -> Result<Vec<PartEntry>, S3Error> {
-        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+    async fn parts_of(&self, request: &AuthedRequest) -> Result<Vec<PartEntry>, S3Error> {
+        let (bucket, key) =
+            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
         let (stored, _) =
-            self.0.objects.get(&bucket, &key, GetRange::Head, GetOptions::default()).await?;
-        let Some(session) = self.session_of(asked, &stored).await? else { return Ok(Vec::new()) };
+            self.shared.objects.get(&bucket, &key, GetRange::Head, GetOptions::default()).await?;
+        let Some(session) = self.session_of(request, &stored).await? else { return Ok(Vec::new()) };
         Ok(session.completed_parts().await?)
     }
 
     async fn session_of(
         &self,
-        asked: &AuthedRequest,
+        request: &AuthedRequest,
         stored: &Stored,
     ) -> Result<Option<crate::upload::Session>, S3Error> {
         let Some(tag) = &stored.upload_tag else { return Ok(None) };
-        let account = asked.identity.account_name();
-        Ok(self.0.uploads.completed_with_tag(account, &asked.bucket, &asked.key, tag).await?)
+        let account = request.identity.account_name();
+        Ok(self
+            .shared
+            .uploads
+            .completed_with_tag(account, &request.target.bucket, &request.target.key, tag)
+            .await?)
     }
 
     async fn checksum_of(
         &self,
-        asked: &AuthedRequest,
+        request: &AuthedRequest,
         stored: &Stored,
     ) -> Result<Option<ObjectChecksum>, S3Error> {
         if let Some(checksum) = &stored.checksum {
             let (algorithm, value) = (checksum.algorithm(), checksum.base64());
             return Ok(Some(ObjectChecksum { algorithm, value, kind: ChecksumKind::FullObject }));
         }
-        let session = self.session_of(asked, stored).await?;
+        let session = self.session_of(request, stored).await?;
         Ok(session.and_then(|session| {
             session.root().finished().and_then(|object| object.checksum.clone())
         }))
     }
 
-    pub(super) async fn object_attributes(&self, asked: AuthedRequest) -> HandlerResult {
-        asked.require(Access::Read)?;
-        let wanted = asked.header("x-amz-object-attributes").unwrap_or_default().to_owned();
+    pub(super) async fn object_attributes(&self, request: AuthedRequest) -> HandlerResult {
+        request.require(Access::Read)?;
+        let wanted = request.header("x-amz-object-attributes").unwrap_or_default().to_owned();
         let wants = |name: &str| wanted.split(',').any(|word| word.trim() == name);
-        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let (bucket, key) =
+            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
         let options = GetOptions { checksum: true, ..GetOptions::default() };
-        let (stored, _) = self.0.objects.get(&bucket, &key, GetRange::Head, options).await?;
+        let (stored, _) = self.shared.objects.get(&bucket, &key, GetRange::Head, options).await?;
         let mut xml = Xml::new("GetObjectAttributesResponse");
         if wants("ETag") {
             xml.element("ETag", &stored.head.etag);
         }
         if wants("Checksum")
-            && let Some(checksum) = self.checksum_of(&asked, &stored).await?
+            && let Some(checksum) = self.checksum_of(&request, &stored).await?
         {
             xml.open("Checksum")
                 .element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
@@ -184,7 +184,7 @@ impl S3Api {
             xml.element("ChecksumType", kind).close();
         }
         if wants("ObjectParts") {
-            let parts = self.parts_of(&asked).await?;
+            let parts = self.parts_of(&request).await?;
             if !parts.is_empty() {
                 xml.open("ObjectParts").element("PartsCount", parts.len()).close();
             }
@@ -204,10 +204,10 @@ impl S3Api {
 
 /// What the query wants in the answer's head. **Errors**: `InvalidArgument` for what can stand in
 /// no head.
-fn overrides(asked: &AuthedRequest) -> Result<Vec<(&'static str, HeaderValue)>, S3Error> {
+fn overrides(request: &AuthedRequest) -> Result<Vec<(&'static str, HeaderValue)>, S3Error> {
     let wanted = OVERRIDES
         .iter()
-        .filter_map(|(parameter, name)| Some((parameter, *name, asked.query.get(parameter)?)));
+        .filter_map(|(parameter, name)| Some((parameter, *name, request.query.get(parameter)?)));
     let value = |(parameter, name, text)| match HeaderValue::from_str(text) {
         Ok(value) => Ok((name, value)),
         Err(_) => Err(S3Error::invalid(format!("{parameter} is no header's value"))),

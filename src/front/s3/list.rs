@@ -33,13 +33,14 @@ impl Wanted {
 }
 
 impl S3Api {
-    pub(super) async fn list_objects(&self, asked: AuthedRequest) -> HandlerResult {
-        let mut wanted = wanted(&asked)?;
-        let marker = asked.query.get("marker").unwrap_or_default().to_owned();
+    pub(super) async fn list_objects(&self, request: AuthedRequest) -> HandlerResult {
+        let mut wanted = wanted(&request)?;
+        let marker = request.query.get("marker").unwrap_or_default().to_owned();
         wanted.options.after = Some(marker.clone()).filter(|marker| !marker.is_empty());
-        let page = self.page(&asked, &wanted).await?;
+        let page = self.page(&request, &wanted).await?;
         let mut xml = Xml::new("ListBucketResult");
-        xml.element("Name", &asked.bucket).element("Prefix", wanted.name(&wanted.options.prefix));
+        xml.element("Name", &request.target.bucket)
+            .element("Prefix", wanted.name(&wanted.options.prefix));
         xml.element("Marker", wanted.name(&marker));
         finish(&mut xml, &wanted, &page, true);
         // S3 names it only with a delimiter; clients without one take the last key, which is the
@@ -48,21 +49,22 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn list_objects_v2(&self, asked: AuthedRequest) -> HandlerResult {
-        let mut wanted = wanted(&asked)?;
-        let token = asked.query.get("continuation-token").filter(|token| !token.is_empty());
-        let start_after = asked.query.get("start-after").filter(|after| !after.is_empty());
+    pub(super) async fn list_objects_v2(&self, request: AuthedRequest) -> HandlerResult {
+        let mut wanted = wanted(&request)?;
+        let token = request.query.get("continuation-token").filter(|token| !token.is_empty());
+        let start_after = request.query.get("start-after").filter(|after| !after.is_empty());
         wanted.options.after = match token {
             Some(token) => Some(place(token)?),
             None => start_after.map(str::to_owned),
         };
-        let page = self.page(&asked, &wanted).await?;
+        let page = self.page(&request, &wanted).await?;
         let mut xml = Xml::new("ListBucketResult");
-        xml.element("Name", &asked.bucket).element("Prefix", wanted.name(&wanted.options.prefix));
+        xml.element("Name", &request.target.bucket)
+            .element("Prefix", wanted.name(&wanted.options.prefix));
         xml.maybe("StartAfter", start_after.map(|after| wanted.name(after)));
         xml.maybe("ContinuationToken", token);
         xml.element("KeyCount", page.objects.len() + page.prefixes.len());
-        finish(&mut xml, &wanted, &page, asked.query.get("fetch-owner") == Some("true"));
+        finish(&mut xml, &wanted, &page, request.query.get("fetch-owner") == Some("true"));
         xml.maybe(
             "NextContinuationToken",
             page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)),
@@ -70,21 +72,21 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    async fn page(&self, asked: &AuthedRequest, wanted: &Wanted) -> Result<Page, S3Error> {
-        if !asked.identity.allows(Access::Read, &asked.bucket, &wanted.options.prefix) {
+    async fn page(&self, request: &AuthedRequest, wanted: &Wanted) -> Result<Page, S3Error> {
+        if !request.identity.allows(Access::Read, &request.target.bucket, &wanted.options.prefix) {
             return Err(S3Error::denied());
         }
-        let bucket = asked.bucket.as_str().into();
+        let bucket = request.target.bucket.as_str().into();
         if wanted.max_keys == 0 {
-            self.0.objects.find_bucket(&bucket).await?;
+            self.shared.objects.find_bucket(&bucket).await?;
             return Ok(Page::default());
         }
-        Ok(self.0.objects.list(&bucket, &wanted.options).await?)
+        Ok(self.shared.objects.list(&bucket, &wanted.options).await?)
     }
 }
 
-fn wanted(asked: &AuthedRequest) -> Result<Wanted, S3Error> {
-    let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
+fn wanted(request: &AuthedRequest) -> Result<Wanted, S3Error> {
+    let text = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
     let max_keys = max_of(text("max-keys"), "max-keys")?;
     let options = ListOptions {
         prefix: text("prefix").unwrap_or_default().to_owned(),
@@ -92,7 +94,7 @@ fn wanted(asked: &AuthedRequest) -> Result<Wanted, S3Error> {
         after: None,
         limit: max_keys,
     };
-    Ok(Wanted { options, max_keys, encoded: encodes(asked)? })
+    Ok(Wanted { options, max_keys, encoded: encodes(request)? })
 }
 
 /// At most 1,000, which is also the default. **Errors**: `InvalidArgument`.
@@ -104,8 +106,8 @@ pub(super) fn max_of(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
 }
 
 /// Whether names are to be percent-encoded. **Errors**: `InvalidArgument`.
-pub(super) fn encodes(asked: &AuthedRequest) -> Result<bool, S3Error> {
-    match asked.query.get("encoding-type").filter(|text| !text.is_empty()) {
+pub(super) fn encodes(request: &AuthedRequest) -> Result<bool, S3Error> {
+    match request.query.get("encoding-type").filter(|text| !text.is_empty()) {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("url") => Ok(true),
         Some(_) => Err(S3Error::invalid("encoding-type must be url")),

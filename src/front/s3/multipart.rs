@@ -16,21 +16,21 @@ use crate::upload::{ChecksumKind, NewUpload, OpenQuery, Root, Session};
 use crate::web::named_algorithm;
 
 impl S3Api {
-    pub(super) async fn create_upload(&self, asked: AuthedRequest) -> HandlerResult {
-        asked.require(Access::Write)?;
-        let attributes = attributes::read(&asked.head.headers)?;
+    pub(super) async fn create_upload(&self, request: AuthedRequest) -> HandlerResult {
+        request.require(Access::Write)?;
+        let attributes = attributes::read(&request.head.headers)?;
         let new = NewUpload {
-            bucket: asked.bucket.clone(),
-            key: asked.key.clone(),
+            bucket: request.target.bucket.clone(),
+            key: request.target.key.clone(),
             content_type: attributes.content_type,
             headers: attributes.headers,
             metadata: attributes.user,
-            checksum: checksum_terms(&asked.head.headers)?,
+            checksum: checksum_terms(&request.head.headers)?,
         };
         let session =
-            self.0.uploads.create_upload(asked.identity.account_name(), new.clone()).await?;
+            self.shared.uploads.create_upload(request.identity.account_name(), new.clone()).await?;
         let mut xml = Xml::new("InitiateMultipartUploadResult");
-        xml.element("Bucket", &asked.bucket).element("Key", &asked.key);
+        xml.element("Bucket", &request.target.bucket).element("Key", &request.target.key);
         xml.element("UploadId", &session.root().backup_id);
         let mut reply = xml_reply(xml.finish());
         if let Some((algorithm, kind)) = new.checksum {
@@ -47,26 +47,30 @@ impl S3Api {
     /// The session of the request's upload id. **Errors**: `AccessDenied`, `NoSuchUpload`.
     pub(super) async fn upload_of(
         &self,
-        asked: &AuthedRequest,
+        request: &AuthedRequest,
         access: Access,
     ) -> Result<Session, S3Error> {
-        asked.require(access)?;
-        let id = asked.query.get("uploadId").unwrap_or_default();
+        request.require(access)?;
+        let id = request.query.get("uploadId").unwrap_or_default();
         if id.len() > MAX_ID_BYTES || !is_plain(id) {
             return Err(S3Error::no_such_upload());
         }
-        let account = asked.identity.account_name();
-        Ok(self.0.uploads.open_upload(account, &asked.bucket, &asked.key, id).await?)
+        let account = request.identity.account_name();
+        Ok(self
+            .shared
+            .uploads
+            .open_upload(account, &request.target.bucket, &request.target.key, id)
+            .await?)
     }
 
-    pub(super) async fn abort_upload(&self, asked: AuthedRequest) -> HandlerResult {
-        let session = self.upload_of(&asked, Access::Write).await?;
+    pub(super) async fn abort_upload(&self, request: AuthedRequest) -> HandlerResult {
+        let session = self.upload_of(&request, Access::Write).await?;
         if !session.root().status.is_unfinished() {
             return Err(S3Error::no_such_upload());
         }
         let reason = "aborted by its client";
-        let crowded = self.0.uploads.is_crowded(asked.identity.account_name());
-        if self.0.keeps_aborted && !crowded && session.root().s3.is_some() {
+        let crowded = self.shared.uploads.is_crowded(request.identity.account_name());
+        if self.keeps_aborted_uploads && !crowded && session.root().s3.is_some() {
             session.abort_and_keep(reason).await?;
         } else {
             session.abort(reason).await?;
@@ -74,13 +78,13 @@ impl S3Api {
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
-    pub(super) async fn list_parts(&self, asked: AuthedRequest) -> HandlerResult {
-        let session = self.upload_of(&asked, Access::Read).await?;
+    pub(super) async fn list_parts(&self, request: AuthedRequest) -> HandlerResult {
+        let session = self.upload_of(&request, Access::Read).await?;
         if !session.root().status.is_unfinished() {
             return Err(S3Error::no_such_upload());
         }
-        let most = max_of(asked.query.get("max-parts"), "max-parts")?;
-        let marker = asked.query.get("part-number-marker").filter(|text| !text.is_empty());
+        let most = max_of(request.query.get("max-parts"), "max-parts")?;
+        let marker = request.query.get("part-number-marker").filter(|text| !text.is_empty());
         let marker: u16 = marker
             .map_or(Ok(0), str::parse)
             .map_err(|_| S3Error::invalid("part-number-marker is no number"))?;
@@ -89,8 +93,8 @@ impl S3Api {
         let rest: Vec<_> = entries.into_iter().filter(|entry| entry.number > marker).collect();
         let page = &rest[..most.min(rest.len())];
         let mut xml = Xml::new("ListPartsResult");
-        xml.element("Bucket", &asked.bucket)
-            .element("Key", &asked.key)
+        xml.element("Bucket", &request.target.bucket)
+            .element("Key", &request.target.key)
             .element("UploadId", &root.backup_id);
         owner(&mut xml, &root);
         xml.element("StorageClass", "STANDARD").element("PartNumberMarker", marker);
@@ -111,30 +115,31 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    pub(super) async fn list_uploads(&self, asked: AuthedRequest) -> HandlerResult {
-        let text = |name: &str| asked.query.get(name).filter(|text| !text.is_empty());
+    pub(super) async fn list_uploads(&self, request: AuthedRequest) -> HandlerResult {
+        let text = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
         let prefix = text("prefix").unwrap_or_default();
-        if !asked.identity.allows(Access::Read, &asked.bucket, prefix) {
+        if !request.identity.allows(Access::Read, &request.target.bucket, prefix) {
             return Err(S3Error::denied());
         }
-        self.0.objects.find_bucket(&asked.bucket.as_str().into()).await?;
+        self.shared.objects.find_bucket(&request.target.bucket.as_str().into()).await?;
         let most = max_of(text("max-uploads"), "max-uploads")?;
-        let encoded = encodes(&asked)?;
+        let encoded = encodes(&request)?;
         let name = |text: &str| if encoded { url_encoded(text) } else { text.to_owned() };
         let marker = (text("key-marker").unwrap_or_default(), text("upload-id-marker"));
         let query = OpenQuery {
-            bucket: asked.bucket.clone(),
+            bucket: request.target.bucket.clone(),
             prefix: prefix.to_owned(),
             delimiter: text("delimiter").map(str::to_owned),
             key_marker: marker.0.to_owned(),
             id_marker: marker.1.filter(|id| is_plain(id)).map(str::to_owned),
             limit: most,
         };
-        let identity = &asked.identity;
+        let identity = &request.identity;
         let visible = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
-        let page = self.0.uploads.open_uploads(identity.account_name(), &query, visible).await?;
+        let page =
+            self.shared.uploads.open_uploads(identity.account_name(), &query, visible).await?;
         let mut xml = Xml::new("ListMultipartUploadsResult");
-        xml.element("Bucket", &asked.bucket).element("KeyMarker", name(marker.0));
+        xml.element("Bucket", &request.target.bucket).element("KeyMarker", name(marker.0));
         xml.element("UploadIdMarker", marker.1.unwrap_or_default()).element("Prefix", name(prefix));
         xml.maybe("Delimiter", text("delimiter").map(name)).element("MaxUploads", most);
         if encoded {

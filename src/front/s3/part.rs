@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
-use super::{AuthedRequest, HandlerResult, S3Api, broken, empty_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, payload_error};
 use crate::accounts::Access;
 use crate::digest::Checksum;
 use crate::object::{Body, ETag, PartNumber};
@@ -25,13 +25,13 @@ const DECIDE: Duration = Duration::from_millis(900);
 impl S3Api {
     pub(super) async fn upload_part(
         &self,
-        asked: AuthedRequest,
+        request: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        let number = part_number(&asked)?;
-        let declared = Declared::read(&asked.head, &asked.payload)?;
+        let number = part_number(&request)?;
+        let declared = Declared::read(&request.head, &request.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
-        let session = self.upload_of(&asked, Access::Write).await?;
+        let session = self.upload_of(&request, Access::Write).await?;
         let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes };
         let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, claim)).await
         {
@@ -43,16 +43,16 @@ impl S3Api {
         let mut guard = HangUp(Some(session));
         let (etag, checksum) = match admission {
             PartAdmission::Known(entry) => {
-                self.0.metrics.chunk_known();
-                if !self.answers_early(&asked, &body.progress()) {
-                    read_out(declared.clone(), &asked, body).await?;
+                self.shared.metrics.chunk_known();
+                if !self.answers_early(&request, &body.progress()) {
+                    read_out(declared.clone(), &request, body).await?;
                 }
                 (Some(entry.etag), declared.checksum)
             }
             PartAdmission::Wanted(ticket) => {
                 // The session hashes and compares the SHA-256 itself: once is enough.
                 let (payload, outcome) =
-                    Payload::new(Declared { sha256: None, ..declared }, &asked.payload, body);
+                    Payload::new(Declared { sha256: None, ..declared }, &request.payload, body);
                 let checksum = outcome.clone();
                 let body = Body::verified(len_bytes, payload);
                 let stored = ticket.store_part(body, move || checksum.verified().flatten()).await;
@@ -66,7 +66,7 @@ impl S3Api {
                         return Err(failure.map_or_else(|| error.into(), S3Error::from));
                     }
                 };
-                self.0.metrics.chunk_stored();
+                self.shared.metrics.chunk_stored();
                 let sha256 = brought.sha256;
                 let etag = brought.etag.or_else(|| Some(ETag(sha256.hex()[..32].to_owned())));
                 (etag, outcome.verified().flatten())
@@ -78,12 +78,12 @@ impl S3Api {
 
     /// Whether the client is to be answered before its body is read: it waits, or it is known to
     /// listen while it sends.
-    fn answers_early(&self, asked: &AuthedRequest, read: &Progress) -> bool {
-        let waits = asked
+    fn answers_early(&self, request: &AuthedRequest, read: &Progress) -> bool {
+        let waits = request
             .header("expect")
             .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
-        let agent = asked.header("user-agent").unwrap_or_default();
-        let listens = self.0.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
+        let agent = request.header("user-agent").unwrap_or_default();
+        let listens = self.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
         waits && read.bytes() == 0 || listens
     }
 }
@@ -105,19 +105,22 @@ impl Drop for HangUp {
 /// Reads a body that is not needed, so that its connection can go on, and verifies it all the same.
 async fn read_out(
     declared: Declared,
-    asked: &AuthedRequest,
+    request: &AuthedRequest,
     body: RequestBody,
 ) -> Result<(), S3Error> {
-    let (mut payload, outcome) = Payload::new(declared, &asked.payload, body);
+    let (mut payload, outcome) = Payload::new(declared, &request.payload, body);
     while let Some(frame) = payload.next().await {
-        frame.map_err(|_| broken(&outcome))?;
+        frame.map_err(|_| payload_error(&outcome))?;
     }
     Ok(())
 }
 
-pub(super) fn part_number(asked: &AuthedRequest) -> Result<PartNumber, S3Error> {
-    let number =
-        asked.query.get("partNumber").and_then(|text| text.parse().ok()).and_then(PartNumber::new);
+pub(super) fn part_number(request: &AuthedRequest) -> Result<PartNumber, S3Error> {
+    let number = request
+        .query
+        .get("partNumber")
+        .and_then(|text| text.parse().ok())
+        .and_then(PartNumber::new);
     number.ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))
 }
 

@@ -76,18 +76,18 @@ impl S3Api {
     pub(super) async fn pass_through(
         &self,
         operation: &'static Operation,
-        asked: AuthedRequest,
+        request: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        require_access(operation, &asked)?;
-        let mut request = typed(operation, &asked)?;
-        let document = asked.document(body, MAX_DOCUMENT).await?;
-        request.body = if operation.subresource == "restore" {
+        require_access(operation, &request)?;
+        let mut passthrough = typed(operation, &request)?;
+        let document = request.read_document(body, MAX_DOCUMENT).await?;
+        passthrough.body = if operation.subresource == "restore" {
             restore::checked(&document)?.into()
         } else {
             document
         };
-        let Some(answer) = self.0.objects.pass_through(request).await? else {
+        let Some(answer) = self.shared.objects.pass_through(passthrough).await? else {
             return Err(S3Error::not_implemented(&format!(
                 "{} of ?{}",
                 operation.method, operation.subresource
@@ -106,9 +106,9 @@ impl S3Api {
 }
 
 /// **Errors**: `AccessDenied`.
-fn require_access(operation: &Operation, asked: &AuthedRequest) -> Result<(), S3Error> {
+fn require_access(operation: &Operation, request: &AuthedRequest) -> Result<(), S3Error> {
     let reads = operation.method == Method::GET;
-    asked.require(match operation.level {
+    request.require(match operation.level {
         Level::Bucket => Access::Admin,
         Level::Object if reads => Access::Read,
         Level::Object => Access::Write,
@@ -116,35 +116,35 @@ fn require_access(operation: &Operation, asked: &AuthedRequest) -> Result<(), S3
     let elsewhere = operation.level == Level::Bucket
         && !reads
         && NAME_ANOTHER_PLACE.contains(&operation.subresource);
-    if elsewhere && !asked.identity.allows(Access::Admin, "", "") {
+    if elsewhere && !request.identity.allows(Access::Admin, "", "") {
         return Err(S3Error::denied());
     }
-    if asked.head.headers.contains_key(BYPASS) {
-        asked.require(Access::Admin)?;
+    if request.head.headers.contains_key(BYPASS) {
+        request.require(Access::Admin)?;
     }
     Ok(())
 }
 
 /// The request without its document. **Errors**: `NotImplemented`, which names what the operation
 /// does not have.
-fn typed(operation: &'static Operation, asked: &AuthedRequest) -> Result<Passthrough, S3Error> {
-    let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
-    let mut request = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
-    for (name, value) in asked.query.pairs() {
+fn typed(operation: &'static Operation, request: &AuthedRequest) -> Result<Passthrough, S3Error> {
+    let (bucket, key) = (request.target.bucket.as_str().into(), request.target.key.as_str().into());
+    let mut passthrough = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
+    for (name, value) in request.query.pairs() {
         if operation.has_parameter(name) {
-            request.add_parameter(name, value);
+            passthrough.add_parameter(name, value);
         } else if !HANDLED_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(not_here("query parameter", name, operation));
         }
     }
-    for (name, value) in &asked.head.headers {
+    for (name, value) in &request.head.headers {
         if operation.has_header(name.as_str()) {
-            request.add_header(name, value);
+            passthrough.add_header(name, value);
         } else if !is_harmless(name) {
             return Err(not_here("header", name.as_str(), operation));
         }
     }
-    Ok(request)
+    Ok(passthrough)
 }
 
 fn is_harmless(name: &HeaderName) -> bool {

@@ -17,7 +17,6 @@ use serde_json::Value;
 use super::error::S3Error;
 use super::form::{Form, boundary, read};
 use super::put::written_reply;
-use super::route::Target;
 use super::xml::{Xml, iso_seconds};
 use super::{HandlerResult, S3Api, attributes, validate};
 use crate::accounts::Access;
@@ -34,8 +33,8 @@ impl S3Api {
     /// Its own way in: it is the form that is signed, not the request.
     pub(super) async fn post_object(
         &self,
-        head: &http::request::Parts,
-        bucket: &str,
+        head: http::request::Parts,
+        bucket: String,
         body: RequestBody,
     ) -> HandlerResult {
         let text = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
@@ -53,10 +52,10 @@ impl S3Api {
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields =
             ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
-        let identity = authenticate_policy(&self.0.accounts, fields)?;
-        self.require_visible(&Target { bucket: bucket.to_owned(), key: String::new() })?;
-        let place = self.0.admission.acquire(identity.account_name()).await?;
-        form.file = form.file.paced(&place, &self.0.clock);
+        let identity = authenticate_policy(&self.shared.accounts, fields)?;
+        self.require_bucket(&bucket)?;
+        let place = self.shared.admission.acquire(identity.account_name()).await?;
+        form.file = form.file.paced(&place, &self.shared.clock);
         let policy = STANDARD
             .decode(field("policy"))
             .ok()
@@ -67,9 +66,9 @@ impl S3Api {
         if key.is_empty() {
             return Err(S3Error::invalid("the form has no key"));
         }
-        let now = iso_seconds(self.0.clock.wall());
-        allow(&policy, &form, bucket, &now)?;
-        if !identity.allows(Access::Write, bucket, &key) {
+        let now = iso_seconds(self.shared.clock.wall());
+        allow(&policy, &form, &bucket, &now)?;
+        if !identity.allows(Access::Write, &bucket, &key) {
             return Err(S3Error::denied());
         }
         let headers = headers(&form.fields)?;
@@ -84,7 +83,8 @@ impl S3Api {
             checksum: None,
             trailer: None,
         };
-        let written = self.0.objects.put(&bucket.into(), &key.as_str().into(), new).await?;
+        let written =
+            self.shared.objects.put(&bucket.as_str().into(), &key.as_str().into(), new).await?;
         let mut reply = written_reply(&written);
         *reply.status_mut() = match (&redirect, status.as_str()) {
             (Some(_), _) => StatusCode::SEE_OTHER,
@@ -98,7 +98,7 @@ impl S3Api {
         if reply.status() == StatusCode::CREATED {
             let mut xml = Xml::new("PostResponse");
             xml.element("Location", format!("/{bucket}/{key}"))
-                .element("Bucket", bucket)
+                .element("Bucket", &bucket)
                 .element("Key", &key);
             xml.element("ETag", format!("\"{}\"", written.etag));
             *reply.body_mut() = full(xml.finish());
@@ -117,7 +117,7 @@ impl S3Api {
         &self,
         fields: impl Future<Output = Result<Form, S3Error>>,
     ) -> Result<Form, S3Error> {
-        let _place = self.0.admission.acquire_unsigned().await?;
+        let _place = self.shared.admission.acquire_unsigned().await?;
         let late = || {
             web::Error::new(
                 web::Kind::RequestTimeout,
@@ -127,7 +127,7 @@ impl S3Api {
         tokio::select! {
             biased;
             form = fields => form,
-            () = self.0.clock.pause(FIELDS_WITHIN) => Err(late().into()),
+            () = self.shared.clock.pause(FIELDS_WITHIN) => Err(late().into()),
         }
     }
 }

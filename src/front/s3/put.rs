@@ -6,7 +6,9 @@
 use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, broken, conditions, empty_reply};
+use super::{
+    AuthedRequest, HandlerResult, S3Api, attributes, conditions, empty_reply, payload_error,
+};
 use crate::accounts::Access;
 use crate::metric_names::VERSION_ID;
 use crate::object::{
@@ -20,32 +22,33 @@ const MAX_BYTES: u64 = 5 << 30;
 impl S3Api {
     pub(super) async fn put_object(
         &self,
-        asked: AuthedRequest,
+        request: AuthedRequest,
         body: RequestBody,
     ) -> HandlerResult {
-        asked.require(Access::Write)?;
-        let declared = Declared::read(&asked.head, &asked.payload)?;
+        request.require(Access::Write)?;
+        let declared = Declared::read(&request.head, &request.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         if len_bytes > MAX_BYTES {
             let message = format!("one put has at most {MAX_BYTES} bytes; use a multipart upload");
             return Err(S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message));
         }
-        let mode = conditions::of_write(&asked.head.headers)?;
-        let attributes = attributes::read(&asked.head.headers)?;
+        let mode = conditions::of_write(&request.head.headers)?;
+        let attributes = attributes::read(&request.head.headers)?;
         let (sha256, checksum, trailer) =
             (declared.sha256, declared.checksum.clone(), declared.trailer);
-        let (bucket, key) = (asked.bucket.as_str().into(), asked.key.as_str().into());
+        let (bucket, key) =
+            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
         let replaces = matches!(mode, PutMode::IfMatch(_));
-        let (payload, outcome) = Payload::new(declared, &asked.payload, body);
+        let (payload, outcome) = Payload::new(declared, &request.payload, body);
         let body = Body::verified(len_bytes, payload);
         let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
-        let written = match self.0.objects.put(&bucket, &key, new).await {
+        let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {
                 let failure = outcome.refusal().map(S3Error::from);
                 return Err(match (failure, error.kind()) {
                     (Some(failure), _) => failure,
-                    (None, StoreKind::Body) => broken(&outcome),
+                    (None, StoreKind::Body) => payload_error(&outcome),
                     (None, StoreKind::Precondition) if replaces => {
                         self.absent_or(&bucket, &key, error.into()).await
                     }
@@ -68,7 +71,7 @@ impl S3Api {
     /// What a refused If-Match means: some servers say 412 also where no object is (BACKENDS.md
     /// §3).
     async fn absent_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
-        match self.0.objects.get(bucket, key, GetRange::Head, GetOptions::default()).await {
+        match self.shared.objects.get(bucket, key, GetRange::Head, GetOptions::default()).await {
             Err(error) if error.kind() == StoreKind::NotFound => error.into(),
             Ok(_) | Err(_) => refused,
         }

@@ -13,7 +13,7 @@ use crate::web::{Query, bucket_of_host, segments};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+pub enum S3Operation {
     ListBuckets,
     CreateBucket,
     HeadBucket,
@@ -38,10 +38,10 @@ pub enum Op {
     AbortMultipartUpload,
     ListParts,
     /// What only an S3 store behind the gateway does.
-    Other(&'static Operation),
+    PassThrough(&'static Operation),
 }
 
-impl Op {
+impl S3Operation {
     /// As figures and log lines name it.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl Op {
             Self::CompleteMultipartUpload => "s3-complete-multipart-upload",
             Self::AbortMultipartUpload => "s3-abort-multipart-upload",
             Self::ListParts => "s3-list-parts",
-            Self::Other(_) => "s3-other",
+            Self::PassThrough(_) => "s3-other",
         }
     }
 }
@@ -159,7 +159,7 @@ pub fn route(
     target: &Target,
     query: &Query,
     headers: &HeaderMap,
-) -> Result<Op, S3Error> {
+) -> Result<S3Operation, S3Error> {
     let mut found = SUBRESOURCES.iter().copied().filter(|name| query.get(name).is_some());
     let named = found.next();
     if let (Some(one), Some(two)) = (named, found.next()) {
@@ -185,54 +185,63 @@ const REFUSED_HEADERS: [&str; 3] =
 
 /// **Errors**: `NotImplemented`, which names the header. What is passed through has a list of its
 /// own.
-pub fn refuse_headers(op: Op, headers: &HeaderMap) -> Result<(), S3Error> {
+pub fn refuse_headers(op: S3Operation, headers: &HeaderMap) -> Result<(), S3Error> {
     let more = REFUSED_HEADERS
         .into_iter()
-        .find(|name| !matches!(op, Op::Other(_)) && headers.contains_key(*name));
+        .find(|name| !matches!(op, S3Operation::PassThrough(_)) && headers.contains_key(*name));
     more.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
 }
 
-fn service(method: &Method, named: Option<&str>) -> Option<Op> {
-    (*method == Method::GET && named.is_none()).then_some(Op::ListBuckets)
+fn service(method: &Method, named: Option<&str>) -> Option<S3Operation> {
+    (*method == Method::GET && named.is_none()).then_some(S3Operation::ListBuckets)
 }
 
-fn bucket(method: &Method, named: Option<&str>, query: &Query) -> Option<Op> {
+fn bucket(method: &Method, named: Option<&str>, query: &Query) -> Option<S3Operation> {
     Some(match (method.as_str(), named) {
-        ("PUT", None) => Op::CreateBucket,
-        ("HEAD", None) => Op::HeadBucket,
-        ("DELETE", None) => Op::DeleteBucket,
-        ("GET", None) if query.get("list-type") == Some("2") => Op::ListObjectsV2,
-        ("GET", None) => Op::ListObjects,
-        ("GET", Some("location")) => Op::GetBucketLocation,
-        ("GET", Some("versioning")) => Op::GetBucketVersioning,
-        ("GET", Some("uploads")) => Op::ListMultipartUploads,
-        ("POST", Some("delete")) => Op::DeleteObjects,
-        ("POST", None) => Op::PostObject,
-        (_, Some(subresource)) => Op::Other(Operation::find(method, Level::Bucket, subresource)?),
+        ("PUT", None) => S3Operation::CreateBucket,
+        ("HEAD", None) => S3Operation::HeadBucket,
+        ("DELETE", None) => S3Operation::DeleteBucket,
+        ("GET", None) if query.get("list-type") == Some("2") => S3Operation::ListObjectsV2,
+        ("GET", None) => S3Operation::ListObjects,
+        ("GET", Some("location")) => S3Operation::GetBucketLocation,
+        ("GET", Some("versioning")) => S3Operation::GetBucketVersioning,
+        ("GET", Some("uploads")) => S3Operation::ListMultipartUploads,
+        ("POST", Some("delete")) => S3Operation::DeleteObjects,
+        ("POST", None) => S3Operation::PostObject,
+        (_, Some(subresource)) => {
+            S3Operation::PassThrough(Operation::find(method, Level::Bucket, subresource)?)
+        }
         _ => return None,
     })
 }
 
-fn object(method: &Method, named: Option<&str>, query: &Query, headers: &HeaderMap) -> Option<Op> {
+fn object(
+    method: &Method,
+    named: Option<&str>,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Option<S3Operation> {
     let copies = headers.contains_key("x-amz-copy-source");
     let part = query.get("partNumber").is_some();
     Some(match (method.as_str(), named) {
-        ("GET", None) => Op::GetObject,
-        ("HEAD", None) => Op::HeadObject,
+        ("GET", None) => S3Operation::GetObject,
+        ("HEAD", None) => S3Operation::HeadObject,
         // Never a plain put: a part number without an upload is a mistake that must not replace the
         // object.
         ("PUT", None) if part => return None,
-        ("PUT", None) if copies => Op::CopyObject,
-        ("PUT", None) => Op::PutObject,
-        ("DELETE", None) => Op::DeleteObject,
-        ("GET", Some("attributes")) => Op::GetObjectAttributes,
-        ("POST", Some("uploads")) => Op::CreateMultipartUpload,
-        ("PUT", Some("uploadId")) if part && copies => Op::UploadPartCopy,
-        ("PUT", Some("uploadId")) if part => Op::UploadPart,
-        ("POST", Some("uploadId")) => Op::CompleteMultipartUpload,
-        ("DELETE", Some("uploadId")) => Op::AbortMultipartUpload,
-        ("GET", Some("uploadId")) => Op::ListParts,
-        (_, Some(subresource)) => Op::Other(Operation::find(method, Level::Object, subresource)?),
+        ("PUT", None) if copies => S3Operation::CopyObject,
+        ("PUT", None) => S3Operation::PutObject,
+        ("DELETE", None) => S3Operation::DeleteObject,
+        ("GET", Some("attributes")) => S3Operation::GetObjectAttributes,
+        ("POST", Some("uploads")) => S3Operation::CreateMultipartUpload,
+        ("PUT", Some("uploadId")) if part && copies => S3Operation::UploadPartCopy,
+        ("PUT", Some("uploadId")) if part => S3Operation::UploadPart,
+        ("POST", Some("uploadId")) => S3Operation::CompleteMultipartUpload,
+        ("DELETE", Some("uploadId")) => S3Operation::AbortMultipartUpload,
+        ("GET", Some("uploadId")) => S3Operation::ListParts,
+        (_, Some(subresource)) => {
+            S3Operation::PassThrough(Operation::find(method, Level::Object, subresource)?)
+        }
         _ => return None,
     })
 }
@@ -241,7 +250,7 @@ fn object(method: &Method, named: Option<&str>, query: &Query, headers: &HeaderM
 mod tests {
     use super::*;
 
-    fn op(method: &str, path: &str, query: &str) -> Option<Op> {
+    fn op(method: &str, path: &str, query: &str) -> Option<S3Operation> {
         let target = target(path, &HeaderMap::new(), None).unwrap();
         route(
             &method.parse().unwrap(),
@@ -255,17 +264,18 @@ mod tests {
     #[test]
     fn requests_lead_to_operations() {
         let other = |method: &str, level, subresource| {
-            Operation::find(&method.parse().unwrap(), level, subresource).map(Op::Other)
+            Operation::find(&method.parse().unwrap(), level, subresource)
+                .map(S3Operation::PassThrough)
         };
         let table = [
-            ("GET", "/", "", Some(Op::ListBuckets)),
-            ("GET", "/b", "list-type=2&prefix=a", Some(Op::ListObjectsV2)),
-            ("GET", "/b/", "", Some(Op::ListObjects)),
-            ("PUT", "/b", "", Some(Op::CreateBucket)),
+            ("GET", "/", "", Some(S3Operation::ListBuckets)),
+            ("GET", "/b", "list-type=2&prefix=a", Some(S3Operation::ListObjectsV2)),
+            ("GET", "/b/", "", Some(S3Operation::ListObjects)),
+            ("PUT", "/b", "", Some(S3Operation::CreateBucket)),
             ("PUT", "/b", "versioning", other("PUT", Level::Bucket, "versioning")),
             ("GET", "/b", "policy", other("GET", Level::Bucket, "policy")),
-            ("POST", "/b", "delete", Some(Op::DeleteObjects)),
-            ("PUT", "/b/k", "", Some(Op::PutObject)),
+            ("POST", "/b", "delete", Some(S3Operation::DeleteObjects)),
+            ("PUT", "/b/k", "", Some(S3Operation::PutObject)),
             ("PUT", "/b/k", "tagging", other("PUT", Level::Object, "tagging")),
             ("PUT", "/b/k", "website", None),
             ("PUT", "/b/k", "renameObject", None),
@@ -274,10 +284,10 @@ mod tests {
             ("GET", "/b", "session", None),
             ("POST", "/b/k", "restore", other("POST", Level::Object, "restore")),
             ("PUT", "/b/k", "partNumber=1", None),
-            ("PUT", "/b/k", "partNumber=1&uploadId=u", Some(Op::UploadPart)),
-            ("POST", "/b/k", "uploads", Some(Op::CreateMultipartUpload)),
-            ("POST", "/b/k", "uploadId=u", Some(Op::CompleteMultipartUpload)),
-            ("DELETE", "/b/k", "uploadId=u", Some(Op::AbortMultipartUpload)),
+            ("PUT", "/b/k", "partNumber=1&uploadId=u", Some(S3Operation::UploadPart)),
+            ("POST", "/b/k", "uploads", Some(S3Operation::CreateMultipartUpload)),
+            ("POST", "/b/k", "uploadId=u", Some(S3Operation::CompleteMultipartUpload)),
+            ("DELETE", "/b/k", "uploadId=u", Some(S3Operation::AbortMultipartUpload)),
             ("DELETE", "/b/k", "uploads", None),
             ("PATCH", "/b/k", "", None),
             ("PUT", "/b/k", "tagging&partNumber=1&uploadId=u", None),

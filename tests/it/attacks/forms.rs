@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use http_body_util::BodyExt;
 use ratchet::accounts::Accounts;
 use ratchet::clock::Clock;
-use ratchet::front::s3::{Parts, S3Api};
+use ratchet::front::{Fronts, Shared};
 use ratchet::object::Objects;
 use ratchet::store::{Store, memory::Memory};
 use ratchet::upload::Uploads;
@@ -159,7 +159,7 @@ async fn the_fields_of_a_form_have_their_time() {
     let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
     let (uploads, http) =
         (Uploads::new(Arc::clone(&store), clock.clone(), Default::default()), Settings::default());
-    let front = S3Api::new(Parts {
+    let shared = Shared {
         objects: Objects::new(store, "ratchet-state"),
         uploads,
         accounts: Accounts::new(&settings().accounts).unwrap(),
@@ -167,9 +167,8 @@ async fn the_fields_of_a_form_have_their_time() {
         admission: Admission::new(clock.clone(), http.clone()),
         clock: clock.clone(),
         http,
-        settings: Default::default(),
-        keeps_aborted: true,
-    });
+    };
+    let fronts = Fronts::new(shared, Default::default(), true);
     // A byte each second: fast enough for a body, but these are fields of somebody who is not
     // known.
     let dribble = futures_util::stream::unfold(clock.clone(), |clock| async move {
@@ -182,7 +181,7 @@ async fn the_fields_of_a_form_have_their_time() {
         .header("content-length", "1000000")
         .body(http_body_util::StreamBody::new(Box::pin(dribble)))
         .unwrap();
-    let reply = front.answer(request).await;
+    let reply = fronts.respond(request).await.unwrap();
     assert!(clock.monotonic() <= Duration::from_secs(11), "{:?}", clock.monotonic());
     assert_eq!(reply.status(), 400);
     let text = reply.into_body().collect().await.unwrap().to_bytes();

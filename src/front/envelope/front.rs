@@ -1,0 +1,85 @@
+//! What a front gives to the envelope: its routes, its operations and the form of its errors.
+
+use futures_util::future::BoxFuture;
+use http::{Method, Uri, request};
+
+use crate::accounts::Identity;
+use crate::web::{self, AccessLog, PayloadSignature, Query, Reply, RequestBody};
+
+/// A protocol that clients speak.
+///
+/// A front does not authenticate, admit, log or count; [`super::Endpoint`] does.
+pub trait Front: Send + Sync + Sized + 'static {
+    /// An operation that needs a signed request.
+    type Operation: Send;
+    /// What the path of a signed request names, as far as `Operation` does not say it.
+    type Target: Send;
+    /// An operation that runs without a signed request: it is public, or its body is signed.
+    type OpenOperation: Send;
+    type Error: From<web::Error> + Send;
+
+    /// Whether a body in `aws-chunked` framing is accepted.
+    const TAKES_AWS_CHUNKED: bool;
+
+    /// Whether the request is addressed to this front.
+    fn owns(&self, head: &request::Parts) -> bool;
+
+    /// Finds the operation, names it in `log`, and refuses whatever can be refused before the sender
+    /// is known.
+    fn route(&self, head: &request::Parts, log: &mut AccessLog)
+    -> Result<Route<Self>, Self::Error>;
+
+    /// Runs an operation that needs no signed request.
+    fn run_open(
+        &self,
+        operation: Self::OpenOperation,
+        head: request::Parts,
+        body: RequestBody,
+    ) -> BoxFuture<'_, Result<Reply, Self::Error>>;
+
+    /// Runs an operation for an authenticated sender. The rights are checked here. The future has a
+    /// box per operation: in line, each request would be as large as the largest of them
+    /// (docs/decisions/0021-what-a-small-request-costs.md).
+    fn run(
+        &self,
+        operation: Self::Operation,
+        request: AuthedRequest<Self::Target>,
+        body: RequestBody,
+    ) -> BoxFuture<'_, Result<Reply, Self::Error>>;
+
+    /// The response to a request that failed.
+    fn error_reply(&self, error: Self::Error, request: &FailedRequest<'_>) -> Reply;
+}
+
+/// The operation that a request asks for.
+#[derive(Debug)]
+pub enum Route<F: Front> {
+    Open(F::OpenOperation),
+    Signed { operation: F::Operation, target: F::Target, query: Query },
+}
+
+/// A request whose operation is known and whose sender is authenticated and admitted.
+#[derive(Debug)]
+pub struct AuthedRequest<T> {
+    pub head: request::Parts,
+    pub query: Query,
+    pub identity: Identity,
+    /// What was signed of the body; not yet compared with it.
+    pub payload: PayloadSignature,
+    pub target: T,
+}
+
+impl<T> AuthedRequest<T> {
+    /// A header as text without spaces around it; None if it is absent or not printable ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+    }
+}
+
+/// What an error response may say about its request.
+#[derive(Debug)]
+pub struct FailedRequest<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
+    pub id: &'a str,
+}
