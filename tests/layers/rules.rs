@@ -5,11 +5,11 @@ use std::fmt;
 
 use crate::scan::{Named, Source};
 use crate::table::{
-    CLOCK_ONLY, IN_TESTS, MAX_PRODUCTION_LINES, MAX_WIDTH, OWNERS, PURE, ROOMS, SETTINGS,
+    CLOCK_ONLY, IN_TESTS, MAX_PRODUCTION_LINES, MAX_WIDTH, OWNERS, PURE, ROOMS, Rows, SETTINGS,
     VAGUE_NAMES,
 };
 
-/// A broken rule and its place.
+/// A rule that is broken, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     pub place: String,
@@ -27,13 +27,29 @@ fn finding(source: &Source, at: usize, rule: impl Into<String>) -> Finding {
 }
 
 /// Whether `module` is the room or file `room` or lies in it.
-fn lies_in(module: &str, room: &str) -> bool {
+pub fn lies_in(module: &str, room: &str) -> bool {
     module.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The row of the room that a module or path lies in; the longest name wins.
-fn row(module: &str) -> Option<&'static (&'static str, &'static [&'static str])> {
-    ROOMS.iter().filter(|(room, _)| lies_in(module, room)).max_by_key(|(room, _)| room.len())
+pub fn row(rows: Rows, module: &str) -> Option<(&'static str, &'static [&'static str])> {
+    rows.iter()
+        .filter(|(room, _)| lies_in(module, room))
+        .max_by_key(|(room, _)| room.len())
+        .copied()
+}
+
+/// Whether `name` of a row of [`OWNERS`] stands for the outside crate `head`.
+pub fn is_crate(name: &str, head: &str) -> bool {
+    name.strip_suffix('*').map_or(head == name, |prefix| head.starts_with(prefix))
+}
+
+/// Whether a file of `room` may name a path into `target` without a row: a test may name what
+/// [`IN_TESTS`] lists, the rooms of [`SETTINGS`] may name the settings of every room.
+pub fn is_exempt(source: &Source, named: &Named, room: &str, target: &str) -> bool {
+    source.is_test(named.at) && IN_TESTS.contains(&target)
+        || SETTINGS.contains(&room)
+            && named.path.last().is_some_and(|item| item.ends_with("Settings"))
 }
 
 /// A room names only the rooms in its row.
@@ -41,7 +57,7 @@ pub fn rooms(source: &Source) -> Vec<Finding> {
     if source.module == "lib" {
         return Vec::new();
     }
-    let Some((room, may)) = row(&source.module) else {
+    let Some((room, may)) = row(ROOMS, &source.module) else {
         return vec![finding(
             source,
             0,
@@ -51,16 +67,13 @@ pub fn rooms(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for named in source.named.iter().filter(|named| named.inside) {
         let path = named.path.join("/");
-        let Some((target, _)) = row(&path) else {
+        let Some((target, _)) = row(ROOMS, &path) else {
             let what =
                 format!("`crate::{}` is no room of tests/layers/table.rs", named.path.join("::"));
             found.push(finding(source, named.at, what));
             continue;
         };
-        let own_test = source.is_test(named.at) && IN_TESTS.contains(target);
-        let own_settings = SETTINGS.contains(room)
-            && named.path.last().is_some_and(|item| item.ends_with("Settings"));
-        if target != room && !may.contains(target) && !own_test && !own_settings {
+        if target != room && !may.contains(&target) && !is_exempt(source, named, room, target) {
             let allowed = if may.is_empty() { "nothing".to_owned() } else { may.join(", ") };
             found.push(finding(
                 source,
@@ -77,10 +90,9 @@ pub fn owners(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for named in source.named.iter().filter(|named| !named.inside) {
         let head = named.path[0].as_str();
-        let owned = |name: &str| {
-            name.strip_suffix('*').map_or(head == name, |prefix| head.starts_with(prefix))
+        let Some((_, owners)) = OWNERS.iter().find(|(name, _)| is_crate(name, head)) else {
+            continue;
         };
-        let Some((_, owners)) = OWNERS.iter().find(|(name, _)| owned(name)) else { continue };
         if !owners.iter().any(|owner| lies_in(&source.module, owner)) {
             found.push(finding(
                 source,
@@ -127,7 +139,7 @@ pub fn imports(source: &Source) -> Vec<Finding> {
 }
 
 fn room_of(named: &Named) -> &'static str {
-    row(&named.path.join("/")).map_or("", |(room, _)| room)
+    row(ROOMS, &named.path.join("/")).map_or("", |(room, _)| room)
 }
 
 /// Re-exports and tests have import lists of their own.

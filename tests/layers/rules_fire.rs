@@ -2,6 +2,8 @@
 
 use super::rules::{self, Finding};
 use super::scan::Source;
+use super::stale;
+use super::table::Rows;
 
 fn found(rule: fn(&Source) -> Vec<Finding>, file: &str, text: &str) -> Vec<String> {
     rule(&Source::new(file, text)).iter().map(ToString::to_string).collect()
@@ -14,7 +16,7 @@ fn count(rule: fn(&Source) -> Vec<Finding>, file: &str, text: &str) -> usize {
 #[test]
 fn a_room_that_is_not_in_the_row_is_found_however_it_is_named() {
     let line = [
-        "src/client/mod.rs:1: `client` may name api, digest, escape, retry, clock, metric_names, rate_limit, sigv4, tcp; not `store`",
+        "src/client/mod.rs:1: `client` may name api, digest, escape, retry, clock, rate_limit, sigv4, tcp; not `store`",
     ];
     for text in [
         "use crate::store::ETag;",
@@ -41,7 +43,7 @@ fn fronts_are_rooms_of_their_own() {
     assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use crate::api::Backup;"), 1);
     assert_eq!(count(rules::rooms, "src/front/chunk/ops.rs", "use crate::api::Backup;"), 0);
     assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use super::super::chunk::problem;"), 1);
-    assert_eq!(count(rules::rooms, "src/front/mod.rs", "use crate::front::{chunk::A, s3::B};"), 0);
+    assert_eq!(count(rules::rooms, "src/app/mod.rs", "use crate::front::{chunk::A, s3::B};"), 0);
 }
 
 #[test]
@@ -203,4 +205,85 @@ fn comments_are_for_people() {
     ] {
         assert_eq!(count(rules::comments, file, text), 0, "{text}");
     }
+}
+
+fn sources(files: &[(&str, &str)]) -> Vec<Source> {
+    files.iter().map(|(file, text)| Source::new(file, text)).collect()
+}
+
+fn texts(findings: Vec<Finding>) -> Vec<String> {
+    findings.into_iter().map(|finding| finding.rule).collect()
+}
+
+#[test]
+fn a_row_that_allows_more_than_its_files_use_is_found() {
+    let rows: Rows = &[("upload", &["gc", "store"]), ("gc", &["store"]), ("store", &[])];
+    let store = ("src/store/mod.rs", "");
+    let gc = ("src/gc/mod.rs", "use crate::store::ETag;");
+    let both = ("src/upload/plan.rs", "use crate::gc::Mode; fn f(x: crate::store::ETag) {}");
+    assert_eq!(texts(stale::rooms(rows, &sources(&[store, gc, both]))), [""; 0]);
+
+    let one = ("src/upload/plan.rs", "use crate::gc::Mode;");
+    let unused = ["`upload` may name `store`, but no file does"];
+    assert_eq!(texts(stale::rooms(rows, &sources(&[store, gc, one]))), unused);
+    let in_test =
+        ("src/upload/plan.rs", "use crate::gc::Mode; #[cfg(test)] mod t { use crate::store::A; }");
+    assert_eq!(texts(stale::rooms(rows, &sources(&[store, gc, in_test]))), unused);
+
+    assert_eq!(
+        texts(stale::rooms(rows, &sources(&[store, both]))),
+        ["no file lies in the room `gc`"]
+    );
+    let unknown: Rows = &[("store", &["cellar"])];
+    assert_eq!(
+        texts(stale::rooms(unknown, &sources(&[store]))),
+        ["`store` may name `cellar`, which has no row"]
+    );
+}
+
+#[test]
+fn an_entry_without_a_room_or_file_is_found() {
+    let files = sources(&[("src/digest/whole.rs", ""), ("src/retry.rs", "")]);
+    assert_eq!(
+        texts(stale::entries("PURE", &["digest/whole", "retry", "digest"], &files)),
+        [""; 0]
+    );
+    assert_eq!(
+        texts(stale::entries("PURE", &["digest/sha256", "ret"], &files)),
+        ["`digest/sha256` in PURE is no room and no file", "`ret` in PURE is no room and no file"]
+    );
+}
+
+#[test]
+fn an_owner_that_does_not_name_its_crate_is_found() {
+    let files = sources(&[
+        ("src/store/aws/body.rs", "use aws_smithy_types::body::SdkBody;"),
+        ("src/server/mod.rs", "fn f(x: self::hyper) {}"),
+    ]);
+    assert_eq!(texts(stale::owners(&[("aws_smithy*", &["store/aws"])], &files)), [""; 0]);
+    assert_eq!(
+        texts(stale::owners(&[("hyper", &["server", "front"])], &files)),
+        ["`front` in OWNERS is no room and no file", "`server` owns `hyper`, but no file names it"]
+    );
+}
+
+#[test]
+fn a_room_map_that_differs_from_the_table_is_found() {
+    let rows: Rows = &[("clock", &[]), ("front", &[]), ("front/s3", &[])];
+    let map = |rows: &str| format!("# A\n\n| room | what it is for |\n| --- | --- |\n{rows}\n");
+    let found = |text: &str| -> Vec<String> {
+        stale::room_map(rows, "A.md", text).iter().map(ToString::to_string).collect()
+    };
+    let good =
+        map("| `clock` | time, see `retry` |\n| `front` `front/s3` | doors |\n\n| `other` |");
+    assert_eq!(found(&good), [""; 0]);
+    assert_eq!(found("# A\n"), ["A.md:1: no table `| room | what it is for |`"]);
+    assert_eq!(
+        found(&map("| `clock` | a |\n| `clock`, `cellar` | b |\n| `front` | c |")),
+        [
+            "A.md:6: `clock` stands twice",
+            "A.md:6: `cellar` is no room",
+            "A.md:3: the room `front/s3` is missing"
+        ]
+    );
 }
