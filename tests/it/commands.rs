@@ -11,8 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ratchet::clock::Clock;
 
-use crate::conformance::pattern;
 use crate::process::{Gateway, same_bytes, stores};
+use crate::support::lab::pattern;
 
 /// A gateway, a directory for files, and a bucket that no other test has.
 struct Room {

@@ -1,5 +1,5 @@
-//! Many at once: idle connections and slow writers do not stand in the way, one request too many is
-//! told so, and whatever one account does, another one is served.
+//! Many clients at once: idle connections and slow writers do not block others, a request above the
+//! limit is refused with SlowDown, and what one account does leaves another account served.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,25 +9,22 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
+use ratchet::sigv4::Payload;
 use ratchet::store::{PutOptions, Store, dir::Dir};
 use ratchet::upload::{NewUpload, Settings as UploadSettings, Uploads};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::gateway::{Ask, Gateway, Key, OTHER, ask, head_of_now, last_exchange, settings, start};
 use crate::process;
+use crate::support::gateway::{Gateway, OTHER, settings, start};
+use crate::support::request::{AccessKey, chunk_api, s3, signed_head};
+use crate::support::response::exchange_and_close;
 
 const IDLE: usize = 4000;
 const SLOW: usize = 500;
 const HEADS: usize = 300;
 
-fn s3(method: &str, target: &str) -> Ask {
-    let mut ask = ask(method, "");
-    target.clone_into(&mut ask.target);
-    ask
-}
-
-/// A put of which one byte comes, and no more.
+/// A PUT of which only one byte is sent.
 async fn slow_put(gateway: &Gateway, at: usize) -> TcpStream {
     let head = s3("PUT", &format!("/bucket/slow-{at}"))
         .header("content-length", "1000000")
@@ -38,11 +35,10 @@ async fn slow_put(gateway: &Gateway, at: usize) -> TcpStream {
     socket
 }
 
-/// Signed requests that the gateway is serving now.
+/// The number of signed requests that the gateway is serving.
 async fn in_flight(gateway: &Gateway) -> u64 {
-    let told = ask("GET", "").by(None);
-    let told = Ask { target: "/metrics".to_owned(), ..told }.send(gateway).await;
-    let text = String::from_utf8(told.body).unwrap();
+    let response = s3("GET", "/metrics").signed_by(None).send(gateway).await;
+    let text = String::from_utf8(response.body).unwrap();
     let line = text
         .lines()
         .find(|line| line.starts_with("ratchet_requests_in_flight "))
@@ -52,7 +48,7 @@ async fn in_flight(gateway: &Gateway) -> u64 {
 }
 
 #[tokio::test]
-async fn idle_connections_and_slow_writers_leave_it_answering() {
+async fn idle_connections_and_slow_writers_do_not_block_requests() {
     let gateway = start(settings()).await;
     let mut idle = Vec::with_capacity(IDLE);
     for _ in 0..IDLE {
@@ -76,27 +72,29 @@ async fn idle_connections_and_slow_writers_leave_it_answering() {
 }
 
 #[tokio::test]
-async fn one_too_many_of_an_account_waits_and_is_told_to_slow_down() {
+async fn a_request_above_the_account_limit_waits_and_is_told_to_slow_down() {
     let mut settings = settings();
     settings.http.max_account_requests = 2;
     settings.http.queue_timeout = Duration::from_millis(300);
     let gateway = start(settings).await;
     let (first, _second) = (slow_put(&gateway, 1).await, slow_put(&gateway, 2).await);
     while in_flight(&gateway).await < 2 {}
-    let told = s3("GET", "/bucket").send(&gateway).await;
-    let text = String::from_utf8_lossy(&told.body);
-    assert!(told.status == 503 && text.contains("<Code>SlowDown</Code>"), "{text}");
-    assert!(told.header("retry-after").is_some() && told.header("x-amz-retry-after").is_some());
-    let told = ask("GET", "/backups").send(&gateway).await;
+    let response = s3("GET", "/bucket").send(&gateway).await;
+    let text = String::from_utf8_lossy(&response.body);
+    assert!(response.status == 503 && text.contains("<Code>SlowDown</Code>"), "{text}");
     assert!(
-        told.status == 503 && String::from_utf8_lossy(&told.body).contains(":slow-down"),
-        "{told:?}"
+        response.header("retry-after").is_some() && response.header("x-amz-retry-after").is_some()
     );
-    assert!(told.header("retry-after").is_some());
+    let response = chunk_api("GET", "/backups").send(&gateway).await;
+    assert!(
+        response.status == 503 && String::from_utf8_lossy(&response.body).contains(":slow-down"),
+        "{response:?}"
+    );
+    assert!(response.header("retry-after").is_some());
     assert_eq!(
-        s3("GET", "/bucket").by(Some(OTHER)).send(&gateway).await.status,
+        s3("GET", "/bucket").signed_by(Some(OTHER)).send(&gateway).await.status,
         200,
-        "another account has its own"
+        "another account has a limit of its own"
     );
     drop(first);
     while s3("HEAD", "/bucket").send(&gateway).await.status != 200 {}
@@ -104,17 +102,17 @@ async fn one_too_many_of_an_account_waits_and_is_told_to_slow_down() {
 
 /// Key id and secret of the account that takes what it can, and of one that wants to be served
 /// beside it.
-const GREEDY: Key = ("GREEDY", "greedy-secret-0123");
-const MODEST: Key = ("MODEST", "modest-secret-0123");
+const GREEDY: AccessKey = ("GREEDY", "greedy-secret-0123");
+const MODEST: AccessKey = ("MODEST", "modest-secret-0123");
 const OPEN_UPLOADS: usize = 50_000;
 const SLOW_OF_EACH_KIND: usize = 2000;
 const TIMED: usize = 300;
-/// Of the whole process, code included.
+/// The limit for the whole process, including its code.
 const MAX_RESIDENT_KIB: u64 = 128 << 10;
 
-/// What stands in the store before the gateway opens it: two buckets, an object to be read, and the
+/// Fills the store before the gateway opens it: two buckets, an object to read, and the open
 /// uploads.
-async fn furnish(path: &Path) {
+async fn fill_store(path: &Path) {
     let clock = Clock::system();
     let store: Arc<dyn Store> = Arc::new(Dir::open(path, clock.clone()).unwrap());
     let uploads = Uploads::new(Arc::clone(&store), clock, UploadSettings::default());
@@ -135,12 +133,12 @@ async fn furnish(path: &Path) {
     stream::iter(0..OPEN_UPLOADS)
         .map(create)
         .buffer_unordered(1024)
-        .for_each(|made| async { drop(made.unwrap()) })
+        .for_each(|created| async { drop(created.unwrap()) })
         .await;
 }
 
 fn gateway_of_two_accounts(home: &Path) -> process::Gateway {
-    let account = |name: &str, (id, secret): Key, bucket: &str| {
+    let account = |name: &str, (id, secret): AccessKey, bucket: &str| {
         format!(
             "[[account]]\nname = \"{name}\"\n[[account.key]]\nid = \"{id}\"\nsecret = \"{secret}\"\n\
              [[account.grant]]\nbucket = \"{bucket}\"\naccess = \"write\"\n"
@@ -156,7 +154,16 @@ fn gateway_of_two_accounts(home: &Path) -> process::Gateway {
     process::Gateway::spawn(command)
 }
 
-/// A client that takes next to nothing of what comes.
+fn unsigned_payload_head(
+    address: SocketAddr,
+    key: AccessKey,
+    request: (&str, &str),
+    len_bytes: usize,
+) -> String {
+    signed_head(address, key, request, &[], Payload::Unsigned, len_bytes)
+}
+
+/// A client that reads almost nothing of its response.
 async fn slow_client(address: SocketAddr, head: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -169,19 +176,23 @@ async fn timed(address: SocketAddr, method: &str, body: &[u8]) -> Vec<Duration> 
     let clock = Clock::system();
     let mut took = Vec::with_capacity(TIMED);
     for at in 0..TIMED {
-        let head =
-            head_of_now(address, MODEST, (method, &format!("/quiet/{}", at % 10)), &[], body.len());
+        let head = unsigned_payload_head(
+            address,
+            MODEST,
+            (method, &format!("/quiet/{}", at % 10)),
+            body.len(),
+        );
         let begun = clock.monotonic();
-        let told = last_exchange(address, &head, body).await;
+        let response = exchange_and_close(address, &head, body).await;
         took.push(clock.monotonic().saturating_sub(begun));
-        assert_eq!(told.status, 200, "{method}: {told:?}");
+        assert_eq!(response.status, 200, "{method}: {response:?}");
     }
     took.sort_unstable();
     took
 }
 
 #[cfg(target_os = "linux")]
-fn most_resident_kib(gateway: &process::Gateway) -> u64 {
+fn peak_resident_kib(gateway: &process::Gateway) -> u64 {
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", gateway.pid().as_raw_nonzero()))
             .unwrap();
@@ -191,28 +202,32 @@ fn most_resident_kib(gateway: &process::Gateway) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_account_does_leaves_another_served_and_memory_bounded() {
+async fn the_load_of_one_account_leaves_another_served_and_memory_bounded() {
     let home = tempfile::tempdir().unwrap();
-    furnish(&home.path().join("store")).await;
+    fill_store(&home.path().join("store")).await;
     let gateway = gateway_of_two_accounts(home.path());
     let address = gateway.address();
-    let alone = most_resident_kib(&gateway);
+    let alone = peak_resident_kib(&gateway);
     let mut crowd = Vec::with_capacity(2 * SLOW_OF_EACH_KIND);
     for at in 0..SLOW_OF_EACH_KIND {
-        let put =
-            head_of_now(address, GREEDY, ("PUT", &format!("/crowd/slow-{at}")), &[], 1_000_000);
+        let put = unsigned_payload_head(
+            address,
+            GREEDY,
+            ("PUT", &format!("/crowd/slow-{at}")),
+            1_000_000,
+        );
         crowd.push(slow_client(address, &format!("{put}some bytes, and no more")).await);
         crowd.push(
-            slow_client(address, &head_of_now(address, GREEDY, ("GET", "/crowd/big"), &[], 0))
+            slow_client(address, &unsigned_payload_head(address, GREEDY, ("GET", "/crowd/big"), 0))
                 .await,
         );
     }
     let puts = timed(address, "PUT", &[5; 4096]).await;
     let heads = timed(address, "HEAD", b"").await;
-    let resident = most_resident_kib(&gateway);
+    let resident = peak_resident_kib(&gateway);
     let at = |took: &[Duration], percent: usize| took[took.len() * percent / 100];
     println!(
-        "crowd: {} slow clients and {OPEN_UPLOADS} open uploads of one account; another's HEAD p50 {:?}, p99 {:?}, \
+        "crowd: {} slow clients and {OPEN_UPLOADS} open uploads of one account; HEAD of another account p50 {:?}, p99 {:?}, \
          PUT p50 {:?}, p99 {:?}; resident {} MiB, {} before",
         crowd.len(),
         at(&heads, 50),

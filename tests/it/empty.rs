@@ -7,8 +7,8 @@ use ratchet::digest::{Expected, Kind, Sha256};
 use ratchet::store::{GetRange, ListOptions, PutMode, faulty::Op};
 use ratchet::upload::NewBackup;
 
-use crate::conformance::{Lab, stores};
-use crate::room::{MINUTE, Room, backup, put};
+use crate::support::fleet::{Fleet, MINUTE, new_backup, put_chunk};
+use crate::support::lab::{self, Lab};
 
 /// Two gateways make the same object at once, and a later backup replaces it. Some stores have a
 /// directory as soon as anything is below it.
@@ -40,42 +40,42 @@ async fn nothing_is_backed_up(lab: Lab) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_gets_an_object_of_no_bytes() {
-    nothing_is_backed_up(stores::dir().await.unwrap()).await;
+    nothing_is_backed_up(lab::dir().await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_store_gets_an_object_of_no_bytes() {
-    let Some(lab) = stores::s3().await else { return };
+    let Some(lab) = lab::s3().await else { return };
     nothing_is_backed_up(lab).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
     for there_before in [false, true] {
-        let room = Room::new(1).await;
+        let fleet = Fleet::new(1).await;
         if there_before {
-            let (_, session) = room.gateway().create("home", backup("k", 1)).await.unwrap();
-            put(&session, 0).await;
+            let (_, session) = fleet.gateway().create("home", new_backup("k", 1)).await.unwrap();
+            put_chunk(&session, 0).await;
             session.finalize(None).await.unwrap();
         }
-        let slow = room.slow_gateway(|call| {
+        let slow = fleet.slow_gateway(|call| {
             if call.op == Op::Put && call.key == "k" { MINUTE } else { Duration::ZERO }
         });
-        let (_, late) = slow.create("home", backup("k", 0)).await.unwrap();
+        let (_, late) = slow.create("home", new_backup("k", 0)).await.unwrap();
         let id = late.root().backup_id.clone();
         let late = tokio::spawn(async move { late.finalize(None).await });
-        room.clock.pause(Duration::from_secs(1)).await;
-        room.gateway().open("home", &id).await.unwrap().finalize(None).await.unwrap();
-        let (_, next) = room.gateway().create("home", backup("k", 2)).await.unwrap();
-        put(&next, 0).await;
-        put(&next, 1).await;
+        fleet.clock.pause(Duration::from_secs(1)).await;
+        fleet.gateway().open("home", &id).await.unwrap().finalize(None).await.unwrap();
+        let (_, next) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
+        put_chunk(&next, 0).await;
+        put_chunk(&next, 1).await;
         next.finalize(None).await.unwrap();
         assert_eq!(
             late.await.unwrap().unwrap().size_bytes,
             0,
             "it was complete, and is still said to be"
         );
-        assert_eq!(room.store.head(&"b".into(), &"k".into()).await.unwrap().size_bytes, 2 * 1024);
-        assert_eq!(room.begun_uploads(), 0);
+        assert_eq!(fleet.store.head(&"b".into(), &"k".into()).await.unwrap().size_bytes, 2 * 1024);
+        assert_eq!(fleet.open_store_uploads(), 0);
     }
 }

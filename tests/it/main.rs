@@ -1,4 +1,4 @@
-//! Behaviour through the door: one binary, so that it links once.
+//! Tests of behaviour from outside. They are one binary, so that the library is linked only once.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -12,9 +12,7 @@ mod conformance;
 mod crowd;
 mod dir_kill;
 mod empty;
-mod faults;
 mod full_disk;
-mod gateway;
 mod held;
 mod hostile;
 mod interactions;
@@ -27,10 +25,10 @@ mod process;
 mod quota;
 mod readback;
 mod resume;
-mod room;
 mod rotation;
 mod s3_api;
 mod serve;
 mod shapes;
+mod support;
 mod sweep;
 mod wait;

@@ -1,10 +1,10 @@
-//! Random schedules of several gateways over one faulty store, against a reference model of DESIGN
-//! §9.
+//! Random schedules of several gateways over one faulty store, checked against a reference model of
+//! the invariants (docs/architecture.md#invariants).
 //!
-//! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model` repeats it. Time is
-//! tokio's, paused. Checked: acknowledged chunks stay recorded (1), a complete object is the
-//! acknowledged chunks (2), one index never has two acknowledged checksums (3), finalize, abort and
-//! expiry are idempotent (5), nothing is left of what was given up (9), gateways agree (10).
+//! `RATCHET_SEED=n cargo test --test it model::` repeats a schedule. The clock is tokio's, paused.
+//! Checked: acknowledged chunks stay recorded, a complete object consists of the acknowledged
+//! chunks, one index never has two acknowledged checksums, finalize, abort and expiry are
+//! idempotent, nothing is left of abandoned sessions, gateways agree.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,18 +17,20 @@ use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
 use ratchet::store::{Body, GetRange, Limits, Store};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
-use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
+use crate::support::faults::{
+    Gateways, StoreFaults, arriving_body, assert_no_record_is_left, faulty_memory, run_schedules,
+};
 
 const CHUNK: u64 = 1024;
 const BUCKET: &str = "photos";
 const KEY: &str = "2026/november.tar";
 
-/// What clients were told, and what they sent.
+/// What the clients received, and how much they sent.
 #[derive(Default)]
-struct Told {
-    /// Index → checksum acknowledged.
+struct Outcomes {
+    /// The acknowledged checksum of each index.
     chunks: BTreeMap<u32, Sha256>,
-    /// What finalize answered, if it ever succeeded.
+    /// ETag and size that finalize returned, if it ever succeeded.
     finished: Option<(String, u64)>,
     aborted: bool,
     puts: u64,
@@ -38,14 +40,14 @@ struct Told {
 struct World {
     seed: u64,
     random: Clock,
-    truth: Arc<dyn Store>,
-    chaos: Arc<Chaos>,
+    store: Arc<dyn Store>,
+    faults: Arc<StoreFaults>,
     gateways: Gateways,
     new: NewBackup,
     chunks: u32,
-    /// Whether gateways sweep while clients are at work, and call short pauses idle.
+    /// Whether gateways sweep while clients work, with a short time until a session counts as idle.
     sweeps: bool,
-    told: Mutex<Told>,
+    outcomes: Mutex<Outcomes>,
 }
 
 impl World {
@@ -55,8 +57,8 @@ impl World {
         let chunks = u32::try_from(size.div_ceil(CHUNK)).unwrap();
         let min_part_bytes = [1, 2 * CHUNK, 4 * CHUNK][random.number_below(3) as usize];
         let limits = Limits { min_part_bytes, max_part_bytes: 1 << 20, max_parts: 10_000 };
-        let (truth, chaos) = faulty_memory(seed, limits);
-        truth.create_bucket(&BUCKET.into()).await.unwrap();
+        let (store, faults) = faulty_memory(seed, limits);
+        store.create_bucket(&BUCKET.into()).await.unwrap();
         let digest =
             [None, Some(DigestKind::Blake3), Some(DigestKind::Crc64Nvme), Some(DigestKind::Sha256)];
         let new = NewBackup {
@@ -68,33 +70,33 @@ impl World {
             digest: digest[random.number_below(4) as usize],
             ..NewBackup::default()
         };
-        let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), Settings::default());
+        let gateways = Gateways::start(Arc::clone(&faults), random.clone(), Settings::default());
         let sweeps = random.number_below(4) == 0;
         let world = Self {
             seed,
             random,
-            truth,
-            chaos,
+            store,
+            faults,
             gateways,
             new,
             chunks,
             sweeps,
-            told: Mutex::default(),
+            outcomes: Mutex::default(),
         };
-        world.calm().prepare().await.unwrap();
+        world.gateway_without_faults().prepare().await.unwrap();
         world
     }
 
-    /// A gateway whose way to the store has no faults.
-    fn calm(&self) -> Uploads {
+    /// A gateway whose calls to the store have no faults.
+    fn gateway_without_faults(&self) -> Uploads {
         Uploads::new(
-            Arc::clone(&self.truth),
+            Arc::clone(&self.store),
             Clock::seeded(self.seed ^ 0xca1f),
             Settings::default(),
         )
     }
 
-    /// The bytes of a chunk in one of two files that differ in every chunk.
+    /// The bytes of a chunk of one of two files. The files differ in every chunk.
     fn bytes(&self, file: u8, index: u32) -> Bytes {
         let size = self.file_size();
         let start = u64::from(index) * CHUNK;
@@ -107,19 +109,23 @@ impl World {
     }
 
     fn file_size(&self) -> u64 {
-        // Without a declared size the file is whole chunks.
+        // Without a declared size the file consists of full chunks.
         self.new.size.unwrap_or(u64::from(self.chunks) * CHUNK)
     }
 
     fn acknowledge(&self, index: u32, sha256: Sha256) {
-        let mut told = self.told.lock().unwrap();
-        let before = *told.chunks.entry(index).or_insert(sha256);
-        assert_eq!(before, sha256, "seed {}: chunk {index} was acknowledged twice", self.seed);
+        let mut outcomes = self.outcomes.lock().unwrap();
+        let before = *outcomes.chunks.entry(index).or_insert(sha256);
+        assert_eq!(
+            before, sha256,
+            "seed {}: chunk {index} was acknowledged with two checksums",
+            self.seed
+        );
     }
 
     fn refused(&self, what: &str, error: &Error) {
         *self
-            .told
+            .outcomes
             .lock()
             .unwrap()
             .refusals
@@ -145,12 +151,12 @@ impl World {
     }
 }
 
-/// One client: it knows one file and does what clients do, in any order.
+/// One client with one file: does what clients do, in random order.
 async fn client(world: Arc<World>, id: String, file: u8) {
     for _ in 0..world.random.number_below(24) {
         world.random.pause(world.random.jitter(Duration::from_millis(400))).await;
         match world.random.number_below(20) {
-            0 => world.gateways.crash(),
+            0 => world.gateways.kill_one(),
             1 if world.random.number_below(6) == 0 => abort(&world, &id).await,
             2 | 3 => finalize(&world, &id, file).await,
             4 if world.sweeps => sweep(&world).await,
@@ -173,21 +179,22 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
             Admission::Wanted(ticket) => ticket.store(client_body(world, &bytes)).await.map(|_| ()),
         }
     };
-    world.told.lock().unwrap().puts += 1;
-    // Sometimes the client hangs up.
-    let hung_up = world.random.number_below(12) == 0;
-    let patience = world.random.jitter(Duration::from_millis(if hung_up { 50 } else { 3_600_000 }));
-    match tokio::time::timeout(patience, outcome).await {
+    world.outcomes.lock().unwrap().puts += 1;
+    // Sometimes the client closes its connection.
+    let closes_early = world.random.number_below(12) == 0;
+    let time_limit =
+        world.random.jitter(Duration::from_millis(if closes_early { 50 } else { 3_600_000 }));
+    match tokio::time::timeout(time_limit, outcome).await {
         Ok(Ok(())) => world.acknowledge(index, sha256),
         Ok(Err(error)) => world.refused("put", &error),
         Err(_) => {}
     }
 }
 
-/// A body as a network brings it: sometimes torn, corrupted, short or too long.
+/// A body as it arrives over a network: sometimes cut off, corrupted, too short or too long.
 fn client_body(world: &World, bytes: &Bytes) -> Body {
-    let fate = world.random.number_below(14);
-    arriving(&world.random, bytes, Duration::from_millis(40), |frames| match fate {
+    let damage = world.random.number_below(14);
+    arriving_body(&world.random, bytes, Duration::from_millis(40), |frames| match damage {
         0 => frames.push(Err("the client's connection broke".into())),
         1 => *frames.last_mut().unwrap() = Err("the client's connection broke".into()),
         2 => frames.truncate(frames.len() - 1),
@@ -201,16 +208,17 @@ async fn finalize(world: &World, id: &str, file: u8) {
     let outcome = async {
         let session = world.gateways.uploads().open("home", id).await?;
         let chunks: Vec<Bytes> = (0..world.chunks).map(|index| world.bytes(file, index)).collect();
-        // Its own file's digest: wrong where the other client's chunks were first.
+        // The digest of the client's own file: wrong if chunks of the other file were recorded
+        // first.
         let kind = world.new.digest.unwrap_or(DigestKind::Sha256Chunks);
         session.finalize(Some(world.digest_of(kind, &chunks))).await
     };
     match outcome.await {
         Ok(object) => {
-            let answer = (object.etag.0.clone(), object.size_bytes);
-            let mut told = world.told.lock().unwrap();
-            let before = told.finished.get_or_insert(answer.clone()).clone();
-            assert_eq!(before, answer, "seed {}: finalize gave two answers", world.seed);
+            let result = (object.etag.0.clone(), object.size_bytes);
+            let mut outcomes = world.outcomes.lock().unwrap();
+            let before = outcomes.finished.get_or_insert(result.clone()).clone();
+            assert_eq!(before, result, "seed {}: finalize returned two results", world.seed);
         }
         Err(error) => world.refused("finalize", &error),
     }
@@ -221,12 +229,12 @@ async fn abort(world: &World, id: &str) {
         world.gateways.uploads().open("home", id).await?.abort("the client asked for it").await
     };
     match outcome.await {
-        Ok(()) => world.told.lock().unwrap().aborted = true,
+        Ok(()) => world.outcomes.lock().unwrap().aborted = true,
         Err(error) => world.refused("abort", &error),
     }
 }
 
-/// Sessions that are idle for two seconds are given up.
+/// A sweeper that expires sessions after two idle seconds.
 fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
     let settings = GcSettings {
         expire_after: Duration::from_secs(2),
@@ -238,18 +246,17 @@ fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
 
 async fn sweep(world: &World) {
     let sweeper = sweeper(world.gateways.uploads(), world.random.number_below(u64::MAX));
-    // Sometimes the gateway dies in the midst of it.
-    let patience =
-        world.random.jitter(Duration::from_millis(if world.random.number_below(3) == 0 {
-            200
-        } else {
-            3_600_000
-        }));
-    let swept = tokio::time::timeout(patience, sweeper.sweep(Mode::Now, |_| ())).await;
-    let mut told = world.told.lock().unwrap();
+    // Sometimes the gateway is killed during the sweep.
+    let time_limit = world.random.jitter(Duration::from_millis(if world.random.number_below(3) == 0 {
+        200
+    } else {
+        3_600_000
+    }));
+    let swept = tokio::time::timeout(time_limit, sweeper.sweep(Mode::Now, |_| ())).await;
+    let mut outcomes = world.outcomes.lock().unwrap();
     match swept {
         Ok(Ok(Some(report))) => {
-            told.aborted |= report.actions.contains_key("expire");
+            outcomes.aborted |= report.actions.contains_key("expire");
             if report.failed == 0 {
                 return;
             }
@@ -257,62 +264,65 @@ async fn sweep(world: &World) {
         Ok(Ok(None)) => return,
         Ok(Err(_)) | Err(_) => {}
     }
-    *told.refusals.entry("sweep: cut off".to_owned()).or_default() += 1;
+    *outcomes.refusals.entry("sweep: interrupted".to_owned()).or_default() += 1;
 }
 
-/// Once its time is over, nothing of a session is left but its object.
-async fn leaves_nothing(world: &World, id: &str) {
+/// Asserts that sweeps remove everything of a session except a complete object.
+async fn assert_nothing_is_left(world: &World, id: &str) {
     let seed = world.seed;
-    let uploads = world.calm();
+    let uploads = world.gateway_without_faults();
     let root = uploads.root_of("home", id).await.unwrap().unwrap();
     let sweeper = sweeper(uploads, seed);
     if root.finished().is_some() {
         sweeper.sweep(Mode::Now, |_| ()).await.unwrap();
         assert!(
-            world.calm().root_of("home", id).await.unwrap().is_some(),
-            "seed {seed}: its object is still there"
+            world.gateway_without_faults().root_of("home", id).await.unwrap().is_some(),
+            "seed {seed}: the records of an existing object were removed"
         );
-        world.truth.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
+        world.store.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
     }
-    // Ended, freed, forgotten: each has its own time, and a sweeper that died has its lease.
+    // Expiring, freeing and removing records have a delay each; the lease of a killed sweeper has
+    // one too.
     for _ in 0..4 {
         world.random.pause(Duration::from_secs(3600)).await;
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
         assert_eq!(report.failed, 0, "seed {seed}");
     }
-    no_record_is_left(&world.truth, seed).await;
-    let target = (BUCKET.into(), KEY.into());
-    let upload = root.upload_at(&target).unwrap();
+    assert_no_record_is_left(&world.store, seed).await;
+    let target =
+        UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
     assert!(
-        world.truth.list_parts(upload, None).await.is_err(),
-        "seed {seed}: the store's upload is left"
+        world.store.list_parts(target, None).await.is_err(),
+        "seed {seed}: the upload in the store is left"
     );
 }
 
-/// The faults are over: whatever state the session is in, what was told must hold.
-async fn judge(world: &World, id: &str) {
+/// Ends the faults and checks that everything that clients received holds in the state that the
+/// session is in.
+async fn check(world: &World, id: &str) {
     let seed = world.seed;
-    world.chaos.stop();
-    let session = world.calm().open("home", id).await.unwrap();
-    let told = std::mem::take(&mut *world.told.lock().unwrap());
+    world.faults.stop();
+    let session = world.gateway_without_faults().open("home", id).await.unwrap();
+    let outcomes = std::mem::take(&mut *world.outcomes.lock().unwrap());
     if let Status::Finalizing { .. } = session.root().status {
-        // Any gateway may carry it on; a takeover repeats every check, so it may also fall back.
+        // Any gateway may continue the finalize. It repeats every check, so it may also reopen the
+        // session.
         session.finalize(None).await.ok();
     }
     let root = session.fresh_root().await.unwrap();
     match &root.status {
         Status::Aborted { reason, .. } => {
             assert!(
-                told.finished.is_none(),
+                outcomes.finished.is_none(),
                 "seed {seed}: finalize succeeded, yet the session is aborted"
             );
-            // A finalize that names another file's digest, over an object that was read back, ends
-            // the session too.
-            let by_digest = reason.starts_with("the object has sha256:");
+            // A finalize with the digest of another file also ends the session if the object had to
+            // be read back.
+            let ended_by_digest = reason.starts_with("the object has sha256:");
             assert!(
-                by_digest
-                    || told.aborted
-                    || told
+                ended_by_digest
+                    || outcomes.aborted
+                    || outcomes
                         .refusals
                         .keys()
                         .any(|k| k.starts_with("abort") || k.starts_with("sweep")),
@@ -323,25 +333,28 @@ async fn judge(world: &World, id: &str) {
         }
         Status::InProgress => {
             assert!(
-                told.finished.is_none() && !told.aborted,
-                "seed {seed}: an end was told, yet the session is open"
+                outcomes.finished.is_none() && !outcomes.aborted,
+                "seed {seed}: finalize or abort succeeded, yet the session is open"
             );
-            still_recorded(world, &session, &told).await;
+            assert_still_recorded(world, &session, &outcomes).await;
             fill_and_finalize(world, &session).await;
         }
         Status::Complete { .. } => {
-            assert!(!told.aborted, "seed {seed}: the abort succeeded, yet it is complete")
+            assert!(
+                !outcomes.aborted,
+                "seed {seed}: the abort succeeded, yet the session is complete"
+            )
         }
         status @ (Status::Finalizing { .. } | Status::Superseded { .. }) => {
-            panic!("seed {seed}: ended as {status:?}")
+            panic!("seed {seed}: the session ended as {status:?}")
         }
     }
-    object_is_what_was_acknowledged(world, &session, &told).await;
+    assert_object_is_as_acknowledged(world, &session, &outcomes).await;
     assert_eq!(session.abort("too late").await.unwrap_err().kind(), Kind::NotOpen, "seed {seed}");
 }
 
-async fn still_recorded(world: &World, session: &Session, told: &Told) {
-    for (index, sha256) in &told.chunks {
+async fn assert_still_recorded(world: &World, session: &Session, outcomes: &Outcomes) {
+    for (index, sha256) in &outcomes.chunks {
         let segment = session.segment(index / 256).await.unwrap();
         let record = segment.chunks.get(index);
         let recorded = record.map(|record| record.digests.sha256);
@@ -354,7 +367,7 @@ async fn still_recorded(world: &World, session: &Session, told: &Told) {
     }
 }
 
-/// Sends what is missing, as the records want it, until the backup completes.
+/// Sends the missing chunks of the recorded file until the backup completes.
 async fn fill_and_finalize(world: &World, session: &Session) {
     for _ in 0..8 {
         let expected = (world.new.size.is_none() && world.chunks == 0)
@@ -364,9 +377,13 @@ async fn fill_and_finalize(world: &World, session: &Session) {
                 if session.progress().await.unwrap().stored == u64::from(world.chunks) {
                     return;
                 }
-                // Without a size the last chunks may never have come: the shorter file is whole
-                // too.
-                assert!(world.new.size.is_none(), "seed {}: completed short", world.seed);
+                // Without a declared size the last chunks may never have been sent: then the
+                // shorter file is complete.
+                assert!(
+                    world.new.size.is_none(),
+                    "seed {}: completed without all chunks",
+                    world.seed
+                );
                 return;
             }
             Err(Error::Incomplete { missing }) => {
@@ -374,12 +391,12 @@ async fn fill_and_finalize(world: &World, session: &Session) {
                     send_as_recorded(world, session, index as u32).await;
                 }
             }
-            // A gateway that was killed may still be removing what it had staged.
+            // A killed gateway may still be removing its staged chunks.
             Err(error) if error.kind() == Kind::StoreUnavailable => {}
             Err(error) => panic!("seed {}: {error:?}", world.seed),
         }
     }
-    panic!("seed {}: it never completed", world.seed);
+    panic!("seed {}: the backup did not complete", world.seed);
 }
 
 async fn send_as_recorded(world: &World, session: &Session, index: u32) {
@@ -399,10 +416,10 @@ async fn send_as_recorded(world: &World, session: &Session, index: u32) {
     }
 }
 
-async fn object_is_what_was_acknowledged(world: &World, session: &Session, told: &Told) {
+async fn assert_object_is_as_acknowledged(world: &World, session: &Session, outcomes: &Outcomes) {
     let seed = world.seed;
     let (_, body) = world
-        .truth
+        .store
         .get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default())
         .await
         .unwrap();
@@ -415,23 +432,23 @@ async fn object_is_what_was_acknowledged(world: &World, session: &Session, told:
         let sha256 = Sha256::of(chunk);
         let known = [0, 1].iter().any(|file| world.bytes(*file, index) == chunk);
         assert!(known, "seed {seed}: chunk {index} of the object was never sent");
-        if let Some(acknowledged) = told.chunks.get(&index) {
+        if let Some(acknowledged) = outcomes.chunks.get(&index) {
             assert_eq!(
                 sha256, *acknowledged,
                 "seed {seed}: chunk {index} of the object is not what was acknowledged"
             );
         }
     }
-    let highest = told.chunks.keys().last().map_or(0, |index| index + 1);
+    let highest = outcomes.chunks.keys().last().map_or(0, |index| index + 1);
     assert!(
         object.chunks(CHUNK as usize).count() as u32 >= highest,
-        "seed {seed}: acknowledged chunks are cut off"
+        "seed {seed}: the object ends before the last acknowledged chunk"
     );
     let first = session.finalize(None).await.unwrap();
     assert_eq!(
         first,
         world
-            .calm()
+            .gateway_without_faults()
             .open("home", &session.root().backup_id)
             .await
             .unwrap()
@@ -443,7 +460,7 @@ async fn object_is_what_was_acknowledged(world: &World, session: &Session, told:
 
 async fn schedule(seed: u64) -> BTreeMap<String, u64> {
     let world = Arc::new(World::new(seed).await);
-    // The creates race and fail too, until one answer came.
+    // The creates race and may fail; they are repeated until one succeeds.
     let id = loop {
         let uploads = world.gateways.uploads();
         let (one, two) = tokio::join!(world.session(&uploads), world.session(&uploads));
@@ -463,14 +480,14 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
     let clients = (0..=world.random.number_below(4))
         .map(|n| client(Arc::clone(&world), id.clone(), u8::from(n == 3)));
     futures_util::future::join_all(clients).await;
-    let counts = world.told.lock().unwrap().refusals.clone();
-    judge(&world, &id).await;
-    leaves_nothing(&world, &id).await;
+    let counts = world.outcomes.lock().unwrap().refusals.clone();
+    check(&world, &id).await;
+    assert_nothing_is_left(&world, &id).await;
     counts
 }
 
 #[test]
-fn random_schedules_keep_every_promise() {
-    let (total, refusals) = schedules(schedule);
-    println!("model: {total} schedules, refusals met: {refusals:?}");
+fn random_schedules_keep_every_invariant() {
+    let (total, refusals) = run_schedules(schedule);
+    println!("model: {total} schedules, refusals: {refusals:?}");
 }

@@ -1,12 +1,13 @@
-//! Random schedules of S3 tools over several gateways and one faulty store: tools that are killed,
-//! interrupted, put to sleep and run again, each as CreateMultipartUpload, parts in any order,
-//! Complete, with the few retries that tools have.
+//! Random schedules of S3 tools over several gateways and one faulty store. The tools are killed,
+//! interrupted, suspended and started again. Each sends CreateMultipartUpload, parts in any order
+//! and CompleteMultipartUpload, with the few retries of real tools.
 //!
-//! Each run is made from one seed: `RATCHET_SEED=n cargo test --test it model_uploads` repeats it.
-//! Checked: the object is at any time one file whole, and from the first acknowledged Complete on
-//! it is there (DESIGN §9.2); a tool that is told of a part finds it listed while its upload lives
-//! (1); an upload that was superseded takes no part any more (§7); in the end a calm run completes,
-//! and sweeps leave nothing (9).
+//! `RATCHET_SEED=n cargo test --test it model_uploads::` repeats a schedule. Checked: the object is
+//! at any time exactly one of the files, and exists from the first acknowledged Complete on
+//! (docs/architecture.md#complete-means-equal); an acknowledged part can be completed while its
+//! upload is open (docs/architecture.md#acknowledged-means-durable); a superseded upload accepts no
+//! part any more (docs/architecture.md#handing-over-a-store-upload); in the end a run without
+//! faults completes, and sweeps leave nothing (docs/architecture.md#abandoned-sessions-end).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,28 +26,30 @@ use ratchet::upload::{
     Session, Settings, Stored, Uploads,
 };
 
-use crate::faults::{Chaos, Gateways, arriving, faulty_memory, no_record_is_left, schedules};
+use crate::support::faults::{
+    Gateways, StoreFaults, arriving_body, assert_no_record_is_left, faulty_memory, run_schedules,
+};
 
 const PART: usize = 1000;
 const BUCKET: &str = "photos";
 const KEY: &str = "2026/november.tar";
-/// Tries of one call, as tools have them.
+/// How often a tool tries one call.
 const TRIES: usize = 4;
 
 struct World {
     seed: u64,
     random: Clock,
-    truth: Arc<dyn Store>,
-    chaos: Arc<Chaos>,
+    store: Arc<dyn Store>,
+    faults: Arc<StoreFaults>,
     gateways: Gateways,
     settings: Settings,
-    /// Two files that differ in every part, and in length.
+    /// Two files that differ in every part and in length.
     files: [Bytes; 2],
-    told: Mutex<Told>,
+    outcomes: Mutex<Outcomes>,
 }
 
 #[derive(Default)]
-struct Told {
+struct Outcomes {
     completed: bool,
     uploads: Vec<String>,
     counts: BTreeMap<String, u64>,
@@ -56,9 +59,9 @@ impl World {
     async fn new(seed: u64) -> Arc<Self> {
         let random = Clock::seeded(seed);
         let limits = Limits { min_part_bytes: 1, max_part_bytes: 1 << 20, max_parts: 10_000 };
-        let (truth, chaos) = faulty_memory(seed, limits);
-        truth.create_bucket(&BUCKET.into()).await.unwrap();
-        // As short as it may be: three heartbeats.
+        let (store, faults) = faulty_memory(seed, limits);
+        store.create_bucket(&BUCKET.into()).await.unwrap();
+        // The shortest allowed time: three heartbeats.
         let idle = Duration::from_secs(30);
         let settings =
             Settings { resume: Resume { idle, ..Resume::default() }, ..Settings::default() };
@@ -71,45 +74,53 @@ impl World {
             )
         };
         let files = [file(0), file(85)];
-        let gateways = Gateways::start(Arc::clone(&chaos), random.clone(), settings.clone());
-        let world =
-            Self { seed, random, truth, chaos, gateways, settings, files, told: Mutex::default() };
-        world.calm().prepare().await.unwrap();
+        let gateways = Gateways::start(Arc::clone(&faults), random.clone(), settings.clone());
+        let world = Self {
+            seed,
+            random,
+            store,
+            faults,
+            gateways,
+            settings,
+            files,
+            outcomes: Mutex::default(),
+        };
+        world.gateway_without_faults().prepare().await.unwrap();
         Arc::new(world)
     }
 
-    /// A gateway whose way to the store has no faults. Each has ids of its own.
-    fn calm(&self) -> Uploads {
+    /// A gateway whose calls to the store have no faults. Each has its own ids.
+    fn gateway_without_faults(&self) -> Uploads {
         let clock = Clock::seeded(self.random.number_below(u64::MAX));
-        Uploads::new(Arc::clone(&self.truth), clock, self.settings.clone())
+        Uploads::new(Arc::clone(&self.store), clock, self.settings.clone())
     }
 
-    fn crash(&self) {
-        self.gateways.crash();
-        self.count("crashes");
+    fn kill_gateway(&self) {
+        self.gateways.kill_one();
+        self.count("gateway kills");
     }
 
     fn count(&self, what: &str) {
-        *self.told.lock().unwrap().counts.entry(what.to_owned()).or_default() += 1;
+        *self.outcomes.lock().unwrap().counts.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// The object is one of the files, or there is none yet.
-    async fn object_is_whole(&self) {
+    /// Asserts that the object is one of the files, or that no upload is complete yet.
+    async fn assert_object_is_one_file(&self) {
         let found =
-            self.truth.get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default()).await;
+            self.store.get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default()).await;
         match found {
             Ok((_, body)) => {
                 let object = body.collect(1 << 20).await.unwrap();
                 assert!(
                     self.files.contains(&object),
-                    "seed {}: the object is no file of anybody",
+                    "seed {}: the object is none of the files",
                     self.seed
                 );
             }
             Err(error) => {
                 assert_eq!(error.kind(), StoreKind::NotFound, "seed {}", self.seed);
                 assert!(
-                    !self.told.lock().unwrap().completed,
+                    !self.outcomes.lock().unwrap().completed,
                     "seed {}: a completed object is gone",
                     self.seed
                 );
@@ -118,7 +129,7 @@ impl World {
     }
 }
 
-/// A tool: run, killed and run again; what it uploads may be another file the next time.
+/// A tool that is started, killed and started again, sometimes with the other file.
 async fn tool(world: Arc<World>, own_file: usize) {
     for _ in 0..=world.random.number_below(4) {
         world.random.pause(world.random.jitter(Duration::from_secs(20))).await;
@@ -130,9 +141,9 @@ async fn tool(world: Arc<World>, own_file: usize) {
         if tokio::time::timeout(killed_after, run).await.is_err() {
             world.count("kills");
         }
-        world.object_is_whole().await;
+        world.assert_object_is_one_file().await;
         if world.random.number_below(5) == 0 {
-            world.crash();
+            world.kill_gateway();
         }
     }
 }
@@ -148,7 +159,7 @@ async fn run(world: Arc<World>, file: usize) {
     let Some(mut chosen) = put.into_iter().collect::<Option<Vec<_>>>() else {
         world.count("runs that gave up");
         if world.random.number_below(2) == 0 {
-            // As tools do when their retries run out; some just die.
+            // Tools abort when their retries are exhausted; some just exit.
             let aborted =
                 async { open(&world, &id).await?.abort_and_keep("its client aborted it").await };
             aborted.await.ok();
@@ -165,7 +176,7 @@ async fn create(world: &World) -> Option<String> {
         if let Ok(session) = world.gateways.uploads().create_upload("home", new.clone()).await {
             let root = session.root();
             let Destination::Parts(upload) = &root.destination else { unreachable!() };
-            world.told.lock().unwrap().uploads.push(upload.as_str().to_owned());
+            world.outcomes.lock().unwrap().uploads.push(upload.as_str().to_owned());
             return Some(root.backup_id.clone());
         }
     }
@@ -176,12 +187,12 @@ async fn open(world: &World, id: &str) -> Result<Session, Error> {
     world.gateways.uploads().open_upload("home", BUCKET, KEY, id).await
 }
 
-/// Puts one part with a tool's patience; None once it is exhausted.
+/// Puts one part with the retries of a tool; `None` if all fail.
 async fn put(world: &World, id: &str, at: usize, bytes: &Bytes) -> Option<ChosenEntry> {
     let number = PartNumber::new(at as u32 + 1).unwrap();
     for _ in 0..TRIES {
         if world.random.number_below(20) == 0 {
-            // Its machine sleeps: when it wakes up another run may have taken the upload over.
+            // The machine is suspended; meanwhile another run may adopt the upload.
             world.random.pause(world.random.jitter(Duration::from_secs(90))).await;
         }
         match put_once(world, id, number, bytes).await {
@@ -208,48 +219,48 @@ async fn put_once(
             Ok(entry.etag)
         }
         PartAdmission::Wanted(ticket) => {
-            // As the front does where a request is given up.
-            let guard = HangUp(Some(session.clone()));
+            // As the front does when a request is dropped.
+            let guard = DisconnectOnDrop(Some(session.clone()));
             let stored = ticket.store_part(part_body(world, bytes), || None).await;
             guard.done();
-            let brought = stored?;
-            world.count(if brought.stored == Stored::New {
+            let outcome = stored?;
+            world.count(if outcome.stored == Stored::New {
                 "parts sent"
             } else {
                 "parts sent twice"
             });
-            Ok(tag(brought))
+            Ok(etag_of(outcome))
         }
     }
 }
 
-/// As the front answers it.
-fn tag(brought: PutOutcome) -> ETag {
-    brought.etag.unwrap_or_else(|| ETag(brought.sha256.hex()[..32].to_owned()))
+/// The ETag that the front returns.
+fn etag_of(outcome: PutOutcome) -> ETag {
+    outcome.etag.unwrap_or_else(|| ETag(outcome.sha256.hex()[..32].to_owned()))
 }
 
-struct HangUp(Option<Session>);
+struct DisconnectOnDrop(Option<Session>);
 
-impl HangUp {
+impl DisconnectOnDrop {
     fn done(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for HangUp {
+impl Drop for DisconnectOnDrop {
     fn drop(&mut self) {
         let Some(session) = self.0.take() else { return };
         tokio::spawn(async move { session.client_disconnected().await.ok() });
     }
 }
 
-/// A part's body; sometimes its line goes away, or is so slow that nobody is sure whether anybody
-/// is there.
+/// The body of a part. Sometimes its connection breaks, or is so slow that the client may seem
+/// gone.
 fn part_body(world: &World, bytes: &Bytes) -> Body {
     let slow = world.random.number_below(15) == 0;
     let pause = if slow { Duration::from_secs(40) } else { Duration::from_millis(200) };
-    let fate = world.random.number_below(12);
-    arriving(&world.random, bytes, pause, |frames| match fate {
+    let damage = world.random.number_below(12);
+    arriving_body(&world.random, bytes, pause, |frames| match damage {
         0 => frames.push(Err("the client's connection broke".into())),
         1 => frames[0] = Err("the client's connection broke".into()),
         2 => frames[0] = Ok(Bytes::from(vec![0xee; frames[0].as_ref().unwrap().len()])),
@@ -262,7 +273,7 @@ async fn complete(world: &World, id: &str, chosen: &[ChosenEntry]) {
         let completed = async { open(world, id).await?.complete_parts(chosen).await };
         match completed.await {
             Ok(_) => {
-                world.told.lock().unwrap().completed = true;
+                world.outcomes.lock().unwrap().completed = true;
                 world.count("completed");
                 return;
             }
@@ -273,34 +284,35 @@ async fn complete(world: &World, id: &str, chosen: &[ChosenEntry]) {
     world.count("runs that could not complete");
 }
 
-/// The faults are over: a run completes with its file. It may be told once that a part is not as
-/// recorded, where a run of the other file died between the store's part and the record (DESIGN
-/// §12.7); then the next one completes.
-async fn judge(world: &Arc<World>) {
+/// Ends the faults and checks that a run completes with its file. The first run may find a part
+/// that differs from its record, if a run with the other file was killed between writing the part
+/// and the record (docs/architecture.md#parts-that-a-refused-put-overwrote); then the next one
+/// completes.
+async fn check(world: &Arc<World>) {
     let seed = world.seed;
-    world.chaos.stop();
-    // What still breathes of the last runs has had its time.
+    world.faults.stop();
+    // Everything in the background of the last runs ends within this time.
     world.random.pause(Duration::from_secs(600)).await;
     let file = world.random.number_below(2) as usize;
-    if let Err(error) = calm_run(world, file).await {
+    if let Err(error) = run_without_faults(world, file).await {
         assert!(matches!(error, Error::InvalidPart { .. }), "seed {seed}: {error}");
         world.count("parts found changed at the end");
-        calm_run(world, file)
+        run_without_faults(world, file)
             .await
-            .unwrap_or_else(|error| panic!("seed {seed}: {error}, and again"));
+            .unwrap_or_else(|error| panic!("seed {seed}: the second run failed too: {error}"));
     }
     let (_, body) = world
-        .truth
+        .store
         .get(&BUCKET.into(), &KEY.into(), GetRange::Whole, Default::default())
         .await
         .unwrap();
     let object = body.collect(1 << 20).await.unwrap();
-    assert!(object == world.files[file], "seed {seed}: the last upload is not what the object is");
+    assert!(object == world.files[file], "seed {seed}: the object differs from the last upload");
 }
 
-async fn calm_run(world: &World, file: usize) -> Result<(), Error> {
+async fn run_without_faults(world: &World, file: usize) -> Result<(), Error> {
     let new = NewUpload { bucket: BUCKET.into(), key: KEY.into(), ..NewUpload::default() };
-    let session = world.calm().create_upload("home", new).await?;
+    let session = world.gateway_without_faults().create_upload("home", new).await?;
     let mut chosen = Vec::new();
     for (at, bytes) in world.files[file].chunks(PART).enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();
@@ -309,7 +321,7 @@ async fn calm_run(world: &World, file: usize) -> Result<(), Error> {
         let etag = match session.admit_part(number, claim).await? {
             PartAdmission::Known(entry) => entry.etag,
             PartAdmission::Wanted(ticket) => {
-                tag(ticket.store_part(Bytes::copy_from_slice(bytes).into(), || None).await?)
+                etag_of(ticket.store_part(Bytes::copy_from_slice(bytes).into(), || None).await?)
             }
         };
         chosen.push(ChosenEntry { number, etag });
@@ -318,30 +330,31 @@ async fn calm_run(world: &World, file: usize) -> Result<(), Error> {
     Ok(())
 }
 
-async fn leaves_nothing(world: &World) {
+async fn assert_nothing_is_left(world: &World) {
     let seed = world.seed;
     let settings = GcSettings {
         expire_after: Duration::from_secs(2),
         sessions_per_s: 10_000,
         ..GcSettings::default()
     };
-    let sweeper = Sweeper::new(world.calm(), Clock::seeded(seed ^ 0x9c), settings);
+    let sweeper =
+        Sweeper::new(world.gateway_without_faults(), Clock::seeded(seed ^ 0x9c), settings);
     for _ in 0..8 {
-        // Each time: a run that died in its Complete is first carried to its end, and makes the
-        // object anew.
-        world.truth.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
+        // In each round, because the sweep completes a run that was killed in its Complete, which
+        // creates the object again.
+        world.store.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
         world.random.pause(Duration::from_secs(2 * 86_400)).await;
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
         assert_eq!(report.failed, 0, "seed {seed}");
     }
-    no_record_is_left(&world.truth, seed).await;
-    let uploads = world.told.lock().unwrap().uploads.clone();
+    assert_no_record_is_left(&world.store, seed).await;
+    let uploads = world.outcomes.lock().unwrap().uploads.clone();
     for upload in uploads {
         let upload = upload.as_str().into();
         let target = UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &upload };
         assert!(
-            world.truth.list_parts(target, None).await.is_err(),
-            "seed {seed}: a store's upload is left"
+            world.store.list_parts(target, None).await.is_err(),
+            "seed {seed}: an upload in the store is left"
         );
     }
 }
@@ -351,14 +364,14 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
     let tools =
         (0..=world.random.number_below(3)).map(|n| tool(Arc::clone(&world), (n % 2) as usize));
     futures_util::future::join_all(tools).await;
-    judge(&world).await;
-    leaves_nothing(&world).await;
-    let told = std::mem::take(&mut *world.told.lock().unwrap());
-    told.counts
+    check(&world).await;
+    assert_nothing_is_left(&world).await;
+    let outcomes = std::mem::take(&mut *world.outcomes.lock().unwrap());
+    outcomes.counts
 }
 
 #[test]
-fn tools_that_die_and_come_back_make_whole_files() {
-    let (total, counts) = schedules(schedule);
+fn tools_that_are_killed_and_restarted_upload_complete_files() {
+    let (total, counts) = run_schedules(schedule);
     println!("model_uploads: {total} schedules: {counts:?}");
 }

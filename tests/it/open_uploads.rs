@@ -12,14 +12,14 @@ use ratchet::upload::{
     ListQuery, NewBackup, OpenPage, OpenQuery, Root, Session, Settings, Uploads,
 };
 
-use crate::conformance::stores;
-use crate::room::{MINUTE, Room, backup, put_part, upload};
+use crate::support::fleet::{Fleet, MINUTE, new_backup, new_upload, put_part};
+use crate::support::lab;
 
 /// A gateway whose store calls are counted.
-fn counted(room: &Room) -> (Uploads, Arc<AtomicUsize>) {
+fn counted(fleet: &Fleet) -> (Uploads, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
-    let gateway = room.slow_gateway(move |_| {
+    let gateway = fleet.slow_gateway(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
         Duration::ZERO
     });
@@ -56,7 +56,7 @@ async fn pages(gateway: &Uploads, mut query: OpenQuery) -> Vec<(String, String)>
 
 /// Begins an upload with terms of its own: it adopts nothing, and nothing is waited for.
 async fn begin(gateway: &Uploads, bucket: &str, key: &str, run: usize) -> Session {
-    let mut new = upload(key);
+    let mut new = new_upload(key);
     bucket.clone_into(&mut new.bucket);
     new.metadata.insert("run".into(), run.to_string());
     gateway.create_upload("home", new).await.unwrap()
@@ -64,12 +64,12 @@ async fn begin(gateway: &Uploads, bucket: &str, key: &str, run: usize) -> Sessio
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
-    let room = Room::new(1).await;
-    let (gateway, calls) = counted(&room);
+    let fleet = Fleet::new(1).await;
+    let (gateway, calls) = counted(&fleet);
     let mut costs = BTreeSet::new();
     for open in 0..3000 {
         let key = format!("{}/{open:04}", ["a", "b", "c"][open % 3]);
-        room.gateway().create("home", backup(&key, 1)).await.unwrap();
+        fleet.gateway().create("home", new_backup(&key, 1)).await.unwrap();
         if open % 1000 < 10 && open >= 10 {
             calls.store(0, Ordering::SeqCst);
             let first = page(&gateway, &query(1)).await;
@@ -110,9 +110,7 @@ const ODD: [&str; 22] = [
 /// twice.
 #[tokio::test]
 async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
-    for lab in
-        [stores::memory().await, stores::dir().await, stores::s3().await].into_iter().flatten()
-    {
+    for lab in [lab::memory().await, lab::dir().await, lab::s3().await].into_iter().flatten() {
         let state_bucket = format!("state-{}", Clock::system().random_id());
         let settings = Settings { state_bucket, ..Settings::default() };
         let uploads = Uploads::new(lab.store.clone(), Clock::system(), settings);
@@ -180,11 +178,11 @@ async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_goes_on_behind_uploads_that_are_gone() {
-    let room = Room::new(1).await;
-    let gateway = room.gateway();
+    let fleet = Fleet::new(1).await;
+    let gateway = fleet.gateway();
     let mut ids = Vec::new();
     for (run, key) in ["k", "k", "k", "l"].into_iter().enumerate() {
-        room.clock.pause(Duration::from_secs(1)).await;
+        fleet.clock.pause(Duration::from_secs(1)).await;
         ids.push(begin(&gateway, "b", key, run).await.root().backup_id.clone());
     }
     let next = async |key: &str, id: Option<&str>| {
@@ -210,20 +208,22 @@ async fn a_page_goes_on_behind_uploads_that_are_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_among_many_dead_entries_ends_early_and_is_gone_on_with() {
-    let room = Room::new(1).await;
-    let gateway = room.gateway();
+    let fleet = Fleet::new(1).await;
+    let gateway = fleet.gateway();
     let last = begin(&gateway, "b", "z", 0).await.root().backup_id.clone();
     let state = "ratchet-state".into();
     for at in 0..10_500 {
         let entry = format!("v1/home/open-uploads/b/k{}!000000000007-x{at}", at % 7);
-        room.store
+        fleet
+            .store
             .put(&state, &entry.as_str().into(), Body::empty(), PutOptions::default())
             .await
             .unwrap();
     }
     // What a create leaves that died and was carried on under its id, at another time.
     let stale = format!("v1/home/open-uploads/b/z!000000000007-{last}");
-    room.store
+    fleet
+        .store
         .put(&state, &stale.as_str().into(), Body::empty(), PutOptions::default())
         .await
         .unwrap();
@@ -234,30 +234,30 @@ async fn a_page_among_many_dead_entries_ends_early_and_is_gone_on_with() {
     let second = page(&gateway, &after(5, &key, Some(&id))).await;
     let ids: Vec<&str> = second.uploads.iter().map(|root| root.backup_id.as_str()).collect();
     assert_eq!((ids, second.next), (vec![&*last], None));
-    room.nothing_is_left().await;
+    fleet.assert_nothing_is_left().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
-    let room = Room::new(1).await;
+    let fleet = Fleet::new(1).await;
     let mut costs = Vec::new();
     for open in [0, 16, 120, 2500] {
         let key = format!("k{open}");
         for run in 0..open {
-            begin(&room.gateway(), "b", &key, run).await;
+            begin(&fleet.gateway(), "b", &key, run).await;
             if run % 2 == 0 {
-                room.clock.pause(Duration::from_secs(1)).await;
+                fleet.clock.pause(Duration::from_secs(1)).await;
             }
         }
         // The newest have the terms of what comes, and are alive.
         let fit = futures_util::future::join_all((0..open.min(120)).map(|_| {
-            let gateway = room.gateway();
+            let gateway = fleet.gateway();
             let key = key.clone();
-            async move { gateway.create_upload("home", upload(&key)).await.unwrap() }
+            async move { gateway.create_upload("home", new_upload(&key)).await.unwrap() }
         }));
         fit.await;
-        let (gateway, calls) = counted(&room);
-        gateway.create_upload("home", upload(&key)).await.unwrap();
+        let (gateway, calls) = counted(&fleet);
+        gateway.create_upload("home", new_upload(&key)).await.unwrap();
         costs.push(calls.load(Ordering::SeqCst));
     }
     println!(
@@ -269,29 +269,29 @@ async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
 
 #[tokio::test(start_paused = true)]
 async fn the_newest_dead_upload_is_taken_over_among_thousands_of_its_key() {
-    let room = Room::new(1).await;
-    let gateway = room.gateway();
+    let fleet = Fleet::new(1).await;
+    let gateway = fleet.gateway();
     for run in 0..2500 {
         begin(&gateway, "b", "k", run).await;
         if run % 3 == 0 {
-            room.clock.pause(Duration::from_secs(1)).await;
+            fleet.clock.pause(Duration::from_secs(1)).await;
         }
     }
-    let first = gateway.create_upload("home", upload("k")).await.unwrap();
+    let first = gateway.create_upload("home", new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("its client went away").await.unwrap();
-    let second = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    let second = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     assert!(put_part(&second, 1).await.1, "its part is known");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
     for aborted in [true, false] {
-        let room = Room::new(1).await;
-        let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        let fleet = Fleet::new(1).await;
+        let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         let leave = async {
-            room.clock.pause(Duration::from_secs(3)).await;
+            fleet.clock.pause(Duration::from_secs(3)).await;
             let left = if aborted {
                 first.abort_and_keep("").await
             } else {
@@ -299,18 +299,18 @@ async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
             };
             left.unwrap();
         };
-        let gateway = room.gateway();
-        let begun = room.clock.monotonic();
-        let (second, ()) = tokio::join!(gateway.create_upload("home", upload("k")), leave);
-        assert!(room.clock.monotonic() - begun < Duration::from_secs(7));
+        let gateway = fleet.gateway();
+        let begun = fleet.clock.monotonic();
+        let (second, ()) = tokio::join!(gateway.create_upload("home", new_upload("k")), leave);
+        assert!(fleet.clock.monotonic() - begun < Duration::from_secs(7));
         assert!(put_part(&second.unwrap(), 1).await.1, "its part is known");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once() {
-    let room = Room::new(1).await;
-    let gateway = room.gateway();
+    let fleet = Fleet::new(1).await;
+    let gateway = fleet.gateway();
     let keys = ["a", "a//b", "c/d"];
     for (run, key) in keys.into_iter().enumerate() {
         begin(&gateway, "b", key, run).await;
@@ -318,7 +318,7 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
     let ended = begin(&gateway, "b", "ended", 3).await;
     let kept = begin(&gateway, "b", "kept", 4).await;
     kept.abort_and_keep("").await.unwrap();
-    let before = room.state().await;
+    let before = fleet.state_keys().await;
     let state = "ratchet-state".into();
     // As an older gateway had them.
     for entry in before.iter().filter(|key| key.starts_with("v1/home/open-uploads/")) {
@@ -328,29 +328,34 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
             true => format!("v1/home/index-hashed/b/0011/{id}"),
             false => format!("v1/home/index/b/{}/{id}", root.key),
         };
-        room.store
+        fleet
+            .store
             .put(&state, &old.as_str().into(), Body::empty(), PutOptions::default())
             .await
             .unwrap();
-        room.store.delete(&state, &entry.as_str().into(), None).await.unwrap();
+        fleet.store.delete(&state, &entry.as_str().into(), None).await.unwrap();
     }
     let rootless = "v1/home/index/b/k/gone";
-    room.store.put(&state, &rootless.into(), Body::empty(), PutOptions::default()).await.unwrap();
+    fleet.store.put(&state, &rootless.into(), Body::empty(), PutOptions::default()).await.unwrap();
     ended.abort("").await.unwrap();
     assert!(pages(&gateway, query(10)).await.is_empty(), "they are not in the new index");
     let (one, two) =
-        tokio::join!(gateway.move_old_index(), async { room.gateway().move_old_index().await });
+        tokio::join!(gateway.move_old_index(), async { fleet.gateway().move_old_index().await });
     assert!((4..=10).contains(&(one.unwrap() + two.unwrap())));
     let listed: Vec<String> =
         pages(&gateway, query(10)).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(listed, keys);
-    let left: Vec<String> =
-        room.state().await.into_iter().filter(|key| key.starts_with("v1/home/index")).collect();
+    let left: Vec<String> = fleet
+        .state_keys()
+        .await
+        .into_iter()
+        .filter(|key| key.starts_with("v1/home/index"))
+        .collect();
     assert_eq!(left, [rootless], "its create may be under way");
-    assert_eq!(room.gateway().move_old_index().await.unwrap(), 0);
-    let heir = begin(&room.gateway(), "b", "kept", 4).await;
-    room.clock.pause(MINUTE).await;
+    assert_eq!(fleet.gateway().move_old_index().await.unwrap(), 0);
+    let heir = begin(&fleet.gateway(), "b", "kept", 4).await;
+    fleet.clock.pause(MINUTE).await;
     assert_eq!(kept.fresh_root().await.unwrap().status.word(), "superseded");
     assert!(heir.fresh_root().await.unwrap().is_open());
-    room.nothing_is_left().await;
+    fleet.assert_nothing_is_left().await;
 }

@@ -7,20 +7,17 @@ use std::time::Duration;
 use ratchet::clock::Clock;
 use ratchet::upload::{Created, Error, Kind, Session, Settings, Uploads};
 
-use crate::gateway::{Ask, Gateway, OTHER, ask, s3, settings, start};
-use crate::room::{Room, backup, put, put_part, upload};
+use crate::support::fleet::{Fleet, new_backup, new_upload, put_chunk, put_part};
+use crate::support::gateway::{Gateway, OTHER, settings, start};
+use crate::support::request::{Request, chunk_api, s3};
 
-fn limited(room: &Room, most: u64) -> Uploads {
+fn limited(fleet: &Fleet, most: u64) -> Uploads {
     let settings = Settings { max_open_of_account: most, ..Settings::default() };
-    Uploads::new(
-        Arc::clone(&room.store),
-        Clock::seeded(room.clock.number_below(u64::MAX)),
-        settings,
-    )
+    Uploads::new(Arc::clone(&fleet.store), Clock::seeded(fleet.clock.number_below(u64::MAX)), settings)
 }
 
 async fn begin(gateway: &Uploads, key: &str) -> Result<Session, Error> {
-    gateway.create_upload("home", upload(key)).await
+    gateway.create_upload("home", new_upload(key)).await
 }
 
 fn is_refused<T>(answer: Result<T, Error>) -> bool {
@@ -29,25 +26,28 @@ fn is_refused<T>(answer: Result<T, Error>) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn one_too_many_is_refused_until_one_ends() {
-    let room = Room::new(1).await;
-    let gateway = limited(&room, 5);
+    let fleet = Fleet::new(1).await;
+    let gateway = limited(&fleet, 5);
     let mut open = Vec::new();
     for key in ["a", "b", "c"] {
         open.push(begin(&gateway, key).await.unwrap());
     }
-    let (_, whole) = gateway.create("home", backup("d", 1)).await.unwrap();
-    let (_, own) = gateway.create_as("home", "mine", backup("e", 1)).await.unwrap();
-    let before = room.state().await;
-    let told = begin(&gateway, "f").await.unwrap_err();
-    assert_eq!(told.kind(), Kind::QuotaExceeded);
-    let text = told.to_string();
+    let (_, whole) = gateway.create("home", new_backup("d", 1)).await.unwrap();
+    let (_, own) = gateway.create_as("home", "mine", new_backup("e", 1)).await.unwrap();
+    let before = fleet.state_keys().await;
+    let response = begin(&gateway, "f").await.unwrap_err();
+    assert_eq!(response.kind(), Kind::QuotaExceeded);
+    let text = response.to_string();
     assert!(text.contains("home") && text.contains('5') && text.contains("abort"), "{text}");
-    assert!(is_refused(gateway.create("home", backup("f", 1)).await));
-    assert!(is_refused(gateway.create_as("home", "another", backup("f", 1)).await));
-    assert_eq!(room.state().await, before, "who is refused leaves nothing behind");
-    assert_eq!(room.begun_uploads(), 5);
-    assert!(gateway.create("office", backup("f", 1)).await.is_ok(), "another account has its own");
-    let found = gateway.create("home", backup("d", 1)).await.unwrap().0;
+    assert!(is_refused(gateway.create("home", new_backup("f", 1)).await));
+    assert!(is_refused(gateway.create_as("home", "another", new_backup("f", 1)).await));
+    assert_eq!(fleet.state_keys().await, before, "who is refused leaves nothing behind");
+    assert_eq!(fleet.open_store_uploads(), 5);
+    assert!(
+        gateway.create("office", new_backup("f", 1)).await.is_ok(),
+        "another account has its own"
+    );
+    let found = gateway.create("home", new_backup("d", 1)).await.unwrap().0;
     assert_eq!(found, Created::Existing, "what is there is found");
     put_part(&open[0], 1).await;
     open[0].abort_and_keep("").await.unwrap();
@@ -55,7 +55,7 @@ async fn one_too_many_is_refused_until_one_ends() {
     let heir = begin(&gateway, "a").await.unwrap();
     assert!(put_part(&heir, 1).await.1, "and is taken over");
     assert!(is_refused(begin(&gateway, "f").await));
-    put(&whole, 0).await;
+    put_chunk(&whole, 0).await;
     whole.finalize(None).await.unwrap();
     begin(&gateway, "f").await.unwrap();
     assert!(is_refused(begin(&gateway, "g").await));
@@ -67,20 +67,20 @@ async fn one_too_many_is_refused_until_one_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn what_other_gateways_end_is_seen_by_the_next_count() {
-    let room = Room::new(1).await;
-    let (gateway, other) = (limited(&room, 3), limited(&room, 3));
+    let fleet = Fleet::new(1).await;
+    let (gateway, other) = (limited(&fleet, 3), limited(&fleet, 3));
     let mut open = Vec::new();
     for key in ["a", "b", "c"] {
         open.push(begin(&other, key).await.unwrap().root().backup_id.clone());
     }
     begin(&gateway, "d").await.unwrap();
-    room.clock.pause(Duration::from_millis(1)).await;
+    fleet.clock.pause(Duration::from_millis(1)).await;
     assert!(is_refused(begin(&gateway, "e").await), "the first began before they were counted");
     for id in &open {
         other.open("home", id).await.unwrap().abort("").await.unwrap();
     }
     assert!(is_refused(begin(&gateway, "e").await), "they were just counted");
-    room.clock.pause(Duration::from_secs(5)).await;
+    fleet.clock.pause(Duration::from_secs(5)).await;
     begin(&gateway, "e").await.unwrap();
     begin(&gateway, "f").await.unwrap();
     assert!(is_refused(begin(&gateway, "g").await));
@@ -88,10 +88,10 @@ async fn what_other_gateways_end_is_seen_by_the_next_count() {
 
 #[tokio::test(start_paused = true)]
 async fn creates_at_once_pass_the_quota_by_none() {
-    let room = Room::new(1).await;
-    let gateway = limited(&room, 20);
+    let fleet = Fleet::new(1).await;
+    let gateway = limited(&fleet, 20);
     begin(&gateway, "first").await.unwrap();
-    room.clock.pause(Duration::from_millis(1)).await;
+    fleet.clock.pause(Duration::from_millis(1)).await;
     let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
     let begun = futures_util::future::join_all(keys.iter().map(|key| begin(&gateway, key))).await;
     let (made, refused): (Vec<_>, Vec<_>) = begun.into_iter().partition(Result::is_ok);
@@ -100,9 +100,9 @@ async fn creates_at_once_pass_the_quota_by_none() {
     assert!(begin(&gateway, "failing").await.is_err());
 }
 
-async fn told(gateway: &Gateway, ask: Ask) -> (u16, String) {
-    let told = ask.send(gateway).await;
-    (told.status, String::from_utf8(told.body).unwrap())
+async fn response(gateway: &Gateway, request: Request) -> (u16, String) {
+    let response = request.send(gateway).await;
+    (response.status, String::from_utf8(response.body).unwrap())
 }
 
 #[tokio::test]
@@ -111,11 +111,11 @@ async fn both_protocols_say_so_and_a_crowded_account_keeps_no_aborted_parts() {
     settings.upload.max_open_of_account = 4;
     let gateway = start(settings).await;
     let begin =
-        async |key: &str| told(&gateway, s3("POST", &format!("/bucket/{key}?uploads="))).await;
+        async |key: &str| response(&gateway, s3("POST", &format!("/bucket/{key}?uploads="))).await;
     let abort = async |key: &str, text: &str| {
         let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
         assert_eq!(
-            told(&gateway, s3("DELETE", &format!("/bucket/{key}?uploadId={id}"))).await.0,
+            response(&gateway, s3("DELETE", &format!("/bucket/{key}?uploadId={id}"))).await.0,
             204
         );
     };
@@ -136,9 +136,12 @@ async fn both_protocols_say_so_and_a_crowded_account_keeps_no_aborted_parts() {
         "{text}"
     );
     let new = serde_json::json!({"bucket": "bucket", "key": "e", "chunkSize": 5 << 20, "size": 1});
-    let (status, text) = told(&gateway, ask("POST", "/backups").json(&new)).await;
+    let (status, text) = response(&gateway, chunk_api("POST", "/backups").json(&new)).await;
     assert!(status == 403 && text.contains("urn:ratchet:problem:quota-exceeded"), "{text}");
-    assert_eq!(told(&gateway, ask("POST", "/backups").json(&new).by(Some(OTHER))).await.0, 201);
+    assert_eq!(
+        response(&gateway, chunk_api("POST", "/backups").json(&new).signed_by(Some(OTHER))).await.0,
+        201
+    );
     let put = s3("PUT", "/bucket/e").body(b"x");
-    assert_eq!(told(&gateway, put).await.0, 200, "a whole object is no upload");
+    assert_eq!(response(&gateway, put).await.0, 200, "a whole object is no upload");
 }

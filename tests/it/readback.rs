@@ -10,7 +10,7 @@ use ratchet::store::{Body, GetRange, PutMode};
 use ratchet::upload::{self, Admission, NewBackup, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::conformance::{Lab, pattern, stores};
+use crate::support::lab::{self, Lab, pattern};
 
 const CHUNK: usize = 5 << 20;
 const KEY: &str = "key";
@@ -86,19 +86,19 @@ async fn read_back(lab: &Lab) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_reads_the_parts_before_it_completes() {
-    read_back(&stores::dir().await.unwrap()).await;
+    read_back(&lab::dir().await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_s3_bucket_with_versions_is_read_back() {
-    let Some(lab) = stores::s3().await else { return };
+    let Some(lab) = lab::s3().await else { return };
     keep_versions(&lab, &std::env::var("RATCHET_TEST_S3").unwrap()).await;
     read_back(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_versions_it_is_refused_before_anything_is_replaced() {
-    let Some(lab) = stores::s3().await else { return };
+    let Some(lab) = lab::s3().await else { return };
     lab.put(KEY, "older", PutMode::Overwrite).await.unwrap();
     let file = pattern(CHUNK + 1000, 3);
     let error = finalized(&lab, &file, Sha256::of(&file)).await.unwrap_err();

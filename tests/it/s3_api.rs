@@ -7,28 +7,29 @@ use ratchet::store::{PutOptions, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::gateway::{Ask, Gateway, LIMITED, OTHER, READER, ask, s3, settings, start};
+use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, settings, start};
+use crate::support::request::{Request, chunk_api, s3};
 
 const PART: usize = 5 << 20;
 
 /// With the body's hash signed.
-fn signed(ask: Ask, body: &[u8]) -> Ask {
-    let mut ask = ask.body(body);
-    ask.payload = Sha256::of(body).hex();
-    ask
+fn signed(request: Request, body: &[u8]) -> Request {
+    let mut request = request.body(body);
+    request.payload = Sha256::of(body).hex();
+    request
 }
 
-async fn code(gateway: &Gateway, ask: Ask) -> (u16, String) {
-    let told = ask.send(gateway).await;
-    assert!(told.header("x-amz-request-id").is_some(), "{told:?}");
-    let text = String::from_utf8(told.body).unwrap();
+async fn code(gateway: &Gateway, request: Request) -> (u16, String) {
+    let response = request.send(gateway).await;
+    assert!(response.header("x-amz-request-id").is_some(), "{response:?}");
+    let text = String::from_utf8(response.body).unwrap();
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-    (told.status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
+    (response.status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
 }
 
 async fn upload_id(gateway: &Gateway, target: &str) -> String {
-    let told = s3("POST", &format!("{target}?uploads=")).send(gateway).await;
-    let text = String::from_utf8(told.body).unwrap();
+    let response = s3("POST", &format!("{target}?uploads=")).send(gateway).await;
+    let text = String::from_utf8(response.body).unwrap();
     let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
     id.to_owned()
 }
@@ -46,7 +47,7 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
     short.date = "20231114T200000Z".to_owned();
     let id = upload_id(&gateway, "/bucket/mine/up").await;
     let part = format!("/bucket/mine/up?partNumber=1&uploadId={id}");
-    let table: Vec<(&str, Ask, u16, &str)> = vec![
+    let table: Vec<(&str, Request, u16, &str)> = vec![
         ("other bytes", lied, 400, "XAmzContentSHA256Mismatch"),
         (
             "wrong MD5",
@@ -66,18 +67,23 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             400,
             "BadDigest",
         ),
-        ("unsigned", s3("PUT", "/bucket/k").body(&bytes).by(None), 403, "AccessDenied"),
+        ("unsigned", s3("PUT", "/bucket/k").body(&bytes).signed_by(None), 403, "AccessDenied"),
         (
             "stranger",
-            s3("PUT", "/bucket/k").body(&bytes).by(Some(("AKNOBODY", "x"))),
+            s3("PUT", "/bucket/k").body(&bytes).signed_by(Some(("AKNOBODY", "x"))),
             403,
             "SignatureDoesNotMatch",
         ),
         ("clock", short, 403, "RequestTimeTooSkewed"),
-        ("reader", s3("PUT", "/bucket/k").body(&bytes).by(Some(READER)), 403, "AccessDenied"),
+        (
+            "reader",
+            s3("PUT", "/bucket/k").body(&bytes).signed_by(Some(READER)),
+            403,
+            "AccessDenied",
+        ),
         (
             "outside the prefix",
-            s3("PUT", "/bucket/k").body(&bytes).by(Some(LIMITED)),
+            s3("PUT", "/bucket/k").body(&bytes).signed_by(Some(LIMITED)),
             403,
             "AccessDenied",
         ),
@@ -89,7 +95,12 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             404,
             "NoSuchBucket",
         ),
-        ("a foreign upload", s3("PUT", &part).body(&bytes).by(Some(OTHER)), 404, "NoSuchUpload"),
+        (
+            "a foreign upload",
+            s3("PUT", &part).body(&bytes).signed_by(Some(OTHER)),
+            404,
+            "NoSuchUpload",
+        ),
         (
             "another key's upload",
             s3("PUT", &part.replace("mine/up", "k")).body(&bytes),
@@ -119,11 +130,11 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             "InvalidRequest",
         ),
     ];
-    for (what, ask, status, wanted) in table {
-        assert_eq!(code(&gateway, ask).await, (status, wanted.to_owned()), "{what}");
+    for (what, request, status, wanted) in table {
+        assert_eq!(code(&gateway, request).await, (status, wanted.to_owned()), "{what}");
     }
-    let told = s3("GET", "/bucket/k").send(&gateway).await;
-    assert_eq!((told.status, told.body), (200, b"old".to_vec()));
+    let response = s3("GET", "/bucket/k").send(&gateway).await;
+    assert_eq!((response.status, response.body), (200, b"old".to_vec()));
     let list = String::from_utf8(s3("GET", "/").send(&gateway).await.body).unwrap();
     assert!(list.contains("<Name>bucket</Name>") && !list.contains("ratchet-state"), "{list}");
 }
@@ -213,19 +224,22 @@ async fn an_upload_is_one_session_for_both_protocols() {
     let id = upload_id(&gateway, "/bucket/k").await;
     let part = signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &one);
     assert_eq!(part.send(&gateway).await.status, 200);
-    let manifest = ask("GET", &format!("/backups/{id}")).send(&gateway).await.json();
+    let manifest = chunk_api("GET", &format!("/backups/{id}")).send(&gateway).await.json();
     assert_eq!(
         (manifest["chunkSize"].as_u64(), manifest["status"].as_str()),
         (Some(PART as u64), Some("in_progress"))
     );
     assert_eq!(manifest["chunks"]["0"], Sha256::of(&one).to_string());
-    let chunk = ask("PUT", &format!("/backups/{id}/chunks/1")).body(&two).digest_of(&two);
+    let chunk = chunk_api("PUT", &format!("/backups/{id}/chunks/1")).body(&two).digest_of(&two);
     assert_eq!(chunk.send(&gateway).await.status, 201);
     let listed =
         String::from_utf8(s3("GET", &format!("/bucket/k?uploadId={id}")).send(&gateway).await.body)
             .unwrap();
     assert!(listed.contains("<PartNumber>2</PartNumber>"), "{listed}");
-    assert_eq!(ask("POST", &format!("/backups/{id}/finalize")).send(&gateway).await.status, 200);
-    let told = s3("GET", "/bucket/k").send(&gateway).await;
-    assert!(told.body == [one, two].concat());
+    assert_eq!(
+        chunk_api("POST", &format!("/backups/{id}/finalize")).send(&gateway).await.status,
+        200
+    );
+    let response = s3("GET", "/bucket/k").send(&gateway).await;
+    assert!(response.body == [one, two].concat());
 }

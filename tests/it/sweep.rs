@@ -18,22 +18,24 @@ use ratchet::upload::{Admission, ChosenEntry, Kind, Status};
 use tokio::sync::oneshot;
 
 use crate::process::{Gateway, KEY, PROGRAM, stores};
-use crate::room::{CHUNK, DAY, MINUTE, Room, backup, chunk, number, put, put_part, upload};
+use crate::support::fleet::{
+    CHUNK, DAY, Fleet, MINUTE, chunk, new_backup, new_upload, part_number, put_chunk, put_part,
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_freed_to_its_last_record() {
     for min_part_bytes in [1, 4 * CHUNK as u64] {
-        let room = Room::new(min_part_bytes).await;
-        let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
-        put(&session, 0).await;
-        put(&session, 5).await;
-        room.clock.pause(6 * DAY).await;
-        assert_eq!(room.sweep().await.actions.get("expire"), None);
-        put(&session, 1).await;
-        room.clock.pause(6 * DAY).await;
-        assert_eq!(room.sweep().await.actions.get("expire"), None, "a sign of life counts");
-        room.clock.pause(DAY).await;
-        let report = room.sweep().await;
+        let fleet = Fleet::new(min_part_bytes).await;
+        let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+        put_chunk(&session, 0).await;
+        put_chunk(&session, 5).await;
+        fleet.clock.pause(6 * DAY).await;
+        assert_eq!(fleet.sweep().await.actions.get("expire"), None);
+        put_chunk(&session, 1).await;
+        fleet.clock.pause(6 * DAY).await;
+        assert_eq!(fleet.sweep().await.actions.get("expire"), None, "a sign of life counts");
+        fleet.clock.pause(DAY).await;
+        let report = fleet.sweep().await;
         assert_eq!(
             (report.actions.get("expire"), report.bytes),
             (Some(&1), 3 * CHUNK as u64),
@@ -44,52 +46,52 @@ async fn an_idle_session_is_freed_to_its_last_record() {
             Kind::NotOpen
         );
         assert_eq!(
-            room.state().await.iter().filter(|key| !key.contains("/open/")).count(),
+            fleet.state_keys().await.iter().filter(|key| !key.contains("/open/")).count(),
             1,
             "a tombstone alone"
         );
-        room.nothing_is_left().await;
+        fleet.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_says_what_a_sweep_does_and_changes_nothing() {
-    let room = Room::new(4 * CHUNK as u64).await;
-    let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
-    put(&session, 0).await;
-    room.clock.pause(8 * DAY).await;
-    let before = room.state().await;
+    let fleet = Fleet::new(4 * CHUNK as u64).await;
+    let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+    put_chunk(&session, 0).await;
+    fleet.clock.pause(8 * DAY).await;
+    let before = fleet.state_keys().await;
     let mut told = Vec::new();
-    let sweeper = room.sweeper(room.gateway());
+    let sweeper = fleet.sweeper(fleet.gateway());
     let dry = sweeper
         .sweep(Mode::Dry, |swept| told.push((swept.key.clone(), swept.action)))
         .await
         .unwrap()
         .unwrap();
     assert_eq!(told, [("k".to_owned(), "expire")]);
-    assert_eq!(room.state().await, before);
+    assert_eq!(fleet.state_keys().await, before);
     assert!(session.fresh_root().await.unwrap().is_open());
-    let swept = room.sweep().await;
+    let swept = fleet.sweep().await;
     assert_eq!((dry.actions, dry.bytes), (swept.actions, swept.bytes));
 }
 
 #[tokio::test(start_paused = true)]
 async fn records_stay_as_long_as_their_object_is_there_unchanged() {
-    let room = Room::new(1).await;
+    let fleet = Fleet::new(1).await;
     for key in ["kept", "replaced", "deleted"] {
-        let (_, session) = room.gateway().create("home", backup(key, 2)).await.unwrap();
-        put(&session, 0).await;
-        put(&session, 1).await;
+        let (_, session) = fleet.gateway().create("home", new_backup(key, 2)).await.unwrap();
+        put_chunk(&session, 0).await;
+        put_chunk(&session, 1).await;
         session.finalize(None).await.unwrap();
     }
     let other = Body::from(b"other".to_vec());
-    room.store.put(&"b".into(), &"replaced".into(), other, PutOptions::default()).await.unwrap();
-    room.store.delete(&"b".into(), &"deleted".into(), None).await.unwrap();
-    room.clock.pause(6 * DAY).await;
-    assert!(room.sweep().await.actions.is_empty());
-    room.clock.pause(2 * DAY).await;
-    assert_eq!(room.sweep().await.actions.get("forget"), Some(&2));
-    let state = room.state().await;
+    fleet.store.put(&"b".into(), &"replaced".into(), other, PutOptions::default()).await.unwrap();
+    fleet.store.delete(&"b".into(), &"deleted".into(), None).await.unwrap();
+    fleet.clock.pause(6 * DAY).await;
+    assert!(fleet.sweep().await.actions.is_empty());
+    fleet.clock.pause(2 * DAY).await;
+    assert_eq!(fleet.sweep().await.actions.get("forget"), Some(&2));
+    let state = fleet.state_keys().await;
     assert!(state.iter().any(|key| key.contains("/done/b/kept/")), "{state:?}");
     assert!(
         !state.iter().any(|key| key.contains("replaced") || key.contains("deleted")),
@@ -100,8 +102,8 @@ async fn records_stay_as_long_as_their_object_is_there_unchanged() {
 #[tokio::test(start_paused = true)]
 async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
     for min_part_bytes in [1, 4 * CHUNK as u64] {
-        let room = Room::new(min_part_bytes).await;
-        let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
+        let fleet = Fleet::new(min_part_bytes).await;
+        let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
         let bytes = chunk(0);
         let Admission::Wanted(ticket) =
             session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap()
@@ -117,21 +119,21 @@ async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
         });
         let body = Body::new(CHUNK as u64, Box::pin(stream::iter([Ok(half)]).chain(late)));
         let put = tokio::spawn(ticket.store(body));
-        room.clock.pause(8 * DAY).await;
-        assert_eq!(room.sweep().await.actions.get("expire"), Some(&1));
+        fleet.clock.pause(8 * DAY).await;
+        assert_eq!(fleet.sweep().await.actions.get("expire"), Some(&1));
         go_on.send(()).unwrap();
         assert_eq!(put.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
-        room.nothing_is_left().await;
+        fleet.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
-    let room = Room::new(4 * CHUNK as u64).await;
-    let (_, here) = room.gateway().create("home", backup("k", 8)).await.unwrap();
+    let fleet = Fleet::new(4 * CHUNK as u64).await;
+    let (_, here) = fleet.gateway().create("home", new_backup("k", 8)).await.unwrap();
     let is_staged = |call: &Call<'_>| call.op == Op::Put && call.key.contains("/staged/");
     let slow =
-        room.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
+        fleet.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
     let there = slow.open("home", &here.root().backup_id).await.unwrap();
     let other = chunk(7);
     let Admission::Wanted(late) = there.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap()
@@ -140,11 +142,12 @@ async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
     };
     let late = tokio::spawn(late.store(other.clone().into()));
     // Two writes, so that the segment that was removed is newer than the one that comes after it.
-    put(&here, 0).await;
-    put(&here, 1).await;
-    room.clock.pause(Duration::from_millis(500)).await;
+    put_chunk(&here, 0).await;
+    put_chunk(&here, 1).await;
+    fleet.clock.pause(Duration::from_millis(500)).await;
     here.part_entries().await.unwrap();
-    room.gateway()
+    fleet
+        .gateway()
         .open("home", &here.root().backup_id)
         .await
         .unwrap()
@@ -152,120 +155,122 @@ async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
         .await
         .unwrap();
     assert_eq!(late.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
-    room.clock.pause(Duration::from_millis(300)).await;
+    fleet.clock.pause(Duration::from_millis(300)).await;
     // The root was read less than a second ago, the segment was not.
     let known = here.admit(0, Sha256::of(&other), CHUNK as u64).await;
     assert_eq!(known.unwrap_err().kind(), Kind::NotOpen);
-    room.nothing_is_left().await;
+    fleet.assert_nothing_is_left().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
-    let room = Room::new(1).await;
+    let fleet = Fleet::new(1).await;
     let state = "ratchet-state".into();
     for key in [
         "v1/home/sessions/gone/segments/000000.json",
         "v1/home/sessions/gone/staged/0-aa",
         "v1/home/index/b/k/gone",
     ] {
-        room.store
+        fleet
+            .store
             .put(&state, &key.into(), Body::from(b"{}".to_vec()), PutOptions::default())
             .await
             .unwrap();
     }
-    room.clock.pause(6 * DAY).await;
-    room.sweep().await;
-    assert_eq!(room.state().await.len(), 3, "it may be a session that is being created");
-    room.clock.pause(2 * DAY).await;
-    let report = room.sweep().await;
+    fleet.clock.pause(6 * DAY).await;
+    fleet.sweep().await;
+    assert_eq!(fleet.state_keys().await.len(), 3, "it may be a session that is being created");
+    fleet.clock.pause(2 * DAY).await;
+    let report = fleet.sweep().await;
     assert_eq!((report.actions.get("orphan"), report.entries), (Some(&1), 1));
-    assert_eq!(room.state().await, [""; 0]);
+    assert_eq!(fleet.state_keys().await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_finalize_that_is_overtaken_by_expiry_is_carried_to_its_end() {
-    let room = Room::new(1).await;
+    let fleet = Fleet::new(1).await;
     let slow =
-        room.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
-    let (_, session) = slow.create("home", backup("k", 2)).await.unwrap();
-    put(&session, 0).await;
-    put(&session, 1).await;
+        fleet.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
+    let (_, session) = slow.create("home", new_backup("k", 2)).await.unwrap();
+    put_chunk(&session, 0).await;
+    put_chunk(&session, 1).await;
     let finalize = tokio::spawn(async move { session.finalize(None).await });
-    room.clock.pause(7 * DAY + MINUTE).await;
+    fleet.clock.pause(7 * DAY + MINUTE).await;
     assert_eq!(
-        room.sweep().await.actions,
+        fleet.sweep().await.actions,
         Default::default(),
         "it became an object, and is nothing to sweep"
     );
     let object = finalize.await.unwrap().unwrap();
     assert_eq!(object.size_bytes, 2 * CHUNK as u64);
-    room.store.head(&"b".into(), &"k".into()).await.unwrap();
+    fleet.store.head(&"b".into(), &"k".into()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
     for wait in [DAY - MINUTE, DAY + MINUTE] {
-        let room = Room::new(1).await;
-        let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        let fleet = Fleet::new(1).await;
+        let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         first.abort_and_keep("the client went away").await.unwrap();
-        room.clock.pause(wait).await;
-        let freed = room.sweep().await.actions.contains_key("expire");
+        fleet.clock.pause(wait).await;
+        let freed = fleet.sweep().await.actions.contains_key("expire");
         assert_eq!(freed, wait > DAY);
-        let second = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        let second = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
         let (entry, known) = put_part(&second, 1).await;
         assert_eq!(known, wait < DAY);
-        let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
+        let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
         assert_eq!(second.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
-        room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
-        room.nothing_is_left().await;
+        fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        fleet.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn records_of_a_superseded_upload_stay_for_its_open_heir() {
-    let room = Room::new(1).await;
-    let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    let fleet = Fleet::new(1).await;
+    let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
-    let heir = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    let heir = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     for _ in 0..3 {
-        room.clock.pause(6 * DAY).await;
-        put_part(&heir, 2 + room.clock.number_below(90) as u32).await;
-        room.sweep().await;
+        fleet.clock.pause(6 * DAY).await;
+        put_part(&heir, 2 + fleet.clock.number_below(90) as u32).await;
+        fleet.sweep().await;
     }
     assert_eq!(first.fresh_root().await.unwrap().status.word(), "superseded");
     assert!(put_part(&heir, 1).await.1, "known by its predecessor's record");
-    room.nothing_is_left().await;
+    fleet.assert_nothing_is_left().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_heir_that_was_never_handed_the_upload_does_not_take_it_along() {
-    let room = Room::new(1).await;
-    let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    let fleet = Fleet::new(1).await;
+    let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
     // The adopter dies between its own root and the hand-over: its gateway's way to the
     // predecessor's root is cut.
     let predecessor = format!("v1/home/sessions/{}/manifest.json", first.root().backup_id);
-    let stuck = room.slow_gateway(move |call| {
+    let stuck = fleet.slow_gateway(move |call| {
         if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
     });
-    let dying = tokio::time::timeout(MINUTE, stuck.create_upload("home", upload("k"))).await;
+    let dying = tokio::time::timeout(MINUTE, stuck.create_upload("home", new_upload("k"))).await;
     assert!(dying.is_err(), "it died");
-    let heirs = room.state().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
+    let heirs =
+        fleet.state_keys().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
     assert_eq!(heirs, 2);
     // The heir's time comes while somebody else carries the predecessor on.
-    let living = room.gateway().create_upload("home", upload("k")).await.unwrap();
+    let living = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     assert!(put_part(&living, 1).await.1);
     for _ in 0..3 {
-        room.clock.pause(4 * DAY).await;
-        put_part(&living, 2 + room.clock.number_below(90) as u32).await;
-        room.sweep().await;
+        fleet.clock.pause(4 * DAY).await;
+        put_part(&living, 2 + fleet.clock.number_below(90) as u32).await;
+        fleet.sweep().await;
     }
     let (entry, known) = put_part(&living, 1).await;
     assert!(known);
-    let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
+    let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
     assert_eq!(living.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
 }
 
@@ -273,17 +278,17 @@ async fn an_heir_that_was_never_handed_the_upload_does_not_take_it_along() {
 async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
     let (mut adopted, mut freed) = (0, 0);
     for seed in 0..200 {
-        let room = Room::new(1).await;
-        let first = room.gateway().create_upload("home", upload("k")).await.unwrap();
+        let fleet = Fleet::new(1).await;
+        let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         first.abort_and_keep("the client went away").await.unwrap();
-        room.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(200))).await;
+        fleet.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(200))).await;
         let (one, two) = (Clock::seeded(seed), Clock::seeded(!seed));
-        let adopter = room.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
+        let adopter = fleet.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
         let sweeper =
-            room.sweeper(room.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
+            fleet.sweeper(fleet.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
         let (heir, swept) = tokio::join!(
-            adopter.create_upload("home", upload("k")),
+            adopter.create_upload("home", new_upload("k")),
             sweeper.sweep(Mode::Now, |_| ())
         );
         let (heir, swept) = (heir.unwrap(), swept.unwrap().unwrap());
@@ -294,14 +299,14 @@ async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
         );
         adopted += u64::from(known);
         freed += u64::from(swept.actions.contains_key("expire"));
-        let chosen = [ChosenEntry { number: number(1), etag: entry.etag }];
+        let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
         assert_eq!(
             heir.complete_parts(&chosen).await.unwrap().size_bytes,
             CHUNK as u64,
             "seed {seed}"
         );
-        room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
-        room.nothing_is_left().await;
+        fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        fleet.assert_nothing_is_left().await;
     }
     println!("sweep: 200 races of adoption and expiry, {adopted} adopted, {freed} freed");
     assert!(adopted > 10 && freed > 10, "both must have been seen");
@@ -310,22 +315,22 @@ async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
 #[tokio::test(start_paused = true)]
 async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
     for seed in 0..200 {
-        let room = Room::new(1).await;
-        let (_, session) = room.gateway().create("home", backup("k", 2)).await.unwrap();
-        put(&session, 0).await;
-        room.clock.pause(7 * DAY - Duration::from_millis(150)).await;
+        let fleet = Fleet::new(1).await;
+        let (_, session) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
+        put_chunk(&session, 0).await;
+        fleet.clock.pause(7 * DAY - Duration::from_millis(150)).await;
         let slow = |salt: u64| {
             let clock = Clock::seeded(seed ^ salt);
-            room.slow_gateway(move |_| clock.jitter(Duration::from_millis(60)))
+            fleet.slow_gateway(move |_| clock.jitter(Duration::from_millis(60)))
         };
         let (creator, aborter) = (slow(1 << 40), slow(2 << 40));
-        let (one, two) = (room.sweeper(slow(3 << 40)), room.sweeper(slow(4 << 40)));
+        let (one, two) = (fleet.sweeper(slow(3 << 40)), fleet.sweeper(slow(4 << 40)));
         let abort = async {
             let session = aborter.open("home", &session.root().backup_id).await.unwrap();
             session.abort("the client asked for it").await
         };
         let (created, aborted, one, two) = tokio::join!(
-            creator.create("home", backup("k", 2)),
+            creator.create("home", new_backup("k", 2)),
             abort,
             one.sweep(Mode::Now, |_| ()),
             two.sweep(Mode::Now, |_| ()),
@@ -335,91 +340,93 @@ async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
         assert!(matches!(session.fresh_root().await.unwrap().status, Status::Aborted { .. }));
         // Whatever the creator was handed: its next try leads to a backup that takes chunks.
         created.unwrap();
-        room.clock.pause(MINUTE).await;
-        let (_, fresh) = room.gateway().create("home", backup("k", 2)).await.unwrap();
-        put(&fresh, 0).await;
-        put(&fresh, 1).await;
+        fleet.clock.pause(MINUTE).await;
+        let (_, fresh) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
+        put_chunk(&fresh, 0).await;
+        put_chunk(&fresh, 1).await;
         fresh.finalize(None).await.unwrap();
-        room.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
-        room.nothing_is_left().await;
+        fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        fleet.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_gateway_sweeps_at_a_time_and_a_dead_one_is_followed() {
-    let room = Room::new(1).await;
-    let dying = room.sweeper(
-        room.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }),
-    );
+    let fleet = Fleet::new(1).await;
+    let dying =
+        fleet
+            .sweeper(fleet.slow_gateway(|call| {
+                if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }
+            }));
     assert!(
         tokio::time::timeout(Duration::from_secs(1), dying.sweep(Mode::Due, |_| ())).await.is_err()
     );
-    let next = room.sweeper(room.gateway());
+    let next = fleet.sweeper(fleet.gateway());
     assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "somebody holds the lease");
-    room.clock.pause(5 * MINUTE).await;
+    fleet.clock.pause(5 * MINUTE).await;
     assert!(next.sweep(Mode::Due, |_| ()).await.unwrap().is_some());
     assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "swept within the hour");
-    room.clock.pause(60 * MINUTE).await;
-    let (one, two) = (room.sweeper(room.gateway()), room.sweeper(room.gateway()));
+    fleet.clock.pause(60 * MINUTE).await;
+    let (one, two) = (fleet.sweeper(fleet.gateway()), fleet.sweeper(fleet.gateway()));
     let (one, two) = tokio::join!(one.sweep(Mode::Due, |_| ()), two.sweep(Mode::Due, |_| ()));
     assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(two.unwrap().is_some()), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_goes_through_every_page_of_every_account() {
-    let room = Room::new(1).await;
-    let gateway = room.gateway();
+    let fleet = Fleet::new(1).await;
+    let gateway = fleet.gateway();
     for at in 0..700 {
         let account = ["home", "office"][at % 2];
-        let (_, session) = gateway.create(account, backup(&format!("k{at}"), 2)).await.unwrap();
-        put(&session, 0).await;
+        let (_, session) = gateway.create(account, new_backup(&format!("k{at}"), 2)).await.unwrap();
+        put_chunk(&session, 0).await;
     }
-    room.clock.pause(8 * DAY).await;
-    let report = room.sweep().await;
+    fleet.clock.pause(8 * DAY).await;
+    let report = fleet.sweep().await;
     assert_eq!((report.seen, report.actions.get("expire")), (700, Some(&700)));
-    room.nothing_is_left().await;
+    fleet.assert_nothing_is_left().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_whose_clock_jumps_ends_no_live_session() {
-    let room = Room::new(1).await;
-    let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
-    let sweeper = room.sweeper(room.gateway());
+    let fleet = Fleet::new(1).await;
+    let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+    let sweeper = fleet.sweeper(fleet.gateway());
     let expired = async || {
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
         assert_eq!(report.failed, 0);
         report.actions.get("expire").copied()
     };
-    let start = room.clock.wall();
+    let start = fleet.clock.wall();
     for (index, days) in [30, 29, 60, 0, 400].into_iter().enumerate() {
         assert_eq!(expired().await, None);
-        put(&session, index as u64).await;
-        room.clock.set_wall(start + days * DAY);
+        put_chunk(&session, index as u64).await;
+        fleet.clock.set_wall(start + days * DAY);
         assert_eq!(expired().await, None, "a jump to day {days}");
-        room.clock.pause(60 * MINUTE).await;
+        fleet.clock.pause(60 * MINUTE).await;
         assert_eq!(expired().await, None, "an hour after a jump to day {days}");
     }
-    put(&session, 5).await;
-    room.clock.pause(6 * DAY).await;
+    put_chunk(&session, 5).await;
+    fleet.clock.pause(6 * DAY).await;
     assert_eq!(expired().await, None);
-    room.clock.pause(2 * DAY).await;
+    fleet.clock.pause(2 * DAY).await;
     assert_eq!(expired().await, Some(1), "what is left goes in its time all the same");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_starts_with_a_wrong_clock_waits_for_those_who_come_back() {
-    let room = Room::new(1).await;
-    let (_, session) = room.gateway().create("home", backup("k", 6)).await.unwrap();
-    let (_, left) = room.gateway().create("home", backup("left", 6)).await.unwrap();
-    put(&session, 0).await;
-    put(&left, 0).await;
-    room.clock.set_wall(room.clock.wall() + 30 * DAY);
-    let sweeper = room.sweeper(room.gateway());
+    let fleet = Fleet::new(1).await;
+    let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+    let (_, left) = fleet.gateway().create("home", new_backup("left", 6)).await.unwrap();
+    put_chunk(&session, 0).await;
+    put_chunk(&left, 0).await;
+    fleet.clock.set_wall(fleet.clock.wall() + 30 * DAY);
+    let sweeper = fleet.sweeper(fleet.gateway());
     let running = tokio::spawn(async move { sweeper.run().await });
-    room.clock.pause(50 * MINUTE).await;
-    put(&session, 1).await;
-    room.clock.pause(60 * MINUTE).await;
-    put(&session, 2).await;
+    fleet.clock.pause(50 * MINUTE).await;
+    put_chunk(&session, 1).await;
+    fleet.clock.pause(60 * MINUTE).await;
+    put_chunk(&session, 2).await;
     assert!(session.fresh_root().await.unwrap().is_open());
     assert!(!left.fresh_root().await.unwrap().is_open(), "nobody came back for it");
     running.abort();

@@ -1,4 +1,5 @@
-//! Forms: a policy that says too little, a redirect that runs, and many that never come.
+//! Forms: a policy that names no bucket, a redirect to a script, and forms that are sent slowly or
+//! not at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +21,23 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::reach::of_reserved;
-use super::{Place, ROOT, places};
-use crate::gateway::{Told, ask, last_exchange, s3, scope, settings, sign_text, start};
+use super::reach::refusal_of_reserved_name;
+use super::{ROOT, Setup, setups};
+use crate::support::gateway::{settings, start};
+use crate::support::request::{chunk_api, s3, scope, sign_text};
+use crate::support::response::{Response, exchange_and_close};
 
-async fn post(place: &Place, conditions: &[Value], more: &[(&str, &str)]) -> Told {
-    post_to(place, &place.bucket, conditions, more).await
+async fn post(setup: &Setup, conditions: &[Value], more: &[(&str, &str)]) -> Response {
+    post_to(setup, &setup.bucket, conditions, more).await
 }
 
-/// A form with this policy's conditions, and more fields.
-async fn post_to(place: &Place, bucket: &str, conditions: &[Value], more: &[(&str, &str)]) -> Told {
+/// Posts a form whose policy has these conditions, with more fields.
+async fn post_to(
+    setup: &Setup,
+    bucket: &str,
+    conditions: &[Value],
+    more: &[(&str, &str)],
+) -> Response {
     let date = time(Clock::system().wall());
     let credential = format!("{}/{}", ROOT.0, scope(&date));
     let mut all = vec![json!(["starts-with", "$key", ""]), json!({"x-amz-credential": credential})];
@@ -39,7 +47,7 @@ async fn post_to(place: &Place, bucket: &str, conditions: &[Value], more: &[(&st
     let policy = STANDARD
         .encode(json!({"expiration": "2099-01-01T00:00:00Z", "conditions": all}).to_string());
     let signature = sign_text(ROOT.1, &date, &policy);
-    let own = [
+    let fields = [
         ("key", "mine/form"),
         ("x-amz-credential", &*credential),
         ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
@@ -50,14 +58,14 @@ async fn post_to(place: &Place, bucket: &str, conditions: &[Value], more: &[(&st
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     };
     let body: String =
-        own.iter().chain(more).chain([&("file", "new")]).map(part).collect::<String>()
+        fields.iter().chain(more).chain([&("file", "new")]).map(part).collect::<String>()
             + "--b--\r\n";
     let head = format!(
         "POST /{bucket} HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
-        place.address(),
+        setup.address(),
         body.len()
     );
-    last_exchange(place.address(), &head, body.as_bytes()).await
+    exchange_and_close(setup.address(), &head, body.as_bytes()).await
 }
 
 /// `YYYYMMDDTHHMMSSZ`.
@@ -77,17 +85,17 @@ fn time(now: std::time::SystemTime) -> String {
 }
 
 #[tokio::test]
-async fn a_policy_is_for_one_bucket_and_a_redirect_is_a_web_page() {
+async fn a_policy_must_name_its_bucket_and_a_redirect_must_be_a_web_page() {
     let home = tempfile::tempdir().unwrap();
-    for place in places(home.path()).await {
-        let bucket = json!({"bucket": place.bucket});
+    for setup in setups(home.path()).await {
+        let bucket = json!({"bucket": setup.bucket});
         let start = json!(["starts-with", "$bucket", ""]);
         for conditions in [vec![], vec![start]] {
-            let told = post(&place, &conditions, &[]).await;
+            let response = post(&setup, &conditions, &[]).await;
             assert_eq!(
-                (told.status, told.code().as_str()),
+                (response.status, response.code().as_str()),
                 (403, "AccessDenied"),
-                "{conditions:?}: {told:?}"
+                "{conditions:?}: {response:?}"
             );
         }
         for url in [
@@ -99,36 +107,44 @@ async fn a_policy_is_for_one_bucket_and_a_redirect_is_a_web_page() {
             "http:",
             "https:///x",
         ] {
-            let told =
-                post(&place, std::slice::from_ref(&bucket), &[("success_action_redirect", url)])
+            let response =
+                post(&setup, std::slice::from_ref(&bucket), &[("success_action_redirect", url)])
                     .await;
             assert_eq!(
-                (told.status, told.code().as_str()),
+                (response.status, response.code().as_str()),
                 (400, "InvalidArgument"),
-                "{url}: {told:?}"
+                "{url}: {response:?}"
             );
         }
-        assert!(place.keys().await.is_empty());
-        let told = post(
-            &place,
+        assert!(setup.keys().await.is_empty());
+        let response = post(
+            &setup,
             std::slice::from_ref(&bucket),
             &[("x-amz-meta-ratchet-checksum", "crc32:AAAAAA==")],
         )
         .await;
-        assert_eq!((told.status, told.code().as_str()), (400, "InvalidArgument"), "{told:?}");
-        let told = post_to(&place, "minio", &[json!({"bucket": "minio"})], &[]).await;
-        assert_eq!((told.status, told.code().as_str()), of_reserved(&place), "{told:?}");
-        let told = post(&place, &[json!(["eq", "$bucket", place.bucket])], &[]).await;
-        assert_eq!(told.status, 204, "{told:?}");
-        let told =
-            post(&place, &[bucket], &[("success_action_redirect", "HTTPS://h.test/done")]).await;
-        assert_eq!(told.status, 303, "{told:?}");
-        assert_eq!(place.keys().await, ["mine/form"]);
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (400, "InvalidArgument"),
+            "{response:?}"
+        );
+        let response = post_to(&setup, "minio", &[json!({"bucket": "minio"})], &[]).await;
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            refusal_of_reserved_name(&setup),
+            "{response:?}"
+        );
+        let response = post(&setup, &[json!(["eq", "$bucket", setup.bucket])], &[]).await;
+        assert_eq!(response.status, 204, "{response:?}");
+        let response =
+            post(&setup, &[bucket], &[("success_action_redirect", "HTTPS://h.test/done")]).await;
+        assert_eq!(response.status, 303, "{response:?}");
+        assert_eq!(setup.keys().await, ["mine/form"]);
     }
 }
 
 #[tokio::test]
-async fn forms_that_do_not_come_keep_nobody_else_waiting() {
+async fn forms_that_never_arrive_do_not_block_other_requests() {
     let mut settings = settings();
     settings.http.queue_timeout = Duration::from_millis(200);
     let gateway = start(settings).await;
@@ -142,19 +158,25 @@ async fn forms_that_do_not_come_keep_nobody_else_waiting() {
         socket.write_all(head.as_bytes()).await.unwrap();
         open.push(socket);
     }
-    // More than are read at once: what is too much is refused, though nothing of it came.
-    let answers = open.into_iter().map(|mut socket| async move { Told::read(&mut socket).await });
-    let mut answers: FuturesUnordered<_> = answers.collect();
+    // More forms than the gateway reads at once: it refuses the others before any of their bytes
+    // arrive.
+    let responses =
+        open.into_iter().map(|mut socket| async move { Response::read(&mut socket).await });
+    let mut responses: FuturesUnordered<_> = responses.collect();
     for _ in 0..36 {
-        let told = answers.next().await.unwrap();
-        assert_eq!((told.status, told.code().as_str()), (503, "SlowDown"), "{told:?}");
+        let response = responses.next().await.unwrap();
+        assert_eq!((response.status, response.code().as_str()), (503, "SlowDown"), "{response:?}");
     }
-    assert_eq!(s3("GET", "/bucket").send(&gateway).await.status, 200, "who is signed in is served");
-    assert_eq!(ask("GET", "/backups").send(&gateway).await.status, 200);
+    assert_eq!(
+        s3("GET", "/bucket").send(&gateway).await.status,
+        200,
+        "signed requests are served meanwhile"
+    );
+    assert_eq!(chunk_api("GET", "/backups").send(&gateway).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fields_of_a_form_have_their_time() {
+async fn the_fields_of_a_form_have_a_time_limit() {
     let clock = Clock::seeded(3);
     let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
     let (uploads, http) =
@@ -169,9 +191,9 @@ async fn the_fields_of_a_form_have_their_time() {
         http,
     };
     let fronts = Fronts::new(shared, Default::default(), true);
-    // A byte each second: fast enough for a body, but these are fields of somebody who is not
-    // known.
-    let dribble = futures_util::stream::unfold(clock.clone(), |clock| async move {
+    // One byte per second: fast enough for a body, but not for the fields of a sender who is not
+    // authenticated yet.
+    let slow_body = futures_util::stream::unfold(clock.clone(), |clock| async move {
         clock.pause(Duration::from_secs(1)).await;
         Some((Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"x"))), clock))
     });
@@ -179,7 +201,7 @@ async fn the_fields_of_a_form_have_their_time() {
         .header("host", "h")
         .header("content-type", "multipart/form-data; boundary=b")
         .header("content-length", "1000000")
-        .body(http_body_util::StreamBody::new(Box::pin(dribble)))
+        .body(http_body_util::StreamBody::new(Box::pin(slow_body)))
         .unwrap();
     let reply = fronts.respond(request).await.unwrap();
     assert!(clock.monotonic() <= Duration::from_secs(11), "{:?}", clock.monotonic());

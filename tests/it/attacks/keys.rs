@@ -1,30 +1,33 @@
-//! Whether an access key exists shows in no answer: a request with a known key and one with an
-//! unknown key, each without the secret, are refused alike, in headers, URLs of both versions and
-//! forms.
+//! No response reveals whether an access key exists: without the secret, a request with a known key
+//! id and one with an unknown key id are refused alike, in headers, in URLs of both signature
+//! versions and in forms.
 
-use crate::gateway::{Ask, Gateway, Key, NOW, ROOT, ask, last_exchange, s3, settings, start};
-use crate::hostile::injection::form;
+use crate::support::form::form;
+use crate::support::gateway::{Gateway, ROOT, settings, start};
+use crate::support::request::{AccessKey, NOW, Request, chunk_api, s3};
+use crate::support::response::exchange_and_close;
 
-/// A secret of nobody, which the source of the gateway tells everybody.
-const NOBODYS: &str = "no signature is ever made with this";
+/// The secret with which the gateway compares signatures of unknown keys; it is public in the
+/// source.
+const PLACEHOLDER_SECRET: &str = "no signature is ever made with this";
 
-async fn told(gateway: &Gateway, head: &str, body: &[u8]) -> (u16, String, String) {
-    let told = last_exchange(gateway.address, head, body).await;
-    let text = String::from_utf8_lossy(&told.body).into_owned();
-    // What is new in every answer.
-    let id = told.header("x-amz-request-id").unwrap_or_default().to_owned();
-    (told.status, told.code(), text.replace(&id, "ID"))
+async fn refusal(gateway: &Gateway, head: &str, body: &[u8]) -> (u16, String, String) {
+    let response = exchange_and_close(gateway.address, head, body).await;
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    // The request id differs in every response.
+    let id = response.header("x-amz-request-id").unwrap_or_default().to_owned();
+    (response.status, response.code(), text.replace(&id, "ID"))
 }
 
 #[tokio::test]
-async fn known_and_unknown_keys_are_refused_alike() {
+async fn known_and_unknown_key_ids_are_refused_alike() {
     let gateway = start(settings()).await;
-    let known = |secret: &'static str| -> Key { (ROOT.0, secret) };
-    let unknown = |secret: &'static str| -> Key { ("AKUNKN", secret) };
-    let by = |key: Key| -> Vec<(String, Vec<u8>)> {
-        let put = || s3("PUT", "/bucket/x").body(b"x").by(Some(key));
-        let cut = |ask: Ask, what: &str| {
-            let head = ask.head(gateway.address);
+    let known = |secret: &'static str| -> AccessKey { (ROOT.0, secret) };
+    let unknown = |secret: &'static str| -> AccessKey { ("AKUNKN", secret) };
+    let requests_with = |key: AccessKey| -> Vec<(String, Vec<u8>)> {
+        let put = || s3("PUT", "/bucket/x").body(b"x").signed_by(Some(key));
+        let without = |request: Request, what: &str| {
+            let head = request.head(gateway.address);
             let lines = head
                 .split("\r\n")
                 .filter(|line| !line.starts_with(what))
@@ -33,59 +36,61 @@ async fn known_and_unknown_keys_are_refused_alike() {
             (lines, b"x".to_vec())
         };
         let url = |date: &str, expires| {
-            (put().at(date).presigned(expires, gateway.address), b"x".to_vec())
+            (put().dated(date).presigned(expires, gateway.address), b"x".to_vec())
         };
-        let more = |name: &str| {
+        let with_unsigned = |name: &str| {
             let head = put().head(gateway.address);
             (head.replacen("\r\n", &format!("\r\n{name}: a\r\n"), 1), b"x".to_vec())
         };
-        let plain = |ask: Ask| (ask.head(gateway.address), ask.body.clone());
-        let old = |query: &str| {
+        let plain = |request: Request| (request.head(gateway.address), request.body.clone());
+        let version_2_url = |query: &str| {
             let target = format!("/bucket/k?AWSAccessKeyId={}&Signature=AAAA&{query}", key.0);
-            (s3("GET", &target).by(None).head(gateway.address), Vec::new())
+            (s3("GET", &target).signed_by(None).head(gateway.address), Vec::new())
         };
-        let of_form = |from: &str, to: &str| {
-            let mut ask = form("x", &[]);
-            let text =
-                String::from_utf8(ask.body).unwrap().replace(ROOT.0, key.0).replacen(from, to, 1);
-            ask.body = text.into_bytes();
-            plain(ask)
+        let changed_form = |from: &str, to: &str| {
+            let mut request = form("x", &[]);
+            let text = String::from_utf8(request.body)
+                .unwrap()
+                .replace(ROOT.0, key.0)
+                .replacen(from, to, 1);
+            request.body = text.into_bytes();
+            plain(request)
         };
         vec![
             plain(put()),
-            plain(put().at("20231114T210000Z")),
-            plain(put().at("20231114T233000Z")),
-            plain(put().payload("nonsense")),
-            cut(put(), "x-amz-content-sha256"),
-            cut(put(), "x-amz-date"),
-            cut(put(), "host"),
-            more("x-amz-meta-a"),
-            plain(ask("GET", "/backups").by(Some(key))),
-            plain(ask("GET", "/backups").by(Some(key)).at("20231114T210000Z")),
+            plain(put().dated("20231114T210000Z")),
+            plain(put().dated("20231114T233000Z")),
+            plain(put().payload_hash("nonsense")),
+            without(put(), "x-amz-content-sha256"),
+            without(put(), "x-amz-date"),
+            without(put(), "host"),
+            with_unsigned("x-amz-meta-a"),
+            plain(chunk_api("GET", "/backups").signed_by(Some(key))),
+            plain(chunk_api("GET", "/backups").signed_by(Some(key)).dated("20231114T210000Z")),
             url(NOW, 60),
             url("20231114T210000Z", 60),
             url(NOW, 604_801),
-            old("Expires=4000000000"),
-            old("Expires=1"),
-            old("Expires=x"),
-            old("Expires=4000000000&x-id=a"),
-            of_form("name=\"x-amz-signature\"\r\n\r\n", "name=\"x-amz-signature\"\r\n\r\n0"),
-            of_form("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"),
-            of_form("/s3/aws4_request", "/ec2/aws4_request"),
-            of_form("name=\"policy\"\r\n\r\n", "name=\"policy\"\r\n\r\nAAAA"),
+            version_2_url("Expires=4000000000"),
+            version_2_url("Expires=1"),
+            version_2_url("Expires=x"),
+            version_2_url("Expires=4000000000&x-id=a"),
+            changed_form("name=\"x-amz-signature\"\r\n\r\n", "name=\"x-amz-signature\"\r\n\r\n0"),
+            changed_form("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"),
+            changed_form("/s3/aws4_request", "/ec2/aws4_request"),
+            changed_form("name=\"policy\"\r\n\r\n", "name=\"policy\"\r\n\r\nAAAA"),
         ]
     };
     let mut compared = 0;
-    for secret in ["wrong-secret-0123", NOBODYS] {
-        for ((one, body), (other, _)) in by(known(secret)).into_iter().zip(by(unknown(secret))) {
+    for secret in ["wrong-secret-0123", PLACEHOLDER_SECRET] {
+        for ((one, body), (other, _)) in
+            requests_with(known(secret)).into_iter().zip(requests_with(unknown(secret)))
+        {
             let (one, other) =
-                (told(&gateway, &one, &body).await, told(&gateway, &other, &body).await);
+                (refusal(&gateway, &one, &body).await, refusal(&gateway, &other, &body).await);
             assert_eq!(one, other, "{body:?}");
             assert!((400..500).contains(&one.0), "{one:?}");
             compared += 1;
         }
     }
-    println!(
-        "attacks: {compared} refusals, alike for a key that somebody has and one that nobody has"
-    );
+    println!("attacks: {compared} refusals are the same for a known and an unknown key id");
 }

@@ -1,7 +1,6 @@
-//! Random requests of an account with a narrow grant; the long form is `scripts/fuzz.sh`.
+//! Random requests of an account with a narrow grant; `scripts/fuzz.sh` runs more of them.
 //!
-//! Each run is made from one seed: `RATCHET_SEED=n` repeats it, `RATCHET_REQUESTS=n` makes it
-//! longer.
+//! `RATCHET_SEED=n` repeats a run, `RATCHET_REQUESTS=n` sets the number of requests.
 
 use ratchet::clock::Clock;
 
@@ -26,8 +25,9 @@ fn a_narrow_account_changes_and_reads_nothing_outside_its_grant() {
         let input: Vec<u8> = (0..12).map(|_| random.number_below(256) as u8).collect();
         succeeded += u64::from(world.try_one(&input));
     }
-    println!(
-        "attacks: {requests} random requests of a narrow account, {succeeded} answered with success"
+    println!("attacks: {requests} random requests of a narrow account, {succeeded} succeeded");
+    assert!(
+        succeeded > requests / 100,
+        "some requests within the grant must succeed, or the test proves nothing"
     );
-    assert!(succeeded > requests / 100, "what its grant allows is done, or nothing was tried");
 }

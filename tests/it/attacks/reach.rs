@@ -1,9 +1,9 @@
-//! How far a grant reaches, and with it the key that the gateway signs with: no further than
-//! buckets and keys.
+//! A grant, and with it the store key that the gateway signs with, reaches no further than buckets
+//! and keys.
 
 use serde_json::json;
 
-use super::{NARROW, Place, ROOT, WIDE, places};
+use super::{NARROW, ROOT, Setup, WIDE, setups};
 
 /// A tar of one file, `theirs/planted`, as `tar` makes it.
 fn tar() -> Vec<u8> {
@@ -27,18 +27,18 @@ fn tar() -> Vec<u8> {
     tar
 }
 
-/// What is said of a bucket's name that servers keep for themselves: on a directory it is a bucket
-/// like any other, and absent.
-pub fn of_reserved(place: &Place) -> (u16, &'static str) {
-    if place.store == "dir" { (404, "NoSuchBucket") } else { (400, "InvalidBucketName") }
+/// The refusal of a bucket name that S3 servers reserve. On a directory the name is not reserved,
+/// and the bucket does not exist.
+pub fn refusal_of_reserved_name(setup: &Setup) -> (u16, &'static str) {
+    if setup.store == "dir" { (404, "NoSuchBucket") } else { (400, "InvalidBucketName") }
 }
 
 #[tokio::test]
-async fn no_account_reaches_the_administration_of_the_store() {
+async fn no_account_reaches_the_administration_api_of_the_store() {
     let home = tempfile::tempdir().unwrap();
-    let mut tried = 0;
-    for place in places(home.path()).await {
-        let wanted = of_reserved(&place);
+    let mut requests = 0;
+    for setup in setups(home.path()).await {
+        let expected = refusal_of_reserved_name(&setup);
         let targets = [
             ("GET", "/minio/admin/v3/export-iam"),
             ("GET", "/minio/admin/v3/info"),
@@ -59,50 +59,66 @@ async fn no_account_reaches_the_administration_of_the_store() {
         ];
         for key in [WIDE, ROOT] {
             for (method, target) in targets {
-                // Parameters that are no operation's: what a read does with them is no matter here.
-                let told = place.ask(key, method, target, &[], b"").await;
-                let refused = told.status >= 400 && told.status != 503;
-                assert!(refused, "{}: {method} {target}: {told:?}", place.store);
-                assert_eq!(told.header("x-amz-request-id").map(str::len), Some(32), "{told:?}");
-                if place.store != "dir" && !target.contains("%2F") && told.status != 405 {
-                    assert_eq!((told.status, told.code().as_str()), wanted, "{method} {target}");
+                // Parameters that belong to no operation; how a read treats them does not matter
+                // here.
+                let response = setup.request(key, method, target, &[], b"").await;
+                let is_refused = response.status >= 400 && response.status != 503;
+                assert!(is_refused, "{}: {method} {target}: {response:?}", setup.store);
+                assert_eq!(
+                    response.header("x-amz-request-id").map(str::len),
+                    Some(32),
+                    "{response:?}"
+                );
+                if setup.store != "dir" && !target.contains("%2F") && response.status != 405 {
+                    assert_eq!(
+                        (response.status, response.code().as_str()),
+                        expected,
+                        "{method} {target}"
+                    );
                 }
-                tried += 1;
+                requests += 1;
             }
-            if place.store != "dir" {
-                place.refuses(key, ("PUT", "/minio"), &[], b"", wanted).await;
+            if setup.store != "dir" {
+                setup.refuses(key, ("PUT", "/minio"), &[], b"", expected).await;
             }
             for host in ["minio.s3.test", "MINIO.s3.test", "admin.s3.test"] {
-                let told = place.ask(key, "GET", "/admin/v3/info", &[("host", host)], b"").await;
-                assert_eq!((told.status, told.code().as_str()), wanted, "{}: {host}", place.store);
+                let response =
+                    setup.request(key, "GET", "/admin/v3/info", &[("host", host)], b"").await;
+                assert_eq!(
+                    (response.status, response.code().as_str()),
+                    expected,
+                    "{}: {host}",
+                    setup.store
+                );
             }
-            let target = format!("/{}/mine/copy", place.bucket);
+            let target = format!("/{}/mine/copy", setup.bucket);
             for source in ["/minio/admin/v3/export-iam", "minio/admin%2Fv3%2Finfo", "/admin/user"] {
-                place
-                    .refuses(key, ("PUT", &target), &[("x-amz-copy-source", source)], b"", wanted)
+                setup
+                    .refuses(key, ("PUT", &target), &[("x-amz-copy-source", source)], b"", expected)
                     .await;
             }
             let create =
                 json!({"bucket": "minio", "key": "admin/v3/add-user", "chunkSize": 5 << 20})
                     .to_string();
-            let told = place.ask(key, "POST", "/_ratchet/v1/backups", &[], create.as_bytes()).await;
-            let wanted = if place.store == "dir" { [404, 201] } else { [400, 400] };
-            assert!(wanted.contains(&told.status), "{}: {told:?}", place.store);
-            tried += 8;
+            let response =
+                setup.request(key, "POST", "/_ratchet/v1/backups", &[], create.as_bytes()).await;
+            let expected = if setup.store == "dir" { [404, 201] } else { [400, 400] };
+            assert!(expected.contains(&response.status), "{}: {response:?}", setup.store);
+            requests += 8;
         }
-        assert!(place.keys().await.is_empty(), "{}", place.store);
+        assert!(setup.keys().await.is_empty(), "{}", setup.store);
     }
-    println!("attacks: {tried} requests for a store's administration, all refused");
+    println!("attacks: {requests} requests for a store's administration, all refused");
 }
 
 #[tokio::test]
-async fn no_header_or_metadata_steps_over_a_prefix() {
+async fn no_header_or_metadata_reaches_beyond_a_prefix() {
     let home = tempfile::tempdir().unwrap();
     let tar = tar();
-    for place in places(home.path()).await {
-        let (object, bucket) = (format!("/{}/mine/k", place.bucket), &place.bucket);
+    for setup in setups(home.path()).await {
+        let (object, bucket) = (format!("/{}/mine/k", setup.bucket), &setup.bucket);
         let argument = (400, "InvalidArgument");
-        let acted_on = [
+        let names_with_effects = [
             "snowball-auto-extract",
             "minio-snowball-prefix",
             "snowball-prefix",
@@ -114,12 +130,12 @@ async fn no_header_or_metadata_steps_over_a_prefix() {
             "ratchet-upload",
             "ratchet-anything",
         ];
-        place.ask(NARROW, "PUT", &object, &[], b"there").await;
-        for name in acted_on {
+        setup.request(NARROW, "PUT", &object, &[], b"there").await;
+        for name in names_with_effects {
             let header = format!("x-amz-meta-{name}");
             let headers = [(header.as_str(), "true")];
-            place.refuses(NARROW, ("PUT", &object), &headers, &tar, argument).await;
-            place
+            setup.refuses(NARROW, ("PUT", &object), &headers, &tar, argument).await;
+            setup
                 .refuses(NARROW, ("POST", &format!("{object}?uploads")), &headers, b"", argument)
                 .await;
             let source = format!("/{bucket}/mine/k");
@@ -128,124 +144,126 @@ async fn no_header_or_metadata_steps_over_a_prefix() {
                 ("x-amz-copy-source", &*source),
                 ("x-amz-metadata-directive", "REPLACE"),
             ];
-            place.refuses(NARROW, ("PUT", &object), &copy, b"", argument).await;
+            setup.refuses(NARROW, ("PUT", &object), &copy, b"", argument).await;
             let create = json!({"bucket": bucket, "key": "mine/k", "chunkSize": 5 << 20, "metadata": {name: "true"}});
             let api = ("POST", "/_ratchet/v1/backups");
-            place
+            setup
                 .refuses(NARROW, api, &[], create.to_string().as_bytes(), (400, "bad-request"))
                 .await;
             let upper = json!({"bucket": bucket, "key": "mine/k", "chunkSize": 5 << 20, "metadata": {name.to_uppercase(): ""}});
-            place
+            setup
                 .refuses(NARROW, api, &[], upper.to_string().as_bytes(), (400, "bad-request"))
                 .await;
             for subresource in ["website", "acl", "tagging", "retention"] {
-                let told = place
-                    .ask(NARROW, "PUT", &format!("{object}?{subresource}"), &headers, &tar)
+                let response = setup
+                    .request(NARROW, "PUT", &format!("{object}?{subresource}"), &headers, &tar)
                     .await;
                 assert!(
-                    [405, 501].contains(&told.status),
-                    "{}: ?{subresource}: {told:?}",
-                    place.store
+                    [405, 501].contains(&response.status),
+                    "{}: ?{subresource}: {response:?}",
+                    setup.store
                 );
             }
         }
-        assert_eq!(place.keys().await, ["mine/k"], "{}", place.store);
-        let kept = place.ask(NARROW, "GET", &object, &[], b"").await;
-        assert_eq!(kept.body, b"there", "{}", place.store);
+        assert_eq!(setup.keys().await, ["mine/k"], "{}", setup.store);
+        let kept = setup.request(NARROW, "GET", &object, &[], b"").await;
+        assert_eq!(kept.body, b"there", "{}", setup.store);
     }
 }
 
 #[tokio::test]
-async fn no_header_or_document_touches_what_no_grant_covers() {
+async fn no_header_or_document_reaches_beyond_the_grants() {
     let home = tempfile::tempdir().unwrap();
-    for place in places(home.path()).await {
-        let object = format!("/{}/mine/k", place.bucket);
-        let theirs = format!("/{}/theirs/k", place.bucket);
-        assert_eq!(place.ask(ROOT, "PUT", &theirs, &[], b"theirs").await.status, 200);
-        assert_eq!(place.ask(NARROW, "PUT", &object, &[], b"mine").await.status, 200);
-        let not_here = (501, "NotImplemented");
+    for setup in setups(home.path()).await {
+        let object = format!("/{}/mine/k", setup.bucket);
+        let theirs = format!("/{}/theirs/k", setup.bucket);
+        assert_eq!(setup.request(ROOT, "PUT", &theirs, &[], b"theirs").await.status, 200);
+        assert_eq!(setup.request(NARROW, "PUT", &object, &[], b"mine").await.status, 200);
+        let not_implemented = (501, "NotImplemented");
         let rename = [("x-amz-rename-source", &*theirs)];
-        place.refuses(NARROW, ("PUT", &object), &rename, b"", not_here).await;
+        setup.refuses(NARROW, ("PUT", &object), &rename, b"", not_implemented).await;
         let renaming = format!("{object}?renameObject");
-        place.refuses(NARROW, ("PUT", &renaming), &rename, b"", (405, "MethodNotAllowed")).await;
-        place
+        setup.refuses(NARROW, ("PUT", &renaming), &rename, b"", (405, "MethodNotAllowed")).await;
+        setup
             .refuses(
                 NARROW,
                 ("PUT", &object),
                 &[("x-amz-write-offset-bytes", "4")],
                 b"tail",
-                not_here,
+                not_implemented,
             )
             .await;
         let bypass = [("x-amz-bypass-governance-retention", "true")];
-        place.refuses(NARROW, ("DELETE", &object), &bypass, b"", not_here).await;
-        let many = format!("/{}?delete", place.bucket);
+        setup.refuses(NARROW, ("DELETE", &object), &bypass, b"", not_implemented).await;
+        let many = format!("/{}?delete", setup.bucket);
         let document = b"<Delete><Object><Key>mine/k</Key></Object></Delete>";
-        place.refuses(NARROW, ("POST", &many), &bypass, document, not_here).await;
+        setup.refuses(NARROW, ("POST", &many), &bypass, document, not_implemented).await;
         let retention =
             b"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2020-01-01T00:00:00Z</RetainUntilDate></Retention>";
         let denied = (403, "AccessDenied");
-        place
+        setup
             .refuses(NARROW, ("PUT", &format!("{object}?retention")), &bypass, retention, denied)
             .await;
         let restore =
             |inner: &str| format!("<RestoreRequest>{inner}</RestoreRequest>").into_bytes();
         let output = restore(&format!(
             "<Type>SELECT</Type><OutputLocation><S3><BucketName>{}</BucketName><Prefix>theirs/</Prefix></S3></OutputLocation>",
-            place.bucket
+            setup.bucket
         ));
-        place.refuses(NARROW, ("POST", &format!("{object}?restore")), &[], &output, not_here).await;
-        // A document that names another place, by who administers one bucket only.
+        setup
+            .refuses(NARROW, ("POST", &format!("{object}?restore")), &[], &output, not_implemented)
+            .await;
+        // A document that names another bucket, sent by an account that administers only one.
         for subresource in
             ["logging", "replication", "inventory&id=a", "analytics&id=a", "notification"]
         {
-            let target = format!("/{}?{subresource}", place.bucket);
-            place.refuses(WIDE, ("PUT", &target), &[], b"<X/>", denied).await;
+            let target = format!("/{}?{subresource}", setup.bucket);
+            setup.refuses(WIDE, ("PUT", &target), &[], b"<X/>", denied).await;
         }
         for header in
             ["if-match", "range", "x-amz-acl", "x-amz-meta-a", "x-amz-copy-source", "x-amz-unknown"]
         {
             let target = format!("{object}?tagging");
-            place
-                .refuses(NARROW, ("PUT", &target), &[(header, "a")], b"<Tagging/>", not_here)
+            setup
+                .refuses(NARROW, ("PUT", &target), &[(header, "a")], b"<Tagging/>", not_implemented)
                 .await;
         }
         for parameter in ["uploadIdentity=a", "x-amz-acl=public-read", "lambdaArn=a"] {
             let target = format!("{object}?tagging&{parameter}");
-            place.refuses(NARROW, ("PUT", &target), &[], b"<Tagging/>", not_here).await;
+            setup.refuses(NARROW, ("PUT", &target), &[], b"<Tagging/>", not_implemented).await;
         }
         assert_eq!(
-            place.ask(NARROW, "GET", &object, &[], b"").await.body,
+            setup.request(NARROW, "GET", &object, &[], b"").await.body,
             b"mine",
             "{}",
-            place.store
+            setup.store
         );
         assert_eq!(
-            place.ask(ROOT, "GET", &theirs, &[], b"").await.body,
+            setup.request(ROOT, "GET", &theirs, &[], b"").await.body,
             b"theirs",
             "{}",
-            place.store
+            setup.store
         );
     }
 }
 
 #[tokio::test]
-async fn what_is_passed_through_still_works() {
+async fn pass_through_still_works() {
     let home = tempfile::tempdir().unwrap();
-    for place in places(home.path()).await.iter().filter(|place| place.store != "dir") {
-        let object = format!("/{}/mine/k", place.bucket);
-        assert_eq!(place.ask(NARROW, "PUT", &object, &[], b"mine").await.status, 200);
+    for setup in setups(home.path()).await.iter().filter(|setup| setup.store != "dir") {
+        let object = format!("/{}/mine/k", setup.bucket);
+        assert_eq!(setup.request(NARROW, "PUT", &object, &[], b"mine").await.status, 200);
         let tags = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
-        let put = place.ask(NARROW, "PUT", &format!("{object}?tagging"), &[], tags).await;
-        assert!((200..300).contains(&put.status), "{}: {put:?}", place.store);
-        let got = place.ask(NARROW, "GET", &format!("{object}?tagging"), &[], b"").await;
+        let put = setup.request(NARROW, "PUT", &format!("{object}?tagging"), &[], tags).await;
+        assert!((200..300).contains(&put.status), "{}: {put:?}", setup.store);
+        let got = setup.request(NARROW, "GET", &format!("{object}?tagging"), &[], b"").await;
         let text = String::from_utf8_lossy(&got.body).into_owned();
-        assert!(got.status == 200 && text.contains("<Value>b</Value>"), "{}: {text}", place.store);
-        let gone = place.ask(NARROW, "DELETE", &format!("{object}?tagging"), &[], b"").await;
-        assert!((200..300).contains(&gone.status), "{}: {gone:?}", place.store);
-        let versions = place
-            .ask(ROOT, "GET", &format!("/{}?versions&prefix=mine%2F", place.bucket), &[], b"")
+        assert!(got.status == 200 && text.contains("<Value>b</Value>"), "{}: {text}", setup.store);
+        let gone = setup.request(NARROW, "DELETE", &format!("{object}?tagging"), &[], b"").await;
+        assert!((200..300).contains(&gone.status), "{}: {gone:?}", setup.store);
+        let versions = setup
+            .request(ROOT, "GET", &format!("/{}?versions&prefix=mine%2F", setup.bucket), &[], b"")
             .await;
-        assert_eq!(versions.status, 200, "{}: {versions:?}", place.store);
+        assert_eq!(versions.status, 200, "{}: {versions:?}", setup.store);
     }
 }

@@ -1,17 +1,17 @@
-//! A gateway with a key of the store that can do no more than it needs: it works, and with it
-//! nobody gets further.
+//! A gateway whose store key has only the rights that a gateway needs: it works, and the key
+//! reaches nothing else.
 
 use std::process::Command;
 
-use crate::chaos::weed::{NARROW_BUCKETS, NARROW_KEY, Weed};
 use crate::process::{self, KEY, same_bytes};
+use crate::support::seaweedfs::{NARROW_BUCKETS, NARROW_KEY, SeaweedFs};
 
 #[tokio::test]
-async fn a_gateway_needs_no_more_than_objects_of_its_buckets() {
+async fn a_gateway_needs_only_the_objects_of_its_buckets() {
     let home = tempfile::tempdir().unwrap();
-    let Some(weed) = Weed::start(&home.path().join("weed")).await else { return };
+    let Some(seaweedfs) = SeaweedFs::start(&home.path().join("weed")).await else { return };
     for bucket in NARROW_BUCKETS.into_iter().chain(["others"]) {
-        assert_eq!(weed.ask("PUT", &format!("/{bucket}"), b"").await.unwrap().0, 200);
+        assert_eq!(seaweedfs.request("PUT", &format!("/{bucket}"), b"").await.unwrap().status, 200);
     }
     for (method, target) in [
         ("PUT", "/more"),
@@ -19,28 +19,28 @@ async fn a_gateway_needs_no_more_than_objects_of_its_buckets() {
         ("PUT", "/others/k"),
         ("PUT", "/backups?policy"),
     ] {
-        let (status, text) = weed.ask_by(NARROW_KEY, method, target, b"").await.unwrap();
-        assert_eq!(status, 403, "{method} {target}: {text}");
+        let response = seaweedfs.request_by(NARROW_KEY, method, target, b"").await.unwrap();
+        assert_eq!(response.status, 403, "{method} {target}: {response:?}");
     }
-    let store = format!("s3+http://{}", weed.address());
-    let of_store = [
+    let store = format!("s3+http://{}", seaweedfs.address());
+    let store_credentials = [
         ("AWS_ACCESS_KEY_ID", NARROW_KEY.0),
         ("AWS_SECRET_ACCESS_KEY", NARROW_KEY.1),
         ("AWS_REGION", "us-east-1"),
     ];
     let doctor = Command::new(process::PROGRAM)
         .args(["doctor", "--store", &store])
-        .envs(of_store)
+        .envs(store_credentials)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(
         doctor.status.success()
-            && said.contains("ok    the gateway's key does not administer the store"),
-        "{said}"
+            && stdout.contains("ok    the gateway's key does not administer the store"),
+        "{stdout}"
     );
     let mut command = Command::new(process::PROGRAM);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--store", &store]).envs(of_store);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--store", &store]).envs(store_credentials);
     command.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
     let gateway = process::Gateway::spawn(command);
     let (file, back) = (home.path().join("file"), home.path().join("back"));

@@ -21,19 +21,19 @@ use ratchet::digest::Sha256;
 use ratchet::store::{Body, Bucket, ListOptions, PutOptions, Store};
 use ratchet::upload::{Admission, NewBackup, Uploads};
 
-use crate::gateway::{
-    Gateway, Key, LIMITED, OTHER, READER, ROOT, Told, ask, last_exchange, settings, start,
-};
+use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, ROOT, settings, start};
+use crate::support::request::{AccessKey, chunk_api};
+use crate::support::response::{Response, exchange_and_close};
 use operations::{Needs, Row, operations, rows};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authorization.txt");
 
-const OWNER: Key = ("AKOWNER", "owner-secret-0123");
-const PEEKER: Key = ("AKPEEKER", "peeker-secret-0123");
-const ELSEWHERE: Key = ("AKELSEWHERE", "elsewhere-secret-0123");
+const OWNER: AccessKey = ("AKOWNER", "owner-secret-0123");
+const PEEKER: AccessKey = ("AKPEEKER", "peeker-secret-0123");
+const ELSEWHERE: AccessKey = ("AKELSEWHERE", "elsewhere-secret-0123");
 
 /// Name, key, and what the account may.
-const WHO: [(&str, Option<Key>, &str); 8] = [
+const WHO: [(&str, Option<AccessKey>, &str); 8] = [
     ("root", Some(ROOT), "admin on everything"),
     ("other", Some(OTHER), "admin on everything, and another account"),
     ("owner", Some(OWNER), "admin on bucket"),
@@ -72,7 +72,7 @@ impl World {
             prefix: prefix.to_owned(),
             access,
         };
-        let account = |name: &str, key: Key, grant| AccountSettings {
+        let account = |name: &str, key: AccessKey, grant| AccountSettings {
             name: name.to_owned(),
             root: false,
             keys: vec![KeySettings { id: key.0.to_owned(), secret: key.1.to_owned().into() }],
@@ -168,21 +168,21 @@ impl World {
     }
 
     /// One cell, asked in both ways.
-    async fn cell(&self, row: &Row, (name, key, _): (&str, Option<Key>, &str)) -> String {
+    async fn cell(&self, row: &Row, (name, key, _): (&str, Option<AccessKey>, &str)) -> String {
         let mut marks = Vec::new();
         for presigned in [false, true] {
             let standing = self.reset(name, row.needs).await;
-            let ask = (row.make)(&standing, key).by(key);
-            let body = ask.body.clone();
+            let request = (row.make)(&standing, key).signed_by(key);
+            let body = request.body.clone();
             let by_url = presigned && key.is_some() && row.op != "s3-post-object";
             let head = if by_url {
-                ask.presigned(60, self.gateway.address)
+                request.presigned(60, self.gateway.address)
             } else {
-                ask.head(self.gateway.address)
+                request.head(self.gateway.address)
             };
             let before = self.contents().await;
-            let told = last_exchange(self.gateway.address, &head, &body).await;
-            let mark = mark(row.op, &told);
+            let response = exchange_and_close(self.gateway.address, &head, &body).await;
+            let mark = mark(row.op, &response);
             if !mark.contains('+') {
                 assert_eq!(
                     self.contents().await,
@@ -192,10 +192,10 @@ impl World {
                     row.target
                 );
             }
-            let shown = String::from_utf8_lossy(&told.body).contains("eyes only");
+            let shown = String::from_utf8_lossy(&response.body).contains("eyes only");
             assert!(
                 !shown || mark.starts_with('+'),
-                "{name}: {} {} shows bytes: {told:?}",
+                "{name}: {} {} shows bytes: {response:?}",
                 row.op,
                 row.target
             );
@@ -210,11 +210,11 @@ impl World {
     }
 }
 
-fn mark(op: &str, told: &Told) -> String {
-    let text = String::from_utf8_lossy(&told.body).into_owned();
+fn mark(op: &str, response: &Response) -> String {
+    let text = String::from_utf8_lossy(&response.body).into_owned();
     let count = |mark: &str| text.matches(mark).count();
     let refusals = ["AccessDenied", "forbidden", "unauthorized", ""];
-    match (told.status, op) {
+    match (response.status, op) {
         (200..=299, "s3-delete-objects") => {
             let keys = text.split("<Key>").skip(1);
             let deleted = text.split("<Key>").map(|before| before.ends_with("<Deleted>"));
@@ -228,7 +228,7 @@ fn mark(op: &str, told: &Told) -> String {
         (200..=299, "s3-list-multipart-uploads") => format!("+{}", count("<Upload>")),
         (200..=299, "list") => format!("+{}", count("\"backupId\"")),
         (200..=299, _) => "+".to_owned(),
-        (401 | 403, _) if refusals.contains(&told.code().as_str()) => "-".to_owned(),
+        (401 | 403, _) if refusals.contains(&response.code().as_str()) => "-".to_owned(),
         (404, _) => "0".to_owned(),
         (status, _) => status.to_string(),
     }
@@ -258,9 +258,9 @@ async fn every_account_may_what_its_grants_say_and_no_more() {
     }
     table.push('\n');
     // That each row's request is the operation it says: the gateway counts them by name.
-    let figures = last_exchange(
+    let figures = exchange_and_close(
         world.gateway.address,
-        &ask("GET", "/metrics").by(None).head(world.gateway.address),
+        &chunk_api("GET", "/metrics").signed_by(None).head(world.gateway.address),
         b"",
     )
     .await;
@@ -277,7 +277,8 @@ async fn every_account_may_what_its_grants_say_and_no_more() {
         std::fs::write(GOLDEN, &table).unwrap();
     }
     let golden = std::fs::read_to_string(GOLDEN).unwrap();
-    let wrong = golden.lines().zip(table.lines()).filter(|(wanted, told)| wanted != told).count();
+    let wrong =
+        golden.lines().zip(table.lines()).filter(|(wanted, response)| wanted != response).count();
     println!("authorization: {cells} cells, each by header and by URL, {wrong} wrong");
     assert_eq!(
         golden, table,

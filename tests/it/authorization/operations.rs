@@ -7,14 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{BYTES, CHUNK, Standing};
-use crate::gateway::{Ask, Key, NOW, ask, s3, scope, sign_text};
+use crate::support::request::{AccessKey, NOW, Request, chunk_api, s3, scope, sign_text};
 
 const BUCKETS: [&str; 4] = ["bucket", "others", "ratchet-state", "missing"];
 const OBJECTS: [&str; 5] =
     ["bucket/mine/k", "bucket/theirs/k", "others/k", "ratchet-state/v1/k", "missing/k"];
 /// Whose session, and of which key; the last but one is asked for under another key.
 const SESSIONS: [&str; 4] = ["own mine", "own theirs", "own mine as theirs", "foreign mine"];
-type Make = Box<dyn Fn(&Standing, Option<Key>) -> Ask>;
+type Make = Box<dyn Fn(&Standing, Option<AccessKey>) -> Request>;
 
 /// What has to stand before a row's request means something.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Row {
     pub make: Make,
 }
 
-fn row(op: &'static str, target: &str, make: impl Fn() -> Ask + 'static) -> Row {
+fn row(op: &'static str, target: &str, make: impl Fn() -> Request + 'static) -> Row {
     Row { op, target: target.to_owned(), needs: Needs::Objects, make: Box::new(move |_, _| make()) }
 }
 
@@ -105,7 +105,7 @@ fn of_listings() -> Vec<Row> {
     }
     for query in ["", "?bucket=bucket&prefix=theirs%2F", "?bucket=others"] {
         let listed = row("list", &format!("/backups{query}"), move || {
-            ask("GET", &format!("/backups{query}"))
+            chunk_api("GET", &format!("/backups{query}"))
         });
         rows.push(Row { needs: Needs::OpenSessions, ..listed });
     }
@@ -137,8 +137,8 @@ fn of_objects() -> Vec<Row> {
         for object in OBJECTS {
             let target = format!("/{object}{query}");
             rows.push(row(op, &format!("{method} {target}"), move || {
-                let ask = s3(method, &target);
-                if method == "PUT" { ask.body(b"new") } else { ask }
+                let request = s3(method, &target);
+                if method == "PUT" { request.body(b"new") } else { request }
             }));
         }
     }
@@ -151,7 +151,7 @@ fn of_objects() -> Vec<Row> {
 }
 
 /// A form whose policy allows just this object, signed by the caller.
-fn form(object: &str, key: Option<Key>) -> Ask {
+fn form(object: &str, key: Option<AccessKey>) -> Request {
     let (bucket, name) = object.split_once('/').unwrap();
     let credential = format!("{}/{}", key.map_or("", |key| key.0), scope(NOW));
     let policy = json!({
@@ -173,9 +173,9 @@ fn form(object: &str, key: Option<Key>) -> Ask {
     let parts = fields.map(|(name, value)| {
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     });
-    let ask =
+    let request =
         s3("POST", &format!("/{bucket}")).body(format!("{}--b--\r\n", parts.concat()).as_bytes());
-    ask.header("content-type", "multipart/form-data; boundary=b")
+    request.header("content-type", "multipart/form-data; boundary=b")
 }
 
 fn of_copies() -> Vec<Row> {
@@ -193,7 +193,7 @@ fn of_copies() -> Vec<Row> {
             s3("PUT", &format!("/bucket/{to}")).header("x-amz-copy-source", from)
         });
         rows.push(copied);
-        let make = move |standing: &Standing, _: Option<Key>| {
+        let make = move |standing: &Standing, _: Option<AccessKey>| {
             let id = if to == "mine/k" { &standing.mine } else { &standing.theirs };
             let target = format!("/bucket/{to}?partNumber=1&uploadId={id}");
             s3("PUT", &target)
@@ -231,20 +231,20 @@ fn of_uploads() -> Vec<Row> {
     let mut rows = Vec::new();
     for (op, method, query) in table {
         for name in SESSIONS {
-            let make = move |standing: &Standing, _: Option<Key>| {
+            let make = move |standing: &Standing, _: Option<AccessKey>| {
                 let (key, id) = session(name, standing);
-                let ask = s3(method, &format!("/bucket/{key}?{query}uploadId={id}"));
+                let request = s3(method, &format!("/bucket/{key}?{query}uploadId={id}"));
                 let part = format!(
                     "<Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>",
                     standing.etag
                 );
                 match method {
-                    "PUT" => ask.body(BYTES),
-                    "POST" => ask.body(
+                    "PUT" => request.body(BYTES),
+                    "POST" => request.body(
                         format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>")
                             .as_bytes(),
                     ),
-                    _ => ask,
+                    _ => request,
                 }
             };
             rows.push(Row {
@@ -266,15 +266,15 @@ fn of_chunk_api() -> Vec<Row> {
         ("readyz", "readyz"),
         ("metrics", "metrics"),
     ] {
-        rows.push(row(op, "", move || ask("GET", &format!("/{path}"))));
+        rows.push(row(op, "", move || chunk_api("GET", &format!("/{path}"))));
     }
     for object in OBJECTS {
         let (bucket, key) = object.split_once('/').unwrap();
         let wanted = json!({"bucket": bucket, "key": key, "chunkSize": CHUNK});
         let same = wanted.clone();
-        rows.push(row("create", object, move || ask("POST", "/backups").json(&wanted)));
-        let make = move |standing: &Standing, _: Option<Key>| {
-            ask("PUT", &format!("/backups/{}", standing.fresh)).json(&same)
+        rows.push(row("create", object, move || chunk_api("POST", "/backups").json(&wanted)));
+        let make = move |standing: &Standing, _: Option<AccessKey>| {
+            chunk_api("PUT", &format!("/backups/{}", standing.fresh)).json(&same)
         };
         let target = format!("{object} under an id");
         rows.push(Row { op: "create", target, needs: Needs::Objects, make: Box::new(make) });
@@ -294,10 +294,10 @@ fn of_backups() -> Vec<Row> {
     let mut rows = Vec::new();
     for (op, method, path, needs) in table {
         for name in SESSIONS.into_iter().filter(|name| !name.contains(" as ")) {
-            let make = move |standing: &Standing, _: Option<Key>| {
+            let make = move |standing: &Standing, _: Option<AccessKey>| {
                 let (_, id) = session(name, standing);
-                let ask = ask(method, &format!("/backups/{id}{path}"));
-                if method == "PUT" { ask.body(BYTES).digest_of(BYTES) } else { ask }
+                let request = chunk_api(method, &format!("/backups/{id}{path}"));
+                if method == "PUT" { request.body(BYTES).digest_of(BYTES) } else { request }
             };
             rows.push(Row { op, target: format!("{name} {path}"), needs, make: Box::new(make) });
         }

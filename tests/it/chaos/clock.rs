@@ -1,82 +1,41 @@
-//! A gateway whose clock jumps, by minutes under its clients' hands and by days between them. The
-//! library libfaketime stands between the program and its clock; `scripts/debian.sh libfaketime`
-//! unpacks it below `target/debian`.
+//! A gateway whose clock jumps: by minutes during backups, and by days between them.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
 
 use crate::process::Gateway;
+use crate::support::fake_clock::FakeClock;
+use crate::support::seaweedfs::SeaweedFs;
 
-use super::{Place, Weed, make_files, program, restored, seed, stored};
+use super::{Backend, make_files, restores_to, seed, store_command, stored_chunks};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// A clock that a process is given instead of the machine's.
-struct FalseClock {
-    library: PathBuf,
-    home: tempfile::TempDir,
-}
-
-impl FalseClock {
-    fn new() -> Option<Self> {
-        let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debian/usr/lib");
-        let places = std::fs::read_dir(libraries).into_iter().flatten().flatten();
-        let found = places
-            .map(|place| place.path().join("faketime/libfaketimeMT.so.1"))
-            .find(|path| path.exists());
-        let Some(library) = found else {
-            println!("SKIP a clock that jumps: scripts/debian.sh libfaketime has not been run");
-            return None;
-        };
-        let clock = Self { library, home: tempfile::tempdir().unwrap() };
-        clock.set(0);
-        Some(clock)
-    }
-
-    /// So many seconds before or after the machine's.
-    fn set(&self, offset_s: i64) {
-        let (next, now) = (self.home.path().join("next"), self.home.path().join("now"));
-        std::fs::write(&next, format!("{offset_s:+}")).unwrap();
-        std::fs::rename(next, now).unwrap();
-    }
-
-    fn give_to(&self, command: &mut Command) {
-        command
-            .env("LD_PRELOAD", &self.library)
-            .env("FAKETIME_TIMESTAMP_FILE", self.home.path().join("now"));
-        command.envs([
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("NO_FAKE_STAT", "1"),
-        ]);
-    }
-}
-
-struct Room {
-    clock: FalseClock,
-    place: Place,
+struct Setup {
+    clock: FakeClock,
+    backend: Backend,
     state: String,
     bucket: String,
 }
 
-impl Room {
-    fn new(clock: FalseClock, place: Place) -> Self {
+impl Setup {
+    fn new(clock: FakeClock, backend: Backend) -> Self {
         let [state, bucket] =
             ["s", "b"].map(|first| format!("{first}{}", Clock::system().random_id()));
-        Self { clock, place, state, bucket }
+        Self { clock, backend, state, bucket }
     }
 
     fn serve(&self) -> Gateway {
-        let mut serve = program("serve", &self.place.url(), &self.state);
-        // It sweeps as often as it can.
+        let mut serve = store_command("serve", &self.backend.url(), &self.state);
+        // Sweeps as often as the settings allow.
         serve
             .args(["--listen", "127.0.0.1:0"])
             .envs([("RATCHET_GC_ENABLED", "true"), ("RATCHET_GC_EVERY_S", "1")]);
-        self.place.key(&mut serve);
+        self.backend.add_credentials(&mut serve);
         self.clock.give_to(&mut serve);
         Gateway::spawn(serve)
     }
@@ -92,16 +51,16 @@ fn backup(gateway: &Gateway, file: &Path, target: &str, rate: &str) -> Child {
 }
 
 #[tokio::test]
-async fn backups_go_on_while_the_clock_jumps_by_minutes() {
-    let Some(clock) = FalseClock::new() else { return };
+async fn backups_continue_while_the_clock_jumps_by_minutes() {
+    let Some(clock) = FakeClock::new() else { return };
     let (seed, home) = (seed(), tempfile::tempdir().unwrap());
     let random = Clock::seeded(seed);
-    let room = Room::new(clock, Place::Directory(home.path().join("store")));
-    let gateway = room.serve();
+    let setup = Setup::new(clock, Backend::Directory(home.path().join("store")));
+    let gateway = setup.serve();
     let files = make_files(home.path(), &random);
     let (mut jumps, mut done) = (0, 0);
     while jumps < 30 {
-        let (file, target) = (&files[done % files.len()], room.target(&format!("file{done}")));
+        let (file, target) = (&files[done % files.len()], setup.target(&format!("file{done}")));
         let mut client = backup(&gateway, file, &target, "40M");
         let ended = loop {
             if let Some(ended) = client.try_wait().unwrap() {
@@ -109,13 +68,16 @@ async fn backups_go_on_while_the_clock_jumps_by_minutes() {
             }
             random.pause(Duration::from_millis(20)).await;
             if random.number_below(5) == 0 {
-                // Within what a signature's time may be off by.
-                room.clock.set(random.number_below(20) as i64 * MINUTE - 10 * MINUTE);
+                // Within the allowed clock skew of a signature.
+                setup.clock.set(random.number_below(20) as i64 * MINUTE - 10 * MINUTE);
                 jumps += 1;
             }
         };
         assert!(ended.success(), "seed {seed}: {ended}");
-        assert!(restored(&gateway, file, &target), "seed {seed}: {target} is another file");
+        assert!(
+            restores_to(&gateway, file, &target),
+            "seed {seed}: {target} differs from its file"
+        );
         done += 1;
     }
     println!(
@@ -124,55 +86,60 @@ async fn backups_go_on_while_the_clock_jumps_by_minutes() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_by_days_loses_nothing_that_is_under_way() {
+async fn a_clock_jump_of_days_loses_no_backup_in_progress() {
     let home = tempfile::tempdir().unwrap();
-    let weed = home.path().join("weed");
-    std::fs::create_dir(&weed).unwrap();
-    let mut places = vec![Place::Directory(home.path().join("store"))];
-    places.extend(Weed::start(&weed).await.map(|weed| Place::Weed(Box::new(weed))));
+    let seaweedfs = home.path().join("weed");
+    std::fs::create_dir(&seaweedfs).unwrap();
+    let mut backends = vec![Backend::Directory(home.path().join("store"))];
+    backends.extend(
+        SeaweedFs::start(&seaweedfs).await.map(|seaweedfs| Backend::SeaweedFs(Box::new(seaweedfs))),
+    );
     let (seed, mut jumps) = (seed(), 0);
     let random = Clock::seeded(seed);
     let files = make_files(home.path(), &random);
-    for place in places {
-        let Some(clock) = FalseClock::new() else { return };
-        let room = Room::new(clock, place);
-        let mut gateway = room.serve();
+    for backend in backends {
+        let Some(clock) = FakeClock::new() else { return };
+        let setup = Setup::new(clock, backend);
+        let mut gateway = setup.serve();
         for days in [30, -30, 400] {
-            let (file, target) = (&files[0], room.target(&format!("after{days}")));
+            let (file, target) = (&files[0], setup.target(&format!("after{days}")));
             let mut client = backup(&gateway, file, &target, "16M");
-            while stored(&gateway, &target).unwrap_or(0) == 0 {
-                assert!(client.try_wait().unwrap().is_none(), "it was to be cut off");
+            while stored_chunks(&gateway, &target).unwrap_or(0) == 0 {
+                assert!(
+                    client.try_wait().unwrap().is_none(),
+                    "the backup ended before the clock jumped"
+                );
             }
-            room.clock.set(days * DAY);
+            setup.clock.set(days * DAY);
             client.wait().unwrap();
-            let (code, told) =
+            let (code, stderr) =
                 gateway.refused(&["backup", file.to_str().unwrap(), &target, "--retry-for", "0"]);
-            assert_eq!(code, Some(1), "{told}");
-            assert!(told.contains("clock"), "{told}");
-            // It sweeps with the wrong clock, before and after a start.
+            assert_eq!(code, Some(1), "{stderr}");
+            assert!(stderr.contains("clock"), "{stderr}");
+            // The gateway sweeps with the wrong clock, before and after its restart.
             gateway.kill();
-            if matches!(room.place, Place::Directory(_)) {
-                gateway = room.serve();
+            if matches!(setup.backend, Backend::Directory(_)) {
+                gateway = setup.serve();
                 random.pause(Duration::from_millis(1500)).await;
-                room.clock.set(0);
+                setup.clock.set(0);
             } else {
-                // The store refuses signatures of another day.
-                room.clock.set(0);
-                gateway = room.serve();
+                // The store refuses signatures with a date of another day.
+                setup.clock.set(0);
+                gateway = setup.serve();
             }
-            let before = stored(&gateway, &target).unwrap();
+            let before = stored_chunks(&gateway, &target).unwrap();
             let report = gateway.json(&["backup", file.to_str().unwrap(), &target]);
             let skipped = report["bytesSkipped"].as_u64().unwrap();
             assert!(
                 before > 0 && skipped >= before * (8 << 20),
-                "day {days}: {before} chunks were there, {report}"
+                "day {days}: {before} chunks were stored, {report}"
             );
-            assert!(restored(&gateway, file, &target), "day {days}");
+            assert!(restores_to(&gateway, file, &target), "day {days}");
             jumps += 1;
         }
         println!(
             "clock: seed {seed} on {}, {jumps} jumps of 30 to 400 days, 0 lost",
-            room.place.url()
+            setup.backend.url()
         );
     }
 }

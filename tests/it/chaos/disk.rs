@@ -1,5 +1,6 @@
-//! A gateway whose store runs out of room, embedded or SeaweedFS: what does not fit is refused with
-//! a clear error, and once there is room the same processes carry on from the last recorded chunk.
+//! A gateway whose store, embedded or SeaweedFS, runs out of disk space: what does not fit is
+//! refused with a clear error, and once there is space the same processes continue after the last
+//! recorded chunk.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,30 +10,31 @@ use ratchet::clock::Clock;
 
 use crate::full_disk::SmallDisk;
 use crate::process::Gateway;
+use crate::support::seaweedfs::SeaweedFs;
 
-use super::{FILE_BYTES, Place, Weed, make_files, program, restored, seed, stored};
+use super::{Backend, FILE_BYTES, make_files, restores_to, seed, store_command, stored_chunks};
 
 const MIB: u64 = 1 << 20;
 const CHUNK: u64 = 8 * MIB;
 
-struct Room {
-    place: Place,
+struct Setup {
+    backend: Backend,
     disk: SmallDisk,
     state: String,
     bucket: String,
 }
 
-impl Room {
-    fn new(place: Place, disk: SmallDisk) -> Self {
+impl Setup {
+    fn new(backend: Backend, disk: SmallDisk) -> Self {
         let [state, bucket] =
             ["s", "b"].map(|first| format!("{first}{}", Clock::system().random_id()));
-        Self { place, disk, state, bucket }
+        Self { backend, disk, state, bucket }
     }
 
     fn serve(&self) -> Gateway {
-        let mut serve = program("serve", &self.place.url(), &self.state);
+        let mut serve = store_command("serve", &self.backend.url(), &self.state);
         serve.args(["--listen", "127.0.0.1:0"]);
-        self.place.key(&mut serve);
+        self.backend.add_credentials(&mut serve);
         Gateway::spawn(serve)
     }
 
@@ -56,42 +58,45 @@ fn backup(gateway: &Gateway, file: &Path, target: &str, retry_for: &str) -> Comm
 }
 
 #[tokio::test]
-async fn a_full_disk_under_the_embedded_store_is_said_and_got_over() {
+async fn the_embedded_store_reports_a_full_disk_and_recovers() {
     let Some(disk) = SmallDisk::mount(160) else { return };
     let (seed, home) = (seed(), tempfile::tempdir().unwrap());
     let files = make_files(home.path(), &Clock::seeded(seed));
-    let room = Room::new(Place::Directory(disk.path().join("store")), disk);
-    let mut gateway = room.serve();
+    let setup = Setup::new(Backend::Directory(disk.path().join("store")), disk);
+    let mut gateway = setup.serve();
     let mut kept = 0;
-    gateway.json(&["backup", files[0].to_str().unwrap(), &room.target("before")]);
+    gateway.json(&["backup", files[0].to_str().unwrap(), &setup.target("before")]);
     for round in 0..3 {
-        let (file, target) = (&files[1], room.target(&format!("round{round}")));
-        // Room for one chunk and a half, beside what bodies leave to the index.
-        room.disk.fill(16 * MIB + CHUNK + CHUNK / 2);
+        let (file, target) = (&files[1], setup.target(&format!("round{round}")));
+        // Space for one and a half chunks, besides the reserve that bodies leave for the index.
+        setup.disk.fill(16 * MIB + CHUNK + CHUNK / 2);
         let full = backup(&gateway, file, &target, "60").output().unwrap();
-        let told = String::from_utf8_lossy(&full.stderr);
-        assert_eq!(full.status.code(), Some(1), "{told}");
-        assert!(told.contains("make room"), "{told}");
-        let before = stored(&gateway, &target).unwrap();
-        assert_eq!(before, 1, "{told}");
-        // To the last byte: also the index cannot grow.
-        room.disk.fill(0);
+        let stderr = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("make room"), "{stderr}");
+        let before = stored_chunks(&gateway, &target).unwrap();
+        assert_eq!(before, 1, "{stderr}");
+        // Not a byte is free, so the index cannot grow either.
+        setup.disk.fill(0);
         for at in 0..20 {
-            backup(&gateway, file, &room.target(&format!("none{at}")), "0").output().unwrap();
+            backup(&gateway, file, &setup.target(&format!("none{at}")), "0").output().unwrap();
         }
         assert!(
-            restored(&gateway, &files[0], &room.target("before")),
-            "what is there is read all the time"
+            restores_to(&gateway, &files[0], &setup.target("before")),
+            "a complete backup is readable while the disk is full"
         );
         if round == 2 {
             gateway.kill();
-            gateway = room.serve();
+            gateway = setup.serve();
         }
-        assert_eq!(stored(&gateway, &target), Some(before), "what was recorded stays recorded");
-        room.disk.clear();
+        assert_eq!(stored_chunks(&gateway, &target), Some(before), "recorded chunks stay recorded");
+        setup.disk.clear();
         let report = gateway.json(&["backup", file.to_str().unwrap(), &target]);
         assert_eq!(report["bytesSkipped"], before * CHUNK, "{report}");
-        assert!(restored(&gateway, file, &target), "seed {seed}: {target} is another file");
+        assert!(
+            restores_to(&gateway, file, &target),
+            "seed {seed}: {target} differs from its file"
+        );
         kept += before;
     }
     println!(
@@ -100,26 +105,26 @@ async fn a_full_disk_under_the_embedded_store_is_said_and_got_over() {
 }
 
 #[tokio::test]
-async fn a_full_disk_under_seaweedfs_is_said_and_got_over() {
+async fn seaweedfs_reports_a_full_disk_and_recovers() {
     let Some(disk) = SmallDisk::mount(1024) else { return };
     let data = disk.path().join("weed");
     std::fs::create_dir(&data).unwrap();
-    let Some(weed) = Weed::start(&data).await else { return };
+    let Some(seaweedfs) = SeaweedFs::start(&data).await else { return };
     let (seed, home, clock) = (seed(), tempfile::tempdir().unwrap(), Clock::system());
     let files = make_files(home.path(), &Clock::seeded(seed));
-    let room = Room::new(Place::Weed(Box::new(weed)), disk);
-    let gateway = room.serve();
-    gateway.json(&["backup", files[0].to_str().unwrap(), &room.target("before")]);
-    let (file, target) = (&files[1], room.target("after"));
-    room.disk.fill(CHUNK + CHUNK / 2);
+    let setup = Setup::new(Backend::SeaweedFs(Box::new(seaweedfs)), disk);
+    let gateway = setup.serve();
+    gateway.json(&["backup", files[0].to_str().unwrap(), &setup.target("before")]);
+    let (file, target) = (&files[1], setup.target("after"));
+    setup.disk.fill(CHUNK + CHUNK / 2);
     let full = backup(&gateway, file, &target, "3").output().unwrap();
-    let told = String::from_utf8_lossy(&full.stderr);
-    assert_eq!(full.status.code(), Some(1), "{told}");
-    // SeaweedFS says 500 and no more.
-    assert!(told.contains("make room") || told.contains("Retry-After"), "{told}");
-    let before = stored(&gateway, &target).unwrap_or(0);
-    room.disk.clear();
-    // A volume server looks at its disk once a minute.
+    let stderr = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(1), "{stderr}");
+    // SeaweedFS answers 500 without a reason.
+    assert!(stderr.contains("make room") || stderr.contains("Retry-After"), "{stderr}");
+    let before = stored_chunks(&gateway, &target).unwrap_or(0);
+    setup.disk.clear();
+    // A volume server checks its disk once a minute.
     let mut client = backup(&gateway, file, &target, "600").stdout(Stdio::piped()).spawn().unwrap();
     while client.try_wait().unwrap().is_none() {
         clock.pause(Duration::from_millis(100)).await;
@@ -133,12 +138,12 @@ async fn a_full_disk_under_seaweedfs_is_said_and_got_over() {
     );
     for (file, name) in [(&files[0], "before"), (file, "after")] {
         assert!(
-            restored(&gateway, file, &room.target(name)),
-            "seed {seed}: {name} is another file"
+            restores_to(&gateway, file, &setup.target(name)),
+            "seed {seed}: {name} differs from its file"
         );
     }
-    let told = told.trim();
+    let stderr = stderr.trim();
     println!(
-        "disk: seed {seed} on SeaweedFS, once full ({told}), {before} chunks recorded before, 2 files identical, 0 lost"
+        "disk: seed {seed} on SeaweedFS, once full ({stderr}), {before} chunks recorded before, 2 files identical, 0 lost"
     );
 }

@@ -1,15 +1,13 @@
-//! Real processes and bad lines: relays that reset, cut short, stall, slow down and turn bytes
-//! over, between clients and gateway and between gateway and store, while clients, gateway and
-//! store are killed again and again. Whoever fails is run again, as a person would; in the end
-//! every file is there, byte for byte, and a sweep finds nothing that nobody owns. Beside it: disks
-//! that run full, and clocks that jump.
+//! Real processes on a faulty network: relays between clients and gateway and between gateway and
+//! store reset connections, truncate, stall, delay and corrupt data, while clients, gateway and
+//! store are killed repeatedly. A client that fails is started again. In the end every file is
+//! identical, and a sweep finds nothing without an owner. The submodules have full disks and clock
+//! jumps.
 //!
-//! `RATCHET_CHAOS_SECONDS` is how long it goes on, `RATCHET_SEED` repeats its random numbers.
+//! `RATCHET_CHAOS_SECONDS` sets the duration, `RATCHET_SEED` the seed of the random numbers.
 
 mod clock;
 mod disk;
-mod line;
-pub mod weed;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,18 +18,18 @@ use ratchet::store::dir::Dir;
 use tokio::net::TcpListener;
 
 use crate::process::{Gateway, KEY, PROGRAM, same_bytes};
-use line::Line;
-use weed::Weed;
+use crate::support::faulty_link::FaultyLink;
+use crate::support::seaweedfs::{self, SeaweedFs};
 
 const FILES: usize = 3;
 const FILE_BYTES: usize = 24 << 20;
 const CHUNKS: u64 = 3;
-/// How often each is killed: one look, of some fifty a second, in so many.
-const GATEWAY_DIES: u64 = 120;
-const STORE_DIES: u64 = 250;
-const CLIENT_DIES: u64 = 250;
+/// Each process is killed at one in so many checks; there are about fifty checks per second.
+const KILL_GATEWAY_ONE_IN: u64 = 120;
+const KILL_STORE_ONE_IN: u64 = 250;
+const KILL_CLIENT_ONE_IN: u64 = 250;
 
-/// What was done to whom.
+/// Counts of one run.
 #[derive(Default)]
 struct Tally {
     gateway_kills: u64,
@@ -41,33 +39,33 @@ struct Tally {
     files: u64,
 }
 
-/// Where the bytes end up.
-enum Place {
+/// The store behind the gateway.
+enum Backend {
     Directory(PathBuf),
-    /// A server of our own, to be killed.
-    Weed(Box<Weed>),
-    /// Everybody's server.
+    /// A server that only this test uses, so that it may be killed.
+    SeaweedFs(Box<SeaweedFs>),
+    /// The endpoint of the server that all tests share.
     Shared(String),
 }
 
-struct Room {
+struct Chaos {
     seed: u64,
     random: Clock,
-    place: Place,
-    /// The store as the gateway is told, over the line if there is one.
+    backend: Backend,
+    /// The setting `store` of the gateway; leads over the faulty link if there is one.
     store: String,
     listen: String,
     state: String,
     bucket: String,
     gateway: Gateway,
-    front: Line,
-    /// Between gateway and store, where there is a network.
-    back: Option<Line>,
+    client_link: FaultyLink,
+    /// Between gateway and store, if the store is a server.
+    store_link: Option<FaultyLink>,
     tally: Tally,
 }
 
-/// `serve` or `gc`, with what both are told of a store.
-fn program(word: &str, store: &str, state: &str) -> Command {
+/// The command `serve` or `gc` on a store and a state bucket.
+fn store_command(word: &str, store: &str, state: &str) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args([word, "--store", store]).stderr(Stdio::null());
     command.envs([("RATCHET_STATE_BUCKET", state), ("RATCHET_GC_ENABLED", "false")]);
@@ -75,56 +73,71 @@ fn program(word: &str, store: &str, state: &str) -> Command {
     command
 }
 
-impl Place {
+impl Backend {
     fn url(&self) -> String {
         match self {
             Self::Directory(path) => format!("dir:{}", path.display()),
-            Self::Weed(weed) => format!("s3+http://{}", weed.address()),
+            Self::SeaweedFs(seaweedfs) => format!("s3+http://{}", seaweedfs.address()),
             Self::Shared(endpoint) => format!("s3+{endpoint}"),
         }
     }
 
-    fn key(&self, command: &mut Command) {
-        if let Self::Weed(_) = self {
-            command
-                .envs([("AWS_ACCESS_KEY_ID", weed::KEY.0), ("AWS_SECRET_ACCESS_KEY", weed::KEY.1)]);
+    fn add_credentials(&self, command: &mut Command) {
+        if let Self::SeaweedFs(_) = self {
+            command.envs([
+                ("AWS_ACCESS_KEY_ID", seaweedfs::KEY.0),
+                ("AWS_SECRET_ACCESS_KEY", seaweedfs::KEY.1),
+            ]);
             command.env("AWS_REGION", "us-east-1");
         }
     }
 
     fn serve(&self, store: &str, listen: &str, state: &str) -> Gateway {
-        let mut serve = program("serve", store, state);
+        let mut serve = store_command("serve", store, state);
         serve.args(["--listen", listen]);
-        self.key(&mut serve);
+        self.add_credentials(&mut serve);
         Gateway::spawn(serve)
     }
 }
 
-impl Room {
-    async fn new(place: Place, seed: u64) -> Self {
+impl Chaos {
+    async fn new(backend: Backend, seed: u64) -> Self {
         let random = Clock::seeded(seed);
-        // A port that is the gateway's own, whichever process it is.
+        // All gateway processes of the run listen on the same port.
         let listen = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let state = format!("s{}", Clock::system().random_id());
-        let direct = place.url();
-        let (store, back) = match direct.strip_prefix("s3+http://") {
+        let direct = backend.url();
+        let (store, store_link) = match direct.strip_prefix("s3+http://") {
             None => (direct, None),
             Some(server) => {
-                let line = Line::start(server.parse().unwrap(), random.clone()).await;
-                line.set_calm(true);
-                (format!("s3+http://{}", line.address), Some(line))
+                let link = FaultyLink::start(server.parse().unwrap(), random.clone()).await;
+                link.set_faults_off(true);
+                (format!("s3+http://{}", link.address), Some(link))
             }
         };
-        let gateway = place.serve(&store, &listen.to_string(), &state);
-        let front = Line::start(listen, random.clone()).await;
+        let gateway = backend.serve(&store, &listen.to_string(), &state);
+        let client_link = FaultyLink::start(listen, random.clone()).await;
         let bucket = format!("b{}", Clock::system().random_id());
         let (listen, tally) = (listen.to_string(), Tally::default());
-        Self { seed, random, place, store, listen, state, bucket, gateway, front, back, tally }
+        Self {
+            seed,
+            random,
+            backend,
+            store,
+            listen,
+            state,
+            bucket,
+            gateway,
+            client_link,
+            store_link,
+            tally,
+        }
     }
 
-    /// Whether the line to the store fails; what it was.
-    fn calm(&self, calm: bool) -> bool {
-        self.back.as_ref().is_some_and(|line| line.set_calm(calm))
+    /// Switches the faults between gateway and store off or on. Returns whether they were off
+    /// before.
+    fn set_store_faults_off(&self, off: bool) -> bool {
+        self.store_link.as_ref().is_some_and(|link| link.set_faults_off(off))
     }
 
     fn backup(&self, file: &Path, target: &str) -> Child {
@@ -134,12 +147,13 @@ impl Room {
             ("AWS_SECRET_ACCESS_KEY", KEY.1),
             ("AWS_REGION", "us-east-1"),
         ]);
-        command.env("AWS_ENDPOINT_URL", format!("http://{}", self.front.address));
+        command.env("AWS_ENDPOINT_URL", format!("http://{}", self.client_link.address));
         command.arg("backup").arg(file).args([target, "--retry-for", "20"]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Backs every file up over the bad lines, again until it is done, while all are killed.
+    /// Backs up every file over the faulty links while processes are killed; each client is started
+    /// again until it succeeds.
     async fn round(&mut self, number: u64, files: &[PathBuf]) {
         let targets: Vec<String> =
             (0..FILES).map(|at| format!("s3://{}/round{number}-{at}", self.bucket)).collect();
@@ -149,10 +163,11 @@ impl Room {
             self.random.pause(Duration::from_millis(20)).await;
             self.maybe_kill_servers().await;
             for (at, child) in clients.iter_mut().enumerate() {
-                let Some(ended) = child.as_mut().and_then(|child| self.ended(child)) else {
+                let Some(succeeded) = child.as_mut().and_then(|child| self.has_succeeded(child))
+                else {
                     continue;
                 };
-                *child = (!ended).then(|| {
+                *child = (!succeeded).then(|| {
                     self.tally.reruns += 1;
                     self.backup(&files[at], &targets[at])
                 });
@@ -164,31 +179,31 @@ impl Room {
         self.tally.files += FILES as u64;
     }
 
-    /// Reads a file back, again until it is all there: a restore never ends well with other bytes.
+    /// Restores a file, again until that succeeds. A restore that succeeds has the right bytes.
     fn restore(&mut self, file: &Path, target: &str) {
         let back = file.with_extension("back");
         let words = ["restore", target, back.to_str().unwrap()];
         for run in 1.. {
-            let told = self.gateway.run(&words);
-            if told.status.success() {
+            let output = self.gateway.run(&words);
+            if output.status.success() {
                 break;
             }
-            let told = String::from_utf8_lossy(&told.stderr);
-            assert!(run < 20, "seed {}: {target} cannot be read: {told}", self.seed);
-            // What the line did is not the client's to mend.
-            assert!(!told.contains("mend the request"), "seed {}: {told}", self.seed);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(run < 20, "seed {}: {target} cannot be restored: {stderr}", self.seed);
+            // The link caused the failure: the message must not blame the request.
+            assert!(!stderr.contains("mend the request"), "seed {}: {stderr}", self.seed);
             self.tally.reruns += 1;
         }
-        assert!(same_bytes(file, &back), "seed {}: {target} is another file", self.seed);
+        assert!(same_bytes(file, &back), "seed {}: {target} differs from its file", self.seed);
         std::fs::remove_file(back).unwrap();
     }
 
-    /// Whether a client is done, or None while it goes on; it may be killed here.
-    fn ended(&mut self, child: &mut Child) -> Option<bool> {
+    /// Whether a client succeeded, or `None` while it runs. Sometimes kills it.
+    fn has_succeeded(&mut self, child: &mut Child) -> Option<bool> {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status.success());
         }
-        if self.random.number_below(CLIENT_DIES) > 0 {
+        if self.random.number_below(KILL_CLIENT_ONE_IN) > 0 {
             return None;
         }
         child.kill().unwrap();
@@ -198,38 +213,38 @@ impl Room {
     }
 
     async fn maybe_kill_servers(&mut self) {
-        if self.random.number_below(GATEWAY_DIES) == 0 {
+        if self.random.number_below(KILL_GATEWAY_ONE_IN) == 0 {
             self.gateway.kill();
-            // It starts on a good line: a store that fails its checks is refused, and rightly so.
-            let was_calm = self.calm(true);
-            self.gateway = self.place.serve(&self.store, &self.listen, &self.state);
-            self.calm(was_calm);
+            // The start has no faults: a gateway refuses a store that fails its probe.
+            let were_off = self.set_store_faults_off(true);
+            self.gateway = self.backend.serve(&self.store, &self.listen, &self.state);
+            self.set_store_faults_off(were_off);
             self.tally.gateway_kills += 1;
         }
-        if let Place::Weed(weed) = &mut self.place
-            && self.random.number_below(STORE_DIES) == 0
+        if let Backend::SeaweedFs(seaweedfs) = &mut self.backend
+            && self.random.number_below(KILL_STORE_ONE_IN) == 0
         {
-            weed.restart().await;
+            seaweedfs.restart().await;
             self.tally.store_kills += 1;
         }
     }
 
-    /// Frees what was abandoned. What was freed, and what is left beside the records of complete
-    /// files and tombstones.
+    /// Frees abandoned sessions. Returns how many were freed, and how many sessions are left
+    /// besides complete files and tombstones.
     fn sweep(&self) -> (u64, u64) {
         let gc = || {
-            let mut command = program("gc", &self.store, &self.state);
+            let mut command = store_command("gc", &self.store, &self.state);
             command.arg("--json").env("RATCHET_GC_EXPIRE_AFTER_S", "1").stderr(Stdio::piped());
-            self.place.key(&mut command);
-            let told = command.output().unwrap();
-            assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-            let text = String::from_utf8(told.stdout).unwrap();
+            self.backend.add_credentials(&mut command);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout).unwrap();
             let report: serde_json::Value =
                 serde_json::from_str(text.lines().last().unwrap()).unwrap();
             (report["actions"]["expire"].as_u64().unwrap_or(0), report["seen"].as_u64().unwrap())
         };
         let (mut freed, mut left) = (0, u64::MAX);
-        // Ages are whole seconds: what is too young now is not in a moment.
+        // Ages are whole seconds: a session that is too young now is old enough soon.
         for _ in 0..100 {
             let (expired, seen) = gc();
             freed += expired;
@@ -241,49 +256,51 @@ impl Room {
         (freed, left)
     }
 
-    /// Parts in the store that belong to no object; and uploads without any, whose creator died
-    /// before it could record them: those take no room, and no store tells them reliably from a
-    /// tool's own.
+    /// The number of parts in the store that belong to no object, and of open uploads without
+    /// parts. The creators of the latter were killed before they recorded them; they use no space,
+    /// and no store distinguishes them reliably from uploads of other tools.
     async fn leaked_parts(&self) -> (u64, u64) {
-        match &self.place {
-            Place::Directory(path) => {
+        match &self.backend {
+            Backend::Directory(path) => {
                 let files = Dir::open(path, Clock::system()).unwrap().count_files().unwrap();
                 (files - self.tally.files * CHUNKS, 0)
             }
-            Place::Weed(weed) => weed.open_uploads(&self.bucket).await,
-            Place::Shared(_) => (0, 0),
+            Backend::SeaweedFs(seaweedfs) => seaweedfs.open_uploads(&self.bucket).await,
+            Backend::Shared(_) => (0, 0),
         }
     }
 
-    async fn sum_up(mut self) {
+    async fn finish(mut self) {
         self.gateway.kill();
         let (freed, left) = self.sweep();
         let (parts, empty) = self.leaked_parts().await;
         let leaked = left + parts;
         let Tally { gateway_kills, store_kills, client_kills, reruns, files } = self.tally;
-        let faults = self.front.faults() + self.back.as_ref().map_or(0, Line::faults);
-        let again = self.front.bytes_there().saturating_sub(files * FILE_BYTES as u64) >> 20;
+        let faults =
+            self.client_link.faults() + self.store_link.as_ref().map_or(0, FaultyLink::faults);
+        let sent_again =
+            self.client_link.bytes_upstream().saturating_sub(files * FILE_BYTES as u64) >> 20;
         let kills = gateway_kills + store_kills + client_kills;
         println!(
             "chaos: seed {} on {}: {faults} faults, {kills} kills (gateway {gateway_kills}, \
              store {store_kills}, clients {client_kills}), {reruns} reruns; \
-             {files} files of {} MiB identical, {again} MiB sent again, {freed} abandoned and freed, {empty} empty uploads left, {leaked} leaked, 0 lost",
+             {files} files of {} MiB identical, {sent_again} MiB sent again, {freed} abandoned and freed, {empty} empty uploads left, {leaked} leaked, 0 lost",
             self.seed,
-            self.place.url(),
+            self.backend.url(),
             FILE_BYTES >> 20
         );
         assert_eq!(leaked, 0, "seed {}", self.seed);
     }
 }
 
-/// Chunks recorded of the open backup of a target; None where there is none.
-fn stored(gateway: &Gateway, target: &str) -> Option<u64> {
-    let told = gateway.run(&["status", target, "--json"]).stdout;
-    serde_json::from_slice::<serde_json::Value>(&told).ok()?["stored"].as_u64()
+/// The number of recorded chunks of the open backup of a target; `None` if there is none.
+fn stored_chunks(gateway: &Gateway, target: &str) -> Option<u64> {
+    let output = gateway.run(&["status", target, "--json"]).stdout;
+    serde_json::from_slice::<serde_json::Value>(&output).ok()?["stored"].as_u64()
 }
 
-/// Whether the target, read back, is the file.
-fn restored(gateway: &Gateway, file: &Path, target: &str) -> bool {
+/// Whether a restore of the target equals the file.
+fn restores_to(gateway: &Gateway, file: &Path, target: &str) -> bool {
     let back = file.with_extension("back");
     gateway.json(&["restore", target, back.to_str().unwrap()]);
     let same = same_bytes(file, &back);
@@ -312,36 +329,36 @@ fn seed() -> u64 {
     )
 }
 
-/// A directory, and a server that may be killed, or else everybody's.
-async fn places(home: &Path) -> Vec<Place> {
-    let mut places = vec![Place::Directory(home.join("store"))];
+/// A directory, and a server that may be killed, or the shared server if there is no such one.
+async fn backends(home: &Path) -> Vec<Backend> {
+    let mut backends = vec![Backend::Directory(home.join("store"))];
     let data = home.join("weed");
     std::fs::create_dir(&data).unwrap();
-    match (Weed::start(&data).await, std::env::var("RATCHET_TEST_S3")) {
-        (Some(weed), _) => places.push(Place::Weed(Box::new(weed))),
-        (None, Ok(endpoint)) => places.push(Place::Shared(endpoint)),
+    match (SeaweedFs::start(&data).await, std::env::var("RATCHET_TEST_S3")) {
+        (Some(seaweedfs), _) => backends.push(Backend::SeaweedFs(Box::new(seaweedfs))),
+        (None, Ok(endpoint)) => backends.push(Backend::Shared(endpoint)),
         (None, Err(_)) => println!("SKIP chaos on s3: RATCHET_TEST_S3 names no server"),
     }
-    places
+    backends
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_lines_and_kills_lose_nothing() {
+async fn faulty_links_and_kills_lose_nothing() {
     let (seed, home) = (seed(), tempfile::tempdir().unwrap());
     let seconds = std::env::var("RATCHET_CHAOS_SECONDS")
         .map_or(60, |seconds| seconds.parse::<u64>().unwrap());
-    let places = places(home.path()).await;
-    let each = Duration::from_secs(seconds) / places.len() as u32;
-    for place in places {
-        let mut room = Room::new(place, seed).await;
-        let files = make_files(home.path(), &room.random);
+    let backends = backends(home.path()).await;
+    let each = Duration::from_secs(seconds) / backends.len() as u32;
+    for backend in backends {
+        let mut chaos = Chaos::new(backend, seed).await;
+        let files = make_files(home.path(), &chaos.random);
         let (clock, mut rounds) = (Clock::system(), 0);
         while clock.monotonic() < each {
-            room.calm(rounds % 2 == 1);
-            room.round(rounds, &files).await;
-            room.calm(true);
+            chaos.set_store_faults_off(rounds % 2 == 1);
+            chaos.round(rounds, &files).await;
+            chaos.set_store_faults_off(true);
             rounds += 1;
         }
-        room.sum_up().await;
+        chaos.finish().await;
     }
 }

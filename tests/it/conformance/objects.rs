@@ -7,7 +7,7 @@ use ratchet::store::{
     Attributes, Body, GetOptions, GetRange, Kind, ListOptions, PutMode, PutOptions,
 };
 
-use super::{Lab, broken, key, pattern};
+use crate::support::lab::{Lab, broken, key, pattern};
 
 pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
     let attributes = Attributes {

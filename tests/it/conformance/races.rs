@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::join_all;
 use ratchet::store::{GetRange, Kind, PutMode};
 
-use super::Lab;
+use crate::support::lab::Lab;
 
 const WRITERS: usize = 32;
 const INCREMENTS: usize = 50;

@@ -9,7 +9,7 @@ use ratchet::store::{
     UploadTarget,
 };
 
-use super::{Lab, broken, key, pattern};
+use crate::support::lab::{Lab, broken, key, pattern};
 
 const FULL: usize = 5 << 20;
 
@@ -144,7 +144,7 @@ pub async fn complete_names_parts_that_are_there(lab: Lab) {
     let absent = ChosenPart { number: PartNumber::new(2).unwrap(), ..fresh.clone() };
     let kind = upload.complete(&[fresh.clone(), absent], 2 * FULL).await.unwrap_err().kind();
     assert_eq!(kind, Kind::InvalidPart);
-    if lab.refuses_stale_tags {
+    if lab.refuses_stale_etags {
         assert_eq!(upload.complete(&[stale], FULL).await.unwrap_err().kind(), Kind::InvalidPart);
     }
     let small = upload.put(1, &pattern(99, 3), None).await.unwrap();

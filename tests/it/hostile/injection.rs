@@ -1,43 +1,10 @@
 //! Header lines, markup and documents that try to become more than they are.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{Attacked, closing};
-use crate::gateway::{Ask, NOW, ROOT, ask, s3, scope, sign_text};
-
-/// A form of a file with this key and more fields, all of which its policy allows.
-pub fn form(key: &str, more: &[(&str, &str)]) -> Ask {
-    form_until("2023-11-14T23:00:00Z", key, more)
-}
-
-pub fn form_until(expiration: &str, key: &str, more: &[(&str, &str)]) -> Ask {
-    let credential = format!("{}/{}", ROOT.0, scope(NOW));
-    let mut conditions: Vec<_> =
-        more.iter().map(|(name, _)| json!(["starts-with", format!("${name}"), ""])).collect();
-    conditions.push(json!({"bucket": "bucket"}));
-    conditions.extend(
-        ["key", "x-amz-credential", "x-amz-algorithm"]
-            .map(|name| json!(["starts-with", format!("${name}"), ""])),
-    );
-    let policy =
-        STANDARD.encode(json!({"expiration": expiration, "conditions": conditions}).to_string());
-    let signature = sign_text(ROOT.1, NOW, &policy);
-    let own = [
-        ("key", key),
-        ("x-amz-credential", &credential),
-        ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
-        ("policy", &policy),
-        ("x-amz-signature", &signature),
-    ];
-    let part = |(name, value): &(&str, &str)| {
-        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-    };
-    let parts: String = own.iter().chain(more).chain([&("file", "new")]).map(part).collect();
-    let ask = s3("POST", "/bucket").by(None).body(format!("{parts}--b--\r\n").as_bytes());
-    ask.header("content-type", "multipart/form-data; boundary=b")
-}
+use crate::support::form::form;
+use crate::support::request::{chunk_api, s3};
 
 #[tokio::test]
 async fn nothing_becomes_a_header_line() {
@@ -53,7 +20,7 @@ async fn nothing_becomes_a_header_line() {
     ] {
         for value in ["a%0D%0Aset-cookie:%20evil", "a%0Aset-cookie:evil", "%00"] {
             let target = format!("/bucket/k?response-{name}={value}");
-            gateway.refuses_ask(&target, s3("GET", &target), argument).await;
+            gateway.refuses_request(&target, s3("GET", &target), argument).await;
         }
     }
     for (name, value) in [
@@ -62,7 +29,7 @@ async fn nothing_becomes_a_header_line() {
         ("x-amz-meta-\u{1}", "a"),
         ("x-amz-meta-a", "b\rc"),
     ] {
-        gateway.refuses_ask(name, s3("PUT", "/bucket/x").header(name, value), (400, "")).await;
+        gateway.refuses_request(name, s3("PUT", "/bucket/x").header(name, value), (400, "")).await;
     }
     let head =
         s3("PUT", "/bucket/x").header("x-amz-meta-a", "@").head(gateway.address).into_bytes();
@@ -82,7 +49,7 @@ async fn nothing_becomes_a_header_line() {
         ("success_action_redirect", "http://h/\r\nset-cookie: evil"),
         ("x-amz-meta-a b", "c"),
     ] {
-        gateway.refuses_ask(name, form("x", &[(name, value)]), argument).await;
+        gateway.refuses_request(name, form("x", &[(name, value)]), argument).await;
     }
     for (field, value) in [
         ("contentType", json!("text/plain\r\nset-cookie: evil")),
@@ -92,12 +59,16 @@ async fn nothing_becomes_a_header_line() {
         let mut create = json!({"bucket": "bucket", "key": "x", "chunkSize": 5 << 20});
         create[field] = value;
         gateway
-            .refuses_ask(field, ask("POST", "/backups").json(&create), (400, "bad-request"))
+            .refuses_request(
+                field,
+                chunk_api("POST", "/backups").json(&create),
+                (400, "bad-request"),
+            )
             .await;
     }
     for (name, value) in [("x-amz-meta-ratchet-upload", "x"), ("x-amz-meta-ratchet-checksum", "x")]
     {
-        gateway.refuses_ask(name, s3("PUT", "/bucket/x").header(name, value), argument).await;
+        gateway.refuses_request(name, s3("PUT", "/bucket/x").header(name, value), argument).await;
     }
 }
 
@@ -106,14 +77,22 @@ async fn what_is_echoed_is_escaped() {
     let gateway = Attacked::new("markup").await;
     let target = "/bucket/%3C%2FKey%3E%3CCode%3Eevil%3C%2FCode%3E%26%22'";
     gateway.takes("a put", s3("PUT", target).body(b"x")).await;
-    for ask in [
+    for request in [
         s3("GET", "/bucket"),
         s3("GET", "/bucket?prefix=%3CCode%3Eevil"),
         s3("GET", "/bucket/absent%3CCode%3Eevil"),
     ] {
-        let told =
-            crate::gateway::last_exchange(gateway.address, &ask.head(gateway.address), b"").await;
-        assert!(!String::from_utf8(told.body).unwrap().contains("<Code>evil"), "{}", ask.target);
+        let response = crate::support::response::exchange_and_close(
+            gateway.address,
+            &request.head(gateway.address),
+            b"",
+        )
+        .await;
+        assert!(
+            !String::from_utf8(response.body).unwrap().contains("<Code>evil"),
+            "{}",
+            request.target
+        );
     }
 }
 
@@ -152,12 +131,16 @@ async fn no_document_goes_off() {
         ("3 MiB", delete(&"k".repeat(3 << 20))),
     ];
     for (what, document) in documents {
-        let ask = s3("POST", "/bucket?delete=").body(document.as_bytes());
-        gateway.refuses_ask(what, ask, (400, "MalformedXML")).await;
+        let request = s3("POST", "/bucket?delete=").body(document.as_bytes());
+        gateway.refuses_request(what, request, (400, "MalformedXML")).await;
     }
     let utf16: Vec<u8> = delete("k").encode_utf16().flat_map(u16::to_be_bytes).collect();
     gateway
-        .refuses_ask("UTF-16", s3("POST", "/bucket?delete=").body(&utf16), (400, "MalformedXML"))
+        .refuses_request(
+            "UTF-16",
+            s3("POST", "/bucket?delete=").body(&utf16),
+            (400, "MalformedXML"),
+        )
         .await;
     let part =
         |number: u32| format!("<Part><PartNumber>{number}</PartNumber><ETag>e</ETag></Part>");
@@ -173,14 +156,14 @@ async fn no_document_goes_off() {
     ];
     for (what, parts, code) in complete {
         let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
-        let ask = s3("POST", &format!("/bucket/up?uploadId={id}")).body(document.as_bytes());
-        gateway.refuses_ask(what, ask, (400, code)).await;
+        let request = s3("POST", &format!("/bucket/up?uploadId={id}")).body(document.as_bytes());
+        gateway.refuses_request(what, request, (400, code)).await;
     }
     let deep = "[".repeat(20_000);
     gateway
-        .refuses_ask(
+        .refuses_request(
             "deep JSON",
-            ask("POST", "/backups").body(deep.as_bytes()),
+            chunk_api("POST", "/backups").body(deep.as_bytes()),
             (400, "bad-request"),
         )
         .await;

@@ -3,7 +3,7 @@
 //! next one.
 
 mod framing;
-pub mod injection;
+mod injection;
 mod names;
 mod signatures;
 mod sizes;
@@ -14,7 +14,9 @@ use std::sync::Arc;
 use ratchet::store::{GetOptions, GetRange, ListOptions, PutOptions, Store, memory::Memory};
 use tokio::sync::oneshot;
 
-use crate::gateway::{Ask, Told, ask, converse, last_exchange, s3, serve, settings};
+use crate::support::gateway::{serve, settings};
+use crate::support::request::{Request, chunk_api, s3};
+use crate::support::response::{Response, exchange_and_close, send_raw};
 
 /// A gateway under attack, and how often it was tried.
 struct Attacked {
@@ -59,13 +61,24 @@ impl Attacked {
     /// alone.
     async fn refuses(&mut self, what: &str, bytes: &[u8], (status, code): (u16, &str)) {
         let before = self.contents().await;
-        let (answers, came) = converse(self.address, bytes).await;
+        let (responses, came) = send_raw(self.address, bytes).await;
         self.tried += 1;
-        let told = answers.first().map_or((0, String::new()), |told| (told.status, told.code()));
-        assert_eq!(told, (status, code.to_owned()), "{what}: {}", String::from_utf8_lossy(&came));
-        assert!(answers.len() <= 1, "{what}: a second answer: {}", String::from_utf8_lossy(&came));
+        let response = responses
+            .first()
+            .map_or((0, String::new()), |response| (response.status, response.code()));
+        assert_eq!(
+            response,
+            (status, code.to_owned()),
+            "{what}: {}",
+            String::from_utf8_lossy(&came)
+        );
+        assert!(
+            responses.len() <= 1,
+            "{what}: a second answer: {}",
+            String::from_utf8_lossy(&came)
+        );
         if !code.is_empty() {
-            assert!(answers[0].header("x-amz-request-id").is_some(), "{what}: {answers:?}");
+            assert!(responses[0].header("x-amz-request-id").is_some(), "{what}: {responses:?}");
         }
         assert_eq!(self.contents().await, before, "{what} changed something");
         self.serves_on(what).await;
@@ -73,23 +86,27 @@ impl Attacked {
     }
 
     /// As `refuses`, of a request put together as usual.
-    async fn refuses_ask(&mut self, what: &str, ask: Ask, wanted: (u16, &str)) {
-        let bytes = [ask.head(self.address).as_bytes(), &ask.body].concat();
+    async fn refuses_request(&mut self, what: &str, request: Request, wanted: (u16, &str)) {
+        let bytes = [request.head(self.address).as_bytes(), &request.body].concat();
         self.refuses(what, &closing(&bytes), wanted).await;
     }
 
     async fn serves_on(&self, what: &str) {
-        let told =
-            last_exchange(self.address, &ask("GET", "/healthz").by(None).head(self.address), b"")
-                .await;
-        assert_eq!(told.status, 200, "after {what}");
+        let response = exchange_and_close(
+            self.address,
+            &chunk_api("GET", "/healthz").signed_by(None).head(self.address),
+            b"",
+        )
+        .await;
+        assert_eq!(response.status, 200, "after {what}");
     }
 
     /// What must go well, so that a refusal beside it means something.
-    async fn takes(&self, what: &str, ask: Ask) -> Told {
-        let told = last_exchange(self.address, &ask.head(self.address), &ask.body).await;
-        assert!((200..300).contains(&told.status), "{what}: {told:?}");
-        told
+    async fn takes(&self, what: &str, request: Request) -> Response {
+        let response =
+            exchange_and_close(self.address, &request.head(self.address), &request.body).await;
+        assert!((200..300).contains(&response.status), "{what}: {response:?}");
+        response
     }
 
     async fn holds(&self, key: &str, wanted: &[u8]) {
@@ -103,8 +120,8 @@ impl Attacked {
 
     /// A multipart upload of `bucket/up`, begun.
     async fn upload(&self) -> String {
-        let told = self.takes("an upload", s3("POST", "/bucket/up?uploads=")).await;
-        let text = String::from_utf8(told.body).unwrap();
+        let response = self.takes("an upload", s3("POST", "/bucket/up?uploads=")).await;
+        let text = String::from_utf8(response.body).unwrap();
         text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0.to_owned()
     }
 }

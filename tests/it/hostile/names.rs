@@ -9,8 +9,8 @@ use ratchet::store::dir::Dir;
 use serde_json::json;
 
 use super::Attacked;
-use super::injection::form;
-use crate::gateway::{ask, s3};
+use crate::support::form::form;
+use crate::support::request::{chunk_api, s3};
 
 /// Everything below a directory but what lies in `store`.
 fn around(home: &Path) -> Vec<String> {
@@ -71,36 +71,44 @@ async fn leads_nowhere(gateway: &mut Attacked) {
     ];
     for (target, wanted) in targets {
         let method = if wanted.0 == 405 { "POST" } else { "PUT" };
-        gateway.refuses_ask(target, s3(method, target).body(b"x"), wanted).await;
+        gateway.refuses_request(target, s3(method, target).body(b"x"), wanted).await;
     }
     for source in
         ["/bucket/../ratchet-state/v1/k", "bucket/%2e%2e/k", "/bucket/a%00", "/../k", "k", ""]
     {
         let wanted = if source == "/../k" { bucket } else { argument };
         gateway
-            .refuses_ask(source, s3("PUT", "/bucket/x").header("x-amz-copy-source", source), wanted)
+            .refuses_request(
+                source,
+                s3("PUT", "/bucket/x").header("x-amz-copy-source", source),
+                wanted,
+            )
             .await;
     }
     for key in ["../k", "a/../k", "a\0"] {
         let create = json!({"bucket": "bucket", "key": key, "chunkSize": 5 << 20});
-        gateway.refuses_ask(key, ask("POST", "/backups").json(&create), (400, "bad-request")).await;
-        gateway.refuses_ask(key, form(key, &[]), argument).await;
+        gateway
+            .refuses_request(key, chunk_api("POST", "/backups").json(&create), (400, "bad-request"))
+            .await;
+        gateway.refuses_request(key, form(key, &[]), argument).await;
         let document =
             format!("<Delete><Object><Key>{}</Key></Object></Delete>", key.replace('\0', "&#0;"));
-        let told =
+        let response =
             gateway.takes(key, s3("POST", "/bucket?delete=").body(document.as_bytes())).await;
-        assert_eq!(told.code(), "InvalidArgument", "{key:?}: {told:?}");
+        assert_eq!(response.code(), "InvalidArgument", "{key:?}: {response:?}");
     }
     for id in ["../x", "..", "a/b", "%00"] {
         let id = id.replace('/', "%2F");
-        gateway.refuses_ask(&id, ask("GET", &format!("/backups/{id}")), (400, "bad-request")).await;
+        gateway
+            .refuses_request(&id, chunk_api("GET", &format!("/backups/{id}")), (400, "bad-request"))
+            .await;
         let part = s3("GET", &format!("/bucket/k?uploadId={id}"));
-        gateway.refuses_ask(&id, part, (404, "NoSuchUpload")).await;
+        gateway.refuses_request(&id, part, (404, "NoSuchUpload")).await;
     }
     let query = s3("PUT", "/bucket/k?tagging&partNumber=1&uploadId=x").body(b"x");
-    gateway.refuses_ask("two subresources", query, argument).await;
+    gateway.refuses_request("two subresources", query, argument).await;
     gateway
-        .refuses_ask(
+        .refuses_request(
             "one parameter twice",
             s3("GET", "/bucket?prefix=a&prefix=b"),
             (400, "InvalidRequest"),

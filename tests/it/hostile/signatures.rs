@@ -5,9 +5,11 @@
 
 use ratchet::digest::Sha256;
 
-use super::injection::{form, form_until};
 use super::{Attacked, closing};
-use crate::gateway::{Ask, NOW, ROOT, ask, last_exchange, s3, scope, sign_text};
+use crate::support::form::{form, form_until};
+use crate::support::gateway::ROOT;
+use crate::support::request::{NOW, Request, chunk_api, s3, scope, sign_text};
+use crate::support::response::exchange_and_close;
 
 const DENIED: (u16, &str) = (403, "AccessDenied");
 const MISMATCH: (u16, &str) = (403, "SignatureDoesNotMatch");
@@ -24,9 +26,9 @@ async fn a_signature_is_good_for_its_time_only() {
         "20331114T221320Z",
         "19700101T000000Z",
     ] {
-        gateway.refuses_ask(date, put().at(date), (403, "RequestTimeTooSkewed")).await;
-        let abort = ask("DELETE", "/backups/a").at(date);
-        gateway.refuses_ask(date, abort, (401, "unauthorized")).await;
+        gateway.refuses_request(date, put().dated(date), (403, "RequestTimeTooSkewed")).await;
+        let abort = chunk_api("DELETE", "/backups/a").dated(date);
+        gateway.refuses_request(date, abort, (401, "unauthorized")).await;
     }
     for date in [
         "20231114T221399Z",
@@ -35,9 +37,9 @@ async fn a_signature_is_good_for_its_time_only() {
         "20231114T221320+01",
         "2023111",
     ] {
-        let mut ask = put();
-        ask.date = format!("{date:0<8}");
-        gateway.refuses_ask(date, ask, MALFORMED).await;
+        let mut request = put();
+        request.date = format!("{date:0<8}");
+        gateway.refuses_request(date, request, MALFORMED).await;
     }
     for (date, expires, wanted) in [
         ("20231114T221200Z", 60, DENIED),
@@ -46,11 +48,11 @@ async fn a_signature_is_good_for_its_time_only() {
         (NOW, 604_801, MALFORMED),
         (NOW, 0, MALFORMED),
     ] {
-        let ask = put().at(date);
-        let url = [ask.clone().presigned(expires, gateway.address).as_bytes(), b"x"].concat();
+        let request = put().dated(date);
+        let url = [request.clone().presigned(expires, gateway.address).as_bytes(), b"x"].concat();
         gateway.refuses(&format!("{date} for {expires} s"), &url, wanted).await;
     }
-    let old = put().at("20231114T221200Z").presigned(60, gateway.address);
+    let old = put().dated("20231114T221200Z").presigned(60, gateway.address);
     for (from, to, wanted) in [
         ("X-Amz-Expires=60", "X-Amz-Expires=3600", MISMATCH),
         ("X-Amz-Expires=60", "X-Amz-Expires=-60", MALFORMED),
@@ -69,7 +71,7 @@ async fn a_signature_is_good_for_its_time_only() {
         ("2023-11-15T03:00:00+05:00", (400, "InvalidPolicyDocument")),
         ("", (400, "InvalidPolicyDocument")),
     ] {
-        gateway.refuses_ask(expiration, form_until(expiration, "x", &[]), wanted).await;
+        gateway.refuses_request(expiration, form_until(expiration, "x", &[]), wanted).await;
     }
 }
 
@@ -77,11 +79,11 @@ async fn a_signature_is_good_for_its_time_only() {
 #[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn a_signature_is_good_for_its_request_only() {
     let mut gateway = Attacked::new("replays with another request").await;
-    let ask = s3("PUT", "/bucket/x?versionId=a")
+    let request = s3("PUT", "/bucket/x?versionId=a")
         .body(b"x")
-        .payload(&Sha256::of(b"x").hex())
+        .payload_hash(&Sha256::of(b"x").hex())
         .header("x-amz-meta-a", "b");
-    let header = ask.head(gateway.address);
+    let header = request.head(gateway.address);
     let url = s3("PUT", "/bucket/x?versionId=a")
         .body(b"x")
         .header("x-amz-meta-a", "b")
@@ -154,8 +156,8 @@ async fn a_signature_is_good_for_its_request_only() {
     gateway
         .refuses("a host that is not signed", &[bare.as_bytes(), b"x"].concat(), MALFORMED)
         .await;
-    let told = last_exchange(gateway.address, &header, b"x").await;
-    assert_eq!(told.status, 200, "as it was signed it is good: {told:?}");
+    let response = exchange_and_close(gateway.address, &header, b"x").await;
+    assert_eq!(response.status, 200, "as it was signed it is good: {response:?}");
 }
 
 #[tokio::test]
@@ -185,22 +187,22 @@ async fn a_policy_is_good_for_what_it_names_only() {
         ("cut off", with("--b--\r\n", "--b"), (400, "MalformedPOSTRequest")),
         ("no file", with("name=\"file\"", "name=\"x-ignore-file\""), (400, "MalformedPOSTRequest")),
     ];
-    for (what, ask, wanted) in table {
-        gateway.refuses_ask(what, ask, wanted).await;
+    for (what, request, wanted) in table {
+        gateway.refuses_request(what, request, wanted).await;
     }
     let mut hidden = good.clone();
     "/ratchet-state".clone_into(&mut hidden.target);
-    gateway.refuses_ask("the state bucket", hidden, (404, "NoSuchBucket")).await;
+    gateway.refuses_request("the state bucket", hidden, (404, "NoSuchBucket")).await;
     gateway.takes("as it was signed", good).await;
 }
 
 /// A body in signed chunks, and the head that begins the chain of their signatures.
 fn signed_chunks(
-    ask: &Ask,
+    request: &Request,
     address: std::net::SocketAddr,
     chunks: &[&[u8]],
 ) -> (String, Vec<Vec<u8>>) {
-    let head = ask.head(address);
+    let head = request.head(address);
     let mut previous = head.rsplit_once("Signature=").unwrap().1[..64].to_owned();
     let mut framed = Vec::new();
     for chunk in chunks {
@@ -223,16 +225,18 @@ async fn signed_chunks_come_in_their_order_and_to_their_end() {
     let chunks: [&[u8]; 3] = [b"one", b"two", b""];
     // The framed length is that of three headers with their signatures.
     let len = 3 * ("3;chunk-signature=".len() + 64 + 4) + 6;
-    let ask = |len: usize| {
-        let ask = s3("PUT", "/bucket/k").payload("STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
-        ask.header("x-amz-decoded-content-length", "6").header("content-length", &len.to_string())
+    let request = |len: usize| {
+        let request = s3("PUT", "/bucket/k").payload_hash("STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
+        request
+            .header("x-amz-decoded-content-length", "6")
+            .header("content-length", &len.to_string())
     };
     let body = |order: &[usize], change: fn(Vec<u8>) -> Vec<u8>| {
         let parts =
             |framed: &[Vec<u8>]| change(order.iter().flat_map(|at| framed[*at].clone()).collect());
-        let (_, framed) = signed_chunks(&ask(len), address, &chunks);
+        let (_, framed) = signed_chunks(&request(len), address, &chunks);
         let sent = parts(&framed);
-        let (head, framed) = signed_chunks(&ask(sent.len()), address, &chunks);
+        let (head, framed) = signed_chunks(&request(sent.len()), address, &chunks);
         [head.into_bytes(), parts(&framed)].concat()
     };
     let same = |bytes: Vec<u8>| bytes;
@@ -264,7 +268,8 @@ async fn signed_chunks_come_in_their_order_and_to_their_end() {
     for (what, bytes, wanted) in table {
         gateway.refuses(what, &closing(&bytes), wanted).await;
     }
-    let (answers, _) = crate::gateway::converse(address, &closing(&body(&[0, 1, 2], same))).await;
-    assert_eq!(answers[0].status, 200, "{answers:?}");
+    let (responses, _) =
+        crate::support::response::send_raw(address, &closing(&body(&[0, 1, 2], same))).await;
+    assert_eq!(responses[0].status, 200, "{responses:?}");
     gateway.holds("k", b"onetwo").await;
 }

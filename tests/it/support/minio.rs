@@ -1,5 +1,5 @@
-//! A MinIO process of a test's own, where `minio` is on the PATH.
-//! Source: BACKENDS.md, *Start*.
+//! A MinIO process that belongs to one test, if `minio` is on the PATH. Source:
+//! docs/backends.md#minio.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -7,11 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
+use ratchet::sigv4::Payload;
 
-use crate::gateway::{Key, head_of_now, last_exchange};
+use super::request::{AccessKey, signed_head};
+use super::response::exchange_and_close;
 
-/// Its root key: the gateway has it too, so that what is refused is refused by the gateway.
-pub const ROOT: Key = ("minio-root", "minio-root-secret");
+/// The root key of the server. The gateway uses it too, so that every refusal is the gateway's own.
+pub const ROOT: AccessKey = ("minio-root", "minio-root-secret");
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The process; killed on drop.
@@ -21,7 +23,8 @@ pub struct Minio {
 }
 
 impl Minio {
-    /// A server on an empty directory, ready; None where the program is not there.
+    /// Starts a server on an empty directory and waits until it is ready. `None` if there is no
+    /// program `minio`.
     pub async fn start(data: &Path) -> Option<Self> {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new("minio");
@@ -38,7 +41,7 @@ impl Minio {
         };
         let mut minio = Self { child, address };
         let clock = Clock::system();
-        while !minio.answers().await {
+        while !minio.is_ready().await {
             assert!(minio.child.try_wait().unwrap().is_none(), "MinIO ended before it was ready");
             assert!(clock.monotonic() < READY_WITHIN, "MinIO is not ready");
             clock.pause(Duration::from_millis(50)).await;
@@ -46,9 +49,9 @@ impl Minio {
         Some(minio)
     }
 
-    async fn answers(&self) -> bool {
+    async fn is_ready(&self) -> bool {
         tokio::net::TcpStream::connect(self.address).await.is_ok()
-            && last_exchange(
+            && exchange_and_close(
                 self.address,
                 "GET /minio/health/ready HTTP/1.1\r\nhost: x\r\n\r\n",
                 b"",
@@ -58,17 +61,18 @@ impl Minio {
                 == 200
     }
 
-    /// Whether its administration answers to its root, so that a refusal through the gateway means
-    /// something.
+    /// Whether the administration API accepts the root key directly. Only then does a refusal
+    /// through the gateway prove anything.
     pub async fn is_administered_directly(&self) -> bool {
-        let head = head_of_now(self.address, ROOT, ("GET", "/minio/admin/v3/info"), &[], 0);
-        last_exchange(self.address, &head, b"").await.status == 200
+        let request = ("GET", "/minio/admin/v3/info");
+        let head = signed_head(self.address, ROOT, request, &[], Payload::Unsigned, 0);
+        exchange_and_close(self.address, &head, b"").await.status == 200
     }
 }
 
 impl Drop for Minio {
     fn drop(&mut self) {
-        // It may be dead already.
+        // The process may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,5 +1,5 @@
-//! A SeaweedFS process of a test's own, which may be killed: the one of `RATCHET_TEST_S3` is
-//! everybody's.
+//! A SeaweedFS process that belongs to one test, so that it may be killed; all tests share the
+//! server of `RATCHET_TEST_S3`.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -8,33 +8,34 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
-use ratchet::digest::Sha256;
-use ratchet::sigv4::{Credentials, Payload, sign};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::request::{payload_of, signed_head};
+use super::response::{Response, try_exchange};
 
 pub const KEY: (&str, &str) = ("weed-key", "weed-secret-weed-secret");
-/// A key that can do no more than a gateway needs, in these two buckets: the policy of
-/// `docs/store-keys.md`.
+/// A key with only the rights that a gateway needs, in the two buckets below: the policy of
+/// docs/store-keys.md#seaweedfs-tried-on-448.
 pub const NARROW_KEY: (&str, &str) = ("narrow-key", "narrow-secret-narrow-secret");
 pub const NARROW_BUCKETS: [&str; 2] = ["ratchet-state", "backups"];
 const READY_WITHIN: Duration = Duration::from_secs(120);
+const RESPONSE_WITHIN: Duration = Duration::from_secs(20);
 
 /// The process; killed on drop.
-pub struct Weed {
+pub struct SeaweedFs {
     program: PathBuf,
     data: PathBuf,
-    /// Where its settings and its log are, which must not fill a small disk.
+    /// Its settings and its log, outside of `data` so that they do not fill a small disk.
     home: tempfile::TempDir,
     port: u16,
     child: Child,
 }
 
-impl Weed {
-    /// A server on an empty directory, ready; None where the program is not to be had.
+impl SeaweedFs {
+    /// Starts a server on an empty directory and waits until it is ready. `None` if
+    /// `RATCHET_TEST_WEED` names no program.
     pub async fn start(data: &Path) -> Option<Self> {
         let Some(program) = std::env::var_os("RATCHET_TEST_WEED") else {
-            println!("SKIP a SeaweedFS that is killed: RATCHET_TEST_WEED names no program");
+            println!("SKIP on a SeaweedFS of its own: RATCHET_TEST_WEED names no program");
             return None;
         };
         let home = tempfile::tempdir().unwrap();
@@ -42,7 +43,7 @@ impl Weed {
         let (program, data, port) = (PathBuf::from(program), data.to_owned(), ten_free_ports());
         let child = spawn(&program, &data, home.path(), port);
         let mut weed = Self { program, data, home, port, child };
-        weed.ready().await;
+        weed.wait_until_ready().await;
         Some(weed)
     }
 
@@ -59,110 +60,90 @@ impl Weed {
     pub async fn restart(&mut self) {
         self.kill();
         self.child = spawn(&self.program, &self.data, self.home.path(), self.port);
-        self.ready().await;
+        self.wait_until_ready().await;
     }
 
-    /// `/healthz` answers too early: ready means that a signed PUT and GET succeed.
-    async fn ready(&mut self) {
+    /// Waits until a signed PUT and GET succeed; `/healthz` reports success too early.
+    async fn wait_until_ready(&mut self) {
         let clock = Clock::system();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("SeaweedFS ended: {status}\n{}", self.last_words());
+                panic!("SeaweedFS ended: {status}\n{}", self.log_tail());
             }
-            let made = self
-                .ask("PUT", "/ready-probe", b"")
-                .await
-                .is_some_and(|(status, _)| [200, 409].contains(&status));
-            if made
-                && self
-                    .ask("PUT", "/ready-probe/probe", b"ready")
-                    .await
-                    .is_some_and(|(status, _)| status == 200)
-                && self
-                    .ask("GET", "/ready-probe/probe", b"")
-                    .await
-                    .is_some_and(|(_, text)| text.contains("\r\n\r\nready"))
-            {
+            if self.serves_an_object().await {
                 return;
             }
             assert!(
                 clock.monotonic() < READY_WITHIN,
                 "SeaweedFS is not ready\n{}",
-                self.last_words()
+                self.log_tail()
             );
             clock.pause(Duration::from_millis(50)).await;
         }
     }
 
-    fn last_words(&self) -> String {
+    async fn serves_an_object(&self) -> bool {
+        let bucket = self.request("PUT", "/ready-probe", b"").await;
+        if !bucket.is_some_and(|response| [200, 409].contains(&response.status)) {
+            return false;
+        }
+        let put = self.request("PUT", "/ready-probe/probe", b"ready").await;
+        if !put.is_some_and(|response| response.status == 200) {
+            return false;
+        }
+        let get = self.request("GET", "/ready-probe/probe", b"").await;
+        get.is_some_and(|response| response.body.starts_with(b"ready"))
+    }
+
+    fn log_tail(&self) -> String {
         let log = fs::read(self.home.path().join("log")).unwrap();
         String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned()
     }
 
-    /// The parts in a bucket of uploads that were neither completed nor aborted, and how many
-    /// uploads have none.
+    /// The number of parts of the open uploads in a bucket, and the number of open uploads without
+    /// a part.
     pub async fn open_uploads(&self, bucket: &str) -> (u64, u64) {
         let listed = self.document(&format!("/{bucket}?uploads=")).await;
         let (mut parts, mut empty) = (0, 0);
         for upload in listed.split("<Upload>").skip(1) {
             let (key, id) = (element(upload, "Key"), element(upload, "UploadId"));
-            let of_one = self
+            let parts_of_upload = self
                 .document(&format!("/{bucket}/{key}?uploadId={id}"))
                 .await
                 .matches("<PartNumber>")
                 .count();
-            parts += of_one as u64;
-            empty += u64::from(of_one == 0);
+            parts += parts_of_upload as u64;
+            empty += u64::from(parts_of_upload == 0);
         }
         (parts, empty)
     }
 
     async fn document(&self, target: &str) -> String {
-        let (status, text) = self.ask("GET", target, b"").await.unwrap();
-        assert_eq!(status, 200, "{text}");
-        text
+        let response = self.request("GET", target, b"").await.unwrap();
+        assert_eq!(response.status, 200, "{response:?}");
+        String::from_utf8(response.body).unwrap()
     }
 
-    /// One signed request; status and whole answer, or None where there was none.
-    pub async fn ask(&self, method: &str, target: &str, body: &[u8]) -> Option<(u16, String)> {
-        self.ask_by(KEY, method, target, body).await
+    /// One request with the administrator's key; `None` if there was no response.
+    pub async fn request(&self, method: &str, target: &str, body: &[u8]) -> Option<Response> {
+        self.request_by(KEY, method, target, body).await
     }
 
-    pub async fn ask_by(
+    pub async fn request_by(
         &self,
         key: (&str, &str),
         method: &str,
         target: &str,
         body: &[u8],
-    ) -> Option<(u16, String)> {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{target}", self.address()));
-        let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let credentials = Credentials::new(key.0, key.1, None);
-        let payload = Payload::Sha256(Sha256::of(body).0);
-        sign(&mut parts, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
-        let fields: String = parts
-            .headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()))
-            .collect();
-        let length = body.len();
-        let head = format!(
-            "{method} {target} HTTP/1.1\r\n{fields}content-length: {length}\r\nconnection: close\r\n\r\n"
-        );
-        let mut socket = TcpStream::connect(self.address()).await.ok()?;
-        socket.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
-        let mut told = Vec::new();
-        let read =
-            tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut told)).await;
-        read.ok()?.ok()?;
-        let told = String::from_utf8_lossy(&told).into_owned();
-        Some((told.split(' ').nth(1)?.parse().ok()?, told))
+    ) -> Option<Response> {
+        let (payload, len_bytes) = (payload_of(body), body.len());
+        let head = signed_head(self.address(), key, (method, target), &[], payload, len_bytes);
+        let exchange = try_exchange(self.address(), &head, body);
+        tokio::time::timeout(RESPONSE_WITHIN, exchange).await.ok()?
     }
 }
 
-/// Who may do what there.
+/// The settings of the server: its keys and their rights.
 fn identities() -> serde_json::Value {
     let resources = |end: &str| NARROW_BUCKETS.map(|bucket| format!("arn:aws:s3:::{bucket}{end}"));
     let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [
@@ -181,15 +162,15 @@ fn identities() -> serde_json::Value {
     })
 }
 
-/// The text of the first element of that name.
+/// The text of the first element with this name.
 fn element<'a>(xml: &'a str, name: &str) -> &'a str {
     let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
     rest.split_once("</").unwrap().0
 }
 
-impl Drop for Weed {
+impl Drop for SeaweedFs {
     fn drop(&mut self) {
-        // It may be dead already.
+        // The process may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -235,14 +216,14 @@ fn spawn(program: &Path, data: &Path, home: &Path, port: u16) -> Child {
     weed.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-/// The first of ten ports in a row that nobody listens on, below those that systems give out.
+/// The first of ten free ports in a row, below the range of ephemeral ports.
 fn ten_free_ports() -> u16 {
     let random = Clock::system();
     for _ in 0..200 {
         let first = 12_000 + random.number_below(8_000) as u16;
-        let held: Result<Vec<_>, _> =
+        let listeners: Result<Vec<_>, _> =
             (first..first + 10).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if held.is_ok() {
+        if listeners.is_ok() {
             return first;
         }
     }

@@ -1,4 +1,5 @@
-//! Faults for random schedules: one memory store, and a faulty way to it for each gateway.
+//! Random schedules: gateways whose connection to one memory store fails at random, and the loop
+//! that runs a schedule for many seeds.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,48 +17,50 @@ use ratchet::store::{
 };
 use ratchet::upload::{Settings, Uploads};
 
-/// What can go wrong between the gateways of one run and their store.
-pub struct Chaos {
-    truth: Arc<dyn Store>,
+/// The faults between the gateways of one run and their store.
+pub struct StoreFaults {
+    /// The store itself, without faults.
+    store: Arc<dyn Store>,
     random: Clock,
-    /// One call in that many fails.
+    /// One in so many calls fails.
     one_in: u64,
     stopped: AtomicBool,
 }
 
 thread_local! {
-    /// The store of the run that this thread is at, to see that nothing holds it when the run is
-    /// over.
+    /// The store of the run on this thread, to check that nothing keeps it when the run is over.
     static STORE: RefCell<Option<Weak<dyn Store>>> = const { RefCell::new(None) };
 }
 
-pub fn faulty_memory(seed: u64, limits: Limits) -> (Arc<dyn Store>, Arc<Chaos>) {
+pub fn faulty_memory(seed: u64, limits: Limits) -> (Arc<dyn Store>, Arc<StoreFaults>) {
     let random = Clock::seeded(seed ^ 0xfa17);
-    let truth: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(seed ^ 0x57)));
-    STORE.replace(Some(Arc::downgrade(&truth)));
+    let store: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(seed ^ 0x57)));
+    STORE.replace(Some(Arc::downgrade(&store)));
     let one_in = [6, 12, 40, u64::MAX][random.number_below(4) as usize];
-    (Arc::clone(&truth), Arc::new(Chaos { truth, random, one_in, stopped: AtomicBool::new(false) }))
+    (
+        Arc::clone(&store),
+        Arc::new(StoreFaults { store, random, one_in, stopped: AtomicBool::new(false) }),
+    )
 }
 
-impl Chaos {
+impl StoreFaults {
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
-    /// A gateway's way to the store. Once `dead` is set nothing of it gets through any more, as
-    /// after a kill.
-    pub fn gateway_store(self: &Arc<Self>, dead: Arc<AtomicBool>) -> Arc<dyn Store> {
-        let chaos = Arc::clone(self);
+    /// The store as one gateway reaches it. Once `killed` is set every call fails, as after a kill.
+    pub fn gateway_store(self: &Arc<Self>, killed: Arc<AtomicBool>) -> Arc<dyn Store> {
+        let faults = Arc::clone(self);
         let hook = move |call: Call<'_>| {
-            if dead.load(Ordering::SeqCst) {
+            if killed.load(Ordering::SeqCst) {
                 return (Duration::ZERO, Some(Fault::Before(Kind::Denied)));
             }
-            chaos.fate(call)
+            faults.for_call(call)
         };
-        Arc::new(Faulty::new(Arc::clone(&self.truth), self.random.clone(), Box::new(hook)))
+        Arc::new(Faulty::new(Arc::clone(&self.store), self.random.clone(), Box::new(hook)))
     }
 
-    fn fate(&self, call: Call<'_>) -> (Duration, Option<Fault>) {
+    fn for_call(&self, call: Call<'_>) -> (Duration, Option<Fault>) {
         if self.stopped.load(Ordering::SeqCst) {
             return (Duration::ZERO, None);
         }
@@ -84,66 +87,66 @@ impl Chaos {
     }
 }
 
-/// A gateway process: its uploads, and the switch that kills its way to the store.
+/// One gateway, and the switch that cuts it off from the store.
 struct Gateway {
     uploads: Uploads,
-    dead: Arc<AtomicBool>,
+    killed: Arc<AtomicBool>,
 }
 
 /// One to three gateways on one store.
 pub struct Gateways {
-    chaos: Arc<Chaos>,
+    faults: Arc<StoreFaults>,
     random: Clock,
     settings: Settings,
     all: Vec<Mutex<Gateway>>,
 }
 
 impl Gateways {
-    pub fn start(chaos: Arc<Chaos>, random: Clock, settings: Settings) -> Self {
-        let mut gateways = Self { chaos, random, settings, all: Vec::new() };
+    pub fn start(faults: Arc<StoreFaults>, random: Clock, settings: Settings) -> Self {
+        let mut gateways = Self { faults, random, settings, all: Vec::new() };
         let count = 1 + gateways.random.number_below(3);
         gateways.all = (0..count).map(|_| Mutex::new(gateways.fresh())).collect();
         gateways
     }
 
     fn fresh(&self) -> Gateway {
-        let dead = Arc::new(AtomicBool::new(false));
-        let store = self.chaos.gateway_store(Arc::clone(&dead));
+        let killed = Arc::new(AtomicBool::new(false));
+        let store = self.faults.gateway_store(Arc::clone(&killed));
         let clock = Clock::seeded(self.random.number_below(u64::MAX));
-        Gateway { uploads: Uploads::new(store, clock, self.settings.clone()), dead }
+        Gateway { uploads: Uploads::new(store, clock, self.settings.clone()), killed }
     }
 
     fn any(&self) -> &Mutex<Gateway> {
         &self.all[self.random.number_below(self.all.len() as u64) as usize]
     }
 
-    /// As a load balancer chooses.
+    /// One of the gateways, as a load balancer chooses.
     pub fn uploads(&self) -> Uploads {
         self.any().lock().unwrap().uploads.clone()
     }
 
-    /// Nothing of one of them gets through any more; another one takes its place.
-    pub fn crash(&self) {
+    /// Kills one of the gateways and starts another one in its place.
+    pub fn kill_one(&self) {
         let mut gateway = self.any().lock().unwrap();
-        gateway.dead.store(true, Ordering::SeqCst);
+        gateway.killed.store(true, Ordering::SeqCst);
         *gateway = self.fresh();
     }
 }
 
-/// Runs schedules, each from one seed and on a paused clock of its own: `RATCHET_SCHEDULES` for how
-/// many, from `RATCHET_SEED` on; that one alone where no count is given. The figures that they
-/// count, added up.
-pub fn schedules<F>(schedule: impl Fn(u64) -> F) -> (u64, BTreeMap<String, u64>)
+/// Runs one schedule for each seed, each with a paused clock of its own. `RATCHET_SCHEDULES` is the
+/// number of seeds and `RATCHET_SEED` the first; without a number only that seed runs. Returns the
+/// number of schedules and the sum of their counts.
+pub fn run_schedules<F>(schedule: impl Fn(u64) -> F) -> (u64, BTreeMap<String, u64>)
 where
     F: Future<Output = BTreeMap<String, u64>>,
 {
     let number = |name: &str| {
-        std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"))
+        std::env::var(name).ok().map(|text| text.parse::<u64>().expect("the variable is a number"))
     };
     let first = number("RATCHET_SEED");
     let total = number("RATCHET_SCHEDULES").unwrap_or(if first.is_some() { 1 } else { 2000 });
     let first = first.unwrap_or(0);
-    let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+    let mut total_counts: BTreeMap<String, u64> = BTreeMap::new();
     for seed in first..first + total {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -154,13 +157,13 @@ where
             runtime.block_on(schedule(seed))
         }));
         drop(runtime);
-        let left = STORE.take().and_then(|store| store.upgrade());
+        let leaked = STORE.take().and_then(|store| store.upgrade());
         match run {
-            Ok(_) if left.is_some() => {
-                panic!("something outlives its gateways: RATCHET_SEED={seed}")
+            Ok(_) if leaked.is_some() => {
+                panic!("something still holds the store after the run: RATCHET_SEED={seed}")
             }
             Ok(counts) => {
-                counts.into_iter().for_each(|(what, n)| *counted.entry(what).or_default() += n)
+                counts.into_iter().for_each(|(what, n)| *total_counts.entry(what).or_default() += n)
             }
             Err(panic) => {
                 eprintln!("failed with RATCHET_SEED={seed}");
@@ -168,20 +171,20 @@ where
             }
         }
     }
-    (total, counted)
+    (total, total_counts)
 }
 
-/// A body as a network brings it: in frames, with pauses, and ended by what `fate` does to the
+/// A body as it arrives over a network: in frames with pauses between them. `damage` may change the
 /// frames.
-pub fn arriving(
+pub fn arriving_body(
     clock: &Clock,
     bytes: &Bytes,
     pause: Duration,
-    fate: impl FnOnce(&mut Vec<Frame>),
+    damage: impl FnOnce(&mut Vec<Frame>),
 ) -> Body {
     let mut frames: Vec<Frame> =
         bytes.chunks(300).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
-    fate(&mut frames);
+    damage(&mut frames);
     let clock = clock.clone();
     let frames = stream::iter(frames).then(move |frame| {
         let clock = clock.clone();
@@ -195,10 +198,10 @@ pub fn arriving(
 
 pub type Frame = Result<Bytes, BodyError>;
 
-/// After the last sweep the state bucket holds leases only.
-pub async fn no_record_is_left(truth: &Arc<dyn Store>, seed: u64) {
+/// Asserts that the state bucket holds nothing but leases.
+pub async fn assert_no_record_is_left(store: &Arc<dyn Store>, seed: u64) {
     let state = Settings::default().state_bucket.as_str().into();
-    let left = truth.list(&state, &ListOptions::default()).await.unwrap().objects;
+    let left = store.list(&state, &ListOptions::default()).await.unwrap().objects;
     let left: Vec<_> = left
         .iter()
         .map(|listed| &listed.key.0)

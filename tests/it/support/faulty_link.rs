@@ -1,4 +1,5 @@
-//! A line between two processes that resets, cuts short, stalls, slows down and turns bytes over.
+//! A TCP relay between two processes that resets connections, truncates, stalls, delays and
+//! corrupts data at random.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,29 +10,29 @@ use ratchet::clock::Clock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One read of 64 KiB in so many meets a fault.
-const ONE_IN: u64 = 200;
+/// One in so many reads of 64 KiB meets a fault.
+const FAULT_ONE_IN: u64 = 200;
 
-/// A line that fails at random.
+/// A relay that listens on a port of its own.
 #[derive(Clone)]
-pub struct Line {
+pub struct FaultyLink {
     pub address: SocketAddr,
     counts: Arc<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
-    calm: AtomicBool,
+    faults_off: AtomicBool,
     faults: AtomicU64,
-    /// From the side that connects to the other.
-    bytes_there: AtomicU64,
+    /// Bytes from the side that connects to the other side.
+    bytes_upstream: AtomicU64,
 }
 
-impl Line {
+impl FaultyLink {
     pub async fn start(to: SocketAddr, random: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let line = Self { address: listener.local_addr().unwrap(), counts: Arc::default() };
-        let counts = Arc::clone(&line.counts);
+        let link = Self { address: listener.local_addr().unwrap(), counts: Arc::default() };
+        let counts = Arc::clone(&link.counts);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(to).await else { continue };
@@ -39,34 +40,34 @@ impl Line {
                 tokio::spawn(async move {
                     let ((from_client, to_client), (from_server, to_server)) =
                         (client.into_split(), server.into_split());
-                    let there = Direction {
+                    let upstream = Direction {
                         random: &random,
                         counts: &counts,
-                        bytes: Some(&counts.bytes_there),
+                        bytes: Some(&counts.bytes_upstream),
                     };
-                    let back = Direction { bytes: None, ..there };
-                    // Whichever ends first ends both.
+                    let downstream = Direction { bytes: None, ..upstream };
+                    // The direction that ends first ends both.
                     tokio::select! {
-                        () = there.relay(from_client, to_server) => {}
-                        () = back.relay(from_server, to_client) => {}
+                        () = upstream.relay(from_client, to_server) => {}
+                        () = downstream.relay(from_server, to_client) => {}
                     }
                 });
             }
         });
-        line
+        link
     }
 
-    /// Whether nothing fails from now on; what it was.
-    pub fn set_calm(&self, calm: bool) -> bool {
-        self.counts.calm.swap(calm, Ordering::SeqCst)
+    /// Switches faults off or on. Returns whether they were off before.
+    pub fn set_faults_off(&self, off: bool) -> bool {
+        self.counts.faults_off.swap(off, Ordering::SeqCst)
     }
 
     pub fn faults(&self) -> u64 {
         self.counts.faults.load(Ordering::SeqCst)
     }
 
-    pub fn bytes_there(&self) -> u64 {
-        self.counts.bytes_there.load(Ordering::SeqCst)
+    pub fn bytes_upstream(&self) -> u64 {
+        self.counts.bytes_upstream.load(Ordering::SeqCst)
     }
 }
 
@@ -85,9 +86,9 @@ impl Direction<'_> {
                 bytes.fetch_add(read as u64, Ordering::SeqCst);
             }
             let bytes = &mut buffer[..read];
-            let hit =
-                !self.counts.calm.load(Ordering::SeqCst) && self.random.number_below(ONE_IN) == 0;
-            if hit {
+            let faulty = !self.counts.faults_off.load(Ordering::SeqCst)
+                && self.random.number_below(FAULT_ONE_IN) == 0;
+            if faulty {
                 self.counts.faults.fetch_add(1, Ordering::SeqCst);
                 match self.random.number_below(5) {
                     0 => return,

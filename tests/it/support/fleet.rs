@@ -1,5 +1,5 @@
-//! One store in memory and any number of gateways on it, and what a client does with them: for
-//! tests of what happens when. Time is tokio's, paused.
+//! Any number of gateways on one store in memory, without HTTP, and what a client does with them;
+//! for tests with tokio's paused clock.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,30 +21,30 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const CHUNK: usize = 1024;
 
-/// One store, and as many gateways on it as are asked for.
-pub struct Room {
+/// One store, and the gateways that a test starts on it.
+pub struct Fleet {
     pub store: Arc<dyn Store>,
     memory: Arc<Memory>,
     pub clock: Clock,
-    /// They run for as long as the test does: a session alone does not keep its gateway.
+    /// Keeps the gateways running until the test ends: a session does not keep its gateway alive.
     gateways: Mutex<Vec<Uploads>>,
 }
 
-impl Room {
-    /// `min_part_bytes` over a chunk's length: chunks are staged.
+impl Fleet {
+    /// With `min_part_bytes` above the size of a chunk, chunks are staged.
     pub async fn new(min_part_bytes: u64) -> Self {
         let clock = Clock::seeded(11);
         let limits = Limits { min_part_bytes, ..Limits::S3 };
         let memory = Arc::new(Memory::with_limits(limits, clock.clone()));
-        let room = Self {
+        let fleet = Self {
             store: Arc::clone(&memory) as Arc<dyn Store>,
             memory,
             clock,
             gateways: Mutex::default(),
         };
-        room.gateway().prepare().await.unwrap();
-        room.gateway().make_bucket("b").await.unwrap();
-        room
+        fleet.gateway().prepare().await.unwrap();
+        fleet.gateway().make_bucket("b").await.unwrap();
+        fleet
     }
 
     pub fn gateway(&self) -> Uploads {
@@ -61,7 +61,7 @@ impl Room {
         gateway
     }
 
-    /// A gateway each of whose calls takes as long as `delay` says.
+    /// A gateway whose every store call takes as long as `delay` returns.
     pub fn slow_gateway(
         &self,
         delay: impl Fn(Call<'_>) -> Duration + Send + Sync + 'static,
@@ -86,8 +86,8 @@ impl Room {
         self.sweeper(self.gateway()).sweep(Mode::Now, |_| ()).await.unwrap().unwrap()
     }
 
-    /// Every state key but the leases.
-    pub async fn state(&self) -> Vec<String> {
+    /// All keys of the state bucket except leases.
+    pub async fn state_keys(&self) -> Vec<String> {
         let listed = self
             .store
             .list(&"ratchet-state".into(), &ListOptions::default())
@@ -101,23 +101,23 @@ impl Room {
             .collect()
     }
 
-    /// How many of the store's uploads are neither completed nor aborted.
-    pub fn begun_uploads(&self) -> usize {
+    /// How many multipart uploads of the store are neither completed nor aborted.
+    pub fn open_store_uploads(&self) -> usize {
         self.memory.begun_uploads()
     }
 
-    /// After every time limit there is, nothing is left.
-    pub async fn nothing_is_left(&self) {
+    /// Asserts that no record and no upload is left once every time limit has passed.
+    pub async fn assert_nothing_is_left(&self) {
         for _ in 0..4 {
             self.clock.pause(8 * DAY).await;
             assert_eq!(self.sweep().await.failed, 0);
         }
-        assert_eq!(self.state().await, [""; 0]);
-        assert_eq!(self.begun_uploads(), 0);
+        assert_eq!(self.state_keys().await, [""; 0]);
+        assert_eq!(self.open_store_uploads(), 0);
     }
 }
 
-pub fn backup(key: &str, chunks: usize) -> NewBackup {
+pub fn new_backup(key: &str, chunks: usize) -> NewBackup {
     NewBackup {
         bucket: "b".into(),
         key: key.into(),
@@ -131,7 +131,7 @@ pub fn chunk(index: u64) -> Vec<u8> {
     vec![index as u8 + 1; CHUNK]
 }
 
-pub async fn put(session: &Session, index: u64) {
+pub async fn put_chunk(session: &Session, index: u64) {
     let bytes = chunk(index);
     match session.admit(index, Sha256::of(&bytes), CHUNK as u64).await.unwrap() {
         Admission::Known => {}
@@ -141,7 +141,7 @@ pub async fn put(session: &Session, index: u64) {
     }
 }
 
-pub fn upload(key: &str) -> NewUpload {
+pub fn new_upload(key: &str) -> NewUpload {
     NewUpload {
         bucket: "b".into(),
         key: key.into(),
@@ -152,15 +152,15 @@ pub fn upload(key: &str) -> NewUpload {
     }
 }
 
-pub fn number(number: u32) -> PartNumber {
+pub fn part_number(number: u32) -> PartNumber {
     PartNumber::new(number).unwrap()
 }
 
-/// Puts a part over the S3 side; true where its bytes were not wanted.
+/// Puts a part of an S3 upload. True if the gateway knew the part and did not need its bytes.
 pub async fn put_part(session: &Session, at: u32) -> (PartEntry, bool) {
     let bytes = chunk(u64::from(at));
     let claim = PartClaim { sha256: Some(Sha256::of(&bytes)), md5: None, len_bytes: CHUNK as u64 };
-    match session.admit_part(number(at), claim).await.unwrap() {
+    match session.admit_part(part_number(at), claim).await.unwrap() {
         PartAdmission::Known(entry) => (entry, true),
         PartAdmission::Wanted(ticket) => {
             ticket.store(bytes.into()).await.unwrap();

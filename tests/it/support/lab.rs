@@ -1,0 +1,134 @@
+//! The stores that tests run on: memory, a directory, and the S3 server of `RATCHET_TEST_S3`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use ratchet::clock::Clock;
+use ratchet::store::{
+    Body, BodyError, Bucket, Error, GetOptions, GetRange, Head, Key, PutMode, PutOptions, Store,
+    Written,
+    aws::{Addressing, Aws, Settings as AwsSettings},
+    dir::Dir,
+    memory::Memory,
+};
+use ratchet::upload::{Settings, Uploads};
+
+/// A store under test with a bucket, and what is known about the store.
+#[derive(Clone)]
+pub struct Lab {
+    pub store: Arc<dyn Store>,
+    pub bucket: Bucket,
+    /// Complete refuses the ETag of a part that was overwritten later (SeaweedFS accepts it, with
+    /// the old bytes).
+    pub refuses_stale_etags: bool,
+    /// Complete refuses small parts in the middle (SeaweedFS accepts them).
+    pub refuses_small_parts: bool,
+    /// A listing in pages is complete where one key is a prefix of others (SeaweedFS skips the keys
+    /// below it).
+    pub lists_keys_below_keys: bool,
+    /// Listing the parts of an aborted upload is an error (other servers return an empty list).
+    pub forgets_aborted: bool,
+    /// Keeps the directory of the store.
+    pub _keep: Arc<dyn std::any::Any + Send + Sync>,
+}
+
+impl Lab {
+    /// Another gateway on the store.
+    pub async fn gateway(&self) -> Uploads {
+        let uploads = Uploads::new(Arc::clone(&self.store), Clock::system(), Settings::default());
+        uploads.prepare().await.unwrap();
+        uploads
+    }
+
+    pub async fn put(&self, key: &str, text: &str, mode: PutMode) -> Result<Written, Error> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        self.store
+            .put(
+                &self.bucket,
+                &key.into(),
+                Body::from(Bytes::copy_from_slice(text.as_bytes())),
+                options,
+            )
+            .await
+    }
+
+    pub async fn get(&self, key: &str, read: GetRange) -> Result<(Head, Bytes), Error> {
+        let (head, body) =
+            self.store.get(&self.bucket, &key.into(), read, GetOptions::default()).await?;
+        Ok((head, body.collect(64 << 20).await?))
+    }
+
+    pub async fn text(&self, key: &str) -> String {
+        String::from_utf8(self.get(key, GetRange::Whole).await.unwrap().1.to_vec()).unwrap()
+    }
+}
+
+pub fn key(text: &str) -> Key {
+    text.into()
+}
+
+/// Bytes that differ at neighbouring positions.
+pub fn pattern(len: usize, salt: u8) -> Bytes {
+    Bytes::from((0..len).map(|at| (at % 251) as u8 ^ (at >> 10) as u8 ^ salt).collect::<Vec<u8>>())
+}
+
+/// A body that declares all of `bytes` and ends after `sent` bytes, with an error if `torn`. Its
+/// frames have 64 KiB.
+pub fn broken(bytes: &Bytes, sent: usize, torn: bool) -> Body {
+    let mut frames: Vec<Result<Bytes, BodyError>> = bytes
+        .slice(..sent)
+        .chunks(64 << 10)
+        .map(|frame| Ok(Bytes::copy_from_slice(frame)))
+        .collect();
+    if torn {
+        frames.push(Err("the connection broke".into()));
+    }
+    Body::new(bytes.len() as u64, stream::iter(frames))
+}
+
+async fn lab(store: Arc<dyn Store>, keep: Arc<dyn std::any::Any + Send + Sync>) -> Lab {
+    let bucket = Bucket(format!("conformance-{}", Clock::system().random_id()));
+    store.create_bucket(&bucket).await.unwrap();
+    Lab {
+        store,
+        bucket,
+        refuses_stale_etags: true,
+        refuses_small_parts: true,
+        lists_keys_below_keys: true,
+        forgets_aborted: true,
+        _keep: keep,
+    }
+}
+
+pub async fn memory() -> Option<Lab> {
+    Some(lab(Arc::new(Memory::new(Clock::system())), Arc::new(())).await)
+}
+
+pub async fn dir() -> Option<Lab> {
+    let home = tempfile::tempdir().unwrap();
+    let store = Dir::open(home.path(), Clock::system()).unwrap();
+    Some(lab(Arc::new(store), Arc::new(home)).await)
+}
+
+/// The server of `RATCHET_TEST_S3`. Rules that SeaweedFS breaks are not checked on any server
+/// (docs/backends.md#seaweedfs-in-the-conformance-suite).
+pub async fn s3() -> Option<Lab> {
+    let Ok(endpoint) = std::env::var("RATCHET_TEST_S3") else {
+        println!(
+            "SKIP s3: RATCHET_TEST_S3 names no server; `scripts/s3-server.sh start` starts one"
+        );
+        return None;
+    };
+    let settings =
+        AwsSettings { endpoint: Some(endpoint), region: None, addressing: Addressing::Path };
+    let store = Aws::connect(&settings, Clock::system()).await.unwrap();
+    let lab = lab(Arc::new(store), Arc::new(())).await;
+    Some(Lab {
+        refuses_stale_etags: false,
+        refuses_small_parts: false,
+        lists_keys_below_keys: false,
+        forgets_aborted: false,
+        ..lab
+    })
+}
