@@ -79,7 +79,7 @@ impl Files {
         };
         create_directory(path)?;
         // First: nobody else gets in while the modes below it are repaired.
-        repair.restrict_root(path)?;
+        repair.restrict_directory(path)?;
         for directory in [&files.incoming, &files.data] {
             create_directory(directory)?;
         }
@@ -90,7 +90,7 @@ impl Files {
     /// Creates the directories for files if they are missing, and gives them and the files in them
     /// their modes; if the directories have theirs, their files are not read. Blocks.
     pub fn prepare(&self, repair: &mut ModeRepair) -> io::Result<()> {
-        repair.restrict_root(&self.data)?;
+        repair.restrict_directory(&self.data)?;
         repair.repair_directory(&self.incoming)?;
         self.shards().try_for_each(|shard| repair.repair_directory(&shard))?;
         sync_directory(&self.data)

@@ -71,7 +71,7 @@ pub(super) struct ModeRepair {
 
 impl ModeRepair {
     /// Restricts a directory to its owner, without the files in it. Follows symbolic links.
-    pub fn restrict_root(&mut self, directory: &Path) -> io::Result<()> {
+    pub fn restrict_directory(&mut self, directory: &Path) -> io::Result<()> {
         self.set(directory, fs::metadata(directory)?.mode(), DIRECTORY).map(drop)
     }
 
@@ -226,7 +226,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_mode_that_cannot_be_changed_causes_a_warning_and_no_error() {
         let mut repair = ModeRepair::default();
-        repair.restrict_root(Path::new("/proc/self/fdinfo")).unwrap();
+        repair.restrict_directory(Path::new("/proc/self/fdinfo")).unwrap();
         assert!(repair.warned);
     }
 }
