@@ -1,10 +1,10 @@
 //! Ratchet: an S3-compatible multipart gateway, for resumable, verified uploads to S3 storage.
 //!
-//! A client sends a file in checksummed chunks. The gateway turns them into a multipart upload on an
-//! S3 server, or into files of an embedded store, and records each verified chunk in JSON documents
-//! that it changes by conditional writes. After any failure, any client continues at any gateway
-//! from the last recorded chunk. The crate is a library and the program `ratchet`: the gateway
-//! (`ratchet serve`), and the client and tools for it.
+//! A client sends a file in checksummed chunks. The gateway turns them into a multipart upload on
+//! an S3 server, or into files of an embedded store, and records each verified chunk in JSON
+//! documents that it changes by conditional writes. After any failure, any client continues at any
+//! gateway from the last recorded chunk. The crate is a library and the program `ratchet`: the
+//! gateway (`ratchet serve`), and the client and tools for it.
 //!
 //! # Rooms
 //!

@@ -38,7 +38,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether the grant includes this access to the key or, with an empty key, to the whole bucket.
+    /// Whether the grant includes this access to the key or, with an empty key, to the whole
+    /// bucket.
     pub fn covers(&self, access: Access, bucket: &str, key: &str) -> bool {
         let bucket_fits = self.bucket.as_deref().is_none_or(|name| name == bucket);
         bucket_fits && self.access >= access && key.starts_with(&self.prefix)

@@ -1,11 +1,11 @@
 //! Accounts, their access keys and grants, and the identities that these give to senders of
 //! requests.
 //!
-//! Guarantees: an unknown access key id yields a secret too, so that the caller verifies a signature
-//! in either case and an unknown key takes as long as a wrong signature; accounts can be replaced
-//! while they are in use, all at once or not at all; no secret is ever printed. It verifies no
-//! signature (it only keeps the secrets in the form that `sigv4` needs) and knows no HTTP. Source:
-//! docs/architecture.md#identity, docs/architecture.md#accounts-are-separate.
+//! Guarantees: an unknown access key id yields a secret too, so that the caller verifies a
+//! signature in either case and an unknown key takes as long as a wrong signature; accounts can be
+//! replaced while they are in use, all at once or not at all; no secret is ever printed. It
+//! verifies no signature (it only keeps the secrets in the form that `sigv4` needs) and knows no
+//! HTTP. Source: docs/architecture.md#identity, docs/architecture.md#accounts-are-separate.
 
 mod grant;
 mod identity;

@@ -21,11 +21,11 @@ use hyper::service::Service;
 use crate::clock::Clock;
 use crate::web::{BoxError, Reply, RequestBody, Settings};
 
-pub use envelope::Shared;
+pub use self::envelope::Shared;
 
-use chunk::ChunkApi;
-use envelope::{Endpoint, Front, Serve};
-use s3::S3Api;
+use self::chunk::ChunkApi;
+use self::envelope::{Endpoint, Front, Serve};
+use self::s3::S3Api;
 
 /// All fronts of one gateway, as the service of an HTTP server. Cheap to clone.
 #[derive(Clone)]

@@ -50,10 +50,7 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self {
-            choice: StoreChoice::Dir("./ratchet-data".into()),
-            s3: crate::store::aws::Settings::default(),
-        }
+        Self { choice: StoreChoice::Dir("./ratchet-data".into()), s3: Default::default() }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Authentication: verifies the signature of a request, URL or form against the account's secret.
 //!
 //! Guarantees: an unknown access key is verified against a stand-in secret and refused for the same
-//! reasons and in the same order as a known one: first for what is wrong whatever the secret is, last
-//! for the signature. So neither time nor text tells whether a key exists. Nothing of the body is
-//! read. It does not know what the account may do. Source: docs/architecture.md#identity.
+//! reasons and in the same order as a known one: first for what is wrong whatever the secret is,
+//! last for the signature. So neither time nor text tells whether a key exists. Nothing of the body
+//! is read. It does not know what the account may do. Source: docs/architecture.md#identity.
 
 use std::time::SystemTime;
 
@@ -103,8 +103,9 @@ pub fn authenticate_policy(accounts: &Accounts, fields: [&str; 4]) -> Result<Ide
     identity_of(credentials)
 }
 
-/// The identity of a verified signature. **Errors**: that of a wrong signature for an unknown access
-/// key: the secret that stands in for its own is in the source code, so anyone can sign with it.
+/// The identity of a verified signature. **Errors**: that of a wrong signature for an unknown
+/// access key: the secret that stands in for its own is in the source code, so anyone can sign with
+/// it.
 fn identity_of(credentials: Credentials) -> Result<Identity, Error> {
     credentials.identity.ok_or_else(|| refused(sigv4::Error::Mismatch))
 }

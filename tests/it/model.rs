@@ -247,11 +247,12 @@ fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
 async fn sweep(world: &World) {
     let sweeper = sweeper(world.gateways.uploads(), world.random.number_below(u64::MAX));
     // Sometimes the gateway is killed during the sweep.
-    let time_limit = world.random.jitter(Duration::from_millis(if world.random.number_below(3) == 0 {
-        200
-    } else {
-        3_600_000
-    }));
+    let time_limit =
+        world.random.jitter(Duration::from_millis(if world.random.number_below(3) == 0 {
+            200
+        } else {
+            3_600_000
+        }));
     let swept = tokio::time::timeout(time_limit, sweeper.sweep(Mode::Now, |_| ())).await;
     let mut outcomes = world.outcomes.lock().unwrap();
     match swept {
@@ -289,10 +290,10 @@ async fn assert_nothing_is_left(world: &World, id: &str) {
         assert_eq!(report.failed, 0, "seed {seed}");
     }
     assert_no_record_is_left(&world.store, seed).await;
-    let target =
-        UploadTarget { bucket: &BUCKET.into(), key: &KEY.into(), upload: &root.store_upload };
+    let target = (BUCKET.into(), KEY.into());
+    let upload = root.upload_at(&target).unwrap();
     assert!(
-        world.store.list_parts(target, None).await.is_err(),
+        world.store.list_parts(upload, None).await.is_err(),
         "seed {seed}: the upload in the store is left"
     );
 }

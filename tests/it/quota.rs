@@ -13,7 +13,11 @@ use crate::support::request::{Request, chunk_api, s3};
 
 fn limited(fleet: &Fleet, most: u64) -> Uploads {
     let settings = Settings { max_open_of_account: most, ..Settings::default() };
-    Uploads::new(Arc::clone(&fleet.store), Clock::seeded(fleet.clock.number_below(u64::MAX)), settings)
+    Uploads::new(
+        Arc::clone(&fleet.store),
+        Clock::seeded(fleet.clock.number_below(u64::MAX)),
+        settings,
+    )
 }
 
 async fn begin(gateway: &Uploads, key: &str) -> Result<Session, Error> {

@@ -43,7 +43,7 @@ fn fronts_are_rooms_of_their_own() {
     assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use crate::api::Backup;"), 1);
     assert_eq!(count(rules::rooms, "src/front/chunk/ops.rs", "use crate::api::Backup;"), 0);
     assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use super::super::chunk::problem;"), 1);
-    assert_eq!(count(rules::rooms, "src/app/mod.rs", "use crate::front::{chunk::A, s3::B};"), 0);
+    assert_eq!(count(rules::rooms, "src/front/mod.rs", "use crate::front::{chunk::A, s3::B};"), 0);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The chunk API: resumable backups over HTTP.
 //!
 //! Guarantees: every failure is a problem document; nothing but the API description, the probes and
-//! the metrics is served for a request that is not signed by an account with the rights; a backup of
-//! another account looks absent. It decides nothing about sessions: `upload` does. `problem` is the
-//! only file of this front that maps failures to statuses. Source: docs/api.md.
+//! the metrics is served for a request that is not signed by an account with the rights; a backup
+//! of another account looks absent. It decides nothing about sessions: `upload` does. `problem` is
+//! the only file of this front that maps failures to statuses. Source: docs/api.md.
 
 mod chunks;
 mod create;
@@ -112,8 +112,8 @@ impl ChunkApi {
         Self { shared, ready_at: Mutex::default() }
     }
 
-    /// The sender's session, if their grants cover its target. A session that they may not even read
-    /// looks absent.
+    /// The sender's session, if their grants cover its target. A session that they may not even
+    /// read looks absent.
     async fn session(
         &self,
         identity: &Identity,

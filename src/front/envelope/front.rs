@@ -24,8 +24,8 @@ pub trait Front: Send + Sync + Sized + 'static {
     /// Whether the request is addressed to this front.
     fn owns(&self, head: &request::Parts) -> bool;
 
-    /// Finds the operation, names it in `log`, and refuses whatever can be refused before the sender
-    /// is known.
+    /// Finds the operation, names it in `log`, and refuses whatever can be refused before the
+    /// sender is known.
     fn route(&self, head: &request::Parts, log: &mut AccessLog)
     -> Result<Route<Self>, Self::Error>;
 

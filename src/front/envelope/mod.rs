@@ -2,8 +2,9 @@
 //!
 //! Guarantees: every response carries the request id, and every request is logged and counted once;
 //! no operation that needs a signature runs before the signature is verified and the account has a
-//! permit; a request head that could be read in two ways is refused. It knows no route, no operation
-//! and no form of an error: those are a [`Front`]'s. Source: docs/architecture.md#envelope.
+//! permit; a request head that could be read in two ways is refused. It knows no route, no
+//! operation and no form of an error: those are a [`Front`]'s. Source:
+//! docs/architecture.md#envelope.
 
 mod endpoint;
 mod front;

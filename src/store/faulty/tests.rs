@@ -1,3 +1,5 @@
+//! Every operation passes through the hook.
+
 use std::collections::BTreeSet;
 
 use super::super::memory::Memory;

@@ -149,7 +149,9 @@ impl Response {
         assert_eq!(problem.status, self.status);
         assert_eq!(Some(problem.request_id.as_str()), self.header("x-amz-request-id"));
         assert!(
-            !problem.action.is_empty() && !problem.detail.is_empty() && problem.problem_type().is_some()
+            !problem.action.is_empty()
+                && !problem.detail.is_empty()
+                && problem.problem_type().is_some()
         );
         problem.type_uri.strip_prefix(ratchet::api::PROBLEM_BASE).unwrap().to_owned()
     }
