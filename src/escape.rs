@@ -28,6 +28,12 @@ pub fn escaped(text: impl Display) -> String {
     out
 }
 
+/// An error and its causes in one line, separated by `: `. Not escaped: a log escapes it anyway.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A line of JSON with its unsafe characters escaped in JSON's own form, so that its meaning stays
 /// the same. Line breaks stay: JSON has none within a string.
 pub fn escaped_json(line: &str) -> String {

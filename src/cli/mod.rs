@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::escape::escaped;
+use crate::escape::{error_chain, escaped};
 
 /// Resumable, verified uploads to any S3 store.
 #[derive(Debug, Parser)]
@@ -82,17 +82,15 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// An error with all that lies behind it, in one line, whatever a server or a file had written into
-/// it.
+/// An error and its causes in one line for a terminal, whatever a server or a file put into it.
 fn chain(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    escaped(chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    escaped(error_chain(error))
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn an_error_is_one_line_whatever_is_in_it() {
+    fn an_error_is_printed_in_one_line_without_control_characters() {
         let error = std::io::Error::other("no \r\nratchet: forged \u{1b}[2J\u{202e}\u{85}");
         assert_eq!(
             super::chain(&error),

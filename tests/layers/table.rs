@@ -59,7 +59,17 @@ pub const ROOMS: Rows = &[
     ),
     (
         "front/chunk",
-        &["front/envelope", "upload", "object", "web", "accounts", "digest", "metric_names", "api"],
+        &[
+            "front/envelope",
+            "upload",
+            "object",
+            "web",
+            "accounts",
+            "digest",
+            "metric_names",
+            "api",
+            "escape",
+        ],
     ),
     ("server", &["clock"]),
     // The command-line client, which talks to a gateway over HTTP only.

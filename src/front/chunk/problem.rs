@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api::{self, ProblemType};
+use crate::escape::error_chain;
 use crate::metric_names;
 use crate::upload;
 use crate::web::{self, Reply, full};
@@ -221,7 +222,7 @@ impl Problem {
     pub fn reply(self, request_id: &str) -> Reply {
         let (status, title, action) = row(self.word);
         if status.is_server_error() {
-            let cause = self.cause.as_deref().map(causes).unwrap_or_default();
+            let cause = self.cause.as_deref().map(|cause| error_chain(cause)).unwrap_or_default();
             tracing::error!(
                 request = request_id,
                 status = status.as_u16(),
@@ -269,13 +270,6 @@ impl Problem {
 fn type_uri(word: ProblemType) -> String {
     let word = serde_json::to_value(word).expect("a word is always JSON");
     format!("{}{}", api::PROBLEM_BASE, word.as_str().unwrap_or_default())
-}
-
-/// An error with all that lies behind it, in one line.
-fn causes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    let chain =
-        std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl From<web::Error> for Problem {
