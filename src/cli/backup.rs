@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use crate::client::{
-    BackupOptions, CompletedBackup, DigestKind, Error, Progress, Result, Target, TreeReport,
+    BackupOptions, BackupReport, DigestKind, Error, Progress, Result, Target, TreeReport,
     backup_file, backup_stdin, backup_tree, parse_size,
 };
 
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 enum Outcome {
-    One(Box<CompletedBackup>),
+    One(Box<BackupReport>),
     Tree(TreeReport),
 }
 
@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> u8 {
             if args.connection.json {
                 print_json(&completed);
             } else {
-                let CompletedBackup { bucket, key, object, bytes_sent, bytes_skipped, .. } =
+                let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } =
                     *completed;
                 print(&format!(
                     "s3://{bucket}/{key} complete: {} bytes, {bytes_sent} sent, {bytes_skipped} \

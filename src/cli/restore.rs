@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use crate::client::{
-    ByteRange, Error, Progress, RestoreOptions, Restored, Result, Target, TreeReport,
+    ByteRange, Error, Progress, RestoreOptions, RestoreReport, Result, Target, TreeReport,
     restore_to_file, restore_to_stdout, restore_tree,
 };
 
@@ -29,7 +29,7 @@ pub struct Args {
 }
 
 enum Outcome {
-    One(Restored),
+    One(RestoreReport),
     Tree(TreeReport),
 }
 
@@ -46,7 +46,7 @@ pub async fn run(args: Args) -> u8 {
             if args.connection.json {
                 print_json(&restored);
             } else {
-                let Restored { bytes_read, bytes_kept, .. } = restored;
+                let RestoreReport { bytes_read, bytes_kept, .. } = restored;
                 print(&format!(
                     "{} restored: {bytes_read} bytes received, {bytes_kept} there already",
                     args.to.display()

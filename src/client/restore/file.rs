@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::byte_range::{bytes_to_restore, clip};
-use super::{RestoreOptions, Restored};
+use super::{RestoreOptions, RestoreReport};
 use crate::api::ProblemType;
 use crate::client::{
     Error, Progress, Result, Target, Transport,
@@ -28,7 +28,7 @@ pub async fn restore_to_file(
     path: &Path,
     options: RestoreOptions,
     progress: &Progress,
-) -> Result<Restored> {
+) -> Result<RestoreReport> {
     for listed in complete_backups_of_key(transport, target).await? {
         let backup = CompleteBackup::load(transport, &listed).await?;
         let restore = FileRestore { transport, backup: &backup, path, options, progress };
@@ -36,7 +36,7 @@ pub async fn restore_to_file(
             Err(error) if error.is_problem(ProblemType::ObjectChanged) => continue,
             Err(error) => return Err(error),
             Ok(()) => {
-                return Ok(Restored {
+                return Ok(RestoreReport {
                     backup_id: backup.id().to_owned(),
                     bytes_read: progress.transferred(),
                     bytes_kept: progress.skipped(),

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::io::AsyncWriteExt;
 
 use super::byte_range::{bytes_to_restore, clip};
-use super::{RestoreOptions, Restored};
+use super::{RestoreOptions, RestoreReport};
 use crate::api::ProblemType;
 use crate::client::{
     Error, Progress, Result, Target, Transport,
@@ -19,7 +19,7 @@ pub async fn restore_to_stdout(
     target: &Target,
     options: RestoreOptions,
     progress: &Progress,
-) -> Result<Restored> {
+) -> Result<RestoreReport> {
     for listed in complete_backups_of_key(transport, target).await? {
         let backup = CompleteBackup::load(transport, &listed).await?;
         match write(transport, &backup, options, progress).await {
@@ -28,7 +28,7 @@ pub async fn restore_to_stdout(
                 if error.is_problem(ProblemType::ObjectChanged) && progress.transferred() == 0 => {}
             Err(error) => return Err(error),
             Ok(()) => {
-                return Ok(Restored {
+                return Ok(RestoreReport {
                     backup_id: backup.id().to_owned(),
                     bytes_read: progress.transferred(),
                     bytes_kept: 0,

@@ -5,7 +5,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::CompletedBackup;
+use super::BackupReport;
 use super::send::LocalDigests;
 use super::upload::Upload;
 use crate::api::{ProblemType, Summary};
@@ -19,10 +19,7 @@ use crate::client::{
 impl Upload<'_> {
     /// The newest complete backup of the same content at the target, if there is one. Without a
     /// source the content is empty.
-    pub async fn find_complete(
-        &self,
-        source: Option<&FileSource>,
-    ) -> Result<Option<CompletedBackup>> {
+    pub async fn find_complete(&self, source: Option<&FileSource>) -> Result<Option<BackupReport>> {
         let list = complete_backups_of_file(self.transport, self.target, &self.file_id).await;
         let backups = match list {
             Ok(backups) => backups,
@@ -48,7 +45,7 @@ impl Upload<'_> {
             return Ok(None);
         }
         self.progress.add_skipped(self.size.unwrap_or(0));
-        Ok(Some(self.completed(backup_id, object.clone())))
+        Ok(Some(self.report(backup_id, object.clone())))
     }
 
     /// Whether a complete backup has exactly the chunks of the file, and its object still exists.

@@ -3,7 +3,7 @@
 //! Guarantees: the expected digest is always that of the bytes that were read here. Chunks that the
 //! gateway reports as missing are sent again.
 
-use super::CompletedBackup;
+use super::BackupReport;
 use super::send::LocalDigests;
 use super::upload::Upload;
 use crate::api::{Finalize, Finalized, ProblemType};
@@ -22,7 +22,7 @@ impl Upload<'_> {
         remote: &RemoteBackup,
         local: &LocalDigests,
         source: Option<&FileSource>,
-    ) -> Result<CompletedBackup> {
+    ) -> Result<BackupReport> {
         let id = remote.id();
         let mut resends = 0;
         loop {
@@ -33,7 +33,7 @@ impl Upload<'_> {
             let finalize = Finalize { expected_digest: Some(expected) };
             let request = ApiRequest::post(&format!("/backups/{id}/finalize"), &finalize);
             let error = match self.transport.send_for_json::<Finalized>(&request).await {
-                Ok(object) => return Ok(self.completed(id, object)),
+                Ok(object) => return Ok(self.report(id, object)),
                 Err(error) => error,
             };
             let (Some(source), Error::Problem(problem)) = (source, &error) else {

@@ -5,7 +5,7 @@ use std::path::Path;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::send::{ChunkOutcome, LocalDigests};
-use super::{BackupOptions, CompletedBackup};
+use super::{BackupOptions, BackupReport};
 use crate::api::{CreateBackup, Finalized, ProblemType, Summary};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
@@ -34,7 +34,7 @@ pub async fn backup_file(
     target: &Target,
     options: &BackupOptions,
     progress: &Progress,
-) -> Result<CompletedBackup> {
+) -> Result<BackupReport> {
     let source = FileSource::open(path, options.chunk_size)?;
     let chunking = source.chunking();
     let file_id = match &options.file_id {
@@ -81,7 +81,7 @@ pub(in crate::client) async fn backup_directory(
     target: &Target,
     options: &BackupOptions,
     progress: &Progress,
-) -> Result<CompletedBackup> {
+) -> Result<BackupReport> {
     let upload = Upload {
         transport,
         progress,
@@ -105,7 +105,7 @@ pub async fn backup_stdin(
     target: &Target,
     options: &BackupOptions,
     progress: &Progress,
-) -> Result<CompletedBackup> {
+) -> Result<BackupReport> {
     let upload = Upload {
         transport,
         progress,
@@ -165,8 +165,8 @@ impl Upload<'_> {
         RemoteBackup::load(self.transport, &created.backup_id).await
     }
 
-    pub fn completed(&self, id: &str, object: Finalized) -> CompletedBackup {
-        CompletedBackup {
+    pub fn report(&self, id: &str, object: Finalized) -> BackupReport {
+        BackupReport {
             backup_id: id.to_owned(),
             bucket: self.target.bucket.clone(),
             key: self.target.key.clone(),
