@@ -158,6 +158,21 @@ pub enum ChecksumKind {
     Composite,
 }
 
+impl ChecksumKind {
+    /// As in `x-amz-checksum-type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullObject => "FULL_OBJECT",
+            Self::Composite => "COMPOSITE",
+        }
+    }
+
+    /// None for any other text.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::FullObject, Self::Composite].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// What only the session of an S3 multipart upload has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

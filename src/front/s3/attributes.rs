@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use super::error::S3Error;
 use crate::metric_names::VERSION_ID;
 use crate::object::{Attributes, Stored, require_free_name};
-use crate::upload::{ChecksumKind, ObjectChecksum};
+use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;
 
 /// What would be lost.
@@ -87,10 +87,7 @@ fn put(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
 
 /// The checksum of a whole object into an answer's head.
 pub fn write_checksum(checksum: &ObjectChecksum, headers: &mut HeaderMap) {
-    let kind = match checksum.kind {
-        ChecksumKind::FullObject => "FULL_OBJECT",
-        ChecksumKind::Composite => "COMPOSITE",
-    };
+    let kind = checksum.kind.name();
     if let Ok(value) = HeaderValue::from_str(&checksum.value) {
         headers.insert(checksum.algorithm.header(), value);
         headers.insert("x-amz-checksum-type", HeaderValue::from_static(kind));

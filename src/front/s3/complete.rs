@@ -8,7 +8,6 @@
 use http::HeaderMap;
 
 use super::error::S3Error;
-use super::multipart::word;
 use super::xml::Xml;
 use super::{AuthedRequest, HandlerResult, S3Api, conditions, document, xml_reply};
 use crate::accounts::Access;
@@ -43,7 +42,7 @@ impl S3Api {
         xml.element("ETag", format!("\"{}\"", object.etag));
         if let Some(checksum) = &object.checksum {
             xml.element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
-            xml.element("ChecksumType", word(checksum.kind));
+            xml.element("ChecksumType", checksum.kind.name());
         }
         Ok(xml_reply(xml.finish()))
     }

@@ -179,9 +179,7 @@ impl S3Api {
         {
             xml.open("Checksum")
                 .element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
-            let kind =
-                if checksum.kind == ChecksumKind::Composite { "COMPOSITE" } else { "FULL_OBJECT" };
-            xml.element("ChecksumType", kind).close();
+            xml.element("ChecksumType", checksum.kind.name()).close();
         }
         if wants("ObjectParts") {
             let parts = self.parts_of(&request).await?;

@@ -39,7 +39,7 @@ impl S3Api {
                 "x-amz-checksum-algorithm",
                 http::HeaderValue::from_static(algorithm.name()),
             );
-            headers.insert("x-amz-checksum-type", http::HeaderValue::from_static(word(kind)));
+            headers.insert("x-amz-checksum-type", http::HeaderValue::from_static(kind.name()));
         }
         Ok(reply)
     }
@@ -101,7 +101,7 @@ impl S3Api {
         xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
         xml.element("MaxParts", most).element("IsTruncated", page.len() < rest.len());
         if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
-            xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", word(kind));
+            xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", kind.name());
         }
         for entry in page {
             xml.open("Part").element("PartNumber", entry.number);
@@ -183,30 +183,24 @@ const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-a
 /// `InvalidRequest`.
 fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
     let Some(algorithm) = named_algorithm(headers, &CHECKSUM_ALGORITHM)? else { return Ok(None) };
-    let named = headers.get("x-amz-checksum-type").map(|value| value.to_str().unwrap_or_default());
-    let kind = match (named, algorithm) {
-        (Some("FULL_OBJECT"), Algorithm::Sha1 | Algorithm::Sha256)
-        | (Some("COMPOSITE"), Algorithm::Crc64Nvme) => {
+    let named = headers.get("x-amz-checksum-type").map(|value| {
+        let kind = ChecksumKind::from_name(value.to_str().unwrap_or_default());
+        let unknown =
+            || S3Error::invalid_request("x-amz-checksum-type is FULL_OBJECT or COMPOSITE");
+        kind.ok_or_else(unknown)
+    });
+    let kind = match (named.transpose()?, algorithm) {
+        (Some(ChecksumKind::FullObject), Algorithm::Sha1 | Algorithm::Sha256)
+        | (Some(ChecksumKind::Composite), Algorithm::Crc64Nvme) => {
             return Err(S3Error::invalid_request(
                 "this checksum type is not to be had with this algorithm",
             ));
         }
-        (Some("FULL_OBJECT"), _) | (None, Algorithm::Crc64Nvme) => ChecksumKind::FullObject,
-        (Some("COMPOSITE") | None, _) => ChecksumKind::Composite,
-        (Some(_), _) => {
-            return Err(S3Error::invalid_request(
-                "x-amz-checksum-type is FULL_OBJECT or COMPOSITE",
-            ));
-        }
+        (Some(kind), _) => kind,
+        (None, Algorithm::Crc64Nvme) => ChecksumKind::FullObject,
+        (None, _) => ChecksumKind::Composite,
     };
     Ok(Some((algorithm, kind)))
-}
-
-pub(super) fn word(kind: ChecksumKind) -> &'static str {
-    match kind {
-        ChecksumKind::FullObject => "FULL_OBJECT",
-        ChecksumKind::Composite => "COMPOSITE",
-    }
 }
 
 fn owner(xml: &mut Xml, root: &Root) {

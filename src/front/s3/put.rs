@@ -14,6 +14,7 @@ use crate::metric_names::VERSION_ID;
 use crate::object::{
     Body, Bucket, GetOptions, GetRange, Key, NewObject, PutMode, StoreKind, Written,
 };
+use crate::upload::ChecksumKind;
 use crate::web::{Declared, Payload, Reply, RequestBody};
 
 /// S3's limit of one put.
@@ -61,9 +62,10 @@ impl S3Api {
             let value =
                 HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
             reply.headers_mut().insert(checksum.algorithm().header(), value);
-            reply
-                .headers_mut()
-                .insert("x-amz-checksum-type", HeaderValue::from_static("FULL_OBJECT"));
+            reply.headers_mut().insert(
+                "x-amz-checksum-type",
+                HeaderValue::from_static(ChecksumKind::FullObject.name()),
+            );
         }
         Ok(reply)
     }
