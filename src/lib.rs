@@ -65,6 +65,7 @@ pub mod api;
 pub mod clock;
 pub mod digest;
 pub mod escape;
+pub mod hex;
 pub mod metric_names;
 pub mod rate_limit;
 pub mod retry;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use super::Kind;
-use super::sha256::{Sha256, hex, unhex};
+use super::sha256::Sha256;
+use crate::hex::{hex, unhex};
 
 /// What a chunk contributes to the whole-file digest. Text, because JSON records contain it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use super::chunk::ChunkDigests;
-use super::sha256::{ParseDigestError, hex, unhex};
+use super::sha256::ParseDigestError;
+use crate::hex::{hex, unhex};
 
 /// The kinds of whole-file digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -13,10 +13,10 @@ use http::request::Parts;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use sha2::Digest;
 
-use super::hex::hex;
 use super::secret::SigningKey;
 use super::uri_encoding::URI_COMPONENT;
 use super::{ALGORITHM, Scope};
+use crate::hex::hex;
 
 /// The canonical form of most requests fits into this.
 const TYPICAL_BYTES: usize = 768;

@@ -7,7 +7,6 @@
 
 mod canonical;
 mod date;
-mod hex;
 mod policy;
 mod secret;
 mod sign;
@@ -61,7 +60,7 @@ pub enum Payload {
 impl Payload {
     fn header_value(self) -> String {
         match self {
-            Self::Sha256(digest) => hex::hex(&digest),
+            Self::Sha256(digest) => crate::hex::hex(&digest),
             Self::Unsigned => "UNSIGNED-PAYLOAD".to_owned(),
             Self::StreamingUnsignedTrailer => "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned(),
         }

@@ -5,8 +5,8 @@
 
 use subtle::ConstantTimeEq;
 
-use super::hex::hex;
 use super::{ALGORITHM, Error, SERVICE, Scope, Secret};
+use crate::hex::hex;
 
 /// The fields of a form that carry its signature.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ use sha2::Digest;
 use subtle::ConstantTimeEq;
 
 use super::Scope;
-use super::hex::hex;
 use super::secret::SigningKey;
+use crate::hex::hex;
 
 /// Verifies the chunks of one body, in order.
 #[derive(Clone)]

@@ -17,11 +17,11 @@ use http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::canonical::{self, decoded, query_pairs};
-use super::hex::unhex;
 use super::{
     ALGORITHM, CONTENT_SHA256, ChunkVerifier, DATE, MAX_EXPIRY_SECONDS, SERVICE, Scope, Secret,
     date,
 };
+use crate::hex::unhex;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

@@ -8,9 +8,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
-use super::{Body, ChosenPart, Error, Kind, PartOptions, PartTag, Result};
+use super::{Body, ChosenPart, ETag, Error, Kind, PartOptions, PartTag, Result};
 use crate::digest::batch::BodyHasher;
 use crate::digest::{DigestSet, PassedSha256, Sha256};
+use crate::hex::hex;
 
 /// A small body in memory, with its digests.
 pub(super) struct Received {
@@ -103,11 +104,19 @@ impl Received {
     }
 }
 
-/// A part's tag where it costs nothing: a tag is opaque, so the half of a declared SHA-256 does.
-/// None: the MD5.
+impl ETag {
+    /// The ETag of bytes for which no MD5 was computed: the first half of their SHA-256, which has
+    /// the form of an MD5. ETags are opaque.
+    pub fn of_sha256(sha256: &Sha256) -> Self {
+        Self(hex(&sha256.0[..16]))
+    }
+}
+
+/// A part's ETag that costs nothing: the first half of a declared SHA-256. None: the MD5 is needed
+/// (docs/decisions/0004-bytes-are-hashed-once.md).
 pub(super) fn free_tag(options: PartOptions) -> Option<String> {
     let declared = options.sha256.filter(|_| options.tag == PartTag::Any);
-    declared.map(|sha256| sha256.hex()[..32].to_owned())
+    declared.map(|sha256| ETag::of_sha256(&sha256).0)
 }
 
 /// The tag of a completed upload: the MD5 of its parts' tags as bytes, and their number, as S3
@@ -131,12 +140,4 @@ pub(super) fn require_ascending(parts: &[ChosenPart]) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::InvalidPart, "the part numbers do not ascend"))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }

@@ -8,7 +8,8 @@ pub type Rows = &'static [(&'static str, &'static [&'static str])];
 pub const ROOMS: Rows = &[
     // Rooms that name no other.
     ("clock", &[]),
-    ("digest", &[]),
+    ("hex", &[]),
+    ("digest", &["hex"]),
     ("retry", &[]),
     ("metric_names", &[]),
     // Makes text of clients and servers safe to print and to log.
@@ -18,7 +19,7 @@ pub const ROOMS: Rows = &[
     // Limits bytes per second, both for the client and for the gateway.
     ("rate_limit", &["clock"]),
     ("api", &[]),
-    ("sigv4", &[]),
+    ("sigv4", &["hex"]),
     // Its secrets have the type with which `sigv4` verifies signatures.
     ("accounts", &["sigv4"]),
     // Hashes frames of several bodies together; used wherever a body is streamed.
@@ -28,9 +29,18 @@ pub const ROOMS: Rows = &[
     // Storage: objects, and the records of uploads.
     (
         "store",
-        &["clock", "digest", "digest/batch", "digest/verified", "metric_names", "sigv4", "tcp"],
+        &[
+            "clock",
+            "digest",
+            "digest/batch",
+            "digest/verified",
+            "hex",
+            "metric_names",
+            "sigv4",
+            "tcp",
+        ],
     ),
-    ("upload", &["store", "clock", "digest", "digest/verified", "retry"]),
+    ("upload", &["store", "clock", "digest", "digest/verified", "hex", "retry"]),
     // `digest`: a PUT passes the client's checksum on to the store.
     ("object", &["store", "upload", "digest"]),
     ("gc", &["store", "upload", "clock"]),
@@ -103,6 +113,7 @@ pub const PURE: &[&str] = &[
     "digest/sha256",
     "digest/whole",
     "escape",
+    "hex",
     "retry",
     "api",
     "sigv4",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use super::super::received::{Summing, check_len, check_sha256, hex};
+use super::super::received::{Summing, check_len, check_sha256};
 use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
 use super::cached::Cached;
@@ -21,6 +21,7 @@ use super::memory_budget::MemoryBudget;
 use super::modes::{ModeRepair, create_directory};
 use super::pending_file::PendingFile;
 use crate::digest::Sha256;
+use crate::hex::hex;
 
 /// The largest read.
 pub const BUFFER_BYTES: usize = 256 << 10;
