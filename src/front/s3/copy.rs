@@ -15,7 +15,7 @@ use super::part::part_number;
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
 use crate::accounts::Access;
-use crate::object::{Body, GetOptions, GetRange, NewObject, Stored};
+use crate::object::{Body, ETag, GetOptions, GetRange, NewObject, Stored};
 use crate::upload::{PartAdmission, PartClaim};
 
 /// Where a copy comes from.
@@ -78,8 +78,7 @@ impl S3Api {
                 return Err(S3Error::invalid_request("a copy's SHA-256 is not known before it"));
             }
         };
-        let etag =
-            brought.etag.map_or_else(|| brought.sha256.hex()[..32].to_owned(), |etag| etag.0);
+        let etag = brought.etag.unwrap_or_else(|| ETag::of_sha256(&brought.sha256));
         let mut xml = Xml::new("CopyPartResult");
         xml.element("LastModified", timestamp(self.shared.clock.wall()))
             .element("ETag", format!("\"{etag}\""));

@@ -68,7 +68,7 @@ impl S3Api {
                 };
                 self.shared.metrics.chunk_stored();
                 let sha256 = brought.sha256;
-                let etag = brought.etag.or_else(|| Some(ETag(sha256.hex()[..32].to_owned())));
+                let etag = brought.etag.or_else(|| Some(ETag::of_sha256(&sha256)));
                 (etag, outcome.verified().flatten())
             }
         };

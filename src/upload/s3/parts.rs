@@ -24,6 +24,7 @@ use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
 use super::super::uploads::{TAG, Uploads, not_begun};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
+use crate::hex::hex;
 use crate::store::{Attributes, ETag, PartNumber};
 
 /// The parameters of a `CreateMultipartUpload`.
@@ -82,7 +83,7 @@ pub struct PartClaim {
 impl PartClaim {
     /// Whether the recorded bytes are the declared ones.
     fn matches(&self, record: &Record) -> bool {
-        let by_md5 = self.md5.map(|md5| format!("{:032x}", u128::from_be_bytes(md5)));
+        let by_md5 = self.md5.map(|md5| hex(&md5));
         let same = match self.sha256 {
             Some(sha256) => record.digests.sha256 == sha256,
             None => by_md5.is_some_and(|md5| record.etags.iter().any(|etag| etag.0 == md5)),
@@ -380,7 +381,7 @@ fn entry(index: ChunkIndex, record: &Record) -> PartEntry {
             .etags
             .first()
             .cloned()
-            .unwrap_or_else(|| ETag(record.digests.sha256.hex()[..32].to_owned())),
+            .unwrap_or_else(|| ETag::of_sha256(&record.digests.sha256)),
         size_bytes: record.digests.len_bytes,
         sha256: record.digests.sha256,
         checksum: record.checksum.clone(),
