@@ -3,9 +3,9 @@
 //! Guarantees: `complete` means that the object equals the acknowledged chunks, byte for byte, and
 //! has the expected digest; any gateway can continue an interrupted finalize; a repeated finalize
 //! has the same result; a finalize that fails permanently reopens the session. The root's
-//! compare-and-swap is the only commit point: conditions are checked before anything changes; most
-//! servers do not check them atomically with Complete either
-//! (docs/decisions/0001-the-root-is-the-commit-point.md). Source: docs/architecture.md#finalize,
+//! compare-and-swap is the only commit point (docs/decisions/0001-the-root-is-the-commit-point.md):
+//! CompleteMultipartUpload may be repeated, lost, or won by another gateway, and the upload tag of
+//! the object decides which. Source: docs/architecture.md#finalize,
 //! docs/architecture.md#a-failed-finalize-reopens-the-session, docs/architecture.md#upload-tag,
 //! docs/architecture.md#read-back-of-sha256.
 
@@ -324,7 +324,7 @@ impl Session {
             let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);
             return self.record_completion(&root, written, finished, read_back.as_ref()).await;
         }
-        let reason = "the store upload is gone, and there is no object of this backup".to_owned();
+        let reason = "the store's upload is gone and no object of this backup is there".to_owned();
         let aborted = Status::Aborted { reason, kept: false, freed: false };
         match self.change_status(Status::is_unfinished, aborted).await? {
             Ok(doc) => Err(Self::not_open(&doc.value)),

@@ -1,5 +1,5 @@
 //! What only S3 multipart uploads have: parts that their client numbers, and the adoption of an
-//! upload that was cut off.
+//! abandoned upload.
 
 pub(super) mod adopt;
 pub(super) mod parts;
