@@ -1,7 +1,7 @@
-//! A stream of bytes with a known length, on its way into or out of a store.
+//! A stream of bytes with a known length that a store reads or returns.
 //!
-//! Guarantees: `collect` never holds more than the caller's bound. A body that ends early or late
-//! is the reader's to notice: every store compares the bytes it got with `len_bytes` and stores
+//! Guarantees: `collect` never holds more than the caller's bound. The reader detects a body that
+//! is too short or too long: every store compares the bytes it received with `len_bytes` and stores
 //! nothing if they differ. It knows nothing of HTTP.
 
 use std::error::Error as StdError;
@@ -17,10 +17,10 @@ use super::{Error, Kind};
 use crate::digest::verified::{BodySource, VerifiedBody};
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256};
 
-/// Why a body's stream broke off. The private cause travels in it.
+/// Why the stream of a body failed, with the private cause.
 pub type BodyError = Box<dyn StdError + Send + Sync>;
 
-/// Bytes on their way, and how many they will be.
+/// A stream of bytes, with the number of bytes that it will have.
 pub struct Body {
     len_bytes: u64,
     sha256: Option<PassedSha256>,
@@ -35,8 +35,8 @@ impl Body {
         Self { len_bytes, sha256: None, stream: Box::pin(stream) }
     }
 
-    /// A body that is verified while it is read. Where its stream computes the SHA-256 the store
-    /// takes that over and does not hash the bytes again.
+    /// A body that is verified while it is read. If its stream computes the SHA-256, the store uses
+    /// that value and does not hash the bytes again.
     pub fn verified<S>(len_bytes: u64, body: VerifiedBody<S>) -> Self
     where
         S: BodySource<Verified: Send, Refusal: Send> + Send + 'static,
@@ -54,21 +54,21 @@ impl Body {
         Self::new(0, stream::empty())
     }
 
-    /// How many bytes the stream promises.
+    /// How many bytes the stream will have.
     pub fn len_bytes(&self) -> u64 {
         self.len_bytes
     }
 
-    /// The same bytes, and their checksum once they have gone by.
-    pub(super) fn summed(self, algorithm: Option<Algorithm>) -> (Self, Summed) {
-        let summed = Summed::default();
-        let Some(algorithm) = algorithm else { return (self, summed) };
-        let (len_bytes, sha256, found) =
-            (self.len_bytes, self.sha256.clone(), Arc::clone(&summed.0));
+    /// The same bytes, and their checksum once they were all read.
+    pub(super) fn with_checksum(self, algorithm: Option<Algorithm>) -> (Self, ChecksumResult) {
+        let result = ChecksumResult::default();
+        let Some(algorithm) = algorithm else { return (self, result) };
+        let (len_bytes, sha256, checksum) =
+            (self.len_bytes, self.sha256.clone(), Arc::clone(&result.0));
         let stream = stream::unfold(
             (self, Some(ChecksumHasher::new(algorithm))),
             move |(mut body, mut hasher)| {
-                let found = Arc::clone(&found);
+                let checksum = Arc::clone(&checksum);
                 async move {
                     match body.next().await {
                         Some(Ok(bytes)) => {
@@ -77,24 +77,25 @@ impl Body {
                         }
                         Some(Err(error)) => Some((Err(error), (body, None))),
                         None => {
-                            // Set once: the end comes once.
-                            hasher.take().map(|hasher| found.set(hasher.finish()).ok());
+                            // Cannot fail: a body ends once.
+                            hasher.take().map(|hasher| checksum.set(hasher.finish()).ok());
                             None
                         }
                     }
                 }
             },
         );
-        (Self { sha256, ..Self::new(len_bytes, stream) }, summed)
+        (Self { sha256, ..Self::new(len_bytes, stream) }, result)
     }
 
-    /// The whole body in memory. **Errors**: `Body` where it is longer than `max_bytes`, ends
-    /// early or breaks off.
+    /// The whole body in memory. **Errors**: `Body` where it is longer than `max_bytes`, too short,
+    /// or interrupted.
     pub async fn collect(mut self, max_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(next) = self.next().await {
-            let bytes =
-                next.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+            let bytes = next.map_err(|cause| {
+                Error::new(Kind::Body, "the body was interrupted").because(cause)
+            })?;
             if all.len() + bytes.len() > max_bytes {
                 return Err(Error::new(
                     Kind::Body,
@@ -111,13 +112,13 @@ impl Body {
     }
 }
 
-/// The checksum of a body that is read to its end by somebody else.
+/// The checksum of a body, which is there once a reader has read it to its end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Summed(Arc<OnceLock<Checksum>>);
+pub(super) struct ChecksumResult(Arc<OnceLock<Checksum>>);
 
-impl Summed {
-    /// None before the end, and where none was wanted.
-    pub fn found(&self) -> Option<Checksum> {
+impl ChecksumResult {
+    /// None before the end, and where no algorithm was given.
+    pub fn get(&self) -> Option<Checksum> {
         self.0.get().cloned()
     }
 }

@@ -205,10 +205,10 @@ impl Store for Memory {
         options: PutOptions,
     ) -> Result<Written> {
         self.state().bucket(bucket)?;
-        let (body, checksum) = body.summed(options.checksum);
+        let (body, checksum) = body.with_checksum(options.checksum);
         let received = receive(body, options.sha256, MAX_BODY_BYTES).await?;
         let etag = ETag(received.md5_hex());
-        self.put_received(bucket, key, (received.bytes, etag, checksum.found()), options)
+        self.put_received(bucket, key, (received.bytes, etag, checksum.get()), options)
     }
 
     async fn get(

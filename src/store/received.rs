@@ -1,8 +1,8 @@
-//! A body as it was received, the tags made of it, and the rules of Complete that every store of
-//! our own keeps.
+//! What `dir` and `memory` share: receiving a body with its digests, making ETags, and the rules of
+//! Complete.
 //!
-//! Guarantees: a body that is short, long, broken or not what its SHA-256 says is refused before
-//! anything is stored.
+//! Guarantees: a body that is too short, too long, interrupted, or that does not have its declared
+//! SHA-256, is refused before anything is stored.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -21,74 +21,75 @@ pub(super) struct Received {
     md5: [u8; 16],
 }
 
-/// Takes a whole body in. **Errors**: `Body`, `Checksum`.
+/// Receives a whole body into memory. **Errors**: `Body`, `Checksum`, `Full`.
 pub(super) async fn receive(
     mut body: Body,
     declared: Option<Sha256>,
     max_bytes: usize,
 ) -> Result<Received> {
-    let wanted = body.len_bytes();
+    let len_bytes = body.len_bytes();
     let mut bytes = BytesMut::new();
-    let mut summing = Summing::new(&body, true);
+    let mut digests = BodyDigests::new(&body, true);
     while let Some(frame) = body.next().await {
-        let frame =
-            frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
+        let frame = frame
+            .map_err(|cause| Error::new(Kind::Body, "the body was interrupted").because(cause))?;
         if bytes.len() + frame.len() > max_bytes {
             return Err(Error::new(Kind::Full, format!("a body of more than {max_bytes} bytes")));
         }
-        summing.give(&frame).await;
+        digests.push(&frame).await;
         bytes.extend_from_slice(&frame);
     }
-    check_len(bytes.len() as u64, wanted)?;
-    let (sha256, md5) = summing.finish().await?;
+    check_len(bytes.len() as u64, len_bytes)?;
+    let (sha256, md5) = digests.finish().await?;
     check_sha256(sha256, declared)?;
     Ok(Received {
         bytes: bytes.freeze(),
         #[cfg(any(test, feature = "testing"))]
         sha256,
-        md5: md5.expect("it was wanted"),
+        md5: md5.expect("the MD5 was selected"),
     })
 }
 
-/// The digests of a body that a store takes in: computed here, but for a SHA-256 that the body's
-/// own stream computes.
-pub(super) struct Summing {
-    here: BodyHasher,
-    passed: Option<PassedSha256>,
+/// The digests of a body that a store receives. The SHA-256 is not computed here if the stream of
+/// the body computes it.
+pub(super) struct BodyDigests {
+    hasher: BodyHasher,
+    sha256_of_stream: Option<PassedSha256>,
 }
 
-impl Summing {
+impl BodyDigests {
     pub fn new(body: &Body, md5: bool) -> Self {
-        let passed = body.sha256();
-        Self { here: BodyHasher::new(DigestSet { sha256: passed.is_none(), md5 }), passed }
+        let sha256_of_stream = body.sha256();
+        let digests = DigestSet { sha256: sha256_of_stream.is_none(), md5 };
+        Self { hasher: BodyHasher::new(digests), sha256_of_stream }
     }
 
-    /// Takes the next frame once the one before it is hashed.
-    pub async fn give(&mut self, frame: &Bytes) {
-        self.here.idle().await;
-        self.here.push(frame);
+    /// Hashes the next frame, after the one before it is hashed.
+    pub async fn push(&mut self, frame: &Bytes) {
+        self.hasher.idle().await;
+        self.hasher.push(frame);
     }
 
-    /// The SHA-256, and the MD5 where it was wanted. **Errors**: `Body` where a stream that was to
-    /// pass its SHA-256 on did not.
+    /// The SHA-256, and the MD5 where it was selected. **Errors**: `Body` where the stream ended
+    /// without the SHA-256 that it should have computed.
     pub async fn finish(mut self) -> Result<(Sha256, Option<[u8; 16]>)> {
-        self.here.idle().await;
-        let digests = self.here.finish();
-        let sha256 = digests.sha256.or_else(|| self.passed?.get());
+        self.hasher.idle().await;
+        let digests = self.hasher.finish();
+        let sha256 = digests.sha256.or_else(|| self.sha256_of_stream?.get());
         let absent = || Error::new(Kind::Body, "the body ended without its SHA-256");
         Ok((sha256.ok_or_else(absent)?, digests.md5))
     }
 }
 
-/// **Errors**: `Body` unless exactly the promised bytes came.
-pub(super) fn check_len(seen: u64, wanted: u64) -> Result<()> {
-    if seen == wanted {
+/// **Errors**: `Body` unless exactly the expected number of bytes was received.
+pub(super) fn check_len(received: u64, expected: u64) -> Result<()> {
+    if received == expected {
         return Ok(());
     }
-    Err(Error::new(Kind::Body, format!("the body had {seen} of {wanted} bytes")))
+    Err(Error::new(Kind::Body, format!("the body had {received} of {expected} bytes")))
 }
 
-/// **Errors**: `Checksum` where a digest was declared and is another.
+/// **Errors**: `Checksum` where another SHA-256 was declared.
 pub(super) fn check_sha256(found: Sha256, declared: Option<Sha256>) -> Result<()> {
     match declared.filter(|declared| *declared != found) {
         None => Ok(()),
@@ -119,8 +120,8 @@ pub(super) fn free_tag(options: PartOptions) -> Option<String> {
     declared.map(|sha256| ETag::of_sha256(&sha256).0)
 }
 
-/// The tag of a completed upload: the MD5 of its parts' tags as bytes, and their number, as S3
-/// makes it.
+/// The ETag of a completed upload, as S3 makes it: the MD5 over the ETags of its parts as bytes,
+/// and the number of parts.
 pub(super) fn combined_tag<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     let mut md5 = Md5::new();
     let mut parts = 0;
@@ -134,7 +135,7 @@ pub(super) fn combined_tag<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     format!("{}-{parts}", hex(&md5.finalize()))
 }
 
-/// **Errors**: `InvalidPart` unless there are parts and their numbers grow.
+/// **Errors**: `InvalidPart` unless the part numbers ascend.
 pub(super) fn require_ascending(parts: &[ChosenPart]) -> Result<()> {
     if parts.windows(2).all(|pair| pair[0].number < pair[1].number) {
         return Ok(());

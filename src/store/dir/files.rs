@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use super::super::received::{Summing, check_len, check_sha256};
+use super::super::received::{BodyDigests, check_len, check_sha256};
 use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
 use super::cached::Cached;
@@ -216,7 +216,7 @@ async fn fill(
     md5: bool,
 ) -> Result<(Sha256, Option<[u8; 16]>)> {
     let len_bytes = body.len_bytes();
-    let (mut summing, mut received) = (Summing::new(&body, md5), 0);
+    let (mut digests, mut received) = (BodyDigests::new(&body, md5), 0);
     while let Some(frame) = body.next().await {
         let frame =
             frame.map_err(|cause| Error::new(Kind::Body, "the body broke off").because(cause))?;
@@ -227,7 +227,7 @@ async fn fill(
         if received > len_bytes {
             break;
         }
-        summing.give(&frame).await;
+        digests.push(&frame).await;
         match &mut path {
             WritePath::Direct(direct) => direct.push(&frame).await?,
             WritePath::Cached(cached) => cached.push(frame).await?,
@@ -238,5 +238,5 @@ async fn fill(
         WritePath::Direct(direct) => direct.finish().await?,
         WritePath::Cached(cached) => cached.finish().await?,
     }
-    summing.finish().await
+    digests.finish().await
 }

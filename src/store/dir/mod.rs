@@ -138,7 +138,7 @@ impl Store for Dir {
     ) -> Result<Written> {
         self.index.require_bucket(bucket)?;
         let size_bytes = body.len_bytes();
-        let (body, checksum) = body.summed(options.checksum);
+        let (body, checksum) = body.with_checksum(options.checksum);
         let (content, etag) = if size_bytes <= INLINE_BYTES {
             let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
             let etag = ETag(received.md5_hex());
@@ -155,7 +155,7 @@ impl Store for Dir {
             etag: etag.clone(),
             size_bytes,
             modified_ms: self.now_ms(),
-            attributes: AttributesRow::new(options.attributes, checksum.found()),
+            attributes: AttributesRow::new(options.attributes, checksum.get()),
             content,
         };
         let (bucket, key, mode) = (bucket.clone(), key.clone(), options.mode);
