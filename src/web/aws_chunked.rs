@@ -1,9 +1,10 @@
 //! The decoder of `aws-chunked` bodies: `<size>[;chunk-signature=<hex>]`, data, and a trailer.
 //!
-//! Guarantees: payload is passed on as it came, not copied; whatever the cut of the input, no more
-//! than one header line and the trailer are held; no input makes it panic. A signed chunk may be
-//! longer than memory, so its bytes are given out before its signature is checked: who uses them
-//! holds the last ones back until the end is reached. Source:
+//! Guarantees: payload is passed on without a copy; however the input is split into frames, at most
+//! one header line and the trailer are held; no input makes it panic. A signed chunk may be larger
+//! than memory, so its bytes are passed on before its signature is checked: the caller holds the
+//! last frame back until the end is verified
+//! (docs/architecture.md#bad-bytes-never-replace-good-ones). Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>,
 //! `sigv4-streaming-trailers.html`.
 
@@ -16,9 +17,9 @@ use super::error::{Error, Kind};
 use crate::sigv4::ChunkVerifier;
 
 /// The longest line of a chunk's header.
-const MAX_LINE: usize = 1 << 10;
+const MAX_LINE_BYTES: usize = 1 << 10;
 /// The longest trailer.
-const MAX_TRAILER: usize = 8 << 10;
+const MAX_TRAILER_BYTES: usize = 8 << 10;
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 
 /// Decodes one body.
@@ -32,7 +33,7 @@ pub(super) struct Decoder {
     sha256: sha2::Sha256,
     signature: String,
     trailers: BTreeMap<String, String>,
-    /// Name and value lines as they are signed.
+    /// The lines of the trailer in the form that is signed.
     canonical: Vec<u8>,
 }
 
@@ -40,9 +41,9 @@ pub(super) struct Decoder {
 enum State {
     Header,
     Data {
-        left: u64,
+        remaining: u64,
     },
-    /// The line feed behind a chunk's data.
+    /// The line end after the data of a chunk.
     DataEnd,
     Trailer,
     Done,
@@ -61,28 +62,30 @@ impl Decoder {
         }
     }
 
-    /// Takes what can be decoded off `input`: the next payload, or None once more input is needed.
+    /// Removes the next payload from `input`. None: more input is needed.
     /// **Errors**: `BadRequest` (the framing), `SignatureMismatch`.
     pub fn next(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, Error> {
         while !input.is_empty() {
             match self.state {
-                State::Data { left } => {
-                    let most = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    let data = input.split_to(most);
-                    let left = left - data.len() as u64;
+                State::Data { remaining } => {
+                    let available =
+                        usize::try_from(remaining).unwrap_or(usize::MAX).min(input.len());
+                    let data = input.split_to(available);
+                    let remaining = remaining - data.len() as u64;
                     if self.signer.is_some() {
                         self.sha256.update(&data);
                     }
-                    self.state = if left == 0 { State::DataEnd } else { State::Data { left } };
+                    self.state =
+                        if remaining == 0 { State::DataEnd } else { State::Data { remaining } };
                     return Ok(Some(data));
                 }
                 State::Header | State::DataEnd | State::Trailer => {
                     let Some(line) = self.take_line(input)? else { return Ok(None) };
-                    self.line_came(&line)?;
+                    self.handle_line(&line)?;
                 }
                 State::Done => {
                     return Err(Error::bad(
-                        "there are bytes behind the end of the aws-chunked body",
+                        "there are bytes after the end of the aws-chunked body",
                     ));
                 }
             }
@@ -90,10 +93,10 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The trailers, by lower-case name. **Errors**: `IncompleteBody` where the end has not come;
+    /// The trailers, by lower-case name. **Errors**: `IncompleteBody` before the end of the body;
     /// `SignatureMismatch`.
     pub fn finish(&mut self) -> Result<BTreeMap<String, String>, Error> {
-        // Some clients leave the last empty line away.
+        // Some clients omit the last empty line.
         if self.state == State::Trailer && self.line.is_empty() {
             self.end()?;
         }
@@ -106,12 +109,13 @@ impl Decoder {
         Ok(std::mem::take(&mut self.trailers))
     }
 
-    /// A line without its end; None while it has not ended.
+    /// The next line, without its line end. None: more input is needed.
     fn take_line(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, Error> {
         let end = input.iter().position(|byte| *byte == b'\n');
-        let most = if self.state == State::Trailer { MAX_TRAILER } else { MAX_LINE };
+        let max_bytes =
+            if self.state == State::Trailer { MAX_TRAILER_BYTES } else { MAX_LINE_BYTES };
         let taken = end.map_or(input.len(), |end| end + 1);
-        if self.line.len() + self.canonical.len() + taken > most {
+        if self.line.len() + self.canonical.len() + taken > max_bytes {
             return Err(Error::bad("a line of the aws-chunked body is too long"));
         }
         self.line.extend_from_slice(&input[..taken]);
@@ -120,13 +124,13 @@ impl Decoder {
             return Ok(None);
         }
         let mut line = self.line.split().freeze();
-        let bare =
+        let len =
             line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n")).map_or(line.len(), <[u8]>::len);
-        line.truncate(bare);
+        line.truncate(len);
         Ok(Some(line))
     }
 
-    fn line_came(&mut self, line: &[u8]) -> Result<(), Error> {
+    fn handle_line(&mut self, line: &[u8]) -> Result<(), Error> {
         match self.state {
             State::Header => self.header(line),
             State::DataEnd if line.is_empty() => {
@@ -147,13 +151,13 @@ impl Decoder {
         let malformed = || Error::bad("a chunk header of the aws-chunked body is malformed");
         let text = std::str::from_utf8(line).map_err(|_| malformed())?;
         let (size, extension) = text.split_once(';').unwrap_or((text, ""));
-        let plain = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let size = u64::from_str_radix(size, 16).ok().filter(|_| plain).ok_or_else(malformed)?;
+        let is_hex = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let size = u64::from_str_radix(size, 16).ok().filter(|_| is_hex).ok_or_else(malformed)?;
         self.signature = extension.strip_prefix("chunk-signature=").unwrap_or_default().to_owned();
         if self.signer.is_some() && self.signature.is_empty() {
             return Err(Error::new(Kind::SignatureMismatch, "a chunk of the body is not signed"));
         }
-        self.state = State::Data { left: size };
+        self.state = State::Data { remaining: size };
         if size == 0 {
             self.check_chunk()?;
             self.state = State::Trailer;
@@ -217,7 +221,7 @@ mod tests {
         b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
 
     #[test]
-    fn every_cut_decodes_alike() {
+    fn the_result_does_not_depend_on_the_frames() {
         for cut in 1..=BODY.len() {
             let (all, trailers) = decode(BODY, cut).unwrap();
             assert_eq!(all, b"hello world", "{cut}");
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn a_malformed_body_is_refused() {
         let long = [b"5;", vec![b'a'; 2000].as_slice()].concat();
         for bad in [
             &b"x\r\n"[..],
@@ -247,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_framed_comes_back(
+        fn a_framed_body_is_decoded(
             data in proptest::collection::vec(any::<u8>(), 0..500),
             size in 1_usize..100,
             cut in 1_usize..50,
@@ -263,7 +267,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(
+        fn no_input_makes_it_panic(
             body in proptest::collection::vec(any::<u8>(), 0..300),
             cut in 1_usize..50,
         ) {

@@ -1,10 +1,10 @@
-//! A request's body on its way in: capped in time and rate, and known to be read to its end or not.
+//! The body of a request, with a minimum speed and a record of how far it was read.
 //!
-//! Guarantees: a client that pauses longer than the idle time, or brings less than the least per
-//! window, is cut off. Only time in which we wait for the client counts: neither a slow store nor
-//! the account's own limit makes a fast client time out. Nothing is buffered, and nothing is read
-//! before the first poll (which is when hyper answers `100 Continue`). It does not hash and does
-//! not know what the bytes are for.
+//! Guarantees: a request times out if its client pauses longer than the idle time or sends less
+//! than the minimum per window. Only time in which the gateway waits for the client counts: neither
+//! a slow store nor the rate limit of the account makes a fast client time out. Nothing is
+//! buffered, and nothing is read before the first poll (which is when hyper sends `100 Continue`).
+//! It does not hash and does not know what the bytes are for.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::error::{Error, Kind};
 use super::reply::{BoxError, ReplyBody};
 use super::throttle::Throttle;
 
-/// How far the body of a request was read. Shared with who answers it.
+/// How far the body of a request was read; shared with the handler of the request.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<ReadState>);
 
@@ -40,18 +40,18 @@ impl Progress {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing of the body is left in the connection.
+    /// Whether the body was read to its end, so that the connection can be used again.
     pub fn ended(&self) -> bool {
         self.0.ended.load(Ordering::Acquire)
     }
 }
 
-/// A body that arrives.
+/// The body of a request.
 pub struct RequestBody {
     body: ReplyBody,
     progress: Progress,
     watch: SpeedWatch,
-    turn: Throttle,
+    throttle: Throttle,
 }
 
 impl RequestBody {
@@ -67,14 +67,14 @@ impl RequestBody {
             body: body.map_err(Into::into).boxed_unsync(),
             progress,
             watch,
-            turn: Throttle::default(),
+            throttle: Throttle::default(),
         }
     }
 
-    /// The same body, read no faster than the place's account may.
+    /// The same body, read no faster than the account of the permit may.
     #[must_use]
-    pub fn throttled(mut self, place: &Permit, clock: &Clock) -> Self {
-        self.turn = Throttle::new(place, clock);
+    pub fn throttled(mut self, permit: &Permit, clock: &Clock) -> Self {
+        self.throttle = Throttle::new(permit, clock);
         self
     }
 
@@ -83,13 +83,15 @@ impl RequestBody {
     }
 
     /// The whole body. **Errors**: `BadRequest` where it is longer than `max_bytes`,
-    /// `RequestTimeout` where it does not come or breaks off.
+    /// `RequestTimeout` where it is too slow or interrupted.
     pub async fn collect(mut self, max_bytes: usize) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         while let Some(next) = self.next().await {
             let bytes = next.map_err(|cause| match cause.downcast::<Error>() {
-                Ok(ours) => *ours,
-                Err(other) => Error::new(Kind::RequestTimeout, "the body broke off").because(other),
+                Ok(error) => *error,
+                Err(other) => {
+                    Error::new(Kind::RequestTimeout, "the body was interrupted").because(other)
+                }
             })?;
             if all.len() + bytes.len() > max_bytes {
                 return Err(Error::bad(format!("the body is longer than {max_bytes} bytes")));
@@ -104,7 +106,7 @@ impl Stream for RequestBody {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        ready!(self.turn.poll(cx));
+        ready!(self.throttle.poll(cx));
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(None) => {
@@ -113,11 +115,11 @@ impl Stream for RequestBody {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers carry nothing that this room's callers ask for.
+                    // No caller uses the trailers.
                     let Ok(bytes) = frame.into_data() else { continue };
                     self.progress.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    self.watch.came(bytes.len() as u64);
-                    self.turn.moved(bytes.len() as u64);
+                    self.watch.received(bytes.len() as u64);
+                    self.throttle.moved(bytes.len() as u64);
                     if self.body.is_end_stream() {
                         self.progress.0.ended.store(true, Ordering::Release);
                     }
@@ -133,21 +135,21 @@ impl Stream for RequestBody {
 
 impl std::fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arriving").field("progress", &self.progress).finish_non_exhaustive()
+        f.debug_struct("RequestBody").field("progress", &self.progress).finish_non_exhaustive()
     }
 }
 
-/// The watch on a client's speed.
+/// Checks the speed of a client.
 struct SpeedWatch {
     clock: Clock,
     idle: Duration,
     window: Duration,
     min_bytes: u64,
-    /// Since when we have been waiting for the next bytes.
+    /// Since when the gateway waits for the next bytes.
     waiting_since: Option<Duration>,
-    /// Waited, and got, in this window; waits still going on not counted.
+    /// Time waited and bytes received in this window, without the current wait.
     waited: Duration,
-    got_bytes: u64,
+    received_bytes: u64,
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -160,36 +162,37 @@ impl SpeedWatch {
             min_bytes: settings.body_min_bytes,
             waiting_since: None,
             waited: Duration::ZERO,
-            got_bytes: 0,
+            received_bytes: 0,
             timer: None,
         }
     }
 
-    fn came(&mut self, bytes: u64) {
+    fn received(&mut self, bytes: u64) {
         if let Some(since) = self.waiting_since.take() {
             self.waited += self.clock.monotonic().saturating_sub(since);
         }
-        self.got_bytes += bytes;
-        if self.got_bytes >= self.min_bytes {
-            (self.waited, self.got_bytes) = (Duration::ZERO, 0);
+        self.received_bytes += bytes;
+        if self.received_bytes >= self.min_bytes {
+            (self.waited, self.received_bytes) = (Duration::ZERO, 0);
         }
     }
 
-    /// Ready once the client was too slow. One timer serves many waits: it looks again when it
-    /// fires early.
+    /// Ready once the client is too slow. One timer serves many waits: if it fires early, it is set
+    /// again.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let since = *self.waiting_since.get_or_insert_with(|| self.clock.monotonic());
         loop {
             let waiting = self.clock.monotonic().saturating_sub(since);
-            let left = self.idle.saturating_sub(waiting);
-            if left.is_zero() {
-                let what = format!("no byte of the body came for {} s", self.idle.as_secs());
+            let idle_left = self.idle.saturating_sub(waiting);
+            if idle_left.is_zero() {
+                let what =
+                    format!("no byte of the body was received for {} s", self.idle.as_secs());
                 return Poll::Ready(Error::new(Kind::RequestTimeout, what));
             }
             let window_left = self.window.saturating_sub(self.waited + waiting);
             if window_left.is_zero() {
                 let what = format!(
-                    "the body brings less than {} bytes in {} s",
+                    "the client sent less than {} bytes of the body in {} s",
                     self.min_bytes,
                     self.window.as_secs()
                 );
@@ -197,7 +200,7 @@ impl SpeedWatch {
             }
             let clock = &self.clock;
             let timer = self.timer.get_or_insert_with(|| {
-                let (clock, pause) = (clock.clone(), left.min(window_left));
+                let (clock, pause) = (clock.clone(), idle_left.min(window_left));
                 Box::pin(async move { clock.pause(pause).await })
             });
             if timer.as_mut().poll(cx).is_pending() {
@@ -230,8 +233,8 @@ mod tests {
         domain: None,
     };
 
-    /// Ready once tokio's clock, which is paused, has moved on.
-    async fn passed(seconds: u64) {
+    /// Advances the paused clock of tokio.
+    async fn advance(seconds: u64) {
         let never = std::future::pending::<()>();
         tokio::time::timeout(Duration::from_secs(seconds), never).await.unwrap_err();
     }
@@ -239,14 +242,14 @@ mod tests {
     /// A body of frames, each after a pause in seconds.
     fn body(clock: &Clock, frames: Vec<(u64, usize)>) -> RequestBody {
         let frames = stream::iter(frames).then(move |(pause, bytes)| async move {
-            passed(pause).await;
+            advance(pause).await;
             Ok::<_, BoxError>(Frame::data(Bytes::from(vec![0; bytes])))
         });
         RequestBody::new(StreamBody::new(frames), clock.clone(), &SETTINGS)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_steady_body_comes_whole() {
+    async fn a_steady_body_is_read_to_its_end() {
         let clock = Clock::seeded(1);
         let body = body(&clock, vec![(9, 500); 20]);
         let progress = body.progress();
@@ -256,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_pauses_or_dribbles_is_cut_off() {
+    async fn a_client_that_pauses_or_is_too_slow_times_out() {
         let clock = Clock::seeded(1);
         for frames in [vec![(0, 5000), (11, 1)], vec![(9, 1); 20]] {
             let error = body(&clock, frames).collect(100_000).await.unwrap_err();
@@ -271,24 +274,24 @@ mod tests {
         let mut read = 0;
         while let Some(bytes) = body.next().await {
             read += bytes.unwrap().len();
-            passed(100).await;
+            advance(100).await;
         }
         assert_eq!(read, 30);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_account_s_limit_slows_a_body_down_and_does_not_time_it_out() {
+    async fn the_rate_limit_of_an_account_does_not_make_a_body_time_out() {
         let clock = Clock::seeded(1);
         let settings = Settings { max_account_bytes_per_s: Some(100), ..SETTINGS };
-        let gate = super::super::Admission::new(clock.clone(), settings);
-        let place = gate.acquire("a").await.unwrap();
-        let body = body(&clock, vec![(0, 2000); 3]).throttled(&place, &clock);
+        let admission = super::super::Admission::new(clock.clone(), settings);
+        let permit = admission.acquire("a").await.unwrap();
+        let body = body(&clock, vec![(0, 2000); 3]).throttled(&permit, &clock);
         assert_eq!(body.collect(10_000).await.unwrap().len(), 6000);
         assert!(clock.monotonic() >= Duration::from_secs(40), "{:?}", clock.monotonic());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_over_the_cap_is_refused_and_not_read_on() {
+    async fn a_body_over_the_limit_is_refused_and_not_read_further() {
         let clock = Clock::seeded(1);
         let body = body(&clock, vec![(0, 100), (0, 100)]);
         let progress = body.progress();
