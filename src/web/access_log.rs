@@ -1,9 +1,8 @@
-//! What is written down of a request: one log line and its figures, when its answer has gone out or
-//! was given up.
+//! The access log: one log line and the metrics of each request, when its response is sent or given
+//! up.
 //!
-//! Guarantees: every request that got a record gets its line, also if the client hung up before the
-//! answer or in mid-body; the line names no secret and no query. It does not know what the
-//! operations are.
+//! Guarantees: every request is logged once, also if the client disconnects before the response or
+//! in the middle of it; the line contains no secret and no query. It does not know the operations.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,27 +16,29 @@ use http_body_util::BodyExt;
 use crate::clock::Clock;
 
 use super::admission::Permit;
-use super::answer_memory::OfAnswer;
 use super::body::Progress;
 use super::metrics::Metrics;
 use super::reply::{BoxError, Reply, ReplyBody};
+use super::response_memory::ResponseShare;
 use super::throttle::Throttle;
 
-/// What stands for the status of a request whose client was gone before its answer.
-const HUNG_UP: u16 = 499;
+/// Logged as the status if the client disconnected before the response. Source: nginx, which has
+/// the same code for it.
+const CLIENT_DISCONNECTED: u16 = 499;
 
-/// The record of one request, written when it is dropped.
+/// The log entry of one request, written when it is dropped.
 #[derive(Debug)]
 pub struct AccessLog {
     clock: Clock,
     metrics: Metrics,
-    begun: Duration,
-    /// On every answer, as `x-amz-request-id`.
+    started_at: Duration,
+    /// Sent with every response as `x-amz-request-id`.
     pub id: String,
+    /// The name of the operation.
     pub op: &'static str,
     pub account: Option<String>,
     pub body: Progress,
-    /// Held until the answer's last byte is out; while it only sends, one for sending.
+    /// Held until the last byte of the response is sent. A long response has one for sending only.
     pub permit: Option<Permit>,
     status: u16,
     bytes_out: u64,
@@ -45,9 +46,9 @@ pub struct AccessLog {
 
 impl AccessLog {
     pub fn new(clock: &Clock, metrics: &Metrics, body: Progress) -> Self {
-        metrics.begun();
+        metrics.request_started();
         Self {
-            begun: clock.monotonic(),
+            started_at: clock.monotonic(),
             id: clock.random_id(),
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -55,41 +56,42 @@ impl AccessLog {
             account: None,
             body,
             permit: None,
-            status: HUNG_UP,
+            status: CLIENT_DISCONNECTED,
             bytes_out: 0,
         }
     }
 
-    /// The answer with this record tied to its body.
+    /// Ties this entry to the body of the response, so that it is written when the body is sent.
     pub fn attach(mut self, reply: Reply) -> Reply {
         self.status = reply.status().as_u16();
-        let turn = self
+        let throttle = self
             .permit
             .as_ref()
-            .map_or_else(Throttle::default, |place| Throttle::new(place, &self.clock));
-        let memory = self.permit.as_ref().map(|place| place.memory().of_answer());
+            .map_or_else(Throttle::default, |permit| Throttle::new(permit, &self.clock));
+        let memory = self.permit.as_ref().map(|permit| permit.memory().new_share());
         if is_long(&reply)
-            && let Some(place) = &mut self.permit
+            && let Some(permit) = &mut self.permit
         {
-            place.only_sends_now();
+            permit.downgrade_to_sending();
         }
-        reply.map(|body| LoggedBody { body, turn, memory, log: self }.boxed_unsync())
+        reply.map(|body| LoggedBody { body, throttle, memory, log: self }.boxed_unsync())
     }
 }
 
-/// What a connection takes ahead of a client that reads nothing; a shorter answer is gone at once.
-const SHORT_BYTES: u64 = 64 << 10;
+/// A connection buffers this much for a client that does not read; a shorter response is sent at
+/// once.
+const MAX_SHORT_BYTES: u64 = 64 << 10;
 
-/// Whether the answer may take as long to send as its reader likes.
+/// Whether a slow client can delay the end of the response.
 fn is_long(reply: &Reply) -> bool {
-    let said = || reply.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-    let len_bytes: Option<u64> = reply.body().size_hint().exact().or_else(said);
-    len_bytes.is_none_or(|len_bytes| len_bytes > SHORT_BYTES)
+    let declared = || reply.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    let len_bytes: Option<u64> = reply.body().size_hint().exact().or_else(declared);
+    len_bytes.is_none_or(|len_bytes| len_bytes > MAX_SHORT_BYTES)
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.metrics.ended(self.op, self.status, self.body.bytes(), self.bytes_out);
+        self.metrics.request_ended(self.op, self.status, self.body.bytes(), self.bytes_out);
         tracing::info!(
             request = self.id,
             op = self.op,
@@ -97,7 +99,7 @@ impl Drop for AccessLog {
             status = self.status,
             bytes_in = self.body.bytes(),
             bytes_out = self.bytes_out,
-            ms = u64::try_from(self.clock.monotonic().saturating_sub(self.begun).as_millis())
+            ms = u64::try_from(self.clock.monotonic().saturating_sub(self.started_at).as_millis())
                 .unwrap_or(u64::MAX),
             "request"
         );
@@ -106,8 +108,8 @@ impl Drop for AccessLog {
 
 struct LoggedBody {
     body: ReplyBody,
-    turn: Throttle,
-    memory: Option<OfAnswer>,
+    throttle: Throttle,
+    memory: Option<ResponseShare>,
     log: AccessLog,
 }
 
@@ -119,23 +121,23 @@ impl Body for LoggedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        ready!(self.turn.poll(cx));
+        ready!(self.throttle.poll(cx));
         if let Some(memory) = &self.memory {
-            ready!(memory.poll_room(cx));
+            ready!(memory.poll_ready(cx));
         }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         let polled = match &self.memory {
-            Some(memory) => polled.map_ok(|frame| frame.map_data(|bytes| memory.counted(bytes))),
+            Some(memory) => polled.map_ok(|frame| frame.map_data(|bytes| memory.count(bytes))),
             None => polled,
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
                 self.log.bytes_out += bytes;
-                self.turn.moved(bytes);
+                self.throttle.record(bytes);
             }
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(request = self.log.id, error = %error, "an answer broke off");
+                tracing::warn!(request = self.log.id, error = %error, "a response failed before its end");
             }
             Poll::Ready(None) | Poll::Pending => {}
         }

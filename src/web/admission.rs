@@ -1,15 +1,16 @@
-//! How many requests are served at once, of everybody together and of one account, and how many
-//! bytes per second an account moves.
+//! Admission: limits how many requests are served at the same time, in total and per account, and
+//! how many bytes per second an account transfers.
 //!
-//! Guarantees: a request past a bound waits for its turn, its body unread, and is refused only
-//! after a while, for a client that is refused gives up sooner than one that waits; half as many of
-//! an account wait as may be served, since each holds memory, and one more is refused at once. Each
-//! account has some places of its own, which no other account can take, whatever it does. An answer
-//! that only sends gives its place back and takes one of those for sending, of which an account has
-//! a number of its own too: clients that read slowly keep nobody from being served. Bodies are
-//! slowed down, not refused; only where what is in flight already takes longer than a request may
-//! wait is the next one told to slow down. Those whose signature is not read yet have few places
-//! together. It does not know who asks for what.
+//! Guarantees: a request beyond a limit waits for a permit, with its body unread, and is refused
+//! only after `queue_timeout`, because a client that is refused gives up sooner than one that
+//! waits. Per account, half as many requests may wait as may be served, because each uses memory;
+//! one more is refused at once. Each account has some permits that no other account can take. A
+//! long response that is only being sent returns its permit and takes one for sending, of which
+//! each account has a limited number: clients that read slowly do not keep others from being
+//! served. Bodies are slowed down, not refused; a request is refused for the rate limit only if the
+//! bytes in flight already need longer than `queue_timeout`. Forms, which are authenticated only by
+//! their body, share a small number of permits. It does not know the operations. Source:
+//! docs/architecture.md#admission.
 
 use std::sync::Arc;
 
@@ -20,15 +21,15 @@ use crate::clock::Clock;
 use crate::rate_limit::RateLimit;
 
 use super::Settings;
-use super::answer_memory::AnswerMemory;
 use super::error::{Error, Kind};
+use super::response_memory::ResponseMemory;
 
-/// Forms whose policy is not read yet, at once.
-const UNKNOWN_AT_ONCE: usize = 64;
+/// Forms that are read at the same time and whose policy is not verified yet.
+const MAX_UNAUTHENTICATED: usize = 64;
 
-const OPEN: &str = "the semaphore is never closed";
+const NEVER_CLOSED: &str = "the semaphore is never closed";
 
-/// The places of one gateway. Cheap to clone.
+/// The permits of one gateway. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Inner>);
 
@@ -36,57 +37,57 @@ pub struct Admission(Arc<Inner>);
 struct Inner {
     clock: Clock,
     settings: Settings,
-    /// For whichever account comes first.
+    /// Permits that any account can take.
     shared: Arc<Semaphore>,
-    unknown: Arc<Semaphore>,
-    memory: AnswerMemory,
-    /// By account; as many as the settings name.
-    accounts: DashMap<String, Share>,
+    unauthenticated: Arc<Semaphore>,
+    memory: ResponseMemory,
+    /// By account name; as many as the settings have.
+    accounts: DashMap<String, AccountPermits>,
 }
 
-/// What one account has of a gateway.
+/// The permits and the rate limit of one account.
 #[derive(Clone, Debug)]
-struct Share {
-    /// All it may have at once.
+struct AccountPermits {
+    /// Limits all requests of the account.
     requests: Arc<Semaphore>,
-    /// Those that are its own.
-    own: Arc<Semaphore>,
+    /// Permits that only this account can take.
+    reserved: Arc<Semaphore>,
     sending: Arc<Semaphore>,
-    /// For those who wait for a place.
+    /// Limits the requests that wait for a permit.
     waiting: Arc<Semaphore>,
     rate_limit: Arc<RateLimit>,
 }
 
-/// A place in use, given back when it is dropped.
+/// A permit to serve one request, returned when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    share: Share,
-    held: Held,
-    memory: AnswerMemory,
+    account: AccountPermits,
+    held: HeldPermit,
+    memory: ResponseMemory,
 }
 
 #[derive(Debug)]
-enum Held {
-    Serving { _of_account: OwnedSemaphorePermit, _own_or_shared: OwnedSemaphorePermit },
-    Sending { _of_account: OwnedSemaphorePermit },
+enum HeldPermit {
+    Serving { _account: OwnedSemaphorePermit, _reserved_or_shared: OwnedSemaphorePermit },
+    Sending { _account: OwnedSemaphorePermit },
 }
 
 impl Permit {
-    /// What the bodies of this request go by, in and out.
+    /// The rate limit of the bodies of this request and its response.
     pub(super) fn rate_limit(&self) -> &Arc<RateLimit> {
-        &self.share.rate_limit
+        &self.account.rate_limit
     }
 
-    /// From now on the request only sends its answer: another one may be served. Where the account
-    /// has no place for sending left, this one stays.
-    pub(super) fn only_sends_now(&mut self) {
-        if let Ok(sending) = Arc::clone(&self.share.sending).try_acquire_owned() {
-            self.held = Held::Sending { _of_account: sending };
+    /// Returns the permit for serving and takes one for sending: the request only sends its
+    /// response from now on. If the account has no permit for sending left, this one is kept.
+    pub(super) fn downgrade_to_sending(&mut self) {
+        if let Ok(sending) = Arc::clone(&self.account.sending).try_acquire_owned() {
+            self.held = HeldPermit::Sending { _account: sending };
         }
     }
 
-    /// What all answers together hold in memory.
-    pub(super) fn memory(&self) -> &AnswerMemory {
+    /// The memory that all responses together hold.
+    pub(super) fn memory(&self) -> &ResponseMemory {
         &self.memory
     }
 }
@@ -94,86 +95,89 @@ impl Permit {
 impl Admission {
     pub fn new(clock: Clock, settings: Settings) -> Self {
         let shared = Arc::new(Semaphore::new(settings.max_requests));
-        let unknown = Arc::new(Semaphore::new(UNKNOWN_AT_ONCE));
-        let (memory, accounts) = (AnswerMemory::default(), DashMap::new());
-        Self(Arc::new(Inner { clock, settings, shared, unknown, memory, accounts }))
+        let unauthenticated = Arc::new(Semaphore::new(MAX_UNAUTHENTICATED));
+        let (memory, accounts) = (ResponseMemory::default(), DashMap::new());
+        Self(Arc::new(Inner { clock, settings, shared, unauthenticated, memory, accounts }))
     }
 
-    /// Waits for a place. **Errors**: `SlowDown`. **Cancel**: safe.
+    /// Waits for a permit. **Errors**: `SlowDown`. **Cancel**: safe.
     pub async fn acquire(&self, account: &str) -> Result<Permit, Error> {
-        let share = self.share(account);
-        if share.rate_limit.current_wait() > self.0.settings.queue_timeout {
+        let account = self.account(account);
+        if account.rate_limit.current_wait() > self.0.settings.queue_timeout {
             return Err(Error::new(
                 Kind::SlowDown,
-                "more bytes are under way than this account may move by then",
+                "the requests in flight already use up the rate limit of this account",
             ));
         }
-        let held = match self.free_permit(&share) {
+        let held = match self.try_acquire(&account) {
             Some(held) => held,
-            None => self.wait_for_permit(&share).await?,
+            None => self.wait_for_permit(&account).await?,
         };
-        Ok(Permit { share, held, memory: self.0.memory.clone() })
+        Ok(Permit { account, held, memory: self.0.memory.clone() })
     }
 
-    /// A place that nobody waits for.
-    fn free_permit(&self, share: &Share) -> Option<Held> {
-        let of_account = Arc::clone(&share.requests).try_acquire_owned().ok()?;
-        let own = Arc::clone(&share.own).try_acquire_owned();
-        let place = own.or_else(|_| Arc::clone(&self.0.shared).try_acquire_owned()).ok()?;
-        Some(Held::Serving { _of_account: of_account, _own_or_shared: place })
+    /// A permit that is available now.
+    fn try_acquire(&self, account: &AccountPermits) -> Option<HeldPermit> {
+        let request = Arc::clone(&account.requests).try_acquire_owned().ok()?;
+        let reserved = Arc::clone(&account.reserved).try_acquire_owned();
+        let permit = reserved.or_else(|_| Arc::clone(&self.0.shared).try_acquire_owned()).ok()?;
+        Some(HeldPermit::Serving { _account: request, _reserved_or_shared: permit })
     }
 
-    async fn wait_for_permit(&self, share: &Share) -> Result<Held, Error> {
-        let _waits = Arc::clone(&share.waiting).try_acquire_owned().map_err(|_| too_many())?;
-        let place = async {
-            let of_account = Arc::clone(&share.requests).acquire_owned().await.expect(OPEN);
-            let place = tokio::select! {
+    async fn wait_for_permit(&self, account: &AccountPermits) -> Result<HeldPermit, Error> {
+        let _waiting =
+            Arc::clone(&account.waiting).try_acquire_owned().map_err(|_| too_many_requests())?;
+        let held = async {
+            let request = Arc::clone(&account.requests).acquire_owned().await.expect(NEVER_CLOSED);
+            let permit = tokio::select! {
                 biased;
-                own = Arc::clone(&share.own).acquire_owned() => own,
+                reserved = Arc::clone(&account.reserved).acquire_owned() => reserved,
                 shared = Arc::clone(&self.0.shared).acquire_owned() => shared,
             };
-            Held::Serving { _of_account: of_account, _own_or_shared: place.expect(OPEN) }
+            let permit = permit.expect(NEVER_CLOSED);
+            HeldPermit::Serving { _account: request, _reserved_or_shared: permit }
         };
-        self.in_time(place).await
+        self.within_timeout(held).await
     }
 
-    /// Waits for a place for somebody whose signature is not read yet. **Errors**: `SlowDown`.
+    /// Waits for a permit for a request whose sender is not authenticated yet. **Errors**:
+    /// `SlowDown`.
     /// **Cancel**: safe.
-    pub async fn acquire_unsigned(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.in_time(async { Arc::clone(&self.0.unknown).acquire_owned().await.expect(OPEN) }).await
+    pub async fn acquire_unauthenticated(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.within_timeout(async {
+            Arc::clone(&self.0.unauthenticated).acquire_owned().await.expect(NEVER_CLOSED)
+        })
+        .await
     }
 
-    async fn in_time<T>(&self, place: impl Future<Output = T>) -> Result<T, Error> {
+    async fn within_timeout<T>(&self, permit: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;
-            place = place => Ok(place),
-            () = self.0.clock.pause(self.0.settings.queue_timeout) => Err(too_many()),
+            permit = permit => Ok(permit),
+            () = self.0.clock.pause(self.0.settings.queue_timeout) => Err(too_many_requests()),
         }
     }
 
-    fn share(&self, account: &str) -> Share {
+    fn account(&self, name: &str) -> AccountPermits {
         let Inner { clock, settings, accounts, .. } = &*self.0;
-        if let Some(found) = accounts.get(account) {
-            return found.clone();
+        if let Some(known) = accounts.get(name) {
+            return known.clone();
         }
-        let fresh = || Share {
+        let new = || AccountPermits {
             requests: Arc::new(Semaphore::new(settings.max_account_requests)),
-            own: Arc::new(Semaphore::new(
+            reserved: Arc::new(Semaphore::new(
                 settings.kept_account_requests.min(settings.max_account_requests),
             )),
             sending: Arc::new(Semaphore::new(settings.max_account_sending)),
             waiting: Arc::new(Semaphore::new(settings.max_account_requests.div_ceil(2))),
             rate_limit: Arc::new(RateLimit::new(settings.max_account_bytes_per_s, clock.clone())),
         };
-        accounts.entry(account.to_owned()).or_insert_with(fresh).clone()
+        accounts.entry(name.to_owned()).or_insert_with(new).clone()
     }
 }
 
-fn too_many() -> Error {
-    Error::new(
-        Kind::SlowDown,
-        "too many requests are being served; send this one again a little later",
-    )
+fn too_many_requests() -> Error {
+    Error::new(Kind::SlowDown, "too many requests are being served; retry this one a little later")
 }
 
 #[cfg(test)]
@@ -182,112 +186,112 @@ mod tests {
 
     use super::*;
 
-    fn gate(settings: Settings) -> Admission {
+    fn admission(settings: Settings) -> Admission {
         Admission::new(Clock::seeded(1), settings)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_too_late_waits_and_is_then_refused() {
+    async fn a_request_beyond_a_limit_waits_and_is_then_refused() {
         let settings = Settings {
             max_requests: 3,
             max_account_requests: 2,
             kept_account_requests: 0,
             ..Settings::default()
         };
-        let gate = gate(settings);
-        let first = gate.acquire("a").await.unwrap();
-        let _second = gate.acquire("a").await.unwrap();
-        assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
-        let _of_another = gate.acquire("b").await.unwrap();
+        let admission = admission(settings);
+        let first = admission.acquire("a").await.unwrap();
+        let _second = admission.acquire("a").await.unwrap();
+        assert_eq!(admission.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
+        let _of_other_account = admission.acquire("b").await.unwrap();
         assert_eq!(
-            gate.acquire("b").await.unwrap_err().kind(),
+            admission.acquire("b").await.unwrap_err().kind(),
             Kind::SlowDown,
-            "all places are taken"
+            "all permits are taken"
         );
-        let leave = async {
+        let release = async {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(first);
         };
-        let (waited, ()) = tokio::join!(gate.acquire("b"), leave);
+        let (waited, ()) = tokio::join!(admission.acquire("b"), release);
         waited.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_account_has_places_that_others_cannot_take() {
+    async fn each_account_has_permits_that_others_cannot_take() {
         let settings = Settings {
             max_requests: 4,
             max_account_requests: 6,
             kept_account_requests: 2,
             ..Settings::default()
         };
-        let gate = gate(settings);
-        let mut greedy = Vec::new();
+        let admission = admission(settings);
+        let mut permits = Vec::new();
         for _ in 0..6 {
-            greedy.push(gate.acquire("greedy").await.unwrap());
+            permits.push(admission.acquire("greedy").await.unwrap());
         }
-        assert_eq!(gate.acquire("greedy").await.unwrap_err().kind(), Kind::SlowDown);
-        let _one = gate.acquire("b").await.unwrap();
-        let two = gate.acquire("b").await.unwrap();
+        assert_eq!(admission.acquire("greedy").await.unwrap_err().kind(), Kind::SlowDown);
+        let _one = admission.acquire("b").await.unwrap();
+        let two = admission.acquire("b").await.unwrap();
         assert_eq!(
-            gate.acquire("b").await.unwrap_err().kind(),
+            admission.acquire("b").await.unwrap_err().kind(),
             Kind::SlowDown,
-            "its own are taken, and the shared ones"
+            "the reserved permits are taken, and the shared ones"
         );
-        let leave = async {
+        let release = async {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(two);
         };
-        let (waited, ()) = tokio::join!(gate.acquire("b"), leave);
+        let (waited, ()) = tokio::join!(admission.acquire("b"), release);
         waited.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_wait_and_one_more_is_refused_at_once() {
+    async fn beyond_the_limit_of_waiting_requests_one_is_refused_at_once() {
         let clock = Clock::seeded(1);
         let settings = Settings { max_account_requests: 1, ..Settings::default() };
-        let gate = Admission::new(clock.clone(), settings);
-        let first = gate.acquire("a").await.unwrap();
-        let last = async {
+        let admission = Admission::new(clock.clone(), settings);
+        let first = admission.acquire("a").await.unwrap();
+        let one_more = async {
             tokio::task::yield_now().await;
-            let told = gate.acquire("a").await.unwrap_err().kind();
+            let refusal = admission.acquire("a").await.unwrap_err().kind();
             let at = clock.monotonic();
             drop(first);
-            (told, at)
+            (refusal, at)
         };
-        let (waited, (told, at)) = tokio::join!(gate.acquire("a"), last);
+        let (waited, (refusal, at)) = tokio::join!(admission.acquire("a"), one_more);
         waited.unwrap();
-        assert_eq!((told, at), (Kind::SlowDown, Duration::ZERO));
+        assert_eq!((refusal, at), (Kind::SlowDown, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_only_sends_gives_its_place_back() {
+    async fn a_response_that_only_sends_returns_its_permit() {
         let settings =
             Settings { max_account_requests: 1, max_account_sending: 1, ..Settings::default() };
-        let gate = gate(settings);
-        let mut first = gate.acquire("a").await.unwrap();
-        assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
-        first.only_sends_now();
-        let mut second = gate.acquire("a").await.unwrap();
-        second.only_sends_now();
+        let admission = admission(settings);
+        let mut first = admission.acquire("a").await.unwrap();
+        assert_eq!(admission.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
+        first.downgrade_to_sending();
+        let mut second = admission.acquire("a").await.unwrap();
+        second.downgrade_to_sending();
         assert_eq!(
-            gate.acquire("a").await.unwrap_err().kind(),
+            admission.acquire("a").await.unwrap_err().kind(),
             Kind::SlowDown,
-            "no place for sending was left"
+            "no permit for sending is left"
         );
         drop(first);
-        second.only_sends_now();
-        gate.acquire("a").await.unwrap();
+        second.downgrade_to_sending();
+        admission.acquire("a").await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_too_many_bytes_under_way_is_told_to_slow_down() {
+    async fn an_account_with_too_many_bytes_in_flight_is_refused() {
         let settings = Settings { max_account_bytes_per_s: Some(1000), ..Settings::default() };
-        let gate = Admission::new(Clock::seeded(1), settings);
-        let place = gate.acquire("a").await.unwrap();
-        place.rate_limit().reserve(6000);
-        assert_eq!(gate.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
-        gate.acquire("b").await.unwrap();
+        let admission = Admission::new(Clock::seeded(1), settings);
+        let permit = admission.acquire("a").await.unwrap();
+        permit.rate_limit().reserve(6000);
+        assert_eq!(admission.acquire("a").await.unwrap_err().kind(), Kind::SlowDown);
+        admission.acquire("b").await.unwrap();
         tokio::time::advance(Duration::from_secs(2)).await;
-        gate.acquire("a").await.unwrap();
+        admission.acquire("a").await.unwrap();
     }
 }

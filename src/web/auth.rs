@@ -58,7 +58,7 @@ pub fn authenticate(
         Err(error) => {
             let v2 = V2Signature::parse(head).filter(|_| error == sigv4::Error::Unsigned);
             return authenticate_v2(
-                v2.ok_or_else(|| refused(error))?,
+                v2.ok_or_else(|| refusal(error))?,
                 head,
                 accounts,
                 now,
@@ -68,7 +68,7 @@ pub fn authenticate(
     };
     let credentials = accounts.credentials(claim.access_key_id());
     let verified =
-        claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refused)?;
+        claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refusal)?;
     let payload =
         PayloadSignature { claim: verified.payload, chunks: Some(verified.chunk_verifier) };
     Ok((identity_of(credentials)?, payload))
@@ -85,7 +85,7 @@ fn authenticate_v2(
     let credentials = accounts.credentials(claim.access_key_id());
     let bucket =
         settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
-    claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refused)?;
+    claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refusal)?;
     let payload = PayloadSignature { claim: SignedPayload::Unsigned, chunks: None };
     Ok((identity_of(credentials)?, payload))
 }
@@ -95,11 +95,11 @@ fn authenticate_v2(
 pub fn authenticate_policy(accounts: &Accounts, fields: [&str; 4]) -> Result<Identity, Error> {
     let [algorithm, credential, signature, policy] = fields;
     if signature.is_empty() {
-        return Err(refused(sigv4::Error::Unsigned));
+        return Err(refusal(sigv4::Error::Unsigned));
     }
     let claim = PolicySignature { algorithm, credential, signature, policy };
     let credentials = accounts.credentials(claim.access_key_id());
-    claim.verify(&credentials.secret).map_err(refused)?;
+    claim.verify(&credentials.secret).map_err(refusal)?;
     identity_of(credentials)
 }
 
@@ -107,10 +107,10 @@ pub fn authenticate_policy(accounts: &Accounts, fields: [&str; 4]) -> Result<Ide
 /// access key: the secret that stands in for its own is in the source code, so anyone can sign with
 /// it.
 fn identity_of(credentials: Credentials) -> Result<Identity, Error> {
-    credentials.identity.ok_or_else(|| refused(sigv4::Error::Mismatch))
+    credentials.identity.ok_or_else(|| refusal(sigv4::Error::Mismatch))
 }
 
-fn refused(error: sigv4::Error) -> Error {
+fn refusal(error: sigv4::Error) -> Error {
     let kind = match error {
         sigv4::Error::Unsigned | sigv4::Error::HeaderUnsigned(_) => Kind::Unsigned,
         sigv4::Error::Malformed(_) => Kind::Unauthorized,

@@ -1,13 +1,13 @@
-//! A door for `benches/micro.rs`: the decoder of `aws-chunked` bodies, which no other room needs by
-//! itself.
+//! Access for `benches/micro.rs` to the decoder of `aws-chunked` bodies, which is otherwise
+//! private.
 //!
-//! Guarantees: it does what a request's body goes through, and no more.
+//! Guarantees: it runs the decoder as the body of a request does, and nothing else.
 
 use bytes::Bytes;
 
 use super::aws_chunked::Decoder;
 
-/// Decodes an unsigned body that comes in frames; how many bytes came out, or None where it is
+/// Decodes an unsigned body in frames. Returns the number of decoded bytes; None if it is
 /// malformed.
 pub fn aws_chunked(frames: &[Bytes]) -> Option<usize> {
     let mut decoder = Decoder::new(None);

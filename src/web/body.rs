@@ -119,7 +119,7 @@ impl Stream for RequestBody {
                     let Ok(bytes) = frame.into_data() else { continue };
                     self.progress.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     self.watch.received(bytes.len() as u64);
-                    self.throttle.moved(bytes.len() as u64);
+                    self.throttle.record(bytes.len() as u64);
                     if self.body.is_end_stream() {
                         self.progress.0.ended.store(true, Ordering::Release);
                     }

@@ -1,8 +1,8 @@
 //! The `Content-Digest` and `Repr-Digest` fields: parsed and printed.
 //!
-//! Guarantees: what is not a dictionary of byte sequences is refused; algorithms other than
-//! `sha-256` are ignored; of members with one name the last counts. Source: RFC 9530 §2 and §3, RFC
-//! 8941 §3.2, §3.3.5 and §4.2.
+//! Guarantees: a field that is not a dictionary of byte sequences is refused; algorithms other than
+//! `sha-256` are ignored; of members with the same name the last one is used. Source: RFC 9530 §2
+//! and §3, RFC 8941 §3.2, §3.3.5 and §4.2.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,8 +15,8 @@ use super::error::{Error, Kind};
 const NAME: &str = "content-digest";
 const SHA256: &str = "sha-256";
 
-/// The SHA-256 that the field names; None where the field is absent or names only other algorithms.
-/// **Errors**: `BadRequest` where it is malformed.
+/// The SHA-256 in the field; None if the field is absent or has only other algorithms. **Errors**:
+/// `BadRequest` if it is malformed.
 pub fn content_digest(headers: &HeaderMap) -> Result<Option<Sha256>, Error> {
     let mut found = None;
     for line in headers.get_all(NAME) {
@@ -26,7 +26,7 @@ pub fn content_digest(headers: &HeaderMap) -> Result<Option<Sha256>, Error> {
     Ok(found)
 }
 
-/// The field's value for a SHA-256.
+/// The value of the field for a SHA-256.
 pub fn print_sha256(digest: &Sha256) -> String {
     format!("{SHA256}=:{}:", digest.base64())
 }
@@ -35,7 +35,7 @@ fn malformed() -> Error {
     Error::new(Kind::BadRequest, "content-digest is not of the form sha-256=:<base64>:")
 }
 
-/// The outer None: malformed.
+/// The outer None: the field is malformed.
 fn parse(text: &str) -> Option<Option<Sha256>> {
     let mut found = None;
     for member in text.split(',') {
@@ -59,7 +59,7 @@ fn is_key(name: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b))
 }
 
-/// `:base64:` and perhaps parameters, which no algorithm defines and which are ignored.
+/// Parses `:base64:` with optional parameters, which no algorithm defines and which are ignored.
 fn byte_sequence(value: &str) -> Option<Vec<u8>> {
     let (encoded, parameters) = value.strip_prefix(':')?.split_once(':')?;
     if !(parameters.is_empty() || parameters.starts_with(';')) {
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_rfc_goes_there_and_back() {
+    fn the_example_of_the_rfc_is_parsed_and_printed() {
         let digest = field(&[RFC]).unwrap().unwrap();
         assert_eq!(digest, Sha256::of(b"{\"hello\": \"world\"}\n"));
         assert_eq!(print_sha256(&digest), RFC);
     }
 
     #[test]
-    fn other_algorithms_are_ignored_and_several_lines_are_one_field() {
+    fn other_algorithms_are_ignored_and_lines_are_joined() {
         let other = "sha-512=:YWJj:, unixsum=:AA==:";
         assert_eq!(field(&[]).unwrap(), None);
         assert_eq!(field(&[other]).unwrap(), None);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn malformed_fields_are_refused() {
         let bad = [
             "",
             ",",

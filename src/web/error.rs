@@ -1,37 +1,37 @@
-//! Why a request is refused before it reaches a session.
+//! Why a request is refused before an operation runs, or while its body is read.
 //!
-//! `Kind` is what a front translates; the text may be shown to the client. It knows no status code.
+//! A front maps each `Kind` to a status; the text may be shown to the client. It knows no status.
 
 use std::error::Error as StdError;
 
-/// What a caller does next.
+/// What the client must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Mend the request.
+    /// Correct the request.
     BadRequest,
-    /// Sign it, with a key that we know and a clock that is right.
+    /// Sign the request correctly, with a known access key and a correct clock.
     Unauthorized,
-    /// Say how long the body is.
+    /// Declare the length of the body.
     LengthRequired,
-    /// Send faster, or again.
+    /// Send the request again, faster.
     RequestTimeout,
-    /// A presigned URL's time is over.
+    /// Get a new presigned URL: this one has expired.
     Expired,
-    /// Set the clock.
+    /// Correct the clock: the date of the signature is too far off.
     Skewed,
-    /// The signature of the request, or of a chunk of its body, is another one.
+    /// Check secret and signing: the signature of the request, or of a chunk of its body, is wrong.
     SignatureMismatch,
-    /// Sign it, if it is not meant for everyone.
+    /// Sign the request, or a header of it that must be signed.
     Unsigned,
-    /// The digest or checksum that the request declares is not well formed.
+    /// Correct the digest or checksum that the request declares: it is malformed.
     InvalidDigest,
-    /// The bytes are not what the request's digest or checksum says.
+    /// Send the body again: its bytes do not match the declared digest or checksum.
     BadDigest,
-    /// The bytes are not what `x-amz-content-sha256` says.
+    /// Send the body again: its bytes do not match `x-amz-content-sha256`.
     PayloadMismatch,
-    /// The body ended before its promised length.
+    /// Send the body again: it ended before its declared length.
     IncompleteBody,
-    /// Wait, then repeat: too many requests are being served.
+    /// Wait, then retry: too many requests are being served.
     SlowDown,
 }
 
@@ -50,7 +50,7 @@ impl Error {
         Self { kind, what: what.into(), source: None }
     }
 
-    /// The private cause, for the log.
+    /// Adds the cause, which is for the log and not for the client.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());

@@ -1,14 +1,14 @@
-//! Doors for `fuzz/`: the parsers of this room that no request reaches without a signature that
-//! holds.
+//! Access for `fuzz/` to the parsers of this room that a request reaches only with a valid
+//! signature.
 //!
-//! Guarantees: built by cargo-fuzz only. It judges nothing beyond what a parser must never do.
+//! Guarantees: built by cargo-fuzz only. It asserts only what a parser must never do.
 
 use bytes::Bytes;
 
 use super::aws_chunked::Decoder;
 use crate::sigv4::ChunkSigner;
 
-/// Decodes a body in frames of `cut` bytes; the decoder never gives out more than it was fed.
+/// Decodes a body in frames of `cut` bytes; the output is never longer than the input.
 pub fn aws_chunked(body: &[u8], cut: usize, signer: Option<ChunkSigner>) {
     let mut decoder = Decoder::new(signer);
     let mut out = 0;

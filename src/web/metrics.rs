@@ -1,7 +1,7 @@
-//! What the gateway counts, and its Prometheus text.
+//! The metrics of the gateway, and their text form for Prometheus.
 //!
-//! Guarantees: figures only grow, but for what is in flight; labels come from fixed sets, so their
-//! number is bounded whatever clients send. Source:
+//! Guarantees: every metric but the number of requests in flight only grows; labels come from fixed
+//! sets, so their number is bounded whatever clients send. Source:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::metric_names;
 
-/// The figures of one process. Cheap to clone.
+/// The metrics of one process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
 
@@ -26,12 +26,12 @@ struct Inner {
 }
 
 impl Metrics {
-    pub fn begun(&self) {
+    pub fn request_started(&self) {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a request that ended, whoever ended it.
-    pub fn ended(&self, op: &'static str, status: u16, bytes_in: u64, bytes_out: u64) {
+    /// Counts a request that ended, whether or not its response was sent in full.
+    pub fn request_ended(&self, op: &'static str, status: u16, bytes_in: u64, bytes_out: u64) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.0.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
         self.0.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
@@ -52,16 +52,16 @@ impl Metrics {
         self.0.chunks_known.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The text that `/metrics` answers.
+    /// The text that `/metrics` responds with.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        let counted = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        line(&mut text, metric_names::REQUESTS, "counter", "Requests by operation and status.");
-        for ((op, status), count) in counted {
+        let requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        header(&mut text, metric_names::REQUESTS, "counter", "Requests by operation and status.");
+        for ((op, status), count) in requests {
             writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", metric_names::REQUESTS)
                 .expect(CANNOT_FAIL);
         }
-        let figures = [
+        let metrics = [
             (metric_names::BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
             (
                 metric_names::BYTES_OUT,
@@ -78,9 +78,9 @@ impl Metrics {
                 &self.0.chunks_known,
             ),
         ];
-        for (name, kind, help, figure) in figures {
-            line(&mut text, name, kind, help);
-            writeln!(text, "{name} {}", figure.load(Ordering::Relaxed)).expect(CANNOT_FAIL);
+        for (name, kind, help, value) in metrics {
+            header(&mut text, name, kind, help);
+            writeln!(text, "{name} {}", value.load(Ordering::Relaxed)).expect(CANNOT_FAIL);
         }
         text
     }
@@ -88,7 +88,7 @@ impl Metrics {
 
 const CANNOT_FAIL: &str = "writing to a String cannot fail";
 
-fn line(text: &mut String, name: &str, kind: &str, help: &str) {
+fn header(text: &mut String, name: &str, kind: &str, help: &str) {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(CANNOT_FAIL);
 }
 
@@ -97,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_shown() {
-        let figures = Metrics::default();
-        figures.begun();
-        figures.begun();
-        figures.ended("put-chunk", 201, 8, 20);
-        figures.chunk_stored();
-        let text = figures.render();
-        for wanted in [
+    fn rendered_text_contains_each_metric() {
+        let metrics = Metrics::default();
+        metrics.request_started();
+        metrics.request_started();
+        metrics.request_ended("put-chunk", 201, 8, 20);
+        metrics.chunk_stored();
+        let text = metrics.render();
+        for line in [
             "ratchet_requests_total{op=\"put-chunk\",status=\"201\"} 1\n",
             "ratchet_request_bytes_total 8\n",
             "ratchet_response_bytes_total 20\n",
@@ -112,7 +112,7 @@ mod tests {
             "ratchet_chunks_stored_total 1\n",
             "ratchet_chunks_known_total 0\n",
         ] {
-            assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+            assert!(text.contains(line), "{line} is not in\n{text}");
         }
     }
 }

@@ -1,14 +1,11 @@
-//! What both fronts share of HTTP: who asks, how a body comes in and goes out, and what is written
-//! down of it.
+//! HTTP as every front needs it: authentication, admission, bodies in and out, access log, metrics.
 //!
-//! Guarantees: a request's id is on every answer and every log line of it; a client that sends too
-//! slowly is cut off; a body that was not read to its end closes the connection by an explicit
-//! `Connection: close`. It knows no route and no rule of a session. Source: RFC 9110, RFC 9530,
-//! DESIGN §10.
+//! Guarantees: a client that sends too slowly is disconnected; every access log line has the id of
+//! its request. It knows no route and no rule of a session. Source: RFC 9110, RFC 9530,
+//! docs/architecture.md#envelope.
 
 mod access_log;
 mod admission;
-mod answer_memory;
 mod auth;
 mod aws_chunked;
 #[cfg(any(test, feature = "testing"))]
@@ -21,6 +18,7 @@ pub mod fuzz;
 mod metrics;
 mod payload;
 mod reply;
+mod response_memory;
 mod smuggling;
 mod target;
 mod throttle;
@@ -42,26 +40,27 @@ use std::time::Duration;
 /// The room's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The most that a client may pause in mid-body.
+    /// The longest pause of a client in the middle of a body.
     pub body_idle: Duration,
-    /// A body must bring `body_min_bytes` in each of these, counted while we wait for the client.
+    /// At least `body_min_bytes` of a body must arrive in each window; only time spent waiting for
+    /// the client counts.
     pub body_window: Duration,
     pub body_min_bytes: u64,
-    /// How far a signature's date may be off.
+    /// The largest accepted difference between the date of a signature and the clock.
     pub max_skew: Duration,
-    /// Signed requests that are served at once, and those of one account.
+    /// Signed requests served at the same time: of all accounts, and of one account.
     pub max_requests: usize,
     pub max_account_requests: usize,
-    /// Places that each account has beside those of `max_requests`, for itself alone.
+    /// Permits that each account has for itself alone, in addition to `max_requests`.
     pub kept_account_requests: usize,
-    /// Answers of one account that only send what they have.
+    /// Long responses of one account that are only being sent.
     pub max_account_sending: usize,
-    /// Bytes of bodies that one account moves per second through this gateway, in and out together;
-    /// None: no limit.
+    /// Bytes per second of request and response bodies together, per account and gateway; None: no
+    /// limit.
     pub max_account_bytes_per_s: Option<u64>,
-    /// How long one more waits before it is refused.
+    /// How long a request waits for a permit before it is refused.
     pub queue_timeout: Duration,
-    /// Host below which every name is a bucket.
+    /// Domain whose subdomains name buckets (virtual-hosted requests).
     pub domain: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! The request target: path segments and query, decoded strictly.
 //!
-//! Guarantees: a percent sign is followed by two hex digits and what is decoded is UTF-8, or the
-//! request is refused; a parameter given twice is refused, so that no two readers pick different
-//! ones. It does not know which segments or parameters exist. Source: RFC 3986 §2.1.
+//! Guarantees: a percent sign is followed by two hex digits and the decoded bytes are UTF-8, or the
+//! request is refused; a parameter that is given twice is refused, because two programs could pick
+//! different ones. It does not know which segments or parameters exist. Source: RFC 3986 §2.1.
 
 use std::collections::BTreeMap;
 
@@ -10,47 +10,47 @@ use percent_encoding::percent_decode_str;
 
 use super::error::Error;
 
-/// The path's segments after the first slash, each decoded on its own: an encoded slash stays
-/// within its segment.
+/// The segments of a path after its first slash, each decoded separately: an encoded slash is part
+/// of its segment.
 pub fn segments(path: &str) -> Result<Vec<String>, Error> {
     path.strip_prefix('/').unwrap_or(path).split('/').map(decode).collect()
 }
 
-/// The query's parameters, decoded.
+/// The decoded parameters of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(BTreeMap<String, String>);
 
 impl Query {
     /// **Errors**: `BadRequest`.
     pub fn parse(query: Option<&str>) -> Result<Self, Error> {
-        let mut found = BTreeMap::new();
+        let mut parameters = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name)?;
-            if found.insert(name.clone(), decode(&value.replace('+', "%20"))?).is_some() {
+            if parameters.insert(name.clone(), decode(&value.replace('+', "%20"))?).is_some() {
                 return Err(Error::bad(format!("the query parameter {name:?} is given twice")));
             }
         }
-        Ok(Self(found))
+        Ok(Self(parameters))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Names and values, by name.
+    /// Names and values, sorted by name.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The first parameter that is none of these, nor part of a presigned URL.
+    /// The first parameter that is neither known nor part of a presigned URL.
     pub fn unknown(&self, known: &[&str]) -> Option<&str> {
-        let signing = |name: &str| name.to_ascii_lowercase().starts_with("x-amz-");
-        self.0.keys().map(String::as_str).find(|name| !known.contains(name) && !signing(name))
+        let is_signing = |name: &str| name.to_ascii_lowercase().starts_with("x-amz-");
+        self.0.keys().map(String::as_str).find(|name| !known.contains(name) && !is_signing(name))
     }
 }
 
-/// The bucket that a host below `domain` names.
+/// The bucket that the host of a virtual-hosted request names: `<bucket>.<domain>`.
 pub fn bucket_of_host(headers: &http::HeaderMap, domain: &str) -> Option<String> {
     let host = headers.get(http::header::HOST)?.to_str().ok()?.to_ascii_lowercase();
     let name = host
@@ -61,32 +61,32 @@ pub fn bucket_of_host(headers: &http::HeaderMap, domain: &str) -> Option<String>
     (!bucket.is_empty()).then(|| bucket.to_owned())
 }
 
-/// Whether S3 lets a bucket have this name.
+/// Whether S3 allows this name for a bucket.
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 pub fn bucket_name_fits(name: &str) -> bool {
-    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+    let is_edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
     (3..=63).contains(&name.len())
-        && edge(name.bytes().next())
-        && edge(name.bytes().last())
-        && name.bytes().all(inner)
+        && is_edge(name.bytes().next())
+        && is_edge(name.bytes().last())
+        && name.bytes().all(is_inner)
         && !name.contains("..")
         && name.parse::<std::net::Ipv4Addr>().is_err()
 }
 
-/// Whether a key can be taken as it is: it has no NUL, and no `..` between slashes. Some servers
-/// and most proxies take that for the directory above, which may lie outside a grant's prefix, or
-/// even be another bucket.
+/// Whether a key is accepted: it has no NUL, and no `..` segment, which some servers and most
+/// proxies take for the directory above; that may lie outside the prefix of a grant, or be another
+/// bucket.
 pub fn key_fits(key: &str) -> bool {
     !key.contains('\0') && key.split('/').all(|segment| segment != "..")
 }
 
 fn decode(text: &str) -> Result<String, Error> {
-    let whole = text.split('%').skip(1).all(|rest| {
+    let is_well_formed = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     });
-    let decoded = whole.then(|| percent_decode_str(text).decode_utf8().ok()).flatten();
+    let decoded = is_well_formed.then(|| percent_decode_str(text).decode_utf8().ok()).flatten();
     decoded
         .map(String::from)
         .ok_or_else(|| Error::bad(format!("{text:?} is not percent-encoded UTF-8")))
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_are_decoded_each_on_its_own() {
+    fn segments_are_decoded_separately() {
         assert_eq!(segments("/a/b%2Fc/%C3%A4").unwrap(), ["a", "b/c", "ä"]);
         assert_eq!(segments("/").unwrap(), [""]);
         assert_eq!(segments("//a").unwrap(), ["", "a"], "a key may begin with a slash");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_decoded_and_its_strangers_are_found() {
+    fn a_query_is_decoded_and_unknown_parameters_are_found() {
         let query = Query::parse(Some("prefix=a%2Fb&after=x+y&view&X-Amz-Date=1")).unwrap();
         assert_eq!(query.get("prefix"), Some("a/b"));
         assert_eq!(query.get("after"), Some("x y"));

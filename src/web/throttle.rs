@@ -1,7 +1,7 @@
-//! The turn of one body among all that an account moves.
+//! Slows one body down to the rate limit of its account.
 //!
-//! Guarantees: after each frame it waits until the account's pace lets the next one by; without a
-//! limit it costs nothing.
+//! Guarantees: after each frame it waits until the rate limit allows the next one; without a limit
+//! it costs nothing. Source: docs/architecture.md#throttling.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use super::admission::Permit;
 
 #[derive(Default)]
 pub(super) struct Throttle {
-    of: Option<(Arc<RateLimit>, Clock)>,
+    limit: Option<(Arc<RateLimit>, Clock)>,
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Throttle {
-    pub fn new(place: &Permit, clock: &Clock) -> Self {
-        Self { of: Some((Arc::clone(place.rate_limit()), clock.clone())), wait: None }
+    pub fn new(permit: &Permit, clock: &Clock) -> Self {
+        Self { limit: Some((Arc::clone(permit.rate_limit()), clock.clone())), wait: None }
     }
 
-    /// Books a frame that went by.
-    pub fn moved(&mut self, bytes: u64) {
-        let Some((pace, clock)) = &self.of else { return };
-        let wait = pace.reserve(bytes);
+    /// Counts a frame that was sent or received.
+    pub fn record(&mut self, bytes: u64) {
+        let Some((rate_limit, clock)) = &self.limit else { return };
+        let wait = rate_limit.reserve(bytes);
         if !wait.is_zero() {
             let clock = clock.clone();
             self.wait = Some(Box::pin(async move { clock.pause(wait).await }));
         }
     }
 
-    /// Ready when the next frame may go by.
+    /// Ready when the next frame may be sent or received.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(wait) = &mut self.wait {
             ready!(wait.as_mut().poll(cx));
@@ -45,6 +45,6 @@ impl Throttle {
 
 impl std::fmt::Debug for Throttle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Turn").field("waits", &self.wait.is_some()).finish()
+        f.debug_struct("Throttle").field("waits", &self.wait.is_some()).finish()
     }
 }

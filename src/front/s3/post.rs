@@ -117,7 +117,7 @@ impl S3Api {
         &self,
         fields: impl Future<Output = Result<Form, S3Error>>,
     ) -> Result<Form, S3Error> {
-        let _place = self.shared.admission.acquire_unsigned().await?;
+        let _place = self.shared.admission.acquire_unauthenticated().await?;
         let late = || {
             web::Error::new(
                 web::Kind::RequestTimeout,
