@@ -167,7 +167,7 @@ async fn gateway(
     settings.upload.resume.enabled &= failed.iter().all(|check| check.name != PARTIAL_COMPLETE);
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
-    let objects = Objects::new(store, &settings.upload.state_bucket);
+    let objects = Objects::new(store, uploads.clone());
     let shared = Shared {
         uploads,
         objects,

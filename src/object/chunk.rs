@@ -1,4 +1,6 @@
 //! Reads a chunk of a complete backup.
+//!
+//! Guarantees: the bytes are those of the object that the backup's finalize made.
 
 use crate::store::{self, Body, GetOptions, GetRange};
 use crate::upload::{self, Record, Root, SEGMENT, Session, Shape, Status};
@@ -37,7 +39,7 @@ impl Objects {
         let options = GetOptions { if_match: Some(object.etag.clone()), ..GetOptions::default() };
         let (bucket, key) = (root.bucket.as_str().into(), root.key.as_str().into());
         let found = self.store.get(&bucket, &key, read, options).await;
-        let (_, body) = found.map_err(|error| changed_or(error, &root.backup_id))?;
+        let (_, body) = found.map_err(|error| chunk_error(error, &root.backup_id))?;
         Ok(ChunkRead { record, body })
     }
 }
@@ -59,7 +61,7 @@ fn unreadable(root: &Root, status: String) -> upload::Error {
     upload::Error::NotOpen { id: root.backup_id.clone(), status }
 }
 
-fn changed_or(error: store::Error, id: &str) -> upload::Error {
+fn chunk_error(error: store::Error, id: &str) -> upload::Error {
     match error.kind() {
         store::Kind::Precondition
         | store::Kind::NotFound

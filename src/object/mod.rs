@@ -1,12 +1,15 @@
-//! The read path, and whole objects: bytes of completed backups; GET, PUT, copy, delete and
-//! listings for the S3 front.
+//! Whole objects: get, put, copy, delete and listings for the S3 front; and chunks of complete
+//! backups.
 //!
 //! Guarantees: a chunk of a backup is read from the object that its finalize made, never from one
-//! that was put over it later (`If-Match`); what the gateway keeps in an object's metadata for
-//! itself is never shown; the state bucket is absent, whatever is asked of it. It verifies no
-//! bytes: who puts them does. Source: DESIGN §10, §12.14.
+//! that replaced it later (`If-Match`); the gateway's own metadata of an object is never shown; the
+//! state bucket looks absent to every call. It does not verify bytes: the caller that puts them
+//! does. Source: docs/api.md#get-a-chunk, docs/architecture.md#pass-through.
 
 mod chunk;
+mod conditions;
+mod error;
+mod read;
 mod whole;
 
 use std::sync::Arc;
@@ -17,20 +20,25 @@ pub use crate::store::{
     PutMode, Written,
 };
 pub use chunk::ChunkRead;
+pub use conditions::{Conditions, ETags, Unmet};
+pub use error::ReadError;
+pub use read::{ObjectAttributes, ObjectName, ObjectRead, ReadRequest, Selection};
 pub use whole::{NewObject, Stored, require_free_name};
 
 use crate::store::Store;
+use crate::upload::Uploads;
 
-/// Objects of a store. Cheap to clone.
+/// The objects and buckets of a store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     store: Arc<dyn Store>,
-    /// Where the records are.
-    hidden: Bucket,
+    uploads: Uploads,
+    state_bucket: Bucket,
 }
 
 impl Objects {
-    pub fn new(store: Arc<dyn Store>, state_bucket: &str) -> Self {
-        Self { store, hidden: state_bucket.into() }
+    pub fn new(store: Arc<dyn Store>, uploads: Uploads) -> Self {
+        let state_bucket = uploads.state_bucket().clone();
+        Self { store, uploads, state_bucket }
     }
 }

@@ -1,7 +1,7 @@
-//! Whole objects and buckets, as the S3 front has them.
+//! Buckets and whole objects.
 //!
-//! Guarantees: metadata of ours comes off on the way out and cannot come in; a copy does not carry
-//! the tag of the upload that made its source. **Errors**: the store's own.
+//! Guarantees: the gateway's own metadata is removed from what is read, and a client cannot set it;
+//! a copy does not carry the tag of the upload that made its source. **Errors**: the store's own.
 
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::store::{
@@ -13,35 +13,36 @@ use crate::upload::TAG;
 
 use super::Objects;
 
-/// The metadata that keeps the checksum of an object's client: `<algorithm>:<base64>`.
+/// Metadata that holds the checksum that a client declared: `<algorithm>:<base64>`.
 const CHECKSUM: &str = "ratchet-checksum";
 
-/// An object to be put.
+/// An object to put.
 #[derive(Debug)]
 pub struct NewObject {
     pub body: Body,
     pub mode: PutMode,
     pub attributes: Attributes,
-    /// As its client declared it; the body fails before its end where it is another.
+    /// Declared by the client; the body fails before its end if its bytes have another one.
     pub sha256: Option<Sha256>,
-    /// As its client declared it.
+    /// Declared by the client.
     pub checksum: Option<Checksum>,
-    /// What its client sends a checksum of behind the bytes.
+    /// The algorithm of a checksum that the client sends after the bytes.
     pub trailer: Option<Algorithm>,
 }
 
-/// An object's head without what is ours in it.
+/// The head of an object, without the gateway's own metadata.
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub head: Head,
     pub checksum: Option<Checksum>,
-    /// The tag of the upload that made it, if it was one.
+    /// The tag of the upload that made the object, if one did.
     pub upload_tag: Option<String>,
 }
 
 impl Objects {
-    fn visible(&self, bucket: &Bucket) -> Result<()> {
-        if *bucket == self.hidden {
+    /// **Errors**: `NoSuchBucket` for the state bucket.
+    fn require_visible(&self, bucket: &Bucket) -> Result<()> {
+        if *bucket == self.state_bucket {
             Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
         } else {
             Ok(())
@@ -50,18 +51,18 @@ impl Objects {
 
     pub async fn buckets(&self) -> Result<Vec<BucketInfo>> {
         let mut all = self.store.list_buckets().await?;
-        all.retain(|info| info.bucket != self.hidden);
+        all.retain(|info| info.bucket != self.state_bucket);
         Ok(all)
     }
 
     pub async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        self.visible(bucket)
+        self.require_visible(bucket)
             .map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))?;
         self.store.create_bucket(bucket).await
     }
 
     pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
-        self.visible(bucket)?;
+        self.require_visible(bucket)?;
         self.store.delete_bucket(bucket).await
     }
 
@@ -71,23 +72,23 @@ impl Objects {
     }
 
     pub async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {
-        self.visible(bucket)?;
+        self.require_visible(bucket)?;
         self.store.keeps_versions(bucket).await
     }
 
     pub async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-        self.visible(bucket)?;
+        self.require_visible(bucket)?;
         self.store.list(bucket, options).await
     }
 
-    /// Has the store do what the gateway does not; None where the store knows no more than the
-    /// gateway.
+    /// Passes an operation that the gateway does not implement to the store. None: the store does
+    /// not implement it either.
     pub async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {
-        self.visible(request.bucket())?;
+        self.require_visible(request.bucket())?;
         self.store.pass_through(request).await
     }
 
-    /// Whether the store keeps this name for itself.
+    /// Whether the store reserves this bucket name for itself.
     pub fn reserves(&self, bucket: &str) -> bool {
         self.store.reserves(bucket)
     }
@@ -99,13 +100,13 @@ impl Objects {
         read: GetRange,
         options: GetOptions,
     ) -> Result<(Stored, Body)> {
-        self.visible(bucket)?;
+        self.require_visible(bucket)?;
         let (head, body) = self.store.get(bucket, key, read, options).await?;
-        Ok((shown(head), body))
+        Ok((without_own_metadata(head), body))
     }
 
     pub async fn put(&self, bucket: &Bucket, key: &Key, new: NewObject) -> Result<Written> {
-        self.visible(bucket)?;
+        self.require_visible(bucket)?;
         let mut attributes = new.attributes;
         let checksum = new.trailer.filter(|_| new.checksum.is_none());
         attributes
@@ -116,18 +117,17 @@ impl Objects {
     }
 
     pub async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
-        self.visible(bucket)?;
+        self.require_visible(bucket)?;
         self.store.delete(bucket, key, version).await
     }
 }
 
-/// What the names of the gateway's own metadata begin with.
-const OURS: &str = "ratchet-";
+/// The prefix of the gateway's own metadata.
+const RESERVED_PREFIX: &str = "ratchet-";
 
-/// Whether a client may choose this name, in lower case, for metadata of its own. **Errors**: why
-/// not.
+/// Checks that a client may use this name, in lower case, for its metadata. **Errors**: why not.
 pub fn require_free_name(name: &str) -> std::result::Result<(), String> {
-    if name.starts_with(OURS) {
+    if name.starts_with(RESERVED_PREFIX) {
         return Err(format!("the metadata name {name:?} is the gateway's own"));
     }
     if acts_on_metadata(name) {
@@ -138,7 +138,7 @@ pub fn require_free_name(name: &str) -> std::result::Result<(), String> {
     Ok(())
 }
 
-fn shown(mut head: Head) -> Stored {
+fn without_own_metadata(mut head: Head) -> Stored {
     let upload_tag = head.attributes.user.remove(TAG);
     let declared = head.attributes.user.remove(CHECKSUM).and_then(|text| text.parse().ok());
     let checksum = declared.or_else(|| head.checksum.take());

@@ -1,7 +1,8 @@
-//! What travels with an object: from a request's head into the store, and back into an answer's.
+//! Attributes of an object: headers of a request to attributes in the store, and back to headers of
+//! a response.
 //!
-//! Guarantees: metadata is at most 2 KiB, names and values together; entries of the gateway's own
-//! can neither be set nor seen. Source:
+//! Guarantees: metadata has at most 2 KiB, names and values together; a client can neither set nor
+//! see the gateway's own metadata. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>.
 
 use std::collections::BTreeMap;
@@ -17,38 +18,39 @@ use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;
 
-/// What would be lost.
+/// Headers that are refused, because what they ask for would be lost silently.
 const REFUSED: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-tagging"),
     HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
     HeaderName::from_static("x-amz-object-lock-mode"),
 ];
-const USER: &str = "x-amz-meta-";
-/// S3's limit, less what the gateway adds.
-const MAX_BYTES: usize = 2048;
-const DEFAULT_TYPE: &str = "binary/octet-stream";
+/// The prefix of headers that carry user metadata.
+const METADATA_PREFIX: &str = "x-amz-meta-";
+/// S3's limit of metadata, names and values together.
+const MAX_METADATA_BYTES: usize = 2048;
+const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
-/// **Errors**: `MetadataTooLarge`, `InvalidArgument`, `NotImplemented` for what would be lost
-/// silently.
+/// The attributes that the headers of a request set. **Errors**: `MetadataTooLarge`,
+/// `InvalidArgument`, `NotImplemented` for what would be lost silently.
 pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     if let Some(refused) = REFUSED.iter().find(|name| headers.contains_key(*name)) {
         return Err(S3Error::not_implemented(refused.as_str()));
     }
     let mut user = BTreeMap::new();
     for (name, value) in headers {
-        let Some(name) = name.as_str().strip_prefix(USER) else { continue };
+        let Some(name) = name.as_str().strip_prefix(METADATA_PREFIX) else { continue };
         require_free_name(name).map_err(S3Error::invalid)?;
         let value = String::from_utf8(value.as_bytes().to_vec());
         let value =
             value.map_err(|_| S3Error::invalid(format!("the metadata {name:?} is not UTF-8")))?;
-        // Several lines of one name are one value, as RFC 9110 has it.
+        // Several lines with the same name are one value (RFC 9110 §5.3).
         user.entry(name.to_owned())
             .and_modify(|all: &mut String| *all = format!("{all},{value}"))
             .or_insert(value);
     }
     let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > MAX_BYTES {
-        let message = format!("the metadata has {bytes} bytes, more than {MAX_BYTES}");
+    if bytes > MAX_METADATA_BYTES {
+        let message = format!("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
     let content_type =
@@ -60,18 +62,22 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     })
 }
 
-/// Writes an object's head into an answer; what cannot be a header is left out.
+/// Writes the attributes of an object to a response; what is no valid header is left out.
 pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
     let head = &stored.head;
     let headers = reply.headers_mut();
     put(headers, ETAG, &["\"", &*head.etag.0, "\""].concat());
     put(headers, LAST_MODIFIED, &httpdate::fmt_http_date(head.modified));
-    put(headers, CONTENT_TYPE, head.attributes.content_type.as_deref().unwrap_or(DEFAULT_TYPE));
+    put(
+        headers,
+        CONTENT_TYPE,
+        head.attributes.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE),
+    );
     for (name, value) in &head.attributes.headers {
         put(headers, name, value);
     }
     for (name, value) in &head.attributes.user {
-        put(headers, [USER, name].concat(), value);
+        put(headers, [METADATA_PREFIX, name].concat(), value);
     }
     if let Some(version) = &head.version {
         put(headers, VERSION_ID, version);
@@ -85,12 +91,11 @@ fn put(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
     }
 }
 
-/// The checksum of a whole object into an answer's head.
+/// Writes the checksum of a whole object to a response.
 pub fn write_checksum(checksum: &ObjectChecksum, headers: &mut HeaderMap) {
-    let kind = checksum.kind.name();
     if let Ok(value) = HeaderValue::from_str(&checksum.value) {
         headers.insert(checksum.algorithm.header(), value);
-        headers.insert("x-amz-checksum-type", HeaderValue::from_static(kind));
+        headers.insert("x-amz-checksum-type", HeaderValue::from_static(checksum.kind.name()));
     }
 }
 
@@ -124,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_refused() {
+    fn attributes_that_cannot_be_stored_are_refused() {
         let long = "v".repeat(2048);
         let table = [
             ("x-amz-meta-a", long.as_str(), "MetadataTooLarge"),

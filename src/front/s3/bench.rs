@@ -1,15 +1,15 @@
-//! A door for `benches/micro.rs`: the documents that S3 clients send, which no other room reads.
+//! Access for `benches/micro.rs` to the parsers of XML documents, which are otherwise private.
 //!
-//! Guarantees: it does what a request's document goes through, and no more.
+//! Guarantees: it runs the parsers as a request does, and nothing else.
 
 use super::document;
 
-/// How many parts a Complete names, or None where it is malformed.
+/// The number of parts in a CompleteMultipartUpload; None if it is malformed.
 pub fn chosen_parts(bytes: &[u8]) -> Option<usize> {
     document::chosen_parts(bytes).ok().map(|parts| parts.len())
 }
 
-/// How many keys a DeleteObjects names, or None where it is malformed.
+/// The number of keys in a DeleteObjects; None if it is malformed.
 pub fn deletions(bytes: &[u8]) -> Option<usize> {
     document::deletions(bytes).ok().map(|found| found.keys.len())
 }

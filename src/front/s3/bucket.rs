@@ -1,6 +1,6 @@
-//! Buckets: list, create, look, delete, location, versioning.
+//! Operations on buckets: list, create, head, delete, location, versioning.
 //!
-//! Guarantees: an account sees only buckets in which it has a grant.
+//! Guarantees: a sender sees only buckets in which they have a grant.
 
 use http::{HeaderValue, StatusCode};
 
@@ -38,24 +38,24 @@ impl S3Api {
     ) -> HandlerResult {
         let (identity, bucket) = (request.identity.clone(), request.target.bucket.clone());
         if !identity.allows(Access::Admin, &bucket, "") {
-            // Some tools begin with this whatever they may do; that it is there is all they want to
-            // know.
-            let known = identity.sees(&bucket)
+            // Some tools start with CreateBucket whatever their rights are, and only need to know
+            // that the bucket exists.
+            let exists = identity.sees(&bucket)
                 && self.shared.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
-            return Err(if known { exists(&bucket) } else { S3Error::denied() });
+            return Err(if exists { already_exists(&bucket) } else { S3Error::denied() });
         }
-        // A location may be asked for; there is only one.
+        // The document may name a location; there is only one.
         request.read_document(body, MAX_DOCUMENT).await?;
         self.shared.objects.create_bucket(&bucket.as_str().into()).await?;
         let mut reply = empty_reply(StatusCode::OK);
         let location =
-            HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket's name is plain ASCII");
+            HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket name is plain ASCII");
         reply.headers_mut().insert(http::header::LOCATION, location);
         Ok(reply)
     }
 
     pub(super) async fn head_bucket(&self, request: AuthedRequest) -> HandlerResult {
-        self.known_bucket(&request).await?;
+        self.require_bucket_seen(&request).await?;
         let mut reply = empty_reply(StatusCode::OK);
         reply.headers_mut().insert("x-amz-bucket-region", HeaderValue::from_static(REGION));
         Ok(reply)
@@ -68,13 +68,13 @@ impl S3Api {
     }
 
     pub(super) async fn bucket_location(&self, request: AuthedRequest) -> HandlerResult {
-        self.known_bucket(&request).await?;
+        self.require_bucket_seen(&request).await?;
         // Empty means us-east-1.
         Ok(xml_reply(Xml::new("LocationConstraint").finish()))
     }
 
     pub(super) async fn bucket_versioning(&self, request: AuthedRequest) -> HandlerResult {
-        self.known_bucket(&request).await?;
+        self.require_bucket_seen(&request).await?;
         let mut xml = Xml::new("VersioningConfiguration");
         if self.shared.objects.keeps_versions(&request.target.bucket.as_str().into()).await? {
             xml.element("Status", "Enabled");
@@ -83,7 +83,7 @@ impl S3Api {
     }
 
     /// **Errors**: `AccessDenied`, `NoSuchBucket`.
-    async fn known_bucket(&self, request: &AuthedRequest) -> Result<(), S3Error> {
+    async fn require_bucket_seen(&self, request: &AuthedRequest) -> Result<(), S3Error> {
         if !request.identity.sees(&request.target.bucket) {
             return Err(S3Error::denied());
         }
@@ -91,10 +91,10 @@ impl S3Api {
     }
 }
 
-fn exists(bucket: &str) -> S3Error {
+fn already_exists(bucket: &str) -> S3Error {
     S3Error::new(
         StatusCode::CONFLICT,
         "BucketAlreadyOwnedByYou",
-        format!("the bucket {bucket} is there already"),
+        format!("the bucket {bucket} already exists"),
     )
 }

@@ -1,9 +1,9 @@
 //! CompleteMultipartUpload.
 //!
-//! Guarantees: repeating it gives the same answer; a condition on it is looked at before anything
-//! changes, and is as good as the moment in which it was looked at: no server's own is better
-//! (BACKENDS.md §1). Source:
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
+//! Guarantees: repeating it gives the same response. A condition of the request is checked before
+//! anything changes; most servers do not check it atomically with Complete either
+//! (docs/backends.md#conditional-writes, docs/decisions/0001-the-root-is-the-commit-point.md).
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
 
 use http::HeaderMap;
 
@@ -15,8 +15,8 @@ use crate::object::{GetOptions, GetRange, PutMode, StoreKind};
 use crate::upload::{ChosenEntry, Session, Status};
 use crate::web::RequestBody;
 
-/// 10,000 parts with their checksums.
-const MAX_DOCUMENT: usize = 4 << 20;
+/// Enough for 10,000 parts with their checksums.
+const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
 impl S3Api {
     pub(super) async fn complete_upload(
@@ -31,7 +31,8 @@ impl S3Api {
             request.target.key.clone(),
         );
         let location = format!("/{bucket}/{key}");
-        let chosen = document::chosen_parts(&request.read_document(body, MAX_DOCUMENT).await?)?;
+        let chosen =
+            document::chosen_parts(&request.read_document(body, MAX_DOCUMENT_BYTES).await?)?;
         if !matches!(session.root().status, Status::Complete { .. }) {
             self.check_conditions(&headers, &bucket, &key).await?;
             check_size(&headers, &session, &chosen).await?;
@@ -53,7 +54,7 @@ impl S3Api {
         bucket: &str,
         key: &str,
     ) -> Result<(), S3Error> {
-        let mode = conditions::of_write(headers)?;
+        let mode = conditions::write_mode(headers)?;
         if mode == PutMode::Overwrite {
             return Ok(());
         }
@@ -74,25 +75,26 @@ impl S3Api {
     }
 }
 
-/// `x-amz-mp-object-size`. **Errors**: `InvalidRequest`.
+/// Compares the parts with `x-amz-mp-object-size`. **Errors**: `InvalidRequest`.
 async fn check_size(
     headers: &HeaderMap,
     session: &Session,
     chosen: &[ChosenEntry],
 ) -> Result<(), S3Error> {
-    let Some(said) = headers.get("x-amz-mp-object-size") else { return Ok(()) };
-    let said: Option<u64> = said.to_str().ok().and_then(|text| text.parse().ok());
-    let said = said.ok_or_else(|| S3Error::invalid("x-amz-mp-object-size is no number"))?;
+    let Some(declared) = headers.get("x-amz-mp-object-size") else { return Ok(()) };
+    let declared: Option<u64> = declared.to_str().ok().and_then(|text| text.parse().ok());
+    let declared =
+        declared.ok_or_else(|| S3Error::invalid("x-amz-mp-object-size is not a number"))?;
     let entries = session.part_entries().await?;
     let size: u64 = chosen
         .iter()
         .filter_map(|part| entries.iter().find(|entry| entry.number == part.number.get()))
         .map(|entry| entry.size_bytes)
         .sum();
-    if size == said {
+    if size == declared {
         return Ok(());
     }
     Err(S3Error::invalid_request(format!(
-        "the parts have {size} bytes, x-amz-mp-object-size says {said}"
+        "the parts have {size} bytes, x-amz-mp-object-size says {declared}"
     )))
 }

@@ -1,25 +1,25 @@
 //! CopyObject and UploadPartCopy.
 //!
-//! Guarantees: the source is read with the account's own rights; the bytes stream from store to
-//! store through the gateway, so that a copied part has its SHA-256 recorded like any other.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>,
+//! Guarantees: the source is read with the rights of the request's sender; the bytes stream from
+//! the store through the gateway back to the store, so that the SHA-256 of a copied part is
+//! recorded like that of any other part. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>,
 //! `API_UploadPartCopy.html`.
 
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use super::conditions::{self, OF_SOURCE};
+use super::conditions::{self, COPY_SOURCE_CONDITIONS};
 use super::error::S3Error;
-use super::get::range;
 use super::part::part_number;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, get, validate, xml_reply};
 use crate::accounts::Access;
 use crate::object::{Body, ETag, GetOptions, GetRange, NewObject, Stored};
 use crate::upload::{PartAdmission, PartClaim};
 
-/// Where a copy comes from.
-struct Source {
+/// The source of a copy.
+struct CopySource {
     bucket: String,
     key: String,
     version: Option<String>,
@@ -32,10 +32,14 @@ impl S3Api {
         let replaces = match request.header("x-amz-metadata-directive") {
             None | Some("COPY") => false,
             Some("REPLACE") => true,
-            Some(_) => return Err(S3Error::invalid("x-amz-metadata-directive is COPY or REPLACE")),
+            Some(_) => {
+                return Err(S3Error::invalid("x-amz-metadata-directive must be COPY or REPLACE"));
+            }
         };
         if source.bucket == request.target.bucket && source.key == request.target.key && !replaces {
-            return Err(S3Error::invalid_request("a copy onto itself must change something"));
+            return Err(S3Error::invalid_request(
+                "a copy of an object to itself must replace its metadata",
+            ));
         }
         let (stored, body) = self.open_source(&request, &source, GetRange::Whole).await?;
         let attributes = if replaces {
@@ -43,7 +47,7 @@ impl S3Api {
         } else {
             stored.head.attributes
         };
-        let mode = conditions::of_write(&request.head.headers)?;
+        let mode = conditions::write_mode(&request.head.headers)?;
         let new = NewObject {
             body,
             mode,
@@ -65,20 +69,23 @@ impl S3Api {
         let number = part_number(&request)?;
         let session = self.upload_of(&request, Access::Write).await?;
         let source = self.source(&request)?;
-        let read = match request.header("x-amz-copy-source-range") {
+        let range = match request.header("x-amz-copy-source-range") {
             None => GetRange::Whole,
-            Some(text) => range(text)
-                .ok_or_else(|| S3Error::invalid("x-amz-copy-source-range is no range"))?,
+            Some(text) => get::range(text).ok_or_else(|| {
+                S3Error::invalid("x-amz-copy-source-range is not a range of bytes")
+            })?,
         };
-        let (_, body) = self.open_source(&request, &source, read).await?;
+        let (_, body) = self.open_source(&request, &source, range).await?;
         let claim = PartClaim { len_bytes: body.len_bytes(), ..PartClaim::default() };
-        let brought = match session.admit_part(number, claim).await? {
+        let part = match session.admit_part(number, claim).await? {
             PartAdmission::Wanted(ticket) => ticket.store_part(body, || None).await?,
             PartAdmission::Known(_) => {
-                return Err(S3Error::invalid_request("a copy's SHA-256 is not known before it"));
+                return Err(S3Error::invalid_request(
+                    "the SHA-256 of a copied part cannot be declared",
+                ));
             }
         };
-        let etag = brought.etag.unwrap_or_else(|| ETag::of_sha256(&brought.sha256));
+        let etag = part.etag.unwrap_or_else(|| ETag::of_sha256(&part.sha256));
         let mut xml = Xml::new("CopyPartResult");
         xml.element("LastModified", timestamp(self.shared.clock.wall()))
             .element("ETag", format!("\"{etag}\""));
@@ -88,8 +95,8 @@ impl S3Api {
     async fn open_source(
         &self,
         request: &AuthedRequest,
-        source: &Source,
-        read: GetRange,
+        source: &CopySource,
+        range: GetRange,
     ) -> Result<(Stored, Body), S3Error> {
         if !request.identity.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
@@ -97,16 +104,16 @@ impl S3Api {
         let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());
         let options =
             GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
-        let (stored, body) = self.shared.objects.get(&bucket, &key, read, options).await?;
-        // S3 answers 412 for each of the four.
-        let checked = conditions::check(&request.head.headers, &OF_SOURCE, &stored.head);
-        checked.map_err(|_| S3Error::precondition())?;
+        let (stored, body) = self.shared.objects.get(&bucket, &key, range, options).await?;
+        // S3 responds with 412 for each of the four conditions.
+        let conditions = conditions::parse(&request.head.headers, &COPY_SOURCE_CONDITIONS);
+        conditions.check(&stored.head).map_err(|_| S3Error::precondition())?;
         Ok((stored, body))
     }
 
-    /// **Errors**: `InvalidArgument`, and those of `require_bucket`.
-    fn source(&self, request: &AuthedRequest) -> Result<Source, S3Error> {
-        let malformed = || S3Error::invalid("x-amz-copy-source is not /bucket/key");
+    /// Parses `x-amz-copy-source`. **Errors**: `InvalidArgument`, and those of `require_bucket`.
+    fn source(&self, request: &AuthedRequest) -> Result<CopySource, S3Error> {
+        let malformed = || S3Error::invalid("x-amz-copy-source is not of the form /bucket/key");
         let text = request.header("x-amz-copy-source").ok_or_else(malformed)?;
         let (path, version) = match text.split_once("?versionId=") {
             Some((path, version)) => (path, Some(version.to_owned())),
@@ -120,9 +127,9 @@ impl S3Api {
             return Err(S3Error::new(
                 StatusCode::BAD_REQUEST,
                 "InvalidArgument",
-                "the source has no key",
+                "x-amz-copy-source has no key",
             ));
         }
-        Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), version })
+        Ok(CopySource { bucket: bucket.to_owned(), key: key.to_owned(), version })
     }
 }

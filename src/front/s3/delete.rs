@@ -1,6 +1,7 @@
 //! DeleteObject and DeleteObjects.
 //!
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
+//! Guarantees: each key of a DeleteObjects needs its own grant. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
 
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, StatusCode};
@@ -12,10 +13,10 @@ use crate::accounts::Access;
 use crate::metric_names::VERSION_ID;
 use crate::web::RequestBody;
 
-const MAX_DOCUMENT: usize = 2 << 20;
+const MAX_DOCUMENT_BYTES: usize = 2 << 20;
 const MAX_KEYS: usize = 1000;
-/// Keys deleted at the same time.
-const AT_A_TIME: usize = 16;
+/// Keys that are deleted concurrently.
+const MAX_CONCURRENT: usize = 16;
 
 impl S3Api {
     pub(super) async fn delete_object(&self, request: AuthedRequest) -> HandlerResult {
@@ -42,16 +43,17 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         let (identity, bucket) = (request.identity.clone(), request.target.bucket.clone());
-        // Else the answer would tell a stranger whether the bucket is there.
+        // Otherwise the response would tell anyone whether the bucket exists.
         if !identity.sees(&bucket) {
             return Err(S3Error::denied());
         }
-        let wanted = document::deletions(&request.read_document(body, MAX_DOCUMENT).await?)?;
-        if wanted.keys.is_empty() || wanted.keys.len() > MAX_KEYS {
+        let document =
+            document::deletions(&request.read_document(body, MAX_DOCUMENT_BYTES).await?)?;
+        if document.keys.is_empty() || document.keys.len() > MAX_KEYS {
             return Err(S3Error::malformed_xml());
         }
         self.shared.objects.find_bucket(&bucket.as_str().into()).await?;
-        let deletions = stream::iter(wanted.keys).map(|entry| {
+        let deletions = stream::iter(document.keys).map(|entry| {
             let (identity, bucket) = (identity.clone(), bucket.clone());
             async move {
                 let outcome = async {
@@ -67,11 +69,11 @@ impl S3Api {
                 (entry, outcome)
             }
         });
-        let mut deletions = std::pin::pin!(deletions.buffered(AT_A_TIME));
+        let mut deletions = std::pin::pin!(deletions.buffered(MAX_CONCURRENT));
         let mut xml = Xml::new("DeleteResult");
         while let Some((entry, outcome)) = deletions.next().await {
             match outcome {
-                Ok(()) if wanted.quiet => {}
+                Ok(()) if document.quiet => {}
                 Ok(()) => {
                     xml.open("Deleted")
                         .element("Key", &entry.key)

@@ -1,21 +1,21 @@
-//! The XML that S3 clients send: what Complete lists, and what is to be deleted.
+//! Parsing the XML documents of CompleteMultipartUpload, DeleteObjects and RestoreObject.
 //!
-//! Guarantees: no entity is expanded and no document type is looked at, so no document grows by
-//! being read; depth and length are bounded by the caller's cap; an element that is not known is
-//! passed over, as S3 does. Pure.
+//! Guarantees: no entity is expanded and a document type is refused, so no document grows while it
+//! is parsed; depth is bounded here and length by the caller; unknown elements are ignored, as S3
+//! does. Pure.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::conditions::bare;
+use super::conditions::unquoted;
 use super::error::S3Error;
 use crate::object::PartNumber;
 use crate::upload::ChosenEntry;
 
-/// No document of S3's is nested deeper.
+/// No document of S3 is nested deeper.
 const MAX_DEPTH: usize = 8;
 
-/// A key to be deleted.
+/// A key to delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletion {
     pub key: String,
@@ -25,34 +25,35 @@ pub struct Deletion {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletions {
     pub keys: Vec<Deletion>,
-    /// Only failures are to be answered.
+    /// Whether the response lists only failures.
     pub quiet: bool,
 }
 
 /// **Errors**: `MalformedXML`.
 pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
-    let mut found = Deletions::default();
+    let mut deletions = Deletions::default();
     walk(bytes, "Delete", |path, text| match path {
-        ["Object"] => found.keys.push(Deletion::default()),
+        ["Object"] => deletions.keys.push(Deletion::default()),
         ["Object", "Key"] => {
-            if let Some(last) = found.keys.last_mut() {
+            if let Some(last) = deletions.keys.last_mut() {
                 last.key = text.to_owned();
             }
         }
         ["Object", "VersionId"] => {
-            if let Some(last) = found.keys.last_mut().filter(|_| !text.is_empty() && text != "null")
+            if let Some(last) =
+                deletions.keys.last_mut().filter(|_| !text.is_empty() && text != "null")
             {
                 last.version = Some(text.to_owned());
             }
         }
-        ["Quiet"] => found.quiet = text == "true",
+        ["Quiet"] => deletions.quiet = text == "true",
         _ => {}
     })?;
-    Ok(found)
+    Ok(deletions)
 }
 
-/// The parts of a Complete, as they are listed. **Errors**: `MalformedXML`, `InvalidPartOrder`,
-/// `InvalidArgument`.
+/// The parts of a CompleteMultipartUpload, in the order of the document. **Errors**:
+/// `MalformedXML`, `InvalidPartOrder`, `InvalidArgument`.
 pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     let mut parts: Vec<(Option<u32>, String)> = Vec::new();
     walk(bytes, "CompleteMultipartUpload", |path, text| match path {
@@ -75,53 +76,53 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     let entry = |(number, etag): (Option<u32>, String)| {
         let number = number.ok_or_else(S3Error::malformed_xml)?;
         let number = PartNumber::new(number)
-            .ok_or_else(|| S3Error::invalid("a part number is in [1, 10000]"))?;
-        Ok(ChosenEntry { number, etag: bare(&etag) })
+            .ok_or_else(|| S3Error::invalid("a part number must be in [1, 10000]"))?;
+        Ok(ChosenEntry { number, etag: unquoted(&etag) })
     };
     let parts: Vec<ChosenEntry> = parts.into_iter().map(entry).collect::<Result<_, S3Error>>()?;
     if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
-        let message = "the parts are not listed in ascending order";
+        let message = "the parts must be listed in ascending order";
         return Err(S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidPartOrder", message));
     }
     Ok(parts)
 }
 
-/// Every element below the root, in the order in which they close: its path without the root, and
-/// its text.
-/// **Errors**: `MalformedXML`.
+/// All elements below the root, in the order in which they close: the path without the root, and
+/// the text. **Errors**: `MalformedXML`.
 pub fn elements(bytes: &[u8], root: &str) -> Result<Vec<(Vec<String>, String)>, S3Error> {
     let mut all = Vec::new();
-    read(bytes, root, |seen, path, text| {
-        if seen != Seen::Opens {
+    read(bytes, root, |tag, path, text| {
+        if tag != Tag::Start {
             all.push((path.iter().map(|name| (*name).to_owned()).collect(), text.to_owned()));
         }
     })?;
     Ok(all)
 }
 
-/// Calls `found` for each element right below the root when it opens, with an empty text, and for
-/// each below the root when it closes, with its text if it had one. `path` is without the root.
-fn walk(bytes: &[u8], root: &str, mut found: impl FnMut(&[&str], &str)) -> Result<(), S3Error> {
-    read(bytes, root, |seen, path, text| match seen {
-        Seen::Opens if path.len() == 1 => found(path, ""),
-        Seen::Closes if path.len() > 1 || !text.trim().is_empty() => found(path, text),
-        Seen::Opens | Seen::Closes | Seen::Empty => {}
+/// Calls `visit` with path and text: for each child of the root when it opens, with an empty text;
+/// for each element below the root when it closes, unless it is a child of the root without text.
+/// The path is without the root.
+fn walk(bytes: &[u8], root: &str, mut visit: impl FnMut(&[&str], &str)) -> Result<(), S3Error> {
+    read(bytes, root, |tag, path, text| match tag {
+        Tag::Start if path.len() == 1 => visit(path, ""),
+        Tag::End if path.len() > 1 || !text.trim().is_empty() => visit(path, text),
+        Tag::Start | Tag::End | Tag::Empty => {}
     })
 }
 
-/// What of an element was read.
+/// Which tag of an element was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Opens,
-    Closes,
-    /// All of it, written as `<Name/>`.
+enum Tag {
+    Start,
+    End,
+    /// `<Name/>`.
     Empty,
 }
 
 fn read(
     bytes: &[u8],
     root: &str,
-    mut found: impl FnMut(Seen, &[&str], &str),
+    mut visit: impl FnMut(Tag, &[&str], &str),
 ) -> Result<(), S3Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| S3Error::malformed_xml())?;
     let mut reader = Reader::from_str(text);
@@ -139,7 +140,7 @@ fn read(
                 path.push(name.to_owned());
                 value.clear();
                 if path.len() > 1 {
-                    found(Seen::Opens, &names(&path), "");
+                    visit(Tag::Start, &below_root(&path), "");
                 }
             }
             Event::Empty(tag) if path.is_empty() => {
@@ -149,9 +150,9 @@ fn read(
             }
             Event::Empty(tag) => {
                 let name = tag.local_name();
-                let mut path = names(&path);
+                let mut path = below_root(&path);
                 path.push(name.as_ref());
-                found(Seen::Empty, &path, "");
+                visit(Tag::Empty, &path, "");
             }
             Event::Text(text) => {
                 let text: &str = text.as_ref();
@@ -167,7 +168,7 @@ fn read(
             }
             Event::End(_) => {
                 if path.len() > 1 {
-                    found(Seen::Closes, &names(&path), &value);
+                    visit(Tag::End, &below_root(&path), &value);
                 }
                 path.pop();
                 value.clear();
@@ -181,7 +182,8 @@ fn read(
     }
 }
 
-fn names(path: &[String]) -> Vec<&str> {
+/// The path without the root.
+fn below_root(path: &[String]) -> Vec<&str> {
     path.iter().skip(1).map(String::as_str).collect()
 }
 
@@ -211,17 +213,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_to_be_deleted_is_read() {
+    fn deletions_are_parsed() {
         let text = "<?xml version=\"1.0\"?><Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n  <Quiet>true</Quiet>\
                     <Object><Key>a&amp;b &#x41;/</Key></Object><Object><Key>c</Key><VersionId>v</VersionId></Object></Delete>";
-        let found = deletions(text.as_bytes()).unwrap();
-        let keys: Vec<(&str, Option<&str>)> =
-            found.keys.iter().map(|entry| (entry.key.as_str(), entry.version.as_deref())).collect();
-        assert_eq!((found.quiet, keys), (true, vec![("a&b A/", None), ("c", Some("v"))]));
+        let parsed = deletions(text.as_bytes()).unwrap();
+        let keys: Vec<(&str, Option<&str>)> = parsed
+            .keys
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.version.as_deref()))
+            .collect();
+        assert_eq!((parsed.quiet, keys), (true, vec![("a&b A/", None), ("c", Some("v"))]));
     }
 
     #[test]
-    fn what_is_to_be_completed_is_read() {
+    fn chosen_parts_are_parsed_and_checked() {
         let part = |number: &str, etag: &str| {
             format!("<Part><ETag>{etag}</ETag><PartNumber>{number}</PartNumber></Part>")
         };
@@ -251,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn bombs_do_not_go_off() {
+    fn entity_expansion_and_deep_nesting_are_refused() {
         let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><Delete><Object><Key>&b;</Key></Object></Delete>";
         assert!(deletions(bomb.as_bytes()).is_err());
         assert!(deletions("<Delete><Object><Key>&b;</Key></Object></Delete>".as_bytes()).is_err());
@@ -261,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "[<>/&;a-zA-Z \"=!#?\\[\\]-]{0,200}") {
+        fn no_input_panics(text in "[<>/&;a-zA-Z \"=!#?\\[\\]-]{0,200}") {
             deletions(text.as_bytes()).ok();
             chosen_parts(format!("<CompleteMultipartUpload>{text}</CompleteMultipartUpload>").as_bytes()).ok();
         }

@@ -1,9 +1,10 @@
-//! What an S3 client is told instead of success.
+//! S3 error responses: the code, status and message for each failure.
 //!
-//! `Code` is S3's, and clients act on it; the message is for a person. The cause behind it goes to
-//! the log only. This is one of the two places that know which failure is which status. Source:
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; BACKENDS.md §9 (codes
-//! tools expect).
+//! Guarantees: every failure has a code of S3's, which clients act on; the message is for a person;
+//! the cause of a failure goes to the log only. This is the only file of the S3 front that maps
+//! failures to statuses. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
+//! docs/backends.md#error-codes-that-tools-expect.
 
 use std::time::Duration;
 
@@ -11,26 +12,27 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::xml::Xml;
 use crate::metric_names;
-use crate::object::{StoreError, StoreKind};
+use crate::object::{ReadError, StoreError, StoreKind, Unmet};
 use crate::upload;
 use crate::web::{self, Reply, full};
 
-/// How long a client is asked to stay away when nobody knows better.
-const PAUSE: Duration = Duration::from_secs(1);
+/// `Retry-After` of a 503 for which nothing better is known.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// An answer that is no success.
+/// A failure, as an S3 client gets it.
 #[derive(Clone, Debug)]
 pub struct S3Error {
     pub code: &'static str,
     status: StatusCode,
     message: String,
-    pause: Option<Duration>,
+    retry_after: Option<Duration>,
 }
 
 impl S3Error {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        let pause = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(PAUSE);
-        Self { code, status, message: message.into(), pause }
+        let retry_after =
+            (status == StatusCode::SERVICE_UNAVAILABLE).then_some(DEFAULT_RETRY_AFTER);
+        Self { code, status, message: message.into(), retry_after }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -45,12 +47,12 @@ impl S3Error {
         Self::new(
             StatusCode::BAD_REQUEST,
             "MalformedXML",
-            "the XML is not well formed, or not what is wanted here",
+            "the XML is not well formed, or not what this operation expects",
         )
     }
 
     pub fn denied() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "AccessDenied", "this account may not do that here")
+        Self::new(StatusCode::FORBIDDEN, "AccessDenied", "the account has no permission for this")
     }
 
     pub fn no_such_upload() -> Self {
@@ -65,7 +67,7 @@ impl S3Error {
 
     pub fn reserved_bucket(bucket: &str) -> Self {
         let message = format!(
-            "{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself"
+            "{bucket:?} is not available as a bucket: the S3 server behind the gateway reserves this name"
         );
         Self::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message)
     }
@@ -91,7 +93,7 @@ impl S3Error {
         Self::new(
             StatusCode::LENGTH_REQUIRED,
             "MissingContentLength",
-            "the length of the body must be said",
+            "the length of the body must be declared",
         )
     }
 
@@ -99,31 +101,32 @@ impl S3Error {
         &self.message
     }
 
-    /// The answer. One to HEAD has no body, nor has 304.
+    /// The response. It has no body for HEAD and with status 304.
     pub fn reply(&self, method: &Method, resource: &str, request_id: &str) -> Reply {
-        let silent = *method == Method::HEAD || self.status == StatusCode::NOT_MODIFIED;
+        let without_body = *method == Method::HEAD || self.status == StatusCode::NOT_MODIFIED;
         let mut xml = Xml::error();
         xml.element("Code", self.code)
             .element("Message", &self.message)
             .element("Resource", resource);
         xml.element("RequestId", request_id);
-        let mut reply = Response::new(full(if silent { String::new() } else { xml.finish() }));
+        let mut reply =
+            Response::new(full(if without_body { String::new() } else { xml.finish() }));
         *reply.status_mut() = self.status;
         let headers = reply.headers_mut();
-        if !silent {
+        if !without_body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         }
-        if let Some(pause) = self.pause {
-            let seconds = pause.as_millis().div_ceil(1000).max(1);
+        if let Some(retry_after) = self.retry_after {
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, number(seconds));
-            headers.insert(metric_names::RETRY_AFTER_MS, number(pause.as_millis()));
+            headers.insert(metric_names::RETRY_AFTER_MS, number(retry_after.as_millis()));
         }
         reply
     }
 }
 
 fn number(value: u128) -> HeaderValue {
-    HeaderValue::from_str(&value.to_string()).expect("digits are a header's value")
+    HeaderValue::from_str(&value.to_string()).expect("digits are a header value")
 }
 
 impl From<web::Error> for S3Error {
@@ -173,9 +176,24 @@ impl From<StoreError> for S3Error {
         if status.is_server_error() {
             tracing::warn!(%error, source = ?std::error::Error::source(&error), "the store failed");
         }
-        let mut told = Self::new(status, code, error.to_string());
-        told.pause = error.pause().or(told.pause);
-        told
+        let mut failure = Self::new(status, code, error.to_string());
+        failure.retry_after = error.pause().or(failure.retry_after);
+        failure
+    }
+}
+
+impl From<ReadError> for S3Error {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        let unsatisfiable = |code| Self::new(StatusCode::RANGE_NOT_SATISFIABLE, code, message);
+        match error {
+            ReadError::Store(error) => error.into(),
+            ReadError::Records(error) => error.into(),
+            ReadError::Unmet(Unmet::Precondition) => Self::precondition(),
+            ReadError::Unmet(Unmet::NotModified) => Self::not_modified(),
+            ReadError::NoSuchPart => unsatisfiable("InvalidPartNumber"),
+            ReadError::Range { .. } => unsatisfiable("InvalidRange"),
+        }
     }
 }
 
@@ -205,8 +223,8 @@ impl From<upload::Error> for S3Error {
         if status.is_server_error() {
             tracing::warn!(%error, source = ?std::error::Error::source(&error), "an upload failed");
         }
-        let mut told = Self::new(status, code, error.to_string());
-        told.pause = error.retry_after().or(told.pause);
-        told
+        let mut failure = Self::new(status, code, error.to_string());
+        failure.retry_after = error.retry_after().or(failure.retry_after);
+        failure
     }
 }

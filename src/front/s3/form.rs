@@ -1,8 +1,8 @@
-//! The form of a POST: its fields, and the file that comes last.
+//! Parsing a `multipart/form-data` form: its fields, and the file, which is last.
 //!
-//! Guarantees: the fields before the file are bounded, the file is passed on as it comes; the end
-//! of the form is checked before the file's last bytes go out, so that a form that is cut off
-//! stores nothing. Source: RFC 7578, RFC 2046 §5.1.1;
+//! Guarantees: the length of the fields is bounded; the file is streamed; the end of the form is
+//! checked before the last bytes of the file are passed on, so that a truncated form stores
+//! nothing. Source: RFC 7578, RFC 2046 §5.1.1;
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>.
 
 use std::collections::BTreeMap;
@@ -16,24 +16,25 @@ use super::error::S3Error;
 use crate::clock::Clock;
 use crate::web::{self, BoxError, Permit, RequestBody};
 
-/// All fields together, with their heads.
-const MAX_FIELDS: usize = 64 << 10;
+/// The longest that all fields may be together, with their heads.
+const MAX_FIELD_BYTES: usize = 64 << 10;
 
-/// A form whose file is still to come.
+/// A form that is parsed up to its file.
 pub struct Form {
     /// By lower-case name.
     pub fields: BTreeMap<String, String>,
     pub file_name: String,
-    /// Bytes of the file.
+    /// The length of the file.
     pub len_bytes: u64,
     pub file: File,
 }
 
-/// The file's bytes, without the end of the form.
+/// The bytes of the file, without the end of the form.
 pub struct File {
     body: RequestBody,
-    /// What came and may be part of the end.
+    /// Bytes that were received and may belong to the end of the form.
     held: BytesMut,
+    /// The end of the form.
     end: Vec<u8>,
 }
 
@@ -58,21 +59,21 @@ pub fn boundary(content_type: &str) -> Option<String> {
 pub async fn read(mut body: RequestBody, boundary: &str, len_bytes: u64) -> Result<Form, S3Error> {
     let delimiter = format!("\r\n--{boundary}");
     let mut fields = BTreeMap::new();
-    let mut unread = Unread::new();
+    let mut buffer = FieldBuffer::new();
     loop {
-        let head = unread.until(&mut body, "\r\n\r\n").await?;
+        let head = buffer.take_until(&mut body, "\r\n\r\n").await?;
         let (name, file_name) = disposition(part_head(&head, &delimiter)?)?;
         if name == "file" {
-            let used = unread.taken + "\r\n\r\n".len() - FIRST_LINE_END.len();
+            let used = buffer.taken + "\r\n\r\n".len() - FIRST_LINE_END.len();
             let end = format!("{delimiter}--\r\n").into_bytes();
-            let left = len_bytes.checked_sub((used + end.len()) as u64);
-            let len_bytes = left.ok_or_else(|| malformed("it ends before its file"))?;
-            unread.skip("\r\n\r\n");
-            let file = File { body, held: unread.bytes, end };
+            let file_len_bytes = len_bytes.checked_sub((used + end.len()) as u64);
+            let len_bytes = file_len_bytes.ok_or_else(|| malformed("it ends before its file"))?;
+            buffer.skip("\r\n\r\n");
+            let file = File { body, held: buffer.bytes, end };
             return Ok(Form { fields, file_name: file_name.unwrap_or_default(), len_bytes, file });
         }
-        unread.skip("\r\n\r\n");
-        let value = unread.until(&mut body, &delimiter).await?;
+        buffer.skip("\r\n\r\n");
+        let value = buffer.take_until(&mut body, &delimiter).await?;
         let text =
             String::from_utf8(value.to_vec()).map_err(|_| malformed("a field is not UTF-8"))?;
         if fields.insert(name.to_ascii_lowercase(), text).is_some() {
@@ -81,19 +82,19 @@ pub async fn read(mut body: RequestBody, boundary: &str, len_bytes: u64) -> Resu
     }
 }
 
-/// Before the first delimiter: it makes that one like the others.
+/// Put before the form, so that its first delimiter is like the others.
 const FIRST_LINE_END: &str = "\r\n";
 
-/// What came of a form's fields and was not read yet.
-struct Unread {
+/// Received bytes of the fields that are not parsed yet.
+struct FieldBuffer {
     bytes: BytesMut,
-    /// Bytes that were taken out of it.
+    /// How many bytes were taken from the buffer.
     taken: usize,
     #[cfg(test)]
     searched: usize,
 }
 
-impl Unread {
+impl FieldBuffer {
     fn new() -> Self {
         Self {
             bytes: BytesMut::from(FIRST_LINE_END),
@@ -103,10 +104,10 @@ impl Unread {
         }
     }
 
-    /// Takes what is before a mark, which stays. Each byte is searched once, however small the
-    /// pieces are in which the body comes. **Errors**: `MalformedPOSTRequest` where the body ends
-    /// before, or the fields are too long.
-    async fn until(&mut self, body: &mut RequestBody, mark: &str) -> Result<Bytes, S3Error> {
+    /// Takes the bytes before a mark, which stays in the buffer. Each byte is searched about once,
+    /// however small the frames of the body are. **Errors**: `MalformedPOSTRequest` if the body
+    /// ends before the mark or the fields are too long.
+    async fn take_until(&mut self, body: &mut RequestBody, mark: &str) -> Result<Bytes, S3Error> {
         let mut searched = 0;
         loop {
             #[cfg(test)]
@@ -118,58 +119,57 @@ impl Unread {
                 self.require_short(0)?;
                 return Ok(self.bytes.split_to(searched + at).freeze());
             }
-            // The mark may begin in what is here.
+            // The mark may begin at the end of these bytes.
             searched = self.bytes.len().saturating_sub(mark.len() - 1);
             self.require_short(self.bytes.len())?;
             match body.next().await {
                 Some(Ok(frame)) => self.bytes.extend_from_slice(&frame),
-                Some(Err(cause)) => return Err(not_whole(cause)),
+                Some(Err(cause)) => return Err(body_error(cause)),
                 None => return Err(malformed("it has no file")),
             }
         }
     }
 
     fn require_short(&self, more_bytes: usize) -> Result<(), S3Error> {
-        if self.taken + more_bytes > MAX_FIELDS {
+        if self.taken + more_bytes > MAX_FIELD_BYTES {
             Err(malformed("its fields are too long"))
         } else {
             Ok(())
         }
     }
 
-    /// Takes a mark that stands at the beginning.
+    /// Takes a mark from the beginning of the buffer.
     fn skip(&mut self, mark: &str) {
         self.bytes.advance(mark.len());
         self.taken += mark.len();
     }
 }
 
-/// A body that does not come is a time-out, and no mistake in the form.
-fn not_whole(cause: BoxError) -> S3Error {
+/// A body that arrives too slowly is a timeout, not a malformed form.
+fn body_error(cause: BoxError) -> S3Error {
     match cause.downcast::<web::Error>() {
         Ok(error) => S3Error::from(*error),
         Err(_) => malformed("it has no file"),
     }
 }
 
-/// The head of a part: what follows the delimiter and its line end.
+/// The headers of a part, which follow the delimiter and its line end.
 fn part_head<'a>(head: &'a [u8], delimiter: &str) -> Result<&'a str, S3Error> {
     let lines = head.strip_prefix(delimiter.as_bytes()).and_then(|rest| rest.strip_prefix(b"\r\n"));
-    let lines =
-        lines.ok_or_else(|| malformed("there is no file, or no delimiter where one must be"))?;
+    let lines = lines.ok_or_else(|| malformed("there is no file, or a delimiter is missing"))?;
     std::str::from_utf8(lines).map_err(|_| malformed("a head is not UTF-8"))
 }
 
-/// `name` and `filename` of a part.
+/// The parameters `name` and `filename` of a part.
 fn disposition(head: &str) -> Result<(String, Option<String>), S3Error> {
     let line = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.trim())
     });
     let line = line.ok_or_else(|| malformed("a part has no Content-Disposition"))?;
-    let parameter = |wanted: &str| {
+    let parameter = |name: &str| {
         line.split(';').find_map(|part| {
-            let value = part.trim().strip_prefix(wanted)?.strip_prefix('=')?;
+            let value = part.trim().strip_prefix(name)?.strip_prefix('=')?;
             Some(value.trim_matches('"').to_owned())
         })
     };
@@ -181,9 +181,9 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 impl File {
-    /// The same file, read no faster than the place's account may.
-    pub fn paced(mut self, place: &Permit, clock: &Clock) -> Self {
-        self.body = self.body.throttled(place, clock);
+    /// The same file, read no faster than the rate limit of the permit allows.
+    pub fn throttled(mut self, permit: &Permit, clock: &Clock) -> Self {
+        self.body = self.body.throttled(permit, clock);
         self
     }
 }
@@ -203,7 +203,7 @@ impl Stream for File {
                 Some(Err(cause)) => return Poll::Ready(Some(Err(cause))),
                 None if this.held == this.end => return Poll::Ready(None),
                 None => {
-                    return Poll::Ready(Some(Err("the form does not end behind its file".into())));
+                    return Poll::Ready(Some(Err("the form does not end after its file".into())));
                 }
             }
         }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_cut_gives_the_same_form() {
+    async fn frames_of_any_size_give_the_same_form() {
         for cut in 1..=FORM.len() {
             let (fields, len, file) = parse(FORM.as_bytes(), cut).await.unwrap();
             assert_eq!(fields, BTreeMap::from([("key".to_owned(), "a".to_owned())]), "{cut}");
@@ -252,13 +252,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_cut_off_or_malformed_is_refused() {
+    async fn truncated_and_malformed_forms_are_refused() {
         for end in 0..FORM.len() {
             assert!(parse(&FORM.as_bytes()[..end], 7).await.is_err(), "{end}");
         }
         let long = format!(
             "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{}",
-            "x".repeat(MAX_FIELDS)
+            "x".repeat(MAX_FIELD_BYTES)
         );
         assert!(parse(long.as_bytes(), 1000).await.is_err());
         let field = |name: usize| {
@@ -279,21 +279,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_byte_is_searched_about_once_however_it_comes() {
+    async fn each_byte_is_searched_about_once_whatever_the_frames() {
         const LEN: usize = 50_000;
         let pieces = std::iter::repeat_n(&b"x"[..], LEN).chain([&b"\r\n--b"[..]]);
         let frames = pieces.map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::from_static(piece))));
         let body = StreamBody::new(stream::iter(frames));
         let mut body = RequestBody::new(body, Clock::seeded(1), &Settings::default());
-        let mut unread = Unread::new();
-        let value = unread.until(&mut body, "\r\n--b").await.unwrap();
+        let mut buffer = FieldBuffer::new();
+        let value = buffer.take_until(&mut body, "\r\n--b").await.unwrap();
         assert_eq!(value.len(), LEN + FIRST_LINE_END.len());
-        assert!(unread.searched < 8 * LEN, "{} bytes searched of {LEN}", unread.searched);
+        assert!(buffer.searched < 8 * LEN, "{} bytes searched of {LEN}", buffer.searched);
     }
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(
+        fn no_input_panics(
             bytes in proptest::collection::vec(any::<u8>(), 0..300),
             cut in 1_usize..50,
         ) {

@@ -1,7 +1,7 @@
-//! Doors for `fuzz/`: the parsers of this room that no request reaches without a signature that
-//! holds.
+//! Access for `fuzz/` to the parsers of this room that a request reaches only with a valid
+//! signature.
 //!
-//! Guarantees: built by cargo-fuzz only. It judges nothing beyond what a parser must never do.
+//! Guarantees: built by cargo-fuzz only. It asserts only what a parser must never do.
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -12,7 +12,7 @@ use super::{conditions, document, form, get, route};
 use crate::clock::Clock;
 use crate::web::{Query, RequestBody, Settings};
 
-/// The documents of Complete and DeleteObjects; what is read is no longer than what was sent.
+/// Parses the documents of Complete and DeleteObjects; the result is never longer than the input.
 pub fn document(bytes: &[u8]) {
     if let Ok(found) = document::deletions(bytes) {
         assert!(found.keys.iter().map(|entry| entry.key.len()).sum::<usize>() <= bytes.len());
@@ -22,29 +22,29 @@ pub fn document(bytes: &[u8]) {
     }
 }
 
-/// A `Range` or a condition on a write.
+/// Parses a `Range` and an entity tag.
 pub fn range(text: &str, size: u64) {
-    if let Some((first, end)) = get::range(text).and_then(|read| read.span(size)) {
+    if let Some((first, end)) = get::range(text).and_then(|range| range.span(size)) {
         assert!(first < end && end <= size, "{text} of {size}: {first}..{end}");
     }
-    conditions::bare(text);
+    conditions::unquoted(text);
 }
 
-/// Path, query and headers to an operation.
+/// Finds the operation for a path, query and headers.
 pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) {
     let Ok(target) = route::target(path, headers, Some("s3.test")) else { return };
     let Ok(query) = Query::parse(query) else { return };
     route::route(method, &target, &query, headers).ok();
 }
 
-/// A POST form up to the end of its file.
+/// Parses a POST form up to the end of its file.
 pub fn form(bytes: &[u8], boundary: &str) {
     let body = RequestBody::new(
         Full::new(Bytes::copy_from_slice(bytes)),
         Clock::seeded(1),
         &Settings::default(),
     );
-    // A body that is there whole is read without a pause.
+    // A body in memory is read without waiting.
     let Some(Ok(mut form)) = form::read(body, boundary, bytes.len() as u64).now_or_never() else {
         return;
     };

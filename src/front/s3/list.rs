@@ -1,7 +1,7 @@
 //! ListObjects and ListObjectsV2.
 //!
-//! Guarantees: keys in S3's byte order; a page names where the next begins, and that place is no
-//! secret and no state. Source:
+//! Guarantees: keys are in S3's byte order; a page says where the next one begins, and the marker
+//! is neither secret nor state of the gateway. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::borrow::Cow;
@@ -19,52 +19,52 @@ use crate::sigv4::URI_PATH;
 
 const MAX_KEYS: usize = 1000;
 
-/// What both versions share.
-struct Wanted {
+/// The parameters that both versions have.
+struct ListRequest {
     options: ListOptions,
     max_keys: usize,
-    encoded: bool,
+    url_encoded: bool,
 }
 
-impl Wanted {
+impl ListRequest {
+    /// A key, prefix or marker as the response shows it.
     fn name<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.encoded { utf8_percent_encode(text, URI_PATH).into() } else { text.into() }
+        if self.url_encoded { utf8_percent_encode(text, URI_PATH).into() } else { text.into() }
     }
 }
 
 impl S3Api {
     pub(super) async fn list_objects(&self, request: AuthedRequest) -> HandlerResult {
-        let mut wanted = wanted(&request)?;
+        let mut list = list_request(&request)?;
         let marker = request.query.get("marker").unwrap_or_default().to_owned();
-        wanted.options.after = Some(marker.clone()).filter(|marker| !marker.is_empty());
-        let page = self.page(&request, &wanted).await?;
+        list.options.after = Some(marker.clone()).filter(|marker| !marker.is_empty());
+        let page = self.page(&request, &list).await?;
         let mut xml = Xml::new("ListBucketResult");
         xml.element("Name", &request.target.bucket)
-            .element("Prefix", wanted.name(&wanted.options.prefix));
-        xml.element("Marker", wanted.name(&marker));
-        finish(&mut xml, &wanted, &page, true);
-        // S3 names it only with a delimiter; clients without one take the last key, which is the
-        // same.
-        xml.maybe("NextMarker", page.next.as_deref().map(|next| wanted.name(next)));
+            .element("Prefix", list.name(&list.options.prefix));
+        xml.element("Marker", list.name(&marker));
+        write_page(&mut xml, &list, &page, true);
+        // S3 sends it only with a delimiter; otherwise clients use the last key, which is the same.
+        xml.maybe("NextMarker", page.next.as_deref().map(|next| list.name(next)));
         Ok(xml_reply(xml.finish()))
     }
 
     pub(super) async fn list_objects_v2(&self, request: AuthedRequest) -> HandlerResult {
-        let mut wanted = wanted(&request)?;
+        let mut list = list_request(&request)?;
         let token = request.query.get("continuation-token").filter(|token| !token.is_empty());
         let start_after = request.query.get("start-after").filter(|after| !after.is_empty());
-        wanted.options.after = match token {
-            Some(token) => Some(place(token)?),
+        list.options.after = match token {
+            Some(token) => Some(position(token)?),
             None => start_after.map(str::to_owned),
         };
-        let page = self.page(&request, &wanted).await?;
+        let page = self.page(&request, &list).await?;
         let mut xml = Xml::new("ListBucketResult");
         xml.element("Name", &request.target.bucket)
-            .element("Prefix", wanted.name(&wanted.options.prefix));
-        xml.maybe("StartAfter", start_after.map(|after| wanted.name(after)));
+            .element("Prefix", list.name(&list.options.prefix));
+        xml.maybe("StartAfter", start_after.map(|after| list.name(after)));
         xml.maybe("ContinuationToken", token);
         xml.element("KeyCount", page.objects.len() + page.prefixes.len());
-        finish(&mut xml, &wanted, &page, request.query.get("fetch-owner") == Some("true"));
+        write_page(&mut xml, &list, &page, request.query.get("fetch-owner") == Some("true"));
         xml.maybe(
             "NextContinuationToken",
             page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)),
@@ -72,41 +72,42 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    async fn page(&self, request: &AuthedRequest, wanted: &Wanted) -> Result<Page, S3Error> {
-        if !request.identity.allows(Access::Read, &request.target.bucket, &wanted.options.prefix) {
+    async fn page(&self, request: &AuthedRequest, list: &ListRequest) -> Result<Page, S3Error> {
+        if !request.identity.allows(Access::Read, &request.target.bucket, &list.options.prefix) {
             return Err(S3Error::denied());
         }
         let bucket = request.target.bucket.as_str().into();
-        if wanted.max_keys == 0 {
+        if list.max_keys == 0 {
             self.shared.objects.find_bucket(&bucket).await?;
             return Ok(Page::default());
         }
-        Ok(self.shared.objects.list(&bucket, &wanted.options).await?)
+        Ok(self.shared.objects.list(&bucket, &list.options).await?)
     }
 }
 
-fn wanted(request: &AuthedRequest) -> Result<Wanted, S3Error> {
+/// **Errors**: `InvalidArgument`.
+fn list_request(request: &AuthedRequest) -> Result<ListRequest, S3Error> {
     let text = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
-    let max_keys = max_of(text("max-keys"), "max-keys")?;
+    let max_keys = page_limit(text("max-keys"), "max-keys")?;
     let options = ListOptions {
         prefix: text("prefix").unwrap_or_default().to_owned(),
         delimiter: text("delimiter").map(str::to_owned),
         after: None,
         limit: max_keys,
     };
-    Ok(Wanted { options, max_keys, encoded: encodes(request)? })
+    Ok(ListRequest { options, max_keys, url_encoded: is_url_encoded(request)? })
 }
 
-/// At most 1,000, which is also the default. **Errors**: `InvalidArgument`.
-pub(super) fn max_of(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
+/// A limit of a listing: at most 1,000, which is also the default. **Errors**: `InvalidArgument`.
+pub(super) fn page_limit(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
     let number = text.map_or(Ok(MAX_KEYS), str::parse::<usize>);
     number
         .map(|number| number.min(MAX_KEYS))
-        .map_err(|_| S3Error::invalid(format!("{name} is no number")))
+        .map_err(|_| S3Error::invalid(format!("{name} is not a number")))
 }
 
-/// Whether names are to be percent-encoded. **Errors**: `InvalidArgument`.
-pub(super) fn encodes(request: &AuthedRequest) -> Result<bool, S3Error> {
+/// Whether the request asks for percent-encoded names. **Errors**: `InvalidArgument`.
+pub(super) fn is_url_encoded(request: &AuthedRequest) -> Result<bool, S3Error> {
     match request.query.get("encoding-type").filter(|text| !text.is_empty()) {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("url") => Ok(true),
@@ -114,24 +115,27 @@ pub(super) fn encodes(request: &AuthedRequest) -> Result<bool, S3Error> {
     }
 }
 
+/// A name as `encoding-type=url` shows it.
 pub(super) fn url_encoded(text: &str) -> String {
     utf8_percent_encode(text, URI_PATH).to_string()
 }
 
-fn place(token: &str) -> Result<String, S3Error> {
+/// The key after which a continuation token continues. **Errors**: `InvalidArgument`.
+fn position(token: &str) -> Result<String, S3Error> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    bytes.ok_or_else(|| S3Error::invalid("the continuation token is none of ours"))
+    bytes.ok_or_else(|| S3Error::invalid("the continuation token was not issued by this gateway"))
 }
 
-fn finish(xml: &mut Xml, wanted: &Wanted, page: &Page, with_owner: bool) {
-    xml.element("MaxKeys", wanted.max_keys);
-    xml.maybe("Delimiter", wanted.options.delimiter.as_deref().map(|text| wanted.name(text)));
-    if wanted.encoded {
+/// Writes what both versions have after their own elements.
+fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) {
+    xml.element("MaxKeys", list.max_keys);
+    xml.maybe("Delimiter", list.options.delimiter.as_deref().map(|text| list.name(text)));
+    if list.url_encoded {
         xml.element("EncodingType", "url");
     }
     xml.element("IsTruncated", page.next.is_some());
     for object in &page.objects {
-        xml.open("Contents").element("Key", wanted.name(object.key.as_str()));
+        xml.open("Contents").element("Key", list.name(object.key.as_str()));
         xml.element("LastModified", timestamp(object.modified))
             .element("ETag", format_args!("\"{}\"", object.etag));
         xml.element("Size", object.size_bytes).element("StorageClass", "STANDARD");
@@ -141,6 +145,6 @@ fn finish(xml: &mut Xml, wanted: &Wanted, page: &Page, with_owner: bool) {
         xml.close();
     }
     for prefix in &page.prefixes {
-        xml.open("CommonPrefixes").element("Prefix", wanted.name(prefix)).close();
+        xml.open("CommonPrefixes").element("Prefix", list.name(prefix)).close();
     }
 }

@@ -1,13 +1,13 @@
-//! The life of a multipart upload: create, list, abort. Each is a session (DESIGN §7).
+//! Multipart uploads: create, list parts, list uploads, abort. Each upload is a session.
 //!
-//! Guarantees: an upload of another account, or of another key, is absent; an aborted one keeps its
-//! parts for a successor, where that is switched on and its account has not more than half of its
-//! quota of open uploads.
+//! Guarantees: an upload of another account, or of another key, looks absent; an aborted one keeps
+//! its parts for a successor, if that is enabled and its account uses at most half of its quota of
+//! open uploads. Source: docs/architecture.md#s3-sessions, docs/architecture.md#abort-by-a-client.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::error::S3Error;
-use super::list::{encodes, max_of, url_encoded};
+use super::list::{is_url_encoded, page_limit, url_encoded};
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, empty_reply, xml_reply};
 use crate::accounts::Access;
@@ -25,7 +25,7 @@ impl S3Api {
             content_type: attributes.content_type,
             headers: attributes.headers,
             metadata: attributes.user,
-            checksum: checksum_terms(&request.head.headers)?,
+            checksum: checksum_algorithm(&request.head.headers)?,
         };
         let session =
             self.shared.uploads.create_upload(request.identity.account_name(), new.clone()).await?;
@@ -44,7 +44,7 @@ impl S3Api {
         Ok(reply)
     }
 
-    /// The session of the request's upload id. **Errors**: `AccessDenied`, `NoSuchUpload`.
+    /// The session that `uploadId` names. **Errors**: `AccessDenied`, `NoSuchUpload`.
     pub(super) async fn upload_of(
         &self,
         request: &AuthedRequest,
@@ -52,7 +52,7 @@ impl S3Api {
     ) -> Result<Session, S3Error> {
         request.require(access)?;
         let id = request.query.get("uploadId").unwrap_or_default();
-        if id.len() > MAX_ID_BYTES || !is_plain(id) {
+        if id.len() > MAX_ID_BYTES || !is_id_or_marker(id) {
             return Err(S3Error::no_such_upload());
         }
         let account = request.identity.account_name();
@@ -83,15 +83,16 @@ impl S3Api {
         if !session.root().status.is_unfinished() {
             return Err(S3Error::no_such_upload());
         }
-        let most = max_of(request.query.get("max-parts"), "max-parts")?;
+        let limit = page_limit(request.query.get("max-parts"), "max-parts")?;
         let marker = request.query.get("part-number-marker").filter(|text| !text.is_empty());
         let marker: u16 = marker
             .map_or(Ok(0), str::parse)
-            .map_err(|_| S3Error::invalid("part-number-marker is no number"))?;
+            .map_err(|_| S3Error::invalid("part-number-marker is not a number"))?;
         let entries = session.part_entries().await?;
         let root = session.root();
-        let rest: Vec<_> = entries.into_iter().filter(|entry| entry.number > marker).collect();
-        let page = &rest[..most.min(rest.len())];
+        let after_marker: Vec<_> =
+            entries.into_iter().filter(|entry| entry.number > marker).collect();
+        let page = &after_marker[..limit.min(after_marker.len())];
         let mut xml = Xml::new("ListPartsResult");
         xml.element("Bucket", &request.target.bucket)
             .element("Key", &request.target.key)
@@ -99,7 +100,7 @@ impl S3Api {
         owner(&mut xml, &root);
         xml.element("StorageClass", "STANDARD").element("PartNumberMarker", marker);
         xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
-        xml.element("MaxParts", most).element("IsTruncated", page.len() < rest.len());
+        xml.element("MaxParts", limit).element("IsTruncated", page.len() < after_marker.len());
         if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
             xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", kind.name());
         }
@@ -122,27 +123,27 @@ impl S3Api {
             return Err(S3Error::denied());
         }
         self.shared.objects.find_bucket(&request.target.bucket.as_str().into()).await?;
-        let most = max_of(text("max-uploads"), "max-uploads")?;
-        let encoded = encodes(&request)?;
-        let name = |text: &str| if encoded { url_encoded(text) } else { text.to_owned() };
+        let limit = page_limit(text("max-uploads"), "max-uploads")?;
+        let encode = is_url_encoded(&request)?;
+        let name = |text: &str| if encode { url_encoded(text) } else { text.to_owned() };
         let marker = (text("key-marker").unwrap_or_default(), text("upload-id-marker"));
         let query = OpenQuery {
             bucket: request.target.bucket.clone(),
             prefix: prefix.to_owned(),
             delimiter: text("delimiter").map(str::to_owned),
             key_marker: marker.0.to_owned(),
-            id_marker: marker.1.filter(|id| is_plain(id)).map(str::to_owned),
-            limit: most,
+            id_marker: marker.1.filter(|id| is_id_or_marker(id)).map(str::to_owned),
+            limit,
         };
         let identity = &request.identity;
-        let visible = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
+        let is_visible = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
         let page =
-            self.shared.uploads.open_uploads(identity.account_name(), &query, visible).await?;
+            self.shared.uploads.open_uploads(identity.account_name(), &query, is_visible).await?;
         let mut xml = Xml::new("ListMultipartUploadsResult");
         xml.element("Bucket", &request.target.bucket).element("KeyMarker", name(marker.0));
         xml.element("UploadIdMarker", marker.1.unwrap_or_default()).element("Prefix", name(prefix));
-        xml.maybe("Delimiter", text("delimiter").map(name)).element("MaxUploads", most);
-        if encoded {
+        xml.maybe("Delimiter", text("delimiter").map(name)).element("MaxUploads", limit);
+        if encode {
             xml.element("EncodingType", "url");
         }
         xml.element("IsTruncated", page.next.is_some());
@@ -151,14 +152,7 @@ impl S3Api {
         }
         for root in &page.uploads {
             xml.open("Upload").element("Key", name(&root.key)).element("UploadId", &root.backup_id);
-            xml.open("Initiator")
-                .element("ID", &root.account)
-                .element("DisplayName", &root.account)
-                .close();
-            xml.open("Owner")
-                .element("ID", &root.account)
-                .element("DisplayName", &root.account)
-                .close();
+            owner(&mut xml, root);
             xml.element("StorageClass", "STANDARD");
             xml.element("Initiated", timestamp(since_1970(root.created_at))).close();
         }
@@ -169,19 +163,20 @@ impl S3Api {
     }
 }
 
-/// Whether a text can be an upload's id, or a marker of ours: an id, perhaps with a time before it.
-fn is_plain(text: &str) -> bool {
-    const TIME: usize = "000000000000-".len();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (1..=TIME + MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(plain)
+/// Whether a text can be an upload id or a marker of this gateway: an id, optionally with a time
+/// before it.
+fn is_id_or_marker(text: &str) -> bool {
+    const TIME_BYTES: usize = "000000000000-".len();
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=TIME_BYTES + MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 const MAX_ID_BYTES: usize = 64;
 const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 
-/// What the client wants to be checked, and how the object's checksum follows. **Errors**:
-/// `InvalidRequest`.
-fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
+/// The checksum algorithm that the client names, and how the checksum of the object is computed
+/// from those of its parts. **Errors**: `InvalidRequest`.
+fn checksum_algorithm(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
     let Some(algorithm) = named_algorithm(headers, &CHECKSUM_ALGORITHM)? else { return Ok(None) };
     let named = headers.get("x-amz-checksum-type").map(|value| {
         let kind = ChecksumKind::from_name(value.to_str().unwrap_or_default());
@@ -193,7 +188,7 @@ fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind
         (Some(ChecksumKind::FullObject), Algorithm::Sha1 | Algorithm::Sha256)
         | (Some(ChecksumKind::Composite), Algorithm::Crc64Nvme) => {
             return Err(S3Error::invalid_request(
-                "this checksum type is not to be had with this algorithm",
+                "this checksum type cannot be combined with this algorithm",
             ));
         }
         (Some(kind), _) => kind,
@@ -203,6 +198,7 @@ fn checksum_terms(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind
     Ok(Some((algorithm, kind)))
 }
 
+/// Writes `Initiator` and `Owner`.
 fn owner(xml: &mut Xml, root: &Root) {
     for name in ["Initiator", "Owner"] {
         xml.open(name).element("ID", &root.account).element("DisplayName", &root.account).close();

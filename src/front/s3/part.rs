@@ -1,9 +1,10 @@
-//! UploadPart, and the early answer for a part that is known.
+//! UploadPart, and the early response for a known part.
 //!
-//! Guarantees: a part whose SHA-256 and length are recorded, or are a dead predecessor's, is
-//! answered before a byte of its body is asked for, if its client waits for `100 Continue`; else
-//! its body is read to its end and verified, but not stored again. When a client hangs up in
-//! mid-part, its session hears of it. Source: CLIENTS.md, *Rules for the early answer*;
+//! Guarantees: a part is known if its SHA-256 and length are recorded in its session, or in that of
+//! an abandoned predecessor. If the client waits for `100 Continue`, a known part is answered
+//! before any of its body is requested; otherwise its body is read to the end and verified, but not
+//! stored again. If a client disconnects in the middle of a part, its session records that. Source:
+//! docs/clients.md#rules-for-the-early-answer;
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>.
 
 use std::time::Duration;
@@ -19,8 +20,8 @@ use crate::object::{Body, ETag, PartNumber};
 use crate::upload::{self, PartAdmission, PartClaim, Session};
 use crate::web::{Declared, Payload, Progress, Reply, RequestBody};
 
-/// A client that waits for `100 Continue` sends its body after about a second without it.
-const DECIDE: Duration = Duration::from_millis(900);
+/// A client that waits for `100 Continue` sends its body anyway after about a second.
+const EARLY_ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 
 impl S3Api {
     pub(super) async fn upload_part(
@@ -33,31 +34,32 @@ impl S3Api {
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         let session = self.upload_of(&request, Access::Write).await?;
         let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes };
-        let admission = match tokio::time::timeout(DECIDE, session.admit_part(number, claim)).await
-        {
-            Ok(admission) => admission?,
-            // Not in time to spare the client its body: the record can still be found while it
-            // comes.
-            Err(_) => session.admit_part(number, claim).await?,
-        };
-        let mut guard = HangUp(Some(session));
+        let admission =
+            match tokio::time::timeout(EARLY_ANSWER_TIMEOUT, session.admit_part(number, claim))
+                .await
+            {
+                Ok(admission) => admission?,
+                // Too late to save the client from sending its body; the part may still be known.
+                Err(_) => session.admit_part(number, claim).await?,
+            };
+        let mut guard = DisconnectGuard(Some(session));
         let (etag, checksum) = match admission {
             PartAdmission::Known(entry) => {
                 self.shared.metrics.chunk_known();
                 if !self.answers_early(&request, &body.progress()) {
-                    read_out(declared.clone(), &request, body).await?;
+                    read_to_end(declared.clone(), &request, body).await?;
                 }
                 (Some(entry.etag), declared.checksum)
             }
             PartAdmission::Wanted(ticket) => {
-                // The session hashes and compares the SHA-256 itself: once is enough.
+                // The session verifies the SHA-256 itself; it is not computed twice.
                 let (payload, outcome) =
                     Payload::new(Declared { sha256: None, ..declared }, &request.payload, body);
                 let checksum = outcome.clone();
                 let body = Body::verified(len_bytes, payload);
                 let stored = ticket.store_part(body, move || checksum.verified().flatten()).await;
-                let brought = match stored {
-                    Ok(brought) => brought,
+                let part = match stored {
+                    Ok(part) => part,
                     Err(error) => {
                         let failure = outcome.refusal();
                         if failure.is_some() || error.kind() != upload::Kind::BodyBroken {
@@ -67,8 +69,8 @@ impl S3Api {
                     }
                 };
                 self.shared.metrics.chunk_stored();
-                let sha256 = brought.sha256;
-                let etag = brought.etag.or_else(|| Some(ETag::of_sha256(&sha256)));
+                let sha256 = part.sha256;
+                let etag = part.etag.or_else(|| Some(ETag::of_sha256(&sha256)));
                 (etag, outcome.verified().flatten())
             }
         };
@@ -76,34 +78,35 @@ impl S3Api {
         Ok(reply(etag, checksum))
     }
 
-    /// Whether the client is to be answered before its body is read: it waits, or it is known to
-    /// listen while it sends.
-    fn answers_early(&self, request: &AuthedRequest, read: &Progress) -> bool {
+    /// Whether to respond before the body is read: the client waits for `100 Continue`, or it is
+    /// known to read a response while it sends.
+    fn answers_early(&self, request: &AuthedRequest, progress: &Progress) -> bool {
         let waits = request
             .header("expect")
             .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
         let agent = request.header("user-agent").unwrap_or_default();
-        let listens = self.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
-        waits && read.bytes() == 0 || listens
+        let reads_while_sending =
+            self.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
+        waits && progress.bytes() == 0 || reads_while_sending
     }
 }
 
-/// Tells the session when the request is given up in mid-part.
-struct HangUp(Option<Session>);
+/// Tells the session when the request is dropped in the middle of a part.
+struct DisconnectGuard(Option<Session>);
 
-impl Drop for HangUp {
+impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         let Some(session) = self.0.take() else { return };
         tokio::spawn(async move {
             if let Err(error) = session.client_disconnected().await {
-                tracing::debug!(backup = session.root().backup_id, %error, "that its client left is not recorded");
+                tracing::debug!(backup = session.root().backup_id, %error, "the disconnect of a client could not be recorded");
             }
         });
     }
 }
 
-/// Reads a body that is not needed, so that its connection can go on, and verifies it all the same.
-async fn read_out(
+/// Reads and verifies a body that is not stored, so that its connection can be reused.
+async fn read_to_end(
     declared: Declared,
     request: &AuthedRequest,
     body: RequestBody,
@@ -115,6 +118,7 @@ async fn read_out(
     Ok(())
 }
 
+/// **Errors**: `InvalidArgument`.
 pub(super) fn part_number(request: &AuthedRequest) -> Result<PartNumber, S3Error> {
     let number = request
         .query

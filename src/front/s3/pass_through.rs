@@ -1,10 +1,11 @@
-//! Operations that the gateway does not do itself: passed through to a store that may.
+//! Operations that the gateway does not implement and passes through to the store.
 //!
-//! Guarantees: only the operations of `object::Operation`, each with its own parameters and
-//! headers; what else a request says is refused by name. An operation on a bucket needs `admin` on
-//! the whole of it; one whose document makes the store write or send to another place needs `admin`
-//! on everything, and so nothing is touched that no grant covers. The client's signature and
-//! session stay here. Source: DESIGN §7, §12.14.
+//! Guarantees: only the operations of `object::Operation` are passed through, each with its own
+//! parameters and headers; any other parameter or header is refused by name. An operation on a
+//! bucket needs `admin` on the whole bucket; one whose document makes the store write or send
+//! elsewhere needs `admin` on everything, so that nothing is changed that no grant covers. The
+//! client's signature and session token are not passed on. Source:
+//! docs/architecture.md#pass-through.
 
 use http::{HeaderName, Method, Response, StatusCode};
 
@@ -14,18 +15,18 @@ use crate::accounts::Access;
 use crate::object::{Level, Operation, Passthrough};
 use crate::web::{RequestBody, streamed};
 
-const MAX_DOCUMENT: usize = 1 << 20;
+const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-/// Documents that name a bucket or a queue into which the store then writes, with the rights of the
-/// gateway's key.
-const NAME_ANOTHER_PLACE: &[&str] =
+/// Subresources whose document names a bucket or a queue that the store then writes to, with the
+/// rights of the gateway's key.
+const WRITES_ELSEWHERE: &[&str] =
     &["analytics", "inventory", "logging", "notification", "replication"];
 
-/// Lets a retention be shortened that the bucket's owner set.
+/// Allows shortening a retention that the owner of the bucket set.
 const BYPASS: &str = "x-amz-bypass-governance-retention";
 
-/// Headers that are the gateway's business, not the store's: of the signature, of the body's
-/// framing, both handled here, and what SDKs say of themselves.
+/// Headers that the gateway handles and does not pass on: those of the signature, those of the
+/// body's framing, and those in which SDKs describe themselves.
 const HANDLED_HEADERS: &[&str] = &[
     "x-amz-api-version",
     "x-amz-content-sha256",
@@ -38,13 +39,13 @@ const HANDLED_HEADERS: &[&str] = &[
     "x-amz-user-agent",
 ];
 
-/// Headers without `x-amz-` that change what a request means, and that no operation passed through
-/// has.
+/// Headers without `x-amz-` that change the meaning of a request and that no operation of
+/// `object::Operation` has.
 const REFUSED_HEADERS: &[&str] =
     &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"];
 
-/// Query parameters that are the gateway's business: signatures, and the operation's name, which
-/// some SDKs repeat.
+/// Query parameters that the gateway handles and does not pass on: those of the signature, and the
+/// name of the operation, which some SDKs add.
 const HANDLED_PARAMETERS: &[&str] = &[
     "AWSAccessKeyId",
     "Expires",
@@ -61,8 +62,8 @@ const HANDLED_PARAMETERS: &[&str] = &[
     "x-id",
 ];
 
-/// What of an answer's head is the connection's.
-const OF_CONNECTION: &[&str] = &[
+/// Headers of the store's response that belong to its connection and are not passed on.
+const CONNECTION_HEADERS: &[&str] = &[
     "connection",
     "keep-alive",
     "transfer-encoding",
@@ -80,24 +81,24 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         require_access(operation, &request)?;
-        let mut passthrough = typed(operation, &request)?;
-        let document = request.read_document(body, MAX_DOCUMENT).await?;
+        let mut passthrough = without_document(operation, &request)?;
+        let document = request.read_document(body, MAX_DOCUMENT_BYTES).await?;
         passthrough.body = if operation.subresource == "restore" {
-            restore::checked(&document)?.into()
+            restore::rebuild(&document)?.into()
         } else {
             document
         };
-        let Some(answer) = self.shared.objects.pass_through(passthrough).await? else {
+        let Some(response) = self.shared.objects.pass_through(passthrough).await? else {
             return Err(S3Error::not_implemented(&format!(
                 "{} of ?{}",
                 operation.method, operation.subresource
             )));
         };
-        let mut reply = Response::new(streamed(answer.body));
+        let mut reply = Response::new(streamed(response.body));
         *reply.status_mut() =
-            StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        for (name, value) in &answer.headers {
-            if !OF_CONNECTION.contains(&name.as_str()) {
+            StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        for (name, value) in &response.headers {
+            if !CONNECTION_HEADERS.contains(&name.as_str()) {
                 reply.headers_mut().append(name, value.clone());
             }
         }
@@ -113,10 +114,10 @@ fn require_access(operation: &Operation, request: &AuthedRequest) -> Result<(), 
         Level::Object if reads => Access::Read,
         Level::Object => Access::Write,
     })?;
-    let elsewhere = operation.level == Level::Bucket
+    let writes_elsewhere = operation.level == Level::Bucket
         && !reads
-        && NAME_ANOTHER_PLACE.contains(&operation.subresource);
-    if elsewhere && !request.identity.allows(Access::Admin, "", "") {
+        && WRITES_ELSEWHERE.contains(&operation.subresource);
+    if writes_elsewhere && !request.identity.allows(Access::Admin, "", "") {
         return Err(S3Error::denied());
     }
     if request.head.headers.contains_key(BYPASS) {
@@ -125,23 +126,26 @@ fn require_access(operation: &Operation, request: &AuthedRequest) -> Result<(), 
     Ok(())
 }
 
-/// The request without its document. **Errors**: `NotImplemented`, which names what the operation
-/// does not have.
-fn typed(operation: &'static Operation, request: &AuthedRequest) -> Result<Passthrough, S3Error> {
+/// The request to the store, without its document. **Errors**: `NotImplemented`, which names the
+/// parameter or header that the operation does not have.
+fn without_document(
+    operation: &'static Operation,
+    request: &AuthedRequest,
+) -> Result<Passthrough, S3Error> {
     let (bucket, key) = (request.target.bucket.as_str().into(), request.target.key.as_str().into());
     let mut passthrough = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
     for (name, value) in request.query.pairs() {
         if operation.has_parameter(name) {
             passthrough.add_parameter(name, value);
         } else if !HANDLED_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return Err(not_here("query parameter", name, operation));
+            return Err(unsupported("query parameter", name, operation));
         }
     }
     for (name, value) in &request.head.headers {
         if operation.has_header(name.as_str()) {
             passthrough.add_header(name, value);
         } else if !is_harmless(name) {
-            return Err(not_here("header", name.as_str(), operation));
+            return Err(unsupported("header", name.as_str(), operation));
         }
     }
     Ok(passthrough)
@@ -153,7 +157,7 @@ fn is_harmless(name: &HeaderName) -> bool {
         || !name.starts_with("x-amz-") && !REFUSED_HEADERS.contains(&name)
 }
 
-fn not_here(kind: &str, name: &str, operation: &Operation) -> S3Error {
+fn unsupported(kind: &str, name: &str, operation: &Operation) -> S3Error {
     S3Error::not_implemented(&format!(
         "the {kind} {name:?} with {} of ?{}",
         operation.method, operation.subresource

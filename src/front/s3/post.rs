@@ -1,10 +1,10 @@
-//! PostObject: a file from a browser's form, allowed by a policy that someone signed before.
+//! PostObject: uploads a file from an HTML form, allowed by a signed policy in the form.
 //!
-//! Guarantees: what the policy does not name must not be in the form, and a policy that names no
-//! bucket allows none; the policy's conditions hold before a byte is stored; a field that cannot be
-//! kept as it is is refused, not left out. Until the policy's signature holds nobody is known: so
-//! few forms are read at once, each within [`FIELDS_WITHIN`]. Source:
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html>.
+//! Guarantees: a field that the policy does not name must not be in the form, and a policy that
+//! names no bucket allows none; the conditions of the policy are checked before a byte is stored; a
+//! field that cannot be stored as it is is refused, not left out. The sender is unknown until the
+//! policy is verified, so few forms are read at the same time, each within [`FIELDS_TIMEOUT`].
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html>.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,14 +23,15 @@ use crate::accounts::Access;
 use crate::object::{Body, NewObject, PutMode};
 use crate::web::{self, RequestBody, authenticate_policy, full};
 
-/// All fields before the file: browsers and tools send them at once.
-const FIELDS_WITHIN: Duration = Duration::from_secs(10);
+/// How long all fields before the file may take: browsers and tools send them at once.
+const FIELDS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Fields that need no condition.
-const FREE: &[&str] = &["x-amz-signature", "policy", "file", "x-amz-security-token", "submit"];
+/// Fields that need no condition in the policy.
+const UNCONDITIONAL_FIELDS: &[&str] =
+    &["x-amz-signature", "policy", "file", "x-amz-security-token", "submit"];
 
 impl S3Api {
-    /// Its own way in: it is the form that is signed, not the request.
+    /// Authenticates and admits the sender itself: the form is signed, not the request.
     pub(super) async fn post_object(
         &self,
         head: http::request::Parts,
@@ -43,24 +44,24 @@ impl S3Api {
             S3Error::new(
                 StatusCode::PRECONDITION_FAILED,
                 "PreconditionFailed",
-                "a POST to a bucket is a multipart/form-data form",
+                "a POST to a bucket must be a multipart/form-data form",
             )
         })?;
         let len_bytes = text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok());
         let len_bytes = len_bytes.ok_or_else(S3Error::length_required)?;
-        let mut form = self.fields_in_time(read(body, &boundary, len_bytes)).await?;
+        let mut form = self.fields_within_timeout(read(body, &boundary, len_bytes)).await?;
         let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
         let fields =
             ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
         let identity = authenticate_policy(&self.shared.accounts, fields)?;
         self.require_bucket(&bucket)?;
-        let place = self.shared.admission.acquire(identity.account_name()).await?;
-        form.file = form.file.paced(&place, &self.shared.clock);
+        let permit = self.shared.admission.acquire(identity.account_name()).await?;
+        form.file = form.file.throttled(&permit, &self.shared.clock);
         let policy = STANDARD
             .decode(field("policy"))
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok());
-        let policy: Value = policy.ok_or_else(|| invalid("it is no JSON"))?;
+        let policy: Value = policy.ok_or_else(|| invalid("it is not JSON"))?;
         let key = field("key").replace("${filename}", &form.file_name);
         validate::key(&key)?;
         if key.is_empty() {
@@ -111,29 +112,29 @@ impl S3Api {
 }
 
 impl S3Api {
-    /// The fields of a form, read in one of the few places for those who are not known yet.
-    /// **Errors**: `SlowDown`, `RequestTimeout`, and those of reading.
-    async fn fields_in_time(
+    /// Reads the fields of a form with a permit for unauthenticated requests. **Errors**:
+    /// `SlowDown`, `RequestTimeout`, and those of `fields`.
+    async fn fields_within_timeout(
         &self,
         fields: impl Future<Output = Result<Form, S3Error>>,
     ) -> Result<Form, S3Error> {
-        let _place = self.shared.admission.acquire_unauthenticated().await?;
-        let late = || {
+        let _permit = self.shared.admission.acquire_unauthenticated().await?;
+        let timeout = || {
             web::Error::new(
                 web::Kind::RequestTimeout,
-                "the fields of the form did not come in time",
+                "the fields of the form did not arrive in time",
             )
         };
         tokio::select! {
             biased;
             form = fields => form,
-            () = self.shared.clock.pause(FIELDS_WITHIN) => Err(late().into()),
+            () = self.shared.clock.pause(FIELDS_TIMEOUT) => Err(timeout().into()),
         }
     }
 }
 
-/// Where the answer sends its reader. **Errors**: `InvalidArgument` for what is no URL of http or
-/// https: a browser would run a `javascript:` one.
+/// The URL that the response redirects to. **Errors**: `InvalidArgument` unless it is an http or
+/// https URL: a browser would run a `javascript:` URL.
 fn redirect(headers: &HeaderMap) -> Result<Option<HeaderValue>, S3Error> {
     let Some(value) = headers.get("success_action_redirect").filter(|value| !value.is_empty())
     else {
@@ -145,14 +146,16 @@ fn redirect(headers: &HeaderMap) -> Result<Option<HeaderValue>, S3Error> {
     if uri.is_some_and(fits) {
         return Ok(Some(value.clone()));
     }
-    Err(S3Error::invalid("success_action_redirect is no URL that begins with http:// or https://"))
+    Err(S3Error::invalid(
+        "success_action_redirect must be a URL that begins with http:// or https://",
+    ))
 }
 
 fn invalid(what: &str) -> S3Error {
     S3Error::new(
         StatusCode::BAD_REQUEST,
         "InvalidPolicyDocument",
-        format!("the policy is not usable: {what}"),
+        format!("the policy is invalid: {what}"),
     )
 }
 
@@ -164,23 +167,24 @@ fn refused(what: &str) -> S3Error {
     )
 }
 
-/// The fields as the headers that they stand for. **Errors**: `InvalidArgument` for one that can be
-/// none.
+/// The fields as the headers that they stand for. **Errors**: `InvalidArgument` for a field that is
+/// no valid header.
 fn headers(fields: &BTreeMap<String, String>) -> Result<HeaderMap, S3Error> {
-    // What the object does not keep may have any form.
-    let kept = |name: &str| !matches!(name, "key" | "policy") && !name.starts_with("x-ignore-");
+    // Fields that are not stored with the object may have any form.
+    let is_stored =
+        |name: &str| !matches!(name, "key" | "policy") && !name.starts_with("x-ignore-");
     let header = |(name, value): (&String, &String)| {
         let header = HeaderName::from_bytes(name.as_bytes())
             .ok()
             .zip(HeaderValue::from_bytes(value.as_bytes()).ok());
         header.ok_or_else(|| {
-            S3Error::invalid(format!("the field {name:?} cannot be kept with an object"))
+            S3Error::invalid(format!("the field {name:?} cannot be stored with an object"))
         })
     };
-    fields.iter().filter(|(name, _)| kept(name)).map(header).collect()
+    fields.iter().filter(|(name, _)| is_stored(name)).map(header).collect()
 }
 
-/// Whether a text is `YYYY-MM-DDTHH:MM:SS` in UTC, with or without fractions.
+/// Whether a text is `YYYY-MM-DDTHH:MM:SSZ`, with or without a fraction of the second.
 fn is_utc(text: &str) -> bool {
     let fits = |(at, byte): (usize, u8)| match at {
         4 | 7 => byte == b'-',
@@ -192,14 +196,16 @@ fn is_utc(text: &str) -> bool {
     text.len() >= 20 && text.ends_with('Z') && text.bytes().enumerate().all(fits)
 }
 
-/// **Errors**: `AccessDenied`, `EntityTooLarge`, `EntityTooSmall`, `InvalidPolicyDocument`.
+/// Checks that the policy allows the form. **Errors**: `AccessDenied`, `EntityTooLarge`,
+/// `EntityTooSmall`, `InvalidPolicyDocument`.
 fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3Error> {
-    let until = policy["expiration"].as_str().ok_or_else(|| invalid("it has no expiration"))?;
-    // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so the text decides.
-    if !is_utc(until) {
-        return Err(invalid("its expiration is no time in UTC"));
+    let expiration =
+        policy["expiration"].as_str().ok_or_else(|| invalid("it has no expiration"))?;
+    // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so texts compare like times.
+    if !is_utc(expiration) {
+        return Err(invalid("its expiration is not a time in UTC"));
     }
-    if until[..19] < now[..19] {
+    if expiration[..19] < now[..19] {
         return Err(refused("it is expired"));
     }
     let mut named: Vec<String> = Vec::new();
@@ -210,9 +216,9 @@ fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3E
         policy["conditions"].as_array().ok_or_else(|| invalid("it has no conditions"))?
     {
         if let Some(exact) = condition.as_object() {
-            for (name, wanted) in exact {
+            for (name, expected) in exact {
                 let name = name.to_ascii_lowercase();
-                if wanted.as_str() != Some(value(&name)) {
+                if expected.as_str() != Some(value(&name)) {
                     return Err(refused(&name));
                 }
                 named.push(name);
@@ -222,46 +228,48 @@ fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3E
         let parts: Vec<&Value> =
             condition.as_array().map(|parts| parts.iter().collect()).unwrap_or_default();
         let [kind, one, two] = parts[..] else {
-            return Err(invalid("a condition has not three parts"));
+            return Err(invalid("a condition does not have three parts"));
         };
         if kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("content-length-range")) {
-            let bounds =
-                one.as_u64().zip(two.as_u64()).ok_or_else(|| invalid("a length is no number"))?;
-            let told = |code| {
-                S3Error::new(StatusCode::BAD_REQUEST, code, "the policy wants another length")
+            let bounds = one
+                .as_u64()
+                .zip(two.as_u64())
+                .ok_or_else(|| invalid("a length is not a number"))?;
+            let wrong_length = |code| {
+                let message = "the policy does not allow a file of this length";
+                S3Error::new(StatusCode::BAD_REQUEST, code, message)
             };
             match form.len_bytes {
-                len if len < bounds.0 => return Err(told("EntityTooSmall")),
-                len if len > bounds.1 => return Err(told("EntityTooLarge")),
+                len if len < bounds.0 => return Err(wrong_length("EntityTooSmall")),
+                len if len > bounds.1 => return Err(wrong_length("EntityTooLarge")),
                 _ => continue,
             }
         }
         let name =
             one.as_str().and_then(|name| name.strip_prefix('$')).map(str::to_ascii_lowercase);
-        let (name, wanted) =
+        let (name, operand) =
             name.zip(two.as_str()).ok_or_else(|| invalid("a condition names no field"))?;
         let holds = match kind.as_str() {
-            Some("eq") => value(&name) == wanted,
-            Some("starts-with") => value(&name).starts_with(wanted),
-            _ => return Err(invalid("a condition is of no known kind")),
+            Some("eq") => value(&name) == operand,
+            Some("starts-with") => value(&name).starts_with(operand),
+            _ => return Err(invalid("a condition is of an unknown kind")),
         };
         if !holds {
             return Err(refused(&name));
         }
-        // S3 matches a bucket exactly; a beginning of its name may be that of every bucket.
+        // A bucket must be matched exactly, as S3 does: a prefix could be that of every bucket.
         if name != "bucket" || kind == "eq" {
             named.push(name);
         }
     }
-    // A policy is signed for a bucket: without one it would be good for every bucket of the
-    // account.
+    // Without a bucket, the policy would allow uploads to every bucket of the account.
     if !named.iter().any(|name| name == "bucket") {
         return Err(refused("it names no bucket"));
     }
-    let free = |name: &str| {
-        FREE.contains(&name)
+    let is_allowed = |name: &str| {
+        UNCONDITIONAL_FIELDS.contains(&name)
             || name.starts_with("x-ignore-")
             || named.iter().any(|known| known == name)
     };
-    form.fields.keys().find(|name| !free(name)).map_or(Ok(()), |name| Err(refused(name)))
+    form.fields.keys().find(|name| !is_allowed(name)).map_or(Ok(()), |name| Err(refused(name)))
 }

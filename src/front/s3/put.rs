@@ -1,7 +1,8 @@
 //! PutObject.
 //!
-//! Guarantees: a body that is not what its digests say leaves the older object as it was; nothing
-//! is buffered. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
+//! Guarantees: a body that does not match its digests leaves the existing object unchanged; the
+//! body is not buffered. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
 
 use http::{HeaderValue, StatusCode};
 
@@ -17,7 +18,7 @@ use crate::object::{
 use crate::upload::ChecksumKind;
 use crate::web::{Declared, Payload, Reply, RequestBody};
 
-/// S3's limit of one put.
+/// The largest object of one PutObject, as in S3.
 const MAX_BYTES: u64 = 5 << 30;
 
 impl S3Api {
@@ -30,10 +31,11 @@ impl S3Api {
         let declared = Declared::read(&request.head, &request.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         if len_bytes > MAX_BYTES {
-            let message = format!("one put has at most {MAX_BYTES} bytes; use a multipart upload");
+            let message =
+                format!("PutObject takes at most {MAX_BYTES} bytes; use a multipart upload");
             return Err(S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message));
         }
-        let mode = conditions::of_write(&request.head.headers)?;
+        let mode = conditions::write_mode(&request.head.headers)?;
         let attributes = attributes::read(&request.head.headers)?;
         let (sha256, checksum, trailer) =
             (declared.sha256, declared.checksum.clone(), declared.trailer);
@@ -51,7 +53,7 @@ impl S3Api {
                     (Some(failure), _) => failure,
                     (None, StoreKind::Body) => payload_error(&outcome),
                     (None, StoreKind::Precondition) if replaces => {
-                        self.absent_or(&bucket, &key, error.into()).await
+                        self.not_found_or(&bucket, &key, error.into()).await
                     }
                     (None, _) => error.into(),
                 });
@@ -70,9 +72,9 @@ impl S3Api {
         Ok(reply)
     }
 
-    /// What a refused If-Match means: some servers say 412 also where no object is (BACKENDS.md
-    /// §3).
-    async fn absent_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
+    /// The error for a refused If-Match: some servers respond with 412 also if there is no object
+    /// (docs/backends.md#refused-and-contended-conditional-writes).
+    async fn not_found_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
         match self.shared.objects.get(bucket, key, GetRange::Head, GetOptions::default()).await {
             Err(error) if error.kind() == StoreKind::NotFound => error.into(),
             Ok(_) | Err(_) => refused,
@@ -80,7 +82,7 @@ impl S3Api {
     }
 }
 
-/// An answer that names what was written.
+/// The response with ETag and version of what was written.
 pub(super) fn written_reply(written: &Written) -> Reply {
     let mut reply = empty_reply(StatusCode::OK);
     let headers = reply.headers_mut();

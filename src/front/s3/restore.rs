@@ -1,10 +1,9 @@
 //! The document of RestoreObject.
 //!
-//! Guarantees: what goes to the store is put together here from a number of days and a tier. A
-//! restore that writes elsewhere (`OutputLocation`) or runs a query (`SelectParameters`) is
-//! refused, and so is what is not known: the place that it would write to is none that a grant was
-//! looked up for. Pure. Source:
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>.
+//! Guarantees: the document for the store is built here from a number of days and a tier. A restore
+//! that writes elsewhere (`OutputLocation`) or runs a query (`SelectParameters`) is refused, and so
+//! is every unknown element: no grant was checked for the place that it would write to. Pure.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>.
 
 use super::document::elements;
 use super::error::S3Error;
@@ -12,8 +11,8 @@ use super::xml::Xml;
 
 const TIERS: [&str; 3] = ["Standard", "Bulk", "Expedited"];
 
-/// The document anew, of what is known of it. **Errors**: `MalformedXML`, `NotImplemented`.
-pub fn checked(bytes: &[u8]) -> Result<String, S3Error> {
+/// A new document with the known elements. **Errors**: `MalformedXML`, `NotImplemented`.
+pub fn rebuild(bytes: &[u8]) -> Result<String, S3Error> {
     let (mut days, mut tier) = (None, None);
     for (path, text) in elements(bytes, "RestoreRequest")? {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -46,23 +45,24 @@ pub fn checked(bytes: &[u8]) -> Result<String, S3Error> {
 mod tests {
     use super::*;
 
-    fn told(inner: &str) -> Result<String, &'static str> {
-        checked(format!("<RestoreRequest>{inner}</RestoreRequest>").as_bytes())
+    fn outcome(inner: &str) -> Result<String, &'static str> {
+        rebuild(format!("<RestoreRequest>{inner}</RestoreRequest>").as_bytes())
             .map_err(|error| error.code)
     }
 
     #[test]
-    fn days_and_tier_go_on() {
-        let text =
-            told("<Days>3</Days><GlacierJobParameters>\n<Tier>Bulk</Tier></GlacierJobParameters>")
-                .unwrap();
-        let wanted = "<Days>3</Days><GlacierJobParameters><Tier>Bulk</Tier></GlacierJobParameters></RestoreRequest>";
-        assert!(text.ends_with(wanted), "{text}");
-        assert!(told("").unwrap().ends_with("RestoreRequest>"));
+    fn days_and_tier_are_kept() {
+        let text = outcome(
+            "<Days>3</Days><GlacierJobParameters>\n<Tier>Bulk</Tier></GlacierJobParameters>",
+        )
+        .unwrap();
+        let expected = "<Days>3</Days><GlacierJobParameters><Tier>Bulk</Tier></GlacierJobParameters></RestoreRequest>";
+        assert!(text.ends_with(expected), "{text}");
+        assert!(outcome("").unwrap().ends_with("RestoreRequest>"));
     }
 
     #[test]
-    fn nothing_else_does() {
+    fn other_elements_are_refused() {
         let output = "<OutputLocation><S3><BucketName>theirs</BucketName><Prefix>x</Prefix></S3></OutputLocation>";
         for refused in [
             output,
@@ -73,12 +73,12 @@ mod tests {
             "<OutputLocation/>",
             "<Days>1</Days><Days>2</Days>",
         ] {
-            assert_eq!(told(refused), Err("NotImplemented"), "{refused}");
+            assert_eq!(outcome(refused), Err("NotImplemented"), "{refused}");
         }
         for malformed in
             ["<Days>x</Days>", "<Tier>Fast</Tier>", "<Days>1", "<!DOCTYPE x><Days>1</Days>"]
         {
-            assert_eq!(told(malformed), Err("MalformedXML"), "{malformed}");
+            assert_eq!(outcome(malformed), Err("MalformedXML"), "{malformed}");
         }
     }
 }

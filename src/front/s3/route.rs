@@ -1,8 +1,7 @@
-//! Which operation a request is: from its method, its bucket and key, and the subresource in its
-//! query.
+//! Finds the operation of a request from its method, bucket, key, and the subresource in its query.
 //!
-//! Guarantees: none of the subresources in `SUBRESOURCES` is taken for a plain GET or PUT of the
-//! object; pure. Source:
+//! Guarantees: a request with a subresource of `SUBRESOURCES` is never taken for a plain GET or PUT
+//! of the object. Pure. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>.
 
 use http::{HeaderMap, Method};
@@ -11,7 +10,7 @@ use super::error::S3Error;
 use crate::object::{Level, Operation};
 use crate::web::{Query, bucket_of_host, segments};
 
-/// What is asked for.
+/// An operation of the S3 API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum S3Operation {
     ListBuckets,
@@ -37,12 +36,12 @@ pub enum S3Operation {
     CompleteMultipartUpload,
     AbortMultipartUpload,
     ListParts,
-    /// What only an S3 store behind the gateway does.
+    /// Implemented only by an S3 server behind the gateway.
     PassThrough(&'static Operation),
 }
 
 impl S3Operation {
-    /// As figures and log lines name it.
+    /// The name in metrics and log lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::ListBuckets => "s3-list-buckets",
@@ -73,15 +72,15 @@ impl S3Operation {
     }
 }
 
-/// Bucket and key of a request; either may be empty.
+/// The bucket and key of a request; both may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     pub bucket: String,
     pub key: String,
 }
 
-/// Query parameters that make another operation of a request, here, at a store, or nowhere.
-/// Source: the operations' own pages, and a parameter that other servers have (`append`).
+/// Query parameters that select another operation, whether the gateway, a store or neither
+/// implements it. Source: the pages of the operations, and a parameter of other servers (`append`).
 const SUBRESOURCES: &[&str] = &[
     "abac",
     "accelerate",
@@ -125,8 +124,8 @@ const SUBRESOURCES: &[&str] = &[
     "website",
 ];
 
-/// Where a request points: path-style, or virtual-hosted where its host is a bucket below `domain`.
-/// **Errors**: `InvalidURI`.
+/// The bucket and key of a request: path-style, or virtual-hosted if the host is a bucket below
+/// `domain`. **Errors**: `InvalidURI`.
 pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<Target, S3Error> {
     let invalid = |_| {
         S3Error::new(
@@ -146,58 +145,57 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
         return Err(S3Error::new(
             http::StatusCode::BAD_REQUEST,
             "InvalidURI",
-            "the path names a key and no bucket",
+            "the path has a key but no bucket",
         ));
     }
     Ok(Target { bucket, key })
 }
 
-/// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, of which the store might
-/// take the other one.
+/// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, because the store could
+/// use the other one.
 pub fn route(
     method: &Method,
     target: &Target,
     query: &Query,
     headers: &HeaderMap,
 ) -> Result<S3Operation, S3Error> {
-    let mut found = SUBRESOURCES.iter().copied().filter(|name| query.get(name).is_some());
-    let named = found.next();
-    if let (Some(one), Some(two)) = (named, found.next()) {
+    let mut given = SUBRESOURCES.iter().copied().filter(|name| query.get(name).is_some());
+    let subresource = given.next();
+    if let (Some(one), Some(two)) = (subresource, given.next()) {
         return Err(S3Error::invalid(format!(
             "the query parameters {one} and {two} exclude each other"
         )));
     }
-    let op = match (target.bucket.is_empty(), target.key.is_empty()) {
-        (true, _) => service(method, named),
-        (false, true) => bucket(method, named, query),
-        (false, false) => object(method, named, query, headers),
+    let operation = match (target.bucket.is_empty(), target.key.is_empty()) {
+        (true, _) => service(method, subresource),
+        (false, true) => bucket(method, subresource, query),
+        (false, false) => object(method, subresource, query, headers),
     };
-    op.ok_or_else(|| {
+    operation.ok_or_else(|| {
         let message = format!("{method} is not allowed here");
         S3Error::new(http::StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     })
 }
 
-/// Headers that would touch more than the key that the grant was checked for: none of them is
-/// implemented.
+/// Headers that would affect more than the key for which the grant is checked; none is implemented.
 const REFUSED_HEADERS: [&str; 3] =
     ["x-amz-bypass-governance-retention", "x-amz-rename-source", "x-amz-write-offset-bytes"];
 
-/// **Errors**: `NotImplemented`, which names the header. What is passed through has a list of its
-/// own.
-pub fn refuse_headers(op: S3Operation, headers: &HeaderMap) -> Result<(), S3Error> {
-    let more = REFUSED_HEADERS
-        .into_iter()
-        .find(|name| !matches!(op, S3Operation::PassThrough(_)) && headers.contains_key(*name));
-    more.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
+/// **Errors**: `NotImplemented`, which names the header. Operations that are passed through have
+/// their own list of headers.
+pub fn refuse_headers(operation: S3Operation, headers: &HeaderMap) -> Result<(), S3Error> {
+    let refused = REFUSED_HEADERS.into_iter().find(|name| {
+        !matches!(operation, S3Operation::PassThrough(_)) && headers.contains_key(*name)
+    });
+    refused.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
 }
 
-fn service(method: &Method, named: Option<&str>) -> Option<S3Operation> {
-    (*method == Method::GET && named.is_none()).then_some(S3Operation::ListBuckets)
+fn service(method: &Method, subresource: Option<&str>) -> Option<S3Operation> {
+    (*method == Method::GET && subresource.is_none()).then_some(S3Operation::ListBuckets)
 }
 
-fn bucket(method: &Method, named: Option<&str>, query: &Query) -> Option<S3Operation> {
-    Some(match (method.as_str(), named) {
+fn bucket(method: &Method, subresource: Option<&str>, query: &Query) -> Option<S3Operation> {
+    Some(match (method.as_str(), subresource) {
         ("PUT", None) => S3Operation::CreateBucket,
         ("HEAD", None) => S3Operation::HeadBucket,
         ("DELETE", None) => S3Operation::DeleteBucket,
@@ -217,17 +215,17 @@ fn bucket(method: &Method, named: Option<&str>, query: &Query) -> Option<S3Opera
 
 fn object(
     method: &Method,
-    named: Option<&str>,
+    subresource: Option<&str>,
     query: &Query,
     headers: &HeaderMap,
 ) -> Option<S3Operation> {
     let copies = headers.contains_key("x-amz-copy-source");
     let part = query.get("partNumber").is_some();
-    Some(match (method.as_str(), named) {
+    Some(match (method.as_str(), subresource) {
         ("GET", None) => S3Operation::GetObject,
         ("HEAD", None) => S3Operation::HeadObject,
-        // Never a plain put: a part number without an upload is a mistake that must not replace the
-        // object.
+        // Not a plain PutObject: a part number without an upload is an error of the client, and
+        // must not replace the object.
         ("PUT", None) if part => return None,
         ("PUT", None) if copies => S3Operation::CopyObject,
         ("PUT", None) => S3Operation::PutObject,
@@ -250,7 +248,7 @@ fn object(
 mod tests {
     use super::*;
 
-    fn op(method: &str, path: &str, query: &str) -> Option<S3Operation> {
+    fn operation(method: &str, path: &str, query: &str) -> Option<S3Operation> {
         let target = target(path, &HeaderMap::new(), None).unwrap();
         route(
             &method.parse().unwrap(),
@@ -262,8 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn requests_lead_to_operations() {
-        let other = |method: &str, level, subresource| {
+    fn requests_map_to_operations() {
+        let pass_through = |method: &str, level, subresource| {
             Operation::find(&method.parse().unwrap(), level, subresource)
                 .map(S3Operation::PassThrough)
         };
@@ -272,17 +270,17 @@ mod tests {
             ("GET", "/b", "list-type=2&prefix=a", Some(S3Operation::ListObjectsV2)),
             ("GET", "/b/", "", Some(S3Operation::ListObjects)),
             ("PUT", "/b", "", Some(S3Operation::CreateBucket)),
-            ("PUT", "/b", "versioning", other("PUT", Level::Bucket, "versioning")),
-            ("GET", "/b", "policy", other("GET", Level::Bucket, "policy")),
+            ("PUT", "/b", "versioning", pass_through("PUT", Level::Bucket, "versioning")),
+            ("GET", "/b", "policy", pass_through("GET", Level::Bucket, "policy")),
             ("POST", "/b", "delete", Some(S3Operation::DeleteObjects)),
             ("PUT", "/b/k", "", Some(S3Operation::PutObject)),
-            ("PUT", "/b/k", "tagging", other("PUT", Level::Object, "tagging")),
+            ("PUT", "/b/k", "tagging", pass_through("PUT", Level::Object, "tagging")),
             ("PUT", "/b/k", "website", None),
             ("PUT", "/b/k", "renameObject", None),
             ("POST", "/b/k", "append", None),
             ("HEAD", "/b/k", "tagging", None),
             ("GET", "/b", "session", None),
-            ("POST", "/b/k", "restore", other("POST", Level::Object, "restore")),
+            ("POST", "/b/k", "restore", pass_through("POST", Level::Object, "restore")),
             ("PUT", "/b/k", "partNumber=1", None),
             ("PUT", "/b/k", "partNumber=1&uploadId=u", Some(S3Operation::UploadPart)),
             ("POST", "/b/k", "uploads", Some(S3Operation::CreateMultipartUpload)),
@@ -294,25 +292,25 @@ mod tests {
             ("POST", "/b", "acl&delete", None),
             ("DELETE", "/", "", None),
         ];
-        for (method, path, query, wanted) in table {
-            assert_eq!(op(method, path, query), wanted, "{method} {path}?{query}");
+        for (method, path, query, expected) in table {
+            assert_eq!(operation(method, path, query), expected, "{method} {path}?{query}");
         }
     }
 
     #[test]
-    fn keys_keep_their_slashes_and_hosts_name_buckets() {
-        let of = |path: &str, host: &str| {
+    fn keys_keep_their_slashes_and_hosts_can_name_buckets() {
+        let bucket_and_key = |path: &str, host: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("host", host.parse().unwrap());
             let found = target(path, &headers, Some("s3.example.com")).unwrap();
             (found.bucket, found.key)
         };
         let pair = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
-        assert_eq!(of("/b/a//b%2Fc/", "s3.example.com"), pair("b", "a//b/c/"));
-        assert_eq!(of("/a/b", "photos.s3.example.com:9010"), pair("photos", "a/b"));
-        assert_eq!(of("/", "photos.S3.example.com"), pair("photos", ""));
-        assert_eq!(of("/b", "evils3.example.com"), pair("b", ""));
-        assert_eq!(of("//b", "photos.s3.example.com"), pair("photos", "/b"));
+        assert_eq!(bucket_and_key("/b/a//b%2Fc/", "s3.example.com"), pair("b", "a//b/c/"));
+        assert_eq!(bucket_and_key("/a/b", "photos.s3.example.com:9010"), pair("photos", "a/b"));
+        assert_eq!(bucket_and_key("/", "photos.S3.example.com"), pair("photos", ""));
+        assert_eq!(bucket_and_key("/b", "evils3.example.com"), pair("b", ""));
+        assert_eq!(bucket_and_key("//b", "photos.s3.example.com"), pair("photos", "/b"));
         assert!(target("//b/k", &HeaderMap::new(), None).is_err());
     }
 }

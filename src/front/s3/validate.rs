@@ -1,6 +1,7 @@
-//! What names a request may carry, refused with S3's own codes.
+//! Validation of the names in a request.
 //!
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>,
+//! Guarantees: an invalid name is refused with S3's code for it. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>,
 //! `object-keys.html`.
 
 use http::StatusCode;
@@ -16,7 +17,7 @@ pub fn bucket(name: &str) -> Result<(), S3Error> {
         return Ok(());
     }
     let message = format!(
-        "{name:?} is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address"
+        "{name:?} is not a valid bucket name: 3 to 63 of a-z, 0-9, . and -, not like an IP address"
     );
     Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message))
 }
@@ -30,6 +31,6 @@ pub fn key(key: &str) -> Result<(), S3Error> {
     if key_fits(key) {
         Ok(())
     } else {
-        Err(S3Error::invalid("a key must not hold a zero byte, or .. between slashes"))
+        Err(S3Error::invalid("a key must not contain a zero byte or a segment `..`"))
     }
 }

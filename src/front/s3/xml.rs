@@ -1,10 +1,12 @@
-//! The XML of answers: elements in the order that S3 gives them, text escaped.
+//! Writing the XML documents of responses.
+//!
+//! Guarantees: text is escaped; what XML 1.0 cannot represent is replaced.
 
 use std::fmt::Write;
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// A document under construction.
+/// A document that is being written.
 #[derive(Debug)]
 pub(super) struct Xml {
     text: String,
@@ -34,12 +36,12 @@ impl Xml {
     }
 
     pub fn close(&mut self) -> &mut Self {
-        let name = self.open.pop().expect("every close has its open");
+        let name = self.open.pop().expect("each close follows an open");
         self.tag("</", name);
         self
     }
 
-    /// An element with a text.
+    /// Writes an element with text.
     pub fn element(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
         self.tag("<", name);
         write!(Escaped(&mut self.text), "{value}").expect("writing to a String cannot fail");
@@ -53,7 +55,7 @@ impl Xml {
         self.text.push('>');
     }
 
-    /// An element where there is a value.
+    /// Writes an element if there is a value.
     pub fn maybe(&mut self, name: &str, value: Option<impl std::fmt::Display>) -> &mut Self {
         if let Some(value) = value {
             self.element(name, value);
@@ -69,8 +71,8 @@ impl Xml {
     }
 }
 
-/// Text on its way into a document. A listing has thousands of them, so they go there without a
-/// copy.
+/// Writes escaped text to a document without an intermediate copy: a listing has thousands of
+/// texts.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -94,8 +96,8 @@ fn is_plain(b: u8) -> bool {
     matches!(b, b' '..=b'~') && !matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
-/// XML 1.0 has no way to write most control characters; S3 clients ask for `encoding-type=url`
-/// where keys hold them.
+/// XML 1.0 cannot represent most control characters; S3 clients use `encoding-type=url` for keys
+/// that have them.
 fn escape(special: char, text: &mut String) {
     match special {
         '&' => text.push_str("&amp;"),
@@ -103,7 +105,7 @@ fn escape(special: char, text: &mut String) {
         '>' => text.push_str("&gt;"),
         '"' => text.push_str("&quot;"),
         '\'' => text.push_str("&apos;"),
-        // A bare carriage return is a line feed to whoever reads it.
+        // XML parsers read a bare carriage return as a line feed.
         '\r' => text.push_str("&#13;"),
         '\t' | '\n' => text.push(special),
         '\u{FFFE}' | '\u{FFFF}' => text.push('\u{FFFD}'),
@@ -112,12 +114,12 @@ fn escape(special: char, text: &mut String) {
     }
 }
 
-/// As `timestamp`, without fractions and zone.
+/// As `timestamp`, without fraction and zone.
 pub(super) fn iso_seconds(time: std::time::SystemTime) -> String {
     timestamp(time)[..19].to_owned()
 }
 
-/// `2009-10-12T17:50:30.000Z`.
+/// A time in the form `2009-10-12T17:50:30.000Z`.
 pub(super) fn timestamp(time: std::time::SystemTime) -> String {
     let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let millis =
@@ -125,7 +127,7 @@ pub(super) fn timestamp(time: std::time::SystemTime) -> String {
     let date =
         httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
             .to_string();
-    // `Sun, 06 Nov 1994 08:49:37 GMT`: all fields have fixed places.
+    // `Sun, 06 Nov 1994 08:49:37 GMT`: all fields have fixed positions.
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let month = MONTHS.find(&date[8..11]).map_or(1, |at| at / 3 + 1);
     format!("{}-{month:02}-{}T{}.{millis:03}Z", &date[12..16], &date[5..7], &date[17..25])
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_escaped_and_times_are_iso() {
+    fn text_is_escaped_and_times_are_iso_8601() {
         let mut xml = Xml::new("R");
         xml.open("A").element("K", "a<b>&\u{1}\r\u{FFFF}ä\n'c'").close().maybe("N", None::<&str>);
         assert!(

@@ -182,7 +182,7 @@ async fn the_fields_of_a_form_have_a_time_limit() {
     let (uploads, http) =
         (Uploads::new(Arc::clone(&store), clock.clone(), Default::default()), Settings::default());
     let shared = Shared {
-        objects: Objects::new(store, "ratchet-state"),
+        objects: Objects::new(store, uploads.clone()),
         uploads,
         accounts: Accounts::new(&settings().accounts).unwrap(),
         metrics: Metrics::default(),

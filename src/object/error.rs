@@ -1,0 +1,25 @@
+//! Why an object, or a part of it, cannot be read.
+//!
+//! Errors of the store and of the records are passed on unchanged: a front has a status for each of
+//! their kinds.
+
+use crate::store;
+use crate::upload;
+
+use super::Unmet;
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The records of the upload that made the object cannot be read.
+    #[error(transparent)]
+    Records(#[from] upload::Error),
+    #[error("a condition of the request does not hold")]
+    Unmet(Unmet),
+    #[error("the object has no such part")]
+    NoSuchPart,
+    #[error("the object has {size_bytes} bytes")]
+    Range { size_bytes: u64 },
+}
