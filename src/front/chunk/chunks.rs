@@ -1,8 +1,8 @@
-//! Chunks in and out.
+//! Storing and reading chunks.
 //!
-//! Guarantees: a chunk that is there already is answered before a byte of its body is asked for, so
-//! that a client that waits for `100 Continue` sends none; the bytes are hashed once, in `upload`.
-//! Source: DESIGN §5, §12.8; RFC 9530.
+//! Guarantees: a chunk that is already stored is answered before any of its body is requested, so
+//! that a client that waits for `100 Continue` sends nothing; the bytes are hashed once, in
+//! `upload`. Source: docs/api.md#put-a-chunk, docs/architecture.md#known-chunks; RFC 9530.
 
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -59,7 +59,7 @@ impl ChunkApi {
     }
 }
 
-/// The checksum and length that the request promises. **Errors**: `BadRequest`, `LengthRequired`.
+/// The checksum and length that the request declares. **Errors**: `BadRequest`, `LengthRequired`.
 fn declared(request: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
     let headers = &request.head.headers;
     let len = headers.get(header::CONTENT_LENGTH).ok_or_else(Problem::length_required)?;

@@ -1,8 +1,8 @@
-//! Creating a backup, or finding the one that is there.
+//! Creating a backup, or finding the existing one.
 //!
-//! Guarantees: a missing bucket is made only for an account with `admin` on the whole of it; the
-//! state bucket looks absent, and a name that the store keeps for itself is refused. It does not
-//! decide which backup is the same: `upload` does.
+//! Guarantees: a missing bucket is created only for a sender with `admin` on the whole bucket; the
+//! state bucket looks absent, and a name that the store reserves is refused. It does not decide
+//! whether two backups are the same: `upload` does.
 
 use http::{HeaderValue, StatusCode, header};
 
@@ -36,7 +36,7 @@ impl ChunkApi {
         }
         let bucket = new.bucket.clone();
         let made = match self.create_once(identity.account_name(), id, new.clone()).await {
-            // An account that may make the bucket gets it made.
+            // Created for a sender who may create it.
             Err(error)
                 if error.kind() == upload::Kind::NoSuchBucket
                     && identity.allows(Access::Admin, &bucket, "") =>
@@ -72,7 +72,7 @@ fn reply(created: Created, session: &Session) -> Reply {
     let mut reply = json::reply(status, &view::summary(&root));
     let location = format!("{}/backups/{}", api::ROOT, root.backup_id);
     let location =
-        HeaderValue::from_str(&location).expect("a backupId is made of letters, digits, - and _");
+        HeaderValue::from_str(&location).expect("a backupId has only letters, digits, - and _");
     reply.headers_mut().insert(header::LOCATION, location);
     reply
 }

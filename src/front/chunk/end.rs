@@ -1,6 +1,6 @@
-//! The two ends of a backup: finalize and abort. Both may be repeated.
+//! Ending a backup: finalize and abort.
 //!
-//! Guarantees: a repeated call gives the answer of the first.
+//! Guarantees: both can be repeated; a repeated call gives the same response as the first.
 
 use http::{Response, StatusCode};
 
@@ -19,8 +19,8 @@ impl ChunkApi {
         id: String,
     ) -> HandlerResult {
         let session = self.session(&request.identity, &id, Access::Write).await?;
-        let wanted: api::Finalize = json::read_or_default(body, &request.payload).await?;
-        let expected = wanted.expected_digest.as_deref().map(str::parse).transpose();
+        let document: api::Finalize = json::read_or_default(body, &request.payload).await?;
+        let expected = document.expected_digest.as_deref().map(str::parse).transpose();
         let expected =
             expected.map_err(|error| Problem::bad(format!("expectedDigest: {error}")))?;
         let object = session.finalize(expected).await?;

@@ -1,7 +1,7 @@
-//! JSON in and out.
+//! JSON documents of requests and responses.
 //!
-//! Guarantees: a body over the cap is never held; an unknown or wrong field is named in the
-//! refusal; a body whose signed hash is not its own is refused.
+//! Guarantees: a body over the limit is never in memory; the error for an unknown or wrong field
+//! names it; a body that does not match its signed hash is refused.
 
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -12,19 +12,20 @@ use crate::web::{PayloadSignature, Reply, RequestBody, full};
 
 use super::problem::Problem;
 
-/// The longest JSON body.
+/// The largest JSON document of a request.
 const MAX_BYTES: usize = 64 << 10;
 
+/// Reads and verifies a JSON body. **Errors**: `BadRequest`, and those of reading.
 pub async fn read<T: DeserializeOwned>(
     body: RequestBody,
     signature: &PayloadSignature,
 ) -> Result<T, Problem> {
     let bytes = collect(body, signature).await?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
+        .map_err(|error| Problem::bad(format!("the body is not the expected JSON: {error}")))
 }
 
-/// As `read`; nothing at all means the default.
+/// As `read`; an empty body means the default.
 pub async fn read_or_default<T: DeserializeOwned + Default>(
     body: RequestBody,
     signature: &PayloadSignature,
@@ -34,14 +35,15 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(
         return Ok(T::default());
     }
     serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad(format!("the body is not as described: {error}")))
+        .map_err(|error| Problem::bad(format!("the body is not the expected JSON: {error}")))
 }
 
+/// The verified bytes of a body. **Errors**: `BadRequest`, and those of reading.
 async fn collect(body: RequestBody, signature: &PayloadSignature) -> Result<bytes::Bytes, Problem> {
     let bytes = body.collect(MAX_BYTES).await?;
     match signature.sha256() {
         Some(signed) if signed != Sha256::of(&bytes) => Err(Problem::bad(
-            "the body is not the one whose SHA-256 was signed in x-amz-content-sha256",
+            "the body does not match the SHA-256 that was signed in x-amz-content-sha256",
         )),
         Some(_) | None => Ok(bytes),
     }

@@ -1,9 +1,9 @@
-//! Who sees what when something fails: the only place where a failure becomes a status.
+//! Problem documents: type, status and text for each failure.
 //!
-//! Guarantees: each kind of failure has one problem type and each type one status, title and
-//! advice; a golden file lists them all. The client gets the text of the failure, the request id
-//! and what to do next; the private cause of a 5xx goes to the log only. Source: RFC 9457, DESIGN
-//! §10.
+//! Guarantees: each kind of failure has one problem type, and each type one status, title and
+//! action; a golden file lists them all. This is the only file of the chunk API that maps failures
+//! to statuses. The client gets the text of the failure, the request id and what to do next; the
+//! cause of a 5xx goes to the log only. Source: RFC 9457, docs/api.md#problems.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::metric_names;
 use crate::upload;
 use crate::web::{self, Reply, full};
 
-/// Ranges that one problem lists at most.
+/// The most ranges that one problem lists.
 const MAX_RANGES: usize = 1000;
 
-/// What a caller waits before it asks again where the store said nothing.
-const PAUSE: Duration = Duration::from_secs(1);
+/// `Retry-After` of a 503 for which the store gave no value.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A failure on its way to the client.
+/// A failure, as a client of the chunk API gets it.
 #[derive(Debug)]
 pub struct Problem {
-    word: ProblemType,
+    problem_type: ProblemType,
     detail: String,
     retry_after: Option<Duration>,
     cause: Option<web::BoxError>,
-    /// Boxed, for few problems have any and every call hands a `Problem` on.
+    /// Boxed, because few problems have any and every call returns a `Problem`.
     extras: Box<Extras>,
 }
 
@@ -39,39 +39,41 @@ struct Extras {
     stored: Option<String>,
     offered: Option<String>,
     found: Option<String>,
-    /// The methods of a `MethodNotAllowed`.
+    /// The allowed methods of a `MethodNotAllowed`.
     allow: Option<String>,
 }
 
-/// Status, title and advice.
+/// Status, title and action of a problem type.
 #[expect(clippy::too_many_lines, reason = "a table with a row for each problem")]
-fn row(word: ProblemType) -> (StatusCode, &'static str, &'static str) {
+fn row(problem_type: ProblemType) -> (StatusCode, &'static str, &'static str) {
     use StatusCode as S;
-    match word {
+    match problem_type {
         ProblemType::BadRequest => (
             S::BAD_REQUEST,
             "the request is not valid",
-            "mend the request; do not repeat it as it is",
+            "correct the request; do not retry it unchanged",
         ),
         ProblemType::Unauthorized => (
             S::UNAUTHORIZED,
-            "the request is not signed as it should be",
+            "the request is not signed correctly",
             "check access key, secret and clock, and sign again",
         ),
         ProblemType::Forbidden => {
-            (S::FORBIDDEN, "the account may not do this", "ask the operator for a grant")
+            (S::FORBIDDEN, "the account has no permission for this", "ask the operator for a grant")
         }
         ProblemType::NotFound => {
-            (S::NOT_FOUND, "nothing is here", "see openapi.json for what there is")
+            (S::NOT_FOUND, "nothing is served at this path", "see openapi.json for all paths")
         }
-        ProblemType::MethodNotAllowed => {
-            (S::METHOD_NOT_ALLOWED, "not with this method", "take a method of the Allow field")
-        }
+        ProblemType::MethodNotAllowed => (
+            S::METHOD_NOT_ALLOWED,
+            "the method is not allowed",
+            "use a method that the Allow header lists",
+        ),
         ProblemType::NoSuchBackup => {
             (S::NOT_FOUND, "no such backup", "check the id, or create the backup")
         }
         ProblemType::NoSuchBucket => {
-            (S::NOT_FOUND, "no such bucket", "make the bucket, or name another one")
+            (S::NOT_FOUND, "no such bucket", "create the bucket, or name another one")
         }
         ProblemType::LengthRequired => {
             (S::LENGTH_REQUIRED, "the length is missing", "send Content-Length")
@@ -79,55 +81,55 @@ fn row(word: ProblemType) -> (StatusCode, &'static str, &'static str) {
         ProblemType::ChunkSizeMismatch => (
             S::BAD_REQUEST,
             "the chunk has the wrong length",
-            "cut the file by the backup's chunkSize and size",
+            "split the file according to the backup's chunkSize and size",
         ),
         ProblemType::ChecksumMismatch => (
             S::UNPROCESSABLE_ENTITY,
-            "the bytes are not what their checksum says",
+            "the bytes do not match their checksum",
             "send the chunk again",
         ),
         ProblemType::DigestMismatch => (
             S::UNPROCESSABLE_ENTITY,
-            "the whole is not what the expected digest says",
-            "read the file again, and begin a fresh backup if it changed",
+            "the file does not match the expected digest",
+            "read the file again, and start a new backup if it changed",
         ),
         ProblemType::ChecksumConflict => (
             S::CONFLICT,
             "another checksum is stored for this chunk",
-            "begin a fresh backup: this is another file",
+            "start a new backup: this is a different file",
         ),
         ProblemType::BackupConflict => {
-            (S::CONFLICT, "the id belongs to a backup with other parameters", "take another id")
+            (S::CONFLICT, "the id belongs to a backup with other parameters", "use another id")
         }
         ProblemType::Incomplete => {
             (S::CONFLICT, "chunks are missing", "send the missing chunks, then finalize again")
         }
         ProblemType::NotOpen => {
-            (S::CONFLICT, "the backup's status does not allow this", "look at the backup's status")
+            (S::CONFLICT, "the backup's status does not allow this", "check the backup's status")
         }
         ProblemType::ObjectChanged => (
             S::CONFLICT,
-            "the object was replaced or removed since",
-            "back the file up again if it is still wanted",
+            "the object was replaced or removed after the backup",
+            "back the file up again if it is still needed",
         ),
         ProblemType::QuotaExceeded => (
             S::FORBIDDEN,
             "the account has too many open uploads",
-            "complete or abort open backups and uploads, then repeat",
+            "complete or abort open backups and uploads, then retry",
         ),
         ProblemType::RequestTimeout => {
-            (S::REQUEST_TIMEOUT, "the body did not come in time", "send the request again")
+            (S::REQUEST_TIMEOUT, "the body did not arrive in time", "send the request again")
         }
         ProblemType::SlowDown => {
-            (S::SERVICE_UNAVAILABLE, "too many requests", "wait as Retry-After says, then repeat")
+            (S::SERVICE_UNAVAILABLE, "too many requests", "wait as Retry-After says, then retry")
         }
         ProblemType::StoreFull => {
-            (S::INSUFFICIENT_STORAGE, "the store is full", "ask the operator to make room")
+            (S::INSUFFICIENT_STORAGE, "the store is full", "ask the operator to free space")
         }
         ProblemType::StoreUnavailable => (
             S::SERVICE_UNAVAILABLE,
-            "the store does not answer",
-            "wait as Retry-After says, then repeat",
+            "the store does not respond",
+            "wait as Retry-After says, then retry",
         ),
         ProblemType::Internal => {
             (S::INTERNAL_SERVER_ERROR, "the gateway failed", "tell the operator the request id")
@@ -135,7 +137,7 @@ fn row(word: ProblemType) -> (StatusCode, &'static str, &'static str) {
     }
 }
 
-fn of_upload(kind: upload::Kind) -> ProblemType {
+fn type_of_upload_error(kind: upload::Kind) -> ProblemType {
     match kind {
         upload::Kind::BadRequest => ProblemType::BadRequest,
         upload::Kind::NoSuchBackup => ProblemType::NoSuchBackup,
@@ -147,7 +149,7 @@ fn of_upload(kind: upload::Kind) -> ProblemType {
         upload::Kind::BackupConflict => ProblemType::BackupConflict,
         upload::Kind::Incomplete => ProblemType::Incomplete,
         upload::Kind::NotOpen => ProblemType::NotOpen,
-        // Only S3's Complete names parts.
+        // Only S3 CompleteMultipartUpload lists parts.
         upload::Kind::InvalidPart | upload::Kind::PartTooSmall => ProblemType::BadRequest,
         upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
         upload::Kind::QuotaExceeded => ProblemType::QuotaExceeded,
@@ -159,7 +161,7 @@ fn of_upload(kind: upload::Kind) -> ProblemType {
     }
 }
 
-fn of_http(kind: web::Kind) -> ProblemType {
+fn type_of_web_error(kind: web::Kind) -> ProblemType {
     match kind {
         web::Kind::BadRequest => ProblemType::BadRequest,
         web::Kind::Unauthorized
@@ -176,8 +178,14 @@ fn of_http(kind: web::Kind) -> ProblemType {
 }
 
 impl Problem {
-    fn new(word: ProblemType, detail: impl Into<String>) -> Self {
-        Self { word, detail: detail.into(), retry_after: None, cause: None, extras: Box::default() }
+    fn new(problem_type: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            problem_type,
+            detail: detail.into(),
+            retry_after: None,
+            cause: None,
+            extras: Box::default(),
+        }
     }
 
     pub fn bad(detail: impl Into<String>) -> Self {
@@ -186,12 +194,12 @@ impl Problem {
 
     pub fn reserved_bucket(bucket: &str) -> Self {
         Self::bad(format!(
-            "{bucket:?} is no bucket: the S3 store behind the gateway keeps this name for itself"
+            "{bucket:?} is not available as a bucket: the S3 server behind the gateway reserves this name"
         ))
     }
 
     pub fn not_found(path: &str) -> Self {
-        Self::new(ProblemType::NotFound, format!("the path {path:?} leads nowhere"))
+        Self::new(ProblemType::NotFound, format!("nothing is served at the path {path:?}"))
     }
 
     pub fn length_required() -> Self {
@@ -212,15 +220,17 @@ impl Problem {
 
     pub fn method_not_allowed(method: &Method, allowed: &[Method]) -> Self {
         let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-        let mut problem =
-            Self::new(ProblemType::MethodNotAllowed, format!("{method} is not possible here"));
+        let mut problem = Self::new(
+            ProblemType::MethodNotAllowed,
+            format!("the method {method} is not allowed here"),
+        );
         problem.extras.allow = Some(allowed.join(", "));
         problem
     }
 
-    /// The answer. The private cause is logged here, once.
+    /// The response. Logs the cause of a 5xx.
     pub fn reply(self, request_id: &str) -> Reply {
-        let (status, title, action) = row(self.word);
+        let (status, title, action) = row(self.problem_type);
         if status.is_server_error() {
             let cause = self.cause.as_deref().map(|cause| error_chain(cause)).unwrap_or_default();
             tracing::error!(
@@ -228,11 +238,11 @@ impl Problem {
                 status = status.as_u16(),
                 detail = self.detail,
                 cause,
-                "failed"
+                "a request failed"
             );
         }
         let document = api::Problem {
-            type_uri: type_uri(self.word),
+            type_uri: type_uri(self.problem_type),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: self.detail,
@@ -249,11 +259,12 @@ impl Problem {
         let headers = reply.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let pause = self.retry_after.unwrap_or(PAUSE).max(PAUSE);
-            headers.insert(header::RETRY_AFTER, pause.as_secs().into());
+            let retry_after =
+                self.retry_after.unwrap_or(DEFAULT_RETRY_AFTER).max(DEFAULT_RETRY_AFTER);
+            headers.insert(header::RETRY_AFTER, retry_after.as_secs().into());
             headers.insert(
                 metric_names::RETRY_AFTER_MS,
-                u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).into(),
+                u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).into(),
             );
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -267,20 +278,20 @@ impl Problem {
     }
 }
 
-fn type_uri(word: ProblemType) -> String {
-    let word = serde_json::to_value(word).expect("a word is always JSON");
+fn type_uri(problem_type: ProblemType) -> String {
+    let word = serde_json::to_value(problem_type).expect("a problem type is always JSON");
     format!("{}{}", api::PROBLEM_BASE, word.as_str().unwrap_or_default())
 }
 
 impl From<web::Error> for Problem {
     fn from(error: web::Error) -> Self {
-        Self::new(of_http(error.kind()), error.to_string())
+        Self::new(type_of_web_error(error.kind()), error.to_string())
     }
 }
 
 impl From<upload::Error> for Problem {
     fn from(error: upload::Error) -> Self {
-        let mut problem = Self::new(of_upload(error.kind()), error.to_string());
+        let mut problem = Self::new(type_of_upload_error(error.kind()), error.to_string());
         problem.retry_after = error.retry_after();
         match &error {
             upload::Error::ChecksumMismatch { declared, found, .. } => {
@@ -302,7 +313,7 @@ impl From<upload::Error> for Problem {
                     .map(|range| [range.first, range.last])
                     .collect();
             }
-            // The record's name and what is wrong in it are the operator's business.
+            // The name and the fault of the document are for the operator only.
             upload::Error::Corrupt { .. } => {
                 "a record of the backup cannot be read".clone_into(&mut problem.detail)
             }

@@ -1,8 +1,8 @@
-//! What anyone may ask: the description, the probes and the figures. None of them names a bucket,
-//! key or account.
+//! Public operations: the API description, the probes and the metrics. None names a bucket, key or
+//! account.
 //!
-//! Guarantees: `/healthz` asks nothing but this process; `/readyz` asks the store, once a second at
-//! most: anybody may ask, and each question costs the store some requests.
+//! Guarantees: `/healthz` uses nothing but this process; `/readyz` sends requests to the store at
+//! most once a second, because anyone can call it.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::problem::Problem;
 use super::route::PublicOperation;
 use super::{ChunkApi, HandlerResult};
 
-/// How long the store's answer to `/readyz` counts.
-const ANSWER_HOLDS: Duration = Duration::from_secs(1);
+/// How long a successful `/readyz` is remembered.
+const READY_FOR: Duration = Duration::from_secs(1);
 
-/// The OpenAPI document; tests hold its paths and problem types to the code.
+/// The OpenAPI document; tests compare its paths and problem types with the code.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 impl ChunkApi {
@@ -36,15 +36,15 @@ impl ChunkApi {
         })
     }
 
-    /// **Errors**: the store's.
+    /// Checks that the store works. **Errors**: the store's.
     async fn require_ready(&self) -> Result<(), Problem> {
-        // Held while the store is asked: who asks meanwhile waits for the same answer.
+        // Locked during the request to the store, so that concurrent calls wait for its result.
         let mut ready_at = self.ready_at.lock().await;
         let now = self.shared.clock.monotonic();
-        if ready_at.is_some_and(|at| now.saturating_sub(at) < ANSWER_HOLDS) {
+        if ready_at.is_some_and(|at| now.saturating_sub(at) < READY_FOR) {
             return Ok(());
         }
-        // Any record will do: this asks the state bucket and changes nothing.
+        // A listing of any account reads the state bucket and changes nothing.
         self.shared.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
         *ready_at = Some(now);
         Ok(())

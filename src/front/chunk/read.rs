@@ -1,7 +1,7 @@
-//! Reading backups: the manifest, what is missing, and the list.
+//! Reading backups: the manifest, the missing chunks, and the list.
 //!
-//! Guarantees: a list holds only what the account may read; the manifest's `ETag` changes whenever
-//! its text does.
+//! Guarantees: a list has only backups that the sender may read; the `ETag` of a manifest changes
+//! whenever its text does.
 
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -13,8 +13,8 @@ use crate::web::{full, streamed};
 use super::problem::Problem;
 use super::{AuthedRequest, ChunkApi, HandlerResult, json, view};
 
-const MAX_LISTED: usize = 1000;
-const LISTED: usize = 100;
+const MAX_LIST_LIMIT: usize = 1000;
+const DEFAULT_LIST_LIMIT: usize = 100;
 
 impl ChunkApi {
     pub(super) async fn get(&self, request: AuthedRequest, id: String) -> HandlerResult {
@@ -40,19 +40,19 @@ impl ChunkApi {
             }
             Some(other) => {
                 return Err(Problem::bad(format!(
-                    "view={other:?} is not known; there is view=missing"
+                    "view={other:?} is not known; the only view is view=missing"
                 )));
             }
         }
-        // The tag first: what changes after it makes the text newer than its tag, never older.
+        // The tag is read first: a later change makes the text newer than its tag, never older.
         let tag = format!("\"{}\"", session.version().await?);
-        let known = request
+        let unchanged = request
             .head
             .headers
             .get_all(header::IF_NONE_MATCH)
             .iter()
             .any(|line| matches(line, &tag));
-        let mut reply = if known {
+        let mut reply = if unchanged {
             let mut reply = Response::new(full(""));
             *reply.status_mut() = StatusCode::NOT_MODIFIED;
             reply
@@ -64,7 +64,7 @@ impl ChunkApi {
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             reply
         };
-        let tag = HeaderValue::from_str(&tag).expect("a version is made of hex digits");
+        let tag = HeaderValue::from_str(&tag).expect("a version has only hex digits");
         reply.headers_mut().insert(header::ETAG, tag);
         Ok(reply)
     }
@@ -86,10 +86,10 @@ impl ChunkApi {
 fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
     let text = |name: &str| request.query.get(name).map(str::to_owned);
     let limit = match request.query.get("limit") {
-        None => LISTED,
+        None => DEFAULT_LIST_LIMIT,
         Some(text) => {
-            let limit = text.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
-            limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MAX_LISTED}]")))?
+            let limit = text.parse().ok().filter(|limit| (1..=MAX_LIST_LIMIT).contains(limit));
+            limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MAX_LIST_LIMIT}]")))?
         }
     };
     if let Some(status) = request.query.get("status") {
@@ -99,7 +99,7 @@ fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
     }
     let (bucket, prefix, key) = (text("bucket"), text("prefix").unwrap_or_default(), text("key"));
     if bucket.is_none() && !(prefix.is_empty() && key.is_none()) {
-        return Err(Problem::bad("prefix and key need bucket"));
+        return Err(Problem::bad("prefix and key can only be given with bucket"));
     }
     Ok(ListQuery {
         bucket,
@@ -112,7 +112,7 @@ fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
     })
 }
 
-/// Whether a line of `If-None-Match` names the tag. Weak comparison, RFC 9110 §13.1.2.
+/// Whether a line of `If-None-Match` lists the tag, by weak comparison (RFC 9110 §13.1.2).
 fn matches(line: &HeaderValue, tag: &str) -> bool {
     let line = line.to_str().unwrap_or_default();
     line.split(',')

@@ -1,7 +1,7 @@
-//! Which operation a method and a path mean.
+//! Finds the operation of a request from its method and path.
 //!
-//! Guarantees: `ROUTES` is all there is; the OpenAPI document is held to it by a test. A path that
-//! exists with another method answers which ones it has.
+//! Guarantees: `ROUTES` has all paths, and a test compares the OpenAPI document with it. For a
+//! known path with a wrong method, the error lists the allowed methods.
 
 use http::Method;
 
@@ -10,7 +10,7 @@ use crate::web;
 
 use super::problem::Problem;
 
-/// What anyone may ask.
+/// An operation that needs no signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublicOperation {
     OpenApi,
@@ -19,7 +19,7 @@ pub enum PublicOperation {
     Metrics,
 }
 
-/// An operation, with what its path names.
+/// An operation, with the values in its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkOperation {
     Create,
@@ -33,7 +33,7 @@ pub enum ChunkOperation {
     Public(PublicOperation),
 }
 
-/// Every path under [`api::ROOT`] with its methods, as in the OpenAPI document.
+/// All paths under [`api::ROOT`] with their methods, as in the OpenAPI document.
 const ROUTES: &[(&str, &[Method])] = &[
     ("/backups", &[Method::GET, Method::POST]),
     ("/backups/{backupId}", &[Method::GET, Method::PUT, Method::DELETE]),
@@ -46,7 +46,7 @@ const ROUTES: &[(&str, &[Method])] = &[
 ];
 
 impl ChunkOperation {
-    /// For logs and figures.
+    /// The name in metrics and log lines.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Create | Self::CreateAs(_) => "create",
@@ -63,7 +63,7 @@ impl ChunkOperation {
         }
     }
 
-    /// The query parameters it takes.
+    /// The query parameters that it has.
     pub fn parameters(&self) -> &'static [&'static str] {
         match self {
             Self::List => &["bucket", "prefix", "key", "fileId", "status", "after", "limit"],
@@ -81,14 +81,14 @@ impl ChunkOperation {
 
 /// **Errors**: `NotFound`, `MethodNotAllowed`, `BadRequest`.
 pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
-    // Probes are asked for at the root too, where every orchestrator looks for them.
+    // Probes are also at the root of the server, where orchestrators expect them.
     let inner = path.strip_prefix(api::ROOT).filter(|rest| rest.starts_with('/'));
     let segments = web::segments(inner.unwrap_or(path))?;
     let names: Vec<&str> = segments.iter().map(String::as_str).collect();
     let at_root = matches!(names[..], ["healthz" | "readyz" | "metrics"]);
     let (_, methods) = ROUTES
         .iter()
-        .find(|(pattern, _)| (inner.is_some() || at_root) && fits(pattern, &names))
+        .find(|(pattern, _)| (inner.is_some() || at_root) && matches_pattern(pattern, &names))
         .ok_or_else(|| Problem::not_found(path))?;
     if !methods.contains(method) {
         return Err(Problem::method_not_allowed(method, methods));
@@ -113,18 +113,19 @@ pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
     })
 }
 
-fn fits(pattern: &str, names: &[&str]) -> bool {
-    let wanted: Vec<&str> = pattern.split('/').skip(1).collect();
-    wanted.len() == names.len()
-        && wanted.iter().zip(names).all(|(want, name)| want.starts_with('{') || want == name)
+fn matches_pattern(pattern: &str, names: &[&str]) -> bool {
+    let parts: Vec<&str> = pattern.split('/').skip(1).collect();
+    parts.len() == names.len()
+        && parts.iter().zip(names).all(|(part, name)| part.starts_with('{') || part == name)
 }
 
-/// A number without sign, space or leading zero, so that one chunk has one address.
+/// Parses a number without sign, space or leading zero, so that each chunk has one URL.
 fn chunk_index(text: &str) -> Result<u64, Problem> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    let index = if plain { text.parse().ok() } else { None };
+    let is_canonical =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let index = if is_canonical { text.parse().ok() } else { None };
     index.ok_or_else(|| {
-        Problem::bad(format!("{text:?} is not a chunk's index: a whole number from 0"))
+        Problem::bad(format!("{text:?} is not the index of a chunk: a whole number from 0"))
     })
 }
 
@@ -134,13 +135,13 @@ mod tests {
 
     use super::*;
 
-    fn found(method: &str, path: &str) -> Result<ChunkOperation, u16> {
+    fn outcome(method: &str, path: &str) -> Result<ChunkOperation, u16> {
         route(&method.parse().unwrap(), path)
             .map_err(|problem| problem.reply("id").status().as_u16())
     }
 
     #[test]
-    fn paths_lead_to_operations() {
+    fn paths_map_to_operations() {
         let id = || "b".to_owned();
         let table = [
             ("POST", "/_ratchet/v1/backups", Ok(ChunkOperation::Create)),
@@ -163,8 +164,8 @@ mod tests {
             ("PUT", "/_ratchet/v1/backups/b/chunks/99999999999999999999", Err(400)),
             ("GET", "/_ratchet/v1/backups/%zz", Err(400)),
         ];
-        for (method, path, wanted) in table {
-            assert_eq!(found(method, path), wanted, "{method} {path}");
+        for (method, path, expected) in table {
+            assert_eq!(outcome(method, path), expected, "{method} {path}");
         }
     }
 
@@ -173,7 +174,7 @@ mod tests {
         let document: serde_json::Value =
             serde_json::from_str(super::super::public::OPENAPI).unwrap();
         let paths = document["paths"].as_object().unwrap();
-        let described: BTreeMap<String, BTreeSet<String>> = paths
+        let documented: BTreeMap<String, BTreeSet<String>> = paths
             .iter()
             .map(|(path, item)| {
                 let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
@@ -183,7 +184,7 @@ mod tests {
         let routed = ROUTES.iter().map(|(path, methods)| {
             ((*path).to_owned(), methods.iter().map(|method| method.as_str().to_owned()).collect())
         });
-        assert_eq!(described, routed.collect());
+        assert_eq!(documented, routed.collect());
         assert_eq!(document["servers"][0]["url"], api::ROOT);
     }
 }

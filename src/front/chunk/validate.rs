@@ -1,7 +1,7 @@
-//! What names and sizes a request may carry.
+//! Validation of names and sizes in a request.
 //!
-//! Guarantees: what comes through fits every store and every header field it will travel in; a
-//! refusal names the field. Pure. Source:
+//! Guarantees: valid values fit every store and every header field in which they are sent; the
+//! error names the field. Pure. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html> and
 //! `UsingMetadata.html`.
 
@@ -14,7 +14,7 @@ use crate::web::{bucket_name_fits, key_fits};
 
 use super::problem::Problem;
 
-/// S3's 2 KiB, less the entry of ours that names the session.
+/// The 2 KiB of S3, less the entry of the gateway that names the session.
 const MAX_METADATA_BYTES: usize = 2048 - 64;
 const MAX_KEY_BYTES: usize = 1024;
 const MAX_FILE_ID_BYTES: usize = 256;
@@ -28,75 +28,78 @@ pub fn backup_id(id: &str) -> Result<(), Problem> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     check(
         (1..=64).contains(&id.len()) && id.bytes().all(fits),
-        "a backupId is made of 1 to 64 of A-Z, a-z, 0-9, _ and -",
+        "a backupId must have 1 to 64 of A-Z, a-z, 0-9, _ and -",
     )
 }
 
 pub fn bucket(name: &str) -> Result<(), Problem> {
     check(
         bucket_name_fits(name),
-        "bucket is not a bucket's name: 3 to 63 of a-z, 0-9, . and -, not like an IP address",
+        "bucket is not a valid bucket name: 3 to 63 of a-z, 0-9, . and -, not like an IP address",
     )
 }
 
-/// The request as `upload` wants it.
-pub fn create(asked: api::CreateBackup) -> Result<NewBackup, Problem> {
-    bucket(&asked.bucket)?;
-    let fits = (1..=MAX_KEY_BYTES).contains(&asked.key.len()) && key_fits(&asked.key);
-    check(fits, "key must have 1 to 1024 bytes, none of them 0, and no .. between slashes")?;
-    check(asked.file_id.len() <= MAX_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
-    let digest = asked.digest.as_deref().map(str::parse).transpose();
+/// Converts the document of a request for `upload`. **Errors**: `BadRequest`.
+pub fn create(document: api::CreateBackup) -> Result<NewBackup, Problem> {
+    bucket(&document.bucket)?;
+    let key_is_valid = (1..=MAX_KEY_BYTES).contains(&document.key.len()) && key_fits(&document.key);
+    check(
+        key_is_valid,
+        "key must have 1 to 1024 bytes, none of them 0, and no .. between slashes",
+    )?;
+    check(document.file_id.len() <= MAX_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
+    let digest = document.digest.as_deref().map(str::parse).transpose();
     let digest = digest.map_err(|error| Problem::bad(format!("digest: {error}")))?;
-    let metadata = metadata(asked.metadata)?;
-    let typed = asked.content_type.as_deref().is_none_or(|text| {
-        !text.is_empty() && text.len() <= MAX_CONTENT_TYPE_BYTES && header_safe(text)
+    let metadata = metadata(document.metadata)?;
+    let content_type_is_valid = document.content_type.as_deref().is_none_or(|text| {
+        !text.is_empty() && text.len() <= MAX_CONTENT_TYPE_BYTES && is_header_safe(text)
     });
-    check(typed, "contentType must have 1 to 256 printable ASCII characters")?;
+    check(content_type_is_valid, "contentType must have 1 to 256 printable ASCII characters")?;
     Ok(NewBackup {
-        bucket: asked.bucket,
-        key: asked.key,
-        chunk_size: asked.chunk_size,
-        size: asked.size,
-        file_id: asked.file_id,
+        bucket: document.bucket,
+        key: document.key,
+        chunk_size: document.chunk_size,
+        size: document.size,
+        file_id: document.file_id,
         digest,
         metadata,
-        content_type: asked.content_type,
+        content_type: document.content_type,
     })
 }
 
-/// Names come out in lower case, as stores hand them back.
+/// Converts names to lower case, as stores return them.
 fn metadata(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
     let total: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     check(
         total <= MAX_METADATA_BYTES,
         "metadata must have at most 1984 bytes, names and values together",
     )?;
-    let mut kept = BTreeMap::new();
+    let mut metadata = BTreeMap::new();
     for (name, value) in given {
-        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
-        let name_fits = !name.is_empty() && name.bytes().all(token);
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
+        let name_fits = !name.is_empty() && name.bytes().all(is_token);
         check(
             name_fits,
-            &format!("metadata: the name {name:?} is not made of letters, digits, -, _ and ."),
+            &format!("metadata: the name {name:?} must have only letters, digits, -, _ and ."),
         )?;
         let name = name.to_ascii_lowercase();
         require_free_name(&name).map_err(|why| Problem::bad(format!("metadata: {why}")))?;
         check(
-            header_safe(&value),
+            is_header_safe(&value),
             &format!(
-                "metadata: the value of {name:?} is not printable ASCII without spaces around"
+                "metadata: the value of {name:?} must be printable ASCII without spaces around it"
             ),
         )?;
         check(
-            !kept.contains_key(&name),
-            &format!("metadata: the name {name:?} stands there twice"),
+            !metadata.contains_key(&name),
+            &format!("metadata: the name {name:?} is given twice"),
         )?;
-        kept.insert(name, value);
+        metadata.insert(name, value);
     }
-    Ok(kept)
+    Ok(metadata)
 }
 
-fn header_safe(text: &str) -> bool {
+fn is_header_safe(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text
 }
 
@@ -104,7 +107,7 @@ fn header_safe(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn good() -> api::CreateBackup {
+    fn valid_document() -> api::CreateBackup {
         api::CreateBackup {
             bucket: "bucket".to_owned(),
             key: "key".to_owned(),
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked() {
+    fn bucket_names_and_backup_ids_are_validated() {
         for name in ["abc", "a.b-c", "123", &"a".repeat(63)] {
             assert!(bucket(name).is_ok(), "{name}");
         }
@@ -132,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_create_that_would_not_fit_is_refused() {
-        assert!(create(good()).is_ok());
+    fn invalid_create_documents_are_refused() {
+        assert!(create(valid_document()).is_ok());
         type Change = fn(&mut api::CreateBackup);
         let changes: [(&str, Change); 10] = [
             ("empty key", |c| c.key.clear()),
             ("long key", |c| c.key = "k".repeat(1025)),
             ("zero in key", |c| c.key = "a\0b".to_owned()),
-            ("a step up in key", |c| c.key = "a/../b".to_owned()),
+            ("parent segment in key", |c| c.key = "a/../b".to_owned()),
             ("long file id", |c| c.file_id = "f".repeat(257)),
             ("digest", |c| c.digest = Some("md5".to_owned())),
             ("type", |c| c.content_type = Some("a\r\nb".to_owned())),
@@ -148,9 +151,9 @@ mod tests {
             ("metadata size", |c| drop(c.metadata.insert("a".to_owned(), "v".repeat(2048)))),
         ];
         for (what, change) in changes {
-            let mut asked = good();
-            change(&mut asked);
-            assert!(create(asked).is_err(), "{what}");
+            let mut document = valid_document();
+            change(&mut document);
+            assert!(create(document).is_err(), "{what}");
         }
         for name in [
             "Ratchet-Upload",
@@ -159,9 +162,9 @@ mod tests {
             "Snowball-Auto-Extract",
             "minio-snowball-prefix",
         ] {
-            let mut asked = good();
-            asked.metadata.insert(name.to_owned(), "x".to_owned());
-            assert!(create(asked).is_err(), "{name}");
+            let mut document = valid_document();
+            document.metadata.insert(name.to_owned(), "x".to_owned());
+            assert!(create(document).is_err(), "{name}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! A session as the chunk API shows it.
+//! A session in the JSON of the chunk API.
 //!
-//! Guarantees: the manifest is written segment by segment, so its size is never held in memory; its
-//! text is the JSON of `api::Manifest`.
+//! Guarantees: a manifest is written segment by segment and never in memory as a whole; its text is
+//! the JSON of `api::Manifest`.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -10,7 +10,8 @@ use crate::api;
 use crate::upload::{Finished, Root, Segment, Session, Shape, Status};
 use crate::web::BoxError;
 
-/// The chunk size of an S3 session is known from its first part on; in a list it is 0.
+/// The entry of a list. The chunk size of an S3 session is known only from its first part; here it
+/// is 0.
 pub fn summary(root: &Root) -> api::Summary {
     let chunk_size = if root.plan.shape == Shape::Chunks { root.plan.chunk_size } else { 0 };
     summary_of(root, chunk_size)
@@ -62,7 +63,7 @@ pub fn finalized(object: &Finished) -> api::Finalized {
     }
 }
 
-/// The manifest's JSON.
+/// Streams the JSON of a manifest.
 pub fn manifest(
     session: Session,
     chunk_size: u64,

@@ -1,4 +1,4 @@
-//! The golden file of problems, and what only some of them say.
+//! The golden file of problem types, and the headers of their responses.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -68,18 +68,19 @@ const HTTP: &[web::Kind] = &[
 ];
 
 #[test]
-fn every_failure_has_the_row_of_the_golden_file() {
-    let mut table = String::from("# problem type: status, title; advice\n");
-    for word in ALL {
-        let (status, title, action) = row(*word);
-        writeln!(table, "{}: {}, {title}; {action}", type_uri(*word), status.as_u16()).unwrap();
+fn problem_types_are_those_of_the_golden_file() {
+    let mut table = String::from("# problem type: status, title; action\n");
+    for problem_type in ALL {
+        let (status, title, action) = row(*problem_type);
+        writeln!(table, "{}: {}, {title}; {action}", type_uri(*problem_type), status.as_u16())
+            .unwrap();
     }
     table.push_str("\n# kind of failure: problem type\n");
     for kind in KINDS {
-        writeln!(table, "upload {kind:?}: {}", type_uri(of_upload(*kind))).unwrap();
+        writeln!(table, "upload {kind:?}: {}", type_uri(type_of_upload_error(*kind))).unwrap();
     }
     for kind in HTTP {
-        writeln!(table, "http {kind:?}: {}", type_uri(of_http(*kind))).unwrap();
+        writeln!(table, "http {kind:?}: {}", type_uri(type_of_web_error(*kind))).unwrap();
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/chunk-problems.txt");
     if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
@@ -88,7 +89,7 @@ fn every_failure_has_the_row_of_the_golden_file() {
     assert_eq!(
         std::fs::read_to_string(path).unwrap(),
         table,
-        "RATCHET_TEST_BLESS=1 writes the file anew"
+        "RATCHET_TEST_BLESS=1 writes the file again"
     );
 }
 
@@ -96,19 +97,23 @@ fn every_failure_has_the_row_of_the_golden_file() {
 fn the_openapi_document_has_these_types() {
     let document: serde_json::Value =
         serde_json::from_str(crate::front::chunk::public::OPENAPI).unwrap();
-    let described = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    let documented = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
         .as_array()
         .unwrap();
-    let described: BTreeSet<String> =
-        described.iter().map(|word| word.as_str().unwrap().to_owned()).collect();
-    assert_eq!(described, ALL.iter().map(|word| type_uri(*word)).collect());
+    let documented: BTreeSet<String> =
+        documented.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    assert_eq!(documented, ALL.iter().map(|problem_type| type_uri(*problem_type)).collect());
 }
 
 #[test]
-fn only_a_503_says_when_to_come_back() {
-    for word in ALL {
-        let reply = Problem::new(*word, "text").reply("id");
-        let says = reply.headers().contains_key(header::RETRY_AFTER);
-        assert_eq!(says, reply.status() == StatusCode::SERVICE_UNAVAILABLE, "{word:?}");
+fn only_a_503_has_retry_after() {
+    for problem_type in ALL {
+        let reply = Problem::new(*problem_type, "text").reply("id");
+        let has_retry_after = reply.headers().contains_key(header::RETRY_AFTER);
+        assert_eq!(
+            has_retry_after,
+            reply.status() == StatusCode::SERVICE_UNAVAILABLE,
+            "{problem_type:?}"
+        );
     }
 }
