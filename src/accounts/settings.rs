@@ -54,7 +54,7 @@ pub enum Error {
     NoGrant(String),
     #[error("the access key id {0:?} is not made of 3 to 128 letters, digits, - and _")]
     KeyId(String),
-    #[error("the access key id {0:?} stands there twice; give each key its own")]
+    #[error("the access key id {0:?} is used twice; give each key its own")]
     KeyTwice(String),
     #[error(
         "the secret of the access key {0:?} is shorter than {MIN_SECRET_CHARS} characters or has a control character"

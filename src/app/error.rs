@@ -1,4 +1,4 @@
-//! Why a gateway does not start, and who can mend it.
+//! Why a gateway does not start, and what the operator must correct.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use crate::store;
 use crate::upload;
 
-/// What a supervisor or a person does next.
+/// What a supervisor or an operator must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Change a setting.
+    /// Correct a setting.
     WrongUse,
-    /// Look after the store.
+    /// Make the store reachable.
     Unreachable,
 }
 
@@ -26,7 +26,7 @@ pub enum Error {
         source: std::io::Error,
     },
     #[error(
-        "the threads for connections do not start; raise the system's limit or lower server.workers"
+        "cannot start the threads for connections; raise the limit of the system or lower server.workers"
     )]
     Workers(#[source] std::io::Error),
     #[error("{0}; see server.tls_certificate and server.tls_key")]
@@ -39,19 +39,19 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
-    #[error("the store does not take the gateway's records")]
+    #[error("the store does not accept the gateway's documents")]
     Unprepared {
         #[source]
         source: upload::Error,
     },
-    #[error("the sweep was cut off; the next one goes on where it was")]
+    #[error("the sweep failed; the next one continues where it ended")]
     Sweep {
         #[source]
         source: upload::Error,
     },
-    #[error("the store cannot be used: {check}: {detail}; `ratchet doctor` tries it again")]
+    #[error("the store cannot be used: {check}: {detail}; `ratchet doctor` repeats the check")]
     Unusable { check: &'static str, detail: String },
-    #[error("the access key in {} cannot be kept or read: {what}", path.display())]
+    #[error("the access key in {} cannot be written or read: {what}", path.display())]
     Credentials { path: PathBuf, what: String },
 }
 
@@ -87,7 +87,7 @@ impl Error {
         }
     }
 
-    /// DESIGN §11: 2 wrong use, 3 not reachable.
+    /// 2: wrong use, 3: not reachable (docs/architecture.md#exit-codes).
     pub fn exit_code(&self) -> u8 {
         match self.kind() {
             Kind::WrongUse => 2,

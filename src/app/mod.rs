@@ -1,8 +1,8 @@
-//! Puts the parts together: store, sessions, objects, accounts, the front and the server.
+//! Builds the parts of a gateway from its settings and runs it.
 //!
-//! Guarantees: no port is opened before the settings are checked, the store answers and the
-//! accounts stand; each failure on the way says whose it is to mend. It parses nothing and prints
-//! nothing.
+//! Guarantees: no port is opened before the settings and accounts are valid and the store responds;
+//! each failure says what the operator must correct. It serves no request itself, parses nothing
+//! and prints nothing.
 
 mod credentials;
 mod error;
@@ -26,33 +26,34 @@ use crate::web::{Admission, Metrics};
 
 pub use crate::gc::{Report, Swept};
 pub use crate::store::probe::{Check, Weight};
-pub use credentials::OwnKey;
+pub use credentials::GeneratedKey;
 pub use error::Error;
-pub use rotation::Reread;
+pub use rotation::LoadAccounts;
 
-/// What a caller learns once the gateway accepts requests.
+/// A gateway that accepts requests.
 #[derive(Debug)]
 pub struct Ready {
     pub address: SocketAddr,
     pub tls: bool,
-    /// The key that the embedded store keeps, where nobody wrote an account.
-    pub own_key: Option<OwnKey>,
+    /// The generated access key of the embedded store, if the settings name no account.
+    pub generated_key: Option<GeneratedKey>,
 }
 
-/// Runs a gateway until `shutdown` is ready and what was in flight has ended. `ready` is called
-/// once it accepts; `reread` tells from then on what the settings say of accounts.
+/// Runs a gateway until `shutdown` completes and the requests in flight have ended. `ready` is
+/// called once it accepts requests; from then on `load_accounts` is called to find changed
+/// accounts.
 pub async fn run(
     settings: Settings,
-    reread: Reread,
+    load_accounts: LoadAccounts,
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
-    serve_on((store, clock), settings, Some(reread), ready, shutdown).await
+    serve_on((store, clock), settings, Some(load_accounts), ready, shutdown).await
 }
 
-/// Tries on the store of these settings what the gateway builds on; for `ratchet doctor`.
+/// Probes the store for the features that the gateway uses; for `ratchet doctor`.
 pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
@@ -61,23 +62,23 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     stores::examine(&store, settings, &clock).await
 }
 
-/// Sweeps the store of these settings once, or says what a sweep would do; None where a gateway is
-/// at it.
+/// Sweeps the store once and calls `on_swept` for each item; with `dry_run` nothing is removed.
+/// None: a gateway is sweeping the store.
 pub async fn sweep(
     settings: &Settings,
-    dry: bool,
-    tell: impl FnMut(&Swept),
+    dry_run: bool,
+    on_swept: impl FnMut(&Swept),
 ) -> Result<Option<Report>, Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
     let uploads = Uploads::new(store, clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
-    let mode = if dry { Mode::Dry } else { Mode::Now };
-    let swept = Sweeper::new(uploads, clock, settings.gc.clone()).sweep(mode, tell).await;
-    swept.map_err(|source| Error::Sweep { source })
+    let mode = if dry_run { Mode::Dry } else { Mode::Now };
+    let report = Sweeper::new(uploads, clock, settings.gc.clone()).sweep(mode, on_swept).await;
+    report.map_err(|source| Error::Sweep { source })
 }
 
-/// As `run`, on a store that is open, with accounts that stay as they are.
+/// As `run`, on a store that is already open and with accounts that do not change.
 pub async fn run_on(
     store: Arc<dyn Store>,
     settings: Settings,
@@ -91,14 +92,15 @@ pub async fn run_on(
 async fn serve_on(
     (store, clock): (Arc<dyn Store>, Clock),
     settings: Settings,
-    reread: Option<Reread>,
+    load_accounts: Option<LoadAccounts>,
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let own_key = own_key(&settings, &clock)?;
-    let mut written = settings.accounts.clone();
-    written.accounts.extend(own_key.as_ref().map(OwnKey::account));
-    let accounts = Accounts::new(&written).map_err(|error| Error::Accounts(error.to_string()))?;
+    let generated_key = generated_key(&settings, &clock)?;
+    let mut configured = settings.accounts.clone();
+    configured.accounts.extend(generated_key.as_ref().map(GeneratedKey::account));
+    let accounts =
+        Accounts::new(&configured).map_err(|error| Error::Accounts(error.to_string()))?;
     let (fronts, sweeper) = gateway(store, &accounts, &settings, &clock).await?;
     let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
     let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
@@ -106,25 +108,25 @@ async fn serve_on(
     let listener = tcp::listen(settings.listen).await.map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
     let workers = Workers::start(settings.server.workers).await.map_err(Error::Workers)?;
-    ready(Ready { address, tls: tls.is_some(), own_key });
-    let mut aside = tokio::task::JoinSet::new();
-    aside.spawn(async move { sweeper.run().await });
-    if let Some(reread) = reread {
-        aside.spawn(rotation::keep(
+    ready(Ready { address, tls: tls.is_some(), generated_key });
+    let mut background_tasks = tokio::task::JoinSet::new();
+    background_tasks.spawn(async move { sweeper.run().await });
+    if let Some(load_accounts) = load_accounts {
+        background_tasks.spawn(rotation::watch(
             accounts,
-            written,
-            with_own_key(reread, &settings),
+            configured,
+            with_generated_key(load_accounts, &settings),
             clock.clone(),
         ));
     }
     let server = Server { listener, workers, clock, settings: settings.server, tls };
     server.serve(fronts, shutdown).await;
-    // Wherever it is: the next sweep goes on from there.
-    aside.shutdown().await;
+    // A sweep can be stopped anywhere: the next one continues from there.
+    background_tasks.shutdown().await;
     Ok(())
 }
 
-/// Both fronts on a store that stands.
+/// The fronts and the sweeper for an open store.
 async fn gateway(
     store: Arc<dyn Store>,
     accounts: &Accounts,
@@ -133,8 +135,8 @@ async fn gateway(
 ) -> Result<(Fronts, Sweeper), Error> {
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
-    // The embedded store is our own, and has to start on a full disk: only from there can room be
-    // made.
+    // The embedded store needs no probe, and must start on a full disk: only a running gateway can
+    // free space.
     let mut failed = match &settings.store.choice {
         StoreChoice::Dir(_) => Vec::new(),
         StoreChoice::S3(_) => stores::examine(&store, settings, clock).await?,
@@ -145,25 +147,26 @@ async fn gateway(
     }
     let moved = uploads.move_old_index().await.map_err(|source| Error::Unprepared { source })?;
     if moved > 0 {
-        tracing::info!(moved, "entries of open uploads are in the new index");
+        tracing::info!(moved, "entries of open uploads were moved to the new index");
     }
     for check in &failed {
         if check.weight == Weight::Advised {
             tracing::warn!(
                 check.name,
                 check.detail,
-                "the store is set up so that a fault here would be one there"
+                "the store is configured in a way that can cause faults"
             );
         } else {
             tracing::info!(
                 check.name,
                 check.detail,
-                "the store does not do this; the gateway gets by without"
+                "the store lacks this feature; the gateway works without it"
             );
         }
     }
     let mut settings = settings.clone();
-    // What an adopted upload's successor does not name must not stand in its way.
+    // An adopted store upload may have parts that its successor does not list. A store that does
+    // not leave them out at Complete cannot complete it.
     settings.upload.resume.enabled &= failed.iter().all(|check| check.name != PARTIAL_COMPLETE);
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
@@ -180,23 +183,23 @@ async fn gateway(
     Ok((Fronts::new(shared, settings.s3.clone(), settings.upload.resume.enabled), sweeper))
 }
 
-/// As it was given; where no account is written, with the key that the embedded store keeps.
-fn with_own_key(reread: Reread, settings: &Settings) -> Reread {
-    let StoreChoice::Dir(path) = settings.store.choice.clone() else { return reread };
+/// Adds the generated key of the embedded store to loaded accounts that are empty.
+fn with_generated_key(load_accounts: LoadAccounts, settings: &Settings) -> LoadAccounts {
+    let StoreChoice::Dir(path) = settings.store.choice.clone() else { return load_accounts };
     Arc::new(move || {
-        let mut written = reread()?;
-        if written.accounts.is_empty() {
-            written.accounts.push(OwnKey::find(&path)?.account());
+        let mut configured = load_accounts()?;
+        if configured.accounts.is_empty() {
+            configured.accounts.push(GeneratedKey::find(&path)?.account());
         }
-        Ok(written)
+        Ok(configured)
     })
 }
 
-/// The embedded store's own key, where no account was written.
-fn own_key(settings: &Settings, clock: &Clock) -> Result<Option<OwnKey>, Error> {
+/// The generated key of the embedded store, if the settings name no account.
+fn generated_key(settings: &Settings, clock: &Clock) -> Result<Option<GeneratedKey>, Error> {
     match &settings.store.choice {
         StoreChoice::Dir(path) if settings.accounts.accounts.is_empty() => {
-            OwnKey::find_or_make(path, clock).map(Some)
+            GeneratedKey::find_or_create(path, clock).map(Some)
         }
         StoreChoice::Dir(_) | StoreChoice::S3(_) => Ok(None),
     }

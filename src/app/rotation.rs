@@ -1,10 +1,10 @@
-//! Access keys that change while the gateway runs.
+//! Changes of accounts and access keys while the gateway runs.
 //!
-//! Guarantees: what the settings say of accounts counts within seconds, without a restart, as do
-//! the files of secrets that they name and the key that the embedded store keeps; what cannot be
-//! read or cannot be leaves the old accounts in place and says why, once. Sessions belong to
-//! accounts, not to keys, so nothing in flight is lost. It compares what was read, not dates of
-//! files: two changes within a second, or a link that leads elsewhere, are seen.
+//! Guarantees: changed accounts in the settings, in the files of secrets that they name, and a
+//! changed generated key of the embedded store take effect within seconds, without a restart. If
+//! they cannot be read or are invalid, the old accounts stay in use and the reason is logged once.
+//! Sessions belong to accounts, not to keys, so nothing in flight is lost. Contents are compared,
+//! not modification times, so two changes within a second, or a changed symbolic link, are seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,27 @@ use crate::accounts::{Accounts, Settings as AccountsSettings};
 use crate::clock::Clock;
 use crate::web::BoxError;
 
-/// How often the settings are looked at.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The time between two readings of the settings.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reads anew what the settings say of accounts. Blocks.
-pub type Reread = Arc<dyn Fn() -> Result<AccountsSettings, BoxError> + Send + Sync>;
+/// Reads the accounts from the settings again. Blocks.
+pub type LoadAccounts = Arc<dyn Fn() -> Result<AccountsSettings, BoxError> + Send + Sync>;
 
-/// Keeps the accounts as they are written, for ever.
-pub async fn keep(accounts: Accounts, mut current: AccountsSettings, reread: Reread, clock: Clock) {
-    let mut complaint = None;
+/// Replaces the accounts whenever the settings change. Never returns.
+pub async fn watch(
+    accounts: Accounts,
+    mut current: AccountsSettings,
+    load_accounts: LoadAccounts,
+    clock: Clock,
+) {
+    let mut last_error = None;
     loop {
-        clock.pause(LOOK_AGAIN).await;
-        let reread = Arc::clone(&reread);
-        let read = tokio::task::spawn_blocking(move || reread())
+        clock.pause(INTERVAL).await;
+        let load_accounts = Arc::clone(&load_accounts);
+        let loaded = tokio::task::spawn_blocking(move || load_accounts())
             .await
             .unwrap_or_else(|error| Err(error.into()));
-        let changed = read.and_then(|next| {
+        let changed = loaded.and_then(|next| {
             if next == current {
                 return Ok(false);
             }
@@ -36,19 +41,18 @@ pub async fn keep(accounts: Accounts, mut current: AccountsSettings, reread: Rer
             current = next;
             Ok(true)
         });
-        let refused = match changed {
+        let error = match changed {
             Ok(true) => {
-                tracing::info!("accounts and access keys were read again");
+                tracing::info!("accounts and access keys were updated");
                 None
             }
             Ok(false) => None,
             Err(error) => Some(error.to_string()),
         };
-        if let Some(error) = refused.as_ref().filter(|refused| Some(*refused) != complaint.as_ref())
-        {
+        if let Some(error) = error.as_ref().filter(|error| Some(*error) != last_error.as_ref()) {
             tracing::warn!(error, "the old accounts and access keys stay in use");
         }
-        complaint = refused;
+        last_error = error;
     }
 }
 
@@ -68,28 +72,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_secret_counts_and_a_bad_one_or_none_does_not() {
+    async fn a_new_secret_takes_effect_and_invalid_settings_do_not() {
         let accounts = Accounts::new(&settings("first-secret-0123")).unwrap();
-        let written = Arc::new(Mutex::new(Ok(settings("first-secret-0123"))));
-        let file = Arc::clone(&written);
-        let reread: Reread =
+        let configured = Arc::new(Mutex::new(Ok(settings("first-secret-0123"))));
+        let file = Arc::clone(&configured);
+        let load_accounts: LoadAccounts =
             Arc::new(move || file.lock().unwrap().clone().map_err(|error: String| error.into()));
-        tokio::spawn(keep(
+        tokio::spawn(watch(
             accounts.clone(),
             settings("first-secret-0123"),
-            reread,
+            load_accounts,
             Clock::seeded(1),
         ));
         let secret = || accounts.credentials("AKROOT").secret;
-        for (next, wanted) in [
+        for (next, expected) in [
             (Ok(settings("second-secret-0123")), "second-secret-0123"),
             (Ok(settings("short")), "second-secret-0123"),
             (Err("the file is gone".to_owned()), "second-secret-0123"),
             (Ok(settings("third-secret-0123")), "third-secret-0123"),
         ] {
-            *written.lock().unwrap() = next;
-            tokio::time::timeout(LOOK_AGAIN * 3, std::future::pending::<()>()).await.unwrap_err();
-            assert_eq!(secret(), Secret::new(wanted));
+            *configured.lock().unwrap() = next;
+            tokio::time::timeout(INTERVAL * 3, std::future::pending::<()>()).await.unwrap_err();
+            assert_eq!(secret(), Secret::new(expected));
         }
     }
 }

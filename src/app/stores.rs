@@ -1,7 +1,7 @@
-//! Opens the store that the settings choose.
+//! Opens and probes the store that the settings choose.
 //!
-//! Guarantees: an embedded store that comes through is open and is this process's alone; an S3
-//! store has credentials. Whether an S3 store answers shows when the sessions are prepared.
+//! Guarantees: an opened embedded store is used by this process only; an opened S3 store has
+//! credentials. Whether an S3 store responds is found out when the documents are prepared.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::store::{
 
 use super::Error;
 
-/// **Errors**: `Store`.
+/// Opens the store. **Errors**: `Store`.
 pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>, Error> {
-    let refused = |what: String, source: Box<dyn std::error::Error + Send + Sync>| Error::Store {
-        place: place(settings),
+    let failure = |what: String, source: Box<dyn std::error::Error + Send + Sync>| Error::Store {
+        place: location(settings),
         source: store::Error::new(store::Kind::Invalid, what).because(source),
     };
     match &settings.choice {
@@ -27,24 +27,23 @@ pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Sto
             let (path, clock) = (path.clone(), clock.clone());
             let opened = tokio::task::spawn_blocking(move || Dir::open(&path, clock)).await;
             let opened =
-                opened.map_err(|error| refused("opening it failed".to_owned(), error.into()))?;
+                opened.map_err(|error| failure("opening it failed".to_owned(), error.into()))?;
             let dir =
-                opened.map_err(|error| refused("it is not to be had".to_owned(), error.into()))?;
+                opened.map_err(|error| failure("it cannot be opened".to_owned(), error.into()))?;
             Ok(Arc::new(dir))
         }
         StoreChoice::S3(endpoint) => {
             let s3 = aws::Settings { endpoint: Some(endpoint.clone()), ..settings.s3.clone() };
             let connected = Aws::connect(&s3, clock.clone()).await;
-            Ok(Arc::new(
-                connected
-                    .map_err(|error| refused("there is no way to it".to_owned(), error.into()))?,
-            ))
+            Ok(Arc::new(connected.map_err(|error| {
+                failure("no client can be created for it".to_owned(), error.into())
+            })?))
         }
     }
 }
 
-/// Tries what sessions build on, and what they get by without, in the state bucket. It takes a
-/// fraction of a second.
+/// Probes the store in the state bucket for the features that sessions need or can use. Takes a
+/// fraction of a second. **Errors**: `Store`.
 pub async fn examine(
     store: &Arc<dyn Store>,
     settings: &Settings,
@@ -52,10 +51,11 @@ pub async fn examine(
 ) -> Result<Vec<Check>, Error> {
     let bucket = settings.upload.state_bucket.as_str().into();
     let checks = probe::probe(store, &bucket, clock).await;
-    checks.map_err(|source| Error::Store { place: place(&settings.store), source })
+    checks.map_err(|source| Error::Store { place: location(&settings.store), source })
 }
 
-fn place(settings: &StoreSettings) -> String {
+/// The store, as messages name it.
+fn location(settings: &StoreSettings) -> String {
     match &settings.choice {
         StoreChoice::Dir(path) => path.display().to_string(),
         StoreChoice::S3(endpoint) => endpoint.clone(),

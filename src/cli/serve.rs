@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, OwnKey, Ready};
+use crate::app::{self, GeneratedKey, Ready};
 use crate::observe;
 use crate::settings;
 
@@ -103,7 +103,7 @@ fn raise_descriptor_limit() {
 fn announce(ready: Ready) {
     let scheme = if ready.tls { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(ready.address));
-    if let Some(key) = &ready.own_key {
+    if let Some(key) = &ready.generated_key {
         eprint!("{}", shell_lines(key, &url));
     }
     let mut out = std::io::stdout().lock();
@@ -125,9 +125,9 @@ fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
 }
 
 /// Lines to paste into a shell. They name the file of the secret, never the secret.
-fn shell_lines(key: &OwnKey, url: &str) -> String {
+fn shell_lines(key: &GeneratedKey, url: &str) -> String {
     let path = std::path::absolute(&key.path).unwrap_or_else(|_| key.path.clone());
-    let what = if key.fresh { "created the access key" } else { "using the access key" };
+    let what = if key.is_new { "created the access key" } else { "using the access key" };
     format!(
         "ratchet: {what} {id}; its secret is in {path}\n\
          To use it in a shell:\n\n  \
