@@ -1,9 +1,9 @@
-//! `aws-chunked` framing with a checksum trailer, for bodies whose checksum is known only at their
+//! `aws-chunked` encoding with a checksum trailer, for bodies whose checksum is known only at their
 //! end.
 //!
 //! Guarantees: the encoded length is known before the first byte; frames are passed on, not copied.
-//! Each frame that comes is split so that all chunks but the last have one fixed size, which makes
-//! the length computable. Source:
+//! Incoming frames are split so that all chunks but the last have one fixed size, which makes the
+//! length computable. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
 
 use std::collections::VecDeque;
@@ -15,24 +15,25 @@ use futures_util::{StreamExt, stream};
 use super::super::{Body, BodyError};
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, PassedSha256};
 
-/// Bytes of payload per chunk; S3 wants at least 8 KiB in all but the last.
-const CHUNK: u64 = 64 << 10;
+/// Payload bytes per chunk; S3 requires at least 8 KiB in all but the last.
+const CHUNK_BYTES: u64 = 64 << 10;
 
-/// The checksum that a trailer carried; None until its body went out to the end.
+/// The checksum in the trailer; unset until the whole body was read.
 pub(super) type Trailer = Arc<OnceLock<Checksum>>;
 
-/// The body in `aws-chunked` form, and what its trailer will say.
+/// The body in `aws-chunked` encoding, and the checksum that its trailer will contain.
 pub(super) fn with_trailer(body: Body, algorithm: Algorithm) -> (Body, Trailer) {
     let trailer = Trailer::default();
     let len = encoded_len(body.len_bytes(), algorithm);
     let passed = body.sha256().filter(|_| algorithm == Algorithm::Sha256);
     let encoder = Encoder {
-        left: body.len_bytes(),
+        remaining: body.len_bytes(),
         body,
         hasher: Some(
-            passed.map_or_else(|| Summing::Here(ChecksumHasher::new(algorithm)), Summing::Passed),
+            passed
+                .map_or_else(|| Summing::Computed(ChecksumHasher::new(algorithm)), Summing::Passed),
         ),
-        open: 0,
+        chunk_remaining: 0,
         out: VecDeque::new(),
         trailer: Arc::clone(&trailer),
     };
@@ -45,27 +46,27 @@ pub(super) fn with_trailer(body: Body, algorithm: Algorithm) -> (Body, Trailer) 
 
 fn encoded_len(payload: u64, algorithm: Algorithm) -> u64 {
     let chunk = |size: u64| format!("{size:x}").len() as u64 + 2 + size + 2;
-    let (full, rest) = (payload / CHUNK, payload % CHUNK);
+    let (full, rest) = (payload / CHUNK_BYTES, payload % CHUNK_BYTES);
     let last = if rest > 0 { chunk(rest) } else { 0 };
     let trailer = (algorithm.header().as_str().len() + 1 + algorithm.base64_len() + 4) as u64;
-    full * chunk(CHUNK) + last + 3 + trailer
+    full * chunk(CHUNK_BYTES) + last + 3 + trailer
 }
 
 /// Where the trailer's checksum comes from.
 enum Summing {
-    Here(ChecksumHasher),
-    /// The body's own stream has it.
+    Computed(ChecksumHasher),
+    /// The body's stream computes it.
     Passed(PassedSha256),
 }
 
 struct Encoder {
     body: Body,
-    /// Payload bytes that are still to come.
-    left: u64,
+    /// Payload bytes that are not read yet.
+    remaining: u64,
     /// None once the trailer is written.
     hasher: Option<Summing>,
-    /// Payload bytes that the open chunk still wants.
-    open: u64,
+    /// Payload bytes that the current chunk still needs.
+    chunk_remaining: u64,
     out: VecDeque<Bytes>,
     trailer: Trailer,
 }
@@ -80,33 +81,34 @@ impl Encoder {
                 return Ok(None);
             }
             match self.body.next().await.transpose()? {
-                Some(frame) => self.take(frame)?,
-                None if self.left > 0 => {
-                    return Err(format!("the body ended {} bytes too early", self.left).into());
+                Some(frame) => self.encode(frame)?,
+                None if self.remaining > 0 => {
+                    return Err(format!("the body ended {} bytes too early", self.remaining).into());
                 }
                 None => self.end()?,
             }
         }
     }
 
-    fn take(&mut self, mut frame: Bytes) -> Result<(), BodyError> {
-        if frame.len() as u64 > self.left {
-            return Err("the body is longer than promised".into());
+    fn encode(&mut self, mut frame: Bytes) -> Result<(), BodyError> {
+        if frame.len() as u64 > self.remaining {
+            return Err("the body is longer than announced".into());
         }
-        if let Some(Summing::Here(hasher)) = &mut self.hasher {
+        if let Some(Summing::Computed(hasher)) = &mut self.hasher {
             hasher.update(&frame);
         }
         while !frame.is_empty() {
-            if self.open == 0 {
-                self.open = CHUNK.min(self.left);
-                self.out.push_back(format!("{:x}\r\n", self.open).into());
+            if self.chunk_remaining == 0 {
+                self.chunk_remaining = CHUNK_BYTES.min(self.remaining);
+                self.out.push_back(format!("{:x}\r\n", self.chunk_remaining).into());
             }
-            let piece =
-                frame.split_to(frame.len().min(usize::try_from(self.open).unwrap_or(usize::MAX)));
-            self.open -= piece.len() as u64;
-            self.left -= piece.len() as u64;
-            self.out.push_back(piece);
-            if self.open == 0 {
+            let payload = frame.split_to(
+                frame.len().min(usize::try_from(self.chunk_remaining).unwrap_or(usize::MAX)),
+            );
+            self.chunk_remaining -= payload.len() as u64;
+            self.remaining -= payload.len() as u64;
+            self.out.push_back(payload);
+            if self.chunk_remaining == 0 {
                 self.out.push_back(Bytes::from_static(b"\r\n"));
             }
         }
@@ -116,13 +118,13 @@ impl Encoder {
     fn end(&mut self) -> Result<(), BodyError> {
         let checksum = match self.hasher.take() {
             None => return Ok(()),
-            Some(Summing::Here(hasher)) => hasher.finish(),
+            Some(Summing::Computed(hasher)) => hasher.finish(),
             Some(Summing::Passed(sha256)) => {
                 sha256.get().map(Checksum::from).ok_or("the body ended without its SHA-256")?
             }
         };
         let line = format!("{}:{}\r\n\r\n", checksum.algorithm().header(), checksum.base64());
-        // Set once: the end comes once.
+        // The end is reached once, so the cell is empty.
         self.trailer.set(checksum).ok();
         let mut tail = BytesMut::from(&b"0\r\n"[..]);
         tail.extend_from_slice(line.as_bytes());

@@ -1,7 +1,8 @@
-//! Calls without a body of ours: buckets, the life of an upload. Through the AWS SDK.
+//! Control calls through the AWS SDK: buckets, deletion, and the steps of a multipart upload.
 //!
-//! Guarantees: no call is retried here. Complete that answers 200 with an error in its body is an
-//! error (the SDK reads it); an empty ETag in its answer stays empty, and the caller asks HEAD.
+//! Guarantees: no call is retried. A Complete with status 200 and an error in its body is an error
+//! (the SDK parses it); a missing ETag in its response is returned as empty, and the caller asks
+//! with HEAD.
 
 use std::time::SystemTime;
 
@@ -15,37 +16,40 @@ use super::super::{
     Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartPage,
     Result, StoredPart, UploadId, UploadTarget, Written,
 };
-use super::error::of_sdk;
-use super::objects::require_kept_only;
+use super::error::from_sdk;
+use super::objects::require_inert_metadata;
 use crate::digest::Sha256;
 
 pub(super) async fn create_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
     let mut call = client.create_bucket().bucket(bucket.as_str());
     let region = client.config().region().map(|region| region.as_ref().to_owned());
     if let Some(region) = region.filter(|region| region != "us-east-1") {
-        let place = BucketLocationConstraint::from(region.as_str());
+        let location = BucketLocationConstraint::from(region.as_str());
         call = call.create_bucket_configuration(
-            CreateBucketConfiguration::builder().location_constraint(place).build(),
+            CreateBucketConfiguration::builder().location_constraint(location).build(),
         );
     }
     call.send()
         .await
         .map(|_| ())
-        .map_err(|error| of_sdk(&format!("creating bucket {bucket}"), error))
+        .map_err(|error| from_sdk(&format!("creating bucket {bucket}"), error))
 }
 
 pub(super) async fn delete_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
     let call = client.delete_bucket().bucket(bucket.as_str()).send().await;
-    call.map(|_| ()).map_err(|error| of_sdk(&format!("deleting bucket {bucket}"), error))
+    call.map(|_| ()).map_err(|error| from_sdk(&format!("deleting bucket {bucket}"), error))
 }
 
 pub(super) async fn list_buckets(client: &Client) -> Result<Vec<BucketInfo>> {
-    let answer =
-        client.list_buckets().send().await.map_err(|error| of_sdk("listing the buckets", error))?;
+    let response = client
+        .list_buckets()
+        .send()
+        .await
+        .map_err(|error| from_sdk("listing the buckets", error))?;
     let info = |bucket: &aws_sdk_s3::types::Bucket| {
         Some(BucketInfo { bucket: bucket.name()?.into(), created: time(bucket.creation_date()) })
     };
-    let mut buckets: Vec<BucketInfo> = answer.buckets().iter().filter_map(info).collect();
+    let mut buckets: Vec<BucketInfo> = response.buckets().iter().filter_map(info).collect();
     buckets.sort_by(|one, other| one.bucket.cmp(&other.bucket));
     Ok(buckets)
 }
@@ -59,7 +63,7 @@ pub(super) async fn delete(
     let call = client.delete_object().bucket(bucket.as_str()).key(key.as_str());
     match call.set_version_id(version.map(str::to_owned)).send().await {
         Ok(_) => Ok(()),
-        Err(error) => match of_sdk(&format!("deleting {bucket}/{key}"), error) {
+        Err(error) => match from_sdk(&format!("deleting {bucket}/{key}"), error) {
             error if error.kind() == Kind::NotFound => Ok(()),
             error => Err(error),
         },
@@ -72,9 +76,9 @@ pub(super) async fn create_upload(
     key: &Key,
     attributes: &Attributes,
 ) -> Result<UploadId> {
-    require_kept_only(attributes)?;
+    require_inert_metadata(attributes)?;
     let header = |name: &str| attributes.headers.get(name).cloned();
-    let answer = client
+    let response = client
         .create_multipart_upload()
         .bucket(bucket.as_str())
         .key(key.as_str())
@@ -87,8 +91,8 @@ pub(super) async fn create_upload(
         .set_metadata(Some(attributes.user.clone().into_iter().collect()))
         .send()
         .await
-        .map_err(|error| of_sdk(&format!("beginning an upload of {bucket}/{key}"), error))?;
-    let id = answer.upload_id().map(UploadId::from);
+        .map_err(|error| from_sdk(&format!("creating an upload of {bucket}/{key}"), error))?;
+    let id = response.upload_id().map(UploadId::from);
     id.ok_or_else(|| Error::unavailable(format!("the upload of {bucket}/{key} got no id")))
 }
 
@@ -97,7 +101,7 @@ pub(super) async fn list_parts(
     target: UploadTarget<'_>,
     after: Option<PartNumber>,
 ) -> Result<PartPage> {
-    let answer = client
+    let response = client
         .list_parts()
         .bucket(target.bucket.as_str())
         .key(target.key.as_str())
@@ -106,7 +110,7 @@ pub(super) async fn list_parts(
         .send()
         .await
         .map_err(|error| {
-            of_upload(of_sdk(&format!("listing the parts of {}", target.key), error))
+            as_no_such_upload(from_sdk(&format!("listing the parts of {}", target.key), error))
         })?;
     let part = |part: &aws_sdk_s3::types::Part| {
         Some(StoredPart {
@@ -116,8 +120,8 @@ pub(super) async fn list_parts(
             sha256: part.checksum_sha256().and_then(Sha256::from_base64),
         })
     };
-    let parts: Vec<StoredPart> = answer.parts().iter().filter_map(part).collect();
-    let more = answer.is_truncated() == Some(true);
+    let parts: Vec<StoredPart> = response.parts().iter().filter_map(part).collect();
+    let more = response.is_truncated() == Some(true);
     Ok(PartPage { next: parts.last().filter(|_| more).map(|part| part.number), parts })
 }
 
@@ -127,19 +131,21 @@ pub(super) async fn complete(
     parts: &[ChosenPart],
     size_bytes: u64,
 ) -> Result<Written> {
-    // Checksums of all parts or of none: an upload whose parts carry them wants each.
-    let all = parts.iter().all(|part| part.sha256.is_some());
+    // Checksums of all parts or of none: if some parts have one, servers require all.
+    let all_have_sha256 = parts.iter().all(|part| part.sha256.is_some());
     let part = |part: &ChosenPart| {
         CompletedPart::builder()
             .part_number(i32::from(part.number.get()))
             .e_tag(format!("\"{}\"", part.etag))
-            .set_checksum_sha256(part.sha256.filter(|_| all).map(|sha256| sha256.base64()))
+            .set_checksum_sha256(
+                part.sha256.filter(|_| all_have_sha256).map(|sha256| sha256.base64()),
+            )
             .build()
     };
     let parts = CompletedMultipartUpload::builder()
         .set_parts(Some(parts.iter().map(part).collect()))
         .build();
-    let answer = client
+    let response = client
         .complete_multipart_upload()
         .bucket(target.bucket.as_str())
         .key(target.key.as_str())
@@ -148,8 +154,10 @@ pub(super) async fn complete(
         .multipart_upload(parts)
         .send()
         .await
-        .map_err(|error| of_upload(of_sdk(&format!("completing {}", target.key), error)))?;
-    Ok(Written { etag: etag(answer.e_tag()), version: answer.version_id().map(str::to_owned) })
+        .map_err(|error| {
+            as_no_such_upload(from_sdk(&format!("completing {}", target.key), error))
+        })?;
+    Ok(Written { etag: etag(response.e_tag()), version: response.version_id().map(str::to_owned) })
 }
 
 pub(super) async fn abort(client: &Client, target: UploadTarget<'_>) -> Result<()> {
@@ -158,7 +166,10 @@ pub(super) async fn abort(client: &Client, target: UploadTarget<'_>) -> Result<(
     match call.upload_id(target.upload.as_str()).send().await {
         Ok(_) => Ok(()),
         Err(error) => {
-            match of_upload(of_sdk(&format!("aborting the upload of {}", target.key), error)) {
+            match as_no_such_upload(from_sdk(
+                &format!("aborting the upload of {}", target.key),
+                error,
+            )) {
                 error if error.kind() == Kind::NoSuchUpload => Ok(()),
                 error => Err(error),
             }
@@ -167,14 +178,14 @@ pub(super) async fn abort(client: &Client, target: UploadTarget<'_>) -> Result<(
 }
 
 pub(super) async fn keeps_versions(client: &Client, bucket: &Bucket) -> Result<bool> {
-    let answer = client.get_bucket_versioning().bucket(bucket.as_str()).send().await;
-    let answer =
-        answer.map_err(|error| of_sdk(&format!("asking for the versioning of {bucket}"), error))?;
-    Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
+    let response = client.get_bucket_versioning().bucket(bucket.as_str()).send().await;
+    let response = response
+        .map_err(|error| from_sdk(&format!("asking for the versioning of {bucket}"), error))?;
+    Ok(response.status() == Some(&BucketVersioningStatus::Enabled))
 }
 
-/// A 404 of an upload's own calls that names nothing else means the upload.
-fn of_upload(error: Error) -> Error {
+/// `NoSuchUpload` for a 404 without a code, where only the upload can be missing.
+fn as_no_such_upload(error: Error) -> Error {
     if error.kind() == Kind::NotFound {
         return Error::new(Kind::NoSuchUpload, error.to_string()).because(error);
     }

@@ -1,9 +1,10 @@
-//! The store's credentials, from the AWS chain: environment, profile, process, instance.
+//! A cache of the store's credentials from the AWS provider chain: environment, profile, process,
+//! instance.
 //!
-//! Guarantees: the chain is asked one question at a time, however many requests want an answer, and
-//! to its end, however few still wait for it. While it is asked, and where it cannot answer, what
-//! it gave before serves until that expires: a metadata or token service that is away for a moment
-//! fails nobody.
+//! Guarantees: at most one refresh is in flight, however many requests wait for it, and it
+//! completes even if none of them still waits. During a refresh, and after one that failed, the
+//! cached credentials are used until they expire: a short outage of a metadata or token service
+//! fails no request.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,14 +20,14 @@ use super::super::{Error, Result};
 use crate::clock::Clock;
 use crate::sigv4::Credentials;
 
-/// Credentials without an expiry are asked for again after this, so that a changed profile is
-/// noticed.
+/// Credentials are refreshed after this at the latest, so that a changed profile is noticed.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
-/// They are asked for so long before they expire, or half-way, so that none expires on the way.
+/// Credentials are refreshed this long before they expire, or after half of their lifetime, so that
+/// none expires during a request.
 const REFRESH_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
-/// After a question that failed, while there are some that serve.
+/// The time to the next refresh after one that failed, while valid credentials are cached.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(10);
-/// For an answer: the chain may start a process, and that may ask a server.
+/// The time limit of a refresh: the chain may start a process, which may contact a server.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Cheap to clone.
@@ -41,21 +42,22 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    held: Option<Arc<Held>>,
-    /// Until it is settled.
+    cached: Option<Arc<CachedCredentials>>,
+    /// The refresh in flight.
     refresh: Option<Refresh>,
 }
 
 type Failure = dyn StdError + Send + Sync;
-type Answer = std::result::Result<Arc<Held>, Arc<Failure>>;
-type Refresh = Shared<BoxFuture<'static, Answer>>;
+type Outcome = std::result::Result<Arc<CachedCredentials>, Arc<Failure>>;
+type Refresh = Shared<BoxFuture<'static, Outcome>>;
 
 #[derive(Clone)]
-struct Held {
-    /// For our own signatures, and for the SDK's.
-    credentials: Credentials,
-    found: aws_credential_types::Credentials,
-    /// On the monotonic clock; asked again from then on.
+struct CachedCredentials {
+    /// For the gateway's own signatures.
+    own: Credentials,
+    /// For the SDK's signatures.
+    sdk: aws_credential_types::Credentials,
+    /// The time of the next refresh, on the monotonic clock.
     fresh_until: Duration,
 }
 
@@ -64,83 +66,86 @@ impl CredentialCache {
         Self(Arc::new(Inner { provider, clock, state: Mutex::default() }))
     }
 
-    /// The credentials of now. **Errors**: `Unavailable` where there are none that serve: they were
-    /// there when the gateway started, so they may come back.
+    /// The current credentials. **Errors**: `Unavailable` if there are no valid ones: there were
+    /// some when the gateway started, so the outage may be temporary.
     pub async fn get(&self) -> Result<Credentials> {
-        match self.held().await {
-            Ok(held) => Ok(held.credentials.clone()),
+        match self.current().await {
+            Ok(cached) => Ok(cached.own.clone()),
             Err(error) => Err(Error::unavailable("no credentials for the store").because(error)),
         }
     }
 
-    async fn held(&self) -> Answer {
-        let question = {
+    async fn current(&self) -> Outcome {
+        let refresh = {
             let mut state = self.state();
             let (now, wall) = (self.0.clock.monotonic(), self.0.clock.wall());
-            if let Some(held) = state.held.as_ref().filter(|held| now < held.fresh_until) {
-                return Ok(Arc::clone(held));
+            if let Some(cached) = state.cached.as_ref().filter(|cached| now < cached.fresh_until) {
+                return Ok(Arc::clone(cached));
             }
-            let question = state.refresh.get_or_insert_with(|| self.start_refresh()).clone();
-            if let Some(held) = state.held.as_ref().filter(|held| held.serves(wall)) {
-                return Ok(Arc::clone(held));
+            let refresh = state.refresh.get_or_insert_with(|| self.start_refresh()).clone();
+            if let Some(cached) = state.cached.as_ref().filter(|cached| cached.is_valid(wall)) {
+                return Ok(Arc::clone(cached));
             }
-            question
+            refresh
         };
-        question.await
+        refresh.await
     }
 
-    /// A task of its own: who waits may go away, and the runtime of who asked first may end.
+    /// Starts a refresh in a task of its own: the requests that wait may be dropped, and the
+    /// runtime of the first one may end.
     fn start_refresh(&self) -> Refresh {
-        let asking = self.clone();
-        let task = tokio::spawn(async move { asking.settle(asking.answer().await) });
-        let chain = self.clone();
-        let settled =
-            async move { task.await.unwrap_or_else(|ended| chain.settle(Err(Arc::new(ended)))) };
-        settled.boxed().shared()
+        let cache = self.clone();
+        let task = tokio::spawn(async move { cache.finish_refresh(cache.ask_provider().await) });
+        let cache = self.clone();
+        let outcome = async move {
+            task.await.unwrap_or_else(|ended| cache.finish_refresh(Err(Arc::new(ended))))
+        };
+        outcome.boxed().shared()
     }
 
-    async fn answer(&self) -> Answer {
-        let asked =
+    async fn ask_provider(&self) -> Outcome {
+        let provided =
             tokio::time::timeout(PROVIDER_TIMEOUT, self.0.provider.provide_credentials()).await;
-        let found = match asked {
-            Ok(Ok(found)) => found,
+        let sdk = match provided {
+            Ok(Ok(sdk)) => sdk,
             Ok(Err(error)) => return Err(Arc::new(error)),
             Err(late) => return Err(Arc::new(late)),
         };
-        let left = left(&found, self.0.clock.wall());
-        if left.is_some_and(|left| left.is_zero()) {
+        let remaining = remaining_lifetime(&sdk, self.0.clock.wall());
+        if remaining.is_some_and(|remaining| remaining.is_zero()) {
             return Err(Arc::from(Box::<Failure>::from(
-                "the credentials that were found are expired",
+                "the credentials from the chain are expired",
             )));
         }
-        let live = left.map_or(DEFAULT_LIFETIME, |left| {
-            (left - REFRESH_BEFORE_EXPIRY.min(left / 2)).min(DEFAULT_LIFETIME)
+        let fresh_for = remaining.map_or(DEFAULT_LIFETIME, |remaining| {
+            (remaining - REFRESH_BEFORE_EXPIRY.min(remaining / 2)).min(DEFAULT_LIFETIME)
         });
-        let token = found.session_token().map(str::to_owned);
-        let credentials = Credentials::new(found.access_key_id(), found.secret_access_key(), token);
-        Ok(Arc::new(Held { credentials, found, fresh_until: self.0.clock.monotonic() + live }))
+        let token = sdk.session_token().map(str::to_owned);
+        let own = Credentials::new(sdk.access_key_id(), sdk.secret_access_key(), token);
+        let fresh_until = self.0.clock.monotonic() + fresh_for;
+        Ok(Arc::new(CachedCredentials { own, sdk, fresh_until }))
     }
 
-    /// Ends the question, with what was held where the chain gave nothing.
-    fn settle(&self, answer: Answer) -> Answer {
+    /// Ends a refresh: with the cached credentials if it failed and they are still valid.
+    fn finish_refresh(&self, outcome: Outcome) -> Outcome {
         let (now, wall) = (self.0.clock.monotonic(), self.0.clock.wall());
         let mut state = self.state();
         state.refresh = None;
-        let kept = state.held.take().filter(|held| held.serves(wall));
-        let settled = answer.or_else(|error| {
-            let mut kept = kept.ok_or_else(|| Arc::clone(&error))?;
+        let cached = state.cached.take().filter(|cached| cached.is_valid(wall));
+        let outcome = outcome.or_else(|error| {
+            let mut cached = cached.ok_or_else(|| Arc::clone(&error))?;
             let error: &Failure = &error;
             tracing::warn!(
                 error,
-                "the chain gives no credentials for the store; what it gave serves until it expires"
+                "the AWS provider chain returned no credentials for the store; the cached ones are used until they expire"
             );
-            let again = left(&kept.found, wall)
-                .map_or(RETRY_AFTER_FAILURE, |left| left.min(RETRY_AFTER_FAILURE));
-            Arc::make_mut(&mut kept).fresh_until = now + again;
-            Ok(kept)
+            let retry_after = remaining_lifetime(&cached.sdk, wall)
+                .map_or(RETRY_AFTER_FAILURE, |remaining| remaining.min(RETRY_AFTER_FAILURE));
+            Arc::make_mut(&mut cached).fresh_until = now + retry_after;
+            Ok(cached)
         });
-        state.held = settled.as_ref().ok().cloned();
-        settled
+        state.cached = outcome.as_ref().ok().cloned();
+        outcome
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,15 +153,18 @@ impl CredentialCache {
     }
 }
 
-impl Held {
-    fn serves(&self, wall: SystemTime) -> bool {
-        left(&self.found, wall).is_none_or(|left| !left.is_zero())
+impl CachedCredentials {
+    fn is_valid(&self, wall: SystemTime) -> bool {
+        remaining_lifetime(&self.sdk, wall).is_none_or(|remaining| !remaining.is_zero())
     }
 }
 
-/// How long credentials serve yet; none: they do not expire.
-fn left(found: &aws_credential_types::Credentials, wall: SystemTime) -> Option<Duration> {
-    found.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default())
+/// How long credentials remain valid; None: they do not expire.
+fn remaining_lifetime(
+    credentials: &aws_credential_types::Credentials,
+    wall: SystemTime,
+) -> Option<Duration> {
+    credentials.expiry().map(|expiry| expiry.duration_since(wall).unwrap_or_default())
 }
 
 /// For the SDK's requests.
@@ -165,19 +173,19 @@ impl ProvideCredentials for CredentialCache {
     where
         Self: 'a,
     {
-        let found = async {
-            self.held()
+        let current = async {
+            self.current()
                 .await
-                .map(|held| held.found.clone())
+                .map(|cached| cached.sdk.clone())
                 .map_err(CredentialsError::provider_error)
         };
-        future::ProvideCredentials::new(found)
+        future::ProvideCredentials::new(current)
     }
 }
 
 impl fmt::Debug for CredentialCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chain").finish_non_exhaustive()
+        f.debug_struct("CredentialCache").finish_non_exhaustive()
     }
 }
 
@@ -193,140 +201,139 @@ mod tests {
 
     const EXPIRES: &str = "2030-01-01T00:00:00Z";
 
-    fn before_it_expires(left: Duration) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000) - left
+    fn before_expiry(remaining: Duration) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000) - remaining
     }
 
-    /// A process that has credentials as long as there is a file `answer`, and counts how often it
-    /// was asked.
+    /// A credential process that succeeds as long as a file `response` exists, and counts its runs.
     struct Process {
         home: tempfile::TempDir,
         clock: Clock,
-        chain: CredentialCache,
+        cache: CredentialCache,
     }
 
     impl Process {
-        /// What it gives expires so much later.
-        fn new(left: Duration) -> Self {
+        /// Its credentials expire so much later.
+        fn new(remaining: Duration) -> Self {
             let (home, clock) = (tempfile::tempdir().unwrap(), Clock::seeded(0));
             let path = home.path().display();
-            let command = format!("echo once >> '{path}/asked'; cat '{path}/answer'");
+            let command = format!("echo run >> '{path}/runs'; cat '{path}/response'");
             let provider = SharedCredentialsProvider::new(CredentialProcessProvider::new(command));
             let process =
-                Self { home, chain: CredentialCache::new(provider, clock.clone()), clock };
-            process.clock.set_wall(before_it_expires(left));
-            process.comes_back();
+                Self { home, cache: CredentialCache::new(provider, clock.clone()), clock };
+            process.clock.set_wall(before_expiry(remaining));
+            process.start_succeeding();
             process
         }
 
-        fn comes_back(&self) {
-            let answer = format!(
+        fn start_succeeding(&self) {
+            let response = format!(
                 r#"{{"Version": 1, "AccessKeyId": "key", "SecretAccessKey": "secret", "Expiration": "{EXPIRES}"}}"#
             );
-            fs::write(self.home.path().join("answer"), answer).unwrap();
+            fs::write(self.home.path().join("response"), response).unwrap();
         }
 
-        fn goes_away(&self) {
-            fs::remove_file(self.home.path().join("answer")).unwrap();
+        fn start_failing(&self) {
+            fs::remove_file(self.home.path().join("response")).unwrap();
         }
 
-        fn asked(&self) -> usize {
-            fs::read_to_string(self.home.path().join("asked")).unwrap().lines().count()
+        fn runs(&self) -> usize {
+            fs::read_to_string(self.home.path().join("runs")).unwrap().lines().count()
         }
 
-        /// As if their time to be asked for again had come.
-        fn stale(&self) {
-            Arc::make_mut(self.chain.state().held.as_mut().unwrap()).fresh_until = Duration::ZERO;
+        /// Makes the cached credentials due for a refresh.
+        fn make_stale(&self) {
+            Arc::make_mut(self.cache.state().cached.as_mut().unwrap()).fresh_until = Duration::ZERO;
         }
 
-        /// Until nothing is being asked any more.
-        async fn settled(&self) {
-            let question = self.chain.state().refresh.clone();
-            if let Some(question) = question {
-                question.await.ok();
+        /// Waits until no refresh is in flight.
+        async fn await_refresh(&self) {
+            let refresh = self.cache.state().refresh.clone();
+            if let Some(refresh) = refresh {
+                refresh.await.ok();
             }
         }
 
         async fn all(&self) -> Vec<Result<Credentials>> {
-            join_all((0..64).map(|_| self.chain.get())).await
+            join_all((0..64).map(|_| self.cache.get())).await
         }
     }
 
     #[tokio::test]
-    async fn the_chain_is_asked_once_for_all_who_wait() {
+    async fn concurrent_requests_share_one_refresh() {
         let process = Process::new(Duration::from_secs(3600));
         assert!(process.all().await.into_iter().all(|got| got.unwrap().access_key_id == "key"));
-        assert_eq!(process.asked(), 1);
+        assert_eq!(process.runs(), 1);
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert_eq!(process.asked(), 1);
+        assert_eq!(process.runs(), 1);
     }
 
     #[tokio::test]
-    async fn what_it_gave_serves_while_it_is_asked_and_while_it_is_away() {
+    async fn cached_credentials_are_used_during_a_refresh_and_an_outage() {
         let process = Process::new(Duration::from_secs(3600));
-        process.chain.get().await.unwrap();
-        process.goes_away();
-        process.stale();
+        process.cache.get().await.unwrap();
+        process.start_failing();
+        process.make_stale();
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        process.settled().await;
-        // Asked once more, and not with each request.
+        process.await_refresh().await;
+        // One more run, and not one for each request.
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert_eq!(process.asked(), 2);
-        process.stale();
-        process.clock.set_wall(before_it_expires(Duration::ZERO));
+        assert_eq!(process.runs(), 2);
+        process.make_stale();
+        process.clock.set_wall(before_expiry(Duration::ZERO));
         let refused = process.all().await;
         assert!(
             refused
                 .into_iter()
                 .all(|got| got.is_err_and(|error| error.kind() == Kind::Unavailable))
         );
-        assert_eq!(process.asked(), 3);
-        process.comes_back();
-        process.clock.set_wall(before_it_expires(Duration::from_secs(3600)));
+        assert_eq!(process.runs(), 3);
+        process.start_succeeding();
+        process.clock.set_wall(before_expiry(Duration::from_secs(3600)));
         assert!(process.all().await.into_iter().all(|got| got.is_ok()));
-        assert_eq!(process.asked(), 4);
+        assert_eq!(process.runs(), 4);
     }
 
     #[tokio::test]
-    async fn what_is_near_its_end_serves_no_longer() {
+    async fn credentials_near_their_expiry_are_retried_before_it() {
         let process = Process::new(Duration::from_secs(2));
-        process.chain.get().await.unwrap();
-        process.goes_away();
-        process.stale();
-        process.chain.get().await.unwrap();
-        process.settled().await;
-        let fresh_until = process.chain.state().held.as_ref().unwrap().fresh_until;
+        process.cache.get().await.unwrap();
+        process.start_failing();
+        process.make_stale();
+        process.cache.get().await.unwrap();
+        process.await_refresh().await;
+        let fresh_until = process.cache.state().cached.as_ref().unwrap().fresh_until;
         assert!(fresh_until <= process.clock.monotonic() + Duration::from_secs(2));
     }
 
     #[tokio::test]
-    async fn expired_answers_do_not_serve() {
+    async fn expired_credentials_are_refused() {
         let process = Process::new(Duration::ZERO);
-        assert!(process.chain.get().await.is_err());
+        assert!(process.cache.get().await.is_err());
     }
 
     #[tokio::test]
-    async fn a_question_whose_waiters_left_is_settled_all_the_same() {
+    async fn a_refresh_completes_although_its_callers_are_dropped() {
         let process = Process::new(Duration::from_secs(3600));
-        assert!(process.chain.get().now_or_never().is_none());
-        process.settled().await;
-        assert!(process.chain.get().now_or_never().unwrap().is_ok());
-        assert_eq!(process.asked(), 1);
+        assert!(process.cache.get().now_or_never().is_none());
+        process.await_refresh().await;
+        assert!(process.cache.get().now_or_never().unwrap().is_ok());
+        assert_eq!(process.runs(), 1);
     }
 
     #[test]
-    fn a_runtime_that_ends_takes_no_question_with_it() {
+    fn a_refresh_is_repeated_after_its_runtime_ended() {
         let runtime =
             || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = runtime();
         let process = Process::new(Duration::from_secs(3600));
-        first.block_on(async { assert!(process.chain.get().now_or_never().is_none()) });
+        first.block_on(async { assert!(process.cache.get().now_or_never().is_none()) });
         drop(first);
-        let asked_again = runtime().block_on(async {
-            // The first learns that its question has ended.
-            process.chain.get().await.ok();
-            process.chain.get().await
+        let repeated = runtime().block_on(async {
+            // The first call finds that its refresh has ended.
+            process.cache.get().await.ok();
+            process.cache.get().await
         });
-        assert_eq!(asked_again.unwrap().access_key_id, "key");
+        assert_eq!(repeated.unwrap().access_key_id, "key");
     }
 }

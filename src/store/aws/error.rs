@@ -1,9 +1,10 @@
 //! S3's error codes as the store's kinds.
 //!
-//! Guarantees: decided by the parsed code, never by a piece of the text; a status alone decides
-//! only where there is no code (HEAD, proxies). 412 is `Precondition`, 409
-//! `ConditionalRequestConflict` is `Conflict`: "you lost" and "try again" stay apart. Source:
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; BACKENDS.md.
+//! Guarantees: decided by the parsed code, never by a part of the message; the status alone decides
+//! only without a known code (HEAD, proxies). 412 is `Precondition`, 409
+//! `ConditionalRequestConflict` is `Conflict`: "does not hold" and "try again" are distinct.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>;
+//! docs/backends.md#refused-and-contended-conditional-writes.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use quick_xml::events::Event;
 
 use super::super::{Error, Kind};
 
-/// The kind of an error answer. `code` is empty where the answer had none.
+/// The kind of an error response. `code` is empty if the response has none.
 pub(super) fn kind(status: u16, code: &str) -> Kind {
     match code {
         "NoSuchKey" | "NoSuchVersion" | "NotFound" => Kind::NotFound,
@@ -53,7 +54,7 @@ pub(super) fn kind(status: u16, code: &str) -> Kind {
         | "XMinioInvalidObjectName"
         | "InvalidRequest" => Kind::Invalid,
         "IncompleteBody" | "RequestTimeout" => Kind::Unavailable,
-        // Its HTTP, not its S3, could make nothing of the request: it is not as it was sent.
+        // The server's HTTP parser refused the request, not its S3 code: it was damaged on the way.
         "" if status == 400 => Kind::Unavailable,
         _ => by_status(status),
     }
@@ -74,42 +75,48 @@ fn by_status(status: u16) -> Kind {
     }
 }
 
-/// An error of the SDK. A call without an answer may have happened: `Unavailable`.
-pub(super) fn of_sdk<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
+/// An error of the SDK. A call without a response may have happened: `Unavailable`.
+pub(super) fn from_sdk<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let status = error.raw_response().map_or(0, |answer| answer.status().as_u16());
-    let retry_after =
-        error.raw_response().and_then(|answer| pause(answer.headers().get("retry-after")));
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+    let delay = error
+        .raw_response()
+        .and_then(|response| retry_after(response.headers().get("retry-after")));
     let code = error
         .as_service_error()
         .and_then(ProvideErrorMetadata::code)
         .unwrap_or_default()
         .to_owned();
-    refused(what, status, &code, retry_after).because(error)
+    error_response(what, status, &code, delay).because(error)
 }
 
-/// An error answer.
-pub(super) fn refused(what: &str, status: u16, code: &str, retry_after: Option<Duration>) -> Error {
-    let said = match (status, code) {
-        (0, _) => "got no answer".to_owned(),
+/// The error for an error response; status 0 means none.
+pub(super) fn error_response(
+    what: &str,
+    status: u16,
+    code: &str,
+    retry_after: Option<Duration>,
+) -> Error {
+    let outcome = match (status, code) {
+        (0, _) => "got no response".to_owned(),
         (status, "") => format!("was answered {status}"),
         (status, code) => format!("was answered {status} {code}"),
     };
-    let error = Error::new(kind(status, code), format!("{what} {said}"));
+    let error = Error::new(kind(status, code), format!("{what} {outcome}"));
     match retry_after {
-        Some(pause) => error.retry_after(pause),
+        Some(delay) => error.retry_after(delay),
         None => error,
     }
 }
 
 /// `Retry-After` in seconds.
-pub(super) fn pause(header: Option<&str>) -> Option<Duration> {
+pub(super) fn retry_after(header: Option<&str>) -> Option<Duration> {
     header?.parse().ok().map(Duration::from_secs)
 }
 
-/// The text of `<Code>` in an error document; empty where there is none.
+/// The text of `<Code>` in an error document; empty if there is none.
 pub(super) fn code(document: &[u8]) -> String {
     let mut reader = Reader::from_reader(document);
     let mut in_code = false;

@@ -1,9 +1,9 @@
-//! ListObjectsV2: the question, and the document that answers it.
+//! ListObjectsV2: the request, and the parser of the response.
 //!
-//! Guarantees: a document that is not whole, cannot be read, or is no listing is an error and never
-//! a shorter page; elements that are not known are passed over. Names come back decoded; a server
-//! that does not say `url` has not encoded them. A listing is read here and not by the SDK, through
-//! which a page of 1,000 keys cost more than twice as much. Source:
+//! Guarantees: a document that is truncated, malformed, or no listing is an error and never a
+//! shorter page; unknown elements are ignored. Names are returned decoded; a server that does not
+//! say `url` has not encoded them. The SDK is not used, because it takes more than twice the
+//! processor time (docs/decisions/0018-listings-without-the-sdk.md). Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::time::SystemTime;
@@ -22,16 +22,16 @@ use crate::digest::Sha256;
 use crate::sigv4::{Payload, URI_COMPONENT};
 
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
-const DOCUMENT_BYTES: usize = 16 << 20;
-/// No listing is nested deeper.
+const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// More than the elements of any listing are nested.
 const MAX_DEPTH: usize = 8;
 
 pub(super) async fn list(
-    wire: &SignedClient,
+    client: &SignedClient,
     bucket: &Bucket,
     options: &ListOptions,
 ) -> Result<Page> {
-    let call = StoreRequest {
+    let request = StoreRequest {
         method: Method::GET,
         bucket,
         key: &Key(String::new()),
@@ -40,11 +40,11 @@ pub(super) async fn list(
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(b"").0),
     };
-    let (answer, _room) = wire.send(call, Body::empty()).await?;
+    let (response, _permit) = client.send(request, Body::empty()).await?;
     let unreadable = |cause: BodyError| {
         Error::unavailable(format!("the listing of {bucket} cannot be read")).because(cause)
     };
-    page(&document(answer, DOCUMENT_BYTES).await.map_err(unreadable)?).map_err(unreadable)
+    page(&document(response, MAX_DOCUMENT_BYTES).await.map_err(unreadable)?).map_err(unreadable)
 }
 
 fn query(options: &ListOptions) -> String {
@@ -66,7 +66,7 @@ fn query(options: &ListOptions) -> String {
     query
 }
 
-/// What of a listing means something.
+/// The elements of a listing; those that are not read are `Other`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Element {
     Listing,
@@ -100,53 +100,53 @@ impl From<&str> for Element {
     }
 }
 
-/// A page as it is read.
+/// What was parsed so far.
 #[derive(Default)]
-struct Reading {
+struct Parsed {
     page: Page,
     encoded: bool,
     more: bool,
 }
 
-/// The page of a document. **Errors**: it is no listing, or not whole.
+/// Parses a document. **Errors**: it is no listing, or truncated.
 fn page(document: &[u8]) -> std::result::Result<Page, BodyError> {
     let mut reader = Reader::from_str(std::str::from_utf8(document)?);
     let (mut path, mut value) = (Vec::with_capacity(MAX_DEPTH), String::new());
-    let mut reading = Reading::default();
+    let mut parsed = Parsed::default();
     loop {
         match reader.read_event()? {
             Event::Start(tag) => {
                 let element = Element::from(tag.local_name().as_ref());
                 if path.is_empty() && element != Element::Listing || path.len() == MAX_DEPTH {
-                    return Err("the store's answer is no listing".into());
+                    return Err("the store's response is no listing".into());
                 }
                 path.push(element);
                 value.clear();
                 if path == [Element::Listing, Element::Contents] {
-                    reading.page.objects.push(nameless());
+                    parsed.page.objects.push(empty_entry());
                 }
             }
             Event::Text(text) => value.push_str(&text),
             Event::CData(text) => value.push_str(&text),
             Event::GeneralRef(name) => value.push(character(&name)?),
             Event::End(_) => {
-                reading.take(&path, &value)?;
+                parsed.end_element(&path, &value)?;
                 path.pop();
                 value.clear();
                 if path.is_empty() {
-                    return reading.finish();
+                    return parsed.finish();
                 }
             }
-            Event::Eof => return Err("the store's listing ends too early".into()),
-            Event::DocType(_) => return Err("the store's answer is no listing".into()),
+            Event::Eof => return Err("the store's listing is truncated".into()),
+            Event::DocType(_) => return Err("the store's response is no listing".into()),
             Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
         }
     }
 }
 
-impl Reading {
-    /// Takes the text of the element that ends.
-    fn take(&mut self, path: &[Element], value: &str) -> std::result::Result<(), BodyError> {
+impl Parsed {
+    /// Takes the text of an element at its end tag.
+    fn end_element(&mut self, path: &[Element], value: &str) -> std::result::Result<(), BodyError> {
         match (path, self.page.objects.last_mut()) {
             ([_, Element::Contents, Element::Key], Some(object)) => {
                 value.clone_into(&mut object.key.0)
@@ -185,15 +185,15 @@ impl Reading {
         }
         if more {
             page.next = Some(
-                page.last().ok_or("the store's listing is to go on behind nothing")?.to_owned(),
+                page.last().ok_or("the store's listing continues after an empty page")?.to_owned(),
             );
         }
         Ok(page)
     }
 }
 
-/// An object of which nothing is known yet.
-fn nameless() -> Listed {
+/// An entry whose elements are not parsed yet.
+fn empty_entry() -> Listed {
     Listed {
         key: Key(String::new()),
         size_bytes: 0,
@@ -205,7 +205,7 @@ fn nameless() -> Listed {
 fn character(name: &BytesRef<'_>) -> std::result::Result<char, BodyError> {
     let predefined = || resolve_predefined_entity(name).and_then(|text| text.chars().next());
     let found = name.resolve_char_ref()?.or_else(predefined);
-    found.ok_or_else(|| "the store's listing has an entity that XML does not know".into())
+    found.ok_or_else(|| "the store's listing has an undefined XML entity".into())
 }
 
 fn decoded(text: &str) -> String {

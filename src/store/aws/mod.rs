@@ -1,14 +1,13 @@
 //! Any S3 server: AWS, MinIO, SeaweedFS, Ceph, …
 //!
-//! Guarantees: one answer or one error per call, nothing is retried here (a conditional write that
-//! is repeated blindly cannot tell its own first try from another's); bodies stream through one
-//! signed request and are never held; a body that breaks off cuts its request short, so that the
-//! server keeps what it had; every body carries a SHA-256 that the server can check: in a header
-//! where it was declared, else in a trailer. Only what is a bucket's name and an object's key is
-//! sent (`names`). Control calls go through the AWS SDK; bodies, heads and listings through a
-//! signed hyper request (`wire`).
-//! **Errors**: by the server's error code, then by status; see `error`. Source: BACKENDS.md for
-//! what each server does.
+//! Guarantees: one result per call, and no retries (a conditional write that is repeated blindly
+//! cannot tell its own first attempt from another writer's); a body streams through one signed
+//! request and is never buffered; a body that fails aborts its request, so that the server keeps
+//! what it had; every body carries a SHA-256 that the server can check: in a header if it was
+//! declared, else in a trailer. Only valid bucket names and keys are sent (`names`). Control calls
+//! go through the AWS SDK; bodies, heads and listings through `signed_client`.
+//! **Errors**: by the server's error code, then by status; see `error`. Source:
+//! docs/backends.md#the-servers-side-by-side.
 
 mod chunked;
 mod connect;
@@ -43,19 +42,18 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Finds credentials and region (environment, profile, instance) and makes the clients. Asks
-    /// the server nothing.
+    /// Finds credentials and region (environment, profile, instance) and builds the clients. Sends
+    /// nothing to the server.
     pub async fn connect(
         settings: &Settings,
         clock: Clock,
     ) -> std::result::Result<Self, ConnectError> {
-        let (control, wire) = connect::clients(settings, clock).await?;
-        Ok(Self { control, client: wire, names: names::Names::default() })
+        let (control, client) = connect::clients(settings, clock).await?;
+        Ok(Self { control, client, names: names::Names::default() })
     }
 
-    /// The same upload, where its bucket and key may be sent. **Errors**: `NoSuchBucket`,
-    /// `Invalid`.
-    fn upload<'a>(&self, upload: UploadTarget<'a>) -> Result<UploadTarget<'a>> {
+    /// The same upload, if its bucket and key may be sent. **Errors**: `NoSuchBucket`, `Invalid`.
+    fn checked_upload<'a>(&self, upload: UploadTarget<'a>) -> Result<UploadTarget<'a>> {
         self.names.object(upload.bucket, upload.key).map(|_| upload)
     }
 }
@@ -71,9 +69,9 @@ impl Store for Aws {
     }
 
     async fn list_buckets(&self) -> Result<Vec<BucketInfo>> {
-        let mut found = control::list_buckets(&self.control).await?;
-        found.retain(|info| self.names.bucket(&info.bucket).is_ok());
-        Ok(found)
+        let mut buckets = control::list_buckets(&self.control).await?;
+        buckets.retain(|info| self.names.bucket(&info.bucket).is_ok());
+        Ok(buckets)
     }
 
     async fn put(
@@ -123,7 +121,7 @@ impl Store for Aws {
         body: Body,
         options: PartOptions,
     ) -> Result<WrittenPart> {
-        let part = PartTarget { upload: self.upload(part.upload)?, number: part.number };
+        let part = PartTarget { upload: self.checked_upload(part.upload)?, number: part.number };
         objects::put_part(&self.client, part, body, options.sha256).await
     }
 
@@ -132,7 +130,7 @@ impl Store for Aws {
         upload: UploadTarget<'_>,
         after: Option<PartNumber>,
     ) -> Result<PartPage> {
-        control::list_parts(&self.control, self.upload(upload)?, after).await
+        control::list_parts(&self.control, self.checked_upload(upload)?, after).await
     }
 
     async fn complete(
@@ -141,11 +139,11 @@ impl Store for Aws {
         parts: &[ChosenPart],
         size_bytes: u64,
     ) -> Result<Written> {
-        control::complete(&self.control, self.upload(upload)?, parts, size_bytes).await
+        control::complete(&self.control, self.checked_upload(upload)?, parts, size_bytes).await
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
-        control::abort(&self.control, self.upload(upload)?).await
+        control::abort(&self.control, self.checked_upload(upload)?).await
     }
 
     async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {
@@ -161,15 +159,17 @@ impl Store for Aws {
     }
 
     async fn inspect_server(&self) -> Option<ServerFacts> {
-        let (reserved, administers) =
-            tokio::join!(reserved::find(&self.client), reserved::opened_apis(&self.client));
+        let (reserved, administers) = tokio::join!(
+            reserved::find(&self.client),
+            reserved::accessible_admin_apis(&self.client)
+        );
         if !reserved.is_empty() {
             tracing::info!(
                 ?reserved,
-                "the S3 server keeps these names for itself: they are no buckets here"
+                "the S3 server reserves these names: they are no buckets here"
             );
         }
-        self.names.keep(reserved.clone());
+        self.names.add_reserved(reserved.clone());
         Some(ServerFacts { reserved, administers })
     }
 

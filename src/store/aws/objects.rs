@@ -1,7 +1,7 @@
-//! Objects and parts over the wire: which headers go out, what the answers say.
+//! Puts and gets of objects and parts: the headers of requests, and what responses contain.
 //!
-//! Guarantees: ETags leave their quotes here; a put without a declared SHA-256 gets one in its
-//! trailer; an answer without an ETag is completed by HEAD.
+//! Guarantees: ETags are returned without quotes; a put without a declared SHA-256 gets one in its
+//! trailer; a missing ETag is returned as empty, and the caller asks with HEAD.
 
 use std::time::SystemTime;
 
@@ -27,14 +27,14 @@ const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode")
 type Headers = Vec<(HeaderName, String)>;
 
 pub(super) async fn put(
-    wire: &SignedClient,
+    client: &SignedClient,
     bucket: &Bucket,
     key: &Key,
     body: Body,
     options: PutOptions,
 ) -> Result<Written> {
-    require_kept_only(&options.attributes)?;
-    // A checksum that is to be kept is the one to send: the server keeps what it was sent.
+    require_inert_metadata(&options.attributes)?;
+    // The checksum to be stored is the one to send: the server stores what it receives.
     let declared = options.sha256.filter(|_| options.checksum.is_none());
     let (payload, mut headers, body, _) =
         checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));
@@ -49,13 +49,13 @@ pub(super) async fn put(
             continue;
         };
         match headers.iter_mut().find(|(there, _)| *there == name) {
-            // The framing stands in the same header; the server strips it.
+            // `aws-chunked` is in the same header; the server removes it.
             Some((_, framing)) => *framing = format!("{framing},{value}"),
             None => headers.push((name, value)),
         }
     }
     let user = options.attributes.user.into_iter().collect();
-    let call = StoreRequest {
+    let request = StoreRequest {
         method: Method::PUT,
         bucket,
         key,
@@ -64,12 +64,12 @@ pub(super) async fn put(
         user,
         payload,
     };
-    let (answer, _) = wire.send(call, body).await?;
-    Ok(Written { etag: etag(answer.headers()), version: owned(answer.headers(), &VERSION_ID) })
+    let (response, _) = client.send(request, body).await?;
+    Ok(Written { etag: etag(response.headers()), version: owned(response.headers(), &VERSION_ID) })
 }
 
 pub(super) async fn put_part(
-    wire: &SignedClient,
+    client: &SignedClient,
     part: PartTarget<'_>,
     body: Body,
     sha256: Option<Sha256>,
@@ -81,7 +81,7 @@ pub(super) async fn put_part(
     );
     let query = format!("partNumber={}&uploadId={upload}", part.number);
     let (bucket, key) = (part.upload.bucket, part.upload.key);
-    let call = StoreRequest {
+    let request = StoreRequest {
         method: Method::PUT,
         bucket,
         key,
@@ -90,15 +90,19 @@ pub(super) async fn put_part(
         user: Vec::new(),
         payload,
     };
-    match wire.send(call, body).await {
-        Ok((answer, _)) => {
-            let unread = || {
-                Error::unavailable(format!("part {} was answered before it was read", part.number))
+    match client.send(request, body).await {
+        Ok((response, _)) => {
+            let unread_body = || {
+                Error::unavailable(format!(
+                    "part {} was answered before it was read to the end",
+                    part.number
+                ))
             };
-            let sha256 = sha256.or(trailer.get().and_then(Checksum::sha256)).ok_or_else(unread)?;
-            Ok(WrittenPart { etag: etag(answer.headers()), sha256 })
+            let sha256 =
+                sha256.or(trailer.get().and_then(Checksum::sha256)).ok_or_else(unread_body)?;
+            Ok(WrittenPart { etag: etag(response.headers()), sha256 })
         }
-        // A 404 without a code: of all that can be absent here, it is the upload.
+        // A 404 without a code: here only the upload can be missing.
         Err(error) if error.kind() == Kind::NotFound => {
             Err(Error::new(Kind::NoSuchUpload, error.to_string()).because(error))
         }
@@ -106,17 +110,16 @@ pub(super) async fn put_part(
     }
 }
 
-/// Fails where the server would act on the metadata: also what lies in the store may carry it, and
-/// be copied.
-/// **Errors**: `Invalid`.
-pub(super) fn require_kept_only(attributes: &Attributes) -> Result<()> {
+/// Fails if the server would do more with the metadata than store it. Metadata that is copied from
+/// an existing object needs this check too. **Errors**: `Invalid`.
+pub(super) fn require_inert_metadata(attributes: &Attributes) -> Result<()> {
     let acted_on = attributes.user.keys().find(|name| acts_on_metadata(name));
     acted_on.map_or(Ok(()), |name| {
         Err(Error::new(Kind::Invalid, format!("the server acts on the metadata {name:?}")))
     })
 }
 
-/// The body with the checksum that the server is to check it by.
+/// The body with the checksum by which the server verifies it.
 fn checksummed(
     body: Body,
     declared: Option<Sha256>,
@@ -140,7 +143,7 @@ fn checksummed(
 }
 
 pub(super) async fn get(
-    wire: &SignedClient,
+    client: &SignedClient,
     bucket: &Bucket,
     key: &Key,
     read: GetRange,
@@ -165,39 +168,39 @@ pub(super) async fn get(
     });
     let query = version.map_or_else(String::new, |id| format!("versionId={id}"));
     let payload = Payload::Sha256(Sha256::of(b"").0);
-    let call = StoreRequest { method, bucket, key, query, headers, user: Vec::new(), payload };
-    let (answer, room) = wire.send(call, Body::empty()).await?;
-    let len = text(answer.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
+    let request = StoreRequest { method, bucket, key, query, headers, user: Vec::new(), payload };
+    let (response, permit) = client.send(request, Body::empty()).await?;
+    let len = text(response.headers(), &CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
     let len =
-        len.ok_or_else(|| Error::unavailable(format!("the answer for {key} says no length")))?;
-    let head = head(answer.headers(), len, wire.now());
+        len.ok_or_else(|| Error::unavailable(format!("the response for {key} has no length")))?;
+    let head = head(response.headers(), len, client.now());
     if read == GetRange::Head {
         return Ok((head, Body::empty()));
     }
-    Ok((head, incoming((answer, room), Some(len))))
+    Ok((head, incoming((response, permit), Some(len))))
 }
 
 fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
-    // `bytes 3-5/10`: the whole object's size is behind the slash.
+    // `bytes 3-5/10`: the whole object's size is after the slash.
     let whole =
         text(headers, &CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
     let date = |name| {
         text(headers, name)
             .and_then(|text| DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok())
     };
-    let date_now = date(&DATE).unwrap_or(now);
+    let response_date = date(&DATE).unwrap_or(now);
     Head {
         etag: etag(headers),
         size_bytes: whole.unwrap_or(len_bytes),
-        modified: date(&LAST_MODIFIED).unwrap_or(date_now),
-        date: date_now,
+        modified: date(&LAST_MODIFIED).unwrap_or(response_date),
+        date: response_date,
         attributes: attributes(headers),
         version: owned(headers, &VERSION_ID),
         checksum: checksum(headers),
     }
 }
 
-/// The checksum of the whole object that an answer says. Of parts' checksums (`…-N`) it is none.
+/// The checksum of the whole object in a response. A checksum of parts (`…-N`) is none.
 fn checksum(headers: &HeaderMap) -> Option<Checksum> {
     Algorithm::ALL.into_iter().find_map(|algorithm| {
         Checksum::from_base64(algorithm, headers.get(algorithm.header())?.to_str().ok()?)

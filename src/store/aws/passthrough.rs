@@ -1,7 +1,6 @@
-//! Operations that only the server does, on their way to it.
+//! Sends operations that are passed through to the server.
 //!
-//! Guarantees: the query is put together from the operation's own names, and the values are encoded
-//! anew.
+//! Guarantees: the query consists of the operation's own names; all values are encoded here.
 
 use percent_encoding::utf8_percent_encode;
 
@@ -11,14 +10,14 @@ use crate::digest::Sha256;
 use crate::sigv4::{Payload, URI_COMPONENT};
 
 pub(super) async fn pass_through(
-    wire: &SignedClient,
+    client: &SignedClient,
     request: Passthrough,
 ) -> Result<PassthroughAnswer> {
     let headers = request.headers().iter();
     let headers = headers.map(|(name, value)| {
         (name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    let call = StoreRequest {
+    let store_request = StoreRequest {
         method: request.operation().method.clone(),
         bucket: request.bucket(),
         key: request.key(),
@@ -27,9 +26,10 @@ pub(super) async fn pass_through(
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(&request.body).0),
     };
-    let (answer, room) = wire.send_any_status(&call, Body::from(request.body.clone())).await?;
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Ok(PassthroughAnswer { status, headers, body: incoming((answer, room), None) })
+    let (response, permit) =
+        client.send_any_status(&store_request, Body::from(request.body.clone())).await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(PassthroughAnswer { status, headers, body: incoming((response, permit), None) })
 }
 
 fn query(request: &Passthrough) -> String {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_becomes_another_parameter() {
+    fn a_value_cannot_add_a_parameter() {
         let versions = Operation::find(&Method::GET, Level::Bucket, "versions").unwrap();
         let mut request = Passthrough::new(versions, "b".into(), "".into(), Bytes::new());
         request.add_parameter("prefix", "a&acl=&x#/../é");

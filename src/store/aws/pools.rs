@@ -1,11 +1,11 @@
-//! Connections for bodies, heads and listings, a pool of them for each runtime.
+//! Connections for bodies, heads and listings: a pool for each runtime.
 //!
-//! Guarantees: a request goes over a connection of the runtime that it is sent from, so that no
-//! thread waits for another's. A runtime's pool is made at its first request and kept for good:
-//! runtimes are as few as threads. Of all exchanges that are under way, so many have large buffers;
-//! those beyond them, of whom most wait for slow clients, have small ones: a connection fills its
-//! buffer, whether its client reads or not. It signs nothing. Control calls have the SDK's own
-//! pool, which all runtimes share: they are rare.
+//! Guarantees: a request uses a connection of the runtime that sends it
+//! (docs/decisions/0007-one-runtime-per-worker.md). A runtime's pool is created at its first
+//! request and never removed: there are as few runtimes as threads. A fixed number of exchanges
+//! have large buffers and the others small ones, because a connection fills its buffer whether its
+//! client reads or not (docs/decisions/0009-read-ahead-of-store-answers.md). It signs nothing.
+//! Control calls use the SDK's own pool, which all runtimes share: they are rare.
 
 use std::fmt;
 use std::io;
@@ -24,21 +24,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::tcp;
 
-const IDLE: Duration = Duration::from_secs(20);
-/// The most that is read ahead of an answer's body, or gathered of a request's; `scripts/bench.sh
-/// memory` shows its price. Downloads cost 1.13, 1.02, 0.94 and 1.03 of nginx's CPU with 128, 256,
-/// 408 and 1,024 KiB.
-const BUFFER: usize = 408 << 10;
-/// The least that hyper takes.
-const SMALL_BUFFER: usize = 8 << 10;
-/// Exchanges with large buffers: as many as `scripts/bench.sh memory` has under way.
-const LARGE_AT_ONCE: usize = 64;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most that is read ahead of a response's body, or collected of a request's
+/// (docs/decisions/0009-read-ahead-of-store-answers.md).
+const LARGE_BUFFER_BYTES: usize = 408 << 10;
+/// The smallest size that hyper accepts.
+const SMALL_BUFFER_BYTES: usize = 8 << 10;
+/// Exchanges with large buffers, at the same time.
+const MAX_LARGE: usize = 64;
 
 type Connector = HttpsConnector<tcp::Connector>;
 
 pub(super) struct Pools<B> {
     connector: Connector,
-    of: DashMap<Id, Pool<B>>,
+    by_runtime: DashMap<Id, Pool<B>>,
     large: Arc<Semaphore>,
 }
 
@@ -48,9 +47,9 @@ struct Pool<B> {
     small: Client<Connector, B>,
 }
 
-/// What an exchange holds until the last byte of its answer is read.
+/// The permit of an exchange for its buffers, held until the last byte of the response is read.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct BufferPermit {
     _large: Option<OwnedSemaphorePermit>,
 }
 
@@ -66,30 +65,36 @@ where
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp::Connector::default());
-        Ok(Self { connector, of: DashMap::new(), large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+        Ok(Self {
+            connector,
+            by_runtime: DashMap::new(),
+            large: Arc::new(Semaphore::new(MAX_LARGE)),
+        })
     }
 
     /// Sends a request over a connection of the calling task's runtime.
-    pub fn request(&self, request: Request<B>) -> (ResponseFuture, Room) {
+    pub fn request(&self, request: Request<B>) -> (ResponseFuture, BufferPermit) {
         let large = Arc::clone(&self.large).try_acquire_owned().ok();
-        let here = Handle::current().id();
+        let runtime = Handle::current().id();
         let send = |pool: &Pool<B>| {
             if large.is_some() { &pool.large } else { &pool.small }.request(request)
         };
-        let answer = match self.of.get(&here) {
+        let response = match self.by_runtime.get(&runtime) {
             Some(pool) => send(&pool),
             None => {
-                let fresh =
-                    || Pool { large: self.client(BUFFER), small: self.client(SMALL_BUFFER) };
-                send(&self.of.entry(here).or_insert_with(fresh))
+                let new_pool = || Pool {
+                    large: self.client(LARGE_BUFFER_BYTES),
+                    small: self.client(SMALL_BUFFER_BYTES),
+                };
+                send(&self.by_runtime.entry(runtime).or_insert_with(new_pool))
             }
         };
-        (answer, Room { _large: large })
+        (response, BufferPermit { _large: large })
     }
 
     fn client(&self, buffer_bytes: usize) -> Client<Connector, B> {
         Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(buffer_bytes)
             .build(self.connector.clone())

@@ -1,10 +1,10 @@
-//! Asks the server which of the names that servers are known to keep for themselves it keeps, and
-//! whether its administration is open to the gateway's key.
+//! Asks the server which names it reserves for itself, and whether its administration APIs accept
+//! the gateway's key.
 //!
-//! Guarantees: a name counts as a bucket's only where the server answers a listing of it as S3
-//! answers one: with a listing, or with S3's error for a bucket that is absent or another's, status
-//! and code together (Ceph's `auth` answers 401 with the code `AccessDenied`). Whatever else comes
-//! (a page, JSON, nothing at all), the name is the server's. Nothing is written.
+//! Guarantees: a name counts as a bucket only if the server responds to a listing of it as S3 does:
+//! with a listing, or with S3's error for a bucket that does not exist or belongs to another owner,
+//! status and code together (Ceph's `auth` responds 401 with the code `AccessDenied`). After any
+//! other response (HTML, JSON, none at all) the name counts as reserved. Nothing is written.
 
 use futures_util::future::join_all;
 use http::{Method, Response};
@@ -14,47 +14,48 @@ use quick_xml::events::Event;
 
 use super::super::{Body, Bucket, Key, Result};
 use super::error::code;
-use super::names::DOUBTFUL;
+use super::names::POSSIBLY_RESERVED;
 use super::signed_client::{SignedClient, StoreRequest, document};
 use crate::digest::Sha256;
 use crate::sigv4::Payload;
 
-/// How often a name is asked for where no clear answer comes.
-const TRIES: usize = 3;
+/// Attempts for a name, until there is a clear response.
+const MAX_ATTEMPTS: usize = 3;
 
-/// More than a listing of one key or an error ever has.
-const DOCUMENT_BYTES: usize = 64 << 10;
+/// The largest document: more than a listing of one key or an error has.
+const MAX_DOCUMENT_BYTES: usize = 64 << 10;
 
-/// The names of [`DOUBTFUL`] that are no buckets here.
-pub(super) async fn find(wire: &SignedClient) -> Vec<String> {
-    let asked =
-        DOUBTFUL.map(|name| async move { (!is_bucket(wire, name).await).then(|| name.to_owned()) });
-    join_all(asked).await.into_iter().flatten().collect()
+/// The names of [`POSSIBLY_RESERVED`] that this server reserves.
+pub(super) async fn find(client: &SignedClient) -> Vec<String> {
+    let checks = POSSIBLY_RESERVED
+        .map(|name| async move { (!is_bucket(client, name).await).then(|| name.to_owned()) });
+    join_all(checks).await.into_iter().flatten().collect()
 }
 
-/// Administration APIs on the port of S3: whose, and a call that reads and tells no secret.
-const APIS: [(&str, &str, &str, &str); 2] = [
+/// Administration APIs on the port of S3: name, and bucket, key and query of a call that only reads
+/// and returns no secret.
+const ADMIN_APIS: [(&str, &str, &str, &str); 2] = [
     ("MinIO's admin API", "minio", "admin/v3/info", ""),
     ("Ceph's admin API", "admin", "info", "format=json"),
 ];
 
-/// The administration APIs that the gateway's key opens.
-pub(super) async fn opened_apis(wire: &SignedClient) -> Vec<&'static str> {
-    let asked = APIS.map(|(api, first, rest, query)| async move {
-        let answer = get(wire, first, rest, query).await.ok()?;
-        // A server that knows no such path takes it for an object, and has none.
-        answer.status().is_success().then_some(api)
+/// The administration APIs that accept the gateway's key.
+pub(super) async fn accessible_admin_apis(client: &SignedClient) -> Vec<&'static str> {
+    let checks = ADMIN_APIS.map(|(api, bucket, key, query)| async move {
+        let response = get(client, bucket, key, query).await.ok()?;
+        // A server without such an API looks for an object of this name, and finds none.
+        response.status().is_success().then_some(api)
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    join_all(checks).await.into_iter().flatten().collect()
 }
 
 async fn get(
-    wire: &SignedClient,
+    client: &SignedClient,
     bucket: &str,
     key: &str,
     query: &str,
 ) -> Result<Response<Incoming>> {
-    let call = StoreRequest {
+    let request = StoreRequest {
         method: Method::GET,
         bucket: &Bucket::from(bucket),
         key: &Key::from(key),
@@ -63,25 +64,24 @@ async fn get(
         user: Vec::new(),
         payload: Payload::Sha256(Sha256::of(b"").0),
     };
-    wire.send_any_status(&call, Body::empty()).await.map(|(answer, _)| answer)
+    client.send_any_status(&request, Body::empty()).await.map(|(response, _)| response)
 }
 
-async fn is_bucket(wire: &SignedClient, name: &str) -> bool {
-    // A server that is busy for a moment must not take a bucket away until the gateway starts
-    // again.
-    for _ in 0..TRIES {
-        let Ok(answer) = get(wire, name, "", "list-type=2&max-keys=1").await else { continue };
-        let status = answer.status();
-        let Ok(document) = document(answer, DOCUMENT_BYTES).await else { continue };
+async fn is_bucket(client: &SignedClient, name: &str) -> bool {
+    // A temporary failure must not make a bucket unavailable until the gateway is restarted.
+    for _ in 0..MAX_ATTEMPTS {
+        let Ok(response) = get(client, name, "", "list-type=2&max-keys=1").await else { continue };
+        let status = response.status();
+        let Ok(document) = document(response, MAX_DOCUMENT_BYTES).await else { continue };
         if !status.is_server_error() {
-            return speaks_of_a_bucket(status.as_u16(), &document);
+            return is_bucket_response(status.as_u16(), &document);
         }
     }
     false
 }
 
-fn speaks_of_a_bucket(status: u16, document: &[u8]) -> bool {
-    match (status, root(document).as_deref()) {
+fn is_bucket_response(status: u16, document: &[u8]) -> bool {
+    match (status, root_element(document).as_deref()) {
         (200, Some("ListBucketResult")) => true,
         (403, Some("Error")) => code(document) == "AccessDenied",
         (404, Some("Error")) => code(document) == "NoSuchBucket",
@@ -89,8 +89,8 @@ fn speaks_of_a_bucket(status: u16, document: &[u8]) -> bool {
     }
 }
 
-/// The name of a document's first element; None where it is no XML.
-fn root(document: &[u8]) -> Option<String> {
+/// The name of a document's root element; None if it is no XML.
+fn root_element(document: &[u8]) -> Option<String> {
     let mut reader = Reader::from_reader(document);
     loop {
         match reader.read_event() {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_s3_says_of_a_bucket_makes_a_name_one() {
+    fn only_the_responses_of_s3_make_a_name_a_bucket() {
         let error =
             |code: &str| format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code></Error>");
         let table = [
@@ -126,10 +126,10 @@ mod tests {
             (200, error("NoSuchBucket"), false),
             (403, "{\"Code\": \"AccessDenied\"}".to_owned(), false),
         ];
-        for (status, document, wanted) in table {
+        for (status, document, expected) in table {
             assert_eq!(
-                speaks_of_a_bucket(status, document.as_bytes()),
-                wanted,
+                is_bucket_response(status, document.as_bytes()),
+                expected,
                 "{status} {document}"
             );
         }

@@ -1,7 +1,8 @@
-//! Signed requests through one pooled HTTP client: the way of all bodies, and of listings.
+//! Sends signed requests through a pooled HTTP client: all bodies, heads and listings.
 //!
-//! Guarantees: exactly the promised bytes go out, or the connection is cut; the signing key never
-//! leaves this room; a head has to come within its time, and so has every frame of a body.
+//! Guarantees: exactly the announced bytes are sent, or the connection is closed; the signing key
+//! never leaves this room; the response's head has a time limit, and so has every frame of its
+//! body.
 
 use std::fmt;
 use std::pin::Pin;
@@ -22,24 +23,24 @@ use percent_encoding::utf8_percent_encode;
 use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
 use super::connect::Addressing;
 use super::credentials::CredentialCache;
-use super::error::{code, pause, refused};
-use super::pools::{Pools, Room};
+use super::error::{code, error_response, retry_after};
+use super::pools::{BufferPermit, Pools};
 use crate::clock::Clock;
 use crate::sigv4::{Payload, URI_PATH, sign};
 use crate::tcp;
 
-/// From the last frame that the server took to the answer's head, however long the body took
-/// before: a slow client is not the server's fault. A server may verify and replicate a part of 5
-/// GiB before it answers.
-const ANSWER: Duration = Duration::from_secs(300);
-/// Between two frames of an answer's body, and for all of a document.
-const FRAME: Duration = Duration::from_secs(60);
-/// Most objects' paths fit.
+/// From the last frame that the server accepted to the response's head. The time of the body does
+/// not count: its sender may be a slow client. A server may verify and replicate a part of 5 GiB
+/// before it responds.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Between two frames of a response's body, and for a whole document.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+/// Enough for the paths of most objects.
 const USUAL_PATH_BYTES: usize = 256;
-/// The most of an error document that is read.
-const ERROR_BYTES: usize = 64 << 10;
+/// The largest error document that is read.
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
-/// What a wire is made of.
+/// The server, and how requests to it are signed.
 pub(super) struct ClientSettings {
     pub scheme: Scheme,
     pub authority: Authority,
@@ -54,7 +55,7 @@ pub(super) struct SignedClient {
     settings: ClientSettings,
 }
 
-/// A request before it is signed. The query's names and values are encoded already.
+/// A request before it is signed. The names and values of its query are already encoded.
 pub(super) struct StoreRequest<'a> {
     pub method: Method,
     pub bucket: &'a Bucket,
@@ -62,12 +63,14 @@ pub(super) struct StoreRequest<'a> {
     pub key: &'a Key,
     pub query: String,
     pub headers: Vec<(HeaderName, String)>,
+    /// User metadata.
     pub user: Vec<(String, String)>,
     pub payload: Payload,
 }
 
 impl StoreRequest<'_> {
-    fn what(&self) -> String {
+    /// What the request does, for error messages.
+    fn description(&self) -> String {
         match self.key.as_str() {
             "" => format!("{} of bucket {}", self.method, self.bucket),
             key => format!("{} of {}/{key}", self.method, self.bucket),
@@ -85,72 +88,75 @@ impl SignedClient {
         self.settings.clock.wall()
     }
 
-    /// Sends a request and returns the answer's head, if it is one of success. **Errors**: `Body`
-    /// where the outgoing body broke off; by the error document else; `Unavailable` without an
-    /// answer.
+    /// Sends a request and returns the response, if its status is a success. **Errors**: `Body` if
+    /// the request's body failed; `Unavailable` without a response; else by the error document.
     pub async fn send(
         &self,
-        call: StoreRequest<'_>,
+        request: StoreRequest<'_>,
         body: Body,
-    ) -> Result<(Response<Incoming>, Room)> {
-        let (answer, room) = self.send_any_status(&call, body).await?;
-        if answer.status().is_success() {
-            return Ok((answer, room));
+    ) -> Result<(Response<Incoming>, BufferPermit)> {
+        let (response, permit) = self.send_any_status(&request, body).await?;
+        if response.status().is_success() {
+            return Ok((response, permit));
         }
-        let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after"));
-        let wait = pause(wait.and_then(|value| value.to_str().ok()));
-        let cut = |cause| {
-            let what = call.what();
+        let status = response.status().as_u16();
+        let delay = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let delay = retry_after(delay);
+        let truncated = |cause| {
+            let what = request.description();
             Error::unavailable(format!("{what} was answered {status}, not to the end"))
                 .because(cause)
         };
-        let document = document(answer, ERROR_BYTES).await.map_err(cut)?;
-        Err(refused(&call.what(), status, &code(&document), wait))
+        let document = document(response, MAX_ERROR_BYTES).await.map_err(truncated)?;
+        Err(error_response(&request.description(), status, &code(&document), delay))
     }
 
-    /// As `send`, but whatever the answer says is the caller's to read.
+    /// As `send`, but returns the response whatever its status is.
     pub async fn send_any_status(
         &self,
-        call: &StoreRequest<'_>,
+        request: &StoreRequest<'_>,
         body: Body,
-    ) -> Result<(Response<Incoming>, Room)> {
-        let request = self.request(call).await?;
-        let (broke, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let left = body.len_bytes();
-        let request = request.map(|()| Outgoing {
-            left,
+    ) -> Result<(Response<Incoming>, BufferPermit)> {
+        let signed = self.signed_request(request).await?;
+        let (failed, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let remaining = body.len_bytes();
+        let signed = signed.map(|()| Outgoing {
+            remaining,
             body,
-            broke: Arc::clone(&broke),
+            failed: Arc::clone(&failed),
             sent: Arc::clone(&sent),
         });
-        let broken = || Error::new(Kind::Body, format!("the body of {} broke off", call.what()));
-        let (answer, room) = self.pools.request(request);
-        match self.in_time(answer, &sent).await {
-            // A server that heard only half of a broken body may still say something; the cause is
-            // ours.
-            Ok(Ok(answer)) if !answer.status().is_success() && broke.load(Ordering::Acquire) => {
-                Err(broken())
+        let what = || request.description();
+        let body_failed = || Error::new(Kind::Body, format!("the body of {} broke off", what()));
+        let (response, permit) = self.pools.request(signed);
+        match self.in_time(response, &sent).await {
+            // The server may respond with an error to a body that broke off; the body is the cause.
+            Ok(Ok(response))
+                if !response.status().is_success() && failed.load(Ordering::Acquire) =>
+            {
+                Err(body_failed())
             }
-            Ok(Ok(answer)) => Ok((answer, room)),
-            Ok(Err(error)) if broke.load(Ordering::Acquire) => Err(broken().because(error)),
+            Ok(Ok(response)) => Ok((response, permit)),
+            Ok(Err(error)) if failed.load(Ordering::Acquire) => Err(body_failed().because(error)),
             Ok(Err(error)) => {
-                Err(Error::unavailable(format!("{} got no answer", call.what())).because(error))
+                Err(Error::unavailable(format!("{} got no response", what())).because(error))
             }
-            Err(()) => Err(Error::unavailable(format!("{} got no answer in time", call.what()))),
+            Err(()) => Err(Error::unavailable(format!("{} got no response in time", what()))),
         }
     }
 
-    /// The answer, or that nothing went out and nothing came in for [`ANSWER`].
+    /// The response; an error after no frame was sent and no response came for
+    /// [`RESPONSE_TIMEOUT`].
     async fn in_time<T>(
         &self,
-        answer: impl Future<Output = T>,
+        response: impl Future<Output = T>,
         sent: &AtomicU64,
     ) -> std::result::Result<T, ()> {
-        let mut answer = std::pin::pin!(answer);
+        let mut response = std::pin::pin!(response);
         loop {
             let before = sent.load(Ordering::Relaxed);
-            match tokio::time::timeout(ANSWER, answer.as_mut()).await {
-                Ok(answer) => return Ok(answer),
+            match tokio::time::timeout(RESPONSE_TIMEOUT, response.as_mut()).await {
+                Ok(response) => return Ok(response),
                 Err(_) if sent.load(Ordering::Relaxed) == before => return Err(()),
                 Err(_) => {}
             }
@@ -164,12 +170,15 @@ impl SignedClient {
         query: &str,
     ) -> std::result::Result<Uri, http::Error> {
         let ClientSettings { scheme, authority, addressing, .. } = &self.settings;
-        let in_path =
-            *addressing == Addressing::Path || !fits_a_host(bucket.as_str(), scheme, authority);
-        let authority =
-            if in_path { authority.clone() } else { format!("{bucket}.{authority}").parse()? };
+        let bucket_in_path = *addressing == Addressing::Path
+            || !can_be_a_subdomain(bucket.as_str(), scheme, authority);
+        let authority = if bucket_in_path {
+            authority.clone()
+        } else {
+            format!("{bucket}.{authority}").parse()?
+        };
         let mut path = String::with_capacity(USUAL_PATH_BYTES);
-        if in_path {
+        if bucket_in_path {
             path.extend(["/", bucket.as_str()]);
         }
         path.push('/');
@@ -180,22 +189,22 @@ impl SignedClient {
         Uri::builder().scheme(scheme.clone()).authority(authority).path_and_query(path).build()
     }
 
-    async fn request(&self, call: &StoreRequest<'_>) -> Result<Request<()>> {
+    async fn signed_request(&self, request: &StoreRequest<'_>) -> Result<Request<()>> {
         let invalid = |error: http::Error| {
-            Error::new(Kind::Invalid, "a name or header is not sendable").because(error)
+            Error::new(Kind::Invalid, "a name or header cannot be sent").because(error)
         };
-        let uri = self.uri(call.bucket, call.key, &call.query).map_err(invalid)?;
-        let mut request = Request::builder().method(call.method.clone()).uri(uri);
-        for (name, value) in &call.headers {
-            request = request.header(name, value);
+        let uri = self.uri(request.bucket, request.key, &request.query).map_err(invalid)?;
+        let mut unsigned = Request::builder().method(request.method.clone()).uri(uri);
+        for (name, value) in &request.headers {
+            unsigned = unsigned.header(name, value);
         }
-        for (name, value) in &call.user {
-            request = request.header(format!("x-amz-meta-{name}"), value);
+        for (name, value) in &request.user {
+            unsigned = unsigned.header(format!("x-amz-meta-{name}"), value);
         }
-        self.signed(request.body(()).map_err(invalid)?, call.payload).await
+        self.sign(unsigned.body(()).map_err(invalid)?, request.payload).await
     }
 
-    async fn signed(&self, request: Request<()>, payload: Payload) -> Result<Request<()>> {
+    async fn sign(&self, request: Request<()>, payload: Payload) -> Result<Request<()>> {
         let (mut parts, ()) = request.into_parts();
         let credentials = self.settings.credentials.get().await?;
         sign(&mut parts, &credentials, &self.settings.region, payload, self.now()).map_err(
@@ -205,50 +214,56 @@ impl SignedClient {
     }
 }
 
-/// Whether a bucket can be the first label of its server's name: no address has labels, and a
-/// certificate for `*.host` is not one for `my.bucket.host`. So the SDK decides too.
-fn fits_a_host(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
+/// Whether a bucket can be a subdomain of the server's host: an IP address has none, and a
+/// certificate for `*.host` is not valid for `my.bucket.host`. The SDK decides in the same way.
+fn can_be_a_subdomain(bucket: &str, scheme: &Scheme, authority: &Authority) -> bool {
     tcp::ip_address(authority.host()).is_none()
         && !(*scheme == Scheme::HTTPS && bucket.contains('.'))
 }
 
-/// An answer's body as a store's body of known length. A frame that does not come in time ends it.
-pub(super) fn incoming((answer, room): (Response<Incoming>, Room), len_bytes: Option<u64>) -> Body {
-    let body = answer.into_body();
+/// A response's body as a store's body of known length. It fails if a frame does not arrive in
+/// time.
+pub(super) fn incoming(
+    (response, permit): (Response<Incoming>, BufferPermit),
+    len_bytes: Option<u64>,
+) -> Body {
+    let body = response.into_body();
     let len = len_bytes.or(http_body::Body::size_hint(&body).exact()).unwrap_or(0);
-    let frames = futures_util::stream::try_unfold((body, room), |(mut body, room)| async move {
-        Ok(next(&mut body).await?.map(|bytes| (bytes, (body, room))))
-    });
+    let frames =
+        futures_util::stream::try_unfold((body, permit), |(mut body, permit)| async move {
+            Ok(next(&mut body).await?.map(|bytes| (bytes, (body, permit))))
+        });
     Body::new(len, frames)
 }
 
-/// The whole of an answer whose length need not have been said: AWS sends documents in HTTP's own
-/// chunks.
-/// **Errors**: it is longer than `max_bytes`, takes too long, or breaks off.
+/// The whole body of a response. Its length need not be known: AWS sends documents with chunked
+/// transfer encoding. **Errors**: it is longer than `max_bytes`, takes too long, or breaks off.
 pub(super) async fn document(
-    answer: Response<Incoming>,
+    response: Response<Incoming>,
     max_bytes: usize,
 ) -> std::result::Result<Vec<u8>, BodyError> {
     let read = async move {
-        let (mut body, mut document) = (answer.into_body(), Vec::new());
+        let (mut body, mut document) = (response.into_body(), Vec::new());
         while let Some(bytes) = next(&mut body).await? {
             if document.len() + bytes.len() > max_bytes {
-                return Err(format!("the store's answer is longer than {max_bytes} bytes").into());
+                return Err(format!("the store's response is longer than {max_bytes} bytes").into());
             }
             document.extend_from_slice(&bytes);
         }
         Ok(document)
     };
-    tokio::time::timeout(FRAME, read).await.map_err(|_| "the store's answer took too long")?
+    tokio::time::timeout(FRAME_TIMEOUT, read)
+        .await
+        .map_err(|_| "the store's response took too long")?
 }
 
-/// The next bytes of an answer.
+/// The next bytes of a response.
 async fn next(body: &mut Incoming) -> std::result::Result<Option<Bytes>, BodyError> {
-    let late = |_| BodyError::from("the store's answer stood still for too long");
+    let late = |_| BodyError::from("the store's response stalled for too long");
     while let Some(frame) =
-        tokio::time::timeout(FRAME, body.frame()).await.map_err(late)?.transpose()?
+        tokio::time::timeout(FRAME_TIMEOUT, body.frame()).await.map_err(late)?.transpose()?
     {
-        // Anything else is a trailer.
+        // Other frames are trailers.
         if let Ok(bytes) = frame.into_data() {
             return Ok(Some(bytes));
         }
@@ -256,12 +271,12 @@ async fn next(body: &mut Incoming) -> std::result::Result<Option<Bytes>, BodyErr
     Ok(None)
 }
 
-/// A body on its way out: exactly `left` more bytes, or an error that cuts the request short.
+/// A request's body: exactly `remaining` more bytes, or an error that aborts the request.
 pub(super) struct Outgoing {
     body: Body,
-    left: u64,
-    broke: Arc<AtomicBool>,
-    /// Frames that went out.
+    remaining: u64,
+    failed: Arc<AtomicBool>,
+    /// The number of sent frames.
     sent: Arc<AtomicU64>,
 }
 
@@ -274,28 +289,30 @@ impl http_body::Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, BodyError>>> {
         let failure: BodyError = match ready!(Pin::new(&mut self.body).poll_next(cx)) {
-            Some(Ok(bytes)) if bytes.len() as u64 <= self.left => {
-                self.left -= bytes.len() as u64;
+            Some(Ok(bytes)) if bytes.len() as u64 <= self.remaining => {
+                self.remaining -= bytes.len() as u64;
                 self.sent.fetch_add(1, Ordering::Relaxed);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            None if self.left == 0 => return Poll::Ready(None),
-            Some(Ok(_)) => "the body is longer than promised".into(),
-            None => format!("the body ended {} bytes too early", self.left).into(),
+            None if self.remaining == 0 => return Poll::Ready(None),
+            Some(Ok(_)) => "the body is longer than announced".into(),
+            None => format!("the body ended {} bytes too early", self.remaining).into(),
             Some(Err(cause)) => cause,
         };
-        self.broke.store(true, Ordering::Release);
+        self.failed.store(true, Ordering::Release);
         Poll::Ready(Some(Err(failure)))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.remaining)
     }
 }
 
 impl fmt::Debug for SignedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("authority", &self.settings.authority).finish_non_exhaustive()
+        f.debug_struct("SignedClient")
+            .field("authority", &self.settings.authority)
+            .finish_non_exhaustive()
     }
 }
 
@@ -304,8 +321,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_part_of_a_host_where_it_can_be() {
-        for (bucket, scheme, authority, fits) in [
+    fn a_bucket_is_a_subdomain_where_it_can_be_one() {
+        for (bucket, scheme, authority, expected) in [
             ("bucket", Scheme::HTTPS, "s3.example.com", true),
             ("my.bucket", Scheme::HTTPS, "s3.example.com", false),
             ("my.bucket", Scheme::HTTP, "s3.example.com", true),
@@ -314,8 +331,8 @@ mod tests {
             ("bucket", Scheme::HTTP, "localhost:9000", true),
         ] {
             assert_eq!(
-                fits_a_host(bucket, &scheme, &authority.parse().unwrap()),
-                fits,
+                can_be_a_subdomain(bucket, &scheme, &authority.parse().unwrap()),
+                expected,
                 "{bucket} {authority}"
             );
         }
