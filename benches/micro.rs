@@ -1,7 +1,6 @@
-//! Parsers, signatures, records and hashes by themselves: what a change to one of them costs,
-//! before the gateway shows it.
+//! Microbenchmarks of parsers, signatures, records and hashes.
 //!
-//! Guarantees: inputs are made once, outside of what is measured. The chunk sizes and counts are
+//! Guarantees: inputs are created once, outside of the measurement. The chunk sizes and counts are
 //! those of real requests: bodies of 1 MiB in frames of 64 KiB, Complete with 10,000 parts, a full
 //! segment of 256 chunks.
 //!   scripts/bench.sh micro [FILTER]

@@ -1,9 +1,9 @@
-//! Random requests of an account with a narrow grant, to gateways on two stores: no byte outside
-//! its grant is changed or read. Shared by the fuzz target `narrow` and by
+//! Random requests of an account with a narrow grant, to gateways on two stores: they must not
+//! change or read a byte outside the grant. Shared by the fuzz target `narrow` and by
 //! `tests/it/attacks/random.rs`.
 //!
-//! A request is made of an input's bytes, each of which chooses among words that mean something
-//! somewhere; so that one input is one request, and a shorter input a simpler one.
+//! Each byte of an input chooses one of a list of words that have a meaning in some request, so one
+//! input is one request, and a shorter input a simpler one.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use ratchet::upload::{NewUpload, Settings as UploadSettings, Uploads};
 
 const ACCOUNT: &str = "narrow";
 const KEY: (&str, &str) = ("AKNARROW", "narrow-secret-0123");
-/// What no answer may show: bytes of an object, and a key that no request names.
+/// What no response may contain: bytes of an object, and a key that no request names.
 const SECRETS: [&str; 2] = ["eyes-only-5f2c", "unnamed-71d0"];
 
 const METHODS: &[&str] =
@@ -178,25 +178,25 @@ const API: &[&str] = &[
     "/chosen",
 ];
 
-/// An input's bytes, one for each choice; when they are used up, the first of each.
+/// The bytes of an input, one for each choice. After the last byte the first word is chosen.
 struct Choices<'a>(std::slice::Iter<'a, u8>);
 
 impl Choices<'_> {
-    fn of<T: Copy>(&mut self, words: &[T]) -> T {
+    fn choose<T: Copy>(&mut self, words: &[T]) -> T {
         words[usize::from(self.0.next().copied().unwrap_or(0)) % words.len()]
     }
 
-    fn some<T: Copy>(&mut self, words: &[T], most: usize) -> Vec<T> {
-        // Mostly few: most requests with more are refused for one of them.
-        let count = self.of(&[0, 0, 0, 0, 1, 1, 2, 3]).min(most);
-        (0..count).map(|_| self.of(words)).collect()
+    fn choose_some<T: Copy>(&mut self, words: &[T], max: usize) -> Vec<T> {
+        // Mostly few: a request with many words is usually refused because of one of them.
+        let count = self.choose(&[0, 0, 0, 0, 1, 1, 2, 3]).min(max);
+        (0..count).map(|_| self.choose(words)).collect()
     }
 }
 
 struct Gateway {
     address: SocketAddr,
     store: Arc<dyn Store>,
-    /// Upload ids: of the account, and of another one.
+    /// Upload ids: one of the account, and one of another account.
     mine: String,
     foreign: String,
     outside: BTreeSet<String>,
@@ -224,20 +224,20 @@ impl World {
         Self { runtime, gateways, _home: home }
     }
 
-    /// Sends the request of an input to both gateways. Panics where it changed or showed what it
-    /// must not; true where one of them answered success, so that a run can tell that not all was
-    /// refused.
+    /// Sends the request of an input to both gateways. Panics if it changed or returned anything
+    /// outside the grant. Returns whether a response was a success, so that a test can tell that
+    /// not all requests were refused.
     pub fn try_one(&mut self, input: &[u8]) -> bool {
         let mut succeeded = false;
         for gateway in &mut self.gateways {
             let Some(request) = request(input, gateway) else {
                 return false;
             };
-            let answer = send(gateway.address, &request);
-            let text = String::from_utf8_lossy(&answer);
+            let response = send(gateway.address, &request);
+            let text = String::from_utf8_lossy(&response);
             let head = String::from_utf8_lossy(&request[..request.len().min(400)]).into_owned();
             for secret in SECRETS {
-                assert!(!text.contains(secret), "{head}\nshows {secret}:\n{text}");
+                assert!(!text.contains(secret), "{head}\nreturned {secret}:\n{text}");
             }
             let outside = self.runtime.block_on(outside(gateway.store.as_ref()));
             assert_eq!(
@@ -269,29 +269,29 @@ fn start(runtime: &tokio::runtime::Runtime, store: Arc<dyn Store>) -> Gateway {
         keys: vec![key(KEY)],
         grants: vec![grant],
     });
-    let (mine, foreign) = runtime.block_on(furnish(&store));
+    let (mine, foreign) = runtime.block_on(create_objects(&store));
     let outside = runtime.block_on(outside(store.as_ref()));
-    let (tell, told) = mpsc::channel();
-    let behind = Arc::clone(&store);
+    let (tx, rx) = mpsc::channel();
+    let gateway_store = Arc::clone(&store);
     runtime.spawn(async move {
-        let ready = move |ready: app::Ready| tell.send(ready.address).expect("somebody waits");
-        app::run_on(behind, settings, Clock::system(), ready, std::future::pending())
+        let ready = move |ready: app::Ready| tx.send(ready.address).expect("the receiver exists");
+        app::run_on(gateway_store, settings, Clock::system(), ready, std::future::pending())
             .await
             .expect("it serves");
     });
-    let address = told.recv().expect("it starts");
+    let address = rx.recv().expect("it starts");
     Gateway { address, store, mine, foreign, outside }
 }
 
 /// Objects inside and outside the grant, and an upload of each of two accounts.
-async fn furnish(store: &Arc<dyn Store>) -> (String, String) {
+async fn create_objects(store: &Arc<dyn Store>) -> (String, String) {
     let uploads = Uploads::new(Arc::clone(store), Clock::system(), UploadSettings::default());
     uploads.prepare().await.expect("a state bucket");
     for (bucket, key) in
         [("bucket", "mine/k"), ("bucket", "theirs/k"), ("bucket", SECRETS[1]), ("others", "k")]
     {
         uploads.make_bucket(bucket).await.expect("a bucket");
-        let bytes = if key == "mine/k" { "seen by all" } else { SECRETS[0] };
+        let bytes = if key == "mine/k" { "public" } else { SECRETS[0] };
         let (bucket, key, body) = (bucket.into(), key.into(), bytes.as_bytes().to_vec().into());
         store.put(&bucket, &key, body, PutOptions::default()).await.expect("an object");
     }
@@ -303,25 +303,25 @@ async fn furnish(store: &Arc<dyn Store>) -> (String, String) {
     (upload(ACCOUNT, "mine/k").await, upload("root", "theirs/k").await)
 }
 
-/// Keys and tags of all that the account must not change.
+/// Names and ETags of all objects that the account must not change.
 async fn outside(store: &dyn Store) -> BTreeSet<String> {
-    let inside = |place: &str| {
-        place.starts_with("bucket/mine/") || place.starts_with("ratchet-state/v1/narrow/")
+    let inside = |name: &str| {
+        name.starts_with("bucket/mine/") || name.starts_with("ratchet-state/v1/narrow/")
     };
-    let mut found = BTreeSet::new();
+    let mut outside = BTreeSet::new();
     for info in store.list_buckets().await.expect("buckets") {
-        found.insert(info.bucket.to_string());
+        outside.insert(info.bucket.to_string());
         let mut options = ListOptions { limit: 1000, ..ListOptions::default() };
         loop {
             let page = store.list(&info.bucket, &options).await.expect("a listing");
-            let places = page
+            let names = page
                 .objects
                 .iter()
                 .map(|object| (format!("{}/{}", info.bucket, object.key), &object.etag));
-            found.extend(
-                places
-                    .filter(|(place, _)| !inside(place))
-                    .map(|(place, etag)| format!("{place} {etag}")),
+            outside.extend(
+                names
+                    .filter(|(name, _)| !inside(name))
+                    .map(|(name, etag)| format!("{name} {etag}")),
             );
             options.after = page.next;
             if options.after.is_none() {
@@ -329,26 +329,26 @@ async fn outside(store: &dyn Store) -> BTreeSet<String> {
             }
         }
     }
-    found
+    outside
 }
 
-/// The request that an input means, signed; None where it can be none.
+/// The signed request of an input; None if its words form no valid request.
 fn request(input: &[u8], gateway: &Gateway) -> Option<Vec<u8>> {
     let mut choices = Choices(input.iter());
-    let method = choices.of(METHODS);
-    let path = if choices.of(&[false, false, false, true]) {
-        format!("/_ratchet/v1/backups{}", choices.of(API))
+    let method = choices.choose(METHODS);
+    let path = if choices.choose(&[false, false, false, true]) {
+        format!("/_ratchet/v1/backups{}", choices.choose(API))
     } else {
-        format!("/{}/{}", choices.of(BUCKETS), choices.of(KEYS))
+        format!("/{}/{}", choices.choose(BUCKETS), choices.choose(KEYS))
     };
-    let query = choices.some(QUERY, 3).join("&");
+    let query = choices.choose_some(QUERY, 3).join("&");
     let target = if query.is_empty() { path } else { format!("{path}?{query}") };
-    let named =
+    let with_ids =
         |text: &str| text.replace("MINE", &gateway.mine).replace("FOREIGN", &gateway.foreign);
-    let (target, body) = (named(&target), choices.of(BODIES));
+    let (target, body) = (with_ids(&target), choices.choose(BODIES));
     let mut request =
         http::Request::builder().method(method).uri(format!("http://{}{target}", gateway.address));
-    for (name, value) in choices.some(HEADERS, 3) {
+    for (name, value) in choices.choose_some(HEADERS, 3) {
         request = request.header(name, value);
     }
     let (mut parts, ()) = request.body(()).ok()?.into_parts();
@@ -368,9 +368,9 @@ fn request(input: &[u8], gateway: &Gateway) -> Option<Vec<u8>> {
 fn send(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut socket = TcpStream::connect(address).expect("it accepts");
     socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
-    // It may answer and hang up before it has read everything.
+    // The gateway may respond and close the connection before it has read the whole request.
     socket.write_all(request).ok();
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).ok();
-    answer
+    let mut response = Vec::new();
+    socket.read_to_end(&mut response).ok();
+    response
 }

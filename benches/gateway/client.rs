@@ -1,7 +1,7 @@
-//! `ratchet backup` through a gateway beside `s5cmd cp` straight to the same S3 server.
+//! `ratchet backup` through a gateway, compared with `s5cmd cp` directly to the same S3 server.
 //!
-//! Guarantees: the same file, part size and number of parts at a time; each round runs both, in
-//! turn first; what is told is the median of the rounds' ratios. The server is the one of
+//! Guarantees: the same file, part size and number of concurrent parts; each round runs both, in
+//! alternating order; the result is the median of the rounds' ratios. The server is the one of
 //! `RATCHET_TEST_S3`, with the usual AWS credentials.
 
 use std::fs::File;
@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use crate::contestant::ratchet_with;
 use crate::table::{median, verdict};
-use crate::wire::{Ask, Caller, KEY};
+use crate::wire::{Client, KEY, Request};
 
 const BUCKET: &str = "bench-client";
-const AT_A_TIME: &str = "8";
+const CONCURRENCY: &str = "8";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,7 +32,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> io::Result<()> {
     println!(
-        "| client, {} GiB, parts of 8 MiB, {AT_A_TIME} at a time | at least | measured | |",
+        "| client, {} GiB, parts of 8 MiB, {CONCURRENCY} at a time | at least | measured | |",
         args.gib
     );
     println!("| --- | ---: | ---: | --- |");
@@ -44,40 +44,42 @@ pub fn run(args: &Args) -> io::Result<()> {
         println!("| SKIP client: no {} | | | |", args.s5cmd.display());
         return Ok(());
     }
-    let home = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
-    let file = home.path().join("file");
+    let directory = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
+    let file = directory.path().join("file");
     write_random(&file, args.gib)?;
     let store =
         std::env::var("AWS_ACCESS_KEY_ID").ok().zip(std::env::var("AWS_SECRET_ACCESS_KEY").ok());
     let (id, secret) =
         store.ok_or_else(|| io::Error::other("no AWS credentials for the server"))?;
-    let mut server = Caller::with(endpoint.trim_start_matches("http://"), &id, &secret);
-    // It may be there already.
-    server.call(&Ask { method: "PUT", path: &format!("/{BUCKET}"), ..Ask::default() })?;
+    let mut server = Client::with(endpoint.trim_start_matches("http://"), &id, &secret);
+    // The bucket may exist already.
+    server.call(&Request { method: "PUT", path: &format!("/{BUCKET}"), ..Request::default() })?;
     let gateway = ratchet_with(&args.ratchet, &format!("s3+{endpoint}"), (&id, &secret))?;
-    let (mut own, mut others, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut backups, mut copies, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..args.rounds {
-        let through = || timed(backup(args, &file, &gateway.host, round));
-        let straight = || timed(s5cmd(args, &file, &endpoint, round));
-        let (through, straight) = if round % 2 == 0 {
-            let through = through()?;
-            (through, straight()?)
+        let run_backup = || timed(backup(args, &file, &gateway.host, round));
+        let run_s5cmd = || timed(s5cmd(args, &file, &endpoint, round));
+        let (backup, copy) = if round % 2 == 0 {
+            let backup = run_backup()?;
+            (backup, run_s5cmd()?)
         } else {
-            let straight = straight()?;
-            (through()?, straight)
+            let copy = run_s5cmd()?;
+            (run_backup()?, copy)
         };
         for key in ["backup", "s5cmd"] {
             let path = format!("/{BUCKET}/{key}-{round}");
-            server.call(&Ask { method: "DELETE", path: &path, ..Ask::default() })?.good()?;
+            server
+                .call(&Request { method: "DELETE", path: &path, ..Request::default() })?
+                .require_success()?;
         }
-        own.push(through);
-        others.push(straight);
-        ratios.push(straight / through);
+        backups.push(backup);
+        copies.push(copy);
+        ratios.push(copy / backup);
     }
     let rate =
         |seconds: Vec<f64>| args.gib as f64 * 1024.0 / median(seconds).unwrap_or(f64::INFINITY);
-    println!("| ratchet backup | {}", verdict(rate(own), None, " MiB/s"));
-    println!("| s5cmd cp | {}", verdict(rate(others), None, " MiB/s"));
+    println!("| ratchet backup | {}", verdict(rate(backups), None, " MiB/s"));
+    println!("| s5cmd cp | {}", verdict(rate(copies), None, " MiB/s"));
     let ratio = median(ratios).unwrap_or(0.0);
     let met = if ratio >= 0.95 { "met" } else { "**not met**" };
     println!("| throughput, ratchet backup / s5cmd cp | 0.95 | {ratio:.3} | {met} |");
@@ -98,7 +100,7 @@ fn write_random(path: &Path, gib: u64) -> io::Result<()> {
 fn backup(args: &Args, file: &Path, host: &str, round: usize) -> Command {
     let mut command = Command::new(&args.ratchet);
     command
-        .args(["backup", "--jobs", AT_A_TIME, "--chunk-size", "8MiB", "--json"])
+        .args(["backup", "--jobs", CONCURRENCY, "--chunk-size", "8MiB", "--json"])
         .arg(file)
         .args([&format!("s3://{BUCKET}/backup-{round}"), "--endpoint", &format!("http://{host}")])
         .envs([
@@ -112,23 +114,23 @@ fn backup(args: &Args, file: &Path, host: &str, round: usize) -> Command {
 fn s5cmd(args: &Args, file: &Path, endpoint: &str, round: usize) -> Command {
     let mut command = Command::new(&args.s5cmd);
     command
-        .args(["--endpoint-url", endpoint, "cp", "--part-size", "8", "--concurrency", AT_A_TIME])
+        .args(["--endpoint-url", endpoint, "cp", "--part-size", "8", "--concurrency", CONCURRENCY])
         .arg(file)
         .arg(format!("s3://{BUCKET}/s5cmd-{round}"))
         .env("AWS_REGION", "us-east-1");
     command
 }
 
-/// Seconds of a command that must succeed.
+/// The duration of a command, which must succeed, in seconds.
 fn timed(mut command: Command) -> io::Result<f64> {
-    let begun = Instant::now();
-    let told = command.stdin(Stdio::null()).output()?;
-    if told.status.success() {
-        return Ok(begun.elapsed().as_secs_f64());
+    let started = Instant::now();
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(started.elapsed().as_secs_f64());
     }
     Err(io::Error::other(format!(
         "{:?}: {}",
         command.get_program(),
-        String::from_utf8_lossy(&told.stderr)
+        String::from_utf8_lossy(&output.stderr)
     )))
 }

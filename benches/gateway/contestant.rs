@@ -1,6 +1,7 @@
-//! Who takes part: how each is started, in front of a null backend of its own or on a directory.
+//! The programs that are compared, and how each is started: in front of a null backend of its own,
+//! or on a directory.
 //!
-//! What cannot be had is told as a reason, and the run goes on without it.
+//! For a program that is not available there is a reason, and the run continues without it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ impl Name {
         }
     }
 
-    /// Whether it speaks the chunk API.
+    /// Whether it implements the chunk API.
     pub fn is_ratchet(self) -> bool {
         matches!(self, Self::Ratchet | Self::RatchetDir | Self::Before | Self::BeforeDir)
     }
@@ -75,31 +76,32 @@ impl Programs {
     }
 }
 
-/// One that runs. Fields drop in order: the server before what it stands on.
+/// A running contestant. Fields are dropped in order: the server before its backend and directory.
 pub struct Contestant {
     pub name: Name,
     pub server: Process,
     _backend: Option<Process>,
-    _home: TempDir,
+    _directory: TempDir,
 }
 
 /// Starts a contestant. **Errors**: the reason why it cannot take part.
 pub fn start(name: Name, programs: &Programs) -> io::Result<Contestant> {
-    let home = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
+    let directory = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
     let forwards = !matches!(name, Name::Direct | Name::RatchetDir | Name::BeforeDir);
     let backend = if forwards { Some(null(0)?) } else { None };
     let store = backend.as_ref().map_or_else(String::new, |backend| backend.host.clone());
     let server = match name {
         Name::Direct => null(0)?,
-        Name::Nginx => nginx(&store, home.path())?,
+        Name::Nginx => nginx(&store, directory.path())?,
         Name::Ratchet | Name::Before => ratchet(programs.of(name)?, &format!("s3+http://{store}"))?,
-        Name::RatchetDir | Name::BeforeDir => {
-            ratchet(programs.of(name)?, &format!("dir:{}", home.path().join("store").display()))?
-        }
+        Name::RatchetDir | Name::BeforeDir => ratchet(
+            programs.of(name)?,
+            &format!("dir:{}", directory.path().join("store").display()),
+        )?,
         Name::S3sProxy => s3s_proxy(&store)?,
-        Name::Rclone => rclone(&store, home.path())?,
+        Name::Rclone => rclone(&store, directory.path())?,
     };
-    Ok(Contestant { name, server, _backend: backend, _home: home })
+    Ok(Contestant { name, server, _backend: backend, _directory: directory })
 }
 
 /// This program as a null backend.
@@ -109,12 +111,12 @@ pub fn null(delay_ms: u64) -> io::Result<Process> {
     Process::ready(command)
 }
 
-/// A gateway on a store that takes any key.
+/// A gateway on a store that accepts any key.
 pub fn ratchet(program: &Path, store: &str) -> io::Result<Process> {
     ratchet_with(program, store, KEY)
 }
 
-/// A gateway on a store that takes this key.
+/// A gateway on a store that accepts this key.
 pub fn ratchet_with(
     program: &Path,
     store: &str,
@@ -133,11 +135,11 @@ pub fn ratchet_with(
     Process::ready(command)
 }
 
-/// The first of the places that is there.
-fn found(places: &[&str], what: &str) -> io::Result<PathBuf> {
+/// The first of the paths that exists.
+fn first_existing(paths: &[&str], what: &str) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let there = places.iter().map(|place| root.join(place)).find(|place| place.exists());
-    there.ok_or_else(|| missing(&format!("{what} is not here; scripts/bench.sh brings it along")))
+    let path = paths.iter().map(|path| root.join(path)).find(|path| path.exists());
+    path.ok_or_else(|| missing(&format!("{what} is not installed; scripts/bench.sh installs it")))
 }
 
 fn missing(why: &str) -> io::Error {
@@ -145,7 +147,7 @@ fn missing(why: &str) -> io::Error {
 }
 
 fn nginx(store: &str, home: &Path) -> io::Result<Process> {
-    let program = found(&["target/debian/usr/sbin/nginx", "/usr/sbin/nginx"], "nginx")?;
+    let program = first_existing(&["target/debian/usr/sbin/nginx", "/usr/sbin/nginx"], "nginx")?;
     let host = free_host()?;
     let home = home.display();
     // Unbuffered in both directions, with buffers as large as the other contestants'.
@@ -175,7 +177,7 @@ fn nginx(store: &str, home: &Path) -> io::Result<Process> {
 }
 
 fn s3s_proxy(store: &str) -> io::Result<Process> {
-    let program = found(&["target/bench-tools/bin/s3s-proxy"], "s3s-proxy")?;
+    let program = first_existing(&["target/bench-tools/bin/s3s-proxy"], "s3s-proxy")?;
     let host = free_host()?;
     let (address, port) = host.split_once(':').unwrap_or((&host, "0"));
     let mut command = Command::new(program);
@@ -192,7 +194,7 @@ fn s3s_proxy(store: &str) -> io::Result<Process> {
 }
 
 fn rclone(store: &str, home: &Path) -> io::Result<Process> {
-    let program = found(&[".venv/bin/rclone"], "rclone")?;
+    let program = first_existing(&[".venv/bin/rclone"], "rclone")?;
     let host = free_host()?;
     let remote = format!(
         ":s3,provider=Other,force_path_style=true,endpoint='http://{store}',region=us-east-1,access_key_id={},secret_access_key={}:",

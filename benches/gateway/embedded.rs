@@ -1,10 +1,10 @@
-//! The embedded store beside the bare machine: writing with fsync, hashing, and reading the same
-//! bytes plainly.
+//! The embedded store compared with the bare machine: plain writes with fsync, hashes, and plain
+//! reads of the same bytes.
 //!
-//! Guarantees: everything is measured in turn in each round, on the same file system, with as many
-//! threads as the gateway has clients; before a read, all pages of the files are dropped from the
-//! cache; nothing begins before what was thrown away is off the disk, which is busy with that too.
-//! The median ratio is told.
+//! Guarantees: each round measures everything one after the other, on the same file system, with as
+//! many threads as the gateway has clients; before a read, all pages of the files are dropped from
+//! the cache; before a measurement, all released files are removed, as that occupies the disk too.
+//! The result is the median ratio.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,15 +21,15 @@ use crate::pages;
 use crate::table::{median, verdict};
 use crate::upload::{BUCKET, Setup};
 
-/// Chunks of a round, and how many are under way at a time.
+/// Chunks of a round, and how many are in flight at the same time.
 const CHUNKS: u64 = 128;
-const AT_A_TIME: usize = 8;
+const CONCURRENCY: usize = 8;
 
 #[derive(clap::Args)]
 pub struct Args {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where the store and the plain file are made; a temporary directory if not told.
+    /// Where the store and the plain file are created; default: a temporary directory.
     #[arg(long)]
     directory: Option<PathBuf>,
     #[arg(long, default_value = env!("CARGO_BIN_EXE_ratchet"))]
@@ -39,7 +39,7 @@ pub struct Args {
 /// Seconds per GiB of one round.
 struct Round {
     write: f64,
-    /// A synced file for each chunk: what a store that keeps each of them has to do at least.
+    /// A synced file for each chunk: the minimum for a store that stores each chunk in a file.
     files: f64,
     sha256: f64,
     sha256_and_md5: f64,
@@ -59,18 +59,18 @@ pub fn run(args: &Args) -> io::Result<()> {
     let store = home.path().join("store");
     let gateway = ratchet(&args.ratchet, &format!("dir:{}", store.display()))?;
     let mut setup = Setup::new(&gateway.host);
-    setup.objects()?;
+    setup.create_objects()?;
     let mut rounds = Vec::new();
     for number in 0..=args.rounds {
         let round = round(number, home.path(), &store, &gateway.host)?;
-        // The first is the warm-up.
+        // The first round is the warm-up.
         if number > 0 {
             rounds.push(round);
         }
     }
     let value = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect()).unwrap_or(0.0);
     println!(
-        "| embedded store, {AT_A_TIME} at a time | at most | measured | |\n| --- | ---: | ---: | --- |"
+        "| embedded store, {CONCURRENCY} at a time | at most | measured | |\n| --- | ---: | ---: | --- |"
     );
     let seconds: [(&str, f64); 8] = [
         ("writing plainly, with fsync", value(&|round| round.write)),
@@ -104,9 +104,9 @@ pub fn run(args: &Args) -> io::Result<()> {
 fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Round> {
     let mut setup = Setup::new(host);
     let plain = home.join("plain");
-    let kept = count(store)?;
+    let file_count = count_files(store)?;
     pages::touch()?;
-    let write = timed(|| write_plainly(&plain))?;
+    let write = timed(|| write_plain_file(&plain))?;
     let sha256 = timed(|| {
         in_parallel(|_, bytes| {
             std::hint::black_box(Sha256::of(bytes));
@@ -124,24 +124,24 @@ fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Rou
     let files = timed(|| write_files(home))?;
     (0..CHUNKS).try_for_each(|number| fs::remove_file(chunk_file(home, number)))?;
     let key = format!("embedded-{number}");
-    let amount = Amount { connections: AT_A_TIME, requests: CHUNKS, at_most: Duration::MAX };
+    let amount = Amount { connections: CONCURRENCY, requests: CHUNKS, max_duration: Duration::MAX };
     let backup = setup.backup(&format!("{key}-chunks"), CHUNKS)?;
     pages::touch()?;
     let chunks =
         load::run(&Target { host, bucket: BUCKET, upload: &backup }, Op::Chunk, amount, 0)?.seconds;
     setup.abort_backup(&backup)?;
-    wait_until_left(store, kept)?;
-    let upload = setup.begin(&key)?;
+    wait_for_removal(store, file_count)?;
+    let upload = setup.create_upload(&key)?;
     pages::touch()?;
     let parts =
         load::run(&Target { host, bucket: BUCKET, upload: &upload }, Op::Upload, amount, 0)?
             .seconds;
     setup.discard(&upload)?;
-    wait_until_left(store, kept)?;
-    forget(&plain)?;
-    let read = timed(|| read_plainly(&plain))?;
-    forget(store)?;
-    // As many bytes: the object has a share of them.
+    wait_for_removal(store, file_count)?;
+    drop_from_cache(&plain)?;
+    let read = timed(|| read_plain_file(&plain))?;
+    drop_from_cache(store)?;
+    // The same number of bytes: the object has LARGE_PARTS parts.
     let amount = Amount { requests: CHUNKS / LARGE_PARTS, ..amount };
     let download =
         load::run(&Target { host, bucket: BUCKET, upload: "" }, Op::Download, amount, 0)?.seconds;
@@ -150,12 +150,12 @@ fn round(number: usize, home: &Path, store: &Path, host: &str) -> io::Result<Rou
 }
 
 fn timed(work: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
-    let begun = Instant::now();
+    let started = Instant::now();
     work()?;
-    Ok(begun.elapsed().as_secs_f64())
+    Ok(started.elapsed().as_secs_f64())
 }
 
-fn write_plainly(path: &Path) -> io::Result<()> {
+fn write_plain_file(path: &Path) -> io::Result<()> {
     let mut file = File::create(path)?;
     (0..CHUNKS).try_for_each(|number| file.write_all(BODIES.part(number).0))?;
     file.sync_all()
@@ -179,45 +179,45 @@ fn in_parallel(work: impl Fn(u64, &[u8]) -> io::Result<()> + Sync) -> io::Result
     std::thread::scope(|scope| {
         let share = |first| {
             move || {
-                (first..CHUNKS).step_by(AT_A_TIME).try_for_each(|at| work(at, BODIES.part(at).0))
+                (first..CHUNKS).step_by(CONCURRENCY).try_for_each(|at| work(at, BODIES.part(at).0))
             }
         };
         let threads: Vec<_> =
-            (0..AT_A_TIME as u64).map(|first| scope.spawn(share(first))).collect();
+            (0..CONCURRENCY as u64).map(|first| scope.spawn(share(first))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("the work does not panic"))
     })
 }
 
-fn read_plainly(path: &Path) -> io::Result<()> {
+fn read_plain_file(path: &Path) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; PART];
     while file.read(&mut buffer)? > 0 {}
     Ok(())
 }
 
-/// Files in a directory and those below it.
-fn count(directory: &Path) -> io::Result<usize> {
+/// The number of files in a directory and the directories below it.
+fn count_files(directory: &Path) -> io::Result<usize> {
     fs::read_dir(directory)?.try_fold(0, |files, entry| {
         let entry = entry?;
-        Ok(files + if entry.file_type()?.is_dir() { count(&entry.path())? } else { 1 })
+        Ok(files + if entry.file_type()?.is_dir() { count_files(&entry.path())? } else { 1 })
     })
 }
 
-/// Waits until the store has removed what was thrown away: it answers before.
-fn wait_until_left(store: &Path, files: usize) -> io::Result<()> {
-    while count(store)? > files {
+/// Waits until the store has removed all released files, which it does after its response.
+fn wait_for_removal(store: &Path, files: usize) -> io::Result<()> {
+    while count_files(store)? > files {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
 /// Drops the pages of a file, or of all files in a directory, from the cache.
-fn forget(path: &Path) -> io::Result<()> {
+fn drop_from_cache(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return fs::read_dir(path)?.try_for_each(|entry| forget(&entry?.path()));
+        return fs::read_dir(path)?.try_for_each(|entry| drop_from_cache(&entry?.path()));
     }
     let file = match File::open(path) {
-        // A file of the store that was moved to its place or removed meanwhile.
+        // A file of the store that was moved or removed meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };

@@ -1,7 +1,7 @@
-//! The load: so many connections, each sending one signed request after the other.
+//! The load: a number of connections, each of which sends one signed request after the other.
 //!
-//! Guarantees: bodies and their digests are made before the clock runs; every answer is checked; a
-//! request that fails ends the run with its answer.
+//! Guarantees: bodies and their digests are computed before the measurement; every response is
+//! checked; a request that fails ends the run with its response.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use ratchet::digest::Sha256;
 
-use crate::wire::{Ask, Caller, Keep};
+use crate::wire::{Client, Keep, Request};
 
 pub const PART: usize = 8 << 20;
 pub const SMALL: usize = 4 << 10;
 /// Parts of the object that is downloaded.
 pub const LARGE_PARTS: u64 = 16;
-/// Keys of small objects: read, written over, and listed.
+/// The number of small objects, which are read, overwritten, and listed.
 pub const KEYS: u64 = 1000;
 pub const RANGE: u64 = 1 << 20;
 
-/// What is asked for.
+/// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Op {
     /// UploadPart of 8 MiB, its SHA-256 signed.
@@ -53,7 +53,7 @@ impl Op {
         Self::List,
     ];
 
-    /// Whether it is judged by the GiB and not by the request.
+    /// Whether it is rated per GiB and not per request.
     pub fn is_bulk(self) -> bool {
         matches!(self, Self::Upload | Self::Chunk | Self::Download)
     }
@@ -72,16 +72,16 @@ impl Op {
     }
 }
 
-/// How much of it.
+/// How much load to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
     pub connections: usize,
     pub requests: u64,
-    /// No request begins after this.
-    pub at_most: Duration,
+    /// No request is started after this.
+    pub max_duration: Duration,
 }
 
-/// What a run took, as its clients saw it.
+/// The figures of a run, as its clients measured them.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
@@ -100,7 +100,8 @@ pub struct Target<'a> {
     pub upload: &'a str,
 }
 
-/// Bodies that differ, with their digests: a gateway may know again what it was sent before.
+/// Different bodies, with their digests: a gateway may recognise a body that it has received
+/// before.
 pub struct Bodies {
     parts: Vec<(Vec<u8>, Sha256)>,
     pub small: (Vec<u8>, Sha256),
@@ -129,115 +130,125 @@ pub static BODIES: LazyLock<Bodies> = LazyLock::new(|| {
 pub fn run(target: &Target<'_>, op: Op, amount: Amount, first: u64) -> io::Result<Figures> {
     LazyLock::force(&BODIES);
     let (next, bytes) = (AtomicU64::new(first), AtomicU64::new(0));
-    let took = Mutex::new(Vec::new());
-    let begun = Instant::now();
-    let client = || -> io::Result<()> {
-        let mut caller = Caller::new(target.host);
+    let latencies = Mutex::new(Vec::new());
+    let started = Instant::now();
+    let run_client = || -> io::Result<()> {
+        let mut client = Client::new(target.host);
         let mut own = Vec::new();
-        while begun.elapsed() < amount.at_most {
+        while started.elapsed() < amount.max_duration {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= first + amount.requests {
                 break;
             }
-            let asked = Instant::now();
-            let moved = one(&mut caller, target, op, number)?;
-            own.push(asked.elapsed());
-            bytes.fetch_add(moved, Ordering::Relaxed);
+            let sent = Instant::now();
+            let transferred = send(&mut client, target, op, number)?;
+            own.push(sent.elapsed());
+            bytes.fetch_add(transferred, Ordering::Relaxed);
         }
-        took.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+        latencies.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
         Ok(())
     };
     std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..amount.connections).map(|_| scope.spawn(client)).collect();
+        let clients: Vec<_> = (0..amount.connections).map(|_| scope.spawn(run_client)).collect();
         clients.into_iter().try_for_each(|client| {
             client.join().map_err(|_| io::Error::other("a client panicked"))?
         })
     })?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let mut took = took.into_inner().unwrap_or_else(PoisonError::into_inner);
-    took.sort_unstable();
-    let at = |share: f64| {
-        let place = (took.len() as f64 * share) as usize;
-        took.get(place.min(took.len().saturating_sub(1)))
-            .map_or(0.0, |took| took.as_secs_f64() * 1e6)
+    let seconds = started.elapsed().as_secs_f64();
+    let mut latencies = latencies.into_inner().unwrap_or_else(PoisonError::into_inner);
+    latencies.sort_unstable();
+    let at = |quantile: f64| {
+        let index = (latencies.len() as f64 * quantile) as usize;
+        latencies
+            .get(index.min(latencies.len().saturating_sub(1)))
+            .map_or(0.0, |latency| latency.as_secs_f64() * 1e6)
     };
     let bytes = bytes.into_inner();
-    Ok(Figures { requests: took.len() as u64, bytes, seconds, p50_us: at(0.5), p99_us: at(0.99) })
+    Ok(Figures {
+        requests: latencies.len() as u64,
+        bytes,
+        seconds,
+        p50_us: at(0.5),
+        p99_us: at(0.99),
+    })
 }
 
-/// One request; the payload bytes that it moved.
-fn one(caller: &mut Caller, target: &Target<'_>, op: Op, number: u64) -> io::Result<u64> {
+/// Sends one request. Returns how many payload bytes it transferred.
+fn send(client: &mut Client, target: &Target<'_>, op: Op, number: u64) -> io::Result<u64> {
     let Target { bucket, upload, .. } = target;
     let (part, digest) = BODIES.part(number);
     let (small, small_digest) = &BODIES.small;
-    let empty = Some(Sha256::of(b""));
     let (path, headers);
-    let ask = match op {
+    let request = match op {
         Op::Upload => {
             path = format!("/{bucket}/{upload}&partNumber={}", number + 1);
-            Ask { method: "PUT", path: &path, body: part, sha256: Some(*digest), ..Ask::default() }
+            put(&path, &[], part, Some(*digest))
         }
         Op::Chunk => {
             path = format!("/_ratchet/v1/backups/{upload}/chunks/{number}");
             headers = [("content-digest", format!("sha-256=:{}:", digest.base64()))];
-            Ask { method: "PUT", path: &path, headers: &headers, body: part, ..Ask::default() }
+            put(&path, &headers, part, None)
         }
         Op::Download => {
             path = format!("/{bucket}/large");
-            Ask { method: "GET", path: &path, sha256: empty, keep: Keep::Nothing, ..Ask::default() }
+            get(&path, &[])
         }
         Op::Range => {
             path = format!("/{bucket}/large");
-            let places = LARGE_PARTS * PART as u64 - RANGE;
-            // A large step that has no common divisor with it: ranges that lie apart and begin
-            // anywhere.
-            let from = number * 7_654_321 % places;
+            let offsets = LARGE_PARTS * PART as u64 - RANGE;
+            // A large step without a common divisor with the number of offsets: the ranges are far
+            // apart and begin anywhere.
+            let from = number * 7_654_321 % offsets;
             headers = [("range", format!("bytes={from}-{}", from + RANGE - 1))];
-            let keep = Keep::Nothing;
-            Ask {
-                method: "GET",
-                path: &path,
-                headers: &headers,
-                sha256: empty,
-                keep,
-                ..Ask::default()
-            }
+            get(&path, &headers)
         }
         Op::Put4k => {
             path = format!("/{bucket}/{}", key(number));
-            Ask {
-                method: "PUT",
-                path: &path,
-                body: small,
-                sha256: Some(*small_digest),
-                ..Ask::default()
-            }
+            put(&path, &[], small, Some(*small_digest))
         }
-        Op::Get4k | Op::Head => {
+        Op::Get4k => {
             path = format!("/{bucket}/{}", key(number));
-            let method = if op == Op::Head { "HEAD" } else { "GET" };
-            Ask { method, path: &path, sha256: empty, keep: Keep::Nothing, ..Ask::default() }
+            get(&path, &[])
+        }
+        Op::Head => {
+            path = format!("/{bucket}/{}", key(number));
+            Request { method: "HEAD", ..get(&path, &[]) }
         }
         Op::List => {
             path = format!("/{bucket}?list-type=2&max-keys={KEYS}&prefix=small%2F");
-            Ask { method: "GET", path: &path, sha256: empty, keep: Keep::Nothing, ..Ask::default() }
+            get(&path, &[])
         }
     };
-    let answer = caller.call(&ask)?.good()?;
-    let wanted = match op {
+    let response = client.call(&request)?.require_success()?;
+    let expected = match op {
         Op::Download => LARGE_PARTS * PART as u64,
         Op::Range => RANGE,
         Op::Get4k => SMALL as u64,
-        Op::Upload | Op::Chunk | Op::Put4k | Op::Head | Op::List => answer.body_bytes,
+        Op::Upload | Op::Chunk | Op::Put4k | Op::Head | Op::List => response.body_bytes,
     };
-    if answer.body_bytes != wanted {
+    if response.body_bytes != expected {
         return Err(io::Error::other(format!(
-            "{} answered {} bytes of {wanted}",
+            "{} returned {} bytes of {expected}",
             op.name(),
-            answer.body_bytes
+            response.body_bytes
         )));
     }
-    Ok(answer.body_bytes.max(ask.body.len() as u64))
+    Ok(response.body_bytes.max(request.body.len() as u64))
+}
+
+fn put<'a>(
+    path: &'a str,
+    headers: &'a [(&'static str, String)],
+    body: &'a [u8],
+    sha256: Option<Sha256>,
+) -> Request<'a> {
+    Request { method: "PUT", path, headers, body, sha256, ..Request::default() }
+}
+
+/// A GET whose response body is discarded.
+fn get<'a>(path: &'a str, headers: &'a [(&'static str, String)]) -> Request<'a> {
+    let (sha256, keep) = (Some(Sha256::of(b"")), Keep::Nothing);
+    Request { method: "GET", path, headers, sha256, keep, ..Request::default() }
 }
 
 /// The key of a small object.

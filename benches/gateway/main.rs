@@ -1,9 +1,9 @@
-//! The gateway benchmark: who does the same work with how much CPU, memory and time, side by side
-//! in one run.
+//! The gateway benchmark: CPU, memory and time of the gateway and of other programs that do the
+//! same work, side by side in one run.
 //!
 //! `cargo bench --bench gateway -- side-by-side --only ratchet,nginx --ops put4k,head` and the
-//! like; `--help` tells more, and `scripts/bench.sh` sets up what is compared with. Figures are for
-//! comparison within one run, never across machines.
+//! like; `--help` has the options, and `scripts/bench.sh` installs the other programs. Figures are
+//! for comparison within one run, never across machines.
 
 mod client;
 mod contestant;
@@ -39,17 +39,17 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         delay_ms: u64,
     },
-    /// Sends a signed load to a server and prints what it took as JSON.
+    /// Sends a signed load to a server and prints its duration and latencies as JSON.
     Load(Load),
-    /// Every contestant by every operation, as a Markdown table with ratios and goals.
+    /// Every contestant with every operation, as a Markdown table with ratios and goals.
     SideBySide(side::Args),
     /// The chunk protocol: CAS per chunk, manifest bytes, latency, time to resume.
     Protocol(protocol::Args),
-    /// `ratchet backup` beside `s5cmd cp`.
+    /// `ratchet backup` compared with `s5cmd cp`.
     Client(client::Args),
     /// Peak memory with many parts in flight.
     Memory(memory::Args),
-    /// The embedded store beside plain files and hashes.
+    /// The embedded store compared with plain files and hashes.
     Embedded(embedded::Args),
 }
 
@@ -64,13 +64,13 @@ struct Load {
     requests: u64,
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Make the bucket and the objects first.
+    /// Create the bucket and the objects first.
     #[arg(long)]
     prepare: bool,
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` adds a flag that harnesses of its own understand.
+    // `cargo bench` adds a flag for the standard harness.
     let args = Args::parse_from(std::env::args().filter(|word| word != "--bench"));
     let outcome = match &args.command {
         Command::NullS3 { delay_ms } => {
@@ -96,12 +96,12 @@ fn main() -> ExitCode {
 fn run_load(load: &Load) -> std::io::Result<()> {
     let mut setup = upload::Setup::new(&load.host);
     if load.prepare {
-        setup.objects()?;
+        setup.create_objects()?;
     }
     let upload = setup.open(load.op, "load", load.requests)?;
     let target = Target { host: &load.host, bucket: upload::BUCKET, upload: &upload };
-    let at_most = Duration::from_secs_f64(load.seconds);
-    let amount = Amount { connections: load.connections, requests: load.requests, at_most };
+    let max_duration = Duration::from_secs_f64(load.seconds);
+    let amount = Amount { connections: load.connections, requests: load.requests, max_duration };
     let figures = load::run(&target, load.op, amount, 0)?;
     println!("{}", serde_json::to_string(&figures).map_err(std::io::Error::other)?);
     Ok(())

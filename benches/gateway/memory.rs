@@ -1,8 +1,8 @@
 //! Peak memory of a gateway with many verified parts in flight at once.
 //!
-//! In flight means: the gateway has taken half of the body and waits for the rest. Each row is a
-//! gateway of its own; its memory is looked at while all are half-way, and when all are stored. All
-//! parts hold the same bytes, so that no part has to be in the memory of this program.
+//! In flight means: the gateway has received half of the body and waits for the rest. Each row has
+//! a gateway of its own; its memory is read when half of every part is sent, and when all are
+//! stored. All parts have the same bytes, so this program needs no memory for them.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -17,13 +17,13 @@ use crate::load::{BODIES, Op};
 use crate::process::Process;
 use crate::table::verdict;
 use crate::upload::{BUCKET, Setup};
-use crate::wire::{Ask, Caller, Keep, answer};
+use crate::wire::{Client, Keep, Request, read_response};
 
-/// Above this the embedded store is left out: the bytes would have to fit on the disk.
-const MAX_ON_DISK: u64 = 4 << 30;
+/// Above this the embedded store is skipped: the bytes would have to fit on the disk.
+const MAX_DISK_BYTES: u64 = 4 << 30;
 const MAX_MIB: f64 = 40.0;
 const MAX_EMBEDDED_MIB: f64 = 64.0;
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,16 +35,16 @@ pub struct Args {
     ratchet: PathBuf,
 }
 
-/// What every sender needs.
-struct Flight<'a> {
+/// The state that all senders share.
+struct Senders<'a> {
     host: &'a str,
     upload: &'a str,
-    way: Op,
+    op: Op,
     part_bytes: u64,
     digest: Sha256,
     half_way: AtomicUsize,
     failed: AtomicBool,
-    go_on: AtomicBool,
+    send_rest: AtomicBool,
 }
 
 pub fn run(args: &Args) -> io::Result<()> {
@@ -55,12 +55,12 @@ pub fn run(args: &Args) -> io::Result<()> {
         args.parts, args.part_mib
     );
     println!("| --- | ---: | ---: | --- |");
-    for (way, what) in [(Op::Upload, "parts"), (Op::Chunk, "chunks")] {
+    for (op, what) in [(Op::Upload, "parts"), (Op::Chunk, "chunks")] {
         let store = null(0)?;
         let url = format!("s3+http://{}", store.host);
-        attempt(args, &url, way, (part_bytes, digest), &format!("{what}, S3 store"), MAX_MIB);
-        if args.parts as u64 * part_bytes > MAX_ON_DISK {
-            println!("| SKIP {what}, embedded store: that much is not written to a disk | | | |");
+        attempt(args, &url, op, (part_bytes, digest), &format!("{what}, S3 store"), MAX_MIB);
+        if args.parts as u64 * part_bytes > MAX_DISK_BYTES {
+            println!("| SKIP {what}, embedded store: too large for a disk | | | |");
             continue;
         }
         let home = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         attempt(
             args,
             &url,
-            way,
+            op,
             (part_bytes, digest),
             &format!("{what}, embedded store"),
             MAX_EMBEDDED_MIB,
@@ -77,10 +77,10 @@ pub fn run(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// One gateway's rows; a request that fails is told among them.
-fn attempt(args: &Args, store: &str, way: Op, part: (u64, Sha256), what: &str, max_mib: f64) {
+/// Measures one gateway and prints its rows; a request that fails becomes a row.
+fn attempt(args: &Args, store: &str, op: Op, part: (u64, Sha256), what: &str, max_mib: f64) {
     let outcome = ratchet(&args.ratchet, store)
-        .and_then(|gateway| measure(&gateway, way, args.parts, part, what, max_mib));
+        .and_then(|gateway| measure(&gateway, op, args.parts, part, what, max_mib));
     if let Err(error) = outcome {
         println!("| {what}: {} | – | – | **failed** |", error.to_string().replace('\n', " "));
     }
@@ -88,12 +88,12 @@ fn attempt(args: &Args, store: &str, way: Op, part: (u64, Sha256), what: &str, m
 
 fn digest(part_bytes: u64) -> Sha256 {
     let mut running = RunningSha256::default();
-    pieces(0, part_bytes).for_each(|piece| running.update(piece));
+    frames(0, part_bytes).for_each(|frame| running.update(frame));
     running.finish()
 }
 
-/// The bytes `[from, to)` of every part, in pieces.
-fn pieces(from: u64, to: u64) -> impl Iterator<Item = &'static [u8]> {
+/// The bytes `[from, to)` of every part, in frames.
+fn frames(from: u64, to: u64) -> impl Iterator<Item = &'static [u8]> {
     let pattern: &'static [u8] = BODIES.part(0).0;
     let mut at = from;
     std::iter::from_fn(move || {
@@ -106,7 +106,7 @@ fn pieces(from: u64, to: u64) -> impl Iterator<Item = &'static [u8]> {
 
 fn measure(
     gateway: &Process,
-    way: Op,
+    op: Op,
     parts: usize,
     (part_bytes, digest): (u64, Sha256),
     what: &str,
@@ -114,44 +114,44 @@ fn measure(
 ) -> io::Result<()> {
     let mut setup = Setup::new(&gateway.host);
     setup.bucket(BUCKET)?;
-    let upload = if way == Op::Upload {
-        setup.begin("memory")?
+    let upload = if op == Op::Upload {
+        setup.create_upload("memory")?
     } else {
         let size = parts as u64 * part_bytes;
         setup
-            .backup_as(&serde_json::json!({"bucket": BUCKET, "key": "memory", "chunkSize": part_bytes, "size": size}))?
+            .create_backup(&serde_json::json!({"bucket": BUCKET, "key": "memory", "chunkSize": part_bytes, "size": size}))?
     };
     println!("| {what}: idle | {}", verdict(gateway.peak_mib(), None, " MiB"));
-    let flight = Flight {
+    let state = Senders {
         host: &gateway.host,
         upload: &upload,
-        way,
+        op,
         part_bytes,
         digest,
         half_way: AtomicUsize::new(0),
         failed: AtomicBool::new(false),
-        go_on: AtomicBool::new(false),
+        send_rest: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
         let senders: Vec<_> = (0..parts)
             .map(|number| {
                 scope.spawn({
-                    let flight = &flight;
-                    move || flight.send(number)
+                    let state = &state;
+                    move || state.send(number)
                 })
             })
             .collect();
-        let begun = Instant::now();
-        while flight.half_way.load(Ordering::Acquire) < parts
-            && !flight.failed.load(Ordering::Acquire)
+        let started = Instant::now();
+        while state.half_way.load(Ordering::Acquire) < parts
+            && !state.failed.load(Ordering::Acquire)
         {
-            if begun.elapsed() > PATIENCE {
-                flight.failed.store(true, Ordering::Release);
+            if started.elapsed() > TIMEOUT {
+                state.failed.store(true, Ordering::Release);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         println!("| {what}: half-way | {}", verdict(gateway.peak_mib(), Some(max_mib), " MiB"));
-        flight.go_on.store(true, Ordering::Release);
+        state.send_rest.store(true, Ordering::Release);
         senders.into_iter().try_for_each(|sender| {
             sender.join().map_err(|_| io::Error::other("a sender panicked"))?
         })
@@ -160,7 +160,7 @@ fn measure(
     Ok(())
 }
 
-impl Flight<'_> {
+impl Senders<'_> {
     fn send(&self, number: usize) -> io::Result<()> {
         let sent = self.part(number);
         if sent.is_err() {
@@ -170,10 +170,10 @@ impl Flight<'_> {
     }
 
     fn part(&self, number: usize) -> io::Result<()> {
-        let mut caller = Caller::new(self.host);
+        let mut client = Client::new(self.host);
         let length = ("content-length", self.part_bytes.to_string());
         let (path, headers, sha256);
-        if self.way == Op::Upload {
+        if self.op == Op::Upload {
             path = format!("/{BUCKET}/{}&partNumber={}", self.upload, number + 1);
             headers = vec![length];
             sha256 = Some(self.digest);
@@ -183,18 +183,18 @@ impl Flight<'_> {
                 vec![length, ("content-digest", format!("sha-256=:{}:", self.digest.base64()))];
             sha256 = None;
         }
-        let head = caller.head(&Ask {
+        let head = client.head(&Request {
             method: "PUT",
             path: &path,
             headers: &headers,
             sha256,
-            ..Ask::default()
+            ..Request::default()
         })?;
-        let stream = caller.stream()?;
+        let stream = client.stream()?;
         let sent = self.halves(stream.get_mut(), &head);
-        // A refusal says more than that the connection broke.
-        match answer(stream, false, Keep::All) {
-            Ok(answer) => answer.good().map(drop),
+        // An error response says more than the error of the connection.
+        match read_response(stream, false, Keep::All) {
+            Ok(response) => response.require_success().map(drop),
             Err(error) => Err(sent.err().unwrap_or(error)),
         }
     }
@@ -202,11 +202,11 @@ impl Flight<'_> {
     fn halves(&self, socket: &mut TcpStream, head: &[u8]) -> io::Result<()> {
         let half = self.part_bytes / 2;
         socket.write_all(head)?;
-        pieces(0, half).try_for_each(|piece| socket.write_all(piece))?;
+        frames(0, half).try_for_each(|frame| socket.write_all(frame))?;
         self.half_way.fetch_add(1, Ordering::AcqRel);
-        while !self.go_on.load(Ordering::Acquire) {
+        while !self.send_rest.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        pieces(half, self.part_bytes).try_for_each(|piece| socket.write_all(piece))
+        frames(half, self.part_bytes).try_for_each(|frame| socket.write_all(frame))
     }
 }

@@ -1,8 +1,7 @@
-//! Memory for the pages of files, touched before anything is counted.
+//! Allocates memory for the page cache before a measurement.
 //!
-//! A virtual machine may give free memory back to its host within seconds, and whoever writes a
-//! file next pays for each page again: 2.7 s of CPU per GiB were measured where a page cache that
-//! stayed took 0.27. That says nothing of a gateway, and falls on whoever comes first.
+//! Where a virtual machine gives free memory back to its host, the next writer pays for each page
+//! again (docs/decisions/0022-how-benchmarks-are-made-comparable.md).
 
 use std::io::{self, Write};
 
@@ -11,7 +10,7 @@ use crate::load::BODIES;
 /// A little more than any run writes.
 const PARTS: u64 = 160;
 
-/// Touches as much memory as a run takes for files, and sets it free for it.
+/// Writes a temporary file of the size that a run needs, so that its pages are free for the run.
 pub fn touch() -> io::Result<()> {
     let mut file = tempfile::tempfile()?;
     (0..PARTS).try_for_each(|number| file.write_all(BODIES.part(number).0))

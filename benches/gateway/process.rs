@@ -1,8 +1,8 @@
-//! A process that is measured: started, watched over `/proc`, and stopped again.
+//! A process that is measured: started, observed through `/proc`, and stopped.
 //!
-//! Guarantees: it and its children are ended on drop, on failure too, by their ids. CPU is what all
-//! threads of the process and of its children have used, peak memory the sum of their `VmHWM`.
-//! Linux only.
+//! Guarantees: it and its children are stopped on drop, also after a failure, by their ids. CPU is
+//! the time of all threads of the process and of its children, peak memory the sum of their
+//! `VmHWM`. Linux only.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Ticks of `/proc/PID/stat` in a second: the kernel's USER_HZ, 100 on every Linux that Rust runs
 /// on.
 const TICKS: f64 = 100.0;
-const START: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub struct Process {
@@ -24,7 +24,8 @@ pub struct Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // TERM first: a master ends its workers, a server its own files. It may be dead already.
+        // TERM first: a master stops its workers, a server removes its files. It may have ended
+        // already.
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).ok();
         let until = Instant::now() + Duration::from_secs(5);
@@ -37,14 +38,14 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts what prints `ready http://…` on stdout. What it says on stderr is read away; its last
-    /// line is told where it does not get ready.
+    /// Starts a program that prints `ready http://…` on stdout. Its stderr is read; the last line
+    /// of it is in the error if the program does not get ready.
     pub fn ready(mut command: Command) -> io::Result<Self> {
         let mut child =
             command.stdout(Stdio::piped()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let mut process = Self { child, host: String::new() };
-        let said = std::thread::spawn(move || {
+        let last_line = std::thread::spawn(move || {
             let lines = err.map(|err| BufReader::new(err).lines().map_while(Result::ok));
             lines.and_then(Iterator::last).unwrap_or_default()
         });
@@ -60,7 +61,7 @@ impl Process {
         Err(io::Error::other(format!(
             "{:?} is not ready: {}",
             command.get_program(),
-            said.join().unwrap_or_default()
+            last_line.join().unwrap_or_default()
         )))
     }
 
@@ -68,7 +69,7 @@ impl Process {
     pub fn listening(mut command: Command, host: &str) -> io::Result<Self> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let mut process = Self { child, host: host.to_owned() };
-        let until = Instant::now() + START;
+        let until = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(host).is_err() {
             if let Some(status) = process.child.try_wait()? {
                 return Err(io::Error::other(format!(
@@ -88,16 +89,16 @@ impl Process {
     }
 
     /// Starts what nobody waits for.
-    pub fn unwatched(mut command: Command) -> io::Result<Self> {
+    pub fn without_output(mut command: Command) -> io::Result<Self> {
         Ok(Self { child: command.spawn()?, host: String::new() })
     }
 
-    /// Whether there is no such process any more, or only what its parent has not asked about yet.
+    /// Whether the process has ended; its parent need not have waited for it yet.
     pub fn has_ended(&self) -> bool {
         stat(self.child.id()).first().is_none_or(|state| state == "Z")
     }
 
-    /// CPU seconds used so far, of user and system together.
+    /// CPU seconds so far, user and system.
     pub fn cpu_seconds(&self) -> f64 {
         self.family().iter().map(|id| ticks(*id)).sum::<f64>() / TICKS
     }
@@ -107,7 +108,7 @@ impl Process {
         self.family().iter().map(|id| peak_kib(*id)).sum::<f64>() / 1024.0
     }
 
-    /// Itself and its children.
+    /// The ids of the process and its children.
     fn family(&self) -> Vec<u32> {
         let own = self.child.id();
         let listed = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -116,7 +117,7 @@ impl Process {
     }
 }
 
-/// The fields of `/proc/ID/stat` behind the program's name, which stands in brackets and may hold
+/// The fields of `/proc/ID/stat` after the program's name, which is in parentheses and may contain
 /// spaces.
 fn stat(id: u32) -> Vec<String> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
@@ -148,7 +149,7 @@ pub fn thread_cpu_seconds() -> f64 {
     nanoseconds.unwrap_or(0.0) / 1e9
 }
 
-/// An address of 127.0.0.1 that was free a moment ago.
+/// A currently free port of 127.0.0.1.
 pub fn free_host() -> io::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

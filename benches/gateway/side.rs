@@ -1,8 +1,8 @@
-//! Every contestant by every operation, round by round, so that what the machine does meanwhile
-//! falls on all of them.
+//! Every contestant with every operation, round by round, so that disturbances of the machine
+//! affect all of them.
 //!
-//! Guarantees: all contestants run on the same machine in the same run, each warmed up; what is
-//! told is the median of the rounds. The order of contestants turns round from round to round.
+//! Guarantees: all contestants run on the same machine in the same run, each with a warm-up; the
+//! result is the median of the rounds. The order of contestants is reversed in each round.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,29 +22,29 @@ const GIB: f64 = (1 << 30) as f64;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Contestants; all that can be had if not told.
+    /// Contestants; default: all that are available.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Name>,
-    /// Operations; all if not told.
+    /// Operations; default: all.
     #[arg(long, value_delimiter = ',')]
     ops: Vec<Op>,
-    /// Rounds, of which the median is told.
+    /// Rounds; the result is their median.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     #[arg(long, default_value_t = 8)]
     connections: usize,
-    /// Requests of each run, in percent of the usual.
+    /// Requests of each run, in percent of the default.
     #[arg(long, default_value_t = 100)]
     percent: u64,
-    /// The gateway's program, if not the one of this build.
+    /// The gateway's program; default: that of this build.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_ratchet"))]
     ratchet: PathBuf,
-    /// Another build of it, which takes part as `before` and `before-dir`.
+    /// Another build of the gateway, which takes part as `before` and `before-dir`.
     #[arg(long)]
     before: Option<PathBuf>,
 }
 
-/// What one run took.
+/// The figures of one run.
 #[derive(Clone, Copy)]
 pub struct Sample {
     pub figures: Figures,
@@ -63,32 +63,31 @@ impl Sample {
     }
 }
 
-/// What all runs took.
+/// The figures of all runs.
 #[derive(Default)]
 pub struct Results {
     pub samples: BTreeMap<(Op, Name), Vec<Sample>>,
     pub peak_mib: BTreeMap<Name, f64>,
     /// CPU seconds of one SHA-256 pass over a GiB, by round.
     pub sha256: Vec<f64>,
-    /// The same of several bodies at once, as the gateway hashes uploads: half of it in good hours.
-    /// In bad ones it gains less, most likely as a neighbour has the core's other thread, and
-    /// uploads cost that much more.
+    /// The same for several bodies at once, as the gateway hashes uploads. Depends on what a
+    /// neighbour does with the core's other thread.
     pub sha256_together: Vec<f64>,
     pub skipped: Vec<String>,
 }
 
-/// Runs all of it and prints the tables.
+/// Runs all operations and prints the tables.
 pub fn run(args: &Args) -> io::Result<()> {
     let programs = Programs { ratchet: args.ratchet.clone(), before: args.before.clone() };
     let mut results = Results::default();
     let mut contestants = Vec::new();
-    let wanted: Vec<Name> =
+    let names: Vec<Name> =
         if args.only.is_empty() { Name::ALL.to_vec() } else { args.only.clone() };
-    for name in wanted {
-        let left_out = matches!(name, Name::Before | Name::BeforeDir)
+    for name in names {
+        let skip = matches!(name, Name::Before | Name::BeforeDir)
             && args.before.is_none()
             && args.only.is_empty();
-        if left_out {
+        if skip {
             continue;
         }
         match contestant::start(name, &programs).and_then(prepared) {
@@ -109,15 +108,16 @@ pub fn run(args: &Args) -> io::Result<()> {
 }
 
 fn prepared(contestant: Contestant) -> io::Result<Contestant> {
-    Setup::new(&contestant.server.host).objects()?;
+    Setup::new(&contestant.server.host).create_objects()?;
     Ok(contestant)
 }
 
-/// An operation in all rounds. Who fails takes no further part in it, and is told.
+/// Measures an operation in all rounds. A contestant that fails is reported, and skipped in the
+/// following rounds of the operation.
 fn measure(op: Op, contestants: &mut [Contestant], args: &Args, results: &mut Results) {
     let amount = amount(op, args);
-    let warm = Amount { requests: (amount.requests / 10).max(8), ..amount };
-    let able = |contestant: &Contestant| op != Op::Chunk || contestant.name.is_ratchet();
+    let warm_up = Amount { requests: (amount.requests / 10).max(8), ..amount };
+    let supports = |contestant: &Contestant| op != Op::Chunk || contestant.name.is_ratchet();
     let mut failed = Vec::new();
     for round in 0..=args.rounds {
         if op == Op::Upload && round > 0 {
@@ -125,12 +125,12 @@ fn measure(op: Op, contestants: &mut [Contestant], args: &Args, results: &mut Re
             results.sha256_together.push(hash_pass(together));
         }
         contestants.reverse();
-        for contestant in contestants.iter().filter(|contestant| able(contestant)) {
+        for contestant in contestants.iter().filter(|contestant| supports(contestant)) {
             if failed.contains(&contestant.name) {
                 continue;
             }
             // The first round is the warm-up.
-            let amount = if round == 0 { warm } else { amount };
+            let amount = if round == 0 { warm_up } else { amount };
             match sample(op, contestant, amount, round) {
                 Ok(sample) if round > 0 => {
                     results.samples.entry((op, contestant.name)).or_default().push(sample)
@@ -158,7 +158,7 @@ fn amount(op: Op, args: &Args) -> Amount {
         Op::List => (1500, 3),
     };
     let requests = (requests * args.percent / 100).max(args.connections as u64);
-    Amount { connections: args.connections, requests, at_most: Duration::from_secs(seconds) }
+    Amount { connections: args.connections, requests, max_duration: Duration::from_secs(seconds) }
 }
 
 fn sample(op: Op, contestant: &Contestant, amount: Amount, round: usize) -> io::Result<Sample> {

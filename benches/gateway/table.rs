@@ -1,5 +1,5 @@
-//! Results as Markdown: a table of every operation and contestant, and the goals with what was
-//! measured.
+//! Results as Markdown: a table of all operations and contestants, and the goals with the measured
+//! values.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use crate::contestant::Name;
 use crate::load::Op;
 use crate::side::{Results, Sample};
 
-/// A goal: a measured ratio that may not be above a bound. None: one of its two sides was not
+/// A goal: a measured ratio with an upper bound. The ratio is None if one of its sides was not
 /// measured.
 struct Goal {
     what: &'static str,
     ratio: Option<f64>,
-    most: f64,
+    max: f64,
 }
 
 /// The middle value, or the mean of the two.
@@ -26,8 +26,8 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// The median of the rounds' ratios: a machine that is slower for a while is so for both sides of a
-/// round. A round with too little work for the kernel's clock says nothing.
+/// The median of the rounds' ratios; a round with too little work for the kernel's clock is left
+/// out (docs/decisions/0022-how-benchmarks-are-made-comparable.md).
 fn ratio(own: &[f64], other: &[f64]) -> Option<f64> {
     let rounds = own.iter().zip(other).filter(|(own, other)| **own > 0.0 && **other > 0.0);
     median(rounds.map(|(own, other)| own / other).collect())
@@ -39,7 +39,7 @@ impl Results {
         self.samples.get(&(op, name)).into_iter().flatten().map(value).collect()
     }
 
-    /// CPU by the operation's own measure: seconds per GiB, or microseconds per request.
+    /// CPU in the operation's unit: seconds per GiB, or microseconds per request.
     fn cpu(&self, op: Op, name: Name) -> Vec<f64> {
         self.rounds(
             op,
@@ -54,14 +54,14 @@ impl Results {
 
     fn goals(&self) -> Vec<Goal> {
         let against =
-            |what, op, name, most| Goal { what, ratio: self.ratio(op, name, Name::Nginx), most };
-        let proxied = self.cpu(Op::Upload, Name::Nginx).into_iter().zip(&self.sha256);
-        let proxied: Vec<f64> = proxied.map(|(nginx, pass)| nginx + pass).collect();
-        let upload = ratio(&self.cpu(Op::Upload, Name::Ratchet), &proxied);
+            |what, op, name, max| Goal { what, ratio: self.ratio(op, name, Name::Nginx), max };
+        let nginx = self.cpu(Op::Upload, Name::Nginx).into_iter().zip(&self.sha256);
+        let with_hash: Vec<f64> = nginx.map(|(nginx, pass)| nginx + pass).collect();
+        let upload = ratio(&self.cpu(Op::Upload, Name::Ratchet), &with_hash);
         let s3s = self.ratio(Op::Upload, Name::Ratchet, Name::S3sProxy);
         vec![
-            Goal { what: "verified upload / (nginx + one SHA-256 pass)", ratio: upload, most: 1.0 },
-            Goal { what: "verified upload / s3s-proxy", ratio: s3s, most: 0.5 },
+            Goal { what: "verified upload / (nginx + one SHA-256 pass)", ratio: upload, max: 1.0 },
+            Goal { what: "verified upload / s3s-proxy", ratio: s3s, max: 0.5 },
             against("download / nginx", Op::Download, Name::Ratchet, 1.0),
             against("4 KiB put / nginx", Op::Put4k, Name::Ratchet, 2.5),
             against("4 KiB get / nginx", Op::Get4k, Name::Ratchet, 2.5),
@@ -73,20 +73,20 @@ impl Results {
             Goal {
                 what: "embedded: peak RSS / 64 MiB",
                 ratio: self.peak_mib.get(&Name::RatchetDir).map(|mib| mib / 64.0),
-                most: 1.0,
+                max: 1.0,
             },
         ]
     }
 }
 
 /// A measured value beside its bound, as the last three cells of a row.
-pub fn verdict(value: f64, most: Option<f64>, unit: &str) -> String {
-    let met = most.map_or("", |most| if value <= most { "met" } else { "**not met**" });
-    let most = most.map_or("–".to_owned(), |most| format!("{most}{unit}"));
-    format!("{most} | {value:.3}{unit} | {met} |")
+pub fn verdict(value: f64, max: Option<f64>, unit: &str) -> String {
+    let met = max.map_or("", |max| if value <= max { "met" } else { "**not met**" });
+    let max = max.map_or("–".to_owned(), |max| format!("{max}{unit}"));
+    format!("{max} | {value:.3}{unit} | {met} |")
 }
 
-/// All of it. Throughput is in MiB/s or requests/s, times are in milliseconds; each is the median
+/// All tables. Throughput is in MiB/s or requests/s, times are in milliseconds; each is the median
 /// of the rounds.
 pub fn markdown(results: &Results) -> String {
     let mut out = String::from(
@@ -111,10 +111,10 @@ pub fn markdown(results: &Results) -> String {
     if goals.iter().any(|goal| goal.ratio.is_some()) {
         out.push_str("\n| goal (CPU) | at most | measured | |\n| --- | ---: | ---: | --- |\n");
     }
-    for Goal { what, ratio, most } in goals {
+    for Goal { what, ratio, max } in goals {
         let Some(ratio) = ratio else { continue };
-        let met = if ratio <= most { "met" } else { "**not met**" };
-        writeln!(out, "| {what} | {most:.2} | {ratio:.2} | {met} |").ok();
+        let met = if ratio <= max { "met" } else { "**not met**" };
+        writeln!(out, "| {what} | {max:.2} | {ratio:.2} | {met} |").ok();
     }
     for why in &results.skipped {
         writeln!(out, "\n{why}").ok();

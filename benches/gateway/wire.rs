@@ -1,8 +1,8 @@
-//! A blocking HTTP/1.1 client that signs: as little work as possible beside what is measured.
+//! A blocking HTTP/1.1 client that signs its requests, with little CPU use beside the measurement.
 //!
-//! Guarantees: every request is signed anew, as clients do; the digest of a body is passed in, so
-//! that hashing is never part of a measurement. One connection, kept open; a stale one is opened
-//! again once.
+//! Guarantees: every request is signed separately, as real clients do; the digest of a body is an
+//! argument, so that hashing is never part of a measurement. One connection, kept open; a
+//! connection that the server closed is reopened once.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
@@ -15,12 +15,12 @@ use ratchet::sigv4::{Credentials, Payload, sign};
 /// The key that every contestant is given.
 pub const KEY: (&str, &str) = ("bench-key", "bench-secret-bench-secret");
 
-const BUFFER: usize = 256 << 10;
-const PATIENCE: Duration = Duration::from_secs(120);
+const BUFFER_BYTES: usize = 256 << 10;
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What to send.
+/// A request before it is signed.
 #[derive(Default)]
-pub struct Ask<'a> {
+pub struct Request<'a> {
     pub method: &'static str,
     /// Path and query, encoded.
     pub path: &'a str,
@@ -31,7 +31,7 @@ pub struct Ask<'a> {
     pub keep: Keep,
 }
 
-/// What becomes of an answer's body.
+/// Whether a response's body is stored or discarded.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Keep {
     #[default]
@@ -39,16 +39,16 @@ pub enum Keep {
     Nothing,
 }
 
-/// What came back.
-pub struct Answer {
+/// A response.
+pub struct Response {
     pub status: u16,
-    /// The head as it came, from the status line on.
+    /// The head, with the status line.
     pub head: String,
     pub body: Vec<u8>,
     pub body_bytes: u64,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         let named = |line: &&str| {
             line.split_once(':').is_some_and(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -60,8 +60,8 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Itself, or an error that tells what was answered.
-    pub fn good(self) -> io::Result<Self> {
+    /// The response itself if it is a success. **Errors**: status and body of another response.
+    pub fn require_success(self) -> io::Result<Self> {
         if self.status < 300 {
             return Ok(self);
         }
@@ -70,14 +70,14 @@ impl Answer {
 }
 
 /// One connection of one client.
-pub struct Caller {
+pub struct Client {
     host: String,
     credentials: Credentials,
     clock: Clock,
     stream: Option<BufReader<TcpStream>>,
 }
 
-impl Caller {
+impl Client {
     pub fn new(host: &str) -> Self {
         Self::with(host, KEY.0, KEY.1)
     }
@@ -87,78 +87,81 @@ impl Caller {
         Self { host: host.to_owned(), credentials, clock: Clock::system(), stream: None }
     }
 
-    /// Sends a request and reads its answer whole. **Errors**: of the connection only; see
-    /// [`Answer::good`].
-    pub fn call(&mut self, ask: &Ask<'_>) -> io::Result<Answer> {
-        let head = self.head(ask)?;
+    /// Sends a request and reads the response. **Errors**: of the connection only; see
+    /// [`Response::require_success`].
+    pub fn call(&mut self, request: &Request<'_>) -> io::Result<Response> {
+        let head = self.head(request)?;
         let reused = self.stream.is_some();
-        match self.exchange(&head, ask) {
-            // The server may close a connection that was idle, which shows only in use.
+        match self.exchange(&head, request) {
+            // The server may have closed an idle connection, which shows only at its next use.
             Err(_) if reused => {
                 self.stream = None;
-                self.exchange(&head, ask)
+                self.exchange(&head, request)
             }
             outcome => outcome,
         }
     }
 
     /// The signed head, as bytes.
-    pub fn head(&self, ask: &Ask<'_>) -> io::Result<Vec<u8>> {
-        let uri = format!("http://{}{}", self.host, ask.path);
-        let mut request = http::Request::builder().method(ask.method).uri(uri);
-        for (name, value) in ask.headers {
-            request = request.header(*name, value);
+    pub fn head(&self, request: &Request<'_>) -> io::Result<Vec<u8>> {
+        let uri = format!("http://{}{}", self.host, request.path);
+        let mut unsigned = http::Request::builder().method(request.method).uri(uri);
+        for (name, value) in request.headers {
+            unsigned = unsigned.header(*name, value);
         }
-        let (mut parts, ()) = request.body(()).map_err(io::Error::other)?.into_parts();
-        let payload = ask.sha256.map_or(Payload::Unsigned, |sha256| Payload::Sha256(sha256.0));
+        let (mut parts, ()) = unsigned.body(()).map_err(io::Error::other)?.into_parts();
+        let payload = request.sha256.map_or(Payload::Unsigned, |sha256| Payload::Sha256(sha256.0));
         sign(&mut parts, &self.credentials, "us-east-1", payload, self.clock.wall())
             .map_err(io::Error::other)?;
-        let mut head = format!("{} {} HTTP/1.1\r\n", ask.method, ask.path).into_bytes();
+        let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.path).into_bytes();
         for (name, value) in &parts.headers {
             for bytes in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 head.extend_from_slice(bytes);
             }
         }
-        if matches!(ask.method, "PUT" | "POST") && !parts.headers.contains_key("content-length") {
-            head.extend_from_slice(format!("content-length: {}\r\n", ask.body.len()).as_bytes());
+        if matches!(request.method, "PUT" | "POST") && !parts.headers.contains_key("content-length")
+        {
+            head.extend_from_slice(
+                format!("content-length: {}\r\n", request.body.len()).as_bytes(),
+            );
         }
         head.extend_from_slice(b"\r\n");
         Ok(head)
     }
 
-    /// The connection, opened where there is none.
+    /// The connection; opens one if there is none.
     pub fn stream(&mut self) -> io::Result<&mut BufReader<TcpStream>> {
         if self.stream.is_none() {
             let socket = connect(&self.host)?;
             socket.set_nodelay(true)?;
-            socket.set_read_timeout(Some(PATIENCE))?;
-            socket.set_write_timeout(Some(PATIENCE))?;
-            self.stream = Some(BufReader::with_capacity(BUFFER, socket));
+            socket.set_read_timeout(Some(TIMEOUT))?;
+            socket.set_write_timeout(Some(TIMEOUT))?;
+            self.stream = Some(BufReader::with_capacity(BUFFER_BYTES, socket));
         }
         self.stream.as_mut().ok_or_else(|| io::Error::other("no connection"))
     }
 
-    fn exchange(&mut self, head: &[u8], ask: &Ask<'_>) -> io::Result<Answer> {
+    fn exchange(&mut self, head: &[u8], request: &Request<'_>) -> io::Result<Response> {
         let stream = self.stream()?;
-        if ask.body.len() <= BUFFER {
+        if request.body.len() <= BUFFER_BYTES {
             // In one packet, as most clients do.
-            stream.get_mut().write_all(&[head, ask.body].concat())?;
+            stream.get_mut().write_all(&[head, request.body].concat())?;
         } else {
             stream.get_mut().write_all(head)?;
-            stream.get_mut().write_all(ask.body)?;
+            stream.get_mut().write_all(request.body)?;
         }
-        let answer = answer(stream, ask.method == "HEAD", ask.keep)?;
+        let response = read_response(stream, request.method == "HEAD", request.keep)?;
         let closes =
-            answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if closes {
             self.stream = None;
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
-/// Reads one answer.
-pub fn answer(stream: &mut impl BufRead, to_head: bool, keep: Keep) -> io::Result<Answer> {
+/// Reads one response.
+pub fn read_response(stream: &mut impl BufRead, to_head: bool, keep: Keep) -> io::Result<Response> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head)? == 0 {
@@ -167,29 +170,29 @@ pub fn answer(stream: &mut impl BufRead, to_head: bool, keep: Keep) -> io::Resul
     }
     let status = head.get(9..12).and_then(|text| text.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status: {head:?}")))?;
-    let mut answer = Answer { status, head, body: Vec::new(), body_bytes: 0 };
+    let mut response = Response { status, head, body: Vec::new(), body_bytes: 0 };
     if status == 100 {
-        return self::answer(stream, to_head, keep);
+        return read_response(stream, to_head, keep);
     }
     if to_head || matches!(status, 204 | 304) {
-        return Ok(answer);
+        return Ok(response);
     }
-    if answer.header("transfer-encoding").is_some() {
-        chunks(stream, keep, &mut answer)?;
+    if response.header("transfer-encoding").is_some() {
+        read_chunks(stream, keep, &mut response)?;
     } else {
-        let len = answer.header("content-length").and_then(|text| text.parse().ok());
-        take(stream, len.unwrap_or(u64::MAX), keep, &mut answer)?;
+        let len = response.header("content-length").and_then(|text| text.parse().ok());
+        read_bytes(stream, len.unwrap_or(u64::MAX), keep, &mut response)?;
     }
-    Ok(answer)
+    Ok(response)
 }
 
-fn chunks(stream: &mut impl BufRead, keep: Keep, answer: &mut Answer) -> io::Result<()> {
+fn read_chunks(stream: &mut impl BufRead, keep: Keep, response: &mut Response) -> io::Result<()> {
     loop {
         let mut line = String::new();
         stream.read_line(&mut line)?;
         let len = u64::from_str_radix(line.trim().split(';').next().unwrap_or_default(), 16);
         let len = len.map_err(io::Error::other)?;
-        take(stream, len, keep, answer)?;
+        read_bytes(stream, len, keep, response)?;
         stream.read_line(&mut String::new())?;
         if len == 0 {
             return Ok(());
@@ -197,29 +200,34 @@ fn chunks(stream: &mut impl BufRead, keep: Keep, answer: &mut Answer) -> io::Res
     }
 }
 
-fn take(stream: &mut impl BufRead, len: u64, keep: Keep, answer: &mut Answer) -> io::Result<()> {
-    let mut left = len;
-    while left > 0 {
-        let there = stream.fill_buf()?;
-        if there.is_empty() {
+fn read_bytes(
+    stream: &mut impl BufRead,
+    len: u64,
+    keep: Keep,
+    response: &mut Response,
+) -> io::Result<()> {
+    let mut remaining = len;
+    while remaining > 0 {
+        let available = stream.fill_buf()?;
+        if available.is_empty() {
             return if len == u64::MAX { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
         }
-        let now = there.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = available.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
         if keep == Keep::All {
-            answer.body.extend_from_slice(&there[..now]);
+            response.body.extend_from_slice(&available[..count]);
         }
-        stream.consume(now);
-        answer.body_bytes += now as u64;
-        left -= now as u64;
+        stream.consume(count);
+        response.body_bytes += count as u64;
+        remaining -= count as u64;
     }
     Ok(())
 }
 
-/// Connects so that the load is sent at once, whatever the system's default is. BBR's timers would
-/// be charged to whoever runs when they fire: what is measured is to pay for its own sockets alone.
+/// Connects without pacing, whatever the system's default is
+/// (docs/decisions/0010-no-pacing-over-loopback.md).
 fn connect(host: &str) -> io::Result<TcpStream> {
     use rustix::net::{self, AddressFamily, SocketType};
-    // All that is measured here is named so; an S3 server of the user's need not be.
+    // All contestants have such an address; the user's own S3 server may have another.
     let Ok(address) = host.parse::<SocketAddrV4>() else { return TcpStream::connect(host) };
     let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
     #[cfg(target_os = "linux")]
@@ -228,7 +236,7 @@ fn connect(host: &str) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// GETs a path without a signature: the null backend's own figures.
+/// Sends a GET without a signature, for the null backend's own counters.
 pub fn plain(host: &str, path: &str) -> io::Result<String> {
     let mut socket = TcpStream::connect(host)?;
     socket.write_all(

@@ -1,5 +1,5 @@
-//! `aws-chunked` bodies, signed and not, in every cut. The first byte is the cut, the second says
-//! whether they are signed.
+//! `aws-chunked` bodies, signed and unsigned, in frames of every size. The first byte is the size
+//! of the frames, the second says whether the body is signed.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -30,6 +30,6 @@ static SIGNER: LazyLock<ChunkVerifier> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    let [cut, signed, body @ ..] = data else { return };
-    fuzz::aws_chunked(body, usize::from(*cut), (signed & 1 == 1).then(|| SIGNER.clone()));
+    let [frame_bytes, signed, body @ ..] = data else { return };
+    fuzz::aws_chunked(body, usize::from(*frame_bytes), (signed & 1 == 1).then(|| SIGNER.clone()));
 });

@@ -11,5 +11,5 @@ mod narrow;
 static WORLD: LazyLock<Mutex<narrow::World>> = LazyLock::new(|| Mutex::new(narrow::World::start()));
 
 fuzz_target!(|data: &[u8]| {
-    WORLD.lock().expect("no run before panicked").try_one(data);
+    WORLD.lock().expect("no earlier run panicked").try_one(data);
 });

@@ -1,5 +1,5 @@
-//! Whatever comes over a socket: the whole gateway on a store in memory. It answers or hangs up,
-//! and serves the next.
+//! Any bytes over a socket, to a whole gateway on a store in memory: it must respond or close the
+//! connection, and serve the next one.
 #![no_main]
 
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use ratchet::settings::Settings;
 use ratchet::store::memory::Memory;
 
 static GATEWAY: LazyLock<SocketAddr> = LazyLock::new(|| {
-    let (tell, told) = mpsc::channel();
+    let (tx, rx) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let mut settings =
@@ -32,22 +32,22 @@ static GATEWAY: LazyLock<SocketAddr> = LazyLock::new(|| {
         settings.accounts.accounts.push(account);
         let clock = Clock::system();
         let store = Arc::new(Memory::new(clock.clone()));
-        let ready = move |ready: app::Ready| tell.send(ready.address).expect("somebody waits");
+        let ready = move |ready: app::Ready| tx.send(ready.address).expect("the receiver exists");
         runtime
             .block_on(app::run_on(store, settings, clock, ready, std::future::pending()))
             .expect("it serves");
     });
-    told.recv().expect("it starts")
+    rx.recv().expect("it starts")
 });
 
 fuzz_target!(|data: &[u8]| {
     let mut socket = TcpStream::connect(*GATEWAY).expect("it accepts");
-    // It may hang up before it has read everything.
+    // The gateway may close the connection before it has read everything.
     if socket.write_all(data).is_ok() {
         socket.shutdown(Shutdown::Write).ok();
     }
-    let mut answer = Vec::new();
-    if socket.read_to_end(&mut answer).is_ok() {
-        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."));
+    let mut response = Vec::new();
+    if socket.read_to_end(&mut response).is_ok() {
+        assert!(response.is_empty() || response.starts_with(b"HTTP/1."));
     }
 });

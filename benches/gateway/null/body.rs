@@ -1,17 +1,17 @@
-//! Bodies as they come: small ones kept, large ones read and dropped.
+//! Request bodies: small ones are stored, large ones read and discarded.
 //!
-//! Guarantees: a body that breaks off is an error, so nothing of it is stored. The framing of
-//! `aws-chunked` is taken off what is kept and left out of every length.
+//! Guarantees: a body that breaks off is an error, and nothing of it is stored. `aws-chunked`
+//! framing is removed from stored bytes and not counted in lengths.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-/// The most that is kept of an object or a part; above it only the length is.
-const KEPT: u64 = 512 << 10;
+/// The largest object or part whose bytes are stored; of larger ones only the length is.
+const MAX_STORED_BYTES: u64 = 512 << 10;
 
-/// What is left of a body.
+/// A received body.
 #[derive(Clone)]
 pub enum Content {
     Kept(Bytes),
@@ -27,7 +27,7 @@ impl Content {
     }
 }
 
-/// The contents one after the other.
+/// The concatenation of the contents.
 pub fn joined<'a>(contents: impl Iterator<Item = &'a Content>) -> Content {
     let mut kept = Some(BytesMut::new());
     let mut len = 0;
@@ -38,17 +38,18 @@ pub fn joined<'a>(contents: impl Iterator<Item = &'a Content>) -> Content {
             _ => kept = None,
         }
     }
-    kept.filter(|_| len <= KEPT).map_or(Content::Dropped(len), |kept| Content::Kept(kept.freeze()))
+    kept.filter(|_| len <= MAX_STORED_BYTES)
+        .map_or(Content::Dropped(len), |kept| Content::Kept(kept.freeze()))
 }
 
 /// Reads a body to its end.
-pub async fn take(headers: &HeaderMap, body: Incoming) -> Result<Content, hyper::Error> {
+pub async fn receive(headers: &HeaderMap, body: Incoming) -> Result<Content, hyper::Error> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
     let decoded = number("x-amz-decoded-content-length");
     let len = decoded.or_else(|| number("content-length"));
     match len {
-        Some(len) if len > KEPT => {
-            Ok(Content::Dropped(drained(body).await.map(|raw| decoded.unwrap_or(raw))?))
+        Some(len) if len > MAX_STORED_BYTES => {
+            Ok(Content::Dropped(discard(body).await.map(|raw| decoded.unwrap_or(raw))?))
         }
         _ => {
             let raw = body.collect().await?.to_bytes();
@@ -57,7 +58,7 @@ pub async fn take(headers: &HeaderMap, body: Incoming) -> Result<Content, hyper:
     }
 }
 
-async fn drained(mut body: Incoming) -> Result<u64, hyper::Error> {
+async fn discard(mut body: Incoming) -> Result<u64, hyper::Error> {
     let mut len = 0;
     while let Some(frame) = body.frame().await {
         len += frame?.data_ref().map_or(0, |data| data.len() as u64);

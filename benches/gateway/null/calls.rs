@@ -1,6 +1,6 @@
-//! Which S3 call a request is, and what it does.
+//! Maps requests to S3 operations, and executes them.
 //!
-//! It knows the calls that gateways and their probes make; any other is `NotImplemented`.
+//! It knows the operations that gateways and their probes use; any other is `NotImplemented`.
 
 use std::sync::atomic::Ordering;
 
@@ -49,25 +49,25 @@ pub async fn answer(backend: &Backend, request: Request<Incoming>) -> Result<Rep
         .decode_utf8_lossy()
         .into_owned();
     let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
-    let place = (bucket, key);
+    let target = (bucket, key);
     if bucket.is_empty() {
         return Ok(Reply::new(200).xml(&documents::buckets(&backend.objects.buckets())));
     }
     if key.is_empty() {
-        return of_bucket(backend, (&head.method, bucket), &query, body).await;
+        return bucket_operation(backend, (&head.method, bucket), &query, body).await;
     }
     match (&head.method, query.get("uploadId")) {
         (&Method::PUT, upload) => {
-            put(backend, place, upload.map(|id| (id, &query)), &head.headers, body).await
+            put(backend, target, upload.map(|id| (id, &query)), &head.headers, body).await
         }
         (&Method::GET | &Method::HEAD, None) => {
-            Ok(get(backend, place, &head.headers, head.method == Method::HEAD))
+            Ok(get(backend, target, &head.headers, head.method == Method::HEAD))
         }
-        (&Method::GET, Some(upload)) => Ok(list_parts(backend, place, upload, &query)),
+        (&Method::GET, Some(upload)) => Ok(list_parts(backend, target, upload, &query)),
         (&Method::POST, None) if query.get("uploads").is_some() => {
-            Ok(create(backend, place, &head.headers))
+            Ok(create(backend, target, &head.headers))
         }
-        (&Method::POST, Some(upload)) => complete(backend, place, upload, body).await,
+        (&Method::POST, Some(upload)) => complete(backend, target, upload, body).await,
         (&Method::DELETE, None) => {
             backend.objects.delete(bucket, key);
             Ok(Reply::new(204))
@@ -80,14 +80,14 @@ pub async fn answer(backend: &Backend, request: Request<Incoming>) -> Result<Rep
     }
 }
 
-async fn of_bucket(
+async fn bucket_operation(
     backend: &Backend,
     (method, bucket): (&Method, &str),
     query: &Query,
     body: Incoming,
 ) -> Result<Reply, hyper::Error> {
     let document = body.collect().await?.to_bytes();
-    let there = backend.objects.has_bucket(bucket);
+    let exists = backend.objects.has_bucket(bucket);
     Ok(match *method {
         Method::PUT if query.0.is_empty() => {
             if backend.objects.create_bucket(bucket) {
@@ -96,9 +96,9 @@ async fn of_bucket(
                 Reply::refused((409, "BucketAlreadyOwnedByYou"))
             }
         }
-        Method::HEAD if there => Reply::new(200),
+        Method::HEAD if exists => Reply::new(200),
         Method::HEAD => Reply::new(404),
-        _ if !there => Reply::refused((404, "NoSuchBucket")),
+        _ if !exists => Reply::refused((404, "NoSuchBucket")),
         Method::DELETE => {
             backend.objects.delete_bucket(bucket);
             Reply::new(204)
@@ -125,7 +125,7 @@ async fn of_bucket(
 }
 
 fn list(backend: &Backend, bucket: &str, query: &Query) -> Reply {
-    let second = query.get("list-type") == Some("2");
+    let is_v2 = query.get("list-type") == Some("2");
     let after = ["continuation-token", "start-after", "marker"]
         .into_iter()
         .find_map(|name| query.get(name));
@@ -137,11 +137,11 @@ fn list(backend: &Backend, bucket: &str, query: &Query) -> Reply {
             Err(refusal) => return Reply::refused(refusal),
         };
     let encoded = query.get("encoding-type") == Some("url");
-    Reply::new(200).xml(&documents::listing(&page, bucket, (prefix, delimiter), second, encoded))
+    Reply::new(200).xml(&documents::listing(&page, bucket, (prefix, delimiter), is_v2, encoded))
 }
 
-/// What is said again with the object.
-fn kept(headers: &HeaderMap) -> HeaderMap {
+/// The headers that a GET of the object returns.
+fn stored_headers(headers: &HeaderMap) -> HeaderMap {
     let keep = |name: &str| name == "content-type" || name.starts_with("x-amz-meta-");
     headers
         .iter()
@@ -161,7 +161,7 @@ async fn put(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Reply, hyper::Error> {
-    let mut content = body::take(headers, body).await?;
+    let mut content = body::receive(headers, body).await?;
     if let Some((upload, query)) = part {
         backend.parts.fetch_add(1, Ordering::Relaxed);
         backend.part_bytes.fetch_add(content.len_bytes(), Ordering::Relaxed);
@@ -189,7 +189,8 @@ async fn put(
             Ok(object) => content = object.content,
             Err(refusal) => return Ok(Reply::refused(refusal)),
         }
-        let copied = backend.objects.put((bucket, key), content, kept(headers), &condition);
+        let copied =
+            backend.objects.put((bucket, key), content, stored_headers(headers), &condition);
         let document = |etag| {
             format!(
                 "<CopyObjectResult {NAMESPACE}><ETag>&quot;{etag}&quot;</ETag></CopyObjectResult>"
@@ -197,7 +198,7 @@ async fn put(
         };
         return Ok(copied.map_or_else(Reply::refused, |etag| Reply::new(200).xml(&document(etag))));
     }
-    Ok(tagged(backend.objects.put((bucket, key), content, kept(headers), &condition)))
+    Ok(tagged(backend.objects.put((bucket, key), content, stored_headers(headers), &condition)))
 }
 
 fn tagged(outcome: Result<String, (u16, &'static str)>) -> Reply {
@@ -218,11 +219,11 @@ fn get(
         }
         Err(refusal) => return Reply::refused(refusal),
     };
-    let is_it = |tag: &str| tag.trim_matches('"') == object.etag;
-    if header(headers, "if-match").is_some_and(|tag| !is_it(tag)) {
+    let matches = |tag: &str| tag.trim_matches('"') == object.etag;
+    if header(headers, "if-match").is_some_and(|tag| !matches(tag)) {
         return Reply::refused((412, "PreconditionFailed"));
     }
-    if header(headers, "if-none-match").is_some_and(is_it) {
+    if header(headers, "if-none-match").is_some_and(matches) {
         return described(Reply::new(304), &object);
     }
     let size = object.content.len_bytes();
@@ -239,8 +240,8 @@ fn get(
                 if first >= end {
                     return Reply::refused((416, "InvalidRange"));
                 }
-                let said = format!("bytes {first}-{}/{size}", end - 1);
-                (Reply::new(206).header("content-range", &said), first, end)
+                let content_range = format!("bytes {first}-{}/{size}", end - 1);
+                (Reply::new(206).header("content-range", &content_range), first, end)
             }
         };
     let content = match &object.content {
@@ -266,7 +267,7 @@ fn create(backend: &Backend, (bucket, key): (&str, &str), headers: &HeaderMap) -
             escaped(key)
         )
     };
-    let created = backend.objects.create_upload(bucket, key, kept(headers));
+    let created = backend.objects.create_upload(bucket, key, stored_headers(headers));
     created.map_or_else(Reply::refused, |id| Reply::new(200).xml(&document(id)))
 }
 

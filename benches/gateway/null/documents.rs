@@ -1,4 +1,4 @@
-//! S3's XML documents, as text, and the few elements that are read from one.
+//! Writes S3's XML documents, and reads single elements of them.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::objects::{Page, Part};
 
 pub const NAMESPACE: &str = "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
 
-/// The texts of all elements of a name. Enough for the documents that S3 clients send.
+/// The texts of all elements with a name. Sufficient for the documents that S3 clients send.
 pub fn elements<'a>(document: &'a str, name: &str) -> Vec<&'a str> {
     let open = format!("<{name}>");
     document.split(open.as_str()).skip(1).filter_map(|rest| rest.split('<').next()).collect()
@@ -32,7 +32,7 @@ pub fn listing(
     page: &Page,
     bucket: &str,
     (prefix, delimiter): (&str, &str),
-    second: bool,
+    is_v2: bool,
     encoded: bool,
 ) -> String {
     let name = |text: &str| {
@@ -56,11 +56,11 @@ pub fn listing(
     if encoded {
         out.push_str("<EncodingType>url</EncodingType>");
     }
-    if second {
+    if is_v2 {
         out.push_str(&format!("<KeyCount>{}</KeyCount>", page.objects.len() + page.prefixes.len()));
     }
     if let Some(next) = &page.next {
-        let element = if second { "NextContinuationToken" } else { "NextMarker" };
+        let element = if is_v2 { "NextContinuationToken" } else { "NextMarker" };
         out.push_str(&format!("<{element}>{}</{element}>", escaped(next)));
     }
     for (key, object) in &page.objects {
@@ -108,7 +108,7 @@ pub fn parts(
     out + "</ListPartsResult>"
 }
 
-/// Text as it may stand in XML.
+/// Text escaped for XML.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

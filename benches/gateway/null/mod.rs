@@ -1,10 +1,9 @@
-//! A null S3 backend: what stands behind every contestant that forwards.
+//! A null S3 backend, behind every contestant that forwards requests.
 //!
-//! Guarantees: small objects are kept, with conditional puts that are atomic; the bytes of large
-//! objects and parts are read and dropped, so that the figures are the contestant's own. An ETag
-//! costs the same whatever the body is: it is a count. It counts its calls and tells them at
-//! `/__figures`; `/__delay?ms=60` makes every later call take so much longer. It checks no
-//! signature and no checksum.
+//! Guarantees: small objects are stored, with atomic conditional puts; the bytes of large objects
+//! and parts are read and discarded, so that the figures are the contestant's own. An ETag is a
+//! counter, so it costs the same for every body. The numbers of calls are at `/__figures`;
+//! `/__delay?ms=60` delays every later call by so much. It checks no signature and no checksum.
 
 mod body;
 mod calls;
@@ -28,12 +27,12 @@ use tokio::net::TcpListener;
 use self::objects::Objects;
 use self::reply::Reply;
 
-/// What a socket is read and written by at a time.
-const BUFFER: usize = 256 << 10;
-/// The bucket whose puts are counted apart.
+/// The size of a read or write of a socket.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The bucket whose puts are counted separately.
 const STATE: &str = "ratchet-state";
 
-/// What the backend knows, and what it counted.
+/// The stored objects and the counters.
 #[derive(Default)]
 pub struct Backend {
     objects: Objects,
@@ -41,15 +40,15 @@ pub struct Backend {
     calls: AtomicU64,
     parts: AtomicU64,
     part_bytes: AtomicU64,
-    /// Chunks that wait to become part of a part.
+    /// Puts of staged chunks.
     staged: AtomicU64,
     state_puts: AtomicU64,
     state_bytes: AtomicU64,
     conditional_puts: AtomicU64,
 }
 
-/// Serves on a free port of 127.0.0.1, says `ready http://…`, and ends when its stdin does: with
-/// its parent.
+/// Serves on a free port of 127.0.0.1, prints `ready http://…`, and ends when its stdin is closed,
+/// that is, with its parent.
 pub fn serve(delay_ms: u64) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -61,25 +60,25 @@ pub fn serve(delay_ms: u64) {
         println!("ready http://{}", listener.local_addr().expect("a bound socket has an address"));
         tokio::spawn(accept(listener, backend));
         let parent = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-        // However stdin ended, the parent is gone.
+        // Also after an error of stdin, the parent has ended.
         parent.await.ok();
     });
-    // Connections that are still open would hold the runtime.
+    // Open connections would keep the runtime from ending.
     std::process::exit(0);
 }
 
 async fn accept(listener: TcpListener, backend: Arc<Backend>) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
-        // Only a delay of small answers hangs on it.
+        // If it fails, small responses are only delayed.
         socket.set_nodelay(true).ok();
         let backend = Arc::clone(&backend);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(Arc::clone(&backend), request));
             let connection = http1::Builder::new()
-                .max_buf_size(BUFFER)
+                .max_buf_size(BUFFER_BYTES)
                 .serve_connection(TokioIo::new(socket), service);
-            // A client that hangs up is no matter of ours.
+            // A client may close its connection at any time.
             connection.await.ok();
         });
     }

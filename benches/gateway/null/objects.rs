@@ -1,7 +1,7 @@
 //! Buckets, objects and uploads, under one lock.
 //!
-//! Guarantees: the condition of a put is judged and the object replaced under the same lock, so of
-//! racing writers one wins. ETags are never used twice.
+//! Guarantees: the condition of a put is checked and the object replaced under the same lock, so of
+//! concurrent writers one wins. ETags are never used twice.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,11 +18,11 @@ pub struct Object {
     pub etag: String,
     pub content: Content,
     pub modified: SystemTime,
-    /// What was sent with it and is to be said again: type and user metadata.
+    /// Content type and user metadata.
     pub headers: HeaderMap,
 }
 
-/// What has to be true for a put to happen.
+/// The condition of a put.
 pub enum Condition {
     None,
     Absent,
@@ -32,7 +32,7 @@ pub enum Condition {
 /// Number, ETag and length of a part.
 pub type Part = (u32, String, u64);
 
-/// Why something was not done: S3's status and code.
+/// An error: S3's status and code.
 pub type Refusal = (u16, &'static str);
 
 struct Upload {
@@ -53,7 +53,8 @@ struct Inner {
 #[derive(Default)]
 pub struct Objects(Mutex<Inner>);
 
-/// One page of a listing: objects, rolled-up prefixes, and what to go on after.
+/// One page of a listing: objects, rolled-up prefixes, and the name after which the next page
+/// begins.
 #[derive(Default)]
 pub struct Page {
     pub objects: Vec<(String, Object)>,
@@ -70,12 +71,12 @@ impl Objects {
         self.lock().buckets.keys().cloned().collect()
     }
 
-    /// Whether it is new.
+    /// Returns whether the bucket is new.
     pub fn create_bucket(&self, bucket: &str) -> bool {
         let mut inner = self.lock();
-        let there = inner.buckets.contains_key(bucket);
+        let exists = inner.buckets.contains_key(bucket);
         inner.buckets.entry(bucket.to_owned()).or_default();
-        !there
+        !exists
     }
 
     pub fn delete_bucket(&self, bucket: &str) {
@@ -92,7 +93,7 @@ impl Objects {
         objects.get(key).cloned().ok_or((404, "NoSuchKey"))
     }
 
-    /// The new ETag.
+    /// Returns the new ETag.
     pub fn put(
         &self,
         (bucket, key): (&str, &str),
@@ -101,7 +102,7 @@ impl Objects {
         condition: &Condition,
     ) -> Result<String, Refusal> {
         let mut inner = self.lock();
-        let etag = inner.tag();
+        let etag = inner.new_tag();
         let objects = inner.buckets.get_mut(bucket).ok_or((404, "NoSuchBucket"))?;
         match (condition, objects.get(key)) {
             (Condition::None, _) | (Condition::Absent, None) => {}
@@ -164,7 +165,7 @@ impl Objects {
         if !inner.buckets.contains_key(bucket) {
             return Err((404, "NoSuchBucket"));
         }
-        let id = inner.tag();
+        let id = inner.new_tag();
         let upload = Upload {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
@@ -177,13 +178,13 @@ impl Objects {
 
     pub fn put_part(&self, upload: &str, number: u32, content: Content) -> Result<String, Refusal> {
         let mut inner = self.lock();
-        let etag = inner.tag();
+        let etag = inner.new_tag();
         let upload = inner.uploads.get_mut(upload).ok_or((404, "NoSuchUpload"))?;
         upload.parts.insert(number, (etag.clone(), content));
         Ok(etag)
     }
 
-    /// At most `limit` parts behind `after`, and whether there are more.
+    /// At most `limit` parts after number `after`, and whether there are more.
     pub fn parts(
         &self,
         upload: &str,
@@ -192,8 +193,8 @@ impl Objects {
     ) -> Result<(Vec<Part>, bool), Refusal> {
         let inner = self.lock();
         let upload = inner.uploads.get(upload).ok_or((404, "NoSuchUpload"))?;
-        let behind = upload.parts.range((Bound::Excluded(after), Bound::Unbounded));
-        let mut parts: Vec<_> = behind
+        let following = upload.parts.range((Bound::Excluded(after), Bound::Unbounded));
+        let mut parts: Vec<_> = following
             .take(limit + 1)
             .map(|(number, (etag, body))| (*number, etag.clone(), body.len_bytes()))
             .collect();
@@ -202,18 +203,18 @@ impl Objects {
         Ok((parts, more))
     }
 
-    /// Makes an object of the parts that are named by number and ETag, and of no others.
-    pub fn complete(&self, upload: &str, named: &[(u32, String)]) -> Result<String, Refusal> {
+    /// Makes an object out of the parts with these numbers and ETags.
+    pub fn complete(&self, upload: &str, chosen: &[(u32, String)]) -> Result<String, Refusal> {
         let mut inner = self.lock();
         let found = inner.uploads.get(upload).ok_or((404, "NoSuchUpload"))?;
         let part = |(number, etag): &(u32, String)| {
             found.parts.get(number).filter(|(stored, _)| stored == etag)
         };
-        let parts: Option<Vec<_>> = named.iter().map(part).collect();
+        let parts: Option<Vec<_>> = chosen.iter().map(part).collect();
         let content =
             joined(parts.ok_or((400, "InvalidPart"))?.into_iter().map(|(_, content)| content));
         let upload = inner.uploads.remove(upload).ok_or((404, "NoSuchUpload"))?;
-        let etag = format!("{}-{}", inner.tag(), named.len());
+        let etag = format!("{}-{}", inner.new_tag(), chosen.len());
         let object = Object {
             etag: etag.clone(),
             content,
@@ -230,8 +231,8 @@ impl Objects {
 }
 
 impl Inner {
-    /// Does not look like an MD5: clients would compare it with theirs.
-    fn tag(&mut self) -> String {
+    /// A new ETag or upload id. It does not look like an MD5, which clients would verify.
+    fn new_tag(&mut self) -> String {
         self.count += 1;
         format!("null-{:027x}", self.count)
     }

@@ -1,6 +1,6 @@
-//! Answers: heads, XML documents, and bodies that are never made.
+//! Responses: heads, XML documents, and generated bodies.
 //!
-//! Guarantees: a body of dropped bytes is streamed from one static buffer.
+//! Guarantees: a body whose bytes were discarded is streamed from one static buffer.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use http_body::{Body, Frame, SizeHint};
 
 static PATTERN: [u8; 256 << 10] = [0x5a; 256 << 10];
 
-/// An answer's body.
+/// A response's body.
 pub enum Content {
     Bytes(Bytes),
     /// So many bytes of the pattern.
     Pattern(u64),
-    /// What a HEAD answers: the length is in the head only.
+    /// The response to a HEAD: the length is in the head only.
     Nothing,
 }
 
@@ -33,10 +33,10 @@ impl Body for Content {
         let data = match &mut *self {
             Self::Nothing => return Poll::Ready(None),
             Self::Bytes(bytes) => std::mem::take(bytes),
-            Self::Pattern(left) => {
-                let now = usize::try_from(*left).unwrap_or(usize::MAX).min(PATTERN.len());
-                *left -= now as u64;
-                Bytes::from_static(&PATTERN[..now])
+            Self::Pattern(remaining) => {
+                let len = usize::try_from(*remaining).unwrap_or(usize::MAX).min(PATTERN.len());
+                *remaining -= len as u64;
+                Bytes::from_static(&PATTERN[..len])
             }
         };
         Poll::Ready(if data.is_empty() { None } else { Some(Ok(Frame::data(data))) })
@@ -59,7 +59,7 @@ impl Body for Content {
     }
 }
 
-/// An answer in the making.
+/// A response that is being built.
 pub struct Reply {
     status: u16,
     headers: HeaderMap,
