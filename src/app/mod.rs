@@ -177,8 +177,8 @@ async fn gateway(
         accounts: accounts.clone(),
         clock: clock.clone(),
         metrics: Metrics::default(),
-        http: settings.http.clone(),
-        admission: Admission::new(clock.clone(), settings.http.clone()),
+        http: settings.web.clone(),
+        admission: Admission::new(clock.clone(), settings.web.clone()),
     };
     Ok((Fronts::new(shared, settings.s3.clone(), settings.upload.resume.enabled), sweeper))
 }

@@ -42,7 +42,7 @@ pub async fn run(args: Args) -> u8 {
     }
     let typed = settings::Args { config: args.config, listen: args.listen, store: args.store };
     let environment = settings::environment();
-    let settings = match settings::join_to_serve(&typed, &environment) {
+    let settings = match settings::load_for_gateway(&typed, &environment) {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("ratchet: {}", super::chain(&error));
@@ -76,7 +76,7 @@ pub async fn run(args: Args) -> u8 {
         });
     };
     let reload_accounts = move || {
-        Ok(settings::join_to_serve(&typed, &environment)
+        Ok(settings::load_for_gateway(&typed, &environment)
             .map_err(|error| super::chain(&error))?
             .accounts)
     };

@@ -19,7 +19,7 @@ impl StoreArgs {
     /// itself is already printed.
     pub fn settings(self) -> Result<Settings, u8> {
         let typed = settings::Args { config: self.config, listen: None, store: self.store };
-        settings::join(&typed, &settings::environment()).map_err(|error| {
+        settings::load(&typed, &settings::environment()).map_err(|error| {
             eprintln!("ratchet: {}", super::chain(&error));
             2
         })

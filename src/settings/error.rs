@@ -1,17 +1,17 @@
-//! A setting that cannot be: which, where, and what to write instead.
+//! Errors in settings: which setting, where it was set, and how to correct it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting stands.
+/// Where a setting was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Origin {
     File { path: PathBuf, line: usize },
     Variable(String),
     Flag(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
@@ -21,23 +21,24 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong. Names no secret.
+/// Why the settings are invalid. Never contains a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{place}: {key} = {value:?} cannot be: {fix}")]
-    Value { key: String, value: String, place: Place, fix: String },
-    #[error("{place}: the key {key:?} is not known; {fix}")]
-    UnknownKey { key: String, place: Place, fix: String },
-    #[error("{place}: {what}")]
-    Account { place: Place, what: String },
-    #[error("{place}: this is not TOML: {what}")]
-    Syntax { place: Place, what: String },
+    #[error("{origin}: {key} = {value:?} is invalid: {fix}")]
+    Value { key: String, value: String, origin: Origin, fix: String },
+    #[error("{origin}: unknown key {key:?}; {fix}")]
+    UnknownKey { key: String, origin: Origin, fix: String },
+    #[error("{origin}: {problem}")]
+    Account { origin: Origin, problem: String },
+    #[error("{origin}: the file is not TOML: {problem}")]
+    Syntax { origin: Origin, problem: String },
     #[error("the file {} cannot be read; check the path and its mode", path.display())]
     Unreadable {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
+    /// Settings that are valid one by one but not together.
     #[error("{0}")]
-    Together(String),
+    Combination(String),
 }

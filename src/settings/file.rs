@@ -1,41 +1,42 @@
-//! The settings file: TOML, walked with the place of every key in hand.
+//! The settings file, in TOML.
 //!
-//! Guarantees: what is in the file is either a key that exists, with a value that can be, or an
-//! error with its line. Source: <https://toml.io/en/v1.0.0>
+//! Guarantees: everything in the file is either a known key with a valid value, or an error with
+//! its line. Source: <https://toml.io/en/v1.0.0>
 
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Error, Place, Settings, accounts, keys};
+use super::{Error, Origin, Settings, accounts, keys};
 
-/// A file's path and text, to say where something stands.
-pub struct Text<'a> {
+/// The path and text of a settings file.
+pub struct File<'a> {
     pub path: &'a Path,
     pub text: &'a str,
 }
 
-impl Text<'_> {
-    /// The place of a byte of the text.
-    pub fn place(&self, at: usize) -> Place {
-        let line = self.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-        Place::File { path: self.path.to_owned(), line }
+impl File<'_> {
+    /// The line that the byte at this offset is in.
+    pub fn origin(&self, offset: usize) -> Origin {
+        let line =
+            self.text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+        Origin::File { path: self.path.to_owned(), line }
     }
 }
 
-/// Applies a file to the settings.
+/// Reads a file and applies it to the settings.
 pub fn apply(path: &Path, settings: &mut Settings) -> Result<(), Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    apply_text(&Text { path, text: &text }, settings)
+    apply_text(&File { path, text: &text }, settings)
 }
 
-/// As `apply`, of a text that was read.
-pub fn apply_text(file: &Text<'_>, settings: &mut Settings) -> Result<(), Error> {
+/// As `apply`, for a file that was read already.
+pub fn apply_text(file: &File<'_>, settings: &mut Settings) -> Result<(), Error> {
     let table = DeTable::parse(file.text).map_err(|error| Error::Syntax {
-        place: file.place(error.span().map_or(0, |span| span.start)),
-        what: error.message().to_owned(),
+        origin: file.origin(error.span().map_or(0, |span| span.start)),
+        problem: error.message().to_owned(),
     })?;
     for (name, value) in table.get_ref() {
         match (name.get_ref().as_ref(), value.get_ref()) {
@@ -54,32 +55,32 @@ pub fn apply_text(file: &Text<'_>, settings: &mut Settings) -> Result<(), Error>
 type Entry<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
 
 fn set(
-    file: &Text<'_>,
+    file: &File<'_>,
     settings: &mut Settings,
     key: &str,
     (name, value): Entry<'_, '_>,
 ) -> Result<(), Error> {
     if !keys::KEYS.iter().any(|known| known.name == key) {
-        return Err(keys::unknown(key, &file.place(name.span().start)));
+        return Err(keys::unknown_key(key, &file.origin(name.span().start)));
     }
-    let place = file.place(value.span().start);
+    let origin = file.origin(value.span().start);
     let Some(text) = scalar(value.get_ref()) else {
         return Err(Error::Value {
             key: key.to_owned(),
             value: file.text[value.span()].to_owned(),
-            place,
-            fix: "it is a single text or whole number".to_owned(),
+            origin,
+            fix: "it must be a single string, whole number or boolean".to_owned(),
         });
     };
-    keys::set(settings, key, &text, &place)
+    keys::set(settings, key, &text, &origin)
 }
 
-/// A single value as its text.
+/// The text of a single value; None for a value of another type.
 pub fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
-        DeValue::Boolean(truth) => Some(truth.to_string()),
+        DeValue::Boolean(value) => Some(value.to_string()),
         DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Datetime(_)

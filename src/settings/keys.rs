@@ -1,31 +1,33 @@
-//! Every setting that is a single value: name, meaning, default, and how its text is read.
+//! Every setting that is a single value: its name and meaning, and how it is parsed and shown.
 //!
-//! Guarantees: this table is all there is: the file, the environment and `config/ratchet.toml` are
-//! held to it. The name of a key's variable is `RATCHET_` and the key in capitals, `.` as `_`.
+//! Guarantees: the file, the environment and `config/ratchet.toml` have exactly the keys of this
+//! table, and accounts. A key's environment variable is `RATCHET_` and the key in capitals, with
+//! `_` for `.`.
 
 use std::time::Duration;
 
-use super::{Environment, Error, Place, Settings};
+use super::{Environment, Error, Origin, Settings};
 use crate::server::TlsSettings;
 
 /// A single setting.
 pub struct Key {
-    /// As in the file, with the table's name before a dot.
+    /// The key in the file, with the name of its table and a dot in front.
     pub name: &'static str,
+    /// The comment above the key in `config/ratchet.toml`.
     pub meaning: &'static str,
-    /// As TOML.
+    /// The value in TOML.
     pub show: fn(&Settings) -> String,
     set: fn(&mut Settings, &str) -> Result<(), String>,
 }
 
-/// A whole number in a range that its setting makes sense in.
-fn number(text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("it is a whole number in [{least}, {most}]"))
+/// A whole number in the range that is allowed for its setting.
+fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("it must be a whole number in [{min}, {max}]"))
 }
 
-fn size(text: &str, least: u64, most: u64) -> Result<usize, String> {
-    number(text, least, most)
+fn size(text: &str, min: u64, max: u64) -> Result<usize, String> {
+    number(text, min, max)
         .and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
 }
 
@@ -33,18 +35,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
     number(text, 1, 86_400).map(Duration::from_secs)
 }
 
-fn truth(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "it is true or false".to_owned())
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "it must be true or false".to_owned())
 }
 
 fn tls_file(settings: &mut Settings, set: impl FnOnce(&mut TlsSettings)) -> Result<(), String> {
-    let nowhere = TlsSettings { certificate: "".into(), key: "".into() };
-    let mut tls = settings.server.tls.take().unwrap_or(nowhere.clone());
+    let empty = TlsSettings { certificate: "".into(), key: "".into() };
+    let mut tls = settings.server.tls.take().unwrap_or(empty.clone());
     set(&mut tls);
-    settings.server.tls = Some(tls).filter(|tls| *tls != nowhere);
+    settings.server.tls = Some(tls).filter(|tls| *tls != empty);
     Ok(())
 }
 
+/// The text as a TOML string.
 fn quoted(text: impl std::fmt::Display) -> String {
     format!("{:?}", text.to_string())
 }
@@ -63,18 +66,18 @@ macro_rules! seconds_key {
 pub const KEYS: &[Key] = &[
     Key {
         name: "listen",
-        meaning: "Address and port that clients connect to; port 0 takes any free one.",
+        meaning: "Address and port to listen on; port 0: any free port.",
         show: |s| quoted(s.listen),
         set: |s, text| {
             s.listen = text.parse().map_err(|_| {
-                "it is ADDRESS:PORT, such as 127.0.0.1:9010 or [::]:9010".to_owned()
+                "it must be ADDRESS:PORT, such as 127.0.0.1:9010 or [::]:9010".to_owned()
             })?;
             Ok(())
         },
     },
     Key {
         name: "store",
-        meaning: "Where the bytes go: dir:PATH (embedded), s3+http://HOST:PORT or s3+https://HOST.",
+        meaning: "The store: dir:PATH (embedded), s3+http://HOST:PORT or s3+https://HOST.",
         show: |s| match &s.store.choice {
             super::StoreChoice::Dir(path) => quoted(format!("dir:{}", path.display())),
             super::StoreChoice::S3(endpoint) => quoted(format!("s3+{endpoint}")),
@@ -83,11 +86,11 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "store_region",
-        meaning: "Region of an S3 store; empty: from the AWS environment or profile.",
+        meaning: "Region of the S3 store; empty: from the AWS environment or profile.",
         show: |s| quoted(s.store.s3.region.as_deref().unwrap_or_default()),
         set: |s, text| {
             if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                return Err("it is a region's name, such as eu-central-1, or empty".to_owned());
+                return Err("it must be a region name, such as eu-central-1, or empty".to_owned());
             }
             s.store.s3.region = (!text.is_empty()).then(|| text.to_owned());
             Ok(())
@@ -95,13 +98,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "store_addressing",
-        meaning: "How buckets of an S3 store are addressed: path or virtual.",
+        meaning: "How buckets of the S3 store are addressed: path (path-style) or virtual (virtual-hosted).",
         show: |s| quoted(s.store.s3.addressing),
         set: |s, text| text.parse().map(|value| s.store.s3.addressing = value),
     },
     Key {
         name: "state_bucket",
-        meaning: "The bucket of the records; made if missing, never a target. One per group of gateways.",
+        meaning: "Bucket of the upload state; created if it is missing, not accessible to clients. Gateways that work together use the same one.",
         show: |s| quoted(&s.upload.state_bucket),
         set: |s, text| {
             let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -110,7 +113,7 @@ pub const KEYS: &[Key] = &[
                 || text.starts_with('-')
                 || text.ends_with('-')
             {
-                return Err("it is a bucket's name: 3 to 63 of a-z, 0-9 and -".to_owned());
+                return Err("it must be a bucket name: 3 to 63 of a-z, 0-9 and -".to_owned());
             }
             text.clone_into(&mut s.upload.state_bucket);
             Ok(())
@@ -118,68 +121,68 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "cached_sessions",
-        meaning: "Sessions kept in memory; the least recently used go first.",
+        meaning: "Upload sessions cached in memory; the least recently used are evicted first.",
         show: |s| s.upload.cached_sessions.to_string(),
         set: |s, text| size(text, 1, 1_000_000).map(|value| s.upload.cached_sessions = value),
     },
     Key {
         name: "server.workers",
-        meaning: "Threads that serve connections, each with its own connections to the store; 0: one for each core.",
+        meaning: "Threads that serve connections, each with its own connections to the store; 0: one per core.",
         show: |s| s.server.workers.to_string(),
         set: |s, text| size(text, 0, 1024).map(|value| s.server.workers = value),
     },
     Key {
         name: "server.max_connections",
-        meaning: "Connections at a time; more wait in the system's queue.",
+        meaning: "Maximum number of open connections; further ones wait in the system's accept queue.",
         show: |s| s.server.max_connections.to_string(),
         set: |s, text| size(text, 1, 1_000_000).map(|value| s.server.max_connections = value),
     },
     Key {
         name: "server.max_connections_of_peer",
-        meaning: "Connections at a time of one address (IPv6: of one network of 64 bits); one more is closed at once.",
+        meaning: "Maximum number of open connections from one address (IPv6: one /64 network); further ones are closed immediately.",
         show: |s| s.server.max_peer_connections.to_string(),
         set: |s, text| size(text, 1, 1_000_000).map(|value| s.server.max_peer_connections = value),
     },
     Key {
         name: "server.max_head_bytes",
-        meaning: "Bytes of a request's line and header fields together.",
+        meaning: "Maximum size of a request's head: request line and header fields together, in bytes.",
         show: |s| s.server.max_head_bytes.to_string(),
         set: |s, text| size(text, 8192, 1 << 20).map(|value| s.server.max_head_bytes = value),
     },
     seconds_key!(
         "server.head_timeout_s",
-        "Seconds from a request's first byte to the end of its head.",
+        "Time limit in seconds from a request's first byte to the end of its head.",
         server.head_timeout
     ),
     seconds_key!(
         "server.idle_timeout_s",
-        "Seconds that a connection may rest between requests.",
+        "Seconds after which a connection without a request is closed.",
         server.idle_timeout
     ),
     seconds_key!(
         "server.write_timeout_s",
-        "Seconds in which a client may take nothing of its answer.",
+        "Seconds after which a client that reads nothing of its response is disconnected.",
         server.write_timeout
     ),
     seconds_key!(
         "server.write_window_s",
-        "Seconds of waiting in which a client must take server.write_min_bytes of its answers.",
+        "Seconds of waiting for a client in which it must read server.write_min_bytes of its responses.",
         server.write_window
     ),
     Key {
         name: "server.write_min_bytes",
-        meaning: "Bytes of answers that a client must take per server.write_window_s; 0 turns the rule off but for one that takes nothing.",
+        meaning: "Bytes of responses that a client must read per server.write_window_s; 0: only server.write_timeout_s applies.",
         show: |s| s.server.write_min_bytes.to_string(),
         set: |s, text| number(text, 0, 1 << 40).map(|value| s.server.write_min_bytes = value),
     },
     seconds_key!(
         "server.drain_timeout_s",
-        "Seconds that requests may go on after SIGTERM.",
+        "Seconds that requests in flight may continue after SIGTERM or SIGINT.",
         server.drain_timeout
     ),
     Key {
         name: "server.tls_certificate",
-        meaning: "PEM file of the certificate chain; with server.tls_key the gateway speaks https. Read again when it changes.",
+        meaning: "PEM file of the certificate chain; together with server.tls_key it enables HTTPS. Reloaded when it changes.",
         show: |s| {
             quoted(
                 s.server
@@ -200,83 +203,85 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "server.domain",
-        meaning: "Host below which every name is a bucket (virtual-hosted addressing), such as s3.example.com; empty: none.",
-        show: |s| quoted(s.http.domain.as_deref().unwrap_or_default()),
+        meaning: "Host name for virtual-hosted addressing, such as s3.example.com: each name below it is a bucket; empty: path-style addressing only.",
+        show: |s| quoted(s.web.domain.as_deref().unwrap_or_default()),
         set: |s, text| {
             let fits =
                 |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
             if !text.bytes().all(fits) || text.starts_with('.') || text.ends_with('.') {
-                return Err("it is a host's name in lower case, without scheme and port, or empty"
-                    .to_owned());
+                return Err(
+                    "it must be a host name in lower case, without scheme and port, or empty"
+                        .to_owned(),
+                );
             }
-            s.http.domain = (!text.is_empty()).then(|| text.to_owned());
+            s.web.domain = (!text.is_empty()).then(|| text.to_owned());
             Ok(())
         },
     },
     seconds_key!(
         "request.body_idle_s",
-        "Seconds that a client may pause within a body.",
-        http.body_idle
+        "Seconds after which a request body that makes no progress is cut off.",
+        web.body_idle
     ),
     seconds_key!(
         "request.body_window_s",
-        "Seconds of waiting in which a body must bring body_min_bytes.",
-        http.body_window
+        "Seconds of waiting for a request body in which it must deliver request.body_min_bytes.",
+        web.body_window
     ),
     Key {
         name: "request.body_min_bytes",
-        meaning: "Bytes that a body must bring per body_window_s; 0 turns the rule off but for a body that stands still.",
-        show: |s| s.http.body_min_bytes.to_string(),
-        set: |s, text| number(text, 0, 1 << 40).map(|value| s.http.body_min_bytes = value),
+        meaning: "Bytes that a request body must deliver per request.body_window_s; 0: only request.body_idle_s applies.",
+        show: |s| s.web.body_min_bytes.to_string(),
+        set: |s, text| number(text, 0, 1 << 40).map(|value| s.web.body_min_bytes = value),
     },
     Key {
         name: "request.max_at_once",
-        meaning: "Requests that are served at once; one more waits for request.queue_s, then it is told to slow down.",
-        show: |s| s.http.max_requests.to_string(),
-        set: |s, text| size(text, 1, 1 << 20).map(|value| s.http.max_requests = value),
+        meaning: "Maximum number of concurrent requests; further ones wait for request.queue_s, then get 503.",
+        show: |s| s.web.max_requests.to_string(),
+        set: |s, text| size(text, 1, 1 << 20).map(|value| s.web.max_requests = value),
     },
     Key {
         name: "request.max_at_once_of_account",
-        meaning: "The same for the requests of one account.",
-        show: |s| s.http.max_account_requests.to_string(),
-        set: |s, text| size(text, 1, 1 << 20).map(|value| s.http.max_account_requests = value),
+        meaning: "Maximum number of concurrent requests of one account; further ones wait and get 503 likewise.",
+        show: |s| s.web.max_account_requests.to_string(),
+        set: |s, text| size(text, 1, 1 << 20).map(|value| s.web.max_account_requests = value),
     },
     Key {
         name: "request.kept_for_account",
-        meaning: "Of the requests of each account, how many are served whatever other accounts do; beside request.max_at_once.",
-        show: |s| s.http.kept_account_requests.to_string(),
-        set: |s, text| size(text, 0, 1 << 20).map(|value| s.http.kept_account_requests = value),
+        meaning: "Concurrent requests reserved for each account, in addition to request.max_at_once; other accounts cannot use them.",
+        show: |s| s.web.kept_account_requests.to_string(),
+        set: |s, text| size(text, 0, 1 << 20).map(|value| s.web.kept_account_requests = value),
     },
     Key {
         name: "request.max_sending_of_account",
-        meaning: "Downloads of one account that only send and no longer count as request.max_at_once; more of them count.",
-        show: |s| s.http.max_account_sending.to_string(),
-        set: |s, text| size(text, 0, 1 << 20).map(|value| s.http.max_account_sending = value),
+        meaning: "Downloads of one account that only send their body and then do not count towards request.max_at_once; further ones do count.",
+        show: |s| s.web.max_account_sending.to_string(),
+        set: |s, text| size(text, 0, 1 << 20).map(|value| s.web.max_account_sending = value),
     },
     Key {
         name: "request.max_bytes_per_s_of_account",
-        meaning: "Bytes of bodies that one account moves per second through this gateway, in and out together; more goes slower. 0: no limit.",
-        show: |s| s.http.max_account_bytes_per_s.unwrap_or_default().to_string(),
+        meaning: "Bytes of bodies per second for one account at this gateway, in and out together; more is slowed down. 0: no limit.",
+        show: |s| s.web.max_account_bytes_per_s.unwrap_or_default().to_string(),
         set: |s, text| {
-            // So slow that a frame of a body takes minutes, a store would give it up.
+            // At lower rates one frame of a body takes minutes, and the store would time out.
             let rate = if text == "0" { None } else { Some(number(text, 64 << 10, 1 << 50)?) };
-            s.http.max_account_bytes_per_s = rate;
+            s.web.max_account_bytes_per_s = rate;
             Ok(())
         },
     },
     seconds_key!(
         "request.queue_s",
-        "Seconds that a request waits for its turn.",
-        http.queue_timeout
+        "Seconds that a request over a limit waits before it gets 503.",
+        web.queue_timeout
     ),
     seconds_key!(
         "request.max_skew_s",
-        "Seconds that a signature's date may be off.",
-        http.max_skew
+        "Maximum difference in seconds between a signature's date and the gateway's clock.",
+        web.max_skew
     ),
     Key {
         name: "uploads.max_open_of_account",
-        meaning: "Open uploads of one account: S3 uploads, backups, and aborted uploads that are kept for a successor. One more is refused.",
+        meaning: "Maximum number of open uploads of one account: S3 uploads, backups, and aborted uploads that are kept for a successor. Further ones are refused.",
         show: |s| s.upload.max_open_of_account.to_string(),
         set: |s, text| {
             number(text, 1, 10_000_000).map(|value| s.upload.max_open_of_account = value)
@@ -284,19 +289,19 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "resume.enabled",
-        meaning: "Whether S3 uploads that were cut off are carried on by the next upload of the same file.",
+        meaning: "Whether an interrupted S3 upload is resumed by the next upload to the same key.",
         show: |s| s.upload.resume.enabled.to_string(),
-        set: |s, text| truth(text).map(|value| s.upload.resume.enabled = value),
+        set: |s, text| boolean(text).map(|value| s.upload.resume.enabled = value),
     },
     Key {
         name: "resume.by_md5",
-        meaning: "Whether a part is also known by its Content-MD5, for clients that name no SHA-256 (rclone, older aws CLIs over https).",
+        meaning: "Whether a part that is already stored is also recognised by its Content-MD5, for clients that send no SHA-256 (rclone, older AWS CLIs over HTTPS).",
         show: |s| s.upload.resume.by_md5.to_string(),
-        set: |s, text| truth(text).map(|value| s.upload.resume.by_md5 = value),
+        set: |s, text| boolean(text).map(|value| s.upload.resume.by_md5 = value),
     },
     Key {
         name: "resume.keep_aborted_s",
-        meaning: "Seconds that the parts of an S3 upload wait for a successor after its client aborted it.",
+        meaning: "Seconds that the parts of an S3 upload are kept for a successor after its client aborted it.",
         show: |s| s.upload.resume.keep_aborted.as_secs().to_string(),
         set: |s, text| {
             s.upload.resume.keep_aborted =
@@ -306,7 +311,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "resume.idle_s",
-        meaning: "Seconds without a sign of life after which an S3 upload counts as dead.",
+        meaning: "Seconds without activity after which an S3 upload counts as abandoned and can be resumed by another.",
         show: |s| s.upload.resume.idle.as_secs().to_string(),
         set: |s, text| {
             s.upload.resume.idle = number(text, 30, 86_400).map(Duration::from_secs)?;
@@ -315,8 +320,8 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "resume.early_close",
-        meaning: "Words in the User-Agent of clients that send without waiting but listen while they do, with commas; \
-                  such as rclone/,aws-sdk-go-v2,aws-sdk-rust,object_store/.",
+        meaning: "Comma-separated words in the User-Agent of clients that send a body without waiting for 100 Continue but \
+                  notice an early response, such as rclone/,aws-sdk-go-v2,aws-sdk-rust,object_store/.",
         show: |s| quoted(s.s3.early_close.join(",")),
         set: |s, text| {
             s.s3.early_close = text
@@ -330,13 +335,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "gc.enabled",
-        meaning: "Whether this gateway sweeps; of those that share a store, one at a time does.",
+        meaning: "Whether this gateway removes abandoned uploads; of the gateways that share a store, one at a time does.",
         show: |s| s.gc.enabled.to_string(),
-        set: |s, text| truth(text).map(|value| s.gc.enabled = value),
+        set: |s, text| boolean(text).map(|value| s.gc.enabled = value),
     },
     Key {
         name: "gc.expire_after_s",
-        meaning: "Seconds without a sign of life after which a session is ended; what is left of closed ones goes after as long again.",
+        meaning: "Seconds without activity after which an upload session is ended; the documents of closed sessions are removed after the same time.",
         show: |s| s.gc.expire_after.as_secs().to_string(),
         set: |s, text| {
             s.gc.expire_after = number(text, 1, 3650 * 86_400).map(Duration::from_secs)?;
@@ -345,13 +350,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "gc.every_s",
-        meaning: "Seconds from one sweep's end to the next one's beginning, over all gateways.",
+        meaning: "Seconds from the end of a sweep to the start of the next, over all gateways.",
         show: |s| s.gc.every.as_secs().to_string(),
         set: |s, text| seconds(text).map(|value| s.gc.every = value),
     },
     Key {
         name: "gc.sessions_per_s",
-        meaning: "Sessions that a sweep looks at per second.",
+        meaning: "Maximum number of sessions that a sweep examines per second.",
         show: |s| s.gc.sessions_per_s.to_string(),
         set: |s, text| {
             s.gc.sessions_per_s =
@@ -361,13 +366,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "log.format",
-        meaning: "Log lines on stderr for people (text) or machines (json).",
+        meaning: "Format of the log lines on stderr: text or json.",
         show: |s| quoted(s.log.format),
         set: |s, text| text.parse().map(|value| s.log.format = value),
     },
     Key {
         name: "log.level",
-        meaning: "error, warn, info, debug, trace, off, or a filter such as info,ratchet::upload=debug.",
+        meaning: "Log level: error, warn, info, debug, trace, off, or a filter such as info,ratchet::upload=debug.",
         show: |s| quoted(&s.log.level),
         set: |s, text| s.log.set_level(text),
     },
@@ -378,38 +383,38 @@ pub fn variable(key: &str) -> String {
     format!("RATCHET_{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
-/// Sets one key. **Errors**: `UnknownKey`, `Value`.
-pub fn set(settings: &mut Settings, name: &str, text: &str, place: &Place) -> Result<(), Error> {
+/// Sets one key to the value in `text`. **Errors**: `UnknownKey`, `Value`.
+pub fn set(settings: &mut Settings, name: &str, text: &str, origin: &Origin) -> Result<(), Error> {
     let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-        return Err(unknown(name, place));
+        return Err(unknown_key(name, origin));
     };
     (key.set)(settings, text).map_err(|fix| Error::Value {
         key: name.to_owned(),
         value: text.to_owned(),
-        place: place.clone(),
+        origin: origin.clone(),
         fix,
     })
 }
 
-/// Sets what the environment says. A variable that is no key is none of ours: orchestrators put
-/// `RATCHET_PORT` and the like there for a service of this name.
+/// Sets every key whose variable is in the environment. Other variables are ignored: orchestrators
+/// set `RATCHET_PORT` and the like for a service of this name.
 pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
     for key in KEYS {
         let name = variable(key.name);
         if let Some(text) = environment.get(&name) {
-            set(settings, key.name, text, &Place::Variable(name))?;
+            set(settings, key.name, text, &Origin::Variable(name))?;
         }
     }
     Ok(())
 }
 
-/// The nearest key is the likeliest to be meant.
-pub fn unknown(name: &str, place: &Place) -> Error {
+/// The error for an unknown key, with a similar key as a suggestion.
+pub fn unknown_key(name: &str, origin: &Origin) -> Error {
     let last = name.rsplit('.').next().unwrap_or(name);
-    let near = KEYS.iter().find(|key| key.name.ends_with(last) || last.contains(key.name));
-    let fix = match near {
+    let similar = KEYS.iter().find(|key| key.name.ends_with(last) || last.contains(key.name));
+    let fix = match similar {
         Some(key) => format!("did you mean {:?}? config/ratchet.toml shows every key", key.name),
         None => "remove it; config/ratchet.toml shows every key".to_owned(),
     };
-    Error::UnknownKey { key: name.to_owned(), place: place.clone(), fix }
+    Error::UnknownKey { key: name.to_owned(), origin: origin.clone(), fix }
 }

@@ -1,8 +1,9 @@
-//! Settings: what was typed, written and exported becomes what is meant, or one clear error.
+//! Typed settings, from flags, environment variables and the settings file.
 //!
-//! Guarantees: flags win over environment over file over defaults; everything is checked before
-//! anything is opened; an unknown key in the file is an error; an error names key, value, place and
-//! the fix, and never a secret. It opens no store and no port. Source: DESIGN §11.
+//! Guarantees: flags win over environment variables, variables over the file, the file over
+//! defaults; everything is checked before a store or a port is opened; an unknown key in the file
+//! is an error; an error names key, value, origin and the correction, and never a secret. It opens
+//! no store and no port. Source: docs/architecture.md#settings.
 
 mod accounts;
 mod error;
@@ -21,13 +22,13 @@ use crate::gc::Settings as GcSettings;
 use crate::observe::Settings as ObserveSettings;
 use crate::server::Settings as ServerSettings;
 use crate::upload::Settings as UploadSettings;
-use crate::web::Settings as HttpSettings;
+use crate::web::Settings as WebSettings;
 
-pub use error::{Error, Place};
+pub use error::{Error, Origin};
 pub use reference::reference;
 pub use store::{StoreChoice, StoreSettings};
 
-/// What was typed.
+/// The flags of the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Args {
     pub config: Option<PathBuf>,
@@ -35,18 +36,18 @@ pub struct Args {
     pub store: Option<String>,
 }
 
-/// What was meant.
+/// The settings of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub listen: SocketAddr,
     pub store: StoreSettings,
     pub upload: UploadSettings,
     pub server: ServerSettings,
-    pub http: HttpSettings,
+    pub web: WebSettings,
     pub s3: S3Settings,
     pub gc: GcSettings,
     pub log: ObserveSettings,
-    /// Empty: nobody wrote any; the embedded store then keeps a key of its own.
+    /// Empty: none are configured; with the embedded store the gateway then creates an access key.
     pub accounts: AccountsSettings,
 }
 
@@ -57,7 +58,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             upload: UploadSettings::default(),
             server: ServerSettings::default(),
-            http: HttpSettings::default(),
+            web: WebSettings::default(),
             s3: S3Settings::default(),
             gc: GcSettings::default(),
             log: ObserveSettings::default(),
@@ -66,25 +67,27 @@ impl Default for Settings {
     }
 }
 
-/// The variables of a process that are ours.
+/// The environment variables whose names begin with `RATCHET_`.
 pub type Environment = BTreeMap<String, String>;
 
-/// The variables of this process. One that is not Unicode is none of ours.
+/// The `RATCHET_` variables of this process. Variables that are not Unicode are left out.
 pub fn environment() -> Environment {
-    let ours = std::env::vars_os()
+    let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    ours.filter(|(name, _)| name.starts_with("RATCHET_")).collect()
+    variables.filter(|(name, _)| name.starts_with("RATCHET_")).collect()
 }
 
-/// Joins the three, for a gateway. **Errors**: the first thing that cannot be.
-pub fn join_to_serve(args: &Args, environment: &Environment) -> Result<Settings, Error> {
-    let settings = join(args, environment)?;
-    store::serves(&settings)?;
+/// Loads the settings of a gateway, and checks that it can start with them. **Errors**: the first
+/// invalid setting.
+pub fn load_for_gateway(args: &Args, environment: &Environment) -> Result<Settings, Error> {
+    let settings = load(args, environment)?;
+    store::check_gateway(&settings)?;
     Ok(settings)
 }
 
-/// Joins the three, for a look at the store. **Errors**: the first thing that cannot be.
-pub fn join(args: &Args, environment: &Environment) -> Result<Settings, Error> {
+/// Loads the settings for a command that works on the store without serving clients. **Errors**:
+/// the first invalid setting.
+pub fn load(args: &Args, environment: &Environment) -> Result<Settings, Error> {
     let mut settings = Settings::default();
     let config =
         args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
@@ -96,7 +99,7 @@ pub fn join(args: &Args, environment: &Environment) -> Result<Settings, Error> {
         [("listen", "--listen", &args.listen), ("store", "--store", &args.store)]
     {
         if let Some(value) = value {
-            keys::set(&mut settings, key, value, &Place::Flag(flag))?;
+            keys::set(&mut settings, key, value, &Origin::Flag(flag))?;
         }
     }
     accounts::add_root_key(environment, &mut settings)?;

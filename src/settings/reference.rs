@@ -1,44 +1,46 @@
-//! The text of `config/ratchet.toml`: every setting with its default, its meaning and its variable,
-//! commented out.
+//! The text of `config/ratchet.toml`: every setting with its meaning, environment variable and
+//! default, commented out.
 //!
-//! Guarantees: made from the table of keys, so it cannot lie; a test holds the file to it.
+//! Guarantees: generated from the table of keys; a test compares the file with it.
 
 use std::fmt::Write;
 
 use super::{Settings, keys};
 
 const INTRODUCTION: &str = "\
-# Every setting of `ratchet serve`, with its default. Take away the first # of a line to change it.
-# Each can also be set by the environment variable that is named with it. Flags win over variables
-# over this file.
+# Every setting of `ratchet serve`, with its default. Remove the # in front of a line to change it.
+# Each setting can also be set by the environment variable that is named above it. Flags override
+# variables, variables override this file.
 ";
 
 const ACCOUNTS: &str = "
-# Accounts, their access keys and their grants. Without any, the embedded store makes a key for
-# itself, and a gateway in front of an S3 store does not start. RATCHET_ACCESS_KEY_ID and
-# RATCHET_SECRET_ACCESS_KEY make one root account. Accounts, and the files of their secrets, are
-# read again while the gateway runs; all else here at its next start.
+# Accounts, their access keys and their grants. Without an account, a gateway with the embedded
+# store creates an access key, and a gateway in front of an S3 store does not start.
+# RATCHET_ACCESS_KEY_ID and RATCHET_SECRET_ACCESS_KEY add one root account. Accounts, and the files
+# of their secrets, are reloaded while the gateway runs; all other settings take effect at its next
+# start.
 #[[account]]
 # 1 to 64 of a-z, 0-9 and -.
 #name = \"backups\"
-# true: admin on everything, without grants.
+# true: admin access to everything, without grants.
 #root = false
 
 #[[account.key]]
 #id = \"BACKUPS1\"
-# At least 16 characters. Or secret_file = \"PATH\", its first line; a relative path starts at this file.
+# At least 16 characters. Or secret_file = \"PATH\" for the first line of a file; a relative path is
+# relative to the directory of this file.
 #secret = \"change-me-change-me\"
 
 #[[account.grant]]
-# A bucket, or \"*\" for every one.
+# A bucket, or \"*\" for every bucket.
 #bucket = \"my-bucket\"
-# Only keys that begin so.
+# Only keys with this prefix.
 #prefix = \"\"
-# read, write (and read), or admin (and make the bucket).
+# read, write (includes read), or admin (includes write and creating the bucket).
 #access = \"write\"
 ";
 
-/// The reference file.
+/// The text of the file.
 pub fn reference() -> String {
     const CANNOT_FAIL: &str = "writing to a String cannot fail";
     let defaults = Settings::default();

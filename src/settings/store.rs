@@ -1,7 +1,6 @@
-//! Which store, and how to reach it.
+//! Which store the gateway uses, and how to reach it.
 //!
-//! Guarantees: a choice that comes through is well-formed. It does not look whether the store is
-//! there.
+//! Guarantees: an accepted choice is well-formed. It does not check that the store exists.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,7 +11,7 @@ use super::{Error, Settings};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreChoice {
     Dir(PathBuf),
-    /// The endpoint with its scheme, without a slash at the end.
+    /// The endpoint with its scheme, without a trailing slash.
     S3(String),
 }
 
@@ -20,7 +19,7 @@ impl FromStr for StoreChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORMS: &str = "it is dir:PATH, s3+http://HOST:PORT or s3+https://HOST";
+        const FORMS: &str = "it must be dir:PATH, s3+http://HOST:PORT or s3+https://HOST";
         if let Some(path) = text.strip_prefix("dir:") {
             return if path.is_empty() {
                 Err(FORMS.to_owned())
@@ -34,7 +33,7 @@ impl FromStr for StoreChoice {
             .or_else(|| endpoint.strip_prefix("https://"))
             .ok_or(FORMS)?;
         if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
-            return Err(format!("{FORMS}, without a path, name or password in it"));
+            return Err(format!("{FORMS}, without a path, user name or password"));
         }
         Ok(Self::S3(endpoint.to_owned()))
     }
@@ -54,19 +53,20 @@ impl Default for StoreSettings {
     }
 }
 
-/// Whether a gateway can be served so.
-pub(super) fn serves(settings: &Settings) -> Result<(), Error> {
-    let half = |tls: &crate::server::TlsSettings| {
+/// Checks what a gateway needs beside valid single settings. **Errors**: `Combination`.
+pub(super) fn check_gateway(settings: &Settings) -> Result<(), Error> {
+    let incomplete = |tls: &crate::server::TlsSettings| {
         tls.certificate.as_os_str().is_empty() || tls.key.as_os_str().is_empty()
     };
-    if settings.server.tls.as_ref().is_some_and(half) {
-        let what = "server.tls_certificate and server.tls_key go together: set both, or none for plain http";
-        return Err(Error::Together(what.to_owned()));
+    if settings.server.tls.as_ref().is_some_and(incomplete) {
+        let problem =
+            "set both server.tls_certificate and server.tls_key, or neither for plain HTTP";
+        return Err(Error::Combination(problem.to_owned()));
     }
-    let keyless = settings.accounts.accounts.is_empty();
+    let no_account = settings.accounts.accounts.is_empty();
     match &settings.store.choice {
-        StoreChoice::S3(_) if keyless => Err(Error::Together(
-            "a gateway in front of an S3 store needs an access key of its own: write an [[account]] into the settings \
+        StoreChoice::S3(_) if no_account => Err(Error::Combination(
+            "a gateway in front of an S3 store needs an access key of its own: add an [[account]] to the settings \
              file, or set RATCHET_ACCESS_KEY_ID and RATCHET_SECRET_ACCESS_KEY"
                 .to_owned(),
         )),

@@ -1,14 +1,14 @@
-//! Every key absent, good and each way of being bad; the reference file; flags over environment
-//! over file.
+//! Every key absent, valid and invalid in each way; the reference file; the order of flags,
+//! environment and file.
 
 use std::path::Path;
 
-use super::file::Text;
+use super::file::File;
 use super::*;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ratchet.toml");
 
-/// For each key a good value that is not the default, and bad ones.
+/// For each key a valid value that is not the default, and invalid ones.
 const VALUES: &[(&str, &str, &[&str])] = &[
     ("listen", "0.0.0.0:80", &["", "9010", "localhost:1", "1.2.3.4:99999"]),
     (
@@ -59,7 +59,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
 
 fn read(text: &str) -> Result<Settings, Error> {
     let mut settings = Settings::default();
-    file::apply_text(&Text { path: Path::new("x.toml"), text }, &mut settings)?;
+    file::apply_text(&File { path: Path::new("x.toml"), text }, &mut settings)?;
     Ok(settings)
 }
 
@@ -72,7 +72,7 @@ fn the_reference_shows_every_key_with_its_default() {
     assert_eq!(
         std::fs::read_to_string(REFERENCE).unwrap(),
         text,
-        "RATCHET_TEST_BLESS=1 writes the file anew"
+        "RATCHET_TEST_BLESS=1 rewrites the file"
     );
     let uncommented = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
@@ -94,13 +94,13 @@ fn every_key_is_tested() {
 }
 
 #[test]
-fn good_values_are_taken_from_file_and_environment() {
-    for (name, good, _) in VALUES {
+fn valid_values_are_read_from_file_and_environment() {
+    for (name, valid, _) in VALUES {
         let key = keys::KEYS.iter().find(|key| key.name == *name).unwrap();
-        let line = toml_line(name, good);
+        let line = toml_line(name, valid);
         let from_file = read(&line).unwrap();
         let mut from_environment = Settings::default();
-        let environment = Environment::from([(keys::variable(name), (*good).to_owned())]);
+        let environment = Environment::from([(keys::variable(name), (*valid).to_owned())]);
         keys::apply_environment(&environment, &mut from_environment).unwrap();
         assert_eq!(from_file, from_environment, "{name}");
         assert_ne!((key.show)(&from_file), (key.show)(&Settings::default()), "{name}");
@@ -109,18 +109,18 @@ fn good_values_are_taken_from_file_and_environment() {
 }
 
 #[test]
-fn bad_values_are_refused_with_key_value_and_place() {
-    for (name, _, bad) in VALUES {
-        for value in *bad {
+fn an_invalid_value_is_refused_with_key_value_and_origin() {
+    for (name, _, invalid) in VALUES {
+        for value in *invalid {
             let error = read(&format!("\n{}", toml_line(name, value))).unwrap_err().to_string();
             let line = if name.contains('.') { 3 } else { 2 };
             assert!(
-                error.starts_with(&format!("x.toml:{line}: {name} = {value:?} cannot be: ")),
+                error.starts_with(&format!("x.toml:{line}: {name} = {value:?} is invalid: ")),
                 "{error}"
             );
             let variable = keys::variable(name);
             let environment = Environment::from([(variable.clone(), (*value).to_owned())]);
-            let error = join(&Args::default(), &environment).unwrap_err().to_string();
+            let error = load(&Args::default(), &environment).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("environment variable {variable}: {name} = ")),
                 "{error}"
@@ -129,6 +129,7 @@ fn bad_values_are_refused_with_key_value_and_place() {
     }
 }
 
+/// A file that sets one key to an integer or a string.
 fn toml_line(name: &str, value: &str) -> String {
     toml_shown(
         name,
@@ -136,6 +137,7 @@ fn toml_line(name: &str, value: &str) -> String {
     )
 }
 
+/// A file that sets one key to a value in TOML.
 fn toml_shown(name: &str, value: &str) -> String {
     match name.split_once('.') {
         Some((table, key)) => format!("[{table}]\n{key} = {value}\n"),
@@ -144,24 +146,24 @@ fn toml_shown(name: &str, value: &str) -> String {
 }
 
 #[test]
-fn what_is_not_known_is_refused_with_its_line() {
+fn an_unknown_key_or_wrong_type_is_refused_with_its_line() {
     let table = [
-        ("lissten = \"x\"", "x.toml:1: the key \"lissten\" is not known"),
-        ("[server]\nmax = 1", "x.toml:2: the key \"server.max\" is not known"),
-        ("[nothing]\nx = 1", "x.toml:2: the key \"nothing.x\" is not known"),
-        ("listen = [1]", "x.toml:1: listen = \"[1]\" cannot be"),
-        ("listen = 'x", "x.toml:1: this is not TOML"),
-        ("[[account]]\nnmae = \"x\"", "x.toml:2: the key \"nmae\" is not known"),
-        ("account = 1", "x.toml:1: account is written as [[account]]"),
+        ("lissten = \"x\"", "x.toml:1: unknown key \"lissten\""),
+        ("[server]\nmax = 1", "x.toml:2: unknown key \"server.max\""),
+        ("[nothing]\nx = 1", "x.toml:2: unknown key \"nothing.x\""),
+        ("listen = [1]", "x.toml:1: listen = \"[1]\" is invalid"),
+        ("listen = 'x", "x.toml:1: the file is not TOML"),
+        ("[[account]]\nnmae = \"x\"", "x.toml:2: unknown key \"nmae\""),
+        ("account = 1", "x.toml:1: account must be written as [[account]]"),
     ];
-    for (text, wanted) in table {
+    for (text, expected) in table {
         let error = read(text).unwrap_err().to_string();
-        assert!(error.starts_with(wanted), "{error}\n{wanted}");
+        assert!(error.starts_with(expected), "{error}\n{expected}");
     }
 }
 
 #[test]
-fn flags_win_over_environment_over_file() {
+fn flags_win_over_environment_and_environment_over_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.toml");
     std::fs::write(
@@ -176,46 +178,46 @@ fn flags_win_over_environment_over_file() {
         ("RATCHET_PORT", "tcp://x"),
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let settings = join(&args, &environment).unwrap();
+    let settings = load(&args, &environment).unwrap();
     assert_eq!(settings.listen.port(), 3);
     assert_eq!(settings.store.choice, StoreChoice::Dir("environment".into()));
     assert_eq!(settings.upload.state_bucket, "from-file");
     let missing = Args { config: Some("nowhere.toml".into()), ..Args::default() };
-    assert!(join(&missing, &Environment::new()).unwrap_err().to_string().contains("nowhere.toml"));
+    assert!(load(&missing, &Environment::new()).unwrap_err().to_string().contains("nowhere.toml"));
 }
 
 #[test]
-fn accounts_are_read_and_their_secrets_stay_out_of_errors() {
+fn accounts_are_read_and_errors_contain_no_secret() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("secret"), "from-a-file-0123\nmore\n").unwrap();
     let text = "[[account]]\nname = \"ops\"\n[[account.key]]\nid = \"AKOPS\"\nsecret_file = \"secret\"\n\
                 [[account.grant]]\nbucket = \"*\"\naccess = \"read\"\n";
     let path = directory.path().join("x.toml");
     let mut settings = Settings::default();
-    file::apply_text(&Text { path: &path, text }, &mut settings).unwrap();
+    file::apply_text(&File { path: &path, text }, &mut settings).unwrap();
     let account = &settings.accounts.accounts[0];
     assert_eq!(
         (account.name.as_str(), account.keys[0].secret.expose()),
         ("ops", "from-a-file-0123")
     );
-    let bad = [
+    let invalid = [
         ("name = \"Ops\"", "name"),
         (
             "name = \"ops\"\n[[account.key]]\nid = \"AKOPS\"\nsecret = \"shhh\"\n[[account.grant]]\nbucket=\"*\"\naccess=\"read\"",
             "shorter",
         ),
         ("name = \"ops\"\n[[account.key]]\nid = \"AKOPS\"", "secret or secret_file"),
-        ("name = \"ops\"\n[[account.key]]\nsecret = 5", "text in quotes"),
+        ("name = \"ops\"\n[[account.key]]\nsecret = 5", "string in quotes"),
         ("name = \"ops\"\n[[account.key]]\nsecret = \"shhh\"\nsecret_file = \"x\"", "not both"),
         ("name = \"ops\"\n[[account.key]]\nsecret_file = \"nowhere\"", "cannot be read"),
         ("name = \"ops\"\n[[account.grant]]\nbucket = \"*\"", "needs access"),
         ("name = \"ops\"\n[[account.grant]]\naccess = \"own\"", "\"own\""),
         ("root = 1", "true or false"),
     ];
-    for (text, wanted) in bad {
+    for (text, expected) in invalid {
         let error = read(&format!("[[account]]\n{text}\n")).unwrap_err().to_string();
         assert!(
-            error.contains(wanted) && error.starts_with("x.toml:") && !error.contains("shhh"),
+            error.contains(expected) && error.starts_with("x.toml:") && !error.contains("shhh"),
             "{error}"
         );
     }
@@ -229,12 +231,14 @@ fn an_s3_store_needs_an_account_and_the_environment_can_name_one() {
     };
     let id = ("RATCHET_ACCESS_KEY_ID", "AKROOT");
     let secret = ("RATCHET_SECRET_ACCESS_KEY", "0123456789abcdef");
-    assert!(join(&args, &variables(&[])).is_ok(), "a look needs none");
-    assert!(join_to_serve(&args, &variables(&[])).unwrap_err().to_string().contains("access key"));
+    assert!(load(&args, &variables(&[])).is_ok(), "a command on the store needs no account");
+    assert!(
+        load_for_gateway(&args, &variables(&[])).unwrap_err().to_string().contains("access key")
+    );
     for half in [id, secret] {
-        let error = join(&args, &variables(&[half])).unwrap_err().to_string();
+        let error = load(&args, &variables(&[half])).unwrap_err().to_string();
         assert!(error.contains(half.0) && !error.contains("0123456789abcdef"), "{error}");
     }
-    let settings = join(&args, &variables(&[id, secret])).unwrap();
+    let settings = load(&args, &variables(&[id, secret])).unwrap();
     assert!(settings.accounts.accounts[0].root);
 }

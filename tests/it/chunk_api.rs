@@ -236,7 +236,7 @@ async fn a_known_chunk_is_answered_before_its_body_is_asked_for() {
 #[tokio::test]
 async fn a_client_that_stops_sending_is_cut_off() {
     let mut short = settings();
-    short.http.body_idle = Duration::from_millis(50);
+    short.web.body_idle = Duration::from_millis(50);
     let gateway = start(short).await;
     let id = created(&gateway).await;
     let whole = bytes(1, CHUNK);

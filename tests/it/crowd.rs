@@ -74,8 +74,8 @@ async fn idle_connections_and_slow_writers_do_not_block_requests() {
 #[tokio::test]
 async fn a_request_above_the_account_limit_waits_and_is_told_to_slow_down() {
     let mut settings = settings();
-    settings.http.max_account_requests = 2;
-    settings.http.queue_timeout = Duration::from_millis(300);
+    settings.web.max_account_requests = 2;
+    settings.web.queue_timeout = Duration::from_millis(300);
     let gateway = start(settings).await;
     let (first, _second) = (slow_put(&gateway, 1).await, slow_put(&gateway, 2).await);
     while in_flight(&gateway).await < 2 {}

@@ -101,7 +101,10 @@ fn a_bad_setting_names_key_value_place_and_fix() {
     };
     let table = [
         (of_file("listen = \"nowhere\"\n"), ["ratchet.toml:1", "listen", "nowhere"]),
-        (of_file("\nlisten_on = \"127.0.0.1:1\"\n"), ["ratchet.toml:2", "listen_on", "not known"]),
+        (
+            of_file("\nlisten_on = \"127.0.0.1:1\"\n"),
+            ["ratchet.toml:2", "listen_on", "unknown key"],
+        ),
         (of_file("listen = \n"), ["ratchet.toml:1", "not TOML", ""]),
         (of_file("[[account]]\nname = \"UPPER\"\n"), ["ratchet.toml", "UPPER", ""]),
         (

@@ -146,7 +146,7 @@ async fn a_policy_must_name_its_bucket_and_a_redirect_must_be_a_web_page() {
 #[tokio::test]
 async fn forms_that_never_arrive_do_not_block_other_requests() {
     let mut settings = settings();
-    settings.http.queue_timeout = Duration::from_millis(200);
+    settings.web.queue_timeout = Duration::from_millis(200);
     let gateway = start(settings).await;
     let head = format!(
         "POST /bucket HTTP/1.1\r\nhost: {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\n",
