@@ -18,7 +18,7 @@ use ratchet::store::{
     PutOptions, Store, UploadTarget, dir::Dir,
 };
 
-use crate::wait::{nothing_in_the_air, until_nothing_leaks};
+use crate::wait::{no_unfinished_bodies, until_nothing_leaks};
 
 const KEYS: u64 = 12;
 /// Half of the bodies go to files, half into the index.
@@ -209,7 +209,7 @@ impl Parent {
             *allowed = Allowed { acknowledged: number, begun: None };
         }
         let what = format!("round {round}");
-        nothing_in_the_air(&what, self.dir.path());
+        no_unfinished_bodies(&what, self.dir.path());
         // A round without this goes on in a store that was closed in the middle of removing.
         if round % 20 == 19 {
             until_nothing_leaks(&what, self.dir.path(), &store);

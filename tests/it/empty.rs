@@ -1,5 +1,5 @@
-//! Backups of nothing: empty files, and directories, whose keys end in `/`. Their object is put
-//! whole.
+//! Backups of zero bytes: empty files, and directories, whose keys end in `/`. Their object is
+//! written with a single put.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use ratchet::upload::NewBackup;
 use crate::support::fleet::{Fleet, MINUTE, new_backup, put_chunk};
 use crate::support::lab::{self, Lab};
 
-/// Two gateways make the same object at once, and a later backup replaces it. Some stores have a
-/// directory as soon as anything is below it.
-async fn nothing_is_backed_up(lab: Lab) {
+/// Two gateways finalize the same object at the same time, and a later backup replaces it. In some
+/// stores a directory exists as soon as a key below it does.
+async fn back_up_empty_objects(lab: Lab) {
     lab.put("tree/dir/below", "1", PutMode::Overwrite).await.unwrap();
     for key in ["tree/dir/", "tree/file"] {
         for file_id in ["first", "second"] {
@@ -39,21 +39,21 @@ async fn nothing_is_backed_up(lab: Lab) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_embedded_store_gets_an_object_of_no_bytes() {
-    nothing_is_backed_up(lab::dir().await.unwrap()).await;
+async fn the_embedded_store_takes_an_empty_object() {
+    back_up_empty_objects(lab::dir().await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_s3_store_gets_an_object_of_no_bytes() {
+async fn an_s3_store_takes_an_empty_object() {
     let Some(lab) = lab::s3().await else { return };
-    nothing_is_backed_up(lab).await;
+    back_up_empty_objects(lab).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
-    for there_before in [false, true] {
+async fn a_delayed_put_of_an_empty_object_does_not_replace_a_later_object() {
+    for object_exists in [false, true] {
         let fleet = Fleet::new(1).await;
-        if there_before {
+        if object_exists {
             let (_, session) = fleet.gateway().create("home", new_backup("k", 1)).await.unwrap();
             put_chunk(&session, 0).await;
             session.finalize(None).await.unwrap();
@@ -61,9 +61,9 @@ async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
         let slow = fleet.slow_gateway(|call| {
             if call.op == Op::Put && call.key == "k" { MINUTE } else { Duration::ZERO }
         });
-        let (_, late) = slow.create("home", new_backup("k", 0)).await.unwrap();
-        let id = late.root().backup_id.clone();
-        let late = tokio::spawn(async move { late.finalize(None).await });
+        let (_, delayed) = slow.create("home", new_backup("k", 0)).await.unwrap();
+        let id = delayed.root().backup_id.clone();
+        let delayed = tokio::spawn(async move { delayed.finalize(None).await });
         fleet.clock.pause(Duration::from_secs(1)).await;
         fleet.gateway().open("home", &id).await.unwrap().finalize(None).await.unwrap();
         let (_, next) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
@@ -71,9 +71,9 @@ async fn a_late_put_of_an_empty_object_spares_what_came_after_it() {
         put_chunk(&next, 1).await;
         next.finalize(None).await.unwrap();
         assert_eq!(
-            late.await.unwrap().unwrap().size_bytes,
+            delayed.await.unwrap().unwrap().size_bytes,
             0,
-            "it was complete, and is still said to be"
+            "the session was complete, and the response says so"
         );
         assert_eq!(fleet.store.head(&"b".into(), &"k".into()).await.unwrap().size_bytes, 2 * 1024);
         assert_eq!(fleet.open_store_uploads(), 0);

@@ -1,6 +1,5 @@
-//! The embedded store on a disk that runs full, on a small file system of its own: what fails says
-//! so, what was acknowledged can be read all the time, and the same process goes on once there is
-//! room.
+//! The embedded store on a small file system that becomes full: failed writes are reported as such,
+//! acknowledged objects stay readable, and the same process continues once there is space.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,22 +21,22 @@ use crate::wait::until_nothing_leaks;
 const LIMITS: Limits = Limits { min_part_bytes: 1, ..Limits::S3 };
 const MIB: u64 = 1 << 20;
 
-/// A file system in memory, mounted for one test; and a file on it that takes up room.
+/// A file system in memory, mounted for one test, and a file on it that takes up space.
 pub struct SmallDisk {
     home: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    /// None where this machine mounts nothing for us.
+    /// None where the user must not mount file systems.
     pub fn mount(mib: u64) -> Option<Self> {
         let disk = Self { home: tempfile::tempdir().unwrap() };
         fs::create_dir(disk.path()).unwrap();
         let size = format!("size={mib}m");
-        let told = Command::new("mount")
+        let output = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "ratchet-test"])
             .arg(disk.path())
             .output();
-        if told.is_ok_and(|told| told.status.success()) {
+        if output.is_ok_and(|output| output.status.success()) {
             return Some(disk);
         }
         println!("SKIP a full disk: this user may not mount a file system in memory");
@@ -53,20 +52,20 @@ impl SmallDisk {
         disk.f_bavail * disk.f_frsize
     }
 
-    /// Takes up all but so many bytes.
-    pub fn fill(&self, but: u64) {
+    /// Takes up all space except `free_bytes`.
+    pub fn fill(&self, free_bytes: u64) {
         let mut ballast =
             fs::File::options().append(true).create(true).open(self.ballast()).unwrap();
         loop {
-            let room = self.free_bytes().saturating_sub(but).min(MIB);
-            // Others write as well: what they took is not there any more.
-            if room == 0 || ballast.write_all(&vec![7; room as usize]).is_err() {
+            let missing = self.free_bytes().saturating_sub(free_bytes).min(MIB);
+            // The write can fail, because the store under test takes up space too.
+            if missing == 0 || ballast.write_all(&vec![7; missing as usize]).is_err() {
                 return;
             }
         }
     }
 
-    /// Makes room again.
+    /// Frees the space again.
     pub fn clear(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
@@ -78,7 +77,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process that is only just ending may have a file open.
+        // Lazily, because a process that is about to end may have a file open.
         Command::new("umount").arg("--lazy").arg(self.path()).status().ok();
     }
 }
@@ -88,8 +87,8 @@ fn bucket() -> Bucket {
 }
 
 fn body(number: u64, bytes: u64) -> Bytes {
-    let word = format!("{number:016x}");
-    word.bytes().cycle().take(bytes as usize).collect::<Vec<u8>>().into()
+    let digits = format!("{number:016x}");
+    digits.bytes().cycle().take(bytes as usize).collect::<Vec<u8>>().into()
 }
 
 fn open(disk: &SmallDisk) -> Dir {
@@ -105,12 +104,12 @@ async fn get(store: &Dir, name: &str) -> Result<Bytes> {
     body.collect(64 << 20).await
 }
 
-fn nothing_leaks(disk: &SmallDisk, store: &Dir) {
+fn check_no_leak(disk: &SmallDisk, store: &Dir) {
     until_nothing_leaks("a small disk", &disk.path().join("store"), store);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_process_goes_on_once_there_is_room() {
+async fn the_same_process_continues_once_there_is_space() {
     let Some(disk) = SmallDisk::mount(64) else { return };
     let store = open(&disk);
     store.create_bucket(&bucket()).await.unwrap();
@@ -120,7 +119,7 @@ async fn the_same_process_goes_on_once_there_is_room() {
     for round in 0..3 {
         disk.fill(0);
         assert_eq!(put(&store, "large", body(3, MIB)).await.unwrap_err().kind(), Kind::Full);
-        // The index has pages to spare at first.
+        // At first the index still has free pages.
         let full = loop {
             let number = acknowledged;
             match put(&store, &format!("row{number}"), body(number, 60_000)).await {
@@ -129,16 +128,20 @@ async fn the_same_process_goes_on_once_there_is_room() {
             }
         };
         assert_eq!(full.kind(), Kind::Full, "round {round}: {full:?}");
-        assert_eq!(get(&store, "file").await.unwrap(), body(1, MIB), "readers go on");
+        assert_eq!(
+            get(&store, "file").await.unwrap(),
+            body(1, MIB),
+            "reads succeed on a full disk"
+        );
         for number in 0..acknowledged {
             assert_eq!(get(&store, &format!("row{number}")).await.unwrap(), body(number, 60_000));
         }
-        let again = put(&store, "more", body(4, 60_000)).await.unwrap_err();
-        assert_eq!(again.kind(), Kind::Full, "{again:?}");
+        let error = put(&store, "more", body(4, 60_000)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Full, "{error:?}");
         disk.clear();
         put(&store, "large", body(3, MIB)).await.unwrap();
         put(&store, "row", body(round, 10)).await.unwrap();
-        nothing_leaks(&disk, &store);
+        check_no_leak(&disk, &store);
     }
     drop(store);
     let store = open(&disk);
@@ -146,11 +149,11 @@ async fn the_same_process_goes_on_once_there_is_room() {
     for number in 0..acknowledged {
         assert_eq!(get(&store, &format!("row{number}")).await.unwrap(), body(number, 60_000));
     }
-    nothing_leaks(&disk, &store);
+    check_no_leak(&disk, &store);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parts_stop_before_the_disk_is_so_full_that_nothing_can_go() {
+async fn parts_are_refused_while_there_is_space_left_to_remove_them() {
     let Some(disk) = SmallDisk::mount(64) else { return };
     let store = open(&disk);
     store.create_bucket(&bucket()).await.unwrap();
@@ -168,17 +171,17 @@ async fn parts_stop_before_the_disk_is_so_full_that_nothing_can_go() {
     assert_eq!(full.kind(), Kind::Full);
     assert!(parts > 20, "{parts}");
     assert_eq!(store.list_parts(target, None).await.unwrap().parts.len(), parts as usize);
-    let left = disk.free_bytes();
+    let free_before = disk.free_bytes();
     store.abort(target).await.unwrap();
-    // The files go after the answer.
-    while disk.free_bytes() <= left + 20 * MIB {
+    // The files are removed after the call has returned.
+    while disk.free_bytes() <= free_before + 20 * MIB {
         tokio::task::yield_now().await;
     }
     put(&store, "k", body(5, 8 * MIB)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_opens_on_a_full_disk_and_is_read() {
+async fn a_store_can_be_opened_and_read_on_a_full_disk() {
     let Some(disk) = SmallDisk::mount(64) else { return };
     let store = open(&disk);
     store.create_bucket(&bucket()).await.unwrap();
@@ -193,28 +196,29 @@ async fn a_store_opens_on_a_full_disk_and_is_read() {
     put(&store, "file", body(3, MIB)).await.unwrap();
 }
 
-/// Four writers with keys of their own, while the disk runs full and is cleared again.
-struct Crowd {
+/// Concurrent writers, each with its own keys, while the disk becomes full and is cleared again.
+struct Writers {
     store: Dir,
     stop: AtomicBool,
     written: AtomicU64,
     refused: AtomicU64,
 }
 
-impl Crowd {
-    /// What the writer knows to be stored, and what may be instead.
+impl Writers {
+    /// For each key the number of its last acknowledged content, and the numbers of refused ones,
+    /// which may be stored instead.
     async fn write(
         self: Arc<Self>,
         writer: u64,
         random: Clock,
     ) -> BTreeMap<String, (u64, Vec<u64>)> {
         let mut known: BTreeMap<String, (u64, Vec<u64>)> = BTreeMap::new();
-        for at in 1.. {
+        for count in 1.. {
             if self.stop.load(Ordering::SeqCst) {
                 break;
             }
             let (number, name) =
-                (writer * 1_000_000 + at, format!("w{writer}/{}", random.number_below(20)));
+                (writer * 1_000_000 + count, format!("w{writer}/{}", random.number_below(20)));
             match put(&self.store, &name, content(number)).await {
                 Ok(()) => {
                     self.written.fetch_add(1, Ordering::SeqCst);
@@ -231,14 +235,14 @@ impl Crowd {
     }
 
     async fn wait_for(&self, count: &AtomicU64) {
-        let until = count.load(Ordering::SeqCst) + 25;
-        while count.load(Ordering::SeqCst) < until {
+        let target = count.load(Ordering::SeqCst) + 25;
+        while count.load(Ordering::SeqCst) < target {
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// Half of them go to files, half into the index.
+/// The content with this number; half of them are stored as files, half in the index.
 fn content(number: u64) -> Bytes {
     body(number, [100, 70_000, 20_000, 300_000][(number % 4) as usize])
 }
@@ -253,40 +257,40 @@ async fn writers_that_race_with_a_full_disk_lose_nothing() {
     let store = open(&disk);
     store.create_bucket(&bucket()).await.unwrap();
     let counts = (AtomicU64::new(0), AtomicU64::new(0));
-    let crowd = Arc::new(Crowd {
+    let shared = Arc::new(Writers {
         store,
         stop: AtomicBool::new(false),
         written: counts.0,
         refused: counts.1,
     });
-    let writers: Vec<_> = (0..4)
-        .map(|writer| tokio::spawn(Arc::clone(&crowd).write(writer, random.clone())))
+    let tasks: Vec<_> = (0..4)
+        .map(|writer| tokio::spawn(Arc::clone(&shared).write(writer, random.clone())))
         .collect();
     for _ in 0..12 {
-        crowd.wait_for(&crowd.written).await;
+        shared.wait_for(&shared.written).await;
         disk.fill(random.number_below(300_000));
-        crowd.wait_for(&crowd.refused).await;
+        shared.wait_for(&shared.refused).await;
         disk.clear();
     }
-    crowd.wait_for(&crowd.written).await;
-    crowd.stop.store(true, Ordering::SeqCst);
+    shared.wait_for(&shared.written).await;
+    shared.stop.store(true, Ordering::SeqCst);
     let mut known = BTreeMap::new();
-    for writer in writers {
-        known.extend(writer.await.unwrap());
+    for task in tasks {
+        known.extend(task.await.unwrap());
     }
-    let crowd = Arc::into_inner(crowd).unwrap();
-    nothing_leaks(&disk, &crowd.store);
-    drop(crowd.store);
+    let shared = Arc::into_inner(shared).unwrap();
+    check_no_leak(&disk, &shared.store);
+    drop(shared.store);
     let store = open(&disk);
-    nothing_leaks(&disk, &store);
-    for (name, (acknowledged, tried)) in &known {
-        let found = get(&store, name).await.ok();
-        let is = |number: u64| found == (number > 0).then(|| content(number));
+    check_no_leak(&disk, &store);
+    for (name, (acknowledged, refused)) in &known {
+        let stored = get(&store, name).await.ok();
+        let is = |number: u64| stored == (number > 0).then(|| content(number));
         assert!(
-            is(*acknowledged) || tried.iter().any(|tried| is(*tried)),
-            "{name}: not {acknowledged} and not {tried:?}"
+            is(*acknowledged) || refused.iter().any(|number| is(*number)),
+            "{name}: neither {acknowledged} nor any of {refused:?}"
         );
     }
-    let (written, refused) = (crowd.written.into_inner(), crowd.refused.into_inner());
+    let (written, refused) = (shared.written.into_inner(), shared.refused.into_inner());
     println!("full_disk: 12 times full, {written} changes acknowledged, {refused} refused, 0 lost");
 }

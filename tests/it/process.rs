@@ -1,4 +1,4 @@
-//! Real processes: gateways and clients as a user starts them, and a wire between them that counts.
+//! Gateways and clients as processes, and a counting TCP relay between them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ pub const KEY: (&str, &str) = ("root-key", "root-secret-root-secret");
 pub struct Gateway {
     child: Child,
     pub url: String,
-    /// Where clients connect to, if not to the gateway itself.
+    /// The URL that clients connect to, if it is not the gateway's.
     via: Option<String>,
 }
 
@@ -41,15 +41,15 @@ impl Gateway {
         let url = line
             .trim()
             .strip_prefix("ready ")
-            .unwrap_or_else(|| panic!("no ready line but {line:?}"))
+            .unwrap_or_else(|| panic!("expected a ready line, not {line:?}"))
             .to_owned();
         Self { child, url, via: None }
     }
 
-    /// Clients go through this wire from now on, which leads here.
-    pub fn behind(mut self, wire: &Wire) -> Self {
-        wire.lead_to(self.address());
-        self.via = Some(format!("http://{}", wire.address));
+    /// Makes clients connect through this relay, and the relay to this gateway.
+    pub fn behind(mut self, relay: &Relay) -> Self {
+        relay.set_target(self.address());
+        self.via = Some(format!("http://{}", relay.address));
         self
     }
 
@@ -57,8 +57,7 @@ impl Gateway {
         self.url.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
-    /// Sends a signed request of the S3 protocol on a connection of its own; the status, and the
-    /// answer's body.
+    /// Sends a signed S3 request on a connection of its own; the status and body of the response.
     pub fn s3(
         &self,
         (id, secret): (&str, &str),
@@ -84,13 +83,13 @@ impl Gateway {
         }
         let mut socket = TcpStream::connect(self.address()).unwrap();
         socket.write_all(format!("{text}\r\n").as_bytes()).unwrap();
-        // A refusal may come before the body is taken.
+        // A refusal may come before the body is read; then the write fails.
         socket.write_all(body).ok();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-        let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
-        (status, answer.split_off(end + 4))
+        let mut response = Vec::new();
+        socket.read_to_end(&mut response).unwrap();
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let status = std::str::from_utf8(&response[9..12]).unwrap().parse().unwrap();
+        (status, response.split_off(end + 4))
     }
 
     pub fn pid(&self) -> rustix::process::Pid {
@@ -106,27 +105,28 @@ impl Gateway {
         self.child.wait().unwrap().code()
     }
 
-    /// The client's command, pointed at this gateway, over the wire if there is one.
+    /// A client command for this gateway, through the relay if there is one.
     pub fn client(&self, args: &[&str]) -> Command {
         client(self.via.as_ref().unwrap_or(&self.url), args)
     }
 
-    /// Runs a client to its end, straight to the gateway.
+    /// Runs a client to its end, connected directly to the gateway.
     pub fn run(&self, args: &[&str]) -> Output {
         client(&self.url, args).output().unwrap()
     }
 
     /// As `run`, for a command that must succeed and prints one JSON object.
     pub fn json(&self, args: &[&str]) -> Value {
-        let told = self.run(&[args, &["--json"]].concat());
-        assert!(told.status.success(), "{args:?}: {}", String::from_utf8_lossy(&told.stderr));
-        serde_json::from_slice(&told.stdout).unwrap_or_else(|_| panic!("{args:?} printed {told:?}"))
+        let output = self.run(&[args, &["--json"]].concat());
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{args:?} printed {output:?}"))
     }
 
-    /// As `run`; the exit code and what was said on stderr.
+    /// As `run`; the exit code and stderr.
     pub fn refused(&self, args: &[&str]) -> (Option<i32>, String) {
-        let told = self.run(args);
-        (told.status.code(), String::from_utf8(told.stderr).unwrap())
+        let output = self.run(args);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
 }
 
@@ -143,54 +143,54 @@ fn client(url: &str, args: &[&str]) -> Command {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may be dead already.
+        // An error: the process has ended already.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// A relay on a port of its own that counts what clients send; where it leads to can change.
-pub struct Wire {
+/// A TCP relay that counts the bytes that clients send; its target can change.
+pub struct Relay {
     pub address: SocketAddr,
-    to: Arc<Mutex<Option<SocketAddr>>>,
+    target: Arc<Mutex<Option<SocketAddr>>>,
     sent: Arc<AtomicU64>,
 }
 
-impl Wire {
+impl Relay {
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let wire = Self {
+        let relay = Self {
             address: listener.local_addr().unwrap(),
-            to: Arc::default(),
+            target: Arc::default(),
             sent: Arc::default(),
         };
-        let (to, sent) = (Arc::clone(&wire.to), Arc::clone(&wire.sent));
+        let (target, sent) = (Arc::clone(&relay.target), Arc::clone(&relay.sent));
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, to) =
-                    (client.unwrap(), to.lock().unwrap().expect("a wire leads somewhere"));
-                // A gateway that is away: the client sees its connection end.
-                let Ok(gateway) = TcpStream::connect(to) else { continue };
+                let (client, target) =
+                    (client.unwrap(), target.lock().unwrap().expect("the relay has a target"));
+                // The gateway is not running: the client's connection ends.
+                let Ok(gateway) = TcpStream::connect(target) else { continue };
                 let sent = Arc::clone(&sent);
-                relay(client.try_clone().unwrap(), gateway.try_clone().unwrap(), Some(sent));
-                relay(gateway, client, None);
+                copy(client.try_clone().unwrap(), gateway.try_clone().unwrap(), Some(sent));
+                copy(gateway, client, None);
             }
         });
-        wire
+        relay
     }
 
-    fn lead_to(&self, gateway: SocketAddr) {
-        *self.to.lock().unwrap() = Some(gateway);
+    fn set_target(&self, gateway: SocketAddr) {
+        *self.target.lock().unwrap() = Some(gateway);
     }
 
-    /// Bytes that clients sent so far, heads of requests included.
+    /// Bytes that clients have sent so far, request heads included.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
     }
 }
 
-/// Copies one direction until either side ends; then ends both, as a dead peer does.
-fn relay(mut from: TcpStream, mut to: TcpStream, count: Option<Arc<AtomicU64>>) {
+/// Copies one direction until either side ends, then ends both, as when a peer dies.
+fn copy(mut from: TcpStream, mut to: TcpStream, count: Option<Arc<AtomicU64>>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 256 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
@@ -201,13 +201,13 @@ fn relay(mut from: TcpStream, mut to: TcpStream, count: Option<Arc<AtomicU64>>) 
                 break;
             }
         }
-        // They may be closed already.
+        // An error: the socket is closed already.
         from.shutdown(Shutdown::Both).ok();
         to.shutdown(Shutdown::Both).ok();
     });
 }
 
-/// The stores that tests of processes run on: a fresh directory, and the S3 server if there is one.
+/// The stores for tests with processes: a new directory, and the S3 server if there is one.
 pub fn stores(home: &Path) -> Vec<String> {
     let mut stores = vec![format!("dir:{}", home.join("store").display())];
     match std::env::var("RATCHET_TEST_S3") {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use ratchet::clock::Clock;
 
-use crate::process::{Gateway, PROGRAM, Wire, same_bytes};
+use crate::process::{Gateway, PROGRAM, Relay, same_bytes};
 
 const CHUNK: u64 = 8 << 20;
 const JOBS: u64 = 4;
@@ -76,7 +76,7 @@ fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
     let job = make_file(home.path(), &random, format!("s3://resume-{seed}/big.bin"));
     let (file, size) = (job.file.to_str().unwrap(), job.size);
     let chunks = size / CHUNK;
-    let wire = Wire::new();
+    let wire = Relay::new();
     let mut gateway = Gateway::start(store).behind(&wire);
     let mut done = 0;
     for kill in 1..=3 {

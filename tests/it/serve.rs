@@ -1,4 +1,4 @@
-//! `ratchet serve` as a process: how it starts, what it says when it cannot, and how it ends.
+//! `ratchet serve` as a process: start, errors at start, and shutdown.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::process::{Gateway, PROGRAM};
 
-/// The command in a directory of its own, without any settings from outside.
+/// The command, in a directory of its own and with an empty environment.
 fn serve(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command
@@ -24,16 +24,16 @@ fn serve(home: &Path, args: &[&str]) -> Command {
 
 /// Exit code and stderr of a gateway that does not start.
 fn refused(mut command: Command) -> (Option<i32>, String) {
-    let told = command.output().unwrap();
-    assert!(told.stdout.is_empty(), "{told:?}");
-    (told.status.code(), String::from_utf8(told.stderr).unwrap())
+    let output = command.output().unwrap();
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
-fn without_settings_it_keeps_a_store_and_a_key_here() {
+fn without_settings_it_creates_a_store_and_a_key_in_the_working_directory() {
     let home = tempfile::tempdir().unwrap();
     let credentials = home.path().join("ratchet-data/credentials");
-    let mut kept = None;
+    let mut first_text = None;
     for _ in 0..2 {
         let log = fs::File::create(home.path().join("log")).unwrap();
         let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
@@ -41,8 +41,12 @@ fn without_settings_it_keeps_a_store_and_a_key_here() {
         let gateway = Gateway::spawn(command);
         assert_eq!(fs::metadata(&credentials).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(&credentials).unwrap();
-        assert_eq!(kept.get_or_insert_with(|| text.clone()), &text, "the key is made once");
-        // The client finds gateway's key from here; nobody has to paste anything.
+        assert_eq!(
+            first_text.get_or_insert_with(|| text.clone()),
+            &text,
+            "the key is created once"
+        );
+        // The client finds the gateway's key in the working directory, without configuration.
         let file = home.path().join("file");
         fs::write(&file, b"hello").unwrap();
         let mut client = Command::new(PROGRAM);
@@ -50,63 +54,63 @@ fn without_settings_it_keeps_a_store_and_a_key_here() {
             .args(["backup", "file", "s3://bucket/key", "--endpoint", &gateway.url])
             .current_dir(home.path())
             .env_clear();
-        let told = client.output().unwrap();
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-        let said = fs::read_to_string(home.path().join("log")).unwrap();
+        let output = client.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let logged = fs::read_to_string(home.path().join("log")).unwrap();
         assert!(
-            said.contains("export AWS_PROFILE") || said.contains("AWS_PROFILE=ratchet"),
-            "{said}"
+            logged.contains("export AWS_PROFILE") || logged.contains("AWS_PROFILE=ratchet"),
+            "{logged}"
         );
         let secret = text.lines().last().unwrap().rsplit(' ').next().unwrap();
         assert!(
-            said.contains("op=\"") && !said.contains(secret),
-            "a secret in the log, or no log: {said}"
+            logged.contains("op=\"") && !logged.contains(secret),
+            "the log has a secret or is incomplete: {logged}"
         );
-        assert!(!said.to_lowercase().contains("signature="), "a signature in the log: {said}");
+        assert!(!logged.to_lowercase().contains("signature="), "a signature in the log: {logged}");
     }
 }
 
 #[test]
-fn a_directory_has_one_gateway() {
+fn a_second_gateway_on_one_directory_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let _first = Gateway::spawn(serve(home.path(), &["--listen", "127.0.0.1:0"]));
-    let (code, said) = refused(serve(home.path(), &["--listen", "127.0.0.1:0"]));
+    let (code, message) = refused(serve(home.path(), &["--listen", "127.0.0.1:0"]));
     assert_eq!(
-        (code, said.contains("ratchet-data") && said.contains("another process")),
+        (code, message.contains("ratchet-data") && message.contains("another process")),
         (Some(2), true),
-        "{said}"
+        "{message}"
     );
 }
 
 #[test]
-fn a_busy_port_is_named() {
+fn the_error_for_a_port_in_use_names_it() {
     let home = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, said) = refused(serve(home.path(), &["--listen", &address]));
+    let (code, message) = refused(serve(home.path(), &["--listen", &address]));
     assert_eq!(
-        (code, said.contains(&address) && said.contains("--listen")),
+        (code, message.contains(&address) && message.contains("--listen")),
         (Some(2), true),
-        "{said}"
+        "{message}"
     );
 }
 
 #[test]
-fn a_bad_setting_names_key_value_place_and_fix() {
+fn the_error_for_an_invalid_setting_names_key_value_place_and_correction() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("ratchet.toml");
-    let of_file = |text: &str| {
+    let with_file = |text: &str| {
         fs::write(&file, text).unwrap();
         refused(serve(home.path(), &["--config", "ratchet.toml"]))
     };
     let table = [
-        (of_file("listen = \"nowhere\"\n"), ["ratchet.toml:1", "listen", "nowhere"]),
+        (with_file("listen = \"nowhere\"\n"), ["ratchet.toml:1", "listen", "nowhere"]),
         (
-            of_file("\nlisten_on = \"127.0.0.1:1\"\n"),
+            with_file("\nlisten_on = \"127.0.0.1:1\"\n"),
             ["ratchet.toml:2", "listen_on", "unknown key"],
         ),
-        (of_file("listen = \n"), ["ratchet.toml:1", "not TOML", ""]),
-        (of_file("[[account]]\nname = \"UPPER\"\n"), ["ratchet.toml", "UPPER", ""]),
+        (with_file("listen = \n"), ["ratchet.toml:1", "not TOML", ""]),
+        (with_file("[[account]]\nname = \"UPPER\"\n"), ["ratchet.toml", "UPPER", ""]),
         (
             refused(serve(home.path(), &["--config", "absent.toml"])),
             ["absent.toml", "cannot be read", ""],
@@ -114,34 +118,34 @@ fn a_bad_setting_names_key_value_place_and_fix() {
         (refused(serve(home.path(), &["--listen", "x"])), ["--listen", "\"x\"", "ADDRESS:PORT"]),
         (refused(serve(home.path(), &["--store", "ftp://x"])), ["--store", "ftp://x", "s3+http"]),
     ];
-    for ((code, said), wanted) in table {
-        assert_eq!(code, Some(2), "{said}");
-        assert!(wanted.iter().all(|word| said.contains(word)), "{wanted:?} in {said}");
+    for ((code, message), expected) in table {
+        assert_eq!(code, Some(2), "{message}");
+        assert!(expected.iter().all(|word| message.contains(word)), "{expected:?} in {message}");
     }
     let mut command = serve(home.path(), &[]);
     command.env("RATCHET_LISTEN", "y");
-    let (code, said) = refused(command);
+    let (code, message) = refused(command);
     assert_eq!(
-        (code, said.contains("RATCHET_LISTEN") && said.contains("\"y\"")),
+        (code, message.contains("RATCHET_LISTEN") && message.contains("\"y\"")),
         (Some(2), true),
-        "{said}"
+        "{message}"
     );
     let mut command = serve(home.path(), &["--store", "s3+http://127.0.0.1:1"]);
     command.envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")]);
-    let (code, said) = refused(command);
+    let (code, message) = refused(command);
     assert_eq!(
-        (code, said.contains("RATCHET_ACCESS_KEY_ID")),
+        (code, message.contains("RATCHET_ACCESS_KEY_ID")),
         (Some(2), true),
-        "no account: {said}"
+        "no account: {message}"
     );
 }
 
 #[test]
 fn an_unreachable_store_is_exit_code_3() {
     let home = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command =
-        serve(home.path(), &["--store", &format!("s3+http://{nobody}"), "--listen", "127.0.0.1:0"]);
+        serve(home.path(), &["--store", &format!("s3+http://{unused}"), "--listen", "127.0.0.1:0"]);
     command.envs([
         ("AWS_ACCESS_KEY_ID", "k"),
         ("AWS_SECRET_ACCESS_KEY", "s"),
@@ -151,12 +155,12 @@ fn an_unreachable_store_is_exit_code_3() {
         ("RATCHET_ACCESS_KEY_ID", "root"),
         ("RATCHET_SECRET_ACCESS_KEY", "0123456789abcdef"),
     ]);
-    let (code, said) = refused(command);
-    assert_eq!((code, said.contains("store")), (Some(3), true), "{said}");
+    let (code, message) = refused(command);
+    assert_eq!((code, message.contains("store")), (Some(3), true), "{message}");
 }
 
 #[test]
-fn an_account_without_admin_is_told_of_a_missing_bucket() {
+fn the_error_for_a_missing_bucket_reaches_an_account_without_admin() {
     let home = tempfile::tempdir().unwrap();
     let account = "[[account]]\nname = \"ops\"\n[[account.key]]\nid = \"root-key\"\nsecret = \"root-secret-root-secret\"\n\
                    [[account.grant]]\nbucket = \"mine\"\nprefix = \"a/\"\naccess = \"write\"\n";
@@ -173,20 +177,18 @@ fn an_account_without_admin_is_told_of_a_missing_bucket() {
         ("s3://mine/b", "may not"),
         ("s3://other/a", "may not"),
     ] {
-        let (code, said) = gateway.refused(&["backup", file, target]);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(word), "{target}: {said}");
+        let (code, message) = gateway.refused(&["backup", file, target]);
+        assert_eq!(code, Some(1), "{message}");
+        assert!(message.contains(word), "{target}: {message}");
     }
 }
 
-/// A request whose body is still coming when SIGTERM arrives is served; then the process ends with
-/// 0.
+/// A request that is incomplete when SIGTERM arrives is served; then the process ends with code 0.
 #[test]
-fn sigterm_lets_what_is_in_flight_finish() {
+fn requests_in_flight_finish_after_sigterm() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(&format!("dir:{}", home.path().join("store").display()));
-    // What needs no signature needs no body either: a head that comes in two pieces is a request in
-    // flight.
+    // A head that arrives in two pieces is a request in flight; this one needs no signature.
     let mut slow = TcpStream::connect(gateway.address()).unwrap();
     slow.write_all(b"GET /_ratchet/v1/healthz HTTP/1.1\r\nhost: x\r\n").unwrap();
     let file = home.path().join("file");
@@ -203,21 +205,21 @@ fn sigterm_lets_what_is_in_flight_finish() {
     let mut client =
         gateway.client(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stored = || String::from_utf8(gateway.run(&["status", "s3://bucket/key"]).stdout).unwrap();
-    while !["1 chunks stored", "2 chunks stored"].iter().any(|told| stored().contains(told)) {
+    while !["1 chunks stored", "2 chunks stored"].iter().any(|text| stored().contains(text)) {
         assert!(client.try_wait().unwrap().is_none(), "the client ended too early");
     }
     rustix::process::kill_process(gateway.pid(), rustix::process::Signal::TERM).unwrap();
-    // The listener closes first: nobody new comes in.
+    // The listener is closed first, so that no new connection is accepted.
     while TcpStream::connect(gateway.address()).is_ok() {}
     slow.write_all(b"\r\n").unwrap();
-    let mut answer = String::new();
-    BufReader::new(&slow).read_line(&mut answer).unwrap();
-    assert_eq!(answer, "HTTP/1.1 200 OK\r\n");
+    let mut status_line = String::new();
+    BufReader::new(&slow).read_line(&mut status_line).unwrap();
+    assert_eq!(status_line, "HTTP/1.1 200 OK\r\n");
     let mut rest = Vec::new();
     slow.read_to_end(&mut rest).unwrap();
     assert_eq!(gateway.wait(), Some(0));
     client.wait().unwrap();
-    // Whatever was acknowledged is there.
+    // All acknowledged chunks are there.
     let gateway = Gateway::start(&format!("dir:{}", home.path().join("store").display()));
     assert!(
         gateway.json(&["backup", file.to_str().unwrap(), "s3://bucket/key"])["bytesSkipped"]
@@ -227,30 +229,30 @@ fn sigterm_lets_what_is_in_flight_finish() {
 }
 
 #[test]
-fn over_tls_a_backup_goes_up_and_half_a_pair_is_refused() {
+fn a_backup_over_tls_succeeds_and_a_certificate_without_key_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let at = |name: &str| home.path().join(name).display().to_string();
-    fs::write(at("cert.pem"), key.cert.pem()).unwrap();
-    fs::write(at("key.pem"), key.signing_key.serialize_pem()).unwrap();
+    let path_of = |name: &str| home.path().join(name).display().to_string();
+    fs::write(path_of("cert.pem"), key.cert.pem()).unwrap();
+    fs::write(path_of("key.pem"), key.signing_key.serialize_pem()).unwrap();
     let settings = |certificate: &str, key: &str| {
         let mut command = serve(home.path(), &["--listen", "127.0.0.1:0"]);
         command.envs([
-            ("RATCHET_SERVER_TLS_CERTIFICATE", at(certificate)),
-            ("RATCHET_SERVER_TLS_KEY", at(key)),
+            ("RATCHET_SERVER_TLS_CERTIFICATE", path_of(certificate)),
+            ("RATCHET_SERVER_TLS_KEY", path_of(key)),
         ]);
         command
     };
-    let mut half = settings("cert.pem", "key.pem");
-    half.env_remove("RATCHET_SERVER_TLS_KEY");
-    let (code, said) = refused(half);
-    assert_eq!((code, said.contains("server.tls_key")), (Some(2), true), "{said}");
-    let (code, said) = refused(settings("cert.pem", "absent.pem"));
-    assert_eq!((code, said.contains("absent.pem")), (Some(2), true), "{said}");
+    let mut without_key = settings("cert.pem", "key.pem");
+    without_key.env_remove("RATCHET_SERVER_TLS_KEY");
+    let (code, message) = refused(without_key);
+    assert_eq!((code, message.contains("server.tls_key")), (Some(2), true), "{message}");
+    let (code, message) = refused(settings("cert.pem", "absent.pem"));
+    assert_eq!((code, message.contains("absent.pem")), (Some(2), true), "{message}");
     let gateway = Gateway::spawn(settings("cert.pem", "key.pem"));
     assert!(gateway.url.starts_with("https://"), "{}", gateway.url);
     fs::write(home.path().join("file"), vec![3; 9 << 20]).unwrap();
-    let client = |trusts: bool| {
+    let back_up = |trusts_certificate: bool| {
         let mut client = Command::new(PROGRAM);
         client.args([
             "backup",
@@ -262,32 +264,35 @@ fn over_tls_a_backup_goes_up_and_half_a_pair_is_refused() {
             &gateway.url,
         ]);
         client.current_dir(home.path()).env_clear();
-        if trusts {
-            client.env("AWS_CA_BUNDLE", at("cert.pem"));
+        if trusts_certificate {
+            client.env("AWS_CA_BUNDLE", path_of("cert.pem"));
         }
         client.output().unwrap()
     };
-    assert_eq!(client(false).status.code(), Some(3), "nobody vouches for the certificate");
-    let told = client(true);
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(back_up(false).status.code(), Some(3), "the certificate is not trusted");
+    let output = back_up(true);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn doctor_says_what_a_store_keeps() {
+fn doctor_reports_what_a_store_guarantees() {
     let home = tempfile::tempdir().unwrap();
     for store in crate::process::stores(home.path()) {
-        let told =
+        let output =
             Command::new(PROGRAM).args(["doctor", "--store", &store, "--json"]).output().unwrap();
-        assert_eq!(told.status.code(), Some(0), "{}", String::from_utf8_lossy(&told.stderr));
-        let checks = String::from_utf8(told.stdout).unwrap();
-        let (required, told): (Vec<_>, Vec<_>) =
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let checks = String::from_utf8(output.stdout).unwrap();
+        let (required, optional): (Vec<_>, Vec<_>) =
             checks.lines().partition(|line| line.contains("\"weight\":\"required\""));
         assert!(
             required.len() >= 5 && required.iter().all(|line| line.contains("\"passed\":true")),
             "{checks}"
         );
-        assert!(told.len() >= 4, "{checks}");
-        let all = told.iter().all(|line| line.contains("\"passed\":true"));
-        assert!(all || !store.starts_with("dir:"), "the embedded store does all of it: {checks}");
+        assert!(optional.len() >= 4, "{checks}");
+        let all_passed = optional.iter().all(|line| line.contains("\"passed\":true"));
+        assert!(
+            all_passed || !store.starts_with("dir:"),
+            "the embedded store passes every check: {checks}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Files of every shape through the core: empty, tiny, exact, odd, and more chunks than a store has
-//! parts.
+//! Files of many sizes through the core: empty, tiny, exact multiples, odd sizes, and more chunks
+//! than a store has parts.
 
 use std::sync::Arc;
 
@@ -10,18 +10,19 @@ use ratchet::upload::{Admission, NewBackup, Settings, Uploads};
 
 const MIN_PART: u64 = 5 << 10;
 
-async fn round_trip(size: u64, chunk_size: u64, known: bool) {
+async fn round_trip(size: u64, chunk_size: u64, size_is_known: bool) {
     let limits = Limits { min_part_bytes: MIN_PART, ..Limits::S3 };
     let store: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(size)));
     let uploads = Uploads::new(Arc::clone(&store), Clock::seeded(chunk_size), Settings::default());
     uploads.prepare().await.unwrap();
     uploads.make_bucket("b").await.unwrap();
-    let file: Vec<u8> = (0..size).map(|at| (at % 251) as u8 ^ (at >> 9) as u8).collect();
+    let file: Vec<u8> =
+        (0..size).map(|offset| (offset % 251) as u8 ^ (offset >> 9) as u8).collect();
     let new = NewBackup {
         bucket: "b".into(),
         key: "k".into(),
         chunk_size,
-        size: known.then_some(size),
+        size: size_is_known.then_some(size),
         ..NewBackup::default()
     };
     let (_, session) = uploads.create("home", new).await.unwrap();
@@ -43,7 +44,7 @@ async fn round_trip(size: u64, chunk_size: u64, known: bool) {
 }
 
 #[tokio::test]
-async fn every_size_and_chunk_size_comes_back() {
+async fn every_size_and_chunk_size_is_restored_unchanged() {
     for chunk_size in [1000, 4 << 10, 5 << 10, 8 << 10, 16 << 10, 7001] {
         for size in
             [0, 1, chunk_size - 1, chunk_size, chunk_size + 1, 4 * chunk_size, 9 * chunk_size + 17]

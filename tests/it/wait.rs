@@ -1,4 +1,4 @@
-//! Waiting for what comes to hold by itself, for as long as a slow machine may take.
+//! Waiting for a condition that becomes true by itself, for as long as a slow machine may need.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use ratchet::clock::Clock;
 use ratchet::store::dir::Dir;
 
-/// Panics with `what` where it never holds.
+/// Waits until the condition holds. Panics with `what` after a minute.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let clock = Clock::system();
     while !holds() {
-        assert!(clock.monotonic() < Duration::from_secs(60), "never: {what}");
+        assert!(clock.monotonic() < Duration::from_secs(60), "not within a minute: {what}");
         std::thread::yield_now();
     }
 }
 
-/// Nothing of a store in `home` is in the air; in `data/` every file that the index names is there,
-/// and soon no other: what was let go is removed after the answer.
+/// Checks that the store in `home` has no unfinished body, and waits until `data/` has exactly the
+/// files that the index names: files that are no longer needed are removed after the response.
 pub fn until_nothing_leaks(what: &str, home: &Path, store: &Dir) {
-    nothing_in_the_air(what, home);
+    no_unfinished_bodies(what, home);
     until(&format!("{what}: the files are those that the index names"), || {
         let shards = std::fs::read_dir(home.join("data")).unwrap();
         shards.map(|shard| files_in(&shard.unwrap().path())).sum::<u64>()
@@ -26,11 +26,11 @@ pub fn until_nothing_leaks(what: &str, home: &Path, store: &Dir) {
     });
 }
 
-/// No body of a store in `home` is being written or waits to be moved to its place.
-pub fn nothing_in_the_air(what: &str, home: &Path) {
-    assert_eq!(files_in(&home.join("incoming")), 0, "{what}: files stay in the air");
+/// Checks that `incoming/` is empty: no body is being written or waits to be moved to `data/`.
+pub fn no_unfinished_bodies(what: &str, home: &Path) {
+    assert_eq!(files_in(&home.join("incoming")), 0, "{what}: files remain in incoming/");
 }
 
-fn files_in(place: &Path) -> u64 {
-    std::fs::read_dir(place).unwrap().count() as u64
+fn files_in(directory: &Path) -> u64 {
+    std::fs::read_dir(directory).unwrap().count() as u64
 }
