@@ -68,6 +68,7 @@ pub mod escape;
 pub mod hex;
 pub mod metric_names;
 pub mod rate_limit;
+pub mod records;
 pub mod retry;
 pub mod sigv4;
 pub mod tcp;

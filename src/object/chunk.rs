@@ -100,8 +100,8 @@ mod tests {
         let limits = Limits { min_part_bytes: 1, ..Limits::S3 };
         let store: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, clock.clone()));
         let settings = Settings::default();
-        let objects = Objects::new(Arc::clone(&store), &settings.state_bucket);
-        let uploads = Uploads::new(store, clock, settings);
+        let uploads = Uploads::new(Arc::clone(&store), clock, settings);
+        let objects = Objects::new(store, uploads.clone());
         uploads.prepare().await.unwrap();
         uploads.make_bucket("b").await.unwrap();
         let new = NewUpload { bucket: "b".into(), key: "k".into(), ..NewUpload::default() };

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: it does what every commit does with the record, and no more.
 
-use super::codec::Document;
+use crate::records::Document;
+
 use super::manifest::Segment;
 
 /// The record as it goes to the store.

@@ -1,90 +1,39 @@
-//! The JSON of the records.
+//! The JSON of a session's documents.
 //!
-//! Guarantees: what is encoded decodes to the same value; a document of a later version is refused,
-//! not misread; so is one of which a byte was lost or turned over on its way, for each ends with
-//! the CRC64NVME of all its bytes before that. A chunk's record takes about 130 bytes, so a segment
-//! of 256 stays under 64 KiB with every kind of digest. It reads and writes no store.
+//! Guarantees: what is encoded decodes to the same value. Version and checksum are the frame's
+//! (`records::frame`). A chunk's record takes about 130 bytes, so a segment of 256 stays under
+//! 64 KiB with every kind of digest. Pure: it reads and writes no store. Source:
+//! docs/architecture.md#segments.
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Checksum, ChecksumHasher, ChunkDigests, Contribution, Sha256};
+use crate::digest::{Checksum, ChunkDigests, Contribution, Sha256};
+use crate::records::{Document, Stamp, frame};
 use crate::store::ETag;
 
-use super::manifest::{GroupRecord, Record, Root, Segment, Stamp};
-
-const VERSION: u32 = 1;
-
-/// A record that lives in the store as one JSON object and is changed by conditional writes.
-pub(super) trait Document: Sized + Send + Sync + 'static {
-    fn stamp(&self) -> &Stamp;
-    fn encode(&self) -> Vec<u8>;
-    /// The error is for a person.
-    fn decode(bytes: &[u8]) -> Result<Self, String>;
-}
-
-#[derive(Serialize, Deserialize)]
-struct Versioned<T> {
-    version: u32,
-    #[serde(flatten)]
-    value: T,
-}
-
-/// The last member of a document, and what closes it. Over plain HTTP nothing else protects what a
-/// store answers.
-const SUM: &str = ",\"crc64nvme\":\"";
-const END: &str = "\"}";
-const SUM_CHARS: usize = 12;
-
-fn sum(bytes: &[u8]) -> String {
-    let mut hasher = ChecksumHasher::new(Algorithm::Crc64Nvme);
-    hasher.update(bytes);
-    hasher.finish().base64()
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(&Versioned { version: VERSION, value })
-        .expect("records have string keys and no failing parts");
-    // The closing brace.
-    bytes.pop();
-    let sum = sum(&bytes);
-    bytes.extend([SUM, &sum, END].concat().into_bytes());
-    bytes
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let at = bytes.len().saturating_sub(SUM.len() + SUM_CHARS + END.len());
-    let (before, tail) = bytes.split_at(at);
-    if tail != [SUM, &sum(before), END].concat().as_bytes() {
-        return Err(
-            "its bytes are not those that were written: the CRC64NVME at its end is absent or another".to_owned()
-        );
-    }
-    let found: Versioned<T> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if found.version == VERSION {
-        Ok(found.value)
-    } else {
-        Err(format!("version {} is not version {VERSION}", found.version))
-    }
-}
+use super::manifest::{GroupRecord, Record, Root, Segment};
 
 impl Document for Root {
     fn stamp(&self) -> &Stamp {
         &self.stamp
     }
 
+    fn set_stamp(&mut self, stamp: Stamp) {
+        self.stamp = stamp;
+    }
+
     fn encode(&self) -> Vec<u8> {
-        encode(self)
+        frame::encode(self)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        decode(bytes)
+        frame::decode(bytes)
     }
 }
 
-/// Which backup is the open one of a target.
+/// Names the open backup of a target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OpenEntry {
@@ -98,12 +47,16 @@ impl Document for OpenEntry {
         &self.stamp
     }
 
+    fn set_stamp(&mut self, stamp: Stamp) {
+        self.stamp = stamp;
+    }
+
     fn encode(&self) -> Vec<u8> {
-        encode(self)
+        frame::encode(self)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        decode(bytes)
+        frame::decode(bytes)
     }
 }
 
@@ -134,7 +87,8 @@ struct GroupJson {
 struct SegmentJson {
     #[serde(flatten)]
     stamp: Stamp,
-    // Keys are numbers in text; `flatten` above keeps serde from reading them as numbers by itself.
+    // The keys are numbers as text: because of `flatten` above, serde does not read them as
+    // numbers.
     chunks: BTreeMap<String, ChunkJson>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<String, GroupJson>,
@@ -143,6 +97,10 @@ struct SegmentJson {
 impl Document for Segment {
     fn stamp(&self) -> &Stamp {
         &self.stamp
+    }
+
+    fn set_stamp(&mut self, stamp: Stamp) {
+        self.stamp = stamp;
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -159,7 +117,7 @@ impl Document for Segment {
             len: group.size_bytes,
             etags: group.etags.clone(),
         };
-        encode(&SegmentJson {
+        frame::encode(&SegmentJson {
             stamp: self.stamp.clone(),
             chunks: self
                 .chunks
@@ -175,7 +133,7 @@ impl Document for Segment {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let json: SegmentJson = decode(bytes)?;
+        let json: SegmentJson = frame::decode(bytes)?;
         let number =
             |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no chunk index"));
         let mut segment = Self { stamp: json.stamp, ..Self::default() };
@@ -231,33 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_comes_back_and_stays_small() {
+    fn a_segment_decodes_to_what_was_encoded_and_stays_small() {
         let segment = full_segment();
         let bytes = segment.encode();
         assert_eq!(Segment::decode(&bytes).unwrap(), segment);
         assert!(bytes.len() < 64 << 10, "{}", bytes.len());
-    }
-
-    #[test]
-    fn a_later_version_is_refused() {
-        let later = Versioned { version: VERSION + 1, value: SegmentJson::default() };
-        let mut bytes = serde_json::to_vec(&later).unwrap();
-        bytes.pop();
-        let sum = sum(&bytes);
-        bytes.extend([SUM, &sum, END].concat().into_bytes());
-        assert!(Segment::decode(&bytes).unwrap_err().contains("version 2"));
-    }
-
-    #[test]
-    fn a_byte_that_turned_over_or_was_lost_is_noticed() {
-        let bytes = full_segment().encode();
-        for at in (0..bytes.len()).step_by(97).chain(bytes.len() - 30..bytes.len()) {
-            let mut turned = bytes.clone();
-            turned[at] ^= 0x10;
-            assert!(Segment::decode(&turned).is_err(), "byte {at} turned over");
-            assert!(Segment::decode(&bytes[..at]).is_err(), "cut at {at}");
-        }
-        assert!(Segment::decode(b"{}").is_err());
-        assert!(Segment::decode(b"").is_err());
     }
 }

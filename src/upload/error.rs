@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::digest::{Expected, Sha256};
+use crate::records::{self, Retryable};
 use crate::store;
 
 use super::ChunkRange;
@@ -190,9 +191,36 @@ impl Error {
         error
     }
 
-    /// The same outcome for another waiter of the same batch.
+    /// The same error for another waiter of the same write.
     pub(super) fn for_batch(&self) -> Self {
         Self::Batch { kind: self.kind(), what: self.to_string(), retry_after: self.retry_after() }
+    }
+}
+
+impl From<records::Error> for Error {
+    fn from(error: records::Error) -> Self {
+        let kind = match error.kind() {
+            records::Kind::NoSuchBucket => Kind::NoSuchBucket,
+            records::Kind::StoreFull => Kind::StoreFull,
+            records::Kind::SlowDown => Kind::SlowDown,
+            records::Kind::Unavailable => Kind::StoreUnavailable,
+            records::Kind::Denied | records::Kind::Corrupt => Kind::Internal,
+        };
+        match error {
+            records::Error::Store { what, source, .. } => Self::Store { kind, what, source },
+            records::Error::Corrupt { key, why } => Self::Corrupt { key, why },
+            records::Error::Interrupted(what) => Self::Batch { kind, what, retry_after: None },
+        }
+    }
+}
+
+impl Retryable for Error {
+    fn is_retryable(&self) -> bool {
+        matches!(self.kind(), Kind::StoreUnavailable | Kind::SlowDown)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        Self::retry_after(self)
     }
 }
 

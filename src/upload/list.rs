@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use crate::records::Snapshot;
 use crate::store::{Key, ListOptions};
 
-use super::documents::Doc;
 use super::error::Result;
 use super::layout::{self, Index, Layout};
 use super::manifest::{Root, Status};
@@ -109,7 +109,7 @@ impl Uploads {
             let documents = documents.clone();
             async move {
                 let Some(key) = key else { return Ok(None) };
-                let doc: Option<Doc<Root>> = documents.read(&key).await?;
+                let doc: Option<Snapshot<Root>> = documents.read(&key).await?;
                 Ok(doc.map(|doc| doc.value))
             }
         });

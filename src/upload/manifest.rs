@@ -11,41 +11,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
+use crate::records::Stamp;
 use crate::store::{Bucket, ETag, Key, UploadId, UploadTarget, WrittenPart};
 
 use super::plan::Plan;
-
-/// How many write ids a record remembers: one write is in flight per gateway and record, so this
-/// many gateways may write between a lost answer and the re-read that settles it.
-const REMEMBERED_WRITES: usize = 8;
-
-/// Who wrote a record last, and how often it was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stamp {
-    pub seq: u64,
-    pub write_id: String,
-    #[serde(default)]
-    pub recent_write_ids: Vec<String>,
-}
-
-impl Stamp {
-    /// The stamp of the next write.
-    #[must_use]
-    pub fn next(&self, write_id: &str) -> Self {
-        let mut recent_write_ids = self.recent_write_ids.clone();
-        if !self.write_id.is_empty() {
-            recent_write_ids.insert(0, self.write_id.clone());
-        }
-        recent_write_ids.truncate(REMEMBERED_WRITES);
-        Self { seq: self.seq + 1, write_id: write_id.to_owned(), recent_write_ids }
-    }
-
-    /// Whether that write happened.
-    pub fn remembers(&self, write_id: &str) -> bool {
-        self.write_id == write_id || self.recent_write_ids.iter().any(|id| id == write_id)
-    }
-}
 
 /// Whose checksum stays when one index is put twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,6 @@
 pub mod bench;
 mod chunk;
 mod codec;
-mod documents;
 mod end;
 mod error;
 mod index;

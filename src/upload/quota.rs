@@ -152,12 +152,12 @@ impl Quota {
     }
 
     /// A session's root was written.
-    pub fn opened(&self, account: &str) {
+    pub fn session_opened(&self, account: &str) {
         self.add(account, 1);
     }
 
     /// A session's root says that it is no longer open, or is gone.
-    pub fn ended(&self, account: &str) {
+    pub fn session_ended(&self, account: &str) {
         self.add(account, -1);
     }
 }

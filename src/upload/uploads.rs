@@ -15,14 +15,14 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::digest;
+use crate::records::{Documents, Snapshot, Stamp, SwapOutcome};
 use crate::store::{self, Bucket, ListOptions, Store};
 
 use super::chunk::whole_sha256::REORDER_BYTES;
 use super::codec::OpenEntry;
-use super::documents::{Doc, Documents, Swap};
 use super::error::{Error, Result};
 use super::layout::{self, Layout};
-use super::manifest::{Destination, Policy, Root, Stamp, Status};
+use super::manifest::{Destination, Policy, Root, Status};
 use super::plan::Plan;
 use super::quota::Quota;
 use super::session::Session;
@@ -41,7 +41,7 @@ const CREATE_ROUNDS: usize = 32;
 pub struct Settings {
     /// Where the records are; never reachable as a target.
     pub state_bucket: String,
-    /// Sessions kept in memory; the least recently used go first.
+    /// Sessions kept in memory; the least recently used are evicted first.
     pub cached_sessions: usize,
     /// Open sessions of one account: S3 uploads, backups, and aborted uploads that are kept. At
     /// least 1.
@@ -110,7 +110,7 @@ pub enum Created {
 #[derive(Clone, Debug)]
 pub struct Uploads {
     pub(super) shared: Arc<Shared>,
-    sessions: Arc<Sessions>,
+    sessions: Arc<SessionCache>,
 }
 
 /// What every session needs.
@@ -123,7 +123,7 @@ pub(super) struct Shared {
 }
 
 /// The sessions of this process, by account and id. They know of it weakly: it holds them.
-pub(super) struct Sessions {
+pub(super) struct SessionCache {
     by_name: DashMap<(String, String), Cached>,
     uses: AtomicU64,
 }
@@ -145,7 +145,7 @@ impl Uploads {
         });
         Self {
             shared,
-            sessions: Arc::new(Sessions { by_name: DashMap::new(), uses: AtomicU64::new(0) }),
+            sessions: Arc::new(SessionCache { by_name: DashMap::new(), uses: AtomicU64::new(0) }),
         }
     }
 
@@ -213,7 +213,7 @@ impl Uploads {
         let entry =
             layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
         let documents = self.documents();
-        let mut known: Option<Doc<OpenEntry>> = documents.read(&entry).await?;
+        let mut known: Option<Snapshot<OpenEntry>> = documents.read(&entry).await?;
         let mut place = None;
         for _ in 0..CREATE_ROUNDS {
             if let Some(doc) = &known {
@@ -236,8 +236,8 @@ impl Uploads {
             let stamp = stamp.next(&documents.clock.random_id());
             let next = OpenEntry { stamp, backup_id: documents.clock.random_id() };
             known = match documents.swap(&entry, known.as_ref(), next).await? {
-                Swap::Won(doc) => Some(doc),
-                Swap::Lost(now) => now,
+                SwapOutcome::Won(doc) => Some(doc),
+                SwapOutcome::Lost(now) => now,
             };
         }
         let what = "creating a backup that others create and end at the same time".to_owned();
@@ -288,13 +288,18 @@ impl Uploads {
             };
         }
         let layout = Layout::new(account, id);
-        let root: Option<Doc<Root>> = self.documents().read(&layout.root()).await?;
+        let root: Option<Snapshot<Root>> = self.documents().read(&layout.root()).await?;
         Ok(root.map(|root| self.keep(name, layout, root)))
     }
 
     /// The one session object of this process for an id: batching and flights depend on there being
     /// one.
-    pub(super) fn keep(&self, name: (String, String), layout: Layout, root: Doc<Root>) -> Session {
+    pub(super) fn keep(
+        &self,
+        name: (String, String),
+        layout: Layout,
+        root: Snapshot<Root>,
+    ) -> Session {
         self.make_room();
         let used = self.sessions.uses.fetch_add(1, Ordering::Relaxed);
         let fresh = || Cached {
@@ -372,15 +377,15 @@ impl Uploads {
             status: Status::InProgress,
         };
         self.begin(&mut root).await?;
-        documents.mark(&root.open_entry()).await?;
+        documents.put_marker(&root.open_entry()).await?;
         let name = (account.to_owned(), id.to_owned());
         let ours = root.clone();
-        match documents.swap(&layout.root(), None, root).await? {
-            Swap::Won(root) => {
-                self.shared.quota.opened(account);
+        match documents.create(&layout.root(), root).await? {
+            SwapOutcome::Won(root) => {
+                self.shared.quota.session_opened(account);
                 Ok((Created::New, self.keep(name, layout, root)))
             }
-            Swap::Lost(Some(root)) => {
+            SwapOutcome::Lost(Some(root)) => {
                 let target = ours.target();
                 if let Some(upload) = ours.upload_at(&target)
                     && let Err(error) = documents.store.abort(upload).await
@@ -392,7 +397,7 @@ impl Uploads {
                 }
                 Ok((Created::Existing, self.keep(name, layout, root)))
             }
-            Swap::Lost(None) => Err(Error::NoSuchBackup(id.to_owned())),
+            SwapOutcome::Lost(None) => Err(Error::NoSuchBackup(id.to_owned())),
         }
     }
 
@@ -437,9 +442,9 @@ fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
     fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }
 
-impl std::fmt::Debug for Sessions {
+impl std::fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sessions").field("count", &self.by_name.len()).finish_non_exhaustive()
+        f.debug_struct("SessionCache").field("count", &self.by_name.len()).finish_non_exhaustive()
     }
 }
 

@@ -147,9 +147,12 @@ async fn both_protocols_report_the_quota_and_over_half_of_it_aborts_free_parts()
         "{text}"
     );
     let new = serde_json::json!({"bucket": "bucket", "key": "e", "chunkSize": 5 << 20, "size": 1});
-    let (status, text) = send(&gateway, request("POST", "/backups").json(&new)).await;
+    let (status, text) = send(&gateway, chunk_api("POST", "/backups").json(&new)).await;
     assert!(status == 403 && text.contains("urn:ratchet:problem:quota-exceeded"), "{text}");
-    assert_eq!(send(&gateway, request("POST", "/backups").json(&new).by(Some(OTHER))).await.0, 201);
+    assert_eq!(
+        send(&gateway, chunk_api("POST", "/backups").json(&new).signed_by(Some(OTHER))).await.0,
+        201
+    );
     let put = s3("PUT", "/bucket/e").body(b"x");
     assert_eq!(send(&gateway, put).await.0, 200, "a whole object does not count as an upload");
 }

@@ -40,10 +40,12 @@ pub const ROOMS: Rows = &[
             "tcp",
         ],
     ),
-    ("upload", &["store", "clock", "digest", "digest/verified", "hex", "retry"]),
+    // Documents and their compare-and-swap, for every room that keeps state in the store.
+    ("records", &["store", "clock", "digest", "retry"]),
+    ("upload", &["store", "records", "clock", "digest", "digest/verified", "hex", "retry"]),
     // `digest`: a PUT passes the client's checksum on to the store.
     ("object", &["store", "upload", "digest"]),
-    ("gc", &["store", "upload", "clock"]),
+    ("gc", &["store", "records", "upload", "clock"]),
     // HTTP.
     (
         "web",
@@ -117,6 +119,8 @@ pub const PURE: &[&str] = &[
     "retry",
     "api",
     "sigv4",
+    "records/frame",
+    "records/stamp",
     "upload/plan",
     "upload/manifest",
     "upload/codec",

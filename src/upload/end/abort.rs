@@ -5,9 +5,9 @@
 //! completed first (docs/architecture.md#a-failed-finalize-reopens-the-session). The root stays as
 //! a tombstone.
 
+use crate::records::Snapshot;
 use crate::store;
 
-use super::super::documents::Doc;
 use super::super::error::{Error, Kind, Result};
 use super::super::layout::Layout;
 use super::super::manifest::{Root, Status};
@@ -106,7 +106,7 @@ impl Session {
             return Ok(true);
         };
         let layout = Layout::new(&root.account, predecessor);
-        let found: Option<Doc<Root>> = self.0.shared.documents.read(&layout.root()).await?;
+        let found: Option<Snapshot<Root>> = self.0.shared.documents.read(&layout.root()).await?;
         // A predecessor without a root owns nothing any more.
         Ok(found.is_none_or(|doc| {
             doc.value.status == Status::Superseded { by: root.backup_id.clone() }

@@ -116,7 +116,7 @@ impl Session {
         // Before the root says `complete`: after a crash a listing of complete backups must not
         // miss it.
         let documents = &self.0.shared.documents;
-        documents.mark(&self.0.layout.done(&root.bucket, &root.key)).await?;
+        documents.put_marker(&self.0.layout.done(&root.bucket, &root.key)).await?;
         let written = match root.destination {
             Destination::Parts(_) => self.complete(&root, &chosen, inventory.size_bytes).await?,
             Destination::EmptyObject => self.put_empty(&root).await?,

@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::records::Snapshot;
 use crate::store::{self, GetRange, Key, ListOptions};
 
 use super::super::codec::OpenEntry;
-use super::super::documents::Doc;
 use super::super::error::{Error, Result};
 use super::super::layout::{self, Layout};
 use super::super::list::is_of;
@@ -79,7 +79,7 @@ impl Uploads {
     pub async fn store_time(&self) -> Result<SystemTime> {
         let documents = self.documents();
         let clock = Key("v1/leases/clock".to_owned());
-        documents.mark(&clock).await?;
+        documents.put_marker(&clock).await?;
         let head = documents.store.head(&documents.bucket, &clock).await;
         head.map(|head| head.date)
             .map_err(|error| Error::record("asking the store for its time", error))
@@ -135,7 +135,7 @@ impl Uploads {
 
     /// The root of a session; None where there is none.
     pub async fn root_of(&self, account: &str, backup_id: &str) -> Result<Option<Arc<Root>>> {
-        let found: Option<Doc<Root>> =
+        let found: Option<Snapshot<Root>> =
             self.documents().read(&Layout::new(account, backup_id).root()).await?;
         Ok(found.map(|doc| doc.value))
     }
@@ -228,9 +228,8 @@ impl Uploads {
 
     /// Removes the staged chunks of a closed session.
     pub async fn delete_staged(&self, root: &Root) -> Result<()> {
-        self.documents()
-            .delete_all(&Layout::new(&root.account, &root.backup_id).staged_prefix())
-            .await
+        let staged = Layout::new(&root.account, &root.backup_id).staged_prefix();
+        Ok(self.documents().delete_all(&staged).await?)
     }
 
     /// Removes all documents of a closed session, the root last.
@@ -240,14 +239,14 @@ impl Uploads {
             self.documents().delete(&entry).await?;
         }
         self.forget_records(&root.account, &root.backup_id).await?;
-        self.documents().delete(&layout.root()).await
+        Ok(self.documents().delete(&layout.root()).await?)
     }
 
     /// Removes the documents of a session that has no root.
     pub async fn forget_records(&self, account: &str, backup_id: &str) -> Result<()> {
         let layout = Layout::new(account, backup_id);
         self.documents().delete_all(&layout.staged_prefix()).await?;
-        self.documents().delete_all(&layout.segments()).await
+        Ok(self.documents().delete_all(&layout.segments()).await?)
     }
 
     /// Removes entries of the index of open sessions, and open entries, that were not written since
@@ -283,7 +282,8 @@ impl Uploads {
 
     async fn names_open(&self, account: &str, entry: &Key) -> Result<bool> {
         let id = if layout::is_open_entry(entry) {
-            let Some(found): Option<Doc<OpenEntry>> = self.documents().read(entry).await? else {
+            let Some(found): Option<Snapshot<OpenEntry>> = self.documents().read(entry).await?
+            else {
                 return Ok(false);
             };
             found.value.backup_id.clone()

@@ -169,7 +169,7 @@ impl Uploads {
             // The successor owns nothing, and no client knows its id.
             documents.delete(&successor.root().open_entry()).await?;
             documents.delete(&Layout::new(&abandoned.account, &by).root()).await?;
-            self.shared.quota.ended(&abandoned.account);
+            self.shared.quota.session_ended(&abandoned.account);
             return Ok(None);
         }
         documents.delete(&abandoned.open_entry()).await?;

@@ -18,13 +18,14 @@ use super::super::layout::Layout;
 use super::super::list::ListQuery;
 use super::super::manifest::{
     Change, Checks, ChecksumKind, Destination, Finished, Outcome, Policy, Record, Root, S3Terms,
-    Stamp, Status,
+    Status,
 };
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
 use super::super::uploads::{TAG, Uploads, not_begun};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::hex::hex;
+use crate::records::{Stamp, SwapOutcome};
 use crate::store::{Attributes, ETag, PartNumber};
 
 /// The parameters of a `CreateMultipartUpload`.
@@ -152,14 +153,14 @@ impl Uploads {
             created_at: documents.clock.unix_seconds(),
             status: Status::InProgress,
         };
-        documents.mark(&root.open_entry()).await?;
-        match documents.swap(&layout.root(), None, root).await? {
-            super::super::documents::Swap::Won(root) => {
-                self.shared.quota.opened(account);
+        documents.put_marker(&root.open_entry()).await?;
+        match documents.create(&layout.root(), root).await? {
+            SwapOutcome::Won(root) => {
+                self.shared.quota.session_opened(account);
                 Ok(self.keep((account.to_owned(), id), layout, root))
             }
             // The id is random, so no other create uses it.
-            super::super::documents::Swap::Lost(_) => Err(Error::NoSuchBackup(id)),
+            SwapOutcome::Lost(_) => Err(Error::NoSuchBackup(id)),
         }
     }
 

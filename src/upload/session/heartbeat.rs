@@ -1,11 +1,11 @@
-//! Signs of life of an S3 session: a gateway with parts in flight says so in the root, and says
-//! when its client hung up in mid-part.
+//! Heartbeats of an S3 session: a gateway with parts in flight says so in the root, and says when
+//! its client disconnected in the middle of a part.
 //!
-//! Guarantees: the first sign comes before the first byte of a part goes to the store unless the
-//! last is younger than [`INTERVAL`], so that a client that wakes up late is refused before it
-//! overwrites a part that a successor has taken over; at most one sign per session, gateway and
-//! [`INTERVAL`]. A session that another gateway has spoken for is not declared left. Source: DESIGN
-//! §7, *Who may write parts*.
+//! Guarantees: the first heartbeat is written before the first byte of a part goes to the store,
+//! unless the last one is younger than [`INTERVAL`]; so a client that resumes late is refused
+//! before it overwrites a part that a successor has taken over. At most one heartbeat per session,
+//! gateway and [`INTERVAL`]. A session for which another gateway has sent a heartbeat is not marked
+//! as disconnected. Source: docs/architecture.md#heartbeats.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -15,59 +15,61 @@ use super::{Session, lock};
 
 pub(in crate::upload) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// When this gateway gave its last sign for a session, and the count that it made.
+/// The heartbeats that this gateway sends for one session.
 #[derive(Default)]
 pub(in crate::upload) struct Heartbeat {
+    /// When the last one was sent, by the monotonic clock, and the count of heartbeats that the
+    /// root then had.
     last: Mutex<Option<(Duration, u64)>>,
-    /// Who gives the next one. All parts that find the last one stale wait for it: none of them may
-    /// go on without.
+    /// Held by the part that sends the next one. All parts that find the last one too old wait for
+    /// it: none of them may go on without.
     sending: tokio::sync::Mutex<()>,
 }
 
 impl Session {
-    /// Whether signs of life matter for this session at all: only an S3 upload can be adopted.
+    /// Whether the session needs heartbeats: only an S3 upload can be adopted.
     fn needs_heartbeat(&self) -> bool {
         self.0.shared.settings.resume.enabled && self.root().s3.is_some()
     }
 
-    /// Gives a sign of life, if the last is not fresh. **Errors**: `NotOpen`.
+    /// Sends a heartbeat, unless the last one is recent. **Errors**: `NotOpen`.
     pub(in crate::upload) async fn send_heartbeat(&self) -> Result<()> {
         if !self.needs_heartbeat() || self.heartbeat_is_recent() {
             return Ok(());
         }
-        // Sixty-four parts that compete for one record would keep each other from it for many
-        // seconds.
-        let _turn = self.0.heartbeat.sending.lock().await;
+        // One at a time: sixty-four parts that compete for one document would delay each other for
+        // many seconds.
+        let _sending = self.0.heartbeat.sending.lock().await;
         if self.heartbeat_is_recent() {
             return Ok(());
         }
         let now = self.now();
         let changed = self
             .change_root(|root| {
-                let open = root.is_open();
+                let is_open = root.is_open();
                 if let Some(s3) = &mut root.s3 {
                     s3.heartbeats += 1;
                     s3.client_disconnected = false;
                 }
-                open
+                is_open
             })
             .await?;
         let root = changed.map_err(|root| Self::not_open(&root.value))?.value;
-        let beats = root.s3.as_ref().map_or(0, |s3| s3.heartbeats);
-        *lock(&self.0.heartbeat.last) = Some((now, beats));
+        let heartbeats = root.s3.as_ref().map_or(0, |s3| s3.heartbeats);
+        *lock(&self.0.heartbeat.last) = Some((now, heartbeats));
         Ok(())
     }
 
-    /// Whether the last sign of this gateway is fresh, and none has said since that the client
-    /// left.
+    /// Whether this gateway's last heartbeat is recent, and nobody has marked the session as
+    /// disconnected since.
     fn heartbeat_is_recent(&self) -> bool {
-        let left = self.root().s3.as_ref().is_some_and(|s3| s3.client_disconnected);
+        let is_disconnected = self.root().s3.as_ref().is_some_and(|s3| s3.client_disconnected);
         let now = self.now();
-        !left
+        !is_disconnected
             && lock(&self.0.heartbeat.last).is_some_and(|(at, _)| now.saturating_sub(at) < INTERVAL)
     }
 
-    /// Gives signs of life while `work` goes on. **Errors**: those of `work`; `NotOpen` once the
+    /// Sends heartbeats while `work` goes on. **Errors**: those of `work`; `NotOpen` once the
     /// session is closed.
     pub(in crate::upload) async fn with_heartbeat<T>(
         &self,
@@ -80,36 +82,37 @@ impl Session {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
-                done = work.as_mut() => return done,
+                result = work.as_mut() => return result,
                 () = self.0.shared.documents.clock.pause(INTERVAL) => {}
             }
             match self.send_heartbeat().await {
                 Ok(()) => {}
                 Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => return Err(error),
-                // The store is slow or away: the part itself will tell.
+                // The store is slow or unavailable: the part itself succeeds or fails.
                 Err(error) => {
-                    tracing::debug!(backup = self.root().backup_id, %error, "a sign of life was not given")
+                    tracing::debug!(backup = self.root().backup_id, %error, "a heartbeat was not sent")
                 }
             }
         }
     }
 
-    /// The client hung up in mid-part. Where nothing else is in flight, the root says so: a
-    /// successor need not wait.
+    /// The client disconnected in the middle of a part. If nothing else is in flight, the root says
+    /// so: a successor need not wait.
     pub async fn client_disconnected(&self) -> Result<()> {
-        let ours = lock(&self.0.heartbeat.last).map(|(_, beats)| beats);
-        let Some(ours) = ours.filter(|_| self.needs_heartbeat() && self.0.in_flight.is_empty())
+        let last_sent = lock(&self.0.heartbeat.last).map(|(_, heartbeats)| heartbeats);
+        let Some(last_sent) =
+            last_sent.filter(|_| self.needs_heartbeat() && self.0.in_flight.is_empty())
         else {
             return Ok(());
         };
-        // Lost: it is closed, or another gateway has parts of it in flight.
-        let left = self.change_root(|root| {
-            let open = root.is_open();
+        // Refused: the session is closed, or another gateway has parts of it in flight.
+        let changed = self.change_root(|root| {
+            let is_open = root.is_open();
             root.s3.as_mut().is_some_and(|s3| {
                 s3.client_disconnected = true;
-                open && s3.heartbeats == ours
+                is_open && s3.heartbeats == last_sent
             })
         });
-        left.await.map(drop)
+        changed.await.map(drop)
     }
 }

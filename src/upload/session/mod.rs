@@ -1,5 +1,5 @@
-//! One open session as this gateway knows it: its records in memory, the group commit that changes
-//! them, and the heartbeat that tells other gateways that it is in use.
+//! One session as this gateway knows it: its documents in memory, the group commit that changes
+//! its segments, and the heartbeat that tells other gateways that it is in use.
 
 pub(super) mod commit;
 pub(super) mod heartbeat;

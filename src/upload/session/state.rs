@@ -1,9 +1,9 @@
-//! A session in memory: its records as last read, and what is in flight for it.
+//! A session in memory: its documents as last read, and what is in flight for it.
 //!
-//! Guarantees: nothing here is a truth of its own; every answer rests on records that were
-//! revalidated within [`FRESH`], so any gateway can carry any session on. The cache of segments is
-//! bounded. No lock is held across a store call. It does not decide how records change (`manifest`)
-//! or write them (`commit`).
+//! Guarantees: nothing here is a source of truth; every response rests on documents that were
+//! revalidated within [`FRESH`], so any gateway can continue any session. The cache of segments is
+//! bounded. No lock is held across a store call. It does not decide how documents change
+//! (`manifest`) and does not write segments (`commit`). Source: docs/architecture.md#freshness.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,25 +12,25 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::digest::Sha256;
+use crate::records::{ChangeOutcome, GroupCommit, Snapshot};
 use crate::store::{Attributes, ListOptions, UploadTarget};
 
 use super::super::chunk::inflight::InFlight;
 use super::super::chunk::whole_sha256::WholeSha256;
-use super::super::documents::{Doc, Swap};
 use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::manifest::{Root, Segment, Status};
 use super::super::plan::{self, ChunkRange};
-use super::super::uploads::{Sessions, Shared, TAG};
-use super::commit::Queues;
+use super::super::uploads::{SessionCache, Shared, TAG};
 use super::heartbeat::Heartbeat;
 
-/// How long a record counts as current without asking the store (DESIGN §12.8).
+/// How long a document counts as current without asking the store
+/// (docs/architecture.md#freshness).
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Segments kept in memory per session: the chunks of a client come near each other, so few are
-/// warm at a time.
-const CACHED_SEGMENTS: usize = 8;
+/// Segments cached per session: the chunks of a client are close to each other, so few segments are
+/// in use at a time.
+const MAX_CACHED_SEGMENTS: usize = 8;
 
 /// Segments read at the same time by one operation.
 const READ_AHEAD: usize = 8;
@@ -41,11 +41,12 @@ pub struct Session(pub(in crate::upload) Arc<Inner>);
 
 pub(in crate::upload) struct Inner {
     pub shared: Arc<Shared>,
-    pub siblings: Weak<Sessions>,
+    /// The cache that holds this session; weak, because the cache owns its sessions.
+    pub siblings: Weak<SessionCache>,
     pub layout: Layout,
-    root: Mutex<Seen<Root>>,
-    segments: Mutex<HashMap<u32, Seen<Segment>>>,
-    pub queues: Queues,
+    root: Mutex<CachedDocument<Root>>,
+    segments: Mutex<HashMap<u32, CachedDocument<Segment>>>,
+    pub group_commit: GroupCommit<Session>,
     pub in_flight: InFlight,
     pub heartbeat: Heartbeat,
     pub whole_sha256: WholeSha256,
@@ -53,12 +54,15 @@ pub(in crate::upload) struct Inner {
     pub assembling: dashmap::DashSet<u16>,
 }
 
-/// A record and when this gateway last knew it to be current.
-struct Seen<T> {
-    doc: Option<Doc<T>>,
-    at: Duration,
-    /// When the store's answer was here.
-    answered: Duration,
+/// A document, and when this gateway last knew it to be current. Both times are of the monotonic
+/// clock.
+struct CachedDocument<T> {
+    /// None: there was no such document.
+    snapshot: Option<Snapshot<T>>,
+    /// When the store was asked for it.
+    asked_at: Duration,
+    /// When the store's response arrived.
+    received_at: Duration,
 }
 
 /// How far a session is.
@@ -75,19 +79,23 @@ pub struct Progress {
 impl Session {
     pub(in crate::upload) fn new(
         shared: Arc<Shared>,
-        siblings: Weak<Sessions>,
+        siblings: Weak<SessionCache>,
         layout: Layout,
-        root: Doc<Root>,
+        root: Snapshot<Root>,
     ) -> Self {
-        let at = shared.documents.clock.monotonic();
+        let now = shared.documents.clock.monotonic();
         Self(Arc::new(Inner {
             whole_sha256: WholeSha256::new(root.value.digest),
             shared,
             siblings,
             layout,
-            root: Mutex::new(Seen { doc: Some(root), at, answered: at }),
+            root: Mutex::new(CachedDocument {
+                snapshot: Some(root),
+                asked_at: now,
+                received_at: now,
+            }),
             segments: Mutex::default(),
-            queues: Queues::default(),
+            group_commit: GroupCommit::default(),
             in_flight: InFlight::default(),
             heartbeat: Heartbeat::default(),
             assembling: dashmap::DashSet::new(),
@@ -96,182 +104,173 @@ impl Session {
 
     /// The root as last read.
     pub fn root(&self) -> Arc<Root> {
-        let seen = lock(&self.0.root);
-        let doc = seen
-            .doc
-            .as_ref()
-            .expect("a session is made with a root, and the root is never forgotten");
-        Arc::clone(&doc.value)
+        self.cached_root().0.value
     }
 
-    /// The root, asked for again unless it is fresh. **Errors**: `NoSuchBackup` where it is gone.
+    /// The root, revalidated unless it is fresh. **Errors**: `NoSuchBackup` if it is gone.
     pub async fn fresh_root(&self) -> Result<Arc<Root>> {
-        let (known, at) = self.seen_root();
-        if self.is_fresh(at) {
+        let (known, asked_at) = self.cached_root();
+        if self.is_fresh(asked_at) {
             Ok(known.value)
         } else {
-            self.current_root().await.map(|doc| doc.value)
+            self.current_root().await.map(|root| root.value)
         }
     }
 
     /// The root as it is in the store now.
-    pub(in crate::upload) async fn current_root(&self) -> Result<Doc<Root>> {
+    pub(in crate::upload) async fn current_root(&self) -> Result<Snapshot<Root>> {
         let asked_at = self.now();
-        let (known, _) = self.seen_root();
+        let (known, _) = self.cached_root();
         let found = self.0.shared.documents.revalidate(&self.0.layout.root(), Some(&known)).await?;
         let found = found.ok_or_else(|| Error::NoSuchBackup(known.value.backup_id.clone()))?;
-        Ok(self.keep_root(found, asked_at))
+        self.cache_root(&found, asked_at);
+        Ok(found)
     }
 
     /// Fails unless the root said that the session is open after this segment was read: a record
-    /// that a late writer left behind an abort looks like any other. **Errors**: `NotOpen`,
+    /// that a late writer added after an abort looks like any other. **Errors**: `NotOpen`,
     /// `NoSuchBackup`.
     pub(in crate::upload) async fn require_open_after(&self, number: u32) -> Result<()> {
-        let read =
-            lock(&self.0.segments).get(&number).map_or_else(|| self.now(), |seen| seen.answered);
-        let (known, at) = self.seen_root();
-        let root =
-            if at >= read && self.is_fresh(at) { known } else { self.current_root().await? };
+        let segment_received_at = lock(&self.0.segments)
+            .get(&number)
+            .map_or_else(|| self.now(), |cached| cached.received_at);
+        let (known, asked_at) = self.cached_root();
+        let root = if asked_at >= segment_received_at && self.is_fresh(asked_at) {
+            known
+        } else {
+            self.current_root().await?
+        };
         if root.value.is_open() { Ok(()) } else { Err(Self::not_open(&root.value)) }
     }
 
-    fn seen_root(&self) -> (Doc<Root>, Duration) {
-        let seen = lock(&self.0.root);
+    /// The root as last read, and when the store was asked for it.
+    fn cached_root(&self) -> (Snapshot<Root>, Duration) {
+        let cached = lock(&self.0.root);
+        let snapshot = cached.snapshot.clone();
         (
-            seen.doc
-                .clone()
-                .expect("a session is made with a root, and the root is never forgotten"),
-            seen.at,
+            snapshot.expect("a session is made with a root, and only another root can replace it"),
+            cached.asked_at,
         )
     }
 
-    /// Keeps the newer of two reads: answers can overtake each other.
-    fn keep_root(&self, found: Doc<Root>, at: Duration) -> Doc<Root> {
-        let mut seen = lock(&self.0.root);
-        let older =
-            seen.doc.as_ref().is_some_and(|doc| doc.value.stamp.seq > found.value.stamp.seq);
-        if older {
-            return found;
+    /// Caches a root unless a newer one is cached already: responses can overtake each other.
+    fn cache_root(&self, found: &Snapshot<Root>, asked_at: Duration) {
+        let mut cached = lock(&self.0.root);
+        let is_older = cached
+            .snapshot
+            .as_ref()
+            .is_some_and(|root| root.value.stamp.seq > found.value.stamp.seq);
+        if !is_older {
+            *cached =
+                CachedDocument { snapshot: Some(found.clone()), asked_at, received_at: self.now() };
         }
-        *seen = Seen { doc: Some(found.clone()), at, answered: self.now() };
-        found
     }
 
-    /// Changes the status by compare-and-swap while `from` holds. **Errors**: those of
-    /// `Documents::swap`; the inner `Err` is the root that stood in the way.
+    /// Changes the status by compare-and-swap if `from` accepts the current one. The inner `Err` is
+    /// the root whose status was not accepted. **Errors**: those of `Documents::change`.
     pub(in crate::upload) async fn change_status(
         &self,
         from: impl Fn(&Status) -> bool,
         to: Status,
-    ) -> Result<std::result::Result<Doc<Root>, Doc<Root>>> {
+    ) -> Result<std::result::Result<Snapshot<Root>, Snapshot<Root>>> {
         self.change_root(|root| {
-            let holds = from(&root.status);
+            let is_accepted = from(&root.status);
             root.status = to.clone();
-            holds
+            is_accepted
         })
         .await
     }
 
-    /// Changes the root by compare-and-swap. `change` says whether it may, of the root as it is.
-    /// **Errors**: as `change_status`.
+    /// Changes the root by compare-and-swap. `change` says whether it applies to the root as it is.
+    /// The inner `Err` is the root to which it does not. **Errors**: those of `Documents::change`.
     pub(in crate::upload) async fn change_root(
         &self,
         change: impl Fn(&mut Root) -> bool,
-    ) -> Result<std::result::Result<Doc<Root>, Doc<Root>>> {
-        let mut known = self.current_root().await?;
-        let mut backoff = self.0.shared.documents.backoff();
-        loop {
-            let mut next = Root::clone(&known.value);
-            if !change(&mut next) {
-                return Ok(Err(known));
-            }
-            next.stamp = next.stamp.next(&self.0.shared.documents.clock.random_id());
-            let asked_at = self.now();
-            let ends = known.value.status.is_indexed_open() && !next.status.is_indexed_open();
-            match self.0.shared.documents.swap(&self.0.layout.root(), Some(&known), next).await? {
-                Swap::Won(doc) => {
-                    if ends {
-                        self.0.shared.quota.ended(&known.value.account);
-                    }
-                    return Ok(Ok(self.keep_root(doc, asked_at)));
+    ) -> Result<std::result::Result<Snapshot<Root>, Snapshot<Root>>> {
+        let known = self.current_root().await?;
+        let backup_id = known.value.backup_id.clone();
+        let observe = |found: &Snapshot<Root>, asked_at| self.cache_root(found, asked_at);
+        let documents = &self.0.shared.documents;
+        match documents.change(&self.0.layout.root(), known, &change, observe).await? {
+            ChangeOutcome::Changed { before, now } => {
+                let mut written = Root::clone(&before.value);
+                change(&mut written);
+                let was_open = before.value.status.is_indexed_open();
+                if was_open && !written.status.is_indexed_open() {
+                    self.0.shared.quota.session_ended(&before.value.account);
                 }
-                Swap::Lost(Some(doc)) => known = self.keep_root(doc, asked_at),
-                Swap::Lost(None) => return Err(Error::NoSuchBackup(known.value.backup_id.clone())),
+                Ok(Ok(now))
             }
-            let lost =
-                crate::store::Error::new(crate::store::Kind::Conflict, "another writer was first");
-            self.0
-                .shared
-                .documents
-                .pause(&mut backoff, Error::store("changing the status", lost))
-                .await?;
+            ChangeOutcome::Refused(root) => Ok(Err(root)),
+            ChangeOutcome::Absent => Err(Error::NoSuchBackup(backup_id)),
         }
     }
 
-    /// The chunks of one segment, asked for again unless they are fresh; empty where there is none.
+    /// The chunks of one segment, revalidated unless they are fresh; empty if there is no segment.
     pub async fn segment(&self, number: u32) -> Result<Arc<Segment>> {
         let fresh = lock(&self.0.segments)
             .get(&number)
-            .filter(|seen| self.is_fresh(seen.at))
-            .map(|seen| seen.doc.clone());
-        let doc = match fresh {
-            Some(doc) => doc,
+            .filter(|cached| self.is_fresh(cached.asked_at))
+            .map(|cached| cached.snapshot.clone());
+        let segment = match fresh {
+            Some(segment) => segment,
             None => self.current_segment(number).await?,
         };
-        Ok(doc.map_or_else(Arc::default, |doc| doc.value))
+        Ok(segment.map_or_else(Arc::default, |segment| segment.value))
     }
 
     /// The segment as it is in the store now.
     pub(in crate::upload) async fn current_segment(
         &self,
         number: u32,
-    ) -> Result<Option<Doc<Segment>>> {
+    ) -> Result<Option<Snapshot<Segment>>> {
         let asked_at = self.now();
         let known = self.known_segment(number);
-        let found = self
-            .0
-            .shared
-            .documents
-            .revalidate(&self.0.layout.segment(number), known.as_ref())
-            .await?;
-        self.keep_segment(number, found.clone(), asked_at);
+        let key = self.0.layout.segment(number);
+        let found = self.0.shared.documents.revalidate(&key, known.as_ref()).await?;
+        self.cache_segment(number, found.clone(), asked_at);
         Ok(found)
     }
 
     /// The segment as last read, however long ago.
-    pub(in crate::upload) fn known_segment(&self, number: u32) -> Option<Doc<Segment>> {
-        lock(&self.0.segments).get(&number).and_then(|seen| seen.doc.clone())
+    pub(in crate::upload) fn known_segment(&self, number: u32) -> Option<Snapshot<Segment>> {
+        lock(&self.0.segments).get(&number).and_then(|cached| cached.snapshot.clone())
     }
 
-    /// Remembers a segment that the store held at `at`, unless a newer one is known already.
-    pub(in crate::upload) fn keep_segment(
+    /// Caches a segment that the store was asked for at `asked_at`, unless a newer one is cached.
+    pub(in crate::upload) fn cache_segment(
         &self,
         number: u32,
-        found: Option<Doc<Segment>>,
-        at: Duration,
+        found: Option<Snapshot<Segment>>,
+        asked_at: Duration,
     ) {
-        let seq = |doc: &Option<Doc<Segment>>| doc.as_ref().map(|doc| doc.value.stamp.seq);
+        let seq = |segment: &Option<Snapshot<Segment>>| {
+            segment.as_ref().map(|segment| segment.value.stamp.seq)
+        };
         let mut segments = lock(&self.0.segments);
-        if let Some(seen) = segments.get_mut(&number) {
-            let overtaken = found.is_some() && seq(&seen.doc) > seq(&found);
-            // An absent segment is news only if it was asked for after the last write that we saw.
-            let vanished_before = found.is_none() && seen.doc.is_some() && seen.at >= at;
-            if overtaken || vanished_before {
-                // Or it is no older answer at all, but a late writer's segment in place of one that
-                // an abort removed: what was read now counts only if the root, read after it, is
-                // open.
-                seen.answered = self.now();
+        if let Some(cached) = segments.get_mut(&number) {
+            let is_older = found.is_some() && seq(&cached.snapshot) > seq(&found);
+            // An absent segment is news only if it was asked for after the last known write.
+            let was_absent_before =
+                found.is_none() && cached.snapshot.is_some() && cached.asked_at >= asked_at;
+            if is_older || was_absent_before {
+                // Or the response is not older: a late writer created a segment again that an abort
+                // had removed. What was read now counts only if the root, read after it, is open.
+                cached.received_at = self.now();
                 return;
             }
-        } else if segments.len() >= CACHED_SEGMENTS {
-            let oldest = segments.iter().min_by_key(|(_, seen)| seen.at).map(|(number, _)| *number);
+        } else if segments.len() >= MAX_CACHED_SEGMENTS {
+            let oldest = segments
+                .iter()
+                .min_by_key(|(_, cached)| cached.asked_at)
+                .map(|(number, _)| *number);
             oldest.map(|number| segments.remove(&number));
         }
-        segments.insert(number, Seen { doc: found, at, answered: self.now() });
+        segments
+            .insert(number, CachedDocument { snapshot: found, asked_at, received_at: self.now() });
     }
 
-    /// Every segment that exists, by number, as it is now. Without a size their numbers come from a
-    /// listing.
+    /// Every segment that exists, by number, as it is now.
     pub(in crate::upload) async fn all_segments(
         &self,
     ) -> Result<impl Stream<Item = Result<(u32, Arc<Segment>)>> + Send + use<>> {
@@ -280,8 +279,8 @@ impl Session {
         let reads = stream::iter(numbers).map(move |number| {
             let session = session.clone();
             async move {
-                let doc = session.current_segment(number).await?;
-                Ok((number, doc.map_or_else(Arc::default, |doc| doc.value)))
+                let segment = session.current_segment(number).await?;
+                Ok((number, segment.map_or_else(Arc::default, |segment| segment.value)))
             }
         });
         Ok(reads.buffered(READ_AHEAD))
@@ -292,11 +291,11 @@ impl Session {
         Ok(self.listed_segments().await?.into_iter().map(|(number, _)| number).collect())
     }
 
-    /// A tag that changes whenever the root or any segment changes.
+    /// A text that changes whenever the root or any segment changes.
     pub async fn version(&self) -> Result<String> {
         let (root, segments) = tokio::try_join!(self.current_root(), self.listed_segments())?;
-        let tags = segments.iter().map(|(number, etag)| format!("{number}={etag};"));
-        let text: String = std::iter::once(format!("{};", root.etag)).chain(tags).collect();
+        let etags = segments.iter().map(|(number, etag)| format!("{number}={etag};"));
+        let text: String = std::iter::once(format!("{};", root.etag)).chain(etags).collect();
         Ok(Sha256::of(text.as_bytes()).hex()[..32].to_owned())
     }
 
@@ -318,18 +317,18 @@ impl Session {
         }
         found.sort_unstable();
         if self.root().plan.size.is_none() {
-            // Nothing else says how long the file is: a listing that lags must not cut it short.
+            // Nothing else says how long the file is: a stale listing must not cut it short.
             loop {
                 let next = found.last().map_or(0, |(last, _)| last + 1);
-                let Some(doc) = self.current_segment(next).await? else { break };
-                found.push((next, doc.etag.0));
+                let Some(segment) = self.current_segment(next).await? else { break };
+                found.push((next, segment.etag.0));
             }
         }
         Ok(found)
     }
 
-    /// What is stored and what is missing. The root is the current one from here on: who asks how
-    /// far it is may have been told of its end by another gateway.
+    /// What is stored and what is missing. The root is read again first: the client may have ended
+    /// the session at another gateway.
     pub async fn progress(&self) -> Result<Progress> {
         let plan = self.current_root().await?.value.plan;
         let segments = self.all_segments().await?;
@@ -360,8 +359,8 @@ impl Session {
         self.0.shared.documents.clock.monotonic()
     }
 
-    fn is_fresh(&self, at: Duration) -> bool {
-        self.now().saturating_sub(at) < FRESH
+    fn is_fresh(&self, asked_at: Duration) -> bool {
+        self.now().saturating_sub(asked_at) < FRESH
     }
 
     pub(in crate::upload) fn not_open(root: &Root) -> Error {
@@ -374,12 +373,12 @@ impl Root {
         (self.bucket.as_str().into(), self.key.as_str().into())
     }
 
-    /// The session's entry in the index of open ones.
+    /// The key of the session's entry in the index of open sessions.
     pub(in crate::upload) fn open_entry(&self) -> crate::store::Key {
         Layout::new(&self.account, &self.backup_id).open(&self.bucket, &self.key, self.created_at)
     }
 
-    /// What the object of a backup will carry.
+    /// The attributes that the object of a backup gets.
     pub(in crate::upload) fn attributes(&self) -> Attributes {
         let mut user = self.metadata.clone();
         user.insert(TAG.to_owned(), self.upload_tag.clone());
@@ -402,7 +401,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// A lock whose holder panicked holds consistent data all the same: no critical section here calls
+/// A lock whose holder panicked still holds consistent data: no critical section of this room calls
 /// out.
 pub(in crate::upload) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
