@@ -24,7 +24,7 @@ use crate::tcp;
 use crate::upload::Uploads;
 use crate::web::{Admission, Metrics};
 
-pub use crate::gc::{Report, Swept};
+pub use crate::gc::{ReclaimedSession, Report};
 pub use crate::store::probe::{Check, Weight};
 pub use credentials::GeneratedKey;
 pub use error::Error;
@@ -62,19 +62,19 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     stores::examine(&store, settings, &clock).await
 }
 
-/// Sweeps the store once and calls `on_swept` for each item; with `dry_run` nothing is removed.
+/// Sweeps the store once and calls `on_reclaimed` for each session; with `dry_run` nothing is removed.
 /// None: a gateway is sweeping the store.
 pub async fn sweep(
     settings: &Settings,
     dry_run: bool,
-    on_swept: impl FnMut(&Swept),
+    on_reclaimed: impl FnMut(&ReclaimedSession) + Send + Sync,
 ) -> Result<Option<Report>, Error> {
     let clock = Clock::system();
     let store = stores::open(&settings.store, &clock).await?;
     let uploads = Uploads::new(store, clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     let mode = if dry_run { Mode::Dry } else { Mode::Now };
-    let report = Sweeper::new(uploads, clock, settings.gc.clone()).sweep(mode, on_swept).await;
+    let report = Sweeper::new(uploads, clock, settings.gc.clone()).sweep(mode, on_reclaimed).await;
     report.map_err(|source| Error::Sweep { source })
 }
 

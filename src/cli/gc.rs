@@ -1,9 +1,9 @@
-//! `ratchet gc`: frees what was abandoned, or shows what would be freed. Exit code 1 if a session
-//! could not be swept or a gateway is at it.
+//! `ratchet gc`: reclaims what was abandoned, or shows what would be reclaimed. Exit code 1 if a
+//! session could not be reclaimed or if a gateway is sweeping.
 
 use super::connection::{print, print_json};
 use super::store::StoreArgs;
-use crate::app::{self, Swept};
+use crate::app::{self, ReclaimedSession};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -12,19 +12,22 @@ pub struct Args {
     dry_run: bool,
     #[command(flatten)]
     store: StoreArgs,
-    /// One JSON object per session, and one for the whole.
+    /// Print one JSON object per session, and one for the whole sweep.
     #[arg(long)]
     json: bool,
 }
 
-/// Sweeps once. The exit code.
+/// Sweeps once and returns the exit code.
 pub async fn run(args: Args) -> u8 {
     let settings = match args.store.settings() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let told = |swept: &Swept| if args.json { print_json(swept) } else { print(&line(swept)) };
-    let report = match app::sweep(&settings, args.dry_run, told).await {
+    let is_json = args.json;
+    let show = |reclaimed: &ReclaimedSession| {
+        if is_json { print_json(reclaimed) } else { print(&line(reclaimed)) }
+    };
+    let report = match app::sweep(&settings, args.dry_run, show).await {
         Ok(Some(report)) => report,
         Ok(None) => {
             eprintln!("ratchet: a gateway is sweeping this store; try again later");
@@ -38,19 +41,19 @@ pub async fn run(args: Args) -> u8 {
     if args.json {
         print_json(&report);
     } else {
-        let (would, of) =
+        let (would, reclaimed) =
             (if args.dry_run { "would be " } else { "" }, report.actions.values().sum::<u64>());
         let (seen, failed, bytes, entries) =
             (report.seen, report.failed, report.bytes, report.entries);
         print(&format!(
-            "{of} of {seen} sessions {would}swept, {bytes} bytes and {entries} entries {would}freed, {failed} failed"
+            "{reclaimed} of {seen} sessions {would}swept, {bytes} bytes and {entries} entries {would}freed, {failed} failed"
         ));
     }
     u8::from(report.failed > 0)
 }
 
-fn line(swept: &Swept) -> String {
-    let Swept { action, backup_id, bucket, key, bytes, idle, .. } = swept;
+fn line(reclaimed: &ReclaimedSession) -> String {
+    let ReclaimedSession { action, backup_id, bucket, key, bytes, idle, .. } = reclaimed;
     format!(
         "{action:<7} {backup_id} s3://{bucket}/{key} {bytes} bytes, idle for {} s",
         idle.as_secs()

@@ -1,53 +1,69 @@
-//! Expiry and sweeping: what was abandoned costs nothing for ever.
+//! Expiry and sweeping: ends abandoned sessions and removes what is left of them.
 //!
 //! Guarantees: nothing of a session is removed before its root says that it is closed; a sweep that
-//! dies anywhere is carried on by the next one, on any gateway; at most one gateway sweeps at a
-//! time (a lease, by compare-and-swap), and two that sweep all the same do no harm. Ages are
-//! differences of two store times, and none is more than the sweeping process has seen pass since
-//! the store's clock jumped. Driven by the manifests alone: ListMultipartUploads is not to be
-//! trusted (BACKENDS.md §6, §9). An entry of the index of open sessions goes once its session is
-//! closed, or where its time is not its root's: a create that died left it, and another carried
-//! that one on. It does not know how a session is ended or what its records are called: `upload`
-//! does.
+//! is interrupted anywhere is continued by the next one, on any gateway; at most one gateway sweeps
+//! at a time (by a lease), and two that sweep all the same do no harm. Ages are differences of two
+//! store times, and no age is more than the sweeping process has seen pass since the store's clock
+//! jumped. Sweeps work from the sessions' documents alone, because servers' lists of multipart
+//! uploads are not reliable (docs/backends.md#listmultipartuploads). An entry of the index of open
+//! sessions is removed once its session is closed, or if its creation time is not its root's: then
+//! a create that failed left it, and another create continued the session. It does not know how a
+//! session is ended or what its documents are called: `upload` does.
+//! **Layout**: `v1/leases/gc.json`, who sweeps and how far the sweep is. **Errors**: the store's
+//! own; the next sweep tries again. Source: docs/architecture.md#expiry-and-sweeping.
 //!
-//! **Layout**: `v1/leases/gc.json`, who sweeps and how far. **Errors**: the store's own; the next
-//! sweep tries again.
+//! Each resource has its file: `sessions` and `index_entries` are the tasks of a sweep, in the list
+//! `sweep::TASKS`; `staged_chunks` belongs to the sessions; `lease` and `schedule` say who sweeps
+//! and when. A new resource is a new file with a `SweepTask` and a new line of that list.
 //!
-//! What makes each pair safe, the running operation by the one that starts. *root*: the root's
-//! compare-and-swap has one winner, and the loser looks again. *look*: a write to a segment counts
-//! only if the root, read after it, says `in_progress`. *tag*: the object is judged by the tag that
-//! its upload put on it. *idem*: both do the same. Each cell is tested at every store call of the
-//! running operation (`tests/it/interactions.rs`).
+//! # Interactions
+//!
+//! The table says what makes it safe that an operation (row) is running when another one (column)
+//! starts. Each cell is tested at every store call of the running operation
+//! (`tests/it/interactions.rs`).
+//!
+//! - *root*: both change the root by compare-and-swap. One wins; the other reads the root again and
+//!   decides anew.
+//! - *check*: a write to a segment counts only if the root, read after the write, says
+//!   `in_progress`.
+//! - *tag*: whether an object is the session's is decided by the upload tag in its metadata.
+//! - *same*: both operations do the same, and doing it twice is harmless.
 //!
 //! | running \ starting | create, adopt | chunk, part | finalize | abort | expire, free | forget |
 //! | --- | --- | --- | --- | --- | --- | --- |
-//! | create, adopt | root: one creates or adopts, the others find its session; a loser removes its index entry where its time differs | not before its root is there | the same | the same | root: an adopter changes what gc saw, or finds nothing to adopt | only closed ones, and none that an open heir still reads |
-//! | chunk, part | an adopter waits for its last breath, then *root*; the late writer is told by *look* | the segment's swap (DESIGN §5) | *look*: recorded before `finalizing` and counted, or refused | *look* | *look*; its part is found by the next listing of parts | long after its end: a late writer finds no root and is refused; what it left goes as traces without a root |
-//! | finalize | it is alive: not adopted | refused by the root | *root*, then *tag* | carried to its end first | carried to its end first | *tag*: its object is there, so it stays |
-//! | abort | *root*: kept parts are adopted or freed | refused by the root | refused by the root | idem | idem | only once freed |
-//! | expire, free | *root* | refused by the root | refused by the root | idem | idem | only once freed |
-//! | forget | an entry that names a session without a root is passed over, and a client's own id begins anew | no root: refused | no root: refused | no root: absent | idem | idem |
+//! | create, adopt | *root*: one creates or adopts, the others find its session; a loser removes its own index entry if its creation time differs | impossible before the root exists | impossible before the root exists | impossible before the root exists | *root*: an adopter changes the root that gc read, or finds nothing to adopt | forget removes closed sessions only, and none whose documents an open successor still reads |
+//! | chunk, part | an adopter waits until no heartbeat comes any more, then *root*; the late writer is refused by *check* | compare-and-swap on the segment (docs/architecture.md#one-put-per-chunk) | *check*: the record is written before `finalizing` and counted, or it is refused | *check* | *check*; the part is found by the next listing of parts | happens long after the session's end: a late writer finds no root and is refused; what it wrote is removed as documents without a root |
+//! | finalize | the session is in use and is not adopted | refused by the root's status | *root*, then *tag* | the finalize is first carried to its end | the finalize is first carried to its end | *tag*: the session's object exists, so its documents stay |
+//! | abort | *root*: kept parts are adopted or freed | refused by the root's status | refused by the root's status | *same* | *same* | only once the parts are freed |
+//! | expire, free | *root* | refused by the root's status | refused by the root's status | *same* | *same* | only once the parts are freed |
+//! | forget | an entry that names a session without a root is skipped, and an id that the client chose starts a new session | refused: there is no root | refused: there is no root | there is no root, so there is no such session | *same* | *same* |
 
+mod clock_jump;
 mod decide;
+mod index_entries;
 mod lease;
+mod report;
+mod schedule;
+mod sessions;
+mod staged_chunks;
 mod sweep;
-mod watch;
 
 use std::time::Duration;
 
-pub use sweep::{Mode, Report, Sweeper, Swept};
+pub use report::{ReclaimedSession, Report};
+pub use sweep::{Mode, Sweeper};
 
 /// The room's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether this gateway sweeps.
     pub enabled: bool,
-    /// After this long without a sign of life a session is ended; closed ones are forgotten after
-    /// as long again.
+    /// A session that was idle for this long is ended. The documents of a closed one are removed
+    /// after as long again.
     pub expire_after: Duration,
-    /// From one sweep's end to the next one's beginning, over all gateways.
+    /// From the end of one sweep to the start of the next, over all gateways.
     pub every: Duration,
-    /// Sessions that are looked at per second.
+    /// Sessions that are read per second.
     pub sessions_per_s: u32,
 }
 

@@ -1,0 +1,24 @@
+//! Task of a sweep: entries of the index of open sessions, and open entries, that name no open
+//! session.
+//!
+//! Guarantees: an entry that is younger than `expire_after` stays, because the create that wrote it
+//! may still be under way.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use super::sweep::{LeaseState, Result, Sweep, SweepTask};
+
+pub(super) struct IndexEntries;
+
+#[async_trait]
+impl SweepTask for IndexEntries {
+    async fn sweep_account(&self, sweep: &mut Sweep<'_>, account: &str) -> Result<LeaseState> {
+        let written_before =
+            sweep.now.checked_sub(sweep.limits.expire_after).unwrap_or(SystemTime::UNIX_EPOCH);
+        let (uploads, is_dry) = (sweep.uploads, sweep.is_dry());
+        sweep.report.entries += uploads.reclaim_entries(account, written_before, is_dry).await?;
+        Ok(LeaseState::Held)
+    }
+}
