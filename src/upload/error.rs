@@ -1,7 +1,8 @@
-//! What an operation on a session can answer instead of success.
+//! Why an operation on a session failed, and what its caller does about it.
 //!
-//! `Kind` is what a front translates to its protocol, one row each; the fields are what the answer
-//! names. The store's own error travels as source, for the log only. It knows no HTTP status.
+//! `Kind` is what a front translates to its protocol, one row for each kind; the fields are the
+//! values that the response names. The store's own error travels as the source, for the log only.
+//! It knows no HTTP status.
 
 use std::time::Duration;
 
@@ -16,17 +17,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What a caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Mend the request.
+    /// Correct the request.
     BadRequest,
     /// No session of this account has that id.
     NoSuchBackup,
-    /// Make the bucket first.
+    /// Create the bucket first.
     NoSuchBucket,
-    /// The chunk has not the length that the plan gives it.
+    /// The chunk does not have the length that the plan demands.
     ChunkSizeMismatch,
     /// The bytes are not what their checksum says: send them again.
     ChecksumMismatch,
-    /// The whole is not what `expectedDigest` says.
+    /// The whole file is not what `expectedDigest` says.
     DigestMismatch,
     /// Another checksum is stored for this chunk: begin a fresh backup.
     ChecksumConflict,
@@ -42,17 +43,18 @@ pub enum Kind {
     PartTooSmall,
     /// The completed object was replaced or removed.
     ObjectChanged,
-    /// The request's body broke off: send it again.
+    /// The request's body ended early: send it again.
     BodyBroken,
-    /// The account has as many open sessions as it may: complete or abort some.
+    /// The account has as many open sessions as it is allowed: complete or abort some.
     QuotaExceeded,
     /// The store asks for fewer requests.
     SlowDown,
     /// No room left in the store.
     StoreFull,
-    /// The store does not answer as it should; it may have happened. Try again.
+    /// The store does not respond as it should. The operation may have happened. Try again.
     StoreUnavailable,
-    /// A record that cannot be read, or a store that refuses our credentials: a person must look.
+    /// A document cannot be read, or the store refuses the gateway's credentials: a person must
+    /// look.
     Internal,
 }
 
@@ -85,10 +87,10 @@ pub enum Error {
     #[error("the object of backup {0:?} was replaced or removed since")]
     ObjectChanged(String),
     #[error(
-        "account {account:?} has {most} open uploads, backups and aborted uploads that are kept, which is its quota: \
+        "account {account:?} has {max_open} open uploads, backups and aborted uploads that are kept, which is its quota: \
          complete or abort some of them, then try again"
     )]
-    QuotaExceeded { account: String, most: u64 },
+    QuotaExceeded { account: String, max_open: u64 },
     #[error("{what}")]
     Store {
         kind: Kind,
@@ -96,7 +98,8 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
-    /// Many waiters of one batch share one cause.
+    /// An error without its source: one cause that many waiters share, or a condition that has no
+    /// cause in the store.
     #[error("{what}")]
     Batch { kind: Kind, what: String, retry_after: Option<Duration> },
     #[error("the record {key} cannot be read: {why}")]
@@ -125,7 +128,7 @@ impl Error {
         }
     }
 
-    /// How long the store asked callers to wait.
+    /// How long the store asked its callers to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Store { source, .. } => source.pause(),
@@ -148,7 +151,7 @@ impl Error {
         }
     }
 
-    /// A store's failure while doing `what`, for callers that have no better meaning for it.
+    /// The store failed while doing `what`, and its error has no special meaning for the caller.
     pub(crate) fn store(what: impl Into<String>, source: store::Error) -> Self {
         let kind = match source.kind() {
             store::Kind::NoSuchBucket => Kind::NoSuchBucket,
@@ -172,7 +175,7 @@ impl Error {
         Self::Store { kind, what: what.into(), source }
     }
 
-    /// As `store`, for a request without a word of its caller's in it: if the store calls it
+    /// As `store`, for a request no part of which comes from a client: if the store calls it
     /// invalid, it was damaged on the way.
     pub(crate) fn own(what: impl Into<String>, source: store::Error) -> Self {
         if source.kind() == store::Kind::Invalid {
@@ -181,8 +184,8 @@ impl Error {
         Self::store(what, source)
     }
 
-    /// As `own`, where the body was the gateway's too: that it broke off is between the gateway and
-    /// its store.
+    /// As `own`, for a request whose body is the gateway's too: if the body broke off, the
+    /// connection to the store failed.
     pub(crate) fn record(what: impl Into<String>, source: store::Error) -> Self {
         let mut error = Self::own(what, source);
         if let Self::Store { kind: kind @ Kind::BodyBroken, .. } = &mut error {
@@ -229,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_caller_named_is_the_callers_to_mend() {
+    fn only_what_came_from_a_client_is_its_fault() {
         let invalid = || store::Error::new(store::Kind::Invalid, "was answered 400");
         assert_eq!(Error::store("beginning", invalid()).kind(), Kind::BadRequest);
         assert_eq!(Error::own("reading", invalid()).kind(), Kind::StoreUnavailable);

@@ -1,8 +1,8 @@
 //! Listing an account's sessions by target.
 //!
-//! Guarantees: open ones first, then complete ones; a page costs at most [`MAX_ENTRIES`] root
-//! reads, whatever the filter leaves of it; aborted ones are not listed (they have no target any
-//! more, only a tombstone). Errors: those of the records.
+//! Guarantees: open sessions first, then complete ones; a page costs at most [`MAX_ENTRIES`] reads
+//! of roots, however few of them pass the filter; aborted sessions are not listed, because only
+//! their roots are left. **Errors**: those of `records`.
 
 use std::sync::Arc;
 
@@ -16,25 +16,25 @@ use super::layout::{self, Index, Layout};
 use super::manifest::{Root, Status};
 use super::uploads::Uploads;
 
-/// The most entries that one call looks at; with a filter a page can be empty and still have a next
+/// The most entries that one call reads. So with a filter a page can be empty and still have a next
 /// one.
 const MAX_ENTRIES: usize = 1000;
 /// Roots read at the same time.
 pub(super) const READ_AHEAD: usize = 16;
 
-/// What is wanted.
+/// Which sessions to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
     pub bucket: Option<String>,
     /// Of the key; only together with a bucket.
     pub prefix: String,
-    /// Exactly this key, instead of a prefix; only together with a bucket. Costs what its own
-    /// sessions cost.
+    /// Exactly this key, instead of a prefix; only together with a bucket. Reads only the sessions
+    /// of this key.
     pub key: Option<String>,
     pub file_id: Option<String>,
     /// A word of `Status::word`.
     pub status: Option<String>,
-    /// `ListPage::next` of the page before.
+    /// `ListPage::next` of the previous page.
     pub after: Option<String>,
     /// In `[1, 1000]`.
     pub limit: usize,
@@ -52,36 +52,39 @@ impl Uploads {
     /// bucket and key.
     pub async fn list(&self, account: &str, query: &ListQuery) -> Result<ListPage> {
         let limit = query.limit.clamp(1, MAX_ENTRIES);
-        let mut looked_at = 0;
+        let mut entries_read = 0;
         let mut page = ListPage::default();
         let prefixes = match (&query.bucket, &query.key) {
             (Some(bucket), Some(key)) => layout::key_prefixes(account, bucket, key),
             (bucket, _) => layout::index_prefixes(account, bucket.as_deref(), &query.prefix),
         };
         let delimiter = query.key.as_ref().map(|_| "/".to_owned());
-        let wanted =
+        let searched =
             prefixes.into_iter().filter(|(index, _)| may_hold(*index, query.status.as_deref()));
-        for (rank, (index, prefix)) in wanted.enumerate() {
-            // The cursor is the place in this order and the last entry looked at: `<rank>:<key>`.
-            let (at, after) = cursor(query.after.as_deref());
-            if rank < at {
+        // A cursor is `<rank>:<key>`: the prefix by its rank in this order, and the last entry that
+        // was read.
+        let (start_rank, start_after) = cursor(query.after.as_deref());
+        for (rank, (index, prefix)) in searched.enumerate() {
+            if rank < start_rank {
                 continue;
             }
             let mut options =
                 ListOptions { prefix, delimiter: delimiter.clone(), ..ListOptions::default() };
-            // A cursor of another version, or of another query, begins at the front: nothing is
-            // left out.
-            options.after = after.filter(|after| rank == at && after.starts_with(&options.prefix));
+            // A cursor of another version, or of another query, begins at the first entry, so
+            // nothing is left out.
+            options.after = start_after
+                .clone()
+                .filter(|after| rank == start_rank && after.starts_with(&options.prefix));
             loop {
                 let listed = self.documents().list(&options).await?;
                 let keys: Vec<Key> = listed.objects.into_iter().map(|object| object.key).collect();
                 let roots = self.roots(account, &keys).await?;
                 for (key, root) in keys.iter().zip(roots) {
-                    looked_at += 1;
+                    entries_read += 1;
                     page.roots.extend(
                         root.filter(|root| is_of(root, key) && matches(root, index, query)),
                     );
-                    if page.roots.len() >= limit || looked_at >= MAX_ENTRIES {
+                    if page.roots.len() >= limit || entries_read >= MAX_ENTRIES {
                         page.next = Some(format!("{rank}:{key}"));
                         return Ok(page);
                     }
@@ -95,6 +98,7 @@ impl Uploads {
         Ok(page)
     }
 
+    /// The roots that these entries name, in the same order.
     pub(super) async fn roots(
         &self,
         account: &str,
@@ -109,8 +113,8 @@ impl Uploads {
             let documents = documents.clone();
             async move {
                 let Some(key) = key else { return Ok(None) };
-                let doc: Option<Snapshot<Root>> = documents.read(&key).await?;
-                Ok(doc.map(|doc| doc.value))
+                let root: Option<Snapshot<Root>> = documents.read(&key).await?;
+                Ok(root.map(|root| root.value))
             }
         });
         reads.buffered(READ_AHEAD).try_collect().await
@@ -132,17 +136,18 @@ fn may_hold(index: Index, status: Option<&str>) -> bool {
     }
 }
 
-/// Whether an index entry is the session's own: that of a create that died has another time.
+/// Whether an index entry is the session's own: the entry of a create that failed has another
+/// creation time.
 pub(super) fn is_of(root: &Root, entry: &Key) -> bool {
-    layout::open_place(entry).is_none() || root.open_entry() == *entry
+    layout::parse_index_entry(entry).is_none() || root.open_entry() == *entry
 }
 
 fn matches(root: &Root, index: Index, query: &ListQuery) -> bool {
-    // Each session is shown in one index only, though for a moment it stands in both.
-    let complete = matches!(root.status, Status::Complete { .. });
-    let shown = complete || root.status.is_unfinished() || query.status.is_some();
-    shown
-        && complete == (index == Index::Done)
+    // For a moment a session stands in both indexes, but it is listed from one of them only.
+    let is_complete = matches!(root.status, Status::Complete { .. });
+    let is_listed = is_complete || root.status.is_unfinished() || query.status.is_some();
+    is_listed
+        && is_complete == (index == Index::Done)
         && query.bucket.as_ref().is_none_or(|bucket| *bucket == root.bucket)
         && root.key.starts_with(&query.prefix)
         && query.key.as_ref().is_none_or(|key| *key == root.key)

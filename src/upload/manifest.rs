@@ -1,10 +1,9 @@
-//! The session's records: the root and its segments, and the rules by which they change.
+//! The session's documents: the root and its segments, and the rules by which they change.
 //!
-//! Guarantees: every change is a pure function from the old record to the new one; a `FirstWins`
-//! session never replaces a checksum; a struck record keeps its checksum (DESIGN §12.3); `seq`
-//! grows by one with each write and the last write ids are remembered, so that a write whose answer
-//! was lost is recognised. It reads and writes nothing; `codec` is its JSON, `commit` its way to
-//! the store.
+//! Guarantees: every change is a pure function from the old document to the new one; a `FirstWins`
+//! session never replaces a checksum; an invalidated record keeps its checksum
+//! (docs/architecture.md#invalidated-records). It reads and writes no store: `codec` has the JSON,
+//! `session::commit` writes it.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +15,13 @@ use crate::store::{Bucket, ETag, Key, UploadId, UploadTarget, WrittenPart};
 
 use super::plan::Plan;
 
-/// Whose checksum stays when one index is put twice.
+/// Which checksum counts when one chunk is put twice with different bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Policy {
-    /// The chunk API: another checksum is refused.
+    /// The first one: the chunk API refuses another one.
     FirstWins,
-    /// S3's rule for part numbers.
+    /// The last one: S3's rule for part numbers.
     LastWins,
 }
 
@@ -31,7 +30,7 @@ pub enum Policy {
 #[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Status {
     InProgress,
-    /// What the finalize that began it must check; a takeover repeats every check.
+    /// With what the finalize has to check; a gateway that takes it over repeats every check.
     Finalizing {
         #[serde(flatten)]
         checks: Checks,
@@ -42,10 +41,11 @@ pub enum Status {
     },
     Aborted {
         reason: String,
-        /// The parts are still there, for a successor to adopt (DESIGN §7).
+        /// The parts still exist, for a successor to adopt
+        /// (docs/architecture.md#abort-by-a-client).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         kept: bool,
-        /// A sweep has seen that nothing is left but this tombstone.
+        /// A sweep found that nothing is left of the session but this root.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         freed: bool,
     },
@@ -54,19 +54,19 @@ pub enum Status {
     },
 }
 
-/// What a finalize was asked for.
+/// What a finalize has to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checks {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
-    /// The part numbers that S3's Complete named, ascending; None: all that are recorded.
+    /// The part numbers that S3's Complete named, ascending; None: all recorded ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<u16>>,
 }
 
 impl Status {
-    /// Whether an object may still come of it.
+    /// Whether the session may still become an object.
     pub fn is_unfinished(&self) -> bool {
         match self {
             Self::InProgress | Self::Finalizing { .. } => true,
@@ -74,8 +74,8 @@ impl Status {
         }
     }
 
-    /// Whether its session stands in the index of open ones: it is unfinished, or kept for a
-    /// successor to find.
+    /// Whether the session is in the index of open sessions: it is unfinished, or its parts are
+    /// kept for a successor.
     pub fn is_indexed_open(&self) -> bool {
         match self {
             Self::InProgress | Self::Finalizing { .. } | Self::Aborted { kept: true, .. } => true,
@@ -83,7 +83,7 @@ impl Status {
         }
     }
 
-    /// The word of the chunk API.
+    /// The status in the words of the chunk API.
     pub fn word(&self) -> &'static str {
         match self {
             Self::InProgress => "in_progress",
@@ -101,9 +101,9 @@ impl Status {
 pub struct Finished {
     pub etag: ETag,
     pub size_bytes: u64,
-    /// All that were computed; `sha256-chunks` always is.
+    /// All digests that were computed; `sha256-chunks` always is.
     pub digests: Vec<Expected>,
-    /// In the algorithm that the S3 client named at create, as S3 prints it.
+    /// In the algorithm that the S3 client named at create, in S3's notation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<ObjectChecksum>,
 }
@@ -113,12 +113,12 @@ pub struct Finished {
 #[serde(rename_all = "camelCase")]
 pub struct ObjectChecksum {
     pub algorithm: Algorithm,
-    /// Base64; of a composite one with `-<parts>` behind it.
+    /// Base64; a composite checksum ends in `-<number of parts>`.
     pub value: String,
     pub kind: ChecksumKind,
 }
 
-/// How the checksum of a whole object follows from its parts. The words are S3's.
+/// How the checksum of a whole object is computed. The words are S3's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChecksumKind {
     #[serde(rename = "FULL_OBJECT")]
@@ -142,24 +142,24 @@ impl ChecksumKind {
     }
 }
 
-/// What only the session of an S3 multipart upload has.
+/// Fields of the root that only the session of an S3 multipart upload has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct S3Terms {
-    /// The algorithm that its client named for the parts, and what the object gets.
+    /// The algorithm that the client named for the parts, and the kind of the object's checksum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<(Algorithm, ChecksumKind)>,
-    /// `cache-control` and the like, for the object.
+    /// `cache-control` and similar headers of the object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Sessions whose parts lie in the same store upload, newest first; the first is the one it was
-    /// adopted from.
+    /// Sessions whose parts are in the same store upload, newest first; the first is the
+    /// predecessor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
-    /// How often a gateway said that it has parts in flight.
+    /// How many heartbeats the session had.
     #[serde(default, rename = "beats")]
     pub heartbeats: u64,
-    /// Its client hung up in mid-part, with nothing in flight.
+    /// The client disconnected in the middle of a part, with nothing else in flight.
     #[serde(rename = "left", default, skip_serializing_if = "std::ops::Not::not")]
     pub client_disconnected: bool,
 }
@@ -191,7 +191,7 @@ impl From<Destination> for UploadId {
     }
 }
 
-/// The session's root record.
+/// The session's main document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Root {
@@ -204,27 +204,28 @@ pub struct Root {
     pub file_id: String,
     pub plan: Plan,
     pub policy: Policy,
-    /// The digest kind that is computed beside SHA-256.
+    /// The digest kind that is computed in addition to SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<digest::Kind>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// None: it was created over the chunk API.
+    /// None: the session was created over the chunk API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Terms>,
     #[serde(rename = "storeUpload")]
     pub destination: Destination,
-    /// Random; the object will carry it (docs/architecture.md#upload-tag).
+    /// The random tag that the object will carry (docs/architecture.md#upload-tag).
     pub upload_tag: String,
-    /// Seconds since 1970, by the creating gateway's wall clock; for display only.
+    /// Seconds since 1970, by the creating gateway's wall clock; for display, and for the entry in
+    /// the index of open sessions.
     pub created_at: u64,
     pub status: Status,
 }
 
 impl Root {
-    /// The object, once complete.
+    /// The object, once the session is complete.
     pub fn finished(&self) -> Option<&Finished> {
         match &self.status {
             Status::Complete { object, .. } => Some(object),
@@ -254,13 +255,13 @@ impl Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub digests: ChunkDigests,
-    /// Every tag seen for these bytes where the chunk is a part of its own; empty for a chunk of a
-    /// group.
+    /// Every ETag that was seen for these bytes, the newest first, if the chunk is a part of its
+    /// own; empty for a chunk of a group.
     pub etags: Vec<ETag>,
-    /// Its bytes were found missing or changed at finalize: only bytes with this checksum may fill
-    /// it again.
+    /// Finalize found the bytes missing or changed: only bytes with this checksum are accepted
+    /// again.
     pub invalidated: bool,
-    /// As an S3 client declared it.
+    /// The checksum that an S3 client declared.
     pub checksum: Option<Checksum>,
 }
 
@@ -282,24 +283,25 @@ pub struct Segment {
     pub groups: BTreeMap<u16, GroupRecord>,
 }
 
-/// One wanted change of a segment.
+/// A requested change of a segment.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A chunk whose bytes are durable: as part with this tag, or staged (None).
+    /// Records a chunk whose bytes are durable: as a part with this ETag, or staged (None).
     Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag>, checksum: Option<Checksum> },
-    /// A group whose bytes are durable as a part.
+    /// Records a group whose bytes are durable as a part.
     Group { number: u16, written: WrittenPart, size_bytes: u64 },
-    /// The store does not hold these bytes: the records are struck.
+    /// Invalidates the record of a chunk: the store does not hold its bytes.
     InvalidateChunk { index: u32 },
-    /// The group's part is gone, and with it the bytes of its chunks that are no longer staged.
+    /// Removes a group whose part is gone, and invalidates those of its chunks that are no longer
+    /// staged.
     InvalidateGroup { number: u16, chunks: Vec<u32> },
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Recorded,
-    /// The same was recorded already; nothing to write.
+    /// The same was recorded already; there is nothing to write.
     Known,
     /// Another checksum is recorded.
     Conflict {
@@ -308,61 +310,60 @@ pub enum Outcome {
 }
 
 impl Segment {
-    /// Applies one change and says what became of it. `Known` and `Conflict` leave the segment as
-    /// it was.
+    /// Applies one change. `Known` and `Conflict` leave the segment as it was.
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
             Change::Chunk { index, digests, etag, checksum } => {
                 let etags = etag.iter().cloned().collect();
-                let fresh = Record {
+                let new = Record {
                     digests: digests.clone(),
                     etags,
                     invalidated: false,
                     checksum: checksum.clone(),
                 };
-                self.record(*index, fresh, policy)
+                self.record(*index, new, policy)
             }
             Change::Group { number, written, size_bytes } => {
                 self.record_group(*number, written, *size_bytes)
             }
             Change::InvalidateChunk { index } => self.invalidate(&[*index]),
             Change::InvalidateGroup { number, chunks } => {
-                let gone = self.groups.remove(number).is_some();
-                let struck = self.invalidate(chunks);
-                if gone { Outcome::Recorded } else { struck }
+                let is_removed = self.groups.remove(number).is_some();
+                let invalidated = self.invalidate(chunks);
+                if is_removed { Outcome::Recorded } else { invalidated }
             }
         }
     }
 
-    fn record(&mut self, index: u32, fresh: Record, policy: Policy) -> Outcome {
+    fn record(&mut self, index: u32, new: Record, policy: Policy) -> Outcome {
         let Some(old) = self.chunks.get_mut(&index) else {
-            self.chunks.insert(index, fresh);
+            self.chunks.insert(index, new);
             return Outcome::Recorded;
         };
-        if old.digests.sha256 != fresh.digests.sha256 {
+        if old.digests.sha256 != new.digests.sha256 {
             if policy == Policy::FirstWins {
                 return Outcome::Conflict { stored: old.digests.sha256 };
             }
-            *old = fresh;
+            *old = new;
             return Outcome::Recorded;
         }
-        let etag = fresh.etags.first();
-        let newer = fresh.checksum.is_some() && fresh.checksum != old.checksum;
-        let news = old.invalidated || newer || etag.is_some_and(|etag| !old.etags.contains(etag));
-        if !news {
+        let etag = new.etags.first();
+        let has_new_checksum = new.checksum.is_some() && new.checksum != old.checksum;
+        let has_new_etag = etag.is_some_and(|etag| !old.etags.contains(etag));
+        if !(old.invalidated || has_new_checksum || has_new_etag) {
             return Outcome::Known;
         }
         old.invalidated = false;
-        old.checksum = fresh.checksum.clone().or(old.checksum.take());
-        // The newest first: it is what the store most likely lists.
-        old.etags.retain(|known| !fresh.etags.contains(known));
-        old.etags.splice(0..0, fresh.etags.clone());
+        old.checksum = new.checksum.clone().or(old.checksum.take());
+        // The newest first: the store most likely lists this one.
+        old.etags.retain(|known| !new.etags.contains(known));
+        old.etags.splice(0..0, new.etags.clone());
         Outcome::Recorded
     }
 
     fn record_group(&mut self, number: u16, written: &WrittenPart, size_bytes: u64) -> Outcome {
-        let fresh = || GroupRecord { etags: Vec::new(), size_bytes, sha256: written.sha256 };
-        let group = self.groups.entry(number).or_insert_with(fresh);
+        let new = || GroupRecord { etags: Vec::new(), size_bytes, sha256: written.sha256 };
+        let group = self.groups.entry(number).or_insert_with(new);
         let etag = &written.etag;
         if group.etags.contains(etag) {
             return Outcome::Known;

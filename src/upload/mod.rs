@@ -1,21 +1,23 @@
-//! The core: resumable sessions on top of a store. Knows no HTTP.
+//! The core: resumable sessions on top of a store. It knows no HTTP.
 //!
-//! Pure: `plan`, `manifest`, `codec`, `layout`. Effects, from the ground up: `documents`
-//! (compare-and-swap), `session` (one session in memory), `chunk` (the way of one chunk in), `s3`
-//! (parts and adoption), `end` (finalize, abort, reclaim), `index`, `list` and `quota` (all open
-//! sessions), `uploads` (create and open).
+//! Pure: `plan`, `manifest`, `codec`, `layout`. Effects, from the ground up: `session` (one session
+//! in memory, and its documents), `chunk` (receiving chunks), `s3` (parts and adoption), `end`
+//! (finalize, abort, reclaim), `index`, `list` and `quota` (all open sessions), `create`,
+//! `uploads` (find and open). Documents are read and changed by the room `records`.
 //!
 //! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`,
 //! `…/segments/000000.json`, `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by
-//! target `v1/<account>/open-uploads/<bucket>/<key's form>!<time>-<backupId>`,
+//! target `v1/<account>/open-uploads/<bucket>/<ordered key>!<time>-<backupId>`,
 //! `v1/<account>/done/<bucket>/<key>/<backupId>`.
 //! **Errors**: see [`Kind`]; after `StoreUnavailable` a caller repeats the call, which is always
-//! safe. Source: DESIGN §3–§6, §9, §12.
+//! safe. Source: docs/architecture.md#state-in-the-store, docs/architecture.md#putchunk,
+//! docs/architecture.md#finalize, docs/architecture.md#invariants.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod bench;
 mod chunk;
 mod codec;
+mod create;
 mod end;
 mod error;
 mod index;
@@ -26,10 +28,12 @@ mod plan;
 mod quota;
 mod s3;
 mod session;
+mod session_cache;
 mod uploads;
 
 pub use crate::store::{Body, BodyError};
 pub use chunk::{Admission, PutOutcome, PutPermit, Stored};
+pub use create::{Created, NewBackup};
 pub use end::{Retention, SessionRecords, SessionRecordsPage};
 pub use error::{Error, Kind, Result};
 pub use index::{OpenPage, OpenQuery};
@@ -41,4 +45,4 @@ pub use manifest::{
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use s3::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};
 pub use session::{Progress, Session};
-pub use uploads::{Created, NewBackup, Resume, Settings, TAG, Uploads};
+pub use uploads::{Resume, Settings, TAG, Uploads};

@@ -1,8 +1,8 @@
 //! How chunks map to parts, and what length each chunk must have.
 //!
 //! Guarantees: every part but the last is within the store's limits; no plan needs more parts than
-//! the store allows; a group of chunks never straddles a segment unless it is made of whole
-//! segments. Pure: it knows no store and no record. Source: DESIGN §4, §12.13.
+//! the store allows; a group of chunks never spans two segments unless it is made of whole
+//! segments. Pure: it knows no store and no record. Source: docs/architecture.md#chunk-to-part.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,8 @@ use crate::store::Limits;
 /// Chunks per segment.
 pub const SEGMENT: u32 = 256;
 
-/// Parts after which the group doubles where the size is not known: a power of two, so that no
-/// group ever straddles a segment (with the round 1,000 of the design the fourth doubling would),
-/// and nine doublings still fit 10,000 parts.
+/// Without a size, the group doubles after this many parts: a power of two, so that no group spans
+/// two segments (docs/decisions/0020-groups-double-after-1024-parts.md).
 const PARTS_PER_GROUP_SIZE: u64 = 1024;
 
 /// A chunk's index, from 0.
@@ -35,18 +34,19 @@ pub enum PlanError {
         "{size} bytes in chunks of {chunk_size} need more than {max_chunks} chunks; take larger chunks"
     )]
     TooMany { size: u64, chunk_size: u64, max_chunks: u64 },
-    #[error("{size} bytes are more than the {most} that one object can have")]
-    TooLarge { size: u64, most: u64 },
+    #[error("{size} bytes are more than the {max_size} that one object can have")]
+    TooLarge { size: u64, max_size: u64 },
 }
 
 /// Who decides how long a chunk is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Shape {
-    /// The plan: all of `chunkSize` but the last.
+    /// The plan: every chunk but the last has `chunkSize` bytes.
     #[default]
     Chunks,
-    /// The client, for each: a chunk is a part of an S3 multipart upload (DESIGN §12.13).
+    /// The client, for each chunk: a chunk is a part of an S3 multipart upload
+    /// (docs/architecture.md#chunk-size-of-an-s3-session).
     Parts,
 }
 
@@ -61,29 +61,29 @@ impl Shape {
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub chunk_size: u64,
-    /// The file's bytes, where they are known.
+    /// The size of the file, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Chunks per part, a power of two; 1: each chunk is a part and streams straight through.
+    /// Chunks per part, a power of two; 1: each chunk is a part and streams to the store directly.
     pub group: u32,
     pub max_parts: u16,
     #[serde(default, skip_serializing_if = "Shape::is_chunks")]
     pub shape: Shape,
 }
 
-/// A part and the chunks it is made of.
+/// A part and the chunks that it is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// From 1.
     pub number: u16,
     pub first_chunk: ChunkIndex,
-    /// How many chunks it has when it is whole and not the last.
+    /// How many chunks it has, unless it is the last part.
     pub chunks: u32,
 }
 
 impl Plan {
-    /// Plans a session. **Errors**: the file does not fit in the store's parts with chunks of that
-    /// size.
+    /// Plans a session. **Errors**: with chunks of this size the file does not fit into the store's
+    /// parts.
     pub fn new(chunk_size: u64, size: Option<u64>, limits: Limits) -> Result<Self, PlanError> {
         if chunk_size == 0 || chunk_size > limits.max_part_bytes {
             return Err(PlanError::ChunkSize(limits.max_part_bytes));
@@ -93,7 +93,7 @@ impl Plan {
         {
             return Err(PlanError::TooLarge {
                 size,
-                most: parts.saturating_mul(limits.max_part_bytes),
+                max_size: parts.saturating_mul(limits.max_part_bytes),
             });
         }
         let for_part = limits.min_part_bytes.div_ceil(chunk_size);
@@ -121,7 +121,7 @@ impl Plan {
         }
     }
 
-    /// The plan of an S3 multipart upload: chunk `i` is part `i` + 1, of whatever length its client
+    /// The plan of an S3 multipart upload: chunk `i` is part `i` + 1, of a length that the client
     /// chooses.
     pub fn of_parts(limits: Limits) -> Self {
         Self {
@@ -133,18 +133,18 @@ impl Plan {
         }
     }
 
-    /// How many chunks the file has, where its size is known; 0 for the empty file.
+    /// How many chunks the file has, if its size is known; 0 for an empty file.
     pub fn chunks(&self) -> Option<u64> {
         self.size.map(|size| size.div_ceil(self.chunk_size))
     }
 
-    /// Whether each chunk is a part of its own and streams straight through. Without a size this
-    /// holds for the first parts only where a later group is larger.
+    /// Whether the chunk is a part of its own and streams to the store directly. Without a size,
+    /// groups become larger, so this may hold for the first chunks only.
     pub fn is_direct(&self, index: ChunkIndex) -> bool {
         self.slot(index).is_some_and(|slot| slot.chunks == 1)
     }
 
-    /// The most chunks that the parts can hold.
+    /// The most chunks that fit into the parts.
     pub fn max_chunks(&self) -> u64 {
         let parts = u64::from(self.max_parts);
         let all = if self.size.is_some() || self.shape == Shape::Parts {
@@ -166,8 +166,7 @@ impl Plan {
         }
     }
 
-    /// The length that a chunk must have; without a size any in `[1, chunkSize]`. None: there is no
-    /// such chunk.
+    /// The rule for the length of a chunk. None: there is no such chunk.
     pub fn chunk_len(&self, index: u64) -> Option<LenRule> {
         if index >= self.max_chunks() {
             return None;
@@ -180,7 +179,7 @@ impl Plan {
         Some(LenRule::Exactly(self.chunk_size.min(size - start)))
     }
 
-    /// The part that holds a chunk; None past the last part.
+    /// The part that a chunk belongs to; None after the last part.
     pub fn slot(&self, index: ChunkIndex) -> Option<Slot> {
         let (mut first_chunk, mut first_part, mut group) = (0_u64, 0_u64, u64::from(self.group));
         if self.size.is_none() && self.shape == Shape::Chunks {
@@ -199,29 +198,29 @@ impl Plan {
     }
 }
 
-/// How many parts there can be before a doubled group would be larger than a part may be.
+/// How many parts there can be before a doubled group would be larger than the largest part.
 fn parts_without_size(chunk_size: u64, group: u32, limits: Limits) -> u16 {
     let first = chunk_size.saturating_mul(u64::from(group)).max(1);
     let sizes = u64::from((limits.max_part_bytes / first).max(1).ilog2()) + 1;
     u16::try_from(sizes * PARTS_PER_GROUP_SIZE).unwrap_or(u16::MAX).min(limits.max_parts)
 }
 
-/// What length a chunk may have.
+/// The rule for the length of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LenRule {
     Exactly(u64),
-    /// In `[1, n]`; only the last may have less than `n`, which finalize checks.
+    /// In `[1, n]`; only the last chunk may have less than `n`, which finalize checks.
     UpTo(u64),
-    /// In `[0, n]`; S3 checks the least length of a part when the upload is completed.
+    /// In `[0, n]`; S3 checks the minimum length of a part when the upload is completed.
     Part(u64),
 }
 
 impl LenRule {
     pub fn allows(self, len_bytes: u64) -> bool {
         match self {
-            Self::Exactly(wanted) => len_bytes == wanted,
-            Self::UpTo(most) => (1..=most).contains(&len_bytes),
-            Self::Part(most) => len_bytes <= most,
+            Self::Exactly(len) => len_bytes == len,
+            Self::UpTo(max_len) => (1..=max_len).contains(&len_bytes),
+            Self::Part(max_len) => len_bytes <= max_len,
         }
     }
 }
@@ -229,15 +228,15 @@ impl LenRule {
 impl std::fmt::Display for LenRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Exactly(wanted) => write!(f, "exactly {wanted}"),
-            Self::UpTo(most) => write!(f, "1 to {most}"),
-            Self::Part(most) => write!(f, "at most {most}"),
+            Self::Exactly(len) => write!(f, "exactly {len}"),
+            Self::UpTo(max_len) => write!(f, "1 to {max_len}"),
+            Self::Part(max_len) => write!(f, "at most {max_len}"),
         }
     }
 }
 
 impl Slot {
-    /// One past its last chunk, where `total` chunks exist at all.
+    /// One past its last chunk, if the file has `total` chunks.
     pub fn end(&self, total: u64) -> u64 {
         (u64::from(self.first_chunk) + u64::from(self.chunks)).min(total)
     }
@@ -248,7 +247,7 @@ pub fn segment_of(index: ChunkIndex) -> u32 {
     index / SEGMENT
 }
 
-/// Gaps in an ascending list of indexes below `total`, as ranges.
+/// The indexes below `total` that are missing in an ascending list, as ranges.
 pub fn gaps(stored: impl IntoIterator<Item = u32>, total: u64) -> Vec<ChunkRange> {
     let mut gaps = Vec::new();
     let mut next = 0;
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn a_file_that_does_not_fit_is_refused() {
         assert!(matches!(Plan::new(0, None, Limits::S3), Err(PlanError::ChunkSize(_))));
         assert!(matches!(Plan::new((5 << 30) + 1, None, Limits::S3), Err(PlanError::ChunkSize(_))));
         assert!(matches!(
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_size_still_ends_at_the_last_part() {
+    fn chunks_of_an_unknown_size_end_at_the_last_part() {
         let plan = Plan::new(8 * MIB, None, Limits::S3).unwrap();
         let last = u32::try_from(plan.max_chunks() - 1).unwrap();
         assert_eq!(plan.slot(last).map(|slot| slot.number), Some(10_000));
@@ -336,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_have_their_length() {
+    fn every_chunk_has_its_length() {
         let plan = Plan::new(10, Some(25), Limits { min_part_bytes: 1, ..Limits::S3 }).unwrap();
         let lens: Vec<_> = (0..4).map(|i| plan.chunk_len(i)).collect();
         let exactly = |n| Some(LenRule::Exactly(n));

@@ -1,13 +1,14 @@
 //! How many sessions an account may have open, and about how many it has.
 //!
-//! Guarantees: a create is refused only where the count, which is then not older than [`RECOUNT`],
-//! and what this gateway opened and ended since say that the quota is reached; it waits for a count
-//! only then. One count of an account runs at a time, and none lists more keys than the quota has.
-//! No lock is held across a store call. There is one tally per account that ever began a session
-//! here: no more than the settings have. It is approximate: what other gateways do is seen at the
-//! next count, and what happens while a count runs may be counted twice until then. Sessions are
-//! counted as their roots say; a count takes the entries of the index of open ones.
-//! **Errors**: `QuotaExceeded`.
+//! Guarantees: a create is refused only if the last count, which is then not older than
+//! [`RECOUNT_AFTER`], and what this gateway opened and ended since say that the quota is reached; a
+//! create waits for a count only at the quota. One count of an account runs at a time, and none
+//! lists more keys than the quota has. No lock is held across a store call. There is one tally per
+//! account that began a session here, so no more than there are accounts in the settings. The
+//! tally is approximate: what other gateways do is seen at the next count, and what happens while a
+//! count runs may be counted twice until then. Sessions opened and ended here are counted when
+//! their roots change; a count takes the entries of the index of open sessions.
+//! **Errors**: `QuotaExceeded`. Source: docs/architecture.md#quota-of-open-sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -22,58 +23,60 @@ use super::layout;
 use super::session::lock;
 use super::uploads::{Shared, Uploads};
 
-/// A count is renewed by the first create after this long.
-const COUNT: Duration = Duration::from_secs(600);
-/// At the quota a create has them counted again, at most this often.
-const RECOUNT: Duration = Duration::from_secs(5);
+/// The first create after this long starts a new count.
+const COUNT_AFTER: Duration = Duration::from_secs(600);
+/// At the quota a create starts a new count and waits for it, at most this often.
+const RECOUNT_AFTER: Duration = Duration::from_secs(5);
 /// The most keys of a store's page.
 const MAX_LISTED: u64 = 1000;
 
 /// The tallies of all accounts.
 #[derive(Debug)]
 pub(super) struct Quota {
-    /// Sessions of one account.
-    most: u64,
+    /// The most open sessions of one account.
+    max_open: u64,
     tallies: Mutex<HashMap<String, Tally>>,
 }
 
+/// About how many sessions of one account are open.
 #[derive(Debug, Default)]
 struct Tally {
-    /// What the newest count found; 0 before the first one.
-    found: u64,
-    /// Opened here less ended here since the newest count began.
-    since: i64,
-    running: Option<Running>,
-    /// When the newest count began, and the newest for which a create waited.
+    /// The result of the last count; 0 before the first one.
+    counted: u64,
+    /// Sessions opened here less those ended here, since the last count began.
+    change_since: i64,
+    running_count: Option<RunningCount>,
+    /// When the last count began, by the monotonic clock.
     counted_at: Option<Duration>,
+    /// When the last count began for which a create waited.
     recounted_at: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Running {
-    /// As `Tally::since`, since this count began.
-    since: i64,
+struct RunningCount {
+    /// As `Tally::change_since`, since this count began.
+    change_since: i64,
     /// Closes when the count has ended.
     ended: watch::Receiver<()>,
 }
 
-/// What a create does next.
+/// What a create does next. A sender belongs to a count that the create has to start.
 enum Step {
-    Go,
-    /// Go on, and have them counted meanwhile.
-    GoAndCount(watch::Sender<()>),
-    /// Wait for the count, after starting it where a sender says so.
+    Admit,
+    /// Go on, while the sessions are counted in the background.
+    AdmitAndCount(watch::Sender<()>),
+    /// Wait for the count.
     Wait(watch::Receiver<()>, Option<watch::Sender<()>>),
     Refuse,
 }
 
-/// Room for one more session, until its root is written or its create fails.
-pub(super) struct Place {
+/// One session more in the tally, until its root is written or its create fails.
+pub(super) struct Reservation {
     shared: Arc<Shared>,
     account: String,
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.quota.add(&self.account, -1);
     }
@@ -81,74 +84,76 @@ impl Drop for Place {
 
 impl Tally {
     fn estimate(&self) -> u64 {
-        self.found.saturating_add_signed(self.since)
+        self.counted.saturating_add_signed(self.change_since)
     }
 
     fn add(&mut self, sessions: i64) {
-        self.since += sessions;
-        if let Some(running) = &mut self.running {
-            running.since += sessions;
+        self.change_since += sessions;
+        if let Some(running) = &mut self.running_count {
+            running.change_since += sessions;
         }
     }
 
-    fn start(&mut self, now: Duration) -> (watch::Sender<()>, watch::Receiver<()>) {
+    fn start_count(&mut self, now: Duration) -> (watch::Sender<()>, watch::Receiver<()>) {
         let (sender, ended) = watch::channel(());
-        self.running = Some(Running { since: 0, ended: ended.clone() });
+        self.running_count = Some(RunningCount { change_since: 0, ended: ended.clone() });
         self.counted_at = Some(now);
         (sender, ended)
     }
 
-    fn step(&mut self, most: u64, now: Duration, waited: bool) -> Step {
-        let older =
+    fn step(&mut self, max_open: u64, now: Duration, has_waited: bool) -> Step {
+        let is_due =
             |at: Option<Duration>, limit| at.is_none_or(|at| now.saturating_sub(at) >= limit);
-        if self.estimate() < most {
-            let counts = self.running.is_none() && older(self.counted_at, COUNT);
-            let step = if counts { Step::GoAndCount(self.start(now).0) } else { Step::Go };
+        if self.estimate() < max_open {
+            let counts = self.running_count.is_none() && is_due(self.counted_at, COUNT_AFTER);
+            let step =
+                if counts { Step::AdmitAndCount(self.start_count(now).0) } else { Step::Admit };
             self.add(1);
             return step;
         }
-        match &self.running {
-            _ if waited => Step::Refuse,
+        match &self.running_count {
+            _ if has_waited => Step::Refuse,
             Some(running) => Step::Wait(running.ended.clone(), None),
-            None if older(self.recounted_at, RECOUNT) => {
+            None if is_due(self.recounted_at, RECOUNT_AFTER) => {
                 self.recounted_at = Some(now);
-                let (sender, ended) = self.start(now);
+                let (sender, ended) = self.start_count(now);
                 Step::Wait(ended, Some(sender))
             }
             None => Step::Refuse,
         }
     }
 
-    /// Takes in what a count found; None where it failed.
-    fn counted(&mut self, found: Option<u64>) {
-        let running = self.running.take();
-        match found {
-            Some(found) => {
-                self.found = found;
-                self.since = running.map_or(0, |running| running.since);
+    /// Takes the result of a count; None if it failed.
+    fn end_count(&mut self, counted: Option<u64>) {
+        let running = self.running_count.take();
+        match counted {
+            Some(counted) => {
+                self.counted = counted;
+                self.change_since = running.map_or(0, |running| running.change_since);
             }
-            // The next create tries again.
+            // The next create starts another count.
             None => self.counted_at = None,
         }
     }
 }
 
 impl Quota {
-    pub fn new(most: u64) -> Self {
-        Self { most, tallies: Mutex::default() }
+    pub fn new(max_open: u64) -> Self {
+        Self { max_open, tallies: Mutex::default() }
     }
 
-    fn step(&self, account: &str, now: Duration, waited: bool) -> Step {
-        lock(&self.tallies).entry(account.to_owned()).or_default().step(self.most, now, waited)
+    fn step(&self, account: &str, now: Duration, has_waited: bool) -> Step {
+        let mut tallies = lock(&self.tallies);
+        tallies.entry(account.to_owned()).or_default().step(self.max_open, now, has_waited)
     }
 
-    /// None where the account has begun nothing here: its first count will say all.
-    fn with<T>(&self, account: &str, act: impl FnOnce(&mut Tally) -> T) -> Option<T> {
+    /// None if the account has begun nothing here: its first count will include everything.
+    fn with_tally<T>(&self, account: &str, act: impl FnOnce(&mut Tally) -> T) -> Option<T> {
         lock(&self.tallies).get_mut(account).map(act)
     }
 
     fn add(&self, account: &str, sessions: i64) {
-        self.with(account, |tally| tally.add(sessions));
+        self.with_tally(account, |tally| tally.add(sessions));
     }
 
     /// A session's root was written.
@@ -156,83 +161,90 @@ impl Quota {
         self.add(account, 1);
     }
 
-    /// A session's root says that it is no longer open, or is gone.
+    /// A session's root no longer says that it is open, or the root is gone.
     pub fn session_ended(&self, account: &str) {
         self.add(account, -1);
     }
 }
 
 impl Uploads {
-    /// Room for one more session of the account. **Errors**: `QuotaExceeded`.
-    pub(super) async fn admit(&self, account: &str) -> Result<Place> {
+    /// Reserves one more session of the account. **Errors**: `QuotaExceeded`.
+    pub(super) async fn reserve(&self, account: &str) -> Result<Reservation> {
         let (quota, clock) = (&self.shared.quota, &self.documents().clock);
-        let mut waited = false;
+        let mut has_waited = false;
         loop {
-            let step = quota.step(account, clock.monotonic(), waited);
+            let step = quota.step(account, clock.monotonic(), has_waited);
             match step {
-                Step::Go => {}
-                Step::GoAndCount(sender) => self.count_aside(account, sender),
+                Step::Admit => {}
+                Step::AdmitAndCount(sender) => self.spawn_count(account, sender),
                 Step::Refuse => {
                     return Err(Error::QuotaExceeded {
                         account: account.to_owned(),
-                        most: quota.most,
+                        max_open: quota.max_open,
                     });
                 }
                 Step::Wait(mut ended, sender) => {
                     if let Some(sender) = sender {
-                        self.count_aside(account, sender);
+                        self.spawn_count(account, sender);
                     }
                     // Nothing is ever sent: an error means that the count has ended.
                     ended.changed().await.ok();
-                    waited = true;
+                    has_waited = true;
                     continue;
                 }
             }
-            return Ok(Place { shared: Arc::clone(&self.shared), account: account.to_owned() });
+            let (shared, account) = (Arc::clone(&self.shared), account.to_owned());
+            return Ok(Reservation { shared, account });
         }
     }
 
-    /// As `admit`, where there is no place yet.
-    pub(super) async fn admitted(&self, account: &str, place: Option<Place>) -> Result<Place> {
-        match place {
-            Some(place) => Ok(place),
-            None => self.admit(account).await,
+    /// `reservation`, or a new one if there is none yet. **Errors**: `QuotaExceeded`.
+    pub(super) async fn reserve_once(
+        &self,
+        account: &str,
+        reservation: Option<Reservation>,
+    ) -> Result<Reservation> {
+        match reservation {
+            Some(reservation) => Ok(reservation),
+            None => self.reserve(account).await,
         }
     }
 
-    /// Whether more than half of the account's quota is taken, as far as is known.
+    /// Whether more than half of the account's quota is used, as far as this gateway knows.
     pub fn is_crowded(&self, account: &str) -> bool {
         let quota = &self.shared.quota;
         quota
-            .with(account, |tally| tally.estimate())
-            .is_some_and(|open| open.saturating_mul(2) > quota.most)
+            .with_tally(account, |tally| tally.estimate())
+            .is_some_and(|open| open.saturating_mul(2) > quota.max_open)
     }
 
-    /// Counts the account's open sessions; whoever waits is told by the end of `sender`.
-    fn count_aside(&self, account: &str, sender: watch::Sender<()>) {
+    /// Counts the account's open sessions in the background. The end of `sender` wakes those who
+    /// wait for the count.
+    fn spawn_count(&self, account: &str, sender: watch::Sender<()>) {
         let (shared, account) = (Arc::clone(&self.shared), account.to_owned());
         tokio::spawn(async move {
-            let found = count(&shared, &account).await;
-            if let Err(error) = &found {
+            let counted = count(&shared, &account).await;
+            if let Err(error) = &counted {
                 tracing::warn!(account, %error, "the open uploads of an account were not counted");
             }
-            shared.quota.with(&account, |tally| tally.counted(found.ok()));
+            shared.quota.with_tally(&account, |tally| tally.end_count(counted.ok()));
             drop(sender);
         });
     }
 }
 
-/// The entries of the account's index of open sessions, as far as the quota and one more.
+/// The number of entries of the account's index of open sessions. Counts no further than one more
+/// than the quota.
 async fn count(shared: &Shared, account: &str) -> Result<u64> {
-    let most = shared.quota.most.saturating_add(1);
+    let max_count = shared.quota.max_open.saturating_add(1);
     let mut options = ListOptions { prefix: layout::open_index(account), ..ListOptions::default() };
-    let mut found = 0;
+    let mut counted = 0;
     loop {
-        options.limit = usize::try_from((most - found).min(MAX_LISTED)).unwrap_or(1);
+        options.limit = usize::try_from((max_count - counted).min(MAX_LISTED)).unwrap_or(1);
         let page = shared.documents.list(&options).await?;
-        found += page.objects.len() as u64;
-        if page.next.is_none() || found >= most {
-            return Ok(found);
+        counted += page.objects.len() as u64;
+        if page.next.is_none() || counted >= max_count {
+            return Ok(counted);
         }
         options.after = page.next;
     }
@@ -245,41 +257,45 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_first_create_has_them_counted_and_goes_on() {
+    fn the_first_create_starts_a_count_and_is_admitted() {
         let mut tally = Tally::default();
-        assert!(matches!(tally.step(2, SECOND, false), Step::GoAndCount(_)));
-        assert!(matches!(tally.step(2, SECOND, false), Step::Go), "one count at a time");
+        assert!(matches!(tally.step(2, SECOND, false), Step::AdmitAndCount(_)));
+        assert!(matches!(tally.step(2, SECOND, false), Step::Admit), "one count at a time");
         assert!(
             matches!(tally.step(2, SECOND, false), Step::Wait(_, None)),
-            "what was begun here is known at once"
+            "sessions that were begun here are counted at once"
         );
-        tally.counted(Some(0));
-        assert_eq!(tally.estimate(), 2, "those that came meanwhile may or may not be in it");
-        assert!(matches!(tally.step(9, COUNT, false), Step::Go));
-        assert!(matches!(tally.step(9, COUNT + SECOND, false), Step::GoAndCount(_)));
-        tally.counted(None);
+        tally.end_count(Some(0));
+        assert_eq!(
+            tally.estimate(),
+            2,
+            "the count may or may not include those that were begun during it"
+        );
+        assert!(matches!(tally.step(9, COUNT_AFTER, false), Step::Admit));
+        assert!(matches!(tally.step(9, COUNT_AFTER + SECOND, false), Step::AdmitAndCount(_)));
+        tally.end_count(None);
         assert!(
-            matches!(tally.step(9, COUNT + SECOND, false), Step::GoAndCount(_)),
+            matches!(tally.step(9, COUNT_AFTER + SECOND, false), Step::AdmitAndCount(_)),
             "a count that failed is repeated"
         );
     }
 
     #[test]
-    fn at_the_quota_they_are_counted_again_and_not_too_often() {
-        let mut tally = Tally { found: 2, counted_at: Some(SECOND), ..Tally::default() };
+    fn at_the_quota_sessions_are_counted_again_but_not_too_often() {
+        let mut tally = Tally { counted: 2, counted_at: Some(SECOND), ..Tally::default() };
         assert!(matches!(tally.step(2, SECOND, false), Step::Wait(_, Some(_))));
         assert!(
             matches!(tally.step(2, SECOND, false), Step::Wait(_, None)),
-            "the second waits for the same count"
+            "the second create waits for the same count"
         );
-        tally.counted(Some(2));
+        tally.end_count(Some(2));
         assert!(matches!(tally.step(2, SECOND, true), Step::Refuse));
         assert!(matches!(tally.step(2, 2 * SECOND, false), Step::Refuse));
         tally.add(-1);
-        assert!(matches!(tally.step(2, 2 * SECOND, false), Step::Go), "one was ended");
+        assert!(matches!(tally.step(2, 2 * SECOND, false), Step::Admit), "one session was ended");
         assert!(matches!(tally.step(2, 3 * SECOND, false), Step::Refuse));
         assert!(matches!(tally.step(2, 7 * SECOND, false), Step::Wait(_, Some(_))));
-        tally.counted(Some(0));
-        assert!(matches!(tally.step(2, 7 * SECOND, true), Step::Go));
+        tally.end_count(Some(0));
+        assert!(matches!(tally.step(2, 7 * SECOND, true), Step::Admit));
     }
 }

@@ -1,4 +1,4 @@
-//! The index of open sessions by target, in the order that S3 lists keys in.
+//! The index of open sessions by target, in the order in which S3 lists keys.
 
 pub(super) mod old;
 pub(super) mod open;

@@ -1,13 +1,13 @@
-//! The index of open sessions as older gateways wrote it, moved to where it is now.
+//! Moves the index of open sessions that older gateways wrote to the keys that are used now.
 //!
-//! Guarantees: an entry is written in its new place before it goes from its old one, so a session
-//! that is open is found at any time after the first run; it can be cut off, repeated, and done by
-//! several gateways at once. A session that ends meanwhile may leave an entry behind, which readers
-//! pass over and gc sweeps. It leaves entries without a root alone: their create may be under way,
-//! and gc sweeps them in their time.
+//! Guarantees: the new entry is written before the old one is removed, so an open session is found
+//! at any time after the first run; it can be interrupted, repeated, and done by several gateways
+//! at once. A session that ends meanwhile may leave an entry behind, which readers skip and gc
+//! removes. Entries without a root are left alone: their create may be under way, and gc removes
+//! them later.
 //! **Layout**: `v1/<account>/index/<bucket>/<key>/<backupId>` and
 //! `v1/<account>/index-hashed/<bucket>/<sha256>/<backupId>`.
-//! **Errors**: the store's; start again.
+//! **Errors**: the store's; repeat the call.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -18,12 +18,12 @@ use super::super::layout;
 use super::super::uploads::Uploads;
 
 /// Entries that are moved at the same time.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_MOVES: usize = 16;
 
 impl Uploads {
-    /// Moves what older gateways left; usually two empty listings per account. How many entries
-    /// went from their old place. On a full disk they stay there until the next start, and only
-    /// listings miss them.
+    /// Moves the entries of older gateways; usually that costs two empty listings per account.
+    /// Returns how many were moved. On a full disk they stay until the next start, and are only
+    /// missing from listings.
     pub async fn move_old_index(&self) -> Result<u64> {
         let mut moved = 0;
         for account in self.accounts().await? {
@@ -31,7 +31,7 @@ impl Uploads {
                 match self.move_entries(&account, prefix).await {
                     Ok(entries) => moved += entries,
                     Err(error) if error.kind() == Kind::StoreFull => {
-                        tracing::warn!(account, %error, "old index entries stay where they are");
+                        tracing::warn!(account, %error, "old index entries were not moved");
                         return Ok(moved);
                     }
                     Err(error) => return Err(error),
@@ -47,7 +47,7 @@ impl Uploads {
         loop {
             let page = self.documents().list(&options).await?;
             let moves = page.objects.into_iter().map(|listed| self.move_entry(account, listed.key));
-            let moves = stream::iter(moves).buffer_unordered(AT_ONCE);
+            let moves = stream::iter(moves).buffer_unordered(MAX_CONCURRENT_MOVES);
             moved += moves
                 .try_fold(0, |sum, moved| async move { Ok::<_, Error>(sum + u64::from(moved)) })
                 .await?;

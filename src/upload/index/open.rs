@@ -1,13 +1,13 @@
-//! The index of open sessions, walked in its order: pages as S3 lists uploads, and the newest
-//! sessions of one key.
+//! The index of open sessions in its order: pages as S3 lists uploads, and the newest sessions of
+//! one key.
 //!
-//! Guarantees: a page costs the listings and roots of what it shows and of the dead entries
-//! between, whatever else is open; a rolled-up group costs one seek; no call looks at more than
-//! [`MAX_ENTRIES`] entries: then the page ends early, and its markers go on behind the last entry
-//! looked at. Uploads come by key in byte order, then by creation; only keys that `ordered` cuts
-//! come in another order among themselves. It knows no XML and no account's rights: `front/s3`
-//! does.
-//! **Errors**: those of the records. Source:
+//! Guarantees: a page costs the listings and roots of what it shows and of the stale entries
+//! between them, whatever else is open; a rolled-up group costs one seek; no call reads more than
+//! [`MAX_ENTRIES`] entries: then the page ends early, and its markers continue after the last entry
+//! that was read (docs/decisions/0019-an-ordered-index-of-open-sessions.md). Uploads are listed by
+//! key in byte order, then by creation time; only keys that `ordered` cuts are listed in another
+//! order among themselves. It knows no XML and no rights of accounts: `front/s3` does.
+//! **Errors**: those of `records`. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html>.
 
 use std::sync::Arc;
@@ -15,40 +15,40 @@ use std::sync::Arc;
 use crate::store::{Key, ListOptions};
 
 use super::super::error::Result;
-use super::super::layout::{self, Layout, OpenPlace};
+use super::super::layout::{self, IndexEntryKey, Layout};
 use super::super::list::{READ_AHEAD, is_of};
 use super::super::manifest::Root;
 use super::super::uploads::Uploads;
-use super::ordered::{self, BEHIND};
+use super::ordered::{self, AFTER_ALL};
 
-/// The most entries that one page looks at.
+/// The most entries that one page reads.
 const MAX_ENTRIES: usize = 10_000;
 /// The most keys of a store's page.
 const MAX_LISTED: usize = 1000;
-/// How often the time is halved in which the newest sessions of a key begin: enough for any 32-bit
-/// number of seconds.
+/// The most steps of the binary search for the time at which the newest sessions of a key begin:
+/// enough for any 32-bit number of seconds.
 const MAX_HALVINGS: usize = 32;
-/// No gateway's clock is ahead by more, in seconds.
+/// No gateway's clock is ahead by more than this, in seconds.
 const DAY: u64 = 86_400;
 
-/// A page of open S3 uploads and backups is wanted.
+/// Which page of open S3 uploads and backups to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenQuery {
     pub bucket: String,
     pub prefix: String,
-    /// Keys that have it behind the prefix are rolled up to where it ends.
+    /// Keys that contain it after the prefix are rolled up to its end.
     pub delimiter: Option<String>,
-    /// The page begins behind this key, or behind all keys that are rolled up to it; empty: at the
-    /// first.
+    /// The page begins after this key, or after all keys that are rolled up to it; empty: at the
+    /// first key.
     pub key_marker: String,
-    /// The page begins behind this upload of `key_marker`; behind the whole key where nothing is
-    /// known of it.
+    /// The page begins after this upload of `key_marker`; after all uploads of the key if this one
+    /// is not known.
     pub id_marker: Option<String>,
     /// Uploads and rolled-up prefixes together; 0: an empty page.
     pub limit: usize,
 }
 
-/// A page of them.
+/// A page of open uploads.
 #[derive(Clone, Debug, Default)]
 pub struct OpenPage {
     pub uploads: Vec<Arc<Root>>,
@@ -58,6 +58,7 @@ pub struct OpenPage {
 }
 
 impl OpenQuery {
+    /// The prefix to which a key is rolled up, if it is.
     fn rolled_up(&self, key: &str) -> Option<String> {
         let delimiter = self.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
         let at = key.strip_prefix(&self.prefix)?.find(delimiter)?;
@@ -66,7 +67,7 @@ impl OpenQuery {
 }
 
 impl Uploads {
-    /// One page of the account's uploads that are in progress and that `visible` lets pass.
+    /// One page of the account's uploads that are in progress and that `visible` accepts.
     pub async fn open_uploads(
         &self,
         account: &str,
@@ -76,11 +77,12 @@ impl Uploads {
         if query.limit == 0 {
             return Ok(OpenPage::default());
         }
-        let (page, last) = Default::default();
-        let mut walk = Walk { account, query, visible, page, looked_at: 0, last, place: None };
+        let (page, last_marker) = Default::default();
+        let mut walk =
+            PageWalk { account, query, visible, page, entries_read: 0, last_marker, skip_to: None };
         let mut options = ListOptions {
             prefix: layout::open_of_prefix(account, &query.bucket, &query.prefix).0,
-            after: self.first_place(account, query).await?,
+            after: self.start_after(account, query).await?,
             limit: (query.limit + 1).clamp(READ_AHEAD, MAX_LISTED),
             ..ListOptions::default()
         };
@@ -90,12 +92,12 @@ impl Uploads {
             if self.take_entries(&mut walk, &entries).await? || listed.next.is_none() {
                 return Ok(walk.page);
             }
-            options.after = listed.next.max(walk.place.take());
+            options.after = listed.next.max(walk.skip_to.take());
         }
     }
 
-    /// Behind which entry a page begins.
-    async fn first_place(&self, account: &str, query: &OpenQuery) -> Result<Option<String>> {
+    /// The entry after which a page begins.
+    async fn start_after(&self, account: &str, query: &OpenQuery) -> Result<Option<String>> {
         let OpenQuery { bucket, key_marker: key, .. } = query;
         if key.is_empty() {
             return Ok(None);
@@ -108,51 +110,52 @@ impl Uploads {
             if let Some(root) = known {
                 return Ok(Some(root.open_entry().0));
             }
-            if let Some((created_at, id)) = layout::time_and_id(id) {
+            if let Some((created_at, id)) = layout::parse_time_and_id(id) {
                 return Ok(Some(Layout::new(account, id).open(bucket, key, created_at).0));
             }
         }
         let group = query
             .rolled_up(key)
             .filter(|group| group == key)
-            .and_then(|_| behind_group(account, bucket, key));
-        Ok(Some(group.unwrap_or_else(|| layout::open_of_key(account, bucket, key) + BEHIND)))
+            .and_then(|_| end_of_group(account, bucket, key));
+        Ok(Some(group.unwrap_or_else(|| layout::open_of_key(account, bucket, key) + AFTER_ALL)))
     }
 
-    /// Takes entries of a listing until the page is full; true where it is.
-    async fn take_entries<V>(&self, walk: &mut Walk<'_, V>, entries: &[Key]) -> Result<bool>
+    /// Adds entries of a listing until the page is full; true if it is.
+    async fn take_entries<V>(&self, walk: &mut PageWalk<'_, V>, entries: &[Key]) -> Result<bool>
     where
         V: Fn(&Root) -> bool + Send + Sync,
     {
-        let mut left = entries;
-        let mut at_once = walk.wanted().min(READ_AHEAD);
+        let mut remaining = entries;
+        let mut batch_size = walk.missing().min(READ_AHEAD);
         loop {
-            let passed = left.iter().take_while(|entry| walk.passed(entry)).count();
-            let now;
-            (now, left) = left[passed..].split_at(at_once.min(left.len() - passed));
-            if now.is_empty() {
+            let skipped = remaining.iter().take_while(|entry| walk.skips(entry)).count();
+            let batch;
+            (batch, remaining) =
+                remaining[skipped..].split_at(batch_size.min(remaining.len() - skipped));
+            if batch.is_empty() {
                 return Ok(false);
             }
-            let roots = self.roots(walk.account, now).await?;
-            for (entry, root) in now.iter().zip(roots) {
-                if !walk.passed(entry) && walk.take(entry, root) {
+            let roots = self.roots(walk.account, batch).await?;
+            for (entry, root) in batch.iter().zip(roots) {
+                if !walk.skips(entry) && walk.take(entry, root) {
                     return Ok(true);
                 }
             }
-            // Many dead ones lie here.
-            at_once = (2 * at_once).min(READ_AHEAD);
+            // The page is not full, so many of these entries are stale.
+            batch_size = (2 * batch_size).min(READ_AHEAD);
         }
     }
 
     /// Entries of the open sessions of exactly one key, the newest first; those of one second in no
-    /// order that matters. Costs one listing, and a few more where more than a store's page of them
-    /// are open.
+    /// particular order. Costs one listing, and a few more if the key has more open sessions than a
+    /// store's page.
     pub(in crate::upload) async fn newest_of_key(
         &self,
         account: &str,
         bucket: &str,
         key: &str,
-        most: usize,
+        max_entries: usize,
     ) -> Result<Vec<Key>> {
         let prefix = layout::open_of_key(account, bucket, key);
         let mut options =
@@ -163,13 +166,13 @@ impl Uploads {
             let page = self.documents().list(&options).await?;
             let keys: Vec<Key> = page.objects.into_iter().map(|object| object.key).collect();
             if page.next.is_some() {
-                // More follow than fit a page: the newest are among the later ones.
+                // More than a page follow: the newest are among the later ones.
                 from = keys
                     .last()
-                    .and_then(layout::open_place)
-                    .map_or(until, |place| place.created_at);
+                    .and_then(layout::parse_index_entry)
+                    .map_or(until, |entry| entry.created_at);
                 found = keys;
-            } else if keys.len() >= most || options.after.is_none() {
+            } else if keys.len() >= max_entries || options.after.is_none() {
                 (found, later) = (keys, Vec::new());
                 break;
             } else {
@@ -182,63 +185,64 @@ impl Uploads {
             options.after = Some(format!("{prefix}{middle:012}"));
         }
         found.append(&mut later);
-        Ok(found.into_iter().rev().take(most).collect())
+        Ok(found.into_iter().rev().take(max_entries).collect())
     }
 }
 
-/// A page as it grows.
-struct Walk<'a, V> {
+/// A page while it is filled.
+struct PageWalk<'a, V> {
     account: &'a str,
     query: &'a OpenQuery,
     visible: V,
     page: OpenPage,
-    looked_at: usize,
-    /// Markers of what is shown last.
-    last: (String, String),
-    /// Entries up to here are passed over: their group is on the page.
-    place: Option<String>,
+    entries_read: usize,
+    /// Key marker and id marker of the last upload or prefix on the page.
+    last_marker: (String, String),
+    /// Entries up to this one are skipped: their group is on the page.
+    skip_to: Option<String>,
 }
 
-impl<V: Fn(&Root) -> bool> Walk<'_, V> {
-    /// Uploads that are still to be found, with the one that says that there are more.
-    fn wanted(&self) -> usize {
+impl<V: Fn(&Root) -> bool> PageWalk<'_, V> {
+    /// Uploads that are still missing on the page, and the one that shows that there are more.
+    fn missing(&self) -> usize {
         (self.query.limit + 1).saturating_sub(self.page.uploads.len() + self.page.prefixes.len())
     }
 
-    fn passed(&self, entry: &Key) -> bool {
-        self.place.as_ref().is_some_and(|place| entry.0 <= *place)
+    fn skips(&self, entry: &Key) -> bool {
+        self.skip_to.as_ref().is_some_and(|last| entry.0 <= *last)
     }
 
-    /// Looks at one entry; true where the page is at its end.
+    /// Adds one entry to the page if it belongs there; true if the page is at its end.
     fn take(&mut self, entry: &Key, root: Option<Arc<Root>>) -> bool {
-        self.looked_at += 1;
+        self.entries_read += 1;
         let root = root.filter(|root| is_of(root, entry));
-        let mut marker = root.as_ref().map_or_else(|| gone(entry), |root| Some(marker_of(root)));
+        let mut marker =
+            root.as_ref().map_or_else(|| marker_without_root(entry), |root| Some(marker_of(root)));
         if let Some(root) = root.filter(|root| self.shows(root)) {
             let group = self.query.rolled_up(&root.key);
-            let known = group.as_ref().is_some_and(|group| self.has(group));
-            if !known && self.wanted() == 1 {
-                self.page.next = Some(std::mem::take(&mut self.last));
+            let is_listed = group.as_ref().is_some_and(|group| self.has(group));
+            if !is_listed && self.missing() == 1 {
+                self.page.next = Some(std::mem::take(&mut self.last_marker));
                 return true;
             }
             match group {
                 Some(group) => {
-                    self.place = behind_group(self.account, &self.query.bucket, &group);
+                    self.skip_to = end_of_group(self.account, &self.query.bucket, &group);
                     let end = (group.clone(), String::new());
                     marker = Some(end.clone());
-                    if !known {
-                        self.last = end;
+                    if !is_listed {
+                        self.last_marker = end;
                         self.page.prefixes.push(group);
                     }
                 }
                 None => {
-                    self.last = marker_of(&root);
+                    self.last_marker = marker_of(&root);
                     self.page.uploads.push(root);
                 }
             }
         }
-        // Where nothing can name the place, the next entry's is as good.
-        self.page.next = marker.filter(|_| self.looked_at >= MAX_ENTRIES);
+        // If no marker can be given for this entry, the page ends after the next one.
+        self.page.next = marker.filter(|_| self.entries_read >= MAX_ENTRIES);
         self.page.next.is_some()
     }
 
@@ -246,7 +250,7 @@ impl<V: Fn(&Root) -> bool> Walk<'_, V> {
         root.is_open() && root.key.starts_with(&self.query.prefix) && (self.visible)(root)
     }
 
-    /// Whether the group is on this page, or was on the one before.
+    /// Whether the group is on this page, or was on the previous one.
     fn has(&self, group: &String) -> bool {
         *group == self.query.key_marker || self.page.prefixes.contains(group)
     }
@@ -256,14 +260,14 @@ fn marker_of(root: &Root) -> (String, String) {
     (root.key.clone(), root.backup_id.clone())
 }
 
-/// The markers of an entry without a root. Its id alone says nothing of its place.
-fn gone(entry: &Key) -> Option<(String, String)> {
-    let OpenPlace { form, created_at, id } = layout::open_place(entry)?;
+/// The markers of an entry without a root. The id alone would not say where the entry is.
+fn marker_without_root(entry: &Key) -> Option<(String, String)> {
+    let IndexEntryKey { form, created_at, id } = layout::parse_index_entry(entry)?;
     Some((ordered::key_of(form)?, format!("{created_at:012}-{id}")))
 }
 
-/// The place behind all entries of a group; None where those of other groups lie among them.
-fn behind_group(account: &str, bucket: &str, group: &str) -> Option<String> {
-    let (entries, whole) = layout::open_of_prefix(account, bucket, group);
-    whole.then(|| entries + BEHIND)
+/// A key after all entries of a group; None if entries of other groups are among them.
+fn end_of_group(account: &str, bucket: &str, group: &str) -> Option<String> {
+    let (entries, is_whole) = layout::open_of_prefix(account, bucket, group);
+    is_whole.then(|| entries + AFTER_ALL)
 }

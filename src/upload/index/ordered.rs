@@ -1,41 +1,41 @@
-//! Object keys as the index of open sessions writes them: names that every store takes and that
-//! sort as the keys do.
+//! Object keys in the form in which the index of open sessions writes them: names that every store
+//! accepts and that sort as the keys do.
 //!
-//! Guarantees: of two keys, the smaller one by its bytes has the smaller form, also where `!` and
-//! more follow a form; the form of a prefix is a prefix of the form of every key that begins with
-//! it; a form is ASCII, has no `!`, no `\`, and no segment that is empty, `.`, `..` or long. The
-//! one exception: forms longer than [`MAX_ESCAPED`] are cut there and end with the key's SHA-256,
-//! so keys that are the same up to there sort among themselves by that. Pure. Source: the proof is
-//! the tests below; BACKENDS.md on names that stores refuse.
+//! Guarantees: of two keys, the smaller one by its bytes has the smaller form, also if `!` and more
+//! follow the forms; the form of a prefix is a prefix of the form of every key that begins with it;
+//! a form is ASCII, has no `!`, no `\`, and no segment that is empty, `.`, `..` or long. The one
+//! exception: forms longer than [`MAX_ESCAPED`] are cut there and end with the key's SHA-256, so
+//! keys that are equal up to the cut sort among themselves by that hash. Pure. Source: the proof is
+//! the tests below; docs/architecture.md#ordered-keys.
 //!
-//! Why the order holds: each byte becomes text by itself, no such text is the beginning of another
-//! one, and the texts sort as the bytes do: `%20` … `%2F`, then `0` … `[`, `]0` for `\`, `]1` for
-//! `]`, then `^` … `}`, then `~7E` … `~FF`. All of them sort behind `!`. A `/` stands behind every
-//! [`SEGMENT`] characters, so at the same place in any two forms.
+//! Why the order holds: each byte is escaped by itself, no escape is the beginning of another one,
+//! and the escapes sort as the bytes do: `%20` … `%2F`, then `0` … `[`, `]0` for `\`, `]1` for `]`,
+//! then `^` … `}`, then `~7E` … `~FF`. All of them sort after `!`. A `/` follows every [`SEGMENT`]
+//! characters, so it is at the same place in any two forms.
 
 use crate::digest::Sha256;
 
-/// Characters of one segment of a form: with what an entry adds, below what stores take.
+/// Characters of one segment of a form: together with what an entry adds, short enough for every
+/// store.
 const SEGMENT: usize = 160;
-/// Escaped characters of a form that is not cut. No multiple of a segment: what is added to a cut
-/// form begins no segment.
+/// The most escaped characters of a form that is not cut. It is no multiple of a segment, so what
+/// is added to a cut form does not begin a segment.
 const MAX_ESCAPED: usize = 700;
 
-/// Sorts behind everything that can follow the form of a prefix in an entry.
-pub(in crate::upload) const BEHIND: &str = "~~~~";
+/// Sorts after everything that can follow the form of a prefix in an entry.
+pub(in crate::upload) const AFTER_ALL: &str = "~~~~";
 
 /// The form of a key.
 pub(in crate::upload) fn of_key(key: &str) -> String {
-    let (mut form, whole) = of_prefix(key);
-    if !whole {
+    let (mut form, is_whole) = of_prefix(key);
+    if !is_whole {
         form.push_str("~~");
         form.push_str(&Sha256::of(key.as_bytes()).hex());
     }
     form
 }
 
-/// What the form of every key with this prefix begins with; false with it where other keys' forms
-/// do so too.
+/// The prefix of the forms of all keys with this prefix; false if forms of other keys have it too.
 pub(in crate::upload) fn of_prefix(prefix: &str) -> (String, bool) {
     let mut form = String::with_capacity(prefix.len() + prefix.len() / 4);
     let (mut escaped, mut written) = (String::with_capacity(3), 0);
@@ -55,18 +55,18 @@ pub(in crate::upload) fn of_prefix(prefix: &str) -> (String, bool) {
     (form, true)
 }
 
-/// The key of a form; None where the form was cut, or is none.
+/// The key of a form; None if the form was cut, or is no form.
 pub(in crate::upload) fn key_of(form: &str) -> Option<String> {
-    // Only a cut, perhaps within an escape, has two of them in a row.
+    // Two `~` in a row only follow a cut, perhaps within an escape.
     if form.contains("~~") {
         return None;
     }
-    let mut left = form.bytes().filter(|byte| *byte != b'/');
+    let mut bytes = form.bytes().filter(|byte| *byte != b'/');
     let mut key = Vec::with_capacity(form.len());
-    while let Some(byte) = left.next() {
+    while let Some(byte) = bytes.next() {
         key.push(match byte {
-            b'%' | b'~' => (digit(left.next()?)? << 4) | digit(left.next()?)?,
-            b']' => match left.next()? {
+            b'%' | b'~' => (digit(bytes.next()?)? << 4) | digit(bytes.next()?)?,
+            b']' => match bytes.next()? {
                 b'0' => b'\\',
                 b'1' => b']',
                 _ => return None,
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// Keys of few different characters, so that many share their beginnings; some long.
+    /// Keys of few different characters, so that many have common prefixes; some are long.
     fn keys() -> impl Strategy<Value = String> {
         let character = prop::sample::select(vec![
             'a', '!', '/', '\\', ']', '.', '-', '~', '0', '\u{1}', 'ä', '}', '😀',
@@ -121,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn forms_sort_as_keys_do_and_give_them_back(
+        fn forms_sort_as_keys_do_and_can_be_reversed(
             one in keys(),
             other in keys(),
             times in (0..3_u64, 0..3_u64),
@@ -130,31 +130,31 @@ mod tests {
             let (first, second) = (entry(&one, times.0), entry(&other, times.1));
             let same_beginning = of_prefix(&one).0 == of_prefix(&other).0;
             if is_whole(&one) && is_whole(&other) || !same_beginning {
-                let wanted = (one.as_bytes(), times.0).cmp(&(other.as_bytes(), times.1));
-                prop_assert_eq!(first.cmp(&second), wanted, "{} {}", first, second);
+                let expected = (one.as_bytes(), times.0).cmp(&(other.as_bytes(), times.1));
+                prop_assert_eq!(first.cmp(&second), expected, "{} {}", first, second);
             }
             prop_assert_eq!(first == second, one == other && times.0 == times.1);
             prop_assert_eq!(key_of(&of_key(&one)), Some(one.clone()).filter(|_| is_whole(&one)));
         }
 
         #[test]
-        fn the_form_of_a_prefix_begins_that_of_every_key(
+        fn the_form_of_a_prefix_is_a_prefix_of_the_form_of_every_key(
             prefix in keys(),
             rest in keys(),
             other in keys(),
         ) {
-            let (form, whole) = of_prefix(&prefix);
+            let (form, is_whole_form) = of_prefix(&prefix);
             let key = of_key(&format!("{prefix}{rest}"));
             prop_assert!(key.starts_with(&form), "{} {}", form, key);
-            let behind = form.clone() + BEHIND;
-            prop_assert!(key < behind, "{} {}", key, behind);
-            if whole && is_whole(&other) {
+            let end = form.clone() + AFTER_ALL;
+            prop_assert!(key < end, "{} {}", key, end);
+            if is_whole_form && is_whole(&other) {
                 prop_assert_eq!(of_key(&other).starts_with(&form), other.starts_with(&prefix));
             }
         }
 
         #[test]
-        fn every_store_takes_a_form(key in keys()) {
+        fn every_store_accepts_a_form(key in keys()) {
             let form = of_key(&key);
             let plain = form.is_ascii() && !form.contains(['!', '\\']);
             prop_assert!(plain && form.len() <= 770, "{}", form);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_can_be_read_by_people() {
+    fn forms_are_readable() {
         let table = [
             ("backup2026", "backup2026"),
             ("a/b-c.d!", "a%2Fb%2Dc%2Ed%21"),
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(
             of_key(&"x".repeat(160)),
             format!("{}/", "x".repeat(160)),
-            "no form is a file where another is below"
+            "no form is a directory of another one in a file system"
         );
         let long = of_key(&"x".repeat(1024));
         assert_eq!((long.len(), long.matches('/').count(), key_of(&long)), (770, 4, None));

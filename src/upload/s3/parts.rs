@@ -13,6 +13,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 
 use super::super::PutPermit;
+use super::super::create::upload_not_created;
 use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::list::ListQuery;
@@ -22,7 +23,7 @@ use super::super::manifest::{
 };
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
-use super::super::uploads::{TAG, Uploads, not_begun};
+use super::super::uploads::{TAG, Uploads};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::hex::hex;
 use crate::records::{Stamp, SwapOutcome};
@@ -107,7 +108,7 @@ impl Uploads {
         if let Some(session) = self.adopt(account, &new).await? {
             return Ok(session);
         }
-        let _permit = self.admit(account).await?;
+        let _reservation = self.reserve(account).await?;
         let documents = self.documents();
         let upload_tag = documents.clock.random_id();
         let mut attributes = Attributes {
@@ -118,7 +119,7 @@ impl Uploads {
         attributes.user.insert(TAG.to_owned(), upload_tag.clone());
         let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
         let created = documents.store.create_upload(&bucket, &key, &attributes).await;
-        let store_upload = created.map_err(|error| not_begun(&new.bucket, error))?;
+        let store_upload = created.map_err(|error| upload_not_created(&new.bucket, error))?;
         let terms = new.terms();
         self.write_upload(account, &new, terms, (Destination::Parts(store_upload), upload_tag))
             .await
@@ -157,7 +158,7 @@ impl Uploads {
         match documents.create(&layout.root(), root).await? {
             SwapOutcome::Won(root) => {
                 self.shared.quota.session_opened(account);
-                Ok(self.keep((account.to_owned(), id), layout, root))
+                Ok(self.cache((account.to_owned(), id), layout, root))
             }
             // The id is random, so no other create uses it.
             SwapOutcome::Lost(_) => Err(Error::NoSuchBackup(id)),

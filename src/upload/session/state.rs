@@ -21,7 +21,8 @@ use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::manifest::{Root, Segment, Status};
 use super::super::plan::{self, ChunkRange};
-use super::super::uploads::{SessionCache, Shared, TAG};
+use super::super::session_cache::SessionCache;
+use super::super::uploads::{Shared, TAG};
 use super::heartbeat::Heartbeat;
 
 /// How long a document counts as current without asking the store

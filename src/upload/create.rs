@@ -1,0 +1,218 @@
+//! Creating backups.
+//!
+//! Guarantees: of any number of clients that create the same target, file, chunk size and size at
+//! once, through any gateways, all get one backup, decided by compare-and-swap on its open entry
+//! (docs/architecture.md#one-backup-per-target); the next create continues one that crashed between
+//! its steps; a refused create leaves nothing behind.
+
+use std::collections::BTreeMap;
+
+use crate::digest;
+use crate::records::{Snapshot, Stamp, SwapOutcome};
+use crate::store::{self, ListOptions};
+
+use super::codec::OpenEntry;
+use super::error::{Error, Result};
+use super::layout::{self, Layout};
+use super::manifest::{Destination, Policy, Root, Status};
+use super::plan::Plan;
+use super::session::Session;
+use super::uploads::Uploads;
+
+/// The most attempts of a create while others create and end the same backup.
+const MAX_CREATE_ATTEMPTS: usize = 32;
+
+/// The parameters of a create.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewBackup {
+    pub bucket: String,
+    pub key: String,
+    /// Bytes of every chunk but the last.
+    pub chunk_size: u64,
+    pub size: Option<u64>,
+    pub file_id: String,
+    /// The digest to compute in addition to SHA-256.
+    pub digest: Option<digest::Kind>,
+    pub metadata: BTreeMap<String, String>,
+    pub content_type: Option<String>,
+}
+
+/// Whether a create made a new backup or found an existing one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    New,
+    Existing,
+}
+
+impl Uploads {
+    /// Creates a backup, or returns the open one with the same target, file id, chunk size and
+    /// size.
+    /// **Errors**: `BadRequest` (the file does not fit), `NoSuchBucket`, `QuotaExceeded`.
+    pub async fn create(&self, account: &str, new: NewBackup) -> Result<(Created, Session)> {
+        let plan = self.plan(&new)?;
+        let (chunk_size, size) =
+            (plan.chunk_size.to_string(), plan.size.map_or(String::new(), |size| size.to_string()));
+        let entry =
+            layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
+        let documents = self.documents();
+        let mut known: Option<Snapshot<OpenEntry>> = documents.read(&entry).await?;
+        let mut reservation = None;
+        for _ in 0..MAX_CREATE_ATTEMPTS {
+            if let Some(entry) = &known {
+                let id = &entry.value.backup_id;
+                match self.find(account, id).await? {
+                    Some(session) if session.root().status.is_unfinished() => {
+                        return Ok((Created::Existing, session));
+                    }
+                    // Its creator stopped before it wrote the root: continue under the same id.
+                    None => {
+                        let _reservation = self.reserve_once(account, reservation).await?;
+                        return self.make(account, id, new, plan).await;
+                    }
+                    Some(_) => {}
+                }
+            }
+            // Before the entry: a refused create leaves nothing behind.
+            reservation = Some(self.reserve_once(account, reservation).await?);
+            let stamp =
+                known.as_ref().map_or_else(Stamp::default, |known| known.value.stamp.clone());
+            let stamp = stamp.next(&documents.clock.random_id());
+            let next = OpenEntry { stamp, backup_id: documents.clock.random_id() };
+            known = match documents.swap(&entry, known.as_ref(), next).await? {
+                SwapOutcome::Won(now) => Some(now),
+                SwapOutcome::Lost(now) => now,
+            };
+        }
+        let what = "creating a backup that others create and end at the same time".to_owned();
+        Err(Error::Batch { kind: super::Kind::StoreUnavailable, what, retry_after: None })
+    }
+
+    /// Creates a backup under an id that the client chose. **Errors**: `BackupConflict` if it
+    /// exists with other parameters, and those of `create`.
+    pub async fn create_as(
+        &self,
+        account: &str,
+        id: &str,
+        new: NewBackup,
+    ) -> Result<(Created, Session)> {
+        let plan = self.plan(&new)?;
+        let (created, session) = match self.find(account, id).await? {
+            Some(session) => (Created::Existing, session),
+            None => {
+                let _reservation = self.reserve(account).await?;
+                self.make(account, id, new.clone(), plan).await?
+            }
+        };
+        match difference(&session.root(), &new) {
+            None => Ok((created, session)),
+            Some(field) => Err(Error::BackupConflict { id: id.to_owned(), field }),
+        }
+    }
+
+    fn plan(&self, new: &NewBackup) -> Result<Plan> {
+        let plan = Plan::new(new.chunk_size, new.size, self.store().limits());
+        let plan = plan.map_err(|error| Error::BadRequest(error.to_string()))?;
+        let needs_powers = new.digest == Some(digest::Kind::Blake3);
+        if needs_powers && !(plan.chunk_size.is_power_of_two() && plan.chunk_size >= 1024) {
+            let what =
+                "the digest blake3 needs a chunkSize that is a power of two of at least 1024"
+                    .to_owned();
+            return Err(Error::BadRequest(what));
+        }
+        Ok(plan)
+    }
+
+    /// Writes the session's documents. The entries first, the root last: a crash before the root
+    /// leaves an entry that names no session, which every reader skips.
+    async fn make(
+        &self,
+        account: &str,
+        id: &str,
+        new: NewBackup,
+        plan: Plan,
+    ) -> Result<(Created, Session)> {
+        let documents = self.documents();
+        let layout = Layout::new(account, id);
+        let mut root = Root {
+            stamp: Stamp::default().next(&documents.clock.random_id()),
+            backup_id: id.to_owned(),
+            account: account.to_owned(),
+            bucket: new.bucket,
+            key: new.key,
+            file_id: new.file_id,
+            plan,
+            policy: Policy::FirstWins,
+            digest: new.digest,
+            metadata: new.metadata,
+            content_type: new.content_type,
+            s3: None,
+            destination: Destination::EmptyObject,
+            upload_tag: documents.clock.random_id(),
+            created_at: documents.clock.unix_seconds(),
+            status: Status::InProgress,
+        };
+        self.create_store_upload(&mut root).await?;
+        documents.put_marker(&root.open_entry()).await?;
+        let name = (account.to_owned(), id.to_owned());
+        let attempted = root.clone();
+        match documents.create(&layout.root(), root).await? {
+            SwapOutcome::Won(root) => {
+                self.shared.quota.session_opened(account);
+                Ok((Created::New, self.cache(name, layout, root)))
+            }
+            SwapOutcome::Lost(Some(root)) => {
+                let target = attempted.target();
+                if let Some(upload) = attempted.upload_at(&target)
+                    && let Err(error) = documents.store.abort(upload).await
+                {
+                    tracing::warn!(backup = id, %error, "the store upload of a create that lost the race was not aborted");
+                }
+                if attempted.open_entry() != root.value.open_entry() {
+                    documents.delete(&attempted.open_entry()).await?;
+                }
+                Ok((Created::Existing, self.cache(name, layout, root)))
+            }
+            SwapOutcome::Lost(None) => Err(Error::NoSuchBackup(id.to_owned())),
+        }
+    }
+
+    /// Creates the store upload of a backup. An empty file has none and needs its bucket only: S3
+    /// does not complete an upload without parts; and an upload of a directory, whose key ends in
+    /// `/`, is not created by MinIO, and completed under another name by SeaweedFS. **Errors**:
+    /// `NoSuchBucket`.
+    async fn create_store_upload(&self, root: &mut Root) -> Result<()> {
+        let (bucket, key) = root.target();
+        let created = if root.plan.size == Some(0) {
+            let any = ListOptions { limit: 1, ..ListOptions::default() };
+            self.store().list(&bucket, &any).await.map(|_| Destination::EmptyObject)
+        } else {
+            let created = self.store().create_upload(&bucket, &key, &root.attributes()).await;
+            created.map(Destination::Parts)
+        };
+        root.destination = created.map_err(|error| upload_not_created(&root.bucket, error))?;
+        Ok(())
+    }
+}
+
+/// Why the store created no upload in a bucket.
+pub(super) fn upload_not_created(bucket: &str, error: store::Error) -> Error {
+    if error.kind() == store::Kind::NoSuchBucket {
+        return Error::NoSuchBucket(bucket.to_owned());
+    }
+    Error::store("beginning the store's upload", error)
+}
+
+/// The first field in which a create differs from the existing backup.
+fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
+    let fields = [
+        ("bucket", root.bucket == new.bucket),
+        ("key", root.key == new.key),
+        ("chunkSize", root.plan.chunk_size == new.chunk_size),
+        ("size", root.plan.size == new.size),
+        ("fileId", root.file_id == new.file_id),
+        ("digest", root.digest == new.digest),
+        ("metadata", root.metadata == new.metadata),
+        ("contentType", root.content_type == new.content_type),
+    ];
+    fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}
