@@ -118,7 +118,7 @@ async fn a_write_after_another_writer_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_document_is_read_again_and_then_an_error() {
     let (faulty, documents) =
-        documents(|calls, _| (calls < 3).then_some(Fault::TurnedByte(20))).await;
+        documents(|calls, _| (calls < 3).then_some(Fault::FlippedBit(20))).await;
     documents.create(&key(), counter(&documents, 7)).await.unwrap();
     let read = faulty.read::<Counter>(&key()).await.unwrap().unwrap();
     assert_eq!(read.value.count, 7, "damaged on its way");
@@ -131,7 +131,7 @@ async fn a_damaged_document_is_read_again_and_then_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_known_document_is_revalidated_without_its_bytes() {
-    let (faulty, documents) = documents(|_, _| Some(Fault::TurnedByte(20))).await;
+    let (faulty, documents) = documents(|_, _| Some(Fault::FlippedBit(20))).await;
     let created = documents.create(&key(), counter(&documents, 7)).await.unwrap();
     let SwapOutcome::Won(known) = created else { panic!("nobody else creates it") };
     let found = faulty.revalidate(&key(), Some(&known)).await.unwrap().unwrap();

@@ -353,9 +353,11 @@ async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
 #[tokio::test(start_paused = true)]
 async fn one_gateway_sweeps_at_a_time_and_a_dead_one_is_followed() {
     let fleet = Fleet::new(1).await;
-    let dying = fleet.sweeper(
-        fleet.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }),
-    );
+    let dying =
+        fleet
+            .sweeper(fleet.slow_gateway(|call| {
+                if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }
+            }));
     assert!(
         tokio::time::timeout(Duration::from_secs(1), dying.sweep(Mode::Due, |_| ())).await.is_err()
     );
