@@ -1,4 +1,4 @@
-"""Gateways as processes, one for each store, and what every client needs to talk to them.
+"""Gateways as processes, one for each store, and the environment of their clients.
 
 A test class that inherits from `OnEachStore` is run once for each store: the embedded one, and the S3 server of
 RATCHET_TEST_S3 if there is one. RATCHET_CLIENTS_ENDPOINT (with the usual AWS credentials) points the suite at any other
@@ -26,12 +26,12 @@ BINARY = os.environ.get("RATCHET_BINARY", str(ROOT / "target/debug/ratchet"))
 KEY, SECRET = "root-key", "root-secret-root-secret"
 TIMEOUT = 300
 MIB = 1 << 20
-# What a shell runs with `&` is told to ignore Ctrl-C, and so would every client be. A handler is not passed on.
+# A shell makes its background processes ignore SIGINT, and their children inherit that. A handler is not inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Gateway:
-    """A gateway process on a store; ready when it is made."""
+    """A gateway process on a store; the constructor waits until it is ready."""
 
     def __init__(self, store, listen="127.0.0.1:0", **settings):
         self.store = store
@@ -54,8 +54,8 @@ class Gateway:
         self.process.stdout.close()
 
 
-class Elsewhere:
-    """An S3 server that is none of ours."""
+class OtherServer:
+    """The S3 server of RATCHET_CLIENTS_ENDPOINT."""
 
     def __init__(self):
         self.store = "elsewhere"
@@ -75,7 +75,7 @@ def servers():
     global _home
     if not _gateways:
         if "RATCHET_CLIENTS_ENDPOINT" in os.environ:
-            _gateways["elsewhere"] = Elsewhere()
+            _gateways["elsewhere"] = OtherServer()
             return _gateways
         _home = tempfile.mkdtemp(prefix="ratchet-clients-")
         _gateways["dir"] = Gateway(f"dir:{_home}/store")
@@ -94,7 +94,7 @@ def stop_all():
 
 
 def on_each_store(loader, cases):
-    """A suite with each test of these classes once for each store; for a module's `load_tests`."""
+    """A suite that runs the tests of these classes on each store; for the `load_tests` of a module."""
     suite = unittest.TestSuite()
     names = ["elsewhere"] if "RATCHET_CLIENTS_ENDPOINT" in os.environ else ["dir"]
     if "RATCHET_TEST_S3" in os.environ and names == ["dir"]:
@@ -107,7 +107,7 @@ def on_each_store(loader, cases):
 
 
 class OnEachStore(unittest.TestCase):
-    """A server, a bucket name of its own, and a directory for files."""
+    """A server, a bucket name that no other test uses, and a directory for files."""
 
     server_name = "dir"
     longMessage = True
@@ -119,7 +119,7 @@ class OnEachStore(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
 
     def environment(self, **more):
-        """A clean environment with the server's address and key."""
+        """A minimal environment with the address and the key of the server."""
         return {
             "PATH": f"{BIN}:{ROOT}/target/debian/usr/bin:{os.environ['PATH']}",
             "HOME": str(self.home),
@@ -136,14 +136,14 @@ class OnEachStore(unittest.TestCase):
         }
 
     def need(self, program):
-        """The path of a client program; the test is skipped where it could not be installed."""
+        """The path of a client program. Skips the test if it could not be installed."""
         found = shutil.which(program, path=self.environment()["PATH"])
         if not found:
             self.skipTest(f"{program} could not be installed")
         return found
 
     def run_client(self, *command, ok=True, stdin=None, **environment):
-        """Runs a client to its end; its stdout as bytes."""
+        """Runs a client until it ends. Returns its stdout as bytes."""
         done = subprocess.run(
             [str(word) for word in command],
             env=self.environment(**environment),
@@ -153,8 +153,8 @@ class OnEachStore(unittest.TestCase):
             timeout=TIMEOUT,
             cwd=self.home,
         )
-        told = f"{command} ended with {done.returncode}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}"
-        self.assertEqual(done.returncode == 0, ok, told)
+        outcome = f"{command} ended with {done.returncode}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}"
+        self.assertEqual(done.returncode == 0, ok, outcome)
         return done.stdout
 
     def connect(self):
@@ -171,18 +171,18 @@ class OnEachStore(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
-    def received(self):
-        """Bytes of request bodies that the gateway has read."""
-        figures = urllib.request.urlopen(f"{self.server.url}/metrics").read().decode()
-        return int(re.search(r"^ratchet_request_bytes_total (\d+)$", figures, re.MULTILINE).group(1))
+    def received_bytes(self):
+        """The number of bytes of request bodies that the gateway has read."""
+        metrics = urllib.request.urlopen(f"{self.server.url}/metrics").read().decode()
+        return int(re.search(r"^ratchet_request_bytes_total (\d+)$", metrics, re.MULTILINE).group(1))
 
     def file(self, name, size, seed=0):
-        """A file of pseudo-random bytes, the same for the same seed."""
+        """A file of pseudo-random bytes; the same seed gives the same bytes."""
         path = self.home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as out:
             for start in range(0, size, MIB):
-                # Far faster than `random`.
+                # Much faster than `random`.
                 source = hashlib.shake_128(f"{seed}-{size}-{start}".encode())
                 out.write(source.digest(min(MIB, size - start)))
         return path
@@ -191,7 +191,7 @@ class OnEachStore(unittest.TestCase):
         """A small directory tree."""
         root = self.home / name
         for at, (path, size) in enumerate([("a.txt", 10), ("empty", 0), ("dir/b.bin", 300_000), ("dir/sub/c d+ü.bin", 7)]):
-            # Old, as most files are: sync compares with the store's time, which has whole seconds.
+            # An old modification time: sync compares it with the time of the store, which has whole seconds.
             os.utime(self.file(f"{name}/{path}", size, at), (1_600_000_000 + at, 1_600_000_000 + at))
         return root
 

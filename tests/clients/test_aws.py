@@ -12,14 +12,14 @@ class Aws(OnEachStore):
         self.need("aws")
         self.aws("s3", "mb", f"s3://{self.bucket}")
 
-    def aws(self, *words, **terms):
-        return self.run_client("aws", *words, **terms)
+    def aws(self, *words, **arguments):
+        return self.run_client("aws", *words, **arguments)
 
-    def api(self, *words, **terms):
-        told = self.aws("s3api", words[0], "--bucket", self.bucket, *words[1:], **terms)
-        return json.loads(told) if told.strip() else {}
+    def api(self, *words, **arguments):
+        output = self.aws("s3api", words[0], "--bucket", self.bucket, *words[1:], **arguments)
+        return json.loads(output) if output.strip() else {}
 
-    def test_files_of_every_size_go_up_and_come_down(self):
+    def test_files_of_every_size_are_uploaded_and_downloaded(self):
         for mib in (1, 40, 300):
             file, back = self.file(f"{mib}.bin", mib * MIB + 1, mib), self.home / "back"
             self.aws("s3", "cp", file, f"s3://{self.bucket}/dir/{mib}.bin")
@@ -33,14 +33,14 @@ class Aws(OnEachStore):
         self.aws("s3", "cp", "-", f"s3://{self.bucket}/piped", stdin=data)
         self.assertTrue(self.aws("s3", "cp", f"s3://{self.bucket}/piped", "-") == data)
 
-    def test_sync_both_ways_and_again(self):
+    def test_sync_uploads_downloads_and_skips_unchanged_files(self):
         tree, back = self.tree("tree"), self.home / "back"
         self.aws("s3", "sync", tree, f"s3://{self.bucket}/tree")
-        self.assertEqual(self.aws("s3", "sync", tree, f"s3://{self.bucket}/tree"), b"", "nothing is to be sent again")
+        self.assertEqual(self.aws("s3", "sync", tree, f"s3://{self.bucket}/tree"), b"", "an unchanged tree is not sent again")
         self.aws("s3", "sync", f"s3://{self.bucket}/tree", back)
         self.assertSameTree(tree, back)
 
-    def test_move_remove_and_the_end_of_a_bucket(self):
+    def test_move_remove_and_delete_a_bucket(self):
         file = self.file("file", 20 * MIB)
         self.aws("s3", "cp", file, f"s3://{self.bucket}/a")
         self.aws("s3", "mv", f"s3://{self.bucket}/a", f"s3://{self.bucket}/b")
@@ -52,7 +52,7 @@ class Aws(OnEachStore):
         self.aws("s3", "rb", f"s3://{self.bucket}")
         self.assertNotIn(self.bucket.encode(), self.aws("s3", "ls"))
 
-    def test_a_presigned_url_is_good_for_anyone(self):
+    def test_a_presigned_url_works_without_a_key(self):
         file = self.file("file", 100_000)
         self.aws("s3", "cp", file, f"s3://{self.bucket}/a key+%")
         url = self.aws("s3", "presign", f"s3://{self.bucket}/a key+%", "--expires-in", "60").decode().strip()
@@ -61,28 +61,28 @@ class Aws(OnEachStore):
     def test_multipart_by_hand(self):
         parts = [self.file("p1", 5 * MIB, 1), self.file("p2", 6 * MIB, 2), self.file("p3", 17, 3)]
         upload = self.api("create-multipart-upload", "--key", "k", "--content-type", "text/x")["UploadId"]
-        where = ("--key", "k", "--upload-id", upload)
-        tags = {}
+        target = ("--key", "k", "--upload-id", upload)
+        etags = {}
         for number in (3, 1, 2):
-            told = self.api("upload-part", *where, "--part-number", number, "--body", parts[number - 1])
-            tags[number] = told["ETag"]
-        listed = self.api("list-parts", *where)["Parts"]
+            part = self.api("upload-part", *target, "--part-number", number, "--body", parts[number - 1])
+            etags[number] = part["ETag"]
+        listed = self.api("list-parts", *target)["Parts"]
         self.assertEqual([(part["PartNumber"], part["Size"]) for part in listed], [(1, 5 * MIB), (2, 6 * MIB), (3, 17)])
         self.assertIn(upload, [each["UploadId"] for each in self.api("list-multipart-uploads")["Uploads"]])
-        chosen = {"Parts": [{"PartNumber": number, "ETag": tags[number]} for number in (1, 2, 3)]}
-        self.api("complete-multipart-upload", *where, "--multipart-upload", json.dumps(chosen))
+        chosen = {"Parts": [{"PartNumber": number, "ETag": etags[number]} for number in (1, 2, 3)]}
+        self.api("complete-multipart-upload", *target, "--multipart-upload", json.dumps(chosen))
         self.assertEqual(self.api("head-object", "--key", "k")["ContentType"], "text/x")
         self.api("get-object", "--key", "k", self.home / "back")
         self.assertEqual((self.home / "back").read_bytes(), b"".join(part.read_bytes() for part in parts))
         self.api("get-object", "--key", "k", "--range", f"bytes={5 * MIB - 2}-{5 * MIB + 1}", self.home / "range")
         self.assertEqual((self.home / "range").read_bytes(), parts[0].read_bytes()[-2:] + parts[1].read_bytes()[:2])
-        self.api("list-parts", *where, ok=False)
+        self.api("list-parts", *target, ok=False)
 
-    def test_an_aborted_upload_is_gone(self):
+    def test_an_aborted_upload_accepts_no_part(self):
         upload = self.api("create-multipart-upload", "--key", "k")["UploadId"]
-        where = ("--key", "k", "--upload-id", upload)
-        self.api("abort-multipart-upload", *where)
-        self.api("upload-part", *where, "--part-number", "1", "--body", self.file("p", 10), ok=False)
+        target = ("--key", "k", "--upload-id", upload)
+        self.api("abort-multipart-upload", *target)
+        self.api("upload-part", *target, "--part-number", "1", "--body", self.file("p", 10), ok=False)
         self.assertNotIn("Uploads", self.api("list-multipart-uploads"))
 
 

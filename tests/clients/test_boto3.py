@@ -1,4 +1,4 @@
-"""boto3: what an SDK relies on, call by call, with the codes that programs act on."""
+"""boto3: the calls that programs use, with the error codes that they evaluate."""
 
 import base64
 import hashlib
@@ -19,18 +19,18 @@ class Boto3(OnEachStore):
         self.s3.create_bucket(Bucket=self.bucket)
         self.here = {"Bucket": self.bucket}
 
-    def put(self, key, body=b"x", **terms):
-        return self.s3.put_object(**self.here, Key=key, Body=body, **terms)
+    def put(self, key, body=b"x", **arguments):
+        return self.s3.put_object(**self.here, Key=key, Body=body, **arguments)
 
-    def get(self, key, **terms):
-        return self.s3.get_object(**self.here, Key=key, **terms)
+    def get(self, key, **arguments):
+        return self.s3.get_object(**self.here, Key=key, **arguments)
 
-    def refused(self, code, call, **terms):
-        with self.assertRaises(ClientError) as told:
-            call(**self.here, **terms)
-        self.assertEqual(told.exception.response["Error"]["Code"], code)
+    def refused(self, code, call, **arguments):
+        with self.assertRaises(ClientError) as raised:
+            call(**self.here, **arguments)
+        self.assertEqual(raised.exception.response["Error"]["Code"], code)
 
-    def test_files_and_metadata_come_back(self):
+    def test_files_and_metadata_are_stored(self):
         data = self.file("data", 40 * MIB + 5).read_bytes()
         kept = {
             "ContentType": "text/plain",
@@ -49,7 +49,7 @@ class Boto3(OnEachStore):
             self.s3.download_fileobj(self.bucket, key, back)
             self.assertTrue(back.getvalue() == body)
 
-    def test_conditions_of_reads_and_writes(self):
+    def test_conditional_reads_and_writes(self):
         tag = self.put("k", b"one", IfNoneMatch="*")["ETag"]
         self.assertEqual(tag, f'"{hashlib.md5(b"one").hexdigest()}"')
         self.refused("PreconditionFailed", self.s3.put_object, Key="k", Body=b"two", IfNoneMatch="*")
@@ -60,31 +60,31 @@ class Boto3(OnEachStore):
         self.assertEqual(self.get("k", IfMatch=newer)["Body"].read(), b"two")
         self.refused("NoSuchKey", self.s3.put_object, Key="absent", Body=b"", IfMatch=tag)
 
-    def test_checksums_of_each_kind(self):
+    def test_every_checksum_algorithm(self):
         for algorithm in ("CRC32", "SHA1", "SHA256", "CRC32C", "CRC64NVME"):
             with self.subTest(algorithm):
-                told = self.put(algorithm, b"hello", ChecksumAlgorithm=algorithm)
+                stored = self.put(algorithm, b"hello", ChecksumAlgorithm=algorithm)
                 name = f"Checksum{algorithm}"
                 found = self.get(algorithm, ChecksumMode="ENABLED")
-                self.assertEqual(found[name], told[name])
+                self.assertEqual(found[name], stored[name])
                 self.assertEqual(found["Body"].read(), b"hello")
         self.refused("BadDigest", self.s3.put_object, Key="bad", Body=b"hello", ChecksumSHA1="qZk+NkcGgWq6PiVxeFDCbJzQ2J0=")
         md5 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
         self.refused("BadDigest", self.s3.put_object, Key="bad", Body=b"hello", ContentMD5=md5)
         self.refused("NoSuchKey", self.s3.get_object, Key="bad")
 
-    def test_checksums_of_parts_make_the_objects(self):
+    def test_the_checksum_of_an_object_is_made_from_its_parts(self):
         parts = [b"a" * 5 * MIB, b"b" * 100]
         for algorithm, kind in (("CRC32", "FULL_OBJECT"), ("CRC32", "COMPOSITE"), ("SHA256", "COMPOSITE")):
             with self.subTest(f"{algorithm} {kind}"):
-                terms = {**self.here, "Key": "k"}
-                made = self.s3.create_multipart_upload(**terms, ChecksumAlgorithm=algorithm, ChecksumType=kind)
-                terms["UploadId"], chosen = made["UploadId"], []
+                arguments = {**self.here, "Key": "k"}
+                made = self.s3.create_multipart_upload(**arguments, ChecksumAlgorithm=algorithm, ChecksumType=kind)
+                arguments["UploadId"], chosen = made["UploadId"], []
                 for number, body in enumerate(parts, 1):
-                    told = self.s3.upload_part(**terms, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)
+                    part = self.s3.upload_part(**arguments, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)
                     name = f"Checksum{algorithm}"
-                    chosen.append({"PartNumber": number, "ETag": told["ETag"], name: told[name]})
-                done = self.s3.complete_multipart_upload(**terms, MultipartUpload={"Parts": chosen}, ChecksumType=kind)
+                    chosen.append({"PartNumber": number, "ETag": part["ETag"], name: part[name]})
+                done = self.s3.complete_multipart_upload(**arguments, MultipartUpload={"Parts": chosen}, ChecksumType=kind)
                 found = self.get("k", ChecksumMode="ENABLED")
                 self.assertEqual(found[f"Checksum{algorithm}"], done[f"Checksum{algorithm}"])
                 self.assertEqual(found["ChecksumType"], kind)
@@ -95,7 +95,7 @@ class Boto3(OnEachStore):
                 whole = self.put("whole", b"".join(parts), ChecksumAlgorithm=algorithm)
                 self.assertEqual(whole[f"Checksum{algorithm}"], done[f"Checksum{algorithm}"])
 
-    def test_listings_page_in_order(self):
+    def test_listings_are_paged_in_order(self):
         keys = sorted(["a", "b/1", "b/2", "b/c/3", "d", "e/4", "f"], key=str.encode)
         for key in keys:
             self.put(key)
@@ -111,7 +111,7 @@ class Boto3(OnEachStore):
         pages = self.s3.get_paginator("list_objects_v2").paginate(**self.here, Prefix="b/", Delimiter="/")
         self.assertEqual([each["Key"] for page in pages for each in page["Contents"]], ["b/1", "b/2"])
 
-    def test_uploads_and_parts_page_in_order(self):
+    def test_uploads_and_parts_are_paged_in_order(self):
         made = []
         for key in ("u/1", "u/2", "v"):
             made.append((key, self.s3.create_multipart_upload(**self.here, Key=key)["UploadId"]))
@@ -121,22 +121,22 @@ class Boto3(OnEachStore):
         rolled = self.s3.list_multipart_uploads(**self.here, Delimiter="/")
         self.assertEqual([each["Prefix"] for each in rolled["CommonPrefixes"]], ["u/"])
         key, upload = made[0]
-        terms = {**self.here, "Key": key, "UploadId": upload}
+        arguments = {**self.here, "Key": key, "UploadId": upload}
         for number in (1, 2, 7):
-            self.s3.upload_part(**terms, PartNumber=number, Body=b"part")
-        pages = self.s3.get_paginator("list_parts").paginate(**terms, PaginationConfig={"PageSize": 2})
+            self.s3.upload_part(**arguments, PartNumber=number, Body=b"part")
+        pages = self.s3.get_paginator("list_parts").paginate(**arguments, PaginationConfig={"PageSize": 2})
         self.assertEqual([part["PartNumber"] for page in pages for part in page["Parts"]], [1, 2, 7])
 
-    def test_keys_of_every_look(self):
+    def test_keys_with_special_characters(self):
         for key in ODD_KEYS:
-            # SeaweedFS takes a key that ends so for a directory, which has no bytes.
+            # For SeaweedFS a key that ends with "/" is a directory, which has no bytes.
             self.put(key, b"" if key.endswith("/") else key.encode())
         listed = [each["Key"] for each in self.s3.list_objects_v2(**self.here)["Contents"]]
         self.assertEqual(listed, sorted(ODD_KEYS, key=str.encode))
         for key in ODD_KEYS:
             self.assertEqual(self.get(key)["Body"].read(), b"" if key.endswith("/") else key.encode())
-        told = self.s3.delete_objects(**self.here, Delete={"Objects": [{"Key": key} for key in ODD_KEYS + ["absent"]]})
-        self.assertEqual(len(told["Deleted"]), len(ODD_KEYS) + 1)
+        response = self.s3.delete_objects(**self.here, Delete={"Objects": [{"Key": key} for key in ODD_KEYS + ["absent"]]})
+        self.assertEqual(len(response["Deleted"]), len(ODD_KEYS) + 1)
         self.assertNotIn("Contents", self.s3.list_objects_v2(**self.here))
 
     def test_copies(self):
@@ -147,31 +147,31 @@ class Boto3(OnEachStore):
         self.assertEqual(self.s3.head_object(**self.here, Key="same")["Metadata"], {"a": "1"})
         self.s3.copy_object(**self.here, Key="other", CopySource=source, MetadataDirective="REPLACE", Metadata={"b": "2"})
         self.assertEqual(self.s3.head_object(**self.here, Key="other")["Metadata"], {"b": "2"})
-        terms = {**self.here, "Key": "joined"}
-        terms["UploadId"] = self.s3.create_multipart_upload(**terms)["UploadId"]
+        arguments = {**self.here, "Key": "joined"}
+        arguments["UploadId"] = self.s3.create_multipart_upload(**arguments)["UploadId"]
         chosen = []
         for number, span in enumerate([(0, 5 * MIB - 1), (5 * MIB, 12 * MIB - 1)], 1):
             part = {"PartNumber": number, "CopySource": source, "CopySourceRange": f"bytes={span[0]}-{span[1]}"}
-            chosen.append({"PartNumber": number, "ETag": self.s3.upload_part_copy(**terms, **part)["CopyPartResult"]["ETag"]})
-        self.s3.complete_multipart_upload(**terms, MultipartUpload={"Parts": chosen})
+            chosen.append({"PartNumber": number, "ETag": self.s3.upload_part_copy(**arguments, **part)["CopyPartResult"]["ETag"]})
+        self.s3.complete_multipart_upload(**arguments, MultipartUpload={"Parts": chosen})
         self.assertTrue(self.get("joined")["Body"].read() == data)
         self.assertEqual(self.get("joined", PartNumber=2)["ContentLength"], 7 * MIB)
-        told = self.s3.get_object_attributes(**self.here, Key="joined", ObjectAttributes=["ETag", "ObjectSize", "ObjectParts"])
-        self.assertEqual((told["ObjectSize"], told["ObjectParts"]["TotalPartsCount"]), (12 * MIB, 2))
+        attributes = self.s3.get_object_attributes(**self.here, Key="joined", ObjectAttributes=["ETag", "ObjectSize", "ObjectParts"])
+        self.assertEqual((attributes["ObjectSize"], attributes["ObjectParts"]["TotalPartsCount"]), (12 * MIB, 2))
 
-    def test_presigned_urls_and_clocks(self):
+    def test_a_presigned_url_works_until_it_is_changed(self):
         url = self.s3.generate_presigned_url("put_object", Params={**self.here, "Key": "p"}, ExpiresIn=60)
         request = urllib.request.Request(url, data=b"by url", method="PUT")
         self.assertEqual(urllib.request.urlopen(request).status, 200)
         self.assertEqual(self.get("p")["Body"].read(), b"by url")
-        with self.assertRaises(urllib.error.HTTPError) as told:
+        with self.assertRaises(urllib.error.HTTPError) as raised:
             urllib.request.urlopen(url.replace("X-Amz-Expires=60", "X-Amz-Expires=61"))
-        self.assertEqual(told.exception.code, 403)
-        told.exception.close()
+        self.assertEqual(raised.exception.code, 403)
+        raised.exception.close()
 
-    def test_a_form_goes_by_its_policy(self):
-        terms = {"Fields": {"x-amz-meta-a": "1"}, "Conditions": [{"x-amz-meta-a": "1"}, ["content-length-range", 1, 300_000]]}
-        form = self.s3.generate_presigned_post(self.bucket, "dir/${filename}", ExpiresIn=60, **terms)
+    def test_a_form_must_match_its_policy(self):
+        arguments = {"Fields": {"x-amz-meta-a": "1"}, "Conditions": [{"x-amz-meta-a": "1"}, ["content-length-range", 1, 300_000]]}
+        form = self.s3.generate_presigned_post(self.bucket, "dir/${filename}", ExpiresIn=60, **arguments)
         data = self.file("data", 200_001).read_bytes()
 
         def post(fields, body):
@@ -194,7 +194,7 @@ class Boto3(OnEachStore):
         self.assertEqual(post(form["fields"], data * 2), 400)
         self.assertEqual(post({**form["fields"], "x-amz-signature": "0" * 64}, data), 403)
 
-    def test_what_only_a_store_knows_is_passed_on(self):
+    def test_tagging_is_passed_through_to_an_s3_store(self):
         self.put("k")
         tags = {"Key": "k", "Tagging": {"TagSet": [{"Key": "a", "Value": "1"}]}}
         if self.server.store.startswith("dir:"):
@@ -214,29 +214,29 @@ class Boto3(OnEachStore):
         self.put("k")
         self.refused("BucketNotEmpty", self.s3.delete_bucket)
 
-    def test_refusals_have_their_codes(self):
+    def test_errors_have_their_codes(self):
         self.refused("NoSuchKey", self.s3.get_object, Key="absent")
         self.refused("404", self.s3.head_object, Key="absent")
         self.put("k", b"0123456789")
         self.refused("InvalidRange", self.s3.get_object, Key="k", Range="bytes=10-")
         self.refused("NoSuchUpload", self.s3.upload_part, Key="k", UploadId="nobody", PartNumber=1, Body=b"")
-        terms = {"Key": "m", "UploadId": self.s3.create_multipart_upload(**self.here, Key="m")["UploadId"]}
-        tags = [self.s3.upload_part(**self.here, **terms, PartNumber=n, Body=b"small")["ETag"] for n in (1, 2)]
+        arguments = {"Key": "m", "UploadId": self.s3.create_multipart_upload(**self.here, Key="m")["UploadId"]}
+        tags = [self.s3.upload_part(**self.here, **arguments, PartNumber=n, Body=b"small")["ETag"] for n in (1, 2)]
         complete = self.s3.complete_multipart_upload
         small = [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]
-        self.refused("EntityTooSmall", complete, **terms, MultipartUpload={"Parts": small})
-        self.refused("InvalidPartOrder", complete, **terms, MultipartUpload={"Parts": small[::-1]})
+        self.refused("EntityTooSmall", complete, **arguments, MultipartUpload={"Parts": small})
+        self.refused("InvalidPartOrder", complete, **arguments, MultipartUpload={"Parts": small[::-1]})
         wrong = [{"PartNumber": 1, "ETag": '"0123"'}]
-        self.refused("InvalidPart", complete, **terms, MultipartUpload={"Parts": wrong})
-        self.refused("InvalidArgument", self.s3.upload_part, **terms, PartNumber=10001, Body=b"")
+        self.refused("InvalidPart", complete, **arguments, MultipartUpload={"Parts": wrong})
+        self.refused("InvalidArgument", self.s3.upload_part, **arguments, PartNumber=10001, Body=b"")
         self.refused("KeyTooLongError", self.s3.put_object, Key="k" * 1025, Body=b"")
         self.refused("MetadataTooLarge", self.s3.put_object, Key="k", Body=b"", Metadata={"a": "v" * 2048})
-        with self.assertRaises(ClientError) as told:
+        with self.assertRaises(ClientError) as raised:
             self.s3.list_objects_v2(Bucket=f"no-{self.bucket}")
-        self.assertEqual(told.exception.response["Error"]["Code"], "NoSuchBucket")
-        with self.assertRaises(ClientError) as told:
+        self.assertEqual(raised.exception.response["Error"]["Code"], "NoSuchBucket")
+        with self.assertRaises(ClientError) as raised:
             self.s3.list_objects_v2(Bucket="ratchet-state")
-        self.assertEqual(told.exception.response["Error"]["Code"], "NoSuchBucket")
+        self.assertEqual(raised.exception.response["Error"]["Code"], "NoSuchBucket")
 
 
 def load_tests(loader, _tests, _pattern):

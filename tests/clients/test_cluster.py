@@ -1,4 +1,4 @@
-"""Three gateways on one S3 store behind HAProxy, round robin: they behave as one, also while they come and go."""
+"""Three gateways on one S3 store behind HAProxy, round robin: they behave as one, also while they restart."""
 
 import os
 import signal
@@ -22,11 +22,11 @@ defaults
     balance roundrobin
     option redispatch
     option httpchk GET /readyz
-    # A gateway that goes away is left alone at once: what it had not begun to read goes to another.
+    # A gateway that goes down is taken out at once; requests that it has not begun to read go to another one.
     retries 3
     retry-on conn-failure empty-response
     timeout connect 2s
-    # Else a check that takes longer than `inter` counts as failed.
+    # Without this a check that takes longer than `inter` counts as failed.
     timeout check 10s
     timeout client 60s
     timeout server 60s
@@ -57,12 +57,12 @@ class Cluster(OnEachStore):
             self.skipTest("haproxy could not be installed")
         port, *self.ports = free_ports(4)
         self.store = "s3+" + os.environ["RATCHET_TEST_S3"]
-        self.there = boto3.client("s3", endpoint_url=os.environ["RATCHET_TEST_S3"])
+        self.direct = boto3.client("s3", endpoint_url=os.environ["RATCHET_TEST_S3"])
         self.state = f"state-{self.bucket}"
         self.gateways = [self.gateway(at) for at in range(3)]
         self.addCleanup(lambda: [gateway.stop() for gateway in self.gateways])
         config = self.home / "haproxy.cfg"
-        servers = "\n".join(f"    server g{at} 127.0.0.1:{there}" for at, there in enumerate(self.ports))
+        servers = "\n".join(f"    server g{at} 127.0.0.1:{port}" for at, port in enumerate(self.ports))
         config.write_text(BALANCER.format(port=port, servers=servers))
         libraries = {"LD_LIBRARY_PATH": str(DEBIAN / "usr/lib/x86_64-linux-gnu")}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -75,7 +75,7 @@ class Cluster(OnEachStore):
         return Gateway(self.store, listen=f"127.0.0.1:{self.ports[at]}", RATCHET_STATE_BUCKET=self.state)
 
     def until(self, holds):
-        """Waits for a condition; a failure to look is no answer yet."""
+        """Waits for a condition. An error while checking counts as not yet."""
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             try:
@@ -83,7 +83,7 @@ class Cluster(OnEachStore):
                     return
             except (OSError, BotoCoreError, ClientError):
                 pass
-        self.fail("it never came true")
+        self.fail("the condition did not become true in time")
 
     def start(self, *command):
         environment = self.environment(AWS_ENDPOINT_URL=self.url, AWS_MAX_ATTEMPTS="10")
@@ -93,16 +93,16 @@ class Cluster(OnEachStore):
         return process
 
     def stored(self, key):
-        """How many parts of a key the store itself holds: what is under way."""
-        uploads = self.there.list_multipart_uploads(Bucket=self.bucket, Prefix=key).get("Uploads", [])
-        of_it = [{"Bucket": self.bucket, "Key": key, "UploadId": upload["UploadId"]} for upload in uploads]
+        """The number of uploaded parts of a key in the store: the progress of its upload."""
+        uploads = self.direct.list_multipart_uploads(Bucket=self.bucket, Prefix=key).get("Uploads", [])
+        uploads = [{"Bucket": self.bucket, "Key": key, "UploadId": upload["UploadId"]} for upload in uploads]
         try:
-            return sum(len(self.there.list_parts(**upload).get("Parts", [])) for upload in of_it)
-        except self.there.exceptions.NoSuchUpload:
+            return sum(len(self.direct.list_parts(**upload).get("Parts", [])) for upload in uploads)
+        except self.direct.exceptions.NoSuchUpload:
             return 0
 
-    def comes_and_goes(self, sent_signal):
-        """Clients at work while one gateway after the other goes and comes back; none of them fails."""
+    def restart_gateways(self, sent_signal):
+        """Clients upload while one gateway after the other is stopped and started; no client fails."""
         self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}", AWS_ENDPOINT_URL=self.url)
         keys = ["backup0", "backup1", "part0", "part1"]
         files = {key: self.file(f"of-{key}", 96 * MIB, seed) for seed, key in enumerate(keys)}
@@ -113,40 +113,40 @@ class Cluster(OnEachStore):
             backup = [BINARY, "backup", file, f"s3://{self.bucket}/{key}", "--limit-rate", "3M"]
             upload = [sys.executable, "-c", slow, file, self.bucket, key]
             clients[key] = self.start(*(backup if key.startswith("backup") else upload))
-        done = 0
+        restarts = 0
         # A gateway checks its store before it is ready, which takes SeaweedFS some seconds: hence the slow clients.
         while any(client.poll() is None for client in clients.values()):
-            at, before = done % 3, {key: self.stored(key) for key in keys}
+            at, before = restarts % 3, {key: self.stored(key) for key in keys}
             self.gateways[at].stop(sent_signal)
             self.gateways[at] = self.gateway(at)
-            done += 1
-            # None is so slow that gateways only go: each client gets something through before the next one does.
+            restarts += 1
+            # Each client makes progress before the next gateway stops.
             for key, client in clients.items():
                 self.until(lambda: client.poll() is not None or self.stored(key) != before[key])
         for client in clients.values():
-            said = client.stdout.read()
-            self.assertEqual(client.wait(TIMEOUT), 0, said[-2000:])
-        self.assertGreater(done, 1, "gateways that went while somebody worked")
+            output = client.stdout.read()
+            self.assertEqual(client.wait(TIMEOUT), 0, output[-2000:])
+        self.assertGreater(restarts, 1, "gateways must restart while the clients upload")
         for at, (key, file) in enumerate(files.items()):
             url = {"AWS_ENDPOINT_URL": self.gateways[at % 3].url}
             self.run_client("aws", "s3", "cp", "--no-progress", f"s3://{self.bucket}/{key}", self.home / "back", **url)
             self.assertSameFile(file, self.home / "back")
-        print(f"cluster: {done} gateways ended by {sent_signal.name}, 4 clients, 0 failed, 4 identical", flush=True)
+        print(f"cluster: {restarts} gateways stopped by {sent_signal.name}, 4 clients, 0 failed, 4 identical", flush=True)
 
-    def test_a_rolling_restart_fails_nobody(self):
-        self.comes_and_goes(signal.SIGTERM)
+    def test_a_rolling_restart_fails_no_client(self):
+        self.restart_gateways(signal.SIGTERM)
 
-    def test_gateways_that_are_killed_fail_nobody(self):
-        self.comes_and_goes(signal.SIGKILL)
+    def test_killed_gateways_fail_no_client(self):
+        self.restart_gateways(signal.SIGKILL)
 
-    def test_three_answer_as_one(self):
+    def test_all_gateways_return_the_same(self):
         self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}", AWS_ENDPOINT_URL=self.url)
         file = self.file("file", 40 * MIB)
         target = f"s3://{self.bucket}/k"
         self.run_client(BINARY, "backup", file, target, AWS_ENDPOINT_URL=self.url)
-        told = {self.run_client(BINARY, "status", target, "--json", AWS_ENDPOINT_URL=one.url) for one in self.gateways}
-        self.assertEqual(len(told), 1, told)
-        # Its parts, its list and its end, each asked of another gateway.
+        outputs = {self.run_client(BINARY, "status", target, "--json", AWS_ENDPOINT_URL=one.url) for one in self.gateways}
+        self.assertEqual(len(outputs), 1, outputs)
+        # Each call of one upload goes to another gateway.
         api = ["aws", "s3api", "--output", "text"]
         here = ["--bucket", self.bucket, "--key", "by-hand"]
         one, two, three = ({"AWS_ENDPOINT_URL": gateway.url} for gateway in self.gateways)
@@ -165,5 +165,5 @@ class Cluster(OnEachStore):
 
 
 def load_tests(loader, _tests, _pattern):
-    there = "RATCHET_TEST_S3" in os.environ and "RATCHET_CLIENTS_ENDPOINT" not in os.environ
-    return loader.loadTestsFromTestCase(Cluster) if there else unittest.TestSuite()
+    available = "RATCHET_TEST_S3" in os.environ and "RATCHET_CLIENTS_ENDPOINT" not in os.environ
+    return loader.loadTestsFromTestCase(Cluster) if available else unittest.TestSuite()

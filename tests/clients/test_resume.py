@@ -1,6 +1,6 @@
-"""Tools that cannot resume, killed half-way and run again: how much of the file they send the second time.
+"""Tools without resume, interrupted half-way and run again: how much of the file they send the second time.
 
-Counted on the wire before the gateway, and printed, a line for each case. RATCHET_RESUME_MIB is the file's size.
+Bytes are counted before the gateway and printed, one line for each case. RATCHET_RESUME_MIB sets the size of the file.
 """
 
 import os
@@ -16,7 +16,7 @@ from wire import Wire
 SIZE = int(os.environ.get("RATCHET_RESUME_MIB", "512")) * MIB
 SECONDS = 10
 TRIES = 3
-# Parts that a client has in flight at once, in MiB: what may be lost beyond the half that it had not sent.
+# Parts that a client has in flight, in MiB: they may be sent again besides the half that was not sent yet.
 IN_FLIGHT = {"aws": 10 * 8, "aws2": 10 * 8, "boto3": 10 * 8, "s5cmd": 5 * 5, "lib-storage": 4 * 5, "rclone": 4 * 5}
 BOTO3 = "import boto3, sys; boto3.client('s3').upload_file(sys.argv[1], sys.argv[2], sys.argv[3])"
 LIB_STORAGE = """
@@ -28,7 +28,7 @@ new Upload({ client, params: { Bucket, Key, Body: fs.createReadStream(file) } })
 
 
 class Interrupted(OnEachStore):
-    """What the cases share; no test of its own."""
+    """Base class of the cases; it has no tests."""
 
     def setUp(self):
         super().setUp()
@@ -37,10 +37,10 @@ class Interrupted(OnEachStore):
         self.s3.create_bucket(Bucket=self.bucket)
 
     def start(self):
-        """Replaces the server that all use by one of its own, where that is wanted."""
+        """Subclasses may replace the shared server by one of their own."""
 
     def commands(self, name, file, wire, key=None):
-        """The command of a client, and its environment."""
+        """The command of a client and its environment."""
         key = key or name
         environment = self.environment(AWS_ENDPOINT_URL=wire.url, S3_ENDPOINT_URL=wire.url)
         target = f"s3://{self.bucket}/{key}"
@@ -52,7 +52,7 @@ class Interrupted(OnEachStore):
                 self.skipTest("aws CLI 2 could not be installed")
             environment["PYTHONPATH"] = str(debian / "usr/lib/python3/dist-packages")
             command = ["/usr/bin/python3", debian / "usr/bin/aws"]
-            # It knows no AWS_ENDPOINT_URL yet.
+            # This version ignores AWS_ENDPOINT_URL.
             command += ["--endpoint-url", wire.url, "s3", "cp", "--no-progress", file, target]
         elif name == "boto3":
             command = [sys.executable, "-c", BOTO3, file, self.bucket, key]
@@ -72,21 +72,21 @@ class Interrupted(OnEachStore):
         return [str(word) for word in command], environment
 
     def interrupted(self, name, sent_signal, resumes=True, **more):
-        """Every try must end with the same bytes. How many are sent again hangs on the machine's speed too (clients wait a
-        second for `100 Continue`), so one try of three has to keep the bound."""
-        most = SIZE // 2 + (IN_FLIGHT[name] + 8) * MIB if resumes else 2 * SIZE
+        """Every try must store the same bytes. How many are sent again also depends on the speed of the machine (clients
+        wait one second for `100 Continue`), so only one of three tries has to stay within the limit."""
+        max_again = SIZE // 2 + (IN_FLIGHT[name] + 8) * MIB if resumes else 2 * SIZE
         tries = (self.interrupted_once(name, sent_signal, f"{name}-{at}", **more) for at in range(TRIES))
-        self.assertTrue(any(again <= most for again in tries), f"{name} sent more than {most / MIB:.0f} MiB again")
+        self.assertTrue(any(again <= max_again for again in tries), f"{name} sent more than {max_again / MIB:.0f} MiB again")
 
     def interrupted_once(self, name, sent_signal, key, label="", again_limit=None, **more):
-        """Bytes that were sent after the interruption."""
+        """Returns the number of bytes sent after the interruption."""
         file = self.file("file", SIZE, key)
         wire = Wire(self.server.url, limit=SIZE // SECONDS)
         self.addCleanup(wire.close)
         command, environment = self.commands(name, file, wire, key)
         environment |= more
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        # A group of its own: some programs come wrapped in another process.
+        # A process group of its own, because some programs start through a wrapper process.
         client = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
         self.assertTrue(wire.until_sent(SIZE // 2, client), f"{name} ended before it was killed")
         os.killpg(client.pid, sent_signal)
@@ -98,8 +98,8 @@ class Interrupted(OnEachStore):
         second = wire.sent - first
         self.assertStored(key, file)
         percent = 100 * second / SIZE
-        told = f"{name + label:20} {sent_signal.name:8} first {first / MIB:6.1f} MiB, again {second / MIB:6.1f} MiB = {percent:.0f} %"
-        print(f"resume: {self.server_name:4} {told}, identical", flush=True)
+        report = f"{name + label:20} {sent_signal.name:8} first {first / MIB:6.1f} MiB, again {second / MIB:6.1f} MiB = {percent:.0f} %"
+        print(f"resume: {self.server_name:4} {report}, identical", flush=True)
         return second
 
     def assertStored(self, key, file):
@@ -143,7 +143,7 @@ class Resume(Interrupted):
 
 
 class Mixed(Interrupted):
-    """Known parts and new ones on shared connections: no client may hang on an early answer."""
+    """Known and new parts on shared connections: no client may hang after an early response."""
 
     def test_twenty_runs_that_mix_known_and_new_parts_end(self):
         size = 80 * MIB
@@ -162,22 +162,22 @@ class Mixed(Interrupted):
             subprocess.run(command, env=environment, check=True, timeout=60, **quiet)
             wire.close()
             self.assertStored(name, file)
-            # Another object for the next run of this client.
+            # The next run of this client uploads the object again.
             self.s3.delete_object(Bucket=self.bucket, Key=name)
         print("resume: 20 runs that mixed known and new parts ended", flush=True)
 
 
 class EarlyClose(Interrupted):
-    """rclone sends its parts at once; it is answered in the midst of them where the setting names it."""
+    """rclone sends bodies without waiting; with the setting the gateway responds in the middle of a body."""
 
     def start(self):
-        # A directory is one gateway's alone.
+        # Only one gateway may use a directory.
         store = self.server.store if self.server_name == "s3" else f"dir:{self.home}/store"
         self.server = Gateway(store, RATCHET_RESUME_EARLY_CLOSE="rclone/")
         self.addCleanup(self.server.stop)
 
     def test_rclone_killed(self):
-        # Over loopback alone a part is gone before anybody can answer.
+        # Over unlimited loopback a part is sent completely before the gateway can respond.
         self.interrupted("rclone", signal.SIGKILL, again_limit=SIZE // SECONDS)
 
     def test_rclone_interrupted(self):
@@ -185,7 +185,7 @@ class EarlyClose(Interrupted):
 
 
 class OverTls(Interrupted):
-    """The same over TLS, where the aws CLI says what its parts are only with `when_required`."""
+    """The same over TLS, where the aws CLI sends a hash of its parts only with `when_required`."""
 
     def start(self):
         authority = trustme.CA()

@@ -1,4 +1,4 @@
-"""s5cmd, rclone, restic and s3cmd, each doing its everyday work. Every test ends with a comparison of bytes."""
+"""s5cmd, rclone, restic and s3cmd with their usual commands. Every test compares the bytes in the end."""
 
 import json
 import re
@@ -10,10 +10,10 @@ from harness import MIB, OnEachStore, on_each_store
 
 
 class S5cmd(OnEachStore):
-    def s5cmd(self, *words, **terms):
-        return self.run_client(self.need("s5cmd"), *words, S3_ENDPOINT_URL=self.server.url, **terms)
+    def s5cmd(self, *words, **arguments):
+        return self.run_client(self.need("s5cmd"), *words, S3_ENDPOINT_URL=self.server.url, **arguments)
 
-    def test_files_go_up_and_come_down(self):
+    def test_files_are_uploaded_and_downloaded(self):
         self.s5cmd("mb", f"s3://{self.bucket}")
         for size in (1000, 60 * MIB + 1):
             file = self.file("file", size)
@@ -35,7 +35,7 @@ class S5cmd(OnEachStore):
 
 
 class Rclone(OnEachStore):
-    def rclone(self, *words, **terms):
+    def rclone(self, *words, **arguments):
         config = {
             "RCLONE_CONFIG": str(self.home / "rclone.conf"),
             "RCLONE_CONFIG_R_TYPE": "s3",
@@ -45,7 +45,7 @@ class Rclone(OnEachStore):
             "RCLONE_CONFIG_R_SECRET_ACCESS_KEY": self.server.secret,
             "RCLONE_CONFIG_R_REGION": "us-east-1",
         }
-        return self.run_client(self.need("rclone"), "--s3-upload-cutoff", "6M", *words, **config, **terms)
+        return self.run_client(self.need("rclone"), "--s3-upload-cutoff", "6M", *words, **config, **arguments)
 
     def test_copy_check_sync_and_list(self):
         tree = self.tree("tree")
@@ -63,11 +63,11 @@ class Rclone(OnEachStore):
 
 
 class Restic(OnEachStore):
-    def restic(self, *words, **terms):
+    def restic(self, *words, **arguments):
         more = {"RESTIC_REPOSITORY": f"s3:{self.server.url}/{self.bucket}/repo", "RESTIC_PASSWORD": "secret"}
-        return self.run_client(self.need("restic"), *words, **more, **terms)
+        return self.run_client(self.need("restic"), *words, **more, **arguments)
 
-    def test_a_repository_lives(self):
+    def test_a_repository_is_backed_up_pruned_and_restored(self):
         tree = self.tree("tree")
         self.file("tree/large", 40 * MIB)
         self.restic("init")
@@ -89,8 +89,8 @@ class S3cmd(OnEachStore):
         keys = [f"--access_key={self.server.key}", f"--secret_key={self.server.secret}"]
         return [self.need("s3cmd"), *where, *keys, "--region=us-east-1", "--no-progress", *map(str, words)]
 
-    def s3cmd(self, *words, **terms):
-        return self.run_client(*self.command(*words), **terms)
+    def s3cmd(self, *words, **arguments):
+        return self.run_client(*self.command(*words), **arguments)
 
     def test_put_get_and_sync(self):
         self.s3cmd("mb", f"s3://{self.bucket}")
@@ -102,7 +102,7 @@ class S3cmd(OnEachStore):
         self.s3cmd("sync", f"s3://{self.bucket}/tree/", f"{self.home}/tree-back/")
         self.assertSameTree(tree, self.home / "tree-back")
 
-    def test_put_goes_on_where_it_was(self):
+    def test_put_continues_an_interrupted_upload(self):
         self.s3cmd("mb", f"s3://{self.bucket}")
         file, target = self.file("file", 40 * MIB), f"s3://{self.bucket}/k"
         slow = self.command("--multipart-chunk-size-mb=5", "--limit-rate=8m", "put", file, target)
@@ -116,9 +116,9 @@ class S3cmd(OnEachStore):
         putting.send_signal(signal.SIGKILL)
         putting.wait()
         self.assertTrue(upload, "no upload was begun")
-        before = self.received()
+        before = self.received_bytes()
         self.s3cmd("--multipart-chunk-size-mb=5", "put", "--continue-put", f"--upload-id={upload}", file, target)
-        self.assertLess(self.received() - before, 35 * MIB, "what is there already was sent again")
+        self.assertLess(self.received_bytes() - before, 35 * MIB, "stored parts were sent again")
         self.s3cmd("get", target, self.home / "back")
         self.assertSameFile(file, self.home / "back")
 

@@ -1,4 +1,4 @@
-"""A relay between a client and a gateway that counts what the client sends, and can be slow."""
+"""A relay between a client and a gateway that counts the bytes of the client and can limit its rate."""
 
 import socket
 import threading
@@ -6,20 +6,20 @@ import time
 
 
 class Wire:
-    """Listens on a port of its own. `limit`: bytes per second over all connections, or None."""
+    """Listens on a port of its own. `limit` is in bytes per second over all connections; None is unlimited."""
 
     def __init__(self, url, limit=None):
-        scheme, place = url.split("://")
-        host, port = place.split(":")
+        scheme, address = url.split("://")
+        host, port = address.split(":")
         self.to = (host, int(port))
         self.limit = limit
         self.sent = 0
-        self._paid_until = time.monotonic()
-        # Told of what is sent.
+        self._busy_until = time.monotonic()
+        # Notified when bytes are sent.
         self._lock = threading.Condition()
         self._ends = []
         self._listener = socket.socket()
-        # A line holds little: what a client has sent is soon with the gateway, or not yet gone from the client.
+        # Small buffers, so that few bytes are in the relay between client and gateway.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
@@ -30,15 +30,15 @@ class Wire:
         self._listener.close()
 
     def until_sent(self, size, client):
-        """Waits until the client has sent so much. False where it ended before."""
+        """Waits until the client has sent so many bytes. False if it ended before."""
         with self._lock:
             while self.sent < size and client.poll() is None:
-                # Nobody tells of the client's end.
+                # The end of the client is not notified.
                 self._lock.wait(0.2)
             return self.sent >= size
 
     def cut(self):
-        """Ends every connection, as a line does that goes away."""
+        """Closes every connection, as if the network failed."""
         with self._lock:
             ends, self._ends = self._ends, []
         for end in ends:
@@ -68,7 +68,7 @@ class Wire:
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            # Either end is gone: so must be the other.
+            # One end is closed, so the other one is closed too.
             shut(source)
             shut(sink)
 
@@ -79,14 +79,14 @@ class Wire:
             if not self.limit:
                 return
             now = time.monotonic()
-            self._paid_until = max(self._paid_until, now) + size / self.limit
-            pause = self._paid_until - now
-        # The line itself is slow: this is what is simulated, not a wait for something to happen.
+            self._busy_until = max(self._busy_until, now) + size / self.limit
+            pause = self._busy_until - now
+        # Simulates a slow network; this is not a wait for a condition.
         threading.Event().wait(pause)
 
 
 def shut(end):
-    """Ends a connection that may have ended already."""
+    """Closes a connection that may be closed already."""
     try:
         end.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -1,4 +1,4 @@
-//! The chunk API through the door: every problem, and that what is refused changes nothing.
+//! The chunk API over a socket: every problem, and that a refused request changes nothing.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::support::response::{Response, exchange};
 
 const CHUNK: usize = 5 << 20;
 
-/// Everything that an answer may carry. A new field is a decision, not an accident.
-const HEADERS: &[&str] = &[
+/// All headers that a response may have, so that a new header is added deliberately.
+const ALLOWED_HEADERS: &[&str] = &[
     "allow",
     "connection",
     "content-digest",
@@ -35,32 +35,32 @@ fn bytes(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
 }
 
-/// A backup of one whole chunk and a last one of 100 bytes.
-fn wanted() -> Value {
+/// The document that creates a backup of one full chunk and a last chunk of 100 bytes.
+fn new_backup() -> Value {
     json!({"bucket": "bucket", "key": "mine/key", "chunkSize": CHUNK, "size": CHUNK + 100, "fileId": "file"})
 }
 
-async fn created(gateway: &Gateway) -> String {
-    let response = chunk_api("POST", "/backups").json(&wanted()).send(gateway).await;
+async fn create_backup(gateway: &Gateway) -> String {
+    let response = chunk_api("POST", "/backups").json(&new_backup()).send(gateway).await;
     assert!(response.status == 200 || response.status == 201, "{response:?}");
     response.json()["backupId"].as_str().unwrap().to_owned()
 }
 
-fn put(id: &str, index: u64, body: &[u8]) -> Request {
+fn put_chunk(id: &str, index: u64, body: &[u8]) -> Request {
     chunk_api("PUT", &format!("/backups/{id}/chunks/{index}")).body(body).digest_of(body)
 }
 
-async fn chunks(gateway: &Gateway, id: &str) -> Value {
+async fn recorded_chunks(gateway: &Gateway, id: &str) -> Value {
     chunk_api("GET", &format!("/backups/{id}")).send(gateway).await.json()["chunks"].clone()
 }
 
 #[tokio::test]
-async fn a_backup_goes_all_the_way() {
+async fn a_backup_is_created_filled_finalized_and_read() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
-    assert_eq!(created(&gateway).await, id, "the same file is the same backup");
+    let id = create_backup(&gateway).await;
+    assert_eq!(create_backup(&gateway).await, id, "the same file is the same backup");
     let (first, last) = (bytes(1, CHUNK), bytes(2, 100));
-    let response = put(&id, 1, &last).send(&gateway).await;
+    let response = put_chunk(&id, 1, &last).send(&gateway).await;
     assert_eq!(response.status, 201, "{response:?}");
     assert_eq!(response.json(), json!({"index": 1, "checksum": Sha256::of(&last).to_string()}));
     let missing =
@@ -72,8 +72,8 @@ async fn a_backup_goes_all_the_way() {
     let response = chunk_api("POST", &format!("/backups/{id}/finalize")).send(&gateway).await;
     assert_eq!((response.status, response.problem().as_str()), (409, "incomplete"));
     assert_eq!(response.json()["missing"], json!([[0, 0]]));
-    assert_eq!(put(&id, 0, &first).send(&gateway).await.status, 201);
-    assert_eq!(put(&id, 0, &first).send(&gateway).await.status, 200);
+    assert_eq!(put_chunk(&id, 0, &first).send(&gateway).await.status, 201);
+    assert_eq!(put_chunk(&id, 0, &first).send(&gateway).await.status, 200);
     let response = chunk_api("GET", &format!("/backups/{id}/chunks/0")).send(&gateway).await;
     assert_eq!(response.problem(), "not-open");
     let finalize = chunk_api("POST", &format!("/backups/{id}/finalize")).json(&json!({}));
@@ -82,7 +82,7 @@ async fn a_backup_goes_all_the_way() {
     assert_eq!(
         finalize.send(&gateway).await.json(),
         response.json(),
-        "repeating gives the same answer"
+        "a repeated finalize returns the same response"
     );
     let read = GetRange::Whole;
     let (_, body) = gateway
@@ -98,7 +98,7 @@ async fn a_backup_goes_all_the_way() {
         let digest = format!("sha-256=:{}:", Sha256::of(chunk).base64());
         assert_eq!(response.header("content-digest"), Some(digest.as_str()));
     }
-    let response = put(&id, 1, &bytes(3, 100)).send(&gateway).await;
+    let response = put_chunk(&id, 1, &bytes(3, 100)).send(&gateway).await;
     assert_eq!(response.problem(), "not-open");
     let options = ratchet::store::PutOptions::default();
     gateway
@@ -111,10 +111,10 @@ async fn a_backup_goes_all_the_way() {
 }
 
 #[tokio::test]
-async fn the_manifest_has_its_shape_and_a_tag() {
+async fn the_manifest_lists_its_chunks_and_has_an_etag() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
-    assert_eq!(put(&id, 1, &bytes(2, 100)).send(&gateway).await.status, 201);
+    let id = create_backup(&gateway).await;
+    assert_eq!(put_chunk(&id, 1, &bytes(2, 100)).send(&gateway).await.status, 201);
     let response = chunk_api("GET", &format!("/backups/{id}")).send(&gateway).await;
     let manifest: ratchet::api::Manifest = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(manifest.summary.backup_id, id);
@@ -123,35 +123,39 @@ async fn the_manifest_has_its_shape_and_a_tag() {
         [("1".to_owned(), Sha256::of(&bytes(2, 100)).to_string())]
     );
     let tag = response.header("etag").unwrap().to_owned();
-    let again =
+    let get_if_none_match =
         |tag: &str| chunk_api("GET", &format!("/backups/{id}")).header("if-none-match", tag);
-    let response = again(&tag).send(&gateway).await;
+    let response = get_if_none_match(&tag).send(&gateway).await;
     assert_eq!((response.status, response.header("etag")), (304, Some(tag.as_str())));
-    assert_eq!(again("\"other\"").send(&gateway).await.status, 200);
-    assert_eq!(put(&id, 0, &bytes(1, CHUNK)).send(&gateway).await.status, 201);
-    assert_eq!(again(&tag).send(&gateway).await.status, 200, "a chunk more is another tag");
+    assert_eq!(get_if_none_match("\"other\"").send(&gateway).await.status, 200);
+    assert_eq!(put_chunk(&id, 0, &bytes(1, CHUNK)).send(&gateway).await.status, 201);
+    assert_eq!(
+        get_if_none_match(&tag).send(&gateway).await.status,
+        200,
+        "another chunk changes the ETag"
+    );
 }
 
 #[tokio::test]
-async fn bad_chunks_get_their_problem_and_change_nothing() {
+async fn a_bad_chunk_gets_its_problem_and_changes_nothing() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let (good, other) = (bytes(2, 100), bytes(3, 100));
-    assert_eq!(put(&id, 1, &good).send(&gateway).await.status, 201);
-    let before = chunks(&gateway, &id).await;
+    assert_eq!(put_chunk(&id, 1, &good).send(&gateway).await.status, 201);
+    let before = recorded_chunks(&gateway, &id).await;
     let path = format!("/backups/{id}/chunks/0");
     let whole = bytes(1, CHUNK);
-    let mut streaming = put(&id, 0, &whole);
+    let mut streaming = put_chunk(&id, 0, &whole);
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".clone_into(&mut streaming.payload);
-    let mut another_hash = put(&id, 0, &whole);
+    let mut another_hash = put_chunk(&id, 0, &whole);
     another_hash.payload = Sha256::of(&good).hex();
-    let mut expired = put(&id, 0, &whole);
+    let mut expired = put_chunk(&id, 0, &whole);
     "20231114T010000Z".clone_into(&mut expired.date);
     let refused = [
-        (put(&id, 1, &other), 409, "checksum-conflict"),
-        (put(&id, 0, &good), 400, "chunk-size-mismatch"),
-        (put(&id, 0, &bytes(1, CHUNK + 1)), 400, "chunk-size-mismatch"),
-        (put(&id, 2, &good), 400, "bad-request"),
+        (put_chunk(&id, 1, &other), 409, "checksum-conflict"),
+        (put_chunk(&id, 0, &good), 400, "chunk-size-mismatch"),
+        (put_chunk(&id, 0, &bytes(1, CHUNK + 1)), 400, "chunk-size-mismatch"),
+        (put_chunk(&id, 2, &good), 400, "bad-request"),
         (chunk_api("PUT", &path).body(&whole).digest_of(&good), 422, "checksum-mismatch"),
         (chunk_api("PUT", &path).body(&whole), 400, "bad-request"),
         (
@@ -170,13 +174,17 @@ async fn bad_chunks_get_their_problem_and_change_nothing() {
         (streaming, 400, "bad-request"),
         (another_hash, 400, "bad-request"),
         (expired, 401, "unauthorized"),
-        (put(&id, 0, &whole).signed_by(None), 401, "unauthorized"),
-        (put(&id, 0, &whole).signed_by(Some((ROOT.0, "wrong-secret-0123"))), 401, "unauthorized"),
-        (put(&id, 0, &whole).signed_by(Some(("AKNOBODY", ROOT.1))), 401, "unauthorized"),
-        (put(&id, 0, &whole).signed_by(Some(OTHER)), 404, "no-such-backup"),
-        (put(&id, 0, &whole).signed_by(Some(READER)), 404, "no-such-backup"),
-        (put("absent", 0, &whole), 404, "no-such-backup"),
-        (put("a.b", 0, &whole), 400, "bad-request"),
+        (put_chunk(&id, 0, &whole).signed_by(None), 401, "unauthorized"),
+        (
+            put_chunk(&id, 0, &whole).signed_by(Some((ROOT.0, "wrong-secret-0123"))),
+            401,
+            "unauthorized",
+        ),
+        (put_chunk(&id, 0, &whole).signed_by(Some(("AKNOBODY", ROOT.1))), 401, "unauthorized"),
+        (put_chunk(&id, 0, &whole).signed_by(Some(OTHER)), 404, "no-such-backup"),
+        (put_chunk(&id, 0, &whole).signed_by(Some(READER)), 404, "no-such-backup"),
+        (put_chunk("absent", 0, &whole), 404, "no-such-backup"),
+        (put_chunk("a.b", 0, &whole), 400, "bad-request"),
     ];
     for (request, status, problem) in refused {
         let what = format!("{} by {:?} {:?}", request.target, request.key, request.headers);
@@ -187,60 +195,60 @@ async fn bad_chunks_get_their_problem_and_change_nothing() {
             "{what}: {response:?}"
         );
     }
-    assert_eq!(chunks(&gateway, &id).await, before);
+    assert_eq!(recorded_chunks(&gateway, &id).await, before);
     assert_eq!(
-        put(&id, 0, &whole).send(&gateway).await.status,
+        put_chunk(&id, 0, &whole).send(&gateway).await.status,
         201,
-        "the good chunk is still welcome"
+        "the right chunk is still accepted"
     );
 }
 
 #[tokio::test]
 async fn a_truncated_chunk_is_not_recorded() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let whole = bytes(1, CHUNK);
-    let head = put(&id, 0, &whole).head(gateway.address);
+    let head = put_chunk(&id, 0, &whole).head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(&whole[..CHUNK / 2]).await.unwrap();
     socket.shutdown().await.unwrap();
     let mut rest = Vec::new();
-    // The gateway may answer or just close; either way nothing is kept.
+    // The gateway may respond or just close the connection; in both cases nothing is recorded.
     drop(socket.read_to_end(&mut rest).await);
-    assert_eq!(chunks(&gateway, &id).await, json!({}));
-    assert_eq!(put(&id, 0, &whole).send(&gateway).await.status, 201);
+    assert_eq!(recorded_chunks(&gateway, &id).await, json!({}));
+    assert_eq!(put_chunk(&id, 0, &whole).send(&gateway).await.status, 201);
 }
 
 #[tokio::test]
-async fn a_known_chunk_is_answered_before_its_body_is_asked_for() {
+async fn a_known_chunk_gets_its_response_before_its_body_is_requested() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let whole = bytes(1, CHUNK);
-    let waiting = put(&id, 0, &whole).header("expect", "100-continue").head(gateway.address);
+    let head = put_chunk(&id, 0, &whole).header("expect", "100-continue").head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
-    socket.write_all(waiting.as_bytes()).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
     let mut interim = [0; 25];
     socket.read_exact(&mut interim).await.unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     socket.write_all(&whole).await.unwrap();
     assert_eq!(Response::read(&mut socket).await.status, 201);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
-    socket.write_all(waiting.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    socket.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.contains("connection: close\r\n"), "{response}");
 }
 
 #[tokio::test]
 async fn a_client_that_stops_sending_is_cut_off() {
-    let mut short = settings();
-    short.web.body_idle = Duration::from_millis(50);
-    let gateway = start(short).await;
-    let id = created(&gateway).await;
+    let mut settings = settings();
+    settings.web.body_idle = Duration::from_millis(50);
+    let gateway = start(settings).await;
+    let id = create_backup(&gateway).await;
     let whole = bytes(1, CHUNK);
-    let head = put(&id, 0, &whole).head(gateway.address);
+    let head = put_chunk(&id, 0, &whole).head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
     let response = Response::read(&mut socket).await;
@@ -249,14 +257,14 @@ async fn a_client_that_stops_sending_is_cut_off() {
 }
 
 #[tokio::test]
-async fn creating_is_checked_field_by_field() {
+async fn every_field_of_a_create_is_checked() {
     let gateway = start(settings()).await;
     let with = |name: &str, value: Value| {
-        let mut body = wanted();
+        let mut body = new_backup();
         body[name] = value;
         chunk_api("POST", "/backups").json(&body)
     };
-    let mut hashed = chunk_api("POST", "/backups").json(&wanted());
+    let mut hashed = chunk_api("POST", "/backups").json(&new_backup());
     hashed.payload = Sha256::of(b"another body").hex();
     let refused = [
         (with("bucket", json!("Not_A_Bucket")), 400, "bad-request", "bucket"),
@@ -273,10 +281,10 @@ async fn creating_is_checked_field_by_field() {
         (chunk_api("POST", "/backups").body(&vec![b' '; 70_000]), 400, "bad-request", "65536"),
         (chunk_api("POST", "/backups").body(b"{"), 400, "bad-request", "body"),
         (hashed, 400, "bad-request", "SHA-256"),
-        (chunk_api("POST", "/backups?x=1").json(&wanted()), 400, "bad-request", "\"x\""),
-        (chunk_api("PUT", "/backups/a%2Fb").json(&wanted()), 400, "bad-request", "backupId"),
+        (chunk_api("POST", "/backups?x=1").json(&new_backup()), 400, "bad-request", "\"x\""),
+        (chunk_api("PUT", "/backups/a%2Fb").json(&new_backup()), 400, "bad-request", "backupId"),
     ];
-    for (request, status, problem, named) in refused {
+    for (request, status, problem, mentioned) in refused {
         let response = request.send(&gateway).await;
         let detail = response.json()["detail"].as_str().unwrap_or_default().to_owned();
         assert_eq!(
@@ -284,13 +292,16 @@ async fn creating_is_checked_field_by_field() {
             (status, problem),
             "{response:?}"
         );
-        assert!(detail.contains(named), "{detail} does not name {named}");
+        assert!(detail.contains(mentioned), "{detail} does not mention {mentioned}");
     }
     let response = with("bucket", json!("made-for-root")).send(&gateway).await;
-    assert_eq!(response.status, 201, "an admin gets a missing bucket made: {response:?}");
+    assert_eq!(
+        response.status, 201,
+        "for an administrator a missing bucket is created: {response:?}"
+    );
     assert_eq!(
         chunk_api("POST", "/backups")
-            .json(&wanted())
+            .json(&new_backup())
             .signed_by(Some(LIMITED))
             .send(&gateway)
             .await
@@ -300,25 +311,25 @@ async fn creating_is_checked_field_by_field() {
 }
 
 #[tokio::test]
-async fn an_id_of_the_clients_choice_is_kept_or_conflicts() {
+async fn an_id_that_the_client_chooses_is_used_or_conflicts() {
     let gateway = start(settings()).await;
-    let put = |body: &Value| chunk_api("PUT", "/backups/my-id").json(body);
-    let response = put(&wanted()).send(&gateway).await;
+    let create = |body: &Value| chunk_api("PUT", "/backups/my-id").json(body);
+    let response = create(&new_backup()).send(&gateway).await;
     assert_eq!(
         (response.status, response.header("location")),
         (201, Some("/_ratchet/v1/backups/my-id"))
     );
-    assert_eq!(put(&wanted()).send(&gateway).await.status, 200);
-    let mut other = wanted();
+    assert_eq!(create(&new_backup()).send(&gateway).await.status, 200);
+    let mut other = new_backup();
     other["fileId"] = json!("another");
-    let response = put(&other).send(&gateway).await;
+    let response = create(&other).send(&gateway).await;
     assert_eq!((response.status, response.problem().as_str()), (409, "backup-conflict"));
 }
 
 #[tokio::test]
-async fn abort_may_be_repeated_and_ends_the_backup() {
+async fn an_abort_ends_the_backup_and_may_be_repeated() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let abort = chunk_api("DELETE", &format!("/backups/{id}"));
     assert_eq!(
         abort.clone().signed_by(Some(OTHER)).send(&gateway).await.problem(),
@@ -326,13 +337,13 @@ async fn abort_may_be_repeated_and_ends_the_backup() {
     );
     assert_eq!(abort.clone().send(&gateway).await.status, 204);
     assert_eq!(abort.send(&gateway).await.status, 204);
-    assert_eq!(put(&id, 1, &bytes(2, 100)).send(&gateway).await.problem(), "not-open");
+    assert_eq!(put_chunk(&id, 1, &bytes(2, 100)).send(&gateway).await.problem(), "not-open");
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_show_ones_own() {
+async fn lists_are_filtered_and_show_only_backups_of_the_account() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let listed =
         |query: &str, key| chunk_api("GET", &format!("/backups{query}")).signed_by(Some(key));
     let ids = |response: Response| -> Vec<String> {
@@ -352,9 +363,9 @@ async fn lists_are_filtered_and_show_ones_own() {
 }
 
 #[tokio::test]
-async fn presigned_urls_are_signatures_too() {
+async fn presigned_urls_are_verified() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let get = chunk_api("GET", &format!("/backups/{id}?view=missing"));
     let good = get.clone().presigned(60, gateway.address);
     assert_eq!(exchange(&gateway, &good, b"").await.status, 200);
@@ -369,7 +380,7 @@ async fn presigned_urls_are_signatures_too() {
 }
 
 #[tokio::test]
-async fn probes_figures_and_description_need_no_signature() {
+async fn probes_metrics_and_the_description_need_no_signature() {
     let gateway = start(settings()).await;
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(
@@ -396,15 +407,15 @@ async fn probes_figures_and_description_need_no_signature() {
 }
 
 #[tokio::test]
-async fn answers_carry_no_field_that_is_not_on_the_list() {
+async fn responses_have_no_header_that_is_not_on_the_list() {
     let gateway = start(settings()).await;
-    let id = created(&gateway).await;
+    let id = create_backup(&gateway).await;
     let last = bytes(2, 100);
     let requests = [
-        chunk_api("POST", "/backups").json(&wanted()),
-        put(&id, 1, &last),
-        put(&id, 1, &last),
-        put(&id, 1, &bytes(3, 100)),
+        chunk_api("POST", "/backups").json(&new_backup()),
+        put_chunk(&id, 1, &last),
+        put_chunk(&id, 1, &last),
+        put_chunk(&id, 1, &bytes(3, 100)),
         chunk_api("GET", &format!("/backups/{id}")),
         chunk_api("GET", "/backups"),
         chunk_api("GET", "/metrics"),
@@ -415,7 +426,7 @@ async fn answers_carry_no_field_that_is_not_on_the_list() {
     for request in requests {
         let response = request.send(&gateway).await;
         for (name, value) in &response.headers {
-            assert!(HEADERS.contains(&name.as_str()), "{name}: {value}");
+            assert!(ALLOWED_HEADERS.contains(&name.as_str()), "{name}: {value}");
         }
         assert!(
             response.header("x-amz-request-id").is_some_and(|id| id.len() == 32),

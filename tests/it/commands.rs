@@ -1,5 +1,4 @@
-//! The client's commands as processes, each on every store: what they print, what they leave, and
-//! how they end.
+//! The commands of the client as processes, each on every store: output, results and exit codes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -14,22 +13,26 @@ use ratchet::clock::Clock;
 use crate::process::{Gateway, same_bytes, stores};
 use crate::support::lab::pattern;
 
-/// A gateway, a directory for files, and a bucket that no other test has.
-struct Room {
+/// A gateway, a directory for files, and a bucket that no other test uses.
+struct Setup {
     home: tempfile::TempDir,
     gateway: Gateway,
     bucket: String,
 }
 
-fn on_each_store(test: impl Fn(&Room)) {
+fn on_each_store(test: impl Fn(&Setup)) {
     let store_home = tempfile::tempdir().unwrap();
     for store in stores(store_home.path()) {
         let bucket = format!("s3://b{}", Clock::system().random_id());
-        test(&Room { home: tempfile::tempdir().unwrap(), gateway: Gateway::start(&store), bucket });
+        test(&Setup {
+            home: tempfile::tempdir().unwrap(),
+            gateway: Gateway::start(&store),
+            bucket,
+        });
     }
 }
 
-impl Room {
+impl Setup {
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.home.path().join(name);
         fs::write(&path, bytes).unwrap();
@@ -41,16 +44,16 @@ impl Room {
     }
 
     fn restored(&self, key: &str) -> Vec<u8> {
-        let back = self.home.path().join("back");
-        self.gateway.json(&["restore", &self.target(key), text(&back)]);
-        let bytes = fs::read(&back).unwrap();
-        fs::remove_file(&back).unwrap();
+        let restored_file = self.home.path().join("back");
+        self.gateway.json(&["restore", &self.target(key), text(&restored_file)]);
+        let bytes = fs::read(&restored_file).unwrap();
+        fs::remove_file(&restored_file).unwrap();
         bytes
     }
 
-    fn stored(&self, key: &str) -> u64 {
-        let told = self.gateway.run(&["status", &self.target(key), "--json"]).stdout;
-        let status: Option<serde_json::Value> = serde_json::from_slice(&told).ok();
+    fn stored_chunks(&self, key: &str) -> u64 {
+        let output = self.gateway.run(&["status", &self.target(key), "--json"]).stdout;
+        let status: Option<serde_json::Value> = serde_json::from_slice(&output).ok();
         status.and_then(|status| status["stored"].as_u64()).unwrap_or(0)
     }
 }
@@ -59,16 +62,16 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn finished(child: Child) -> (Option<i32>, String, String) {
-    let told = child.wait_with_output().unwrap();
+fn wait(child: Child) -> (Option<i32>, String, String) {
+    let output = child.wait_with_output().unwrap();
     (
-        told.status.code(),
-        String::from_utf8(told.stdout).unwrap(),
-        String::from_utf8(told.stderr).unwrap(),
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
     )
 }
 
-/// Path below the root → kind, mode, time of change and bytes.
+/// Kind with mode, modification time and bytes of each path below the root.
 fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut todo = vec![root.to_owned()];
@@ -121,22 +124,22 @@ fn make_tree(root: &Path) {
 
 #[test]
 fn a_directory_comes_back_with_names_modes_and_times() {
-    on_each_store(|room| {
-        let (from, to) = (room.home.path().join("from"), room.home.path().join("to"));
+    on_each_store(|setup| {
+        let (from, to) = (setup.home.path().join("from"), setup.home.path().join("to"));
         fs::create_dir(&from).unwrap();
         make_tree(&from);
-        let target = room.target("tree/");
-        let tally = room.gateway.json(&["backup", text(&from), &target]);
+        let target = setup.target("tree/");
+        let tally = setup.gateway.json(&["backup", text(&from), &target]);
         assert_eq!(
             (&tally["done"], tally["failed"].as_array().unwrap().len()),
             (&8.into(), 0),
             "{tally}"
         );
         assert!(tally["leftOut"][0].as_str().unwrap().ends_with("/link"), "{tally}");
-        let again = room.gateway.json(&["backup", text(&from), &target]);
+        let again = setup.gateway.json(&["backup", text(&from), &target]);
         assert_eq!((&again["done"], &again["bytesMoved"]), (&8.into(), &0.into()), "{again}");
         for _ in 0..2 {
-            let tally = room.gateway.json(&["restore", &target, text(&to)]);
+            let tally = setup.gateway.json(&["restore", &target, text(&to)]);
             assert_eq!(
                 (&tally["done"], tally["failed"].as_array().unwrap().len()),
                 (&8.into(), 0),
@@ -144,28 +147,28 @@ fn a_directory_comes_back_with_names_modes_and_times() {
             );
         }
         assert!(tree(&from) == tree(&to), "{:?} {:?}", tree(&from).keys(), tree(&to).keys());
-        // One file changed: only that one is sent.
+        // Only the changed file is sent.
         let changed = from.join("deep.txt");
         fs::write(&changed, b"other").unwrap();
-        let again = room.gateway.json(&["backup", text(&from), &target]);
+        let again = setup.gateway.json(&["backup", text(&from), &target]);
         assert_eq!((&again["done"], &again["bytesMoved"]), (&8.into(), &5.into()), "{again}");
-        room.gateway.json(&["restore", &target, text(&to)]);
+        setup.gateway.json(&["restore", &target, text(&to)]);
         assert_eq!(fs::read(to.join("deep.txt")).unwrap(), b"other");
-        let (code, said) =
-            room.gateway.refused(&["backup", text(&from), &room.target("no-prefix")]);
+        let (code, stderr) =
+            setup.gateway.refused(&["backup", text(&from), &setup.target("no-prefix")]);
         assert_eq!(
-            (code, said.contains("a directory is backed up to a prefix")),
+            (code, stderr.contains("a directory is backed up to a prefix")),
             (Some(2), true),
-            "{said}"
+            "{stderr}"
         );
     });
 }
 
 #[test]
-fn stdin_goes_up_and_comes_back_on_stdout() {
-    on_each_store(|room| {
-        let (target, bytes) = (room.target("piped"), pattern((20 << 20) + 3, 1));
-        let mut command = room.gateway.client(&["backup", "-", &target, "--json"]);
+fn stdin_is_backed_up_and_restored_to_stdout() {
+    on_each_store(|setup| {
+        let (target, bytes) = (setup.target("piped"), pattern((20 << 20) + 3, 1));
+        let mut command = setup.gateway.client(&["backup", "-", &target, "--json"]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -173,55 +176,62 @@ fn stdin_goes_up_and_comes_back_on_stdout() {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(&bytes).unwrap();
-        let (code, _, said) = finished(child);
-        assert_eq!(code, Some(0), "{said}");
-        let back = room.gateway.run(&["restore", &target, "-"]);
+        let (code, _, stderr) = wait(child);
+        assert_eq!(code, Some(0), "{stderr}");
+        let output = setup.gateway.run(&["restore", &target, "-"]);
         assert!(
-            back.status.success() && back.stdout == bytes,
+            output.status.success() && output.stdout == bytes,
             "{}",
-            String::from_utf8_lossy(&back.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
-        assert!(back.stderr.is_empty(), "no bar where there is no terminal");
-        // A reader that has seen enough is no failure.
-        let mut child =
-            room.gateway.client(&["restore", &target, "-"]).stdout(Stdio::piped()).spawn().unwrap();
+        assert!(output.stderr.is_empty(), "no progress bar without a terminal");
+        // A closed pipe is no failure.
+        let mut child = setup
+            .gateway
+            .client(&["restore", &target, "-"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         drop(child.stdout.take());
         assert_eq!(child.wait().unwrap().code(), Some(0));
     });
 }
 
 #[test]
-fn a_range_comes_back_and_nothing_beside_it() {
-    on_each_store(|room| {
+fn a_restored_range_has_exactly_its_bytes() {
+    on_each_store(|setup| {
         let bytes = pattern((20 << 20) + 3, 2);
-        let (file, target) = (room.file("file", &bytes), room.target("ranged"));
-        room.gateway.json(&["backup", text(&file), &target]);
-        let back = room.home.path().join("range");
+        let (file, target) = (setup.file("file", &bytes), setup.target("ranged"));
+        setup.gateway.json(&["backup", text(&file), &target]);
+        let restored_range = setup.home.path().join("range");
         let size = bytes.len();
         for (first, last) in
             [(0, 0), (5, (8 << 20) + 5), (8 << 20, (16 << 20) - 1), (size - 1, size + 100)]
         {
             let range = format!("{first}-{last}");
-            room.gateway.json(&["restore", &target, text(&back), "--range", &range]);
-            assert!(fs::read(&back).unwrap() == bytes[first..(last + 1).min(size)], "{range}");
-            let out = room.gateway.run(&["restore", &target, "-", "--range", &range]);
+            setup.gateway.json(&["restore", &target, text(&restored_range), "--range", &range]);
+            assert!(
+                fs::read(&restored_range).unwrap() == bytes[first..(last + 1).min(size)],
+                "{range}"
+            );
+            let out = setup.gateway.run(&["restore", &target, "-", "--range", &range]);
             assert!(out.stdout == bytes[first..(last + 1).min(size)], "{range}");
         }
-        let (code, said) =
-            room.gateway.refused(&["restore", &target, "-", "--range", &format!("{size}-{size}")]);
+        let (code, stderr) =
+            setup.gateway.refused(&["restore", &target, "-", "--range", &format!("{size}-{size}")]);
         assert_eq!(
-            (code, said.contains(&format!("the file has {size} bytes"))),
+            (code, stderr.contains(&format!("the file has {size} bytes"))),
             (Some(2), true),
-            "{said}"
+            "{stderr}"
         );
     });
 }
 
 #[test]
-fn every_chunk_size_and_digest_ends_with_the_same_bytes() {
-    on_each_store(|room| {
+fn every_chunk_size_and_digest_restores_the_same_bytes() {
+    on_each_store(|setup| {
         let bytes = pattern((20 << 20) + 5, 3);
-        let file = room.file("file", &bytes);
+        let file = setup.file("file", &bytes);
         let table = [
             ("8MiB", "sha256-chunks"),
             ("4MiB", "blake3"),
@@ -235,125 +245,146 @@ fn every_chunk_size_and_digest_ends_with_the_same_bytes() {
             let args = [
                 "backup",
                 text(&file),
-                &room.target(&key),
+                &setup.target(&key),
                 "--chunk-size",
                 chunk_size,
                 "--digest",
                 digest,
             ];
-            let told = room.gateway.json(&args);
-            assert!(told["digests"][digest].is_string(), "{told}");
-            assert!(room.restored(&key) == bytes, "{chunk_size} {digest}");
+            let output = setup.gateway.json(&args);
+            assert!(output["digests"][digest].is_string(), "{output}");
+            assert!(setup.restored(&key) == bytes, "{chunk_size} {digest}");
         }
         let args = [
             "backup",
             text(&file),
-            &room.target("odd"),
+            &setup.target("odd"),
             "--chunk-size",
             "6000001",
             "--digest",
             "blake3",
         ];
-        let (code, said) = room.gateway.refused(&args);
-        assert_eq!((code, said.contains("power of two")), (Some(1), true), "{said}");
+        let (code, stderr) = setup.gateway.refused(&args);
+        assert_eq!((code, stderr.contains("power of two")), (Some(1), true), "{stderr}");
     });
 }
 
 #[test]
 fn a_file_that_changes_while_it_is_read_is_reported_and_not_completed() {
-    on_each_store(|room| {
-        let (file, target) = (room.file("file", &pattern(32 << 20, 4)), room.target("changing"));
+    on_each_store(|setup| {
+        let (file, target) = (setup.file("file", &pattern(32 << 20, 4)), setup.target("changing"));
         let mut command =
-            room.gateway.client(&["backup", text(&file), &target, "--limit-rate", "16MiB"]);
+            setup.gateway.client(&["backup", text(&file), &target, "--limit-rate", "16MiB"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        while room.stored("changing") == 0 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended before anything was stored");
+        while setup.stored_chunks("changing") == 0 {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "the backup ended before anything was stored"
+            );
         }
         fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"more").unwrap();
-        let (code, _, said) = finished(child);
-        assert_eq!((code, said.contains("changed while it was read")), (Some(1), true), "{said}");
-        let listed = room.gateway.run(&["ls", &target]).stdout;
+        let (code, _, stderr) = wait(child);
+        assert_eq!(
+            (code, stderr.contains("changed while it was read")),
+            (Some(1), true),
+            "{stderr}"
+        );
+        let listed = setup.gateway.run(&["ls", &target]).stdout;
         let listed = String::from_utf8(listed).unwrap();
         assert!(listed.starts_with("in_progress") && !listed.contains("complete"), "{listed}");
-        room.gateway.json(&["backup", text(&file), &target]);
-        assert!(room.restored("changing") == fs::read(&file).unwrap());
+        setup.gateway.json(&["backup", text(&file), &target]);
+        assert!(setup.restored("changing") == fs::read(&file).unwrap());
     });
 }
 
 #[test]
-fn a_file_that_was_changed_between_runs_begins_a_fresh_backup() {
-    on_each_store(|room| {
+fn a_file_that_changed_between_runs_begins_a_new_backup() {
+    on_each_store(|setup| {
         let mut bytes = pattern(64 << 20, 5).to_vec();
-        let (file, target) = (room.file("file", &bytes), room.target("changed"));
-        let mut child = room
+        let (file, target) = (setup.file("file", &bytes), setup.target("changed"));
+        let mut child = setup
             .gateway
             .client(&["backup", text(&file), &target, "--limit-rate", "16MiB"])
             .spawn()
             .unwrap();
-        // Chunks land in any order: of three one is neither the first nor the last.
-        while room.stored("changed") < 3 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended before anything was stored");
+        // Chunks are stored in any order: of three, one is neither the first nor the last.
+        while setup.stored_chunks("changed") < 3 {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "the backup ended before anything was stored"
+            );
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // Every chunk but those two, so that it looks like the same file.
+        // All chunks except the first and the last, so that it seems to be the same file.
         for chunk in 1..7 {
             bytes[chunk * (8 << 20)] ^= 1;
         }
-        let file = room.file("file", &bytes);
-        let told = room.gateway.run(&["backup", text(&file), &target]);
-        let said = String::from_utf8(told.stderr).unwrap();
-        assert_eq!((told.status.code(), said.contains("fresh backup")), (Some(0), true), "{said}");
-        assert!(room.restored("changed") == bytes);
+        let file = setup.file("file", &bytes);
+        let output = setup.gateway.run(&["backup", text(&file), &target]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), stderr.contains("fresh backup")),
+            (Some(0), true),
+            "{stderr}"
+        );
+        assert!(setup.restored("changed") == bytes);
     });
 }
 
 #[test]
-fn what_is_open_is_listed_shown_and_aborted() {
-    on_each_store(|room| {
-        let (file, target) = (room.file("file", &pattern(32 << 20, 6)), room.target("dir/open"));
-        let mut child = room
+fn open_backups_are_listed_shown_and_aborted() {
+    on_each_store(|setup| {
+        let (file, target) = (setup.file("file", &pattern(32 << 20, 6)), setup.target("dir/open"));
+        let mut child = setup
             .gateway
             .client(&["backup", text(&file), &target, "--limit-rate", "16MiB"])
             .spawn()
             .unwrap();
-        while room.stored("dir/open") == 0 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended before anything was stored");
+        while setup.stored_chunks("dir/open") == 0 {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "the backup ended before anything was stored"
+            );
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        let done = room.file("small", b"small");
-        room.gateway.json(&["backup", text(&done), &room.target("dir/")]);
+        let done = setup.file("small", b"small");
+        setup.gateway.json(&["backup", text(&done), &setup.target("dir/")]);
         let listed =
-            String::from_utf8(room.gateway.run(&["ls", &room.target("dir/")]).stdout).unwrap();
+            String::from_utf8(setup.gateway.run(&["ls", &setup.target("dir/")]).stdout).unwrap();
         let words: Vec<&str> = listed.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(words, ["in_progress", "complete"], "{listed}");
-        let id = room.gateway.json(&["status", &target])["backupId"].as_str().unwrap().to_owned();
-        assert_eq!(room.gateway.json(&["status", &id])["status"], "in_progress");
-        let aborted = room.gateway.run(&["abort", &target]);
+        let id = setup.gateway.json(&["status", &target])["backupId"].as_str().unwrap().to_owned();
+        assert_eq!(setup.gateway.json(&["status", &id])["status"], "in_progress");
+        let aborted = setup.gateway.run(&["abort", &target]);
         assert_eq!(String::from_utf8(aborted.stdout).unwrap(), format!("{id} aborted\n"));
-        assert_eq!(room.gateway.json(&["status", &id])["status"], "aborted");
+        assert_eq!(setup.gateway.json(&["status", &id])["status"], "aborted");
         for args in [["abort", &target], ["status", &target]] {
-            let (code, said) = room.gateway.refused(&args);
-            assert_eq!((code, said.contains("there is no such backup")), (Some(1), true), "{said}");
+            let (code, stderr) = setup.gateway.refused(&args);
+            assert_eq!(
+                (code, stderr.contains("there is no such backup")),
+                (Some(1), true),
+                "{stderr}"
+            );
         }
-        let (code, said) = room.gateway.refused(&["abort", "nobody"]);
-        assert_eq!((code, said.contains("request ")), (Some(1), true), "{said}");
-        // What is complete cannot be aborted, and is not by its target.
-        let (code, _) = room.gateway.refused(&["abort", &room.target("dir/small")]);
-        assert_eq!((code, room.restored("dir/small")), (Some(1), b"small".to_vec()));
+        let (code, stderr) = setup.gateway.refused(&["abort", "nobody"]);
+        assert_eq!((code, stderr.contains("request ")), (Some(1), true), "{stderr}");
+        // A complete backup cannot be aborted, by its target either.
+        let (code, _) = setup.gateway.refused(&["abort", &setup.target("dir/small")]);
+        assert_eq!((code, setup.restored("dir/small")), (Some(1), b"small".to_vec()));
     });
 }
 
 #[test]
-fn verify_and_restore_notice_an_object_that_is_not_what_was_backed_up() {
+fn verify_and_restore_detect_a_corrupted_object() {
     let home = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(&format!("dir:{}", home.path().join("store").display()));
     let file = home.path().join("file");
     fs::write(&file, pattern(24 << 20, 7)).unwrap();
     gateway.json(&["backup", text(&file), "s3://bucket/key"]);
     assert_eq!(gateway.json(&["verify", "s3://bucket/key"])["bad"].as_array().unwrap().len(), 0);
-    // A bit turns over on the disk.
+    // One bit on the disk is flipped.
     let is_part = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 8 << 20)
     };
@@ -369,93 +400,97 @@ fn verify_and_restore_notice_an_object_that_is_not_what_was_backed_up() {
     let mut bytes = fs::read(&part).unwrap();
     bytes[1000] ^= 1;
     fs::write(&part, bytes).unwrap();
-    let told = gateway.run(&["verify", "s3://bucket/key", "--json"]);
-    let verdict: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let output = gateway.run(&["verify", "s3://bucket/key", "--json"]);
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
-        (told.status.code(), verdict["bad"].as_array().unwrap().len()),
+        (output.status.code(), verdict["bad"].as_array().unwrap().len()),
         (Some(1), 1),
         "{verdict}"
     );
-    let back = home.path().join("back");
-    let (code, said) = gateway.refused(&["restore", "s3://bucket/key", text(&back)]);
+    let restored_file = home.path().join("back");
+    let (code, stderr) = gateway.refused(&["restore", "s3://bucket/key", text(&restored_file)]);
     assert_eq!(
-        (code, said.contains("but the backup recorded sha256:"), back.exists()),
+        (code, stderr.contains("but the backup recorded sha256:"), restored_file.exists()),
         (Some(1), true, false),
-        "{said}"
+        "{stderr}"
     );
 }
 
 #[test]
-fn a_restore_that_was_killed_goes_on_with_what_it_has() {
-    on_each_store(|room| {
+fn a_killed_restore_continues_with_the_chunks_it_has() {
+    on_each_store(|setup| {
         let bytes = pattern(64 << 20, 8);
-        let (file, target) = (room.file("file", &bytes), room.target("key"));
-        room.gateway.json(&["backup", text(&file), &target]);
-        let back = room.home.path().join("back");
-        let part = room.home.path().join("back.ratchet-part");
-        let mut child =
-            room.gateway.client(&["restore", &target, text(&back), "--jobs", "1"]).spawn().unwrap();
-        // A chunk is there once its last byte is not a hole any more.
+        let (file, target) = (setup.file("file", &bytes), setup.target("key"));
+        setup.gateway.json(&["backup", text(&file), &target]);
+        let restored_file = setup.home.path().join("back");
+        let part = setup.home.path().join("back.ratchet-part");
+        let mut child = setup
+            .gateway
+            .client(&["restore", &target, text(&restored_file), "--jobs", "1"])
+            .spawn()
+            .unwrap();
+        // Chunks are written once they use disk space; the rest of the file is a hole.
         while fs::metadata(&part).map_or(0, |meta| meta.blocks() * 512) < 16 << 20
             && child.try_wait().unwrap().is_none()
         {}
         child.kill().unwrap();
         child.wait().unwrap();
-        let told = room.gateway.json(&["restore", &target, text(&back)]);
+        let output = setup.gateway.json(&["restore", &target, text(&restored_file)]);
         let (read, kept) =
-            (told["bytesRead"].as_u64().unwrap(), told["bytesKept"].as_u64().unwrap());
+            (output["bytesRead"].as_u64().unwrap(), output["bytesKept"].as_u64().unwrap());
         assert_eq!(read + kept, 64 << 20);
-        assert!(kept >= 8 << 20, "{told}");
-        assert!(same_bytes(&file, &back));
+        assert!(kept >= 8 << 20, "{output}");
+        assert!(same_bytes(&file, &restored_file));
     });
 }
 
 #[test]
 fn two_clients_with_one_file_both_succeed() {
-    on_each_store(|room| {
+    on_each_store(|setup| {
         let bytes = pattern(40 << 20, 9);
-        let (file, target) = (room.file("file", &bytes), room.target("key"));
+        let (file, target) = (setup.file("file", &bytes), setup.target("key"));
         let start = || {
-            let mut command = room.gateway.client(&["backup", text(&file), &target, "--json"]);
+            let mut command = setup.gateway.client(&["backup", text(&file), &target, "--json"]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
-        let ended = [start(), start()].map(finished);
-        let ids = ended.each_ref().map(|(code, told, said)| {
-            assert_eq!(*code, Some(0), "{said}");
-            serde_json::from_str::<serde_json::Value>(told).unwrap()["backupId"].clone()
+        let ended = [start(), start()].map(wait);
+        let ids = ended.each_ref().map(|(code, output, stderr)| {
+            assert_eq!(*code, Some(0), "{stderr}");
+            serde_json::from_str::<serde_json::Value>(output).unwrap()["backupId"].clone()
         });
-        assert_eq!(ids[0], ids[1], "it is one backup");
-        assert!(room.restored("key") == bytes);
+        assert_eq!(ids[0], ids[1], "both clients must use one backup");
+        assert!(setup.restored("key") == bytes);
     });
 }
 
-/// Both say that theirs is the content `same`. Chunks of the other are refused with
-/// `checksum-conflict`; the client then begins a backup of its own, so that the object is always
-/// one file whole.
+/// Both clients declare the same `--file-id`. Chunks of the second file are refused with
+/// `checksum-conflict`; its client then begins a backup of its own, so that the object is always
+/// exactly one of the files.
 #[test]
-fn two_clients_with_different_files_never_mix_them() {
-    on_each_store(|room| {
+fn two_clients_with_different_files_never_mix_their_chunks() {
+    on_each_store(|setup| {
         let contents = [pattern(40 << 20, 10), pattern(40 << 20, 11)];
-        let target = room.target("key");
+        let target = setup.target("key");
         let start = |at: usize| {
-            let file = room.file(&format!("file-{at}"), &contents[at]);
+            let file = setup.file(&format!("file-{at}"), &contents[at]);
             let args =
                 ["backup", text(&file), &target, "--file-id", "same", "--limit-rate", "40MiB"];
-            room.gateway
+            setup
+                .gateway
                 .client(&args)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap()
         };
-        let ended = [start(0), start(1)].map(finished);
+        let ended = [start(0), start(1)].map(wait);
         let mut conflicts = 0;
-        for (code, _, said) in &ended {
-            assert_eq!(*code, Some(0), "{said}");
-            conflicts += usize::from(said.contains("the recorded backup is of other content"));
+        for (code, _, stderr) in &ended {
+            assert_eq!(*code, Some(0), "{stderr}");
+            conflicts += usize::from(stderr.contains("the recorded backup is of other content"));
         }
-        assert!(conflicts >= 1, "one of the two was refused: {ended:?}");
-        let object = room.restored("key");
+        assert!(conflicts >= 1, "chunks of one of the two must be refused: {ended:?}");
+        let object = setup.restored("key");
         assert!(
             contents.iter().any(|content| *content == object),
             "the object is none of the files"

@@ -207,7 +207,7 @@ async fn the_load_of_one_account_leaves_another_served_and_memory_bounded() {
     fill_store(&home.path().join("store")).await;
     let gateway = gateway_of_two_accounts(home.path());
     let address = gateway.address();
-    let alone = peak_resident_kib(&gateway);
+    let before = peak_resident_kib(&gateway);
     let mut crowd = Vec::with_capacity(2 * SLOW_OF_EACH_KIND);
     for at in 0..SLOW_OF_EACH_KIND {
         let put = unsigned_payload_head(
@@ -235,7 +235,7 @@ async fn the_load_of_one_account_leaves_another_served_and_memory_bounded() {
         at(&puts, 50),
         at(&puts, 99),
         resident >> 10,
-        alone >> 10,
+        before >> 10,
     );
     assert!(resident < MAX_RESIDENT_KIB, "{resident} KiB");
 }

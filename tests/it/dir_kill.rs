@@ -1,9 +1,9 @@
-//! The embedded store under `kill -9`: a child process writes, is killed at a random point, and
-//! everything that it said was done must be there when the store is opened again; what it had begun
-//! is old or new, never torn.
+//! The embedded store under `kill -9`. A child process writes and is killed at a random point. When
+//! the store is opened again, everything that the child reported as done must be present, and each
+//! interrupted change is complete or absent, never partial.
 //!
-//! The child is this test binary itself, told by `RATCHET_KILL_DIR`. `RATCHET_KILLS` sets how often
-//! (default 200).
+//! The child is this test binary itself, started with `RATCHET_KILL_DIR`. `RATCHET_KILLS` sets the
+//! number of kills (default 200).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ use ratchet::store::{
 use crate::wait::{no_unfinished_bodies, until_nothing_leaks};
 
 const KEYS: u64 = 12;
-/// Half of the bodies go to files, half into the index.
+/// Half of the bodies are stored in files, half in the index.
 const SIZES: [usize; 4] = [10, 5_000, 70 << 10, 300 << 10];
 const LIMITS: Limits = Limits { min_part_bytes: 1, ..Limits::S3 };
 
@@ -29,21 +29,21 @@ fn bucket() -> Bucket {
     "b".into()
 }
 
-/// A body that names itself: `<number>` repeated, of one of the sizes.
+/// A body that repeats its number, with one of the sizes.
 fn content(number: u64) -> Bytes {
     let size = SIZES[(number % 4) as usize];
     let word = format!("{number:016x}");
     Bytes::from(word.bytes().cycle().take(size).collect::<Vec<u8>>())
 }
 
-/// What the child does until it is killed. Every acknowledged change is a line on stdout.
+/// Writes until it is killed, and prints a line for every acknowledged change.
 #[test]
 fn child() {
     let Ok(dir) = std::env::var("RATCHET_KILL_DIR") else { return };
     let start: u64 = std::env::var("RATCHET_KILL_FROM").unwrap().parse().unwrap();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    // The test runner's own words stand before the first line without an end.
+    // Ends the line that the test runner has begun.
     println!();
     runtime.block_on(async {
         let store: Arc<dyn Store> =
@@ -59,7 +59,7 @@ async fn write_for_ever(store: Arc<dyn Store>, writer: u64, start: u64) {
     let mut number = start * 1000 + writer * 250;
     loop {
         number += 1;
-        // Each writer has keys of its own, so that the parent knows the order of its changes.
+        // Each writer has its own keys, so that the parent knows the order of the changes of a key.
         let name = format!("w{writer}/{}", random.number_below(KEYS));
         let done = match random.number_below(10) {
             0 => delete(&store, &name).await,
@@ -116,7 +116,7 @@ async fn upload(store: &Arc<dyn Store>, name: &str, number: u64, random: &Clock)
     number
 }
 
-/// What may be under a key: the last acknowledged change, or one that was begun after it.
+/// The content that a key may have: the last acknowledged change, or one that was begun after it.
 #[derive(Default, Clone)]
 struct Allowed {
     acknowledged: u64,
@@ -142,30 +142,29 @@ impl Parent {
             .unwrap()
     }
 
-    /// Lets the child work until a random number of lines came, kills it, and takes in everything
-    /// it said.
+    /// Kills the child after a random number of lines, and records all its lines.
     fn kill_one(&mut self, round: u64) {
         let mut child = self.spawn(round);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let most = 1 + self.random.number_below(60);
+        let limit = 1 + self.random.number_below(60);
         let mut seen = 0;
-        while seen < most {
+        while seen < limit {
             let Some(line) = lines.next() else {
-                panic!("round {round}: the child ended by itself")
+                panic!("round {round}: the child ended before it was killed")
             };
-            seen += u64::from(self.take(&line.unwrap()));
+            seen += u64::from(self.record(&line.unwrap()));
         }
         child.kill().unwrap();
         child.wait().unwrap();
         for line in lines {
-            // The last line can be torn by the kill.
+            // The kill may truncate the last line.
             let Ok(line) = line else { break };
-            self.take(&line);
+            self.record(&line);
         }
     }
 
-    /// Whether the line was one of the child's.
-    fn take(&mut self, line: &str) -> bool {
+    /// Records a line. False if it is not a line of the child's protocol.
+    fn record(&mut self, line: &str) -> bool {
         let mut words = line.split(' ');
         let (Some(word @ ("try" | "done")), Some(name), Some(Ok(number))) =
             (words.next(), words.next(), words.next().map(str::parse::<u64>))
@@ -182,7 +181,7 @@ impl Parent {
         true
     }
 
-    /// Opens the store as its next user would and looks at every key.
+    /// Opens the store again and checks every key.
     async fn check(&mut self, round: u64) {
         let store = Dir::with_limits(self.dir.path(), LIMITS, Clock::system()).unwrap();
         for (name, allowed) in &mut self.allowed {
@@ -196,21 +195,21 @@ impl Parent {
                     None
                 }
             };
-            let candidates = [Some(allowed.acknowledged), allowed.begun];
-            let is = |number: u64| match &found {
+            let allowed_numbers = [Some(allowed.acknowledged), allowed.begun];
+            let matches = |number: u64| match &found {
                 None => number == 0,
                 Some(bytes) => number != 0 && content(number) == *bytes,
             };
-            let number = candidates.into_iter().flatten().find(|number| is(*number));
-            let holds = found.as_ref().map(|bytes| (bytes.len(), bytes.slice(..10)));
+            let number = allowed_numbers.into_iter().flatten().find(|number| matches(*number));
+            let found_bytes = found.as_ref().map(|bytes| (bytes.len(), bytes.slice(..10)));
             let number = number.unwrap_or_else(|| {
-                panic!("round {round}: {name} holds {holds:?}, wanted {candidates:?}")
+                panic!("round {round}: {name} has {found_bytes:?}, allowed are {allowed_numbers:?}")
             });
             *allowed = Allowed { acknowledged: number, begun: None };
         }
         let what = format!("round {round}");
         no_unfinished_bodies(&what, self.dir.path());
-        // A round without this goes on in a store that was closed in the middle of removing.
+        // In the other rounds the store is closed while it may still be removing files.
         if round % 20 == 19 {
             until_nothing_leaks(&what, self.dir.path(), &store);
         }
@@ -218,7 +217,7 @@ impl Parent {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_by_kill_9() {
+fn kill_9_loses_nothing_that_was_acknowledged() {
     let kills = std::env::var("RATCHET_KILLS").map_or(200, |kills| kills.parse().unwrap());
     let seed = std::env::var("RATCHET_SEED")
         .map_or_else(|_| Clock::system().number_below(1 << 32), |s| s.parse().unwrap());

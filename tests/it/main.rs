@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod answers;
 mod attacks;
 mod authorization;
 mod chaos;
@@ -11,9 +10,9 @@ mod commands;
 mod conformance;
 mod crowd;
 mod dir_kill;
+mod disk_use;
 mod empty;
 mod full_disk;
-mod held;
 mod hostile;
 mod interactions;
 mod logs;
@@ -29,6 +28,7 @@ mod rotation;
 mod s3_api;
 mod serve;
 mod shapes;
+mod store_responses;
 mod support;
 mod sweep;
 mod wait;

@@ -327,7 +327,7 @@ async fn check(world: &World, id: &str) {
                         .refusals
                         .keys()
                         .any(|k| k.starts_with("abort") || k.starts_with("sweep")),
-                "seed {seed}: nobody aborted"
+                "seed {seed}: the session is aborted, but no abort or sweep was sent"
             );
             session.abort("again").await.unwrap();
             return;

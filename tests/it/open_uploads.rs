@@ -1,5 +1,5 @@
-//! Many open uploads of one account: what a listing and a create cost, the order of a listing, its
-//! pages, and where the index of older gateways goes.
+//! Many open uploads of one account: the store calls of a listing and of a create, the order and
+//! the pages of a listing, and the migration of the older index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::fleet::{Fleet, MINUTE, new_backup, new_upload, put_part};
 use crate::support::lab;
 
 /// A gateway whose store calls are counted.
-fn counted(fleet: &Fleet) -> (Uploads, Arc<AtomicUsize>) {
+fn counting_gateway(fleet: &Fleet) -> (Uploads, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
     let gateway = fleet.slow_gateway(move |_| {
@@ -38,23 +38,23 @@ async fn page(gateway: &Uploads, query: &OpenQuery) -> OpenPage {
     gateway.open_uploads("home", query, |_: &Root| true).await.unwrap()
 }
 
-/// All pages: keys with ids, and rolled-up prefixes without.
+/// The entries of all pages: keys with ids, and common prefixes without an id.
 async fn pages(gateway: &Uploads, mut query: OpenQuery) -> Vec<(String, String)> {
     let mut found = Vec::new();
     loop {
         let page = page(gateway, &query).await;
         assert!(page.uploads.len() + page.prefixes.len() <= query.limit);
         let uploads = page.uploads.iter().map(|root| (root.key.clone(), root.backup_id.clone()));
-        let mut shown: Vec<_> =
+        let mut entries: Vec<_> =
             uploads.chain(page.prefixes.iter().map(|key| (key.clone(), String::new()))).collect();
-        shown.sort_by(|one, other| one.0.cmp(&other.0));
-        found.extend(shown);
+        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        found.extend(entries);
         let Some((key, id)) = page.next else { return found };
         (query.key_marker, query.id_marker) = (key, Some(id).filter(|id| !id.is_empty()));
     }
 }
 
-/// Begins an upload with terms of its own: it adopts nothing, and nothing is waited for.
+/// Begins an upload with metadata of its own, so that it adopts nothing and waits for nothing.
 async fn begin(gateway: &Uploads, bucket: &str, key: &str, run: usize) -> Session {
     let mut new = new_upload(key);
     bucket.clone_into(&mut new.bucket);
@@ -63,9 +63,9 @@ async fn begin(gateway: &Uploads, bucket: &str, key: &str, run: usize) -> Sessio
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
+async fn a_listing_of_one_upload_costs_the_same_however_many_are_open() {
     let fleet = Fleet::new(1).await;
-    let (gateway, calls) = counted(&fleet);
+    let (gateway, calls) = counting_gateway(&fleet);
     let mut costs = BTreeSet::new();
     for open in 0..3000 {
         let key = format!("{}/{open:04}", ["a", "b", "c"][open % 3]);
@@ -84,7 +84,7 @@ async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
     assert_eq!(
         costs,
         BTreeSet::from([3]),
-        "one listing, and the roots of what is shown and of the next one"
+        "one listing, and the roots of the shown upload and of the next one"
     );
     calls.store(0, Ordering::SeqCst);
     let rolled = page(&gateway, &OpenQuery { delimiter: Some("/".into()), ..query(1000) }).await;
@@ -101,15 +101,14 @@ async fn a_listing_of_one_costs_the_same_whatever_else_is_open() {
     assert!(calls.load(Ordering::SeqCst) < 1010);
 }
 
-const ODD: [&str; 22] = [
+const ODD_KEYS: [&str; 22] = [
     "a", "a!", "a/b", "a-b", "a.b", "a//b", "a/", "//", "/", "..", "./x", "a\\b", "a]b", "a~",
     "ab", "ä", "äb", "b/c/d", "b/c/e", "%41", "A", "😀",
 ];
 
-/// On every store: the order is S3's, and pages of any size leave nothing out and show nothing
-/// twice.
+/// On every store: the order is that of S3, and pages of any size show every upload once.
 #[tokio::test]
-async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
+async fn uploads_are_listed_in_the_order_of_key_and_creation() {
     for lab in [lab::memory().await, lab::dir().await, lab::s3().await].into_iter().flatten() {
         let state_bucket = format!("state-{}", Clock::system().random_id());
         let settings = Settings { state_bucket, ..Settings::default() };
@@ -124,10 +123,11 @@ async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
             "x/".repeat(255),
             "x".repeat(1024),
         ];
-        let keys: Vec<&str> = ODD.into_iter().chain(long.iter().map(String::as_str)).collect();
+        let keys: Vec<&str> = ODD_KEYS.into_iter().chain(long.iter().map(String::as_str)).collect();
         let mut roots = Vec::new();
         for (run, key) in keys.iter().chain(&keys[..6]).enumerate() {
-            // Backups without bytes: the store begins no upload of theirs, whatever their key is.
+            // Backups without bytes, for which no upload is begun in the store, so that any key
+            // works.
             let file_id = run.to_string();
             let new = NewBackup {
                 bucket: bucket.into(),
@@ -151,17 +151,21 @@ async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
                 let query =
                     OpenQuery { bucket: bucket.into(), prefix: prefix.into(), ..query(limit) };
                 let below = roots.iter().filter(|root| root.key.starts_with(prefix));
-                let wanted: Vec<_> =
+                let expected: Vec<_> =
                     below.clone().map(|root| (root.key.clone(), root.backup_id.clone())).collect();
-                assert_eq!(pages(&uploads, query.clone()).await, wanted, "{prefix} by {limit}");
+                assert_eq!(pages(&uploads, query.clone()).await, expected, "{prefix} by {limit}");
                 let rolled = below.map(|root| match root.key[prefix.len()..].find('/') {
                     Some(at) => (root.key[..=prefix.len() + at].to_owned(), String::new()),
                     None => (root.key.clone(), root.backup_id.clone()),
                 });
-                let mut wanted: Vec<_> = rolled.collect();
-                wanted.dedup();
+                let mut expected: Vec<_> = rolled.collect();
+                expected.dedup();
                 let query = OpenQuery { delimiter: Some("/".into()), ..query };
-                assert_eq!(pages(&uploads, query).await, wanted, "{prefix} by {limit}, rolled up");
+                assert_eq!(
+                    pages(&uploads, query).await,
+                    expected,
+                    "{prefix} by {limit}, with delimiter"
+                );
             }
         }
         for key in keys {
@@ -177,7 +181,7 @@ async fn uploads_come_in_the_order_of_their_keys_and_of_their_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_goes_on_behind_uploads_that_are_gone() {
+async fn a_page_continues_after_a_marker_of_an_ended_upload() {
     let fleet = Fleet::new(1).await;
     let gateway = fleet.gateway();
     let mut ids = Vec::new();
@@ -190,16 +194,20 @@ async fn a_page_goes_on_behind_uploads_that_are_gone() {
         page.uploads.first().map(|root| root.backup_id.clone()).unwrap_or_default()
     };
     gateway.open("home", &ids[1]).await.unwrap().abort("").await.unwrap();
-    assert_eq!(next("k", Some(&ids[0])).await, ids[2], "one that is aborted is passed over");
-    assert_eq!(next("k", Some(&ids[1])).await, ids[2], "and is a place all the same");
+    assert_eq!(next("k", Some(&ids[0])).await, ids[2], "an aborted upload is skipped");
+    assert_eq!(next("k", Some(&ids[1])).await, ids[2], "an aborted upload is still a valid marker");
     assert_eq!(
         next("k", Some("nobody")).await,
         ids[3],
-        "where nothing says when, the page begins behind the key"
+        "with an unknown id the page begins after the key"
     );
-    assert_eq!(next("k", Some(&ids[3])).await, ids[3], "another key's upload says nothing");
+    assert_eq!(
+        next("k", Some(&ids[3])).await,
+        ids[3],
+        "the id of an upload of another key is ignored"
+    );
     assert_eq!(next("k", None).await, ids[3]);
-    assert_eq!(next("", Some(&ids[0])).await, ids[0], "an id without a key says nothing");
+    assert_eq!(next("", Some(&ids[0])).await, ids[0], "an id without a key is ignored");
     assert_eq!(next("j", None).await, ids[0]);
     assert_eq!(next("l", None).await, "");
     let none = page(&gateway, &query(0)).await;
@@ -207,7 +215,7 @@ async fn a_page_goes_on_behind_uploads_that_are_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_among_many_dead_entries_ends_early_and_is_gone_on_with() {
+async fn a_page_with_many_stale_entries_ends_early_and_can_be_continued() {
     let fleet = Fleet::new(1).await;
     let gateway = fleet.gateway();
     let last = begin(&gateway, "b", "z", 0).await.root().backup_id.clone();
@@ -220,7 +228,7 @@ async fn a_page_among_many_dead_entries_ends_early_and_is_gone_on_with() {
             .await
             .unwrap();
     }
-    // What a create leaves that died and was carried on under its id, at another time.
+    // The entry of a create that was killed and later repeated with the same id.
     let stale = format!("v1/home/open-uploads/b/z!000000000007-{last}");
     fleet
         .store
@@ -249,14 +257,14 @@ async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
                 fleet.clock.pause(Duration::from_secs(1)).await;
             }
         }
-        // The newest have the terms of what comes, and are alive.
+        // The newest uploads have the same metadata as the create that is measured, and are active.
         let fit = futures_util::future::join_all((0..open.min(120)).map(|_| {
             let gateway = fleet.gateway();
             let key = key.clone();
             async move { gateway.create_upload("home", new_upload(&key)).await.unwrap() }
         }));
         fit.await;
-        let (gateway, calls) = counted(&fleet);
+        let (gateway, calls) = counting_gateway(&fleet);
         gateway.create_upload("home", new_upload(&key)).await.unwrap();
         costs.push(calls.load(Ordering::SeqCst));
     }
@@ -264,11 +272,11 @@ async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
         "open_uploads: store calls of a create with 0, 32, 240 and 2,620 open uploads of its key: {costs:?}"
     );
     assert!(costs[0] < 8 && costs[..3].iter().all(|cost| *cost <= 150), "{costs:?}");
-    assert!(costs[3] <= 170, "the newest of more than a page of them are sought: {costs:?}");
+    assert!(costs[3] <= 170, "finding the newest of more than one page: {costs:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_dead_upload_is_taken_over_among_thousands_of_its_key() {
+async fn the_newest_aborted_upload_is_adopted_among_thousands_of_its_key() {
     let fleet = Fleet::new(1).await;
     let gateway = fleet.gateway();
     for run in 0..2500 {
@@ -281,29 +289,29 @@ async fn the_newest_dead_upload_is_taken_over_among_thousands_of_its_key() {
     put_part(&first, 1).await;
     first.abort_and_keep("its client went away").await.unwrap();
     let second = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
-    assert!(put_part(&second, 1).await.1, "its part is known");
+    assert!(put_part(&second, 1).await.1, "the part of the predecessor is known");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_is_left_while_a_create_waits_is_taken_over() {
+async fn an_upload_that_is_abandoned_while_a_create_waits_is_adopted() {
     for aborted in [true, false] {
         let fleet = Fleet::new(1).await;
         let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
-        let leave = async {
+        let end_first = async {
             fleet.clock.pause(Duration::from_secs(3)).await;
-            let left = if aborted {
+            let remaining = if aborted {
                 first.abort_and_keep("").await
             } else {
                 first.client_disconnected().await
             };
-            left.unwrap();
+            remaining.unwrap();
         };
         let gateway = fleet.gateway();
         let begun = fleet.clock.monotonic();
-        let (second, ()) = tokio::join!(gateway.create_upload("home", new_upload("k")), leave);
+        let (second, ()) = tokio::join!(gateway.create_upload("home", new_upload("k")), end_first);
         assert!(fleet.clock.monotonic() - begun < Duration::from_secs(7));
-        assert!(put_part(&second.unwrap(), 1).await.1, "its part is known");
+        assert!(put_part(&second.unwrap(), 1).await.1, "the part of the predecessor is known");
     }
 }
 
@@ -320,7 +328,7 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
     kept.abort_and_keep("").await.unwrap();
     let before = fleet.state_keys().await;
     let state = "ratchet-state".into();
-    // As an older gateway had them.
+    // The entries as older gateways wrote them.
     for entry in before.iter().filter(|key| key.starts_with("v1/home/open-uploads/")) {
         let id = entry.rsplit_once('-').unwrap().1;
         let root = gateway.root_of("home", id).await.unwrap().unwrap();
@@ -338,24 +346,27 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
     let rootless = "v1/home/index/b/k/gone";
     fleet.store.put(&state, &rootless.into(), Body::empty(), PutOptions::default()).await.unwrap();
     ended.abort("").await.unwrap();
-    assert!(pages(&gateway, query(10)).await.is_empty(), "they are not in the new index");
+    assert!(
+        pages(&gateway, query(10)).await.is_empty(),
+        "the old entries are not in the new index"
+    );
     let (one, two) =
         tokio::join!(gateway.move_old_index(), async { fleet.gateway().move_old_index().await });
     assert!((4..=10).contains(&(one.unwrap() + two.unwrap())));
     let listed: Vec<String> =
         pages(&gateway, query(10)).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(listed, keys);
-    let left: Vec<String> = fleet
+    let remaining: Vec<String> = fleet
         .state_keys()
         .await
         .into_iter()
         .filter(|key| key.starts_with("v1/home/index"))
         .collect();
-    assert_eq!(left, [rootless], "its create may be under way");
+    assert_eq!(remaining, [rootless], "the create of this entry may be in progress");
     assert_eq!(fleet.gateway().move_old_index().await.unwrap(), 0);
-    let heir = begin(&fleet.gateway(), "b", "kept", 4).await;
+    let successor = begin(&fleet.gateway(), "b", "kept", 4).await;
     fleet.clock.pause(MINUTE).await;
     assert_eq!(kept.fresh_root().await.unwrap().status.word(), "superseded");
-    assert!(heir.fresh_root().await.unwrap().is_open());
+    assert!(successor.fresh_root().await.unwrap().is_open());
     fleet.assert_nothing_is_left().await;
 }

@@ -1,16 +1,16 @@
-//! A whole-file SHA-256 of chunks that came through two gateways: no running hash has seen them
-//! all, so the object has to be read back (DESIGN §12.5). On each real store, with and without
-//! versions.
+//! A whole-file SHA-256 of chunks that were sent through two gateways. No running hash has seen all
+//! of them, so the object has to be read back (docs/architecture.md#read-back-of-sha256). On each
+//! real store, with and without versioning.
 
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{Expected, Kind, Sha256};
-use ratchet::sigv4::{Credentials, Payload, sign};
 use ratchet::store::{Body, GetRange, PutMode};
 use ratchet::upload::{self, Admission, NewBackup, Session};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::lab::{self, Lab, pattern};
+use crate::support::request::{payload_of, signed_head};
+use crate::support::response::try_exchange;
 
 const CHUNK: usize = 5 << 20;
 const KEY: &str = "key";
@@ -22,8 +22,12 @@ async fn put(session: &Session, index: u64, chunk: Bytes) {
     };
 }
 
-/// Both chunks of a file, each through another gateway; then its finalize with this digest.
-async fn finalized(lab: &Lab, file: &Bytes, expected: Sha256) -> upload::Result<upload::Finished> {
+/// Sends the two chunks of a file through two gateways and finalizes with this digest.
+async fn upload_and_finalize(
+    lab: &Lab,
+    file: &Bytes,
+    expected: Sha256,
+) -> upload::Result<upload::Finished> {
     let new = NewBackup {
         bucket: lab.bucket.to_string(),
         key: KEY.to_owned(),
@@ -39,69 +43,53 @@ async fn finalized(lab: &Lab, file: &Bytes, expected: Sha256) -> upload::Result<
     second.finalize(Some(Expected { kind: Kind::Sha256, hex: expected.hex() })).await
 }
 
-/// `PutBucketVersioning`, which is no business of the store trait.
-async fn keep_versions(lab: &Lab, endpoint: &str) {
+/// Sends `PutBucketVersioning`, which the trait `Store` does not have.
+async fn enable_versioning(lab: &Lab, endpoint: &str) {
     let env = |name: &str| std::env::var(name).unwrap();
-    let credentials =
-        Credentials::new(&env("AWS_ACCESS_KEY_ID"), &env("AWS_SECRET_ACCESS_KEY"), None);
+    let (id, secret) = (env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"));
     let body = "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status>\
                 </VersioningConfiguration>";
-    let uri = format!("{endpoint}/{}?versioning=", lab.bucket);
-    let (mut head, ()) = http::Request::put(uri).body(()).unwrap().into_parts();
-    let payload = Payload::Sha256(Sha256::of(body.as_bytes()).0);
-    sign(&mut head, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
-    let mut text = format!(
-        "PUT {} HTTP/1.1\r\ncontent-length: {}\r\nconnection: close\r\n",
-        head.uri.path_and_query().unwrap(),
-        body.len()
-    );
     let host = endpoint.strip_prefix("http://").unwrap();
-    if !head.headers.contains_key("host") {
-        text.push_str(&format!("host: {host}\r\n"));
-    }
-    for (name, value) in &head.headers {
-        text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
-    }
-    let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
-    socket.write_all(format!("{text}\r\n{body}").as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let target = format!("/{}?versioning=", lab.bucket);
+    let (payload, len_bytes) = (payload_of(body.as_bytes()), body.len());
+    let head = signed_head(host, (&id, &secret), ("PUT", &target), &[], payload, len_bytes);
+    let response = try_exchange(host, &head, body.as_bytes()).await.unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
-/// The right digest makes the object; a wrong one leaves the older object as it was.
-async fn read_back(lab: &Lab) {
+/// Checks that the right digest creates the object, and a wrong one leaves the older object.
+async fn check_read_back(lab: &Lab) {
     let file = pattern(CHUNK + 1000, 1);
-    let made = finalized(lab, &file, Sha256::of(&file)).await.unwrap();
+    let made = upload_and_finalize(lab, &file, Sha256::of(&file)).await.unwrap();
     assert_eq!(made.size_bytes, file.len() as u64);
     assert!(lab.get(KEY, GetRange::Whole).await.unwrap().1 == file);
     let other = pattern(CHUNK + 1000, 2);
-    let error = finalized(lab, &other, Sha256::of(&file)).await.unwrap_err();
+    let error = upload_and_finalize(lab, &other, Sha256::of(&file)).await.unwrap_err();
     assert_eq!(error.kind(), upload::Kind::DigestMismatch, "{error}");
     assert!(
         lab.get(KEY, GetRange::Whole).await.unwrap().1 == file,
-        "a failed finalize cost the older object"
+        "a failed finalize replaced the older object"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_reads_the_parts_before_it_completes() {
-    read_back(&lab::dir().await.unwrap()).await;
+    check_read_back(&lab::dir().await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_s3_bucket_with_versions_is_read_back() {
+async fn an_object_in_a_bucket_with_versioning_is_read_back() {
     let Some(lab) = lab::s3().await else { return };
-    keep_versions(&lab, &std::env::var("RATCHET_TEST_S3").unwrap()).await;
-    read_back(&lab).await;
+    enable_versioning(&lab, &std::env::var("RATCHET_TEST_S3").unwrap()).await;
+    check_read_back(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_versions_it_is_refused_before_anything_is_replaced() {
+async fn without_versioning_the_finalize_is_refused_before_it_replaces_anything() {
     let Some(lab) = lab::s3().await else { return };
     lab.put(KEY, "older", PutMode::Overwrite).await.unwrap();
     let file = pattern(CHUNK + 1000, 3);
-    let error = finalized(&lab, &file, Sha256::of(&file)).await.unwrap_err();
+    let error = upload_and_finalize(&lab, &file, Sha256::of(&file)).await.unwrap_err();
     assert_eq!(error.kind(), upload::Kind::BadRequest, "{error}");
     assert!(error.to_string().contains("keeps versions"), "{error}");
     assert_eq!(lab.text(KEY).await, "older");

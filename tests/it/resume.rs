@@ -1,8 +1,7 @@
-//! The main job under `kill -9`: real processes, one file of 1 GiB, clients and gateways killed at
-//! random points.
+//! A backup and a restore under `kill -9`: real processes, one file of 1 GiB, clients and gateways
+//! killed at random points.
 //!
-//! `RATCHET_E2E_MIB` sets the file's size. Bytes are counted on the wire between clients and
-//! gateways.
+//! `RATCHET_E2E_MIB` sets the size of the file. Bytes are counted between clients and gateways.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +12,10 @@ use crate::process::{Gateway, PROGRAM, Relay, same_bytes};
 
 const CHUNK: u64 = 8 << 20;
 const JOBS: u64 = 4;
-/// Heads of requests and small calls, per run.
-const TALK: u64 = 1 << 20;
+/// The allowance per run for heads of requests and small calls.
+const OVERHEAD_BYTES: u64 = 1 << 20;
 
-/// The file, and a target that no other run has.
+/// The file, and a target that no other run uses.
 struct Job {
     file: PathBuf,
     size: u64,
@@ -31,17 +30,17 @@ impl Job {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Chunks recorded of the open backup; 0 where there is none yet.
-    fn stored(&self, gateway: &Gateway) -> u64 {
-        let told = gateway.run(&["status", &self.target, "--json"]);
-        let line = String::from_utf8(told.stdout).unwrap();
+    /// The number of recorded chunks of the open backup; 0 if there is none yet.
+    fn stored_chunks(&self, gateway: &Gateway) -> u64 {
+        let output = gateway.run(&["status", &self.target, "--json"]);
+        let line = String::from_utf8(output.stdout).unwrap();
         let status: Option<serde_json::Value> =
             line.lines().next().and_then(|line| serde_json::from_str(line).ok());
         status.and_then(|status| status["stored"].as_u64()).unwrap_or(0)
     }
 
-    fn wait_for(&self, gateway: &Gateway, stored: u64, client: &mut Child) {
-        while self.stored(gateway) < stored {
+    fn wait_for_chunks(&self, gateway: &Gateway, stored: u64, client: &mut Child) {
+        while self.stored_chunks(gateway) < stored {
             if let Some(status) = client.try_wait().unwrap() {
                 panic!("the client ended before {stored} chunks were stored: {status}");
             }
@@ -53,7 +52,7 @@ fn make_file(dir: &Path, random: &Clock, target: String) -> Job {
     let mib = std::env::var("RATCHET_E2E_MIB").map_or(1024, |mib| mib.parse::<u64>().unwrap());
     let path = dir.join("big.bin");
     let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
-    // Every MiB is another one: a seed of 16 bytes, stretched.
+    // Every MiB differs: each repeats another random id.
     for _ in 0..mib {
         let mut block = random.random_id().into_bytes();
         while block.len() < 1 << 20 {
@@ -65,10 +64,10 @@ fn make_file(dir: &Path, random: &Clock, target: String) -> Job {
     Job { file: path, size: mib << 20, target }
 }
 
-/// Client killed three times; gateway killed and restarted under a fourth, which carries on; that
-/// one killed too, and the rest sent by another client, through another gateway where the store can
-/// have two.
-fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
+/// Three clients are killed. During a fourth the gateway is killed and restarted, and the client
+/// continues; then this client is killed too. A fifth client sends the rest, through another
+/// gateway if the store can have two.
+fn check_resume_after_kills(store: &str, second_store: Option<&str>) {
     let home = tempfile::tempdir().unwrap();
     let seed = Clock::system().number_below(1 << 32);
     println!("resume: seed {seed} on {store}");
@@ -79,63 +78,63 @@ fn killed_and_carried_on(store: &str, second_store: Option<&str>) {
     let wire = Relay::new();
     let mut gateway = Gateway::start(store).behind(&wire);
     let mut done = 0;
-    for kill in 1..=3 {
+    for round in 1..=3 {
         let mut client = job.backup(&gateway);
-        job.wait_for(
+        job.wait_for_chunks(
             &gateway,
             (done + 1 + random.number_below(chunks / 5)).min(chunks - 8),
             &mut client,
         );
-        end(&mut client);
-        let now = job.stored(&gateway);
-        assert!(now >= done, "kill {kill}: {done} chunks were recorded, now {now}");
+        kill(&mut client);
+        let now = job.stored_chunks(&gateway);
+        assert!(now >= done, "kill {round}: {done} chunks were recorded, now {now}");
         done = now;
     }
     let mut client = job.backup(&gateway);
-    job.wait_for(&gateway, (done + 2).min(chunks - 6), &mut client);
-    let before = job.stored(&gateway);
+    job.wait_for_chunks(&gateway, (done + 2).min(chunks - 6), &mut client);
+    let before = job.stored_chunks(&gateway);
     gateway.kill();
     let mut gateway = Gateway::start(store).behind(&wire);
-    let recorded = job.stored(&gateway);
+    let recorded = job.stored_chunks(&gateway);
     assert!(recorded >= before, "{before} chunks were acknowledged, {recorded} are recorded");
-    // The same client carries on by itself.
-    job.wait_for(&gateway, (recorded + 2).min(chunks - 4), &mut client);
-    end(&mut client);
+    // The same client continues by itself.
+    job.wait_for_chunks(&gateway, (recorded + 2).min(chunks - 4), &mut client);
+    kill(&mut client);
     if let Some(second) = second_store {
         gateway = Gateway::start(second).behind(&wire);
     }
-    let recorded = job.stored(&gateway);
+    let recorded = job.stored_chunks(&gateway);
     let last = gateway.client(&["backup", file, &job.target, "--json"]).output().unwrap();
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     let report: serde_json::Value = serde_json::from_slice(&last.stdout).unwrap();
     let (sent, skipped) =
         (report["bytesSent"].as_u64().unwrap(), report["bytesSkipped"].as_u64().unwrap());
-    // What was in flight at the kill may have been recorded after we looked, so fewer may be sent,
-    // never more.
+    // Chunks in flight at the kill may be recorded after `recorded` was read, so fewer bytes may be
+    // sent, never more.
     assert_eq!(sent + skipped, size);
     assert!(
         sent <= size - recorded * CHUNK,
         "{sent} bytes sent, though {recorded} chunks were recorded"
     );
-    let (kills, wired) = (5, wire.sent());
+    let (kills, sent_in_all) = (5, wire.sent());
     println!(
         "resume: {size} bytes; {recorded} of {chunks} chunks recorded at the last kill, {sent} bytes sent after it; \
-         all runs sent {wired}, {:.1} chunks more than the file in {kills} kills",
-        (wired as f64 - size as f64) / CHUNK as f64
+         all runs sent {sent_in_all}, {:.1} chunks more than the file in {kills} kills",
+        (sent_in_all as f64 - size as f64) / CHUNK as f64
     );
     assert!(
-        wired <= size + kills * JOBS * CHUNK + (kills + 1) * TALK,
-        "{wired} bytes were sent for {size}"
+        sent_in_all <= size + kills * JOBS * CHUNK + (kills + 1) * OVERHEAD_BYTES,
+        "{sent_in_all} bytes were sent for {size}"
     );
     let again = gateway.json(&["backup", file, &job.target]);
-    assert_eq!(again["bytesSent"], 0, "a finished backup is sent again");
-    let back = home.path().join("back.bin");
-    let restored = gateway.run(&["restore", &job.target, back.to_str().unwrap()]);
+    assert_eq!(again["bytesSent"], 0, "a complete backup is not sent again");
+    let restored_file = home.path().join("back.bin");
+    let restored = gateway.run(&["restore", &job.target, restored_file.to_str().unwrap()]);
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
-    assert!(same_bytes(&job.file, &back), "the restored file differs");
+    assert!(same_bytes(&job.file, &restored_file), "the restored file differs");
 }
 
-fn end(client: &mut Child) {
+fn kill(client: &mut Child) {
     client.kill().unwrap();
     client.wait().unwrap();
 }
@@ -143,7 +142,7 @@ fn end(client: &mut Child) {
 #[test]
 fn a_backup_survives_kills_on_the_embedded_store() {
     let home = tempfile::tempdir().unwrap();
-    killed_and_carried_on(&format!("dir:{}", home.path().join("store").display()), None);
+    check_resume_after_kills(&format!("dir:{}", home.path().join("store").display()), None);
 }
 
 #[test]
@@ -153,19 +152,19 @@ fn a_backup_survives_kills_on_an_s3_store_and_moves_to_another_gateway() {
         return;
     };
     let store = format!("s3+{endpoint}");
-    killed_and_carried_on(&store, Some(&store));
+    check_resume_after_kills(&store, Some(&store));
 }
 
 #[test]
-fn an_unreachable_gateway_is_exit_code_3_and_wrong_use_is_2() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gateway = |args: &[&str]| {
+fn the_exit_code_is_3_for_an_unreachable_gateway_and_2_for_wrong_usage() {
+    let unused_address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let exit_code = |args: &[&str]| {
         let mut command = Command::new(PROGRAM);
         command.args(args).envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")]);
         command.output().unwrap().status.code()
     };
-    let url = format!("http://{nobody}");
-    assert_eq!(gateway(&["ls", "s3://b", "--endpoint", &url, "--retry-for", "0"]), Some(3));
-    assert_eq!(gateway(&["ls", "b", "--endpoint", &url]), Some(2));
-    assert_eq!(gateway(&["ls", "s3://b", "--endpoint", "nonsense"]), Some(2));
+    let url = format!("http://{unused_address}");
+    assert_eq!(exit_code(&["ls", "s3://b", "--endpoint", &url, "--retry-for", "0"]), Some(3));
+    assert_eq!(exit_code(&["ls", "b", "--endpoint", &url]), Some(2));
+    assert_eq!(exit_code(&["ls", "s3://b", "--endpoint", "nonsense"]), Some(2));
 }

@@ -1,6 +1,6 @@
-//! The S3 front through the door, with requests that no SDK sends: what is refused, and what that
-//! leaves untouched; the early answer for a known part; one truth for both protocols. What SDKs do
-//! send is shown by tests/clients.
+//! The S3 API over a socket, with requests that no SDK sends: refusals, and that they change
+//! nothing; the early response for a known part; one session for both protocols. `tests/clients/`
+//! tests the requests of SDKs.
 
 use ratchet::digest::Sha256;
 use ratchet::store::{PutOptions, Store};
@@ -12,14 +12,14 @@ use crate::support::request::{Request, chunk_api, s3};
 
 const PART: usize = 5 << 20;
 
-/// With the body's hash signed.
-fn signed(request: Request, body: &[u8]) -> Request {
+/// The request with this body, whose hash is signed.
+fn with_signed_body(request: Request, body: &[u8]) -> Request {
     let mut request = request.body(body);
     request.payload = Sha256::of(body).hex();
     request
 }
 
-async fn code(gateway: &Gateway, request: Request) -> (u16, String) {
+async fn status_and_code(gateway: &Gateway, request: Request) -> (u16, String) {
     let response = request.send(gateway).await;
     assert!(response.header("x-amz-request-id").is_some(), "{response:?}");
     let text = String::from_utf8(response.body).unwrap();
@@ -27,7 +27,7 @@ async fn code(gateway: &Gateway, request: Request) -> (u16, String) {
     (response.status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
 }
 
-async fn upload_id(gateway: &Gateway, target: &str) -> String {
+async fn begin_upload(gateway: &Gateway, target: &str) -> String {
     let response = s3("POST", &format!("{target}?uploads=")).send(gateway).await;
     let text = String::from_utf8(response.body).unwrap();
     let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
@@ -36,19 +36,19 @@ async fn upload_id(gateway: &Gateway, target: &str) -> String {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of requests")]
-async fn what_is_refused_has_its_code_and_changes_nothing() {
+async fn a_refusal_has_its_code_and_changes_nothing() {
     let gateway = start(settings()).await;
     let old = PutOptions::default();
     gateway.store.put(&"bucket".into(), &"k".into(), b"old".to_vec().into(), old).await.unwrap();
     let bytes = vec![7; 1000];
-    let mut lied = signed(s3("PUT", "/bucket/k"), &bytes);
-    lied.body[3] ^= 1;
-    let mut short = signed(s3("PUT", "/bucket/k"), &bytes);
-    short.date = "20231114T200000Z".to_owned();
-    let id = upload_id(&gateway, "/bucket/mine/up").await;
+    let mut wrong_body = with_signed_body(s3("PUT", "/bucket/k"), &bytes);
+    wrong_body.body[3] ^= 1;
+    let mut skewed = with_signed_body(s3("PUT", "/bucket/k"), &bytes);
+    skewed.date = "20231114T200000Z".to_owned();
+    let id = begin_upload(&gateway, "/bucket/mine/up").await;
     let part = format!("/bucket/mine/up?partNumber=1&uploadId={id}");
     let table: Vec<(&str, Request, u16, &str)> = vec![
-        ("other bytes", lied, 400, "XAmzContentSHA256Mismatch"),
+        ("other bytes", wrong_body, 400, "XAmzContentSHA256Mismatch"),
         (
             "wrong MD5",
             s3("PUT", "/bucket/k").body(&bytes).header("content-md5", "AAAAAAAAAAAAAAAAAAAAAA=="),
@@ -56,7 +56,7 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             "BadDigest",
         ),
         (
-            "no MD5",
+            "a malformed MD5",
             s3("PUT", "/bucket/k").body(&bytes).header("content-md5", "x"),
             400,
             "InvalidDigest",
@@ -69,12 +69,12 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
         ),
         ("unsigned", s3("PUT", "/bucket/k").body(&bytes).signed_by(None), 403, "AccessDenied"),
         (
-            "stranger",
+            "unknown key id",
             s3("PUT", "/bucket/k").body(&bytes).signed_by(Some(("AKNOBODY", "x"))),
             403,
             "SignatureDoesNotMatch",
         ),
-        ("clock", short, 403, "RequestTimeTooSkewed"),
+        ("clock skew", skewed, 403, "RequestTimeTooSkewed"),
         (
             "reader",
             s3("PUT", "/bucket/k").body(&bytes).signed_by(Some(READER)),
@@ -87,16 +87,21 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             403,
             "AccessDenied",
         ),
-        ("half a part", s3("PUT", "/bucket/k?partNumber=1").body(&bytes), 405, "MethodNotAllowed"),
+        (
+            "a part number without an upload id",
+            s3("PUT", "/bucket/k?partNumber=1").body(&bytes),
+            405,
+            "MethodNotAllowed",
+        ),
         ("state bucket", s3("GET", "/ratchet-state/v1/probe"), 404, "NoSuchBucket"),
         (
-            "a copy of state",
+            "a copy from the state bucket",
             s3("PUT", "/bucket/k").header("x-amz-copy-source", "/ratchet-state/x"),
             404,
             "NoSuchBucket",
         ),
         (
-            "a foreign upload",
+            "an upload of another account",
             s3("PUT", &part).body(&bytes).signed_by(Some(OTHER)),
             404,
             "NoSuchUpload",
@@ -108,19 +113,19 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             "NoSuchUpload",
         ),
         (
-            "dots for an id",
+            "dots as upload id",
             s3("PUT", "/bucket/k?partNumber=1&uploadId=..%2F..").body(&bytes),
             404,
             "NoSuchUpload",
         ),
         (
-            "metadata of ours",
+            "reserved metadata",
             s3("PUT", "/bucket/k").header("x-amz-meta-ratchet-upload", "x"),
             400,
             "InvalidArgument",
         ),
-        ("a bucket's name", s3("PUT", "/UPPER"), 400, "InvalidBucketName"),
-        ("no subresource here", s3("GET", "/bucket?policy="), 501, "NotImplemented"),
+        ("a bad bucket name", s3("PUT", "/UPPER"), 400, "InvalidBucketName"),
+        ("an unsupported subresource", s3("GET", "/bucket?policy="), 501, "NotImplemented"),
         (
             "two checksums",
             s3("PUT", "/bucket/k")
@@ -130,8 +135,12 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
             "InvalidRequest",
         ),
     ];
-    for (what, request, status, wanted) in table {
-        assert_eq!(code(&gateway, request).await, (status, wanted.to_owned()), "{what}");
+    for (what, request, status, expected) in table {
+        assert_eq!(
+            status_and_code(&gateway, request).await,
+            (status, expected.to_owned()),
+            "{what}"
+        );
     }
     let response = s3("GET", "/bucket/k").send(&gateway).await;
     assert_eq!((response.status, response.body), (200, b"old".to_vec()));
@@ -139,43 +148,48 @@ async fn what_is_refused_has_its_code_and_changes_nothing() {
     assert!(list.contains("<Name>bucket</Name>") && !list.contains("ratchet-state"), "{list}");
 }
 
-/// Known from a predecessor that was aborted: 200 with `Connection: close`, no `100 Continue`, and
-/// not a byte is read.
+/// The part is known from an aborted predecessor: 200 with `Connection: close`, without
+/// `100 Continue`, and without reading a byte of the body.
 #[tokio::test]
-async fn a_known_part_is_answered_before_its_body() {
+async fn a_known_part_gets_its_response_before_its_body() {
     let gateway = start(settings()).await;
     let bytes = vec![9; PART];
-    let first = upload_id(&gateway, "/bucket/k").await;
-    let put =
-        |id: &str| signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &bytes);
+    let first = begin_upload(&gateway, "/bucket/k").await;
+    let put = |id: &str| {
+        with_signed_body(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &bytes)
+    };
     let stored = put(&first).send(&gateway).await;
     assert_eq!(stored.status, 200, "{stored:?}");
     assert_eq!(
         s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status,
         204
     );
-    assert_eq!(code(&gateway, put(&first)).await, (404, "NoSuchUpload".to_owned()));
-    let second = upload_id(&gateway, "/bucket/k").await;
+    assert_eq!(status_and_code(&gateway, put(&first)).await, (404, "NoSuchUpload".to_owned()));
+    let second = begin_upload(&gateway, "/bucket/k").await;
     let listed = String::from_utf8(
         s3("GET", &format!("/bucket/k?uploadId={second}")).send(&gateway).await.body,
     )
     .unwrap();
-    assert!(!listed.contains("<Part>"), "nothing counts before it is confirmed: {listed}");
+    assert!(
+        !listed.contains("<Part>"),
+        "a part is listed only once its client has confirmed it: {listed}"
+    );
     let head = put(&second).header("expect", "100-Continue").head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    let answer = answer.to_lowercase();
+    let mut response = String::new();
+    socket.read_to_string(&mut response).await.unwrap();
+    let response = response.to_lowercase();
     assert!(
-        answer.starts_with("http/1.1 200 ok\r\n") && answer.contains("connection: close"),
-        "{answer}"
+        response.starts_with("http/1.1 200 ok\r\n") && response.contains("connection: close"),
+        "{response}"
     );
-    assert!(answer.contains(&format!("etag: {}", stored.header("etag").unwrap())), "{answer}");
-    // Other bytes of that length are not known.
+    assert!(response.contains(&format!("etag: {}", stored.header("etag").unwrap())), "{response}");
+    // Other bytes of the same length are not known.
     let mut other = bytes.clone();
     other[0] ^= 1;
-    let other = signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={second}")), &other);
+    let other =
+        with_signed_body(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={second}")), &other);
     let head = other.header("expect", "100-continue").head(gateway.address);
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -184,15 +198,15 @@ async fn a_known_part_is_answered_before_its_body() {
     assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/// Only where it was asked for: an MD5 is no proof against someone who makes two files with one.
+/// Off by default, because an MD5 proves nothing against a client that produces collisions.
 #[tokio::test]
-async fn a_part_is_known_by_its_md5_only_if_that_is_switched_on() {
+async fn a_part_is_known_by_its_md5_only_if_that_is_enabled() {
     let bytes = vec![9; PART];
-    for switched_on in [false, true] {
+    for enabled in [false, true] {
         let mut settings = settings();
-        settings.upload.resume.by_md5 = switched_on;
+        settings.upload.resume.by_md5 = enabled;
         let gateway = start(settings).await;
-        let first = upload_id(&gateway, "/bucket/k").await;
+        let first = begin_upload(&gateway, "/bucket/k").await;
         let put =
             |id: &str| s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")).body(&bytes);
         let tag =
@@ -201,7 +215,7 @@ async fn a_part_is_known_by_its_md5_only_if_that_is_switched_on() {
             s3("DELETE", &format!("/bucket/k?uploadId={first}")).send(&gateway).await.status,
             204
         );
-        let second = upload_id(&gateway, "/bucket/k").await;
+        let second = begin_upload(&gateway, "/bucket/k").await;
         let md5 = u128::from_str_radix(&tag, 16).unwrap().to_be_bytes();
         let md5 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, md5);
         let head = put(&second)
@@ -212,8 +226,8 @@ async fn a_part_is_known_by_its_md5_only_if_that_is_switched_on() {
         socket.write_all(head.as_bytes()).await.unwrap();
         let mut status = vec![0; 12];
         socket.read_exact(&mut status).await.unwrap();
-        let wanted: &[u8] = if switched_on { b"HTTP/1.1 200" } else { b"HTTP/1.1 100" };
-        assert_eq!(status, wanted);
+        let expected: &[u8] = if enabled { b"HTTP/1.1 200" } else { b"HTTP/1.1 100" };
+        assert_eq!(status, expected);
     }
 }
 
@@ -221,8 +235,8 @@ async fn a_part_is_known_by_its_md5_only_if_that_is_switched_on() {
 async fn an_upload_is_one_session_for_both_protocols() {
     let gateway = start(settings()).await;
     let (one, two) = (vec![1; PART], vec![2; 100]);
-    let id = upload_id(&gateway, "/bucket/k").await;
-    let part = signed(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &one);
+    let id = begin_upload(&gateway, "/bucket/k").await;
+    let part = with_signed_body(s3("PUT", &format!("/bucket/k?partNumber=1&uploadId={id}")), &one);
     assert_eq!(part.send(&gateway).await.status, 200);
     let manifest = chunk_api("GET", &format!("/backups/{id}")).send(&gateway).await.json();
     assert_eq!(

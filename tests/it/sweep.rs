@@ -1,6 +1,6 @@
-//! Expiry and sweeping: what is ended, freed and forgotten when, and races of whole operations.
-//! Every pair of operations at every call is in `interactions`. Time is tokio's, paused; that
-//! nothing at all is left is also shown after every schedule of `model`.
+//! Expiry and sweeping: which sessions are expired, freed and removed when, and races of whole
+//! operations. `interactions` tests every pair of operations at every store call, and `model`
+//! checks after every schedule that nothing is left. The clock is tokio's, paused.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::support::fleet::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_session_is_freed_to_its_last_record() {
+async fn an_idle_session_is_removed_completely() {
     for min_part_bytes in [1, 4 * CHUNK as u64] {
         let fleet = Fleet::new(min_part_bytes).await;
         let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
@@ -33,7 +33,7 @@ async fn an_idle_session_is_freed_to_its_last_record() {
         assert_eq!(fleet.sweep().await.actions.get("expire"), None);
         put_chunk(&session, 1).await;
         fleet.clock.pause(6 * DAY).await;
-        assert_eq!(fleet.sweep().await.actions.get("expire"), None, "a sign of life counts");
+        assert_eq!(fleet.sweep().await.actions.get("expire"), None, "a put restarts the idle time");
         fleet.clock.pause(DAY).await;
         let report = fleet.sweep().await;
         assert_eq!(
@@ -48,27 +48,27 @@ async fn an_idle_session_is_freed_to_its_last_record() {
         assert_eq!(
             fleet.state_keys().await.iter().filter(|key| !key.contains("/open/")).count(),
             1,
-            "a tombstone alone"
+            "only a tombstone is left"
         );
         fleet.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_says_what_a_sweep_does_and_changes_nothing() {
+async fn a_dry_run_reports_what_a_sweep_does_and_changes_nothing() {
     let fleet = Fleet::new(4 * CHUNK as u64).await;
     let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
     put_chunk(&session, 0).await;
     fleet.clock.pause(8 * DAY).await;
     let before = fleet.state_keys().await;
-    let mut told = Vec::new();
+    let mut actions = Vec::new();
     let sweeper = fleet.sweeper(fleet.gateway());
     let dry = sweeper
-        .sweep(Mode::Dry, |swept| told.push((swept.key.clone(), swept.action)))
+        .sweep(Mode::Dry, |swept| actions.push((swept.key.clone(), swept.action)))
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(told, [("k".to_owned(), "expire")]);
+    assert_eq!(actions, [("k".to_owned(), "expire")]);
     assert_eq!(fleet.state_keys().await, before);
     assert!(session.fresh_root().await.unwrap().is_open());
     let swept = fleet.sweep().await;
@@ -76,7 +76,7 @@ async fn a_dry_run_says_what_a_sweep_does_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_stay_as_long_as_their_object_is_there_unchanged() {
+async fn records_stay_while_their_object_is_unchanged() {
     let fleet = Fleet::new(1).await;
     for key in ["kept", "replaced", "deleted"] {
         let (_, session) = fleet.gateway().create("home", new_backup(key, 2)).await.unwrap();
@@ -100,7 +100,7 @@ async fn records_stay_as_long_as_their_object_is_there_unchanged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
+async fn a_put_whose_session_expires_meanwhile_is_refused_and_leaves_nothing() {
     for min_part_bytes in [1, 4 * CHUNK as u64] {
         let fleet = Fleet::new(min_part_bytes).await;
         let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
@@ -108,47 +108,48 @@ async fn a_put_whose_session_expires_under_it_is_refused_and_leaves_nothing() {
         let Admission::Wanted(ticket) =
             session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap()
         else {
-            panic!("nothing is there yet");
+            panic!("the chunk is new");
         };
-        let (go_on, told) = oneshot::channel::<()>();
+        let (continue_tx, continue_rx) = oneshot::channel::<()>();
         let half = Bytes::from(bytes[..500].to_vec());
         let rest = Bytes::from(bytes[500..].to_vec());
         let late = stream::once(async move {
-            told.await.unwrap();
+            continue_rx.await.unwrap();
             Ok(rest)
         });
         let body = Body::new(CHUNK as u64, Box::pin(stream::iter([Ok(half)]).chain(late)));
         let put = tokio::spawn(ticket.store(body));
         fleet.clock.pause(8 * DAY).await;
         assert_eq!(fleet.sweep().await.actions.get("expire"), Some(&1));
-        go_on.send(()).unwrap();
+        continue_tx.send(()).unwrap();
         assert_eq!(put.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
         fleet.assert_nothing_is_left().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
+async fn a_chunk_recorded_after_an_abort_is_not_known() {
     let fleet = Fleet::new(4 * CHUNK as u64).await;
-    let (_, here) = fleet.gateway().create("home", new_backup("k", 8)).await.unwrap();
+    let (_, session) = fleet.gateway().create("home", new_backup("k", 8)).await.unwrap();
     let is_staged = |call: &Call<'_>| call.op == Op::Put && call.key.contains("/staged/");
     let slow =
         fleet.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
-    let there = slow.open("home", &here.root().backup_id).await.unwrap();
+    let same_session = slow.open("home", &session.root().backup_id).await.unwrap();
     let other = chunk(7);
-    let Admission::Wanted(late) = there.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap()
+    let Admission::Wanted(late) =
+        same_session.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap()
     else {
-        panic!("nothing is there yet");
+        panic!("the chunk is new");
     };
     let late = tokio::spawn(late.store(other.clone().into()));
-    // Two writes, so that the segment that was removed is newer than the one that comes after it.
-    put_chunk(&here, 0).await;
-    put_chunk(&here, 1).await;
+    // Two writes, so that the removed segment has a newer version than the one written later.
+    put_chunk(&session, 0).await;
+    put_chunk(&session, 1).await;
     fleet.clock.pause(Duration::from_millis(500)).await;
-    here.part_entries().await.unwrap();
+    session.part_entries().await.unwrap();
     fleet
         .gateway()
-        .open("home", &here.root().backup_id)
+        .open("home", &session.root().backup_id)
         .await
         .unwrap()
         .abort("enough")
@@ -156,14 +157,14 @@ async fn what_a_late_writer_records_behind_an_abort_is_not_known() {
         .unwrap();
     assert_eq!(late.await.unwrap().unwrap_err().kind(), Kind::NotOpen);
     fleet.clock.pause(Duration::from_millis(300)).await;
-    // The root was read less than a second ago, the segment was not.
-    let known = here.admit(0, Sha256::of(&other), CHUNK as u64).await;
+    // The cached root is less than a second old, the segment is not cached.
+    let known = session.admit(0, Sha256::of(&other), CHUNK as u64).await;
     assert_eq!(known.unwrap_err().kind(), Kind::NotOpen);
     fleet.assert_nothing_is_left().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
+async fn records_written_after_the_removal_of_a_session_are_removed_too() {
     let fleet = Fleet::new(1).await;
     let state = "ratchet-state".into();
     for key in [
@@ -179,7 +180,11 @@ async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
     }
     fleet.clock.pause(6 * DAY).await;
     fleet.sweep().await;
-    assert_eq!(fleet.state_keys().await.len(), 3, "it may be a session that is being created");
+    assert_eq!(
+        fleet.state_keys().await.len(),
+        3,
+        "the records may belong to a session that is being created"
+    );
     fleet.clock.pause(2 * DAY).await;
     let report = fleet.sweep().await;
     assert_eq!((report.actions.get("orphan"), report.entries), (Some(&1), 1));
@@ -187,7 +192,7 @@ async fn what_a_writer_leaves_behind_a_forgotten_session_goes_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finalize_that_is_overtaken_by_expiry_is_carried_to_its_end() {
+async fn a_finalize_that_is_overtaken_by_expiry_is_completed() {
     let fleet = Fleet::new(1).await;
     let slow =
         fleet.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
@@ -199,7 +204,7 @@ async fn a_finalize_that_is_overtaken_by_expiry_is_carried_to_its_end() {
     assert_eq!(
         fleet.sweep().await.actions,
         Default::default(),
-        "it became an object, and is nothing to sweep"
+        "the session is complete, so there is nothing to sweep"
     );
     let object = finalize.await.unwrap().unwrap();
     assert_eq!(object.size_bytes, 2 * CHUNK as u64);
@@ -227,55 +232,59 @@ async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_of_a_superseded_upload_stay_for_its_open_heir() {
+async fn records_of_a_superseded_upload_stay_for_its_open_successor() {
     let fleet = Fleet::new(1).await;
     let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
-    let heir = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    let successor = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     for _ in 0..3 {
         fleet.clock.pause(6 * DAY).await;
-        put_part(&heir, 2 + fleet.clock.number_below(90) as u32).await;
+        put_part(&successor, 2 + fleet.clock.number_below(90) as u32).await;
         fleet.sweep().await;
     }
     assert_eq!(first.fresh_root().await.unwrap().status.word(), "superseded");
-    assert!(put_part(&heir, 1).await.1, "known by its predecessor's record");
+    assert!(
+        put_part(&successor, 1).await.1,
+        "the part is known from the record of the predecessor"
+    );
     fleet.assert_nothing_is_left().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_heir_that_was_never_handed_the_upload_does_not_take_it_along() {
+async fn an_unfinished_successor_does_not_free_the_upload_of_its_predecessor() {
     let fleet = Fleet::new(1).await;
     let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
-    // The adopter dies between its own root and the hand-over: its gateway's way to the
-    // predecessor's root is cut.
+    // The adoption stops after the root of the successor is written and before the upload is handed
+    // over: the write of the predecessor's root never ends.
     let predecessor = format!("v1/home/sessions/{}/manifest.json", first.root().backup_id);
     let stuck = fleet.slow_gateway(move |call| {
         if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
     });
-    let dying = tokio::time::timeout(MINUTE, stuck.create_upload("home", new_upload("k"))).await;
-    assert!(dying.is_err(), "it died");
-    let heirs =
+    let interrupted =
+        tokio::time::timeout(MINUTE, stuck.create_upload("home", new_upload("k"))).await;
+    assert!(interrupted.is_err(), "the adoption must not end");
+    let manifests =
         fleet.state_keys().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
-    assert_eq!(heirs, 2);
-    // The heir's time comes while somebody else carries the predecessor on.
-    let living = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
-    assert!(put_part(&living, 1).await.1);
+    assert_eq!(manifests, 2);
+    // The unfinished successor expires while another successor continues the predecessor.
+    let open_successor = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    assert!(put_part(&open_successor, 1).await.1);
     for _ in 0..3 {
         fleet.clock.pause(4 * DAY).await;
-        put_part(&living, 2 + fleet.clock.number_below(90) as u32).await;
+        put_part(&open_successor, 2 + fleet.clock.number_below(90) as u32).await;
         fleet.sweep().await;
     }
-    let (entry, known) = put_part(&living, 1).await;
+    let (entry, known) = put_part(&open_successor, 1).await;
     assert!(known);
     let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
-    assert_eq!(living.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
+    assert_eq!(open_successor.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
+async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
     let (mut adopted, mut freed) = (0, 0);
     for seed in 0..200 {
         let fleet = Fleet::new(1).await;
@@ -287,21 +296,21 @@ async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
         let adopter = fleet.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
         let sweeper =
             fleet.sweeper(fleet.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
-        let (heir, swept) = tokio::join!(
+        let (successor, swept) = tokio::join!(
             adopter.create_upload("home", new_upload("k")),
             sweeper.sweep(Mode::Now, |_| ())
         );
-        let (heir, swept) = (heir.unwrap(), swept.unwrap().unwrap());
-        let (entry, known) = put_part(&heir, 1).await;
+        let (successor, swept) = (successor.unwrap(), swept.unwrap().unwrap());
+        let (entry, known) = put_part(&successor, 1).await;
         assert!(
             !(known && swept.actions.contains_key("expire")),
-            "seed {seed}: taken over and freed"
+            "seed {seed}: the parts were adopted and freed"
         );
         adopted += u64::from(known);
         freed += u64::from(swept.actions.contains_key("expire"));
         let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
         assert_eq!(
-            heir.complete_parts(&chosen).await.unwrap().size_bytes,
+            successor.complete_parts(&chosen).await.unwrap().size_bytes,
             CHUNK as u64,
             "seed {seed}"
         );
@@ -309,11 +318,11 @@ async fn an_adoption_and_a_sweep_at_once_have_one_winner() {
         fleet.assert_nothing_is_left().await;
     }
     println!("sweep: 200 races of adoption and expiry, {adopted} adopted, {freed} freed");
-    assert!(adopted > 10 && freed > 10, "both must have been seen");
+    assert!(adopted > 10 && freed > 10, "both outcomes must occur");
 }
 
 #[tokio::test(start_paused = true)]
-async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
+async fn creates_aborts_and_sweeps_at_once_are_safe() {
     for seed in 0..200 {
         let fleet = Fleet::new(1).await;
         let (_, session) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
@@ -336,9 +345,12 @@ async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
             two.sweep(Mode::Now, |_| ()),
         );
         aborted.unwrap();
-        assert!(one.unwrap().is_some() || two.unwrap().is_some(), "seed {seed}: somebody sweeps");
+        assert!(
+            one.unwrap().is_some() || two.unwrap().is_some(),
+            "seed {seed}: at least one sweep must run"
+        );
         assert!(matches!(session.fresh_root().await.unwrap().status, Status::Aborted { .. }));
-        // Whatever the creator was handed: its next try leads to a backup that takes chunks.
+        // Whichever session the create returned: the next create returns an open one.
         created.unwrap();
         fleet.clock.pause(MINUTE).await;
         let (_, fresh) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
@@ -351,21 +363,31 @@ async fn creates_aborts_and_sweeps_at_once_do_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_gateway_sweeps_at_a_time_and_a_dead_one_is_followed() {
+async fn one_gateway_sweeps_at_a_time_and_another_follows_a_killed_one() {
     let fleet = Fleet::new(1).await;
-    let dying =
+    let interrupted =
         fleet
             .sweeper(fleet.slow_gateway(|call| {
                 if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }
             }));
     assert!(
-        tokio::time::timeout(Duration::from_secs(1), dying.sweep(Mode::Due, |_| ())).await.is_err()
+        tokio::time::timeout(Duration::from_secs(1), interrupted.sweep(Mode::Due, |_| ()))
+            .await
+            .is_err()
     );
     let next = fleet.sweeper(fleet.gateway());
-    assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "somebody holds the lease");
+    assert_eq!(
+        next.sweep(Mode::Due, |_| ()).await.unwrap(),
+        None,
+        "another gateway holds the lease"
+    );
     fleet.clock.pause(5 * MINUTE).await;
     assert!(next.sweep(Mode::Due, |_| ()).await.unwrap().is_some());
-    assert_eq!(next.sweep(Mode::Due, |_| ()).await.unwrap(), None, "swept within the hour");
+    assert_eq!(
+        next.sweep(Mode::Due, |_| ()).await.unwrap(),
+        None,
+        "the last sweep was less than an hour ago"
+    );
     fleet.clock.pause(60 * MINUTE).await;
     let (one, two) = (fleet.sweeper(fleet.gateway()), fleet.sweeper(fleet.gateway()));
     let (one, two) = tokio::join!(one.sweep(Mode::Due, |_| ()), two.sweep(Mode::Due, |_| ()));
@@ -373,7 +395,7 @@ async fn one_gateway_sweeps_at_a_time_and_a_dead_one_is_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_goes_through_every_page_of_every_account() {
+async fn a_sweep_reads_every_page_of_every_account() {
     let fleet = Fleet::new(1).await;
     let gateway = fleet.gateway();
     for at in 0..700 {
@@ -388,7 +410,7 @@ async fn a_sweep_goes_through_every_page_of_every_account() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_whose_clock_jumps_ends_no_live_session() {
+async fn a_store_whose_clock_jumps_expires_no_active_session() {
     let fleet = Fleet::new(1).await;
     let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
     let sweeper = fleet.sweeper(fleet.gateway());
@@ -410,11 +432,11 @@ async fn a_store_whose_clock_jumps_ends_no_live_session() {
     fleet.clock.pause(6 * DAY).await;
     assert_eq!(expired().await, None);
     fleet.clock.pause(2 * DAY).await;
-    assert_eq!(expired().await, Some(1), "what is left goes in its time all the same");
+    assert_eq!(expired().await, Some(1), "an idle session still expires in the end");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_starts_with_a_wrong_clock_waits_for_those_who_come_back() {
+async fn a_gateway_that_starts_with_a_wrong_clock_expires_no_active_session() {
     let fleet = Fleet::new(1).await;
     let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
     let (_, left) = fleet.gateway().create("home", new_backup("left", 6)).await.unwrap();
@@ -428,18 +450,18 @@ async fn a_gateway_that_starts_with_a_wrong_clock_waits_for_those_who_come_back(
     fleet.clock.pause(60 * MINUTE).await;
     put_chunk(&session, 2).await;
     assert!(session.fresh_root().await.unwrap().is_open());
-    assert!(!left.fresh_root().await.unwrap().is_open(), "nobody came back for it");
+    assert!(!left.fresh_root().await.unwrap().is_open(), "an idle session expires");
     running.abort();
 }
 
-/// The program itself, on real stores: what a killed client left is shown, and freed.
+/// The command `gc` on real stores: it shows and frees the session of a killed client.
 #[test]
-fn the_command_frees_what_a_killed_client_left_behind() {
+fn the_command_gc_frees_the_session_of_a_killed_client() {
     let home = tempfile::tempdir().unwrap();
     for store in stores(home.path()) {
-        // Others' sessions are young too, so this gateway has records of its own.
+        // With a state bucket of its own, so that sessions of other tests are not expired.
         let state = format!("s{}", Clock::system().random_id());
-        let terms = [
+        let settings = [
             ("RATCHET_STATE_BUCKET", &*state),
             ("RATCHET_GC_EXPIRE_AFTER_S", "1"),
             ("RATCHET_GC_ENABLED", "false"),
@@ -447,7 +469,7 @@ fn the_command_frees_what_a_killed_client_left_behind() {
         let mut serve = Command::new(PROGRAM);
         serve
             .args(["serve", "--listen", "127.0.0.1:0", "--store", &store])
-            .envs(terms)
+            .envs(settings)
             .stderr(Stdio::null());
         serve.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
         let mut gateway = Gateway::spawn(serve);
@@ -457,7 +479,7 @@ fn the_command_frees_what_a_killed_client_left_behind() {
         let (path, limit) = (file.to_str().unwrap(), ["--limit-rate", "8M"]);
         let mut client = gateway.client(&[&["backup", path, &target][..], &limit].concat());
         let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Asked for, not waited for: a chunk is recorded.
+        // Polls until a chunk is recorded.
         let recorded = || {
             let listed = gateway.run(&["status", &target, "--json"]);
             let status: serde_json::Value =
@@ -470,38 +492,38 @@ fn the_command_frees_what_a_killed_client_left_behind() {
         gateway.kill();
         let gc = |words: &[&str]| {
             let mut command = Command::new(PROGRAM);
-            let told = command
+            let output = command
                 .args(["gc", "--json", "--store", &store])
                 .args(words)
-                .envs(terms)
+                .envs(settings)
                 .output()
                 .unwrap();
-            assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-            let lines = String::from_utf8(told.stdout).unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let lines = String::from_utf8(output.stdout).unwrap();
             lines
                 .lines()
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect::<Vec<serde_json::Value>>()
         };
-        // Its age is the store's, which counts in whole seconds.
-        let would = loop {
-            let would = gc(&["--dry-run"]);
-            if would.len() > 1 {
-                break would;
+        // The age comes from the store, which counts whole seconds.
+        let dry_run = loop {
+            let dry_run = gc(&["--dry-run"]);
+            if dry_run.len() > 1 {
+                break dry_run;
             }
         };
         assert_eq!(
-            (&would[0]["action"], &would[0]["key"]),
+            (&dry_run[0]["action"], &dry_run[0]["key"]),
             (&"expire".into(), &"cut-off".into()),
-            "{would:?}"
+            "{dry_run:?}"
         );
-        assert!(would[0]["bytes"].as_u64().unwrap() >= 8 << 20, "{would:?}");
-        let did = gc(&[]);
+        assert!(dry_run[0]["bytes"].as_u64().unwrap() >= 8 << 20, "{dry_run:?}");
+        let swept = gc(&[]);
         assert_eq!(
-            (&did[1]["actions"]["expire"], &did[1]["bytes"]),
-            (&1.into(), &would[1]["bytes"]),
-            "{did:?}"
+            (&swept[1]["actions"]["expire"], &swept[1]["bytes"]),
+            (&1.into(), &dry_run[1]["bytes"]),
+            "{swept:?}"
         );
-        assert_eq!(gc(&[])[0]["actions"], serde_json::json!({}), "it is a tombstone now");
+        assert_eq!(gc(&[])[0]["actions"], serde_json::json!({}), "only a tombstone is left");
     }
 }

@@ -1,10 +1,9 @@
-//! Rust text as words and signs, with comments apart and strings gone.
+//! Splits Rust text into tokens and comments; strings are dropped.
 //!
-//! Guarantees: text in strings and comments is never taken for code, nested comments and raw
-//! strings included. It knows no grammar. Source:
-//! <https://doc.rust-lang.org/reference/tokens.html>.
+//! Guarantees: text in strings and comments is never taken for code, including nested comments and
+//! raw strings. It does not parse. Source: <https://doc.rust-lang.org/reference/tokens.html>.
 
-/// One word or sign of code, with its byte offset.
+/// One word or punctuation mark, or a comment, with its byte offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
     pub at: usize,
@@ -17,7 +16,7 @@ impl Token<'_> {
     }
 }
 
-/// Tokens and comments of a text. Strings, characters and lifetimes yield nothing.
+/// The tokens and the comments of a text. Strings and character literals yield nothing.
 pub fn lex(text: &str) -> (Vec<Token<'_>>, Vec<Token<'_>>) {
     let (mut tokens, mut comments) = (Vec::new(), Vec::new());
     let mut at = 0;
@@ -68,8 +67,7 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// The length of `r"…"`, `br#"…"#` and their like, or of a plain `b"…"`, where `rest` begins with
-/// one.
+/// The length of a raw string (`r"…"`, `br#"…"#`) or a plain `b"…"` if `rest` begins with one.
 fn raw_string(rest: &str) -> Option<usize> {
     let prefix = ["br", "cr", "r", "b", "c"].into_iter().find(|prefix| {
         let after = rest.strip_prefix(prefix).map(|after| after.trim_start_matches('#'));
@@ -98,7 +96,7 @@ fn string(rest: &str) -> usize {
     rest.len()
 }
 
-/// A character literal whole, or the tick of a lifetime.
+/// The length of a character literal, or of the quote of a lifetime.
 fn character(rest: &str) -> usize {
     let mut chars = rest.char_indices().skip(1);
     match (chars.next(), chars.next()) {

@@ -1,4 +1,4 @@
-//! The house rules, each a function from one source to what it finds there.
+//! The rules for sources. Each is a function from one source to its findings.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,18 +12,18 @@ use crate::table::{
 /// A rule that is broken, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub place: String,
+    pub location: String,
     pub rule: String,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.rule)
+        write!(f, "{}: {}", self.location, self.rule)
     }
 }
 
 fn finding(source: &Source, at: usize, rule: impl Into<String>) -> Finding {
-    Finding { place: format!("{}:{}", source.file, source.line_of(at)), rule: rule.into() }
+    Finding { location: format!("{}:{}", source.file, source.line_of(at)), rule: rule.into() }
 }
 
 /// Whether `module` is the room or file `room` or lies in it.
@@ -69,7 +69,7 @@ pub fn rooms(source: &Source) -> Vec<Finding> {
         let path = named.path.join("/");
         let Some((target, _)) = row(ROOMS, &path) else {
             let what =
-                format!("`crate::{}` is no room of tests/layers/table.rs", named.path.join("::"));
+                format!("`crate::{}` has no row in tests/layers/table.rs", named.path.join("::"));
             found.push(finding(source, named.at, what));
             continue;
         };
@@ -104,7 +104,7 @@ pub fn owners(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// One `use crate::room` line for each room, and globs only as `use super::*` in tests.
+/// There is one `use crate::room` line for each room; the only glob is `use super::*` in tests.
 pub fn imports(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
@@ -113,7 +113,7 @@ pub fn imports(source: &Source) -> Vec<Finding> {
         if named.path.last().is_some_and(|leaf| leaf == "*")
             && !(named.is_super_glob && source.is_test(named.at))
         {
-            found.push(finding(source, named.at, "no glob imports but `use super::*` in tests"));
+            found.push(finding(source, named.at, "no glob imports except `use super::*` in tests"));
         }
         let written = &source.text[named.in_use.unwrap_or_default()..];
         let rooms = written.starts_with("use crate::") || written.starts_with("use ratchet::");
@@ -142,13 +142,13 @@ fn room_of(named: &Named) -> &'static str {
     row(ROOMS, &named.path.join("/")).map_or("", |(room, _)| room)
 }
 
-/// Re-exports and tests have import lists of their own.
+/// Re-exports and tests have import lists of their own, so each scope is checked alone.
 fn scope(source: &Source, named: &Named) -> (bool, bool) {
     let before = source.text[..named.in_use.unwrap_or_default()].trim_end();
     (source.is_test(named.at), before.ends_with("pub") || before.ends_with(')'))
 }
 
-/// Time and randomness come from `clock`; tests do not sleep; pure files have no effects.
+/// Time and randomness come from `clock`; tests do not sleep; pure files have no side effects.
 pub fn time(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     if !lies_in(&source.module, "clock") {
@@ -180,9 +180,9 @@ pub fn time(source: &Source) -> Vec<Finding> {
             .named
             .iter()
             .filter(|named| named.inside && named.path.first().is_some_and(|room| room == "clock"));
-        found.extend(
-            clocks.map(|named| finding(source, named.at, "a clock in a pure file: take the value")),
-        );
+        found.extend(clocks.map(|named| {
+            finding(source, named.at, "a clock in a pure file: pass the value instead")
+        }));
     }
     found
 }
@@ -191,14 +191,14 @@ fn is_clock_only(path: &[String]) -> bool {
     CLOCK_ONLY.iter().any(|end| path.len() >= end.len() && path[path.len() - end.len()..] == **end)
 }
 
-/// Files are short, named for what they hold, and begin by saying what they are for.
+/// Files are short, have a telling name, and begin with a header that says what they are for.
 pub fn shape(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     if source.file.split(['/', '.']).any(|part| VAGUE_NAMES.contains(&part)) {
         found.push(finding(source, 0, "a file is named for the noun it holds or the verb it does"));
     }
     if source.file.starts_with("src/") && !source.text.starts_with("//!") {
-        found.push(finding(source, 0, "begins without `//!`: what is this file for?"));
+        found.push(finding(source, 0, "the file has no `//!` header that says what it is for"));
     }
     let mut at = 0;
     for line in source.text.split('\n') {
@@ -218,7 +218,7 @@ pub fn shape(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Comments say why; they hold no code, no banners, and no task without an issue.
+/// Comments contain no code, no banners, and no task without an issue.
 pub fn comments(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for comment in source.comments() {
@@ -234,7 +234,7 @@ pub fn comments(source: &Source) -> Vec<Finding> {
         if words.iter().any(|word| ["FIXME", "XXX", "HACK"].contains(word))
             || text.contains("TODO") && !has_issue(text)
         {
-            found.push(finding(source, comment.at, "a task needs its issue: `TODO(#123): …`"));
+            found.push(finding(source, comment.at, "a task needs an issue: `TODO(#123): …`"));
         }
     }
     found
@@ -259,7 +259,7 @@ fn looks_like_code(line: &str) -> bool {
         || ends && (begins || line.contains("::") || line.contains(");") || line.contains(" = "))
 }
 
-/// Texts, addresses and rows of tables; `rustfmt` leaves them, and so does this rule.
+/// Strings, addresses and rows of tables may exceed the width.
 fn cannot_be_wrapped(line: &str) -> bool {
     let comment = line.trim_start().trim_start_matches(['/', '!']).trim_start();
     line.contains('"') || comment.starts_with("<http") || comment.starts_with("| ")

@@ -1,4 +1,4 @@
-//! Each rule catches a sample that breaks it, and leaves alone what only looks so.
+//! Each rule finds the samples that break it, and accepts those that only look like it.
 
 use super::rules::{self, Finding};
 use super::scan::Source;
@@ -14,7 +14,7 @@ fn count(rule: fn(&Source) -> Vec<Finding>, file: &str, text: &str) -> usize {
 }
 
 #[test]
-fn a_room_that_is_not_in_the_row_is_found_however_it_is_named() {
+fn a_room_outside_the_row_is_found_however_it_is_written() {
     let line = [
         "src/client/mod.rs:1: `client` may name api, digest, escape, retry, clock, rate_limit, sigv4, tcp; not `store`",
     ];
@@ -31,7 +31,7 @@ fn a_room_that_is_not_in_the_row_is_found_however_it_is_named() {
 }
 
 #[test]
-fn strings_comments_and_the_room_itself_are_no_paths() {
+fn strings_comments_and_the_room_itself_are_accepted() {
     let text = "// crate::store::X\n/* crate::store /* */ */ fn f<'a>(x: &'a str) -> char { '\"' }\n\
                 const A: &str = \"crate::store::X\"; const B: &str = r#\"\"crate::store\"#; use crate::client::C; \
                 use super::C; use self::transport::T;";
@@ -47,7 +47,7 @@ fn fronts_are_rooms_of_their_own() {
 }
 
 #[test]
-fn tests_may_take_a_store_and_a_clock_and_nothing_else() {
+fn tests_may_also_name_a_store_and_a_clock_but_nothing_else() {
     let inside = "#[cfg(test)]\nmod tests {\n use crate::store::Memory; use crate::clock::Clock;\n use crate::gc::Gc; }";
     assert_eq!(
         found(rules::rooms, "src/api.rs", inside),
@@ -65,7 +65,7 @@ fn tests_may_take_a_store_and_a_clock_and_nothing_else() {
 }
 
 #[test]
-fn settings_name_settings_only() {
+fn the_room_settings_may_name_only_settings() {
     assert_eq!(
         count(
             rules::rooms,
@@ -81,13 +81,13 @@ fn settings_name_settings_only() {
 }
 
 #[test]
-fn unknown_rooms_need_a_row() {
+fn a_room_without_a_row_is_found() {
     assert_eq!(count(rules::rooms, "src/cellar.rs", ""), 1);
     assert_eq!(count(rules::rooms, "src/upload/plan.rs", "use crate::cellar::Wine;"), 1);
 }
 
 #[test]
-fn an_outside_crate_is_found_at_a_stranger() {
+fn an_outside_crate_is_found_outside_its_owners() {
     assert_eq!(
         count(rules::owners, "src/upload/mod.rs", "use aws_smithy_types::body::SdkBody;"),
         1
@@ -109,7 +109,7 @@ fn an_outside_crate_is_found_at_a_stranger() {
 }
 
 #[test]
-fn imports_are_one_line_for_each_room() {
+fn a_second_import_line_for_a_room_is_found() {
     let file = "src/app/mod.rs";
     assert_eq!(
         count(
@@ -133,7 +133,7 @@ fn imports_are_one_line_for_each_room() {
 }
 
 #[test]
-fn globs_are_for_tests_only() {
+fn globs_outside_tests_are_found() {
     let file = "src/app/mod.rs";
     assert_eq!(count(rules::imports, file, "use std::io::*;"), 1);
     assert_eq!(count(rules::imports, file, "use super::*;"), 1);
@@ -145,7 +145,7 @@ fn globs_are_for_tests_only() {
 }
 
 #[test]
-fn time_is_taken_from_the_clock() {
+fn time_that_does_not_come_from_the_clock_is_found() {
     let text = "fn f() { std::time::SystemTime::now(); tokio::time::Instant::now(); tokio::time::sleep(x); }";
     assert_eq!(count(rules::time, "src/server/mod.rs", text), 3);
     assert_eq!(count(rules::time, "src/clock.rs", text), 0);
@@ -165,7 +165,7 @@ fn time_is_taken_from_the_clock() {
 }
 
 #[test]
-fn files_have_a_header_a_name_and_an_end() {
+fn files_without_header_with_vague_names_or_too_long_are_found() {
     let long = format!("//! Long.\n{}", "fn f() {}\n".repeat(450));
     assert_eq!(
         found(rules::shape, "src/a.rs", &long),
@@ -183,7 +183,7 @@ fn files_have_a_header_a_name_and_an_end() {
 }
 
 #[test]
-fn comments_are_for_people() {
+fn comments_with_code_banners_or_tasks_are_found() {
     let file = "src/a.rs";
     for text in [
         "// let x = 3;",
@@ -250,7 +250,10 @@ fn an_entry_without_a_room_or_file_is_found() {
     );
     assert_eq!(
         texts(stale::entries("PURE", &["digest/sha256", "ret"], &files)),
-        ["`digest/sha256` in PURE is no room and no file", "`ret` in PURE is no room and no file"]
+        [
+            "`digest/sha256` in PURE is neither a room nor a file",
+            "`ret` in PURE is neither a room nor a file"
+        ]
     );
 }
 
@@ -263,7 +266,10 @@ fn an_owner_that_does_not_name_its_crate_is_found() {
     assert_eq!(texts(stale::owners(&[("aws_smithy*", &["store/aws"])], &files)), [""; 0]);
     assert_eq!(
         texts(stale::owners(&[("hyper", &["server", "front"])], &files)),
-        ["`front` in OWNERS is no room and no file", "`server` owns `hyper`, but no file names it"]
+        [
+            "`front` in OWNERS is neither a room nor a file",
+            "`server` owns `hyper`, but no file names it"
+        ]
     );
 }
 
@@ -272,18 +278,18 @@ fn a_room_map_that_differs_from_the_table_is_found() {
     let rows: Rows = &[("clock", &[]), ("front", &[]), ("front/s3", &[])];
     let map = |rows: &str| format!("# A\n\n| room | what it is for |\n| --- | --- |\n{rows}\n");
     let found = |text: &str| -> Vec<String> {
-        stale::room_map(rows, "A.md", text).iter().map(ToString::to_string).collect()
+        stale::room_map(rows, "README.md", text).iter().map(ToString::to_string).collect()
     };
     let good =
         map("| `clock` | time, see `retry` |\n| `front` `front/s3` | doors |\n\n| `other` |");
     assert_eq!(found(&good), [""; 0]);
-    assert_eq!(found("# A\n"), ["A.md:1: no table `| room | what it is for |`"]);
+    assert_eq!(found("# A\n"), ["README.md:1: no table `| room | what it is for |`"]);
     assert_eq!(
         found(&map("| `clock` | a |\n| `clock`, `cellar` | b |\n| `front` | c |")),
         [
-            "A.md:6: `clock` stands twice",
-            "A.md:6: `cellar` is no room",
-            "A.md:3: the room `front/s3` is missing"
+            "README.md:6: `clock` is listed twice",
+            "README.md:6: `cellar` is not a room",
+            "README.md:3: the room `front/s3` is missing"
         ]
     );
 }

@@ -1,9 +1,9 @@
-//! Reads Rust sources as far as the house rules need: which paths they name, and which code is only
-//! for tests.
+//! Reads Rust sources as far as the rules need: which paths they name, and which code is only for
+//! tests.
 //!
-//! Guarantees: a path is reported from the crate's root, whether it was written with `crate::`,
-//! `self::` or `super::`. It does not expand macros and does not know names that a `use` brought
-//! in.
+//! Guarantees: a path is reported from the root of the crate, whether it was written with
+//! `crate::`, `self::` or `super::`. It does not expand macros and does not resolve names that were
+//! imported.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,19 +16,18 @@ use crate::lex::{Token, lex};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub at: usize,
-    /// From the crate's root (`store`, `Kind`) or from an outside crate (`hyper`, `body`); a glob
-    /// ends in `*`.
+    /// From the root of the crate (`store`, `Kind`) or from an outside crate (`hyper`, `body`); a
+    /// glob ends in `*`.
     pub path: Vec<String>,
     pub inside: bool,
-    /// Where the `use` statement begins that this leaf belongs to, and whether it is written with
-    /// `crate::`.
+    /// The offset of the `use` statement that this leaf belongs to.
     pub in_use: Option<usize>,
     pub is_super_glob: bool,
 }
 
-/// One file, taken apart.
+/// One source file.
 pub struct Source {
-    /// From the crate's directory, with `/`.
+    /// Relative to the directory of the crate, with `/`.
     pub file: String,
     pub text: String,
     /// `store/aws/sign` for `src/store/aws/sign.rs`; `lib` and `main` for the two roots.
@@ -72,21 +71,21 @@ impl Source {
         lex(&self.text).0
     }
 
-    /// Comments with their slashes and stars.
+    /// Comments, including their comment marks.
     pub fn comments(&self) -> Vec<Token<'_>> {
         lex(&self.text).1
     }
 }
 
-/// Every `.rs` file below `directory`, in order of its name; files of a module under `#[cfg(test)]`
+/// Every `.rs` file below `directory`, ordered by name. Files of a module under `#[cfg(test)]`
 /// count as tests.
 pub fn read_all(root: &Path, directory: &str) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
-    let mut waiting = vec![root.join(directory)];
-    while let Some(next) = waiting.pop() {
+    let mut pending = vec![root.join(directory)];
+    while let Some(next) = pending.pop() {
         if next.is_dir() {
             for entry in fs::read_dir(&next)? {
-                waiting.push(entry?.path());
+                pending.push(entry?.path());
             }
         } else if next.extension().is_some_and(|extension| extension == "rs") {
             let file =
@@ -127,7 +126,7 @@ struct TestItem {
     module_file: Option<String>,
 }
 
-/// What stands under `#[cfg(test)]`, attribute included.
+/// The items under `#[cfg(test)]`, including the attribute.
 fn test_items(tokens: &[Token<'_>]) -> Vec<TestItem> {
     let text = |index: usize| tokens.get(index).map_or("", |token| token.text);
     let mut items = Vec::new();
@@ -192,8 +191,7 @@ fn item_end(tokens: &[Token<'_>], mut index: usize) -> usize {
 
 fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
     let mut named = Vec::new();
-    // The modules written inline around the current token, each with the index of its closing
-    // brace.
+    // The inline modules around the current token, each with the index of its closing brace.
     let mut around: Vec<(String, usize)> = Vec::new();
     let mut index = 0;
     while index < tokens.len() {
@@ -225,7 +223,7 @@ fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
     named
 }
 
-/// `a::b::c` where it begins at `index`, and the index after it.
+/// The path `a::b::c` that begins at `index`, and the index after it.
 fn inline_path(tokens: &[Token<'_>], index: usize) -> Option<(Vec<String>, usize)> {
     let text = |index: usize| tokens.get(index).map_or("", |token| token.text);
     let before = index.checked_sub(1).map_or("", text);
@@ -242,7 +240,7 @@ fn inline_path(tokens: &[Token<'_>], index: usize) -> Option<(Vec<String>, usize
     Some((path, end))
 }
 
-/// A `use` tree being flattened.
+/// A `use` tree while it is flattened.
 struct Tree<'a> {
     tokens: &'a [Token<'a>],
     next: usize,

@@ -7,11 +7,11 @@ use crate::table::Rows;
 
 const TABLE: &str = "tests/layers/table.rs";
 
-/// The line above the rows of a document's table of rooms.
+/// The header of a document's table of rooms.
 const ROOM_MAP: &str = "| room | what it is for |";
 
 fn finding(rule: String) -> Finding {
-    Finding { place: TABLE.to_owned(), rule }
+    Finding { location: TABLE.to_owned(), rule }
 }
 
 /// Every row has files, and they use every room that the row allows.
@@ -50,7 +50,7 @@ pub fn entries(list: &str, entries: &[&str], sources: &[Source]) -> Vec<Finding>
     entries
         .iter()
         .filter(missing)
-        .map(|entry| finding(format!("`{entry}` in {list} is no room and no file")))
+        .map(|entry| finding(format!("`{entry}` in {list} is neither a room nor a file")))
         .collect()
 }
 
@@ -76,10 +76,10 @@ fn names_crate(source: &Source, name: &str) -> bool {
 
 /// A document's table of rooms names each room of [`crate::table::ROOMS`] once, and no other.
 pub fn room_map(rows: Rows, file: &str, text: &str) -> Vec<Finding> {
-    let place = |line: usize| format!("{file}:{}", line + 1);
+    let location = |line: usize| format!("{file}:{}", line + 1);
     let lines: Vec<&str> = text.lines().collect();
     let Some(head) = lines.iter().position(|line| *line == ROOM_MAP) else {
-        return vec![Finding { place: place(0), rule: format!("no table `{ROOM_MAP}`") }];
+        return vec![Finding { location: location(0), rule: format!("no table `{ROOM_MAP}`") }];
     };
     let mut found = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
@@ -88,17 +88,23 @@ pub fn room_map(rows: Rows, file: &str, text: &str) -> Vec<Finding> {
         let first = cells.split('|').next().unwrap_or_default();
         for room in first.split('`').skip(1).step_by(2) {
             if !rows.iter().any(|(known, _)| *known == room) {
-                found.push(Finding { place: place(at), rule: format!("`{room}` is no room") });
+                found.push(Finding {
+                    location: location(at),
+                    rule: format!("`{room}` is not a room"),
+                });
             }
             if seen.contains(&room) {
-                found.push(Finding { place: place(at), rule: format!("`{room}` stands twice") });
+                found.push(Finding {
+                    location: location(at),
+                    rule: format!("`{room}` is listed twice"),
+                });
             }
             seen.push(room);
         }
     }
     let missing = rows.iter().filter(|(room, _)| !seen.contains(room));
     found.extend(missing.map(|(room, _)| Finding {
-        place: place(head),
+        location: location(head),
         rule: format!("the room `{room}` is missing"),
     }));
     found

@@ -1,13 +1,13 @@
-//! Who may do what: every operation of both protocols, by every kind of account, on targets inside
+//! Authorization: every operation of both protocols, by every kind of account, on targets inside
 //! and outside its grants.
 //!
-//! The table is `tests/golden/authorization.txt`, one row for an operation and its target, one
-//! column for an account: `+` allowed (behind it how many entries a listing showed), `-` refused
-//! for want of a grant or a signature, `0` absent, and the status where the account may and
-//! something else is in the way. For several keys there is a mark for each. Each cell is asked
-//! twice, signed in its head and as a presigned URL. A cell that is no `+` changed nothing in the
-//! store and showed no byte of an object. An operation that the sources name and the table does not
-//! fails the test.
+//! The table is `tests/golden/authorization.txt`, with a row for each operation and target and a
+//! column for each account: `+` allowed (followed by the number of entries that a listing showed),
+//! `-` refused without a grant or a signature, `0` not found, and the status if the account has the
+//! right but the request fails for another reason. A request with several keys has a mark for each.
+//! Each cell is requested twice, with an `Authorization` header and as a presigned URL. A request
+//! without `+` changed nothing in the store and showed no byte of an object. The test fails if the
+//! sources name an operation that has no row.
 
 mod operations;
 
@@ -24,41 +24,41 @@ use ratchet::upload::{Admission, NewBackup, Uploads};
 use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, ROOT, settings, start};
 use crate::support::request::{AccessKey, chunk_api};
 use crate::support::response::{Response, exchange_and_close};
-use operations::{Needs, Row, operations, rows};
+use operations::{Precondition, Row, operations, rows};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authorization.txt");
 
 const OWNER: AccessKey = ("AKOWNER", "owner-secret-0123");
-const PEEKER: AccessKey = ("AKPEEKER", "peeker-secret-0123");
-const ELSEWHERE: AccessKey = ("AKELSEWHERE", "elsewhere-secret-0123");
+const PREFIX_READER: AccessKey = ("AKPEEKER", "peeker-secret-0123");
+const OTHER_BUCKET_ADMIN: AccessKey = ("AKELSEWHERE", "elsewhere-secret-0123");
 
-/// Name, key, and what the account may.
-const WHO: [(&str, Option<AccessKey>, &str); 8] = [
+/// Name, key and rights of each account.
+const ACCOUNTS: [(&str, Option<AccessKey>, &str); 8] = [
     ("root", Some(ROOT), "admin on everything"),
     ("other", Some(OTHER), "admin on everything, and another account"),
     ("owner", Some(OWNER), "admin on bucket"),
     ("limited", Some(LIMITED), "write on bucket/mine/"),
     ("reader", Some(READER), "read on everything"),
-    ("peeker", Some(PEEKER), "read on bucket/mine/"),
-    ("elsewhere", Some(ELSEWHERE), "admin on others"),
+    ("peeker", Some(PREFIX_READER), "read on bucket/mine/"),
+    ("elsewhere", Some(OTHER_BUCKET_ADMIN), "admin on others"),
     ("nobody", None, "not signed"),
 ];
 
 const BYTES: &[u8] = b"eyes only";
 const CHUNK: u64 = 5 << 20;
 
-/// Ids of the sessions that stand when a cell is asked, and the tag of their only part.
+/// Ids of the sessions that exist before a request, and the ETag of their only part.
 #[derive(Default)]
-struct Standing {
+struct Sessions {
     mine: String,
     theirs: String,
     foreign: String,
     etag: String,
-    /// For a session that is to be made.
+    /// The id for a session that the request creates.
     fresh: String,
 }
 
-/// The gateway, and what stands in its store.
+/// The gateway, and access to its store.
 struct World {
     gateway: Gateway,
     uploads: Uploads,
@@ -82,8 +82,8 @@ impl World {
         settings.gc.enabled = false;
         settings.accounts.accounts.extend([
             account("owner", OWNER, grant("bucket", "", Access::Admin)),
-            account("peeker", PEEKER, grant("bucket", "mine/", Access::Read)),
-            account("elsewhere", ELSEWHERE, grant("others", "", Access::Admin)),
+            account("peeker", PREFIX_READER, grant("bucket", "mine/", Access::Read)),
+            account("elsewhere", OTHER_BUCKET_ADMIN, grant("others", "", Access::Admin)),
         ]);
         let upload = settings.upload.clone();
         let gateway = start(settings).await;
@@ -93,7 +93,7 @@ impl World {
         Self { gateway, uploads, clock }
     }
 
-    /// Every object of every bucket, records included.
+    /// Every object of every bucket, including the records.
     async fn contents(&self) -> BTreeSet<(String, String, String)> {
         let mut found = BTreeSet::new();
         for info in self.gateway.store.list_buckets().await.unwrap() {
@@ -117,8 +117,8 @@ impl World {
         found
     }
 
-    /// Puts everything back to where each cell begins.
-    async fn reset(&self, account: &str, needs: Needs) -> Standing {
+    /// Restores the state in which each request is sent.
+    async fn reset(&self, account: &str, precondition: Precondition) -> Sessions {
         let store = &self.gateway.store;
         for (bucket, key, _) in
             self.contents().await.into_iter().filter(|(_, key, _)| !key.is_empty())
@@ -142,40 +142,45 @@ impl World {
                 .await
                 .unwrap();
         }
-        if needs == Needs::Objects {
-            return Standing { fresh: self.clock.random_id(), ..Standing::default() };
+        if precondition == Precondition::Objects {
+            return Sessions { fresh: self.clock.random_id(), ..Sessions::default() };
         }
-        let (mine, etag) = self.stand(account, "mine/k", needs).await;
-        let (theirs, _) = self.stand(account, "theirs/k", needs).await;
-        let (foreign, _) = self.stand("somebody", "mine/k", needs).await;
-        Standing { mine, theirs, foreign, etag, fresh: self.clock.random_id() }
+        let (mine, etag) = self.create_session(account, "mine/k", precondition).await;
+        let (theirs, _) = self.create_session(account, "theirs/k", precondition).await;
+        let (foreign, _) = self.create_session("somebody", "mine/k", precondition).await;
+        Sessions { mine, theirs, foreign, etag, fresh: self.clock.random_id() }
     }
 
-    async fn stand(&self, account: &str, key: &str, needs: Needs) -> (String, String) {
+    async fn create_session(
+        &self,
+        account: &str,
+        key: &str,
+        precondition: Precondition,
+    ) -> (String, String) {
         let size = Some(BYTES.len() as u64);
         let (bucket, key, file_id) = ("bucket".to_owned(), key.to_owned(), self.clock.random_id());
         let new =
             NewBackup { bucket, key, chunk_size: CHUNK, size, file_id, ..NewBackup::default() };
         let (_, session) = self.uploads.create(account, new).await.unwrap();
         let admitted = session.admit(0, Sha256::of(BYTES), BYTES.len() as u64).await.unwrap();
-        let Admission::Wanted(ticket) = admitted else { panic!("it is fresh") };
+        let Admission::Wanted(ticket) = admitted else { panic!("the chunk is new") };
         ticket.store(Body::from(bytes::Bytes::from_static(BYTES))).await.unwrap();
         let etag = session.part_entries().await.unwrap()[0].etag.to_string();
-        if needs == Needs::CompleteSessions {
+        if precondition == Precondition::CompleteSessions {
             session.finalize(None).await.unwrap();
         }
         (session.root().backup_id.clone(), etag)
     }
 
-    /// One cell, asked in both ways.
+    /// The mark of one cell, after both requests.
     async fn cell(&self, row: &Row, (name, key, _): (&str, Option<AccessKey>, &str)) -> String {
         let mut marks = Vec::new();
         for presigned in [false, true] {
-            let standing = self.reset(name, row.needs).await;
-            let request = (row.make)(&standing, key).signed_by(key);
+            let sessions = self.reset(name, row.precondition).await;
+            let request = (row.make)(&sessions, key).signed_by(key);
             let body = request.body.clone();
-            let by_url = presigned && key.is_some() && row.op != "s3-post-object";
-            let head = if by_url {
+            let presigned_url = presigned && key.is_some() && row.op != "s3-post-object";
+            let head = if presigned_url {
                 request.presigned(60, self.gateway.address)
             } else {
                 request.head(self.gateway.address)
@@ -235,53 +240,58 @@ fn mark(op: &str, response: &Response) -> String {
 }
 
 #[tokio::test]
-async fn every_account_may_what_its_grants_say_and_no_more() {
+async fn every_account_may_do_what_its_grants_allow_and_no_more() {
     let rows = rows();
-    let asked: BTreeSet<&str> = rows.iter().map(|row| row.op).collect();
-    assert_eq!(asked, operations(), "every operation has its rows");
+    let covered: BTreeSet<&str> = rows.iter().map(|row| row.op).collect();
+    assert_eq!(covered, operations(), "every operation needs a row");
     let world = World::new().await;
     let mut table = String::new();
-    for (name, _, may) in WHO {
+    for (name, _, may) in ACCOUNTS {
         writeln!(table, "{name:<10} {may}").unwrap();
     }
     write!(table, "\n{:<29}{:<41}", "operation", "target").unwrap();
-    WHO.iter().for_each(|(name, ..)| write!(table, "{name:<10}").unwrap());
+    ACCOUNTS.iter().for_each(|(name, ..)| write!(table, "{name:<10}").unwrap());
     table = table.trim_end().to_owned();
     let mut cells = 0;
     for row in &rows {
         let mut line = format!("\n{:<29}{:<41}", row.op, row.target);
-        for who in WHO {
-            write!(line, "{:<10}", world.cell(row, who).await).unwrap();
+        for account in ACCOUNTS {
+            write!(line, "{:<10}", world.cell(row, account).await).unwrap();
             cells += 1;
         }
         table.push_str(line.trim_end());
     }
     table.push('\n');
-    // That each row's request is the operation it says: the gateway counts them by name.
-    let figures = exchange_and_close(
+    // The request of each row must be the operation that the row names: the gateway counts requests
+    // by operation.
+    let metrics = exchange_and_close(
         world.gateway.address,
         &chunk_api("GET", "/metrics").signed_by(None).head(world.gateway.address),
         b"",
     )
     .await;
-    let figures = String::from_utf8(figures.body).unwrap();
+    let metrics = String::from_utf8(metrics.body).unwrap();
     for op in operations() {
-        let counted: usize = figures
+        let counted: usize = metrics
             .lines()
             .filter(|line| line.contains(&format!("op=\"{op}\"")))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
             .sum();
-        assert_eq!(counted, rows.iter().filter(|row| row.op == op).count() * WHO.len() * 2, "{op}");
+        assert_eq!(
+            counted,
+            rows.iter().filter(|row| row.op == op).count() * ACCOUNTS.len() * 2,
+            "{op}"
+        );
     }
     if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
         std::fs::write(GOLDEN, &table).unwrap();
     }
     let golden = std::fs::read_to_string(GOLDEN).unwrap();
     let wrong =
-        golden.lines().zip(table.lines()).filter(|(wanted, response)| wanted != response).count();
+        golden.lines().zip(table.lines()).filter(|(expected, actual)| expected != actual).count();
     println!("authorization: {cells} cells, each by header and by URL, {wrong} wrong");
     assert_eq!(
         golden, table,
-        "RATCHET_TEST_BLESS=1 writes the file anew; look at every line that changes"
+        "RATCHET_TEST_BLESS=1 writes the file again; check every line that changes"
     );
 }

@@ -1,4 +1,4 @@
-//! The rows of the table: every operation with its targets, and the request that each row means.
+//! The rows of the table: every operation with its targets, and the request of each row.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{BYTES, CHUNK, Standing};
+use super::{BYTES, CHUNK, Sessions};
 use crate::support::request::{AccessKey, NOW, Request, chunk_api, s3, scope, sign_text};
 
 const BUCKETS: [&str; 4] = ["bucket", "others", "ratchet-state", "missing"];
 const OBJECTS: [&str; 5] =
     ["bucket/mine/k", "bucket/theirs/k", "others/k", "ratchet-state/v1/k", "missing/k"];
-/// Whose session, and of which key; the last but one is asked for under another key.
+/// The owner of a session and its key. The third is requested under the key of the second.
 const SESSIONS: [&str; 4] = ["own mine", "own theirs", "own mine as theirs", "foreign mine"];
-type Make = Box<dyn Fn(&Standing, Option<AccessKey>) -> Request>;
+type Make = Box<dyn Fn(&Sessions, Option<AccessKey>) -> Request>;
 
-/// What has to stand before a row's request means something.
+/// What must exist before the request of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub enum Precondition {
     Objects,
     OpenSessions,
     CompleteSessions,
@@ -27,30 +27,35 @@ pub enum Needs {
 pub struct Row {
     pub op: &'static str,
     pub target: String,
-    pub needs: Needs,
+    pub precondition: Precondition,
     pub make: Make,
 }
 
 fn row(op: &'static str, target: &str, make: impl Fn() -> Request + 'static) -> Row {
-    Row { op, target: target.to_owned(), needs: Needs::Objects, make: Box::new(move |_, _| make()) }
+    Row {
+        op,
+        target: target.to_owned(),
+        precondition: Precondition::Objects,
+        make: Box::new(move |_, _| make()),
+    }
 }
 
 pub fn rows() -> Vec<Row> {
     [
-        of_buckets(),
-        of_listings(),
-        of_objects(),
-        of_copies(),
-        of_uploads(),
-        of_chunk_api(),
-        of_backups(),
+        bucket_rows(),
+        listing_rows(),
+        object_rows(),
+        copy_rows(),
+        upload_rows(),
+        chunk_api_rows(),
+        backup_rows(),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
-fn of_buckets() -> Vec<Row> {
+fn bucket_rows() -> Vec<Row> {
     let mut rows = vec![row("s3-list-buckets", "", || s3("GET", "/"))];
     let table = [
         ("s3-create-bucket", "PUT", ""),
@@ -82,7 +87,7 @@ fn of_buckets() -> Vec<Row> {
     rows
 }
 
-fn of_listings() -> Vec<Row> {
+fn listing_rows() -> Vec<Row> {
     let places = [
         ("bucket", ""),
         ("bucket", "mine/"),
@@ -91,28 +96,28 @@ fn of_listings() -> Vec<Row> {
         ("ratchet-state", ""),
     ];
     let listings = [
-        ("s3-list-objects", "?", Needs::Objects),
-        ("s3-list-objects-v2", "?list-type=2&", Needs::Objects),
-        ("s3-list-multipart-uploads", "?uploads=&", Needs::OpenSessions),
+        ("s3-list-objects", "?", Precondition::Objects),
+        ("s3-list-objects-v2", "?list-type=2&", Precondition::Objects),
+        ("s3-list-multipart-uploads", "?uploads=&", Precondition::OpenSessions),
     ];
     let mut rows = Vec::new();
-    for (op, query, needs) in listings {
+    for (op, query, precondition) in listings {
         for (bucket, prefix) in places.into_iter().chain([("missing", "")]) {
             let target = format!("/{bucket}{query}prefix={}", prefix.replace('/', "%2F"));
             let listed = row(op, &format!("{bucket}/{prefix}*"), move || s3("GET", &target));
-            rows.push(Row { needs, ..listed });
+            rows.push(Row { precondition, ..listed });
         }
     }
     for query in ["", "?bucket=bucket&prefix=theirs%2F", "?bucket=others"] {
         let listed = row("list", &format!("/backups{query}"), move || {
             chunk_api("GET", &format!("/backups{query}"))
         });
-        rows.push(Row { needs: Needs::OpenSessions, ..listed });
+        rows.push(Row { precondition: Precondition::OpenSessions, ..listed });
     }
     rows
 }
 
-fn of_objects() -> Vec<Row> {
+fn object_rows() -> Vec<Row> {
     let table = [
         ("s3-get-object", "GET", ""),
         ("s3-head-object", "HEAD", ""),
@@ -127,7 +132,7 @@ fn of_objects() -> Vec<Row> {
     ];
     let mut rows = Vec::new();
     for object in OBJECTS {
-        // Who shortens a retention administers the key.
+        // Only an administrator of the key may shorten its retention.
         let target = format!("/{object}?retention=");
         rows.push(row("s3-other", &format!("bypass {target}"), move || {
             s3("PUT", &target).header("x-amz-bypass-governance-retention", "true")
@@ -150,7 +155,7 @@ fn of_objects() -> Vec<Row> {
     rows
 }
 
-/// A form whose policy allows just this object, signed by the caller.
+/// A form whose policy allows only this object, signed with the key.
 fn form(object: &str, key: Option<AccessKey>) -> Request {
     let (bucket, name) = object.split_once('/').unwrap();
     let credential = format!("{}/{}", key.map_or("", |key| key.0), scope(NOW));
@@ -178,7 +183,7 @@ fn form(object: &str, key: Option<AccessKey>) -> Request {
     request.header("content-type", "multipart/form-data; boundary=b")
 }
 
-fn of_copies() -> Vec<Row> {
+fn copy_rows() -> Vec<Row> {
     let pairs = [
         ("mine/k", "/bucket/mine/k2"),
         ("mine/k", "/bucket/theirs/k"),
@@ -193,8 +198,8 @@ fn of_copies() -> Vec<Row> {
             s3("PUT", &format!("/bucket/{to}")).header("x-amz-copy-source", from)
         });
         rows.push(copied);
-        let make = move |standing: &Standing, _: Option<AccessKey>| {
-            let id = if to == "mine/k" { &standing.mine } else { &standing.theirs };
+        let make = move |sessions: &Sessions, _: Option<AccessKey>| {
+            let id = if to == "mine/k" { &sessions.mine } else { &sessions.theirs };
             let target = format!("/bucket/{to}?partNumber=1&uploadId={id}");
             s3("PUT", &target)
                 .header("x-amz-copy-source", from)
@@ -204,24 +209,24 @@ fn of_copies() -> Vec<Row> {
         rows.push(Row {
             op: "s3-upload-part-copy",
             target,
-            needs: Needs::OpenSessions,
+            precondition: Precondition::OpenSessions,
             make: Box::new(make),
         });
     }
     rows
 }
 
-/// Key and id of a session as `SESSIONS` names it.
-fn session<'a>(name: &str, standing: &'a Standing) -> (&'static str, &'a str) {
+/// Key and id of one of [`SESSIONS`].
+fn session<'a>(name: &str, sessions: &'a Sessions) -> (&'static str, &'a str) {
     match name {
-        "own mine" => ("mine/k", &standing.mine),
-        "own theirs" => ("theirs/k", &standing.theirs),
-        "own mine as theirs" => ("theirs/k", &standing.mine),
-        _ => ("mine/k", &standing.foreign),
+        "own mine" => ("mine/k", &sessions.mine),
+        "own theirs" => ("theirs/k", &sessions.theirs),
+        "own mine as theirs" => ("theirs/k", &sessions.mine),
+        _ => ("mine/k", &sessions.foreign),
     }
 }
 
-fn of_uploads() -> Vec<Row> {
+fn upload_rows() -> Vec<Row> {
     let table = [
         ("s3-upload-part", "PUT", "partNumber=1&"),
         ("s3-list-parts", "GET", ""),
@@ -231,12 +236,12 @@ fn of_uploads() -> Vec<Row> {
     let mut rows = Vec::new();
     for (op, method, query) in table {
         for name in SESSIONS {
-            let make = move |standing: &Standing, _: Option<AccessKey>| {
-                let (key, id) = session(name, standing);
+            let make = move |sessions: &Sessions, _: Option<AccessKey>| {
+                let (key, id) = session(name, sessions);
                 let request = s3(method, &format!("/bucket/{key}?{query}uploadId={id}"));
                 let part = format!(
                     "<Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>",
-                    standing.etag
+                    sessions.etag
                 );
                 match method {
                     "PUT" => request.body(BYTES),
@@ -250,7 +255,7 @@ fn of_uploads() -> Vec<Row> {
             rows.push(Row {
                 op,
                 target: name.to_owned(),
-                needs: Needs::OpenSessions,
+                precondition: Precondition::OpenSessions,
                 make: Box::new(make),
             });
         }
@@ -258,7 +263,7 @@ fn of_uploads() -> Vec<Row> {
     rows
 }
 
-fn of_chunk_api() -> Vec<Row> {
+fn chunk_api_rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (op, path) in [
         ("openapi", "openapi.json"),
@@ -270,42 +275,52 @@ fn of_chunk_api() -> Vec<Row> {
     }
     for object in OBJECTS {
         let (bucket, key) = object.split_once('/').unwrap();
-        let wanted = json!({"bucket": bucket, "key": key, "chunkSize": CHUNK});
-        let same = wanted.clone();
-        rows.push(row("create", object, move || chunk_api("POST", "/backups").json(&wanted)));
-        let make = move |standing: &Standing, _: Option<AccessKey>| {
-            chunk_api("PUT", &format!("/backups/{}", standing.fresh)).json(&same)
+        let body = json!({"bucket": bucket, "key": key, "chunkSize": CHUNK});
+        let same = body.clone();
+        rows.push(row("create", object, move || chunk_api("POST", "/backups").json(&body)));
+        let make = move |sessions: &Sessions, _: Option<AccessKey>| {
+            chunk_api("PUT", &format!("/backups/{}", sessions.fresh)).json(&same)
         };
         let target = format!("{object} under an id");
-        rows.push(Row { op: "create", target, needs: Needs::Objects, make: Box::new(make) });
+        rows.push(Row {
+            op: "create",
+            target,
+            precondition: Precondition::Objects,
+            make: Box::new(make),
+        });
     }
     rows
 }
 
-fn of_backups() -> Vec<Row> {
+fn backup_rows() -> Vec<Row> {
     let table = [
-        ("get", "GET", "", Needs::OpenSessions),
-        ("get", "GET", "?view=missing", Needs::OpenSessions),
-        ("put-chunk", "PUT", "/chunks/0", Needs::OpenSessions),
-        ("get-chunk", "GET", "/chunks/0", Needs::CompleteSessions),
-        ("finalize", "POST", "/finalize", Needs::OpenSessions),
-        ("abort", "DELETE", "", Needs::OpenSessions),
+        ("get", "GET", "", Precondition::OpenSessions),
+        ("get", "GET", "?view=missing", Precondition::OpenSessions),
+        ("put-chunk", "PUT", "/chunks/0", Precondition::OpenSessions),
+        ("get-chunk", "GET", "/chunks/0", Precondition::CompleteSessions),
+        ("finalize", "POST", "/finalize", Precondition::OpenSessions),
+        ("abort", "DELETE", "", Precondition::OpenSessions),
     ];
     let mut rows = Vec::new();
-    for (op, method, path, needs) in table {
+    for (op, method, path, precondition) in table {
         for name in SESSIONS.into_iter().filter(|name| !name.contains(" as ")) {
-            let make = move |standing: &Standing, _: Option<AccessKey>| {
-                let (_, id) = session(name, standing);
+            let make = move |sessions: &Sessions, _: Option<AccessKey>| {
+                let (_, id) = session(name, sessions);
                 let request = chunk_api(method, &format!("/backups/{id}{path}"));
                 if method == "PUT" { request.body(BYTES).digest_of(BYTES) } else { request }
             };
-            rows.push(Row { op, target: format!("{name} {path}"), needs, make: Box::new(make) });
+            rows.push(Row {
+                op,
+                target: format!("{name} {path}"),
+                precondition,
+                make: Box::new(make),
+            });
         }
     }
     rows
 }
 
-/// The operations that the sources name: what follows `=>` in the two functions `name`.
+/// The operations that the sources name: the strings after `=>` in the two functions `name`.
 pub fn operations() -> BTreeSet<&'static str> {
     let sources = [
         include_str!("../../../src/front/s3/route.rs"),

@@ -1,4 +1,4 @@
-//! Objects: conditions, ranges, attributes, listing, bodies that break.
+//! Objects: conditions, ranges, attributes, listings, truncated bodies.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use ratchet::store::{
     Attributes, Body, GetOptions, GetRange, Kind, ListOptions, PutMode, PutOptions,
 };
 
-use crate::support::lab::{Lab, broken, key, pattern};
+use crate::support::lab::{Lab, key, pattern, truncated_body};
 
-pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
+pub async fn an_object_is_read_with_its_attributes(lab: Lab) {
     let attributes = Attributes {
         content_type: Some("text/x-test".into()),
         headers: BTreeMap::from([("cache-control".to_owned(), "no-store".to_owned())]),
@@ -31,13 +31,13 @@ pub async fn an_object_comes_back_with_its_attributes(lab: Lab) {
     assert!(age.as_secs() < 60, "{age:?}");
 }
 
-pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
+pub async fn a_checksum_sent_after_the_bytes_is_kept(lab: Lab) {
     for (size, algorithm) in
         [0, 1000, 3 << 20].into_iter().flat_map(|size| Algorithm::ALL.map(|kind| (size, kind)))
     {
         let bytes = pattern(size, 5);
-        let mut wanted = ChecksumHasher::new(algorithm);
-        wanted.update(&bytes);
+        let mut expected = ChecksumHasher::new(algorithm);
+        expected.update(&bytes);
         let options = PutOptions { checksum: Some(algorithm), ..PutOptions::default() };
         lab.store.put(&lab.bucket, &key("sum"), Body::from(bytes), options).await.unwrap();
         for read in [GetRange::Head, GetRange::Whole] {
@@ -45,17 +45,17 @@ pub async fn a_checksum_is_kept_that_came_behind_the_bytes(lab: Lab) {
             let (head, _) = lab.store.get(&lab.bucket, &key("sum"), read, options).await.unwrap();
             assert_eq!(
                 head.checksum,
-                Some(wanted.clone().finish()),
+                Some(expected.clone().finish()),
                 "{size} bytes, {algorithm}, {read:?}"
             );
         }
     }
     lab.put("sum", "other", PutMode::Overwrite).await.unwrap();
     let (head, _) = lab.get("sum", GetRange::Whole).await.unwrap();
-    assert_eq!(head.checksum, None, "not of the object that was there before");
+    assert_eq!(head.checksum, None, "the checksum of the replaced object is not kept");
 }
 
-pub async fn absence_has_its_own_errors(lab: Lab) {
+pub async fn missing_objects_and_buckets_have_their_own_errors(lab: Lab) {
     assert_eq!(lab.get("nothing", GetRange::Whole).await.unwrap_err().kind(), Kind::NotFound);
     assert_eq!(
         lab.store.head(&lab.bucket, &key("nothing")).await.unwrap_err().kind(),
@@ -70,7 +70,7 @@ pub async fn absence_has_its_own_errors(lab: Lab) {
     assert_eq!(lab.store.create_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::BucketExists);
 }
 
-pub async fn buckets_come_and_go(lab: Lab) {
+pub async fn buckets_are_created_listed_and_deleted(lab: Lab) {
     let names: Vec<_> =
         lab.store.list_buckets().await.unwrap().into_iter().map(|info| info.bucket).collect();
     assert!(names.contains(&lab.bucket));
@@ -84,7 +84,7 @@ pub async fn buckets_come_and_go(lab: Lab) {
     assert_eq!(lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::NoSuchBucket);
 }
 
-pub async fn ranges_are_cut_at_the_end(lab: Lab) {
+pub async fn ranges_end_at_the_end_of_the_object(lab: Lab) {
     lab.put("r", "0123456789", PutMode::Overwrite).await.unwrap();
     for (read, expected) in [
         (GetRange::Range { first: 0, last: 0 }, "0"),
@@ -103,7 +103,7 @@ pub async fn ranges_are_cut_at_the_end(lab: Lab) {
     );
 }
 
-pub async fn an_empty_object_is_an_object(lab: Lab) {
+pub async fn an_empty_object_exists(lab: Lab) {
     lab.put("empty", "", PutMode::Overwrite).await.unwrap();
     let (head, bytes) = lab.get("empty", GetRange::Whole).await.unwrap();
     assert_eq!((head.size_bytes, bytes.len()), (0, 0));
@@ -140,7 +140,7 @@ pub async fn conditions_decide_reads(lab: Lab) {
     assert!(get(same).await.is_ok());
 }
 
-pub async fn listings_page_in_byte_order(lab: Lab) {
+pub async fn listings_are_paged_in_byte_order(lab: Lab) {
     let mut keys = vec!["a/1", "a/2", "a0", "b/1/x", "b/1/y", "b/2", "c", "é", "zz/1"];
     if lab.lists_keys_below_keys {
         keys.push("a");
@@ -170,7 +170,7 @@ pub async fn listings_page_in_byte_order(lab: Lab) {
     assert_eq!(page.objects[0].size_bytes, 3);
 }
 
-pub async fn delimiters_roll_keys_up(lab: Lab) {
+pub async fn a_delimiter_groups_keys_into_common_prefixes(lab: Lab) {
     for name in ["a", "b/1/x", "b/1/y", "b/2", "b/3", "c/1", "d"] {
         lab.put(name, "", PutMode::Overwrite).await.unwrap();
     }
@@ -200,17 +200,24 @@ pub async fn delimiters_roll_keys_up(lab: Lab) {
     assert_eq!(page.objects.len(), 2);
 }
 
-pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
+pub async fn a_truncated_or_wrong_body_leaves_the_old_object(lab: Lab) {
     let (old, new) = (pattern(300 << 10, 1), pattern(2 << 20, 2));
     lab.store.put(&lab.bucket, &key("k"), old.clone().into(), PutOptions::default()).await.unwrap();
-    for (sent, torn) in [(0, true), (1 << 20, true), (1 << 20, false), ((2 << 20) - 1, false)] {
+    for (sent, ends_in_error) in
+        [(0, true), (1 << 20, true), (1 << 20, false), ((2 << 20) - 1, false)]
+    {
         let put = lab
             .store
-            .put(&lab.bucket, &key("k"), broken(&new, sent, torn), PutOptions::default())
+            .put(
+                &lab.bucket,
+                &key("k"),
+                truncated_body(&new, sent, ends_in_error),
+                PutOptions::default(),
+            )
             .await;
         let kind = put.unwrap_err().kind();
-        assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{sent} {torn} {kind:?}");
-        assert_eq!(lab.get("k", GetRange::Whole).await.unwrap().1, old, "{sent} {torn}");
+        assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{sent} {ends_in_error} {kind:?}");
+        assert_eq!(lab.get("k", GetRange::Whole).await.unwrap().1, old, "{sent} {ends_in_error}");
     }
     let wrong = PutOptions { sha256: Some(Sha256::of(b"other")), ..PutOptions::default() };
     for body in [new.clone(), pattern(100, 3)] {
@@ -227,15 +234,15 @@ pub async fn a_broken_body_leaves_the_old_object(lab: Lab) {
 
 super::on_every_store!(
     objects:
-    an_object_comes_back_with_its_attributes,
-    a_checksum_is_kept_that_came_behind_the_bytes,
-    absence_has_its_own_errors,
-    buckets_come_and_go,
-    ranges_are_cut_at_the_end,
-    an_empty_object_is_an_object,
+    an_object_is_read_with_its_attributes,
+    a_checksum_sent_after_the_bytes_is_kept,
+    missing_objects_and_buckets_have_their_own_errors,
+    buckets_are_created_listed_and_deleted,
+    ranges_end_at_the_end_of_the_object,
+    an_empty_object_exists,
     conditions_decide_writes,
     conditions_decide_reads,
-    listings_page_in_byte_order,
-    delimiters_roll_keys_up,
-    a_broken_body_leaves_the_old_object,
+    listings_are_paged_in_byte_order,
+    a_delimiter_groups_keys_into_common_prefixes,
+    a_truncated_or_wrong_body_leaves_the_old_object,
 );

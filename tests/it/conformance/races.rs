@@ -1,4 +1,4 @@
-//! Conditional writes under contention: what the whole design rests on.
+//! Conditional writes under contention, on which the whole design depends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +11,12 @@ use crate::support::lab::Lab;
 const WRITERS: usize = 32;
 const INCREMENTS: usize = 50;
 
-pub async fn of_many_creators_one_wins(lab: Lab) {
+pub async fn of_many_concurrent_creates_one_wins(lab: Lab) {
     for round in 0..4 {
         let name = format!("create-{round}");
         let puts = (0..WRITERS).map(|writer| {
             let (lab, name) = (lab.clone(), name.clone());
-            tokio::spawn(async move { (writer, until_decided(&lab, &name, writer).await) })
+            tokio::spawn(async move { (writer, create_until_decided(&lab, &name, writer).await) })
         });
         let outcomes = join_all(puts).await;
         let winners: Vec<usize> = outcomes
@@ -30,7 +30,7 @@ pub async fn of_many_creators_one_wins(lab: Lab) {
     }
 }
 
-async fn until_decided(lab: &Lab, name: &str, writer: usize) -> bool {
+async fn create_until_decided(lab: &Lab, name: &str, writer: usize) -> bool {
     loop {
         match lab.put(name, &writer.to_string(), PutMode::CreateOnly).await {
             Ok(_) => return true,
@@ -41,8 +41,8 @@ async fn until_decided(lab: &Lab, name: &str, writer: usize) -> bool {
     }
 }
 
-/// 32 writers × 50 increments, each by read and If-Match: none may be lost.
-pub async fn no_increment_is_lost(lab: Lab) {
+/// 32 writers make 50 increments each, by reading and writing with If-Match. None may be lost.
+pub async fn no_concurrent_increment_is_lost(lab: Lab) {
     lab.put("counter", "0", PutMode::CreateOnly).await.unwrap();
     let tries = Arc::new(AtomicU64::new(0));
     let writers = (0..WRITERS).map(|_| {
@@ -69,13 +69,13 @@ async fn increment(lab: &Lab, tries: &AtomicU64) {
             }
             Err(error) => panic!("{error:?}"),
         }
-        // Losers of a race wait seconds on some servers; a little jitter keeps them apart.
+        // Gives other writers a turn: on some servers the loser of a race waits for seconds.
         tokio::task::yield_now().await;
     }
 }
 
 super::on_every_store!(
     races:
-    of_many_creators_one_wins,
-    no_increment_is_lost,
+    of_many_concurrent_creates_one_wins,
+    no_concurrent_increment_is_lost,
 );

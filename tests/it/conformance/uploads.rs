@@ -1,4 +1,4 @@
-//! Multipart uploads: parts in any order, replaced, torn, completed, aborted.
+//! Multipart uploads: parts in any order, replaced, truncated, completed, aborted.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use ratchet::store::{
     UploadTarget,
 };
 
-use crate::support::lab::{Lab, broken, key, pattern};
+use crate::support::lab::{Lab, key, pattern, truncated_body};
 
 const FULL: usize = 5 << 20;
 
@@ -78,15 +78,16 @@ pub async fn parts_in_any_order_become_the_object(lab: Lab) {
     assert_eq!(lab.get("big", across).await.unwrap().1, whole[FULL - 10..=FULL + 20]);
 }
 
-pub async fn a_part_is_replaced_whole_or_not_at_all(lab: Lab) {
+pub async fn a_part_is_replaced_completely_or_not_at_all(lab: Lab) {
     let upload = Upload::begin(lab.clone(), "replaced").await;
     let (old, new) = (pattern(FULL, 1), pattern(FULL, 2));
     let kept = upload.put(1, &old, None).await.unwrap();
     let part = PartTarget { upload: upload.target(), number: kept.number };
-    for (sent, torn) in [(0, true), (FULL / 2, true), (FULL / 2, false), (FULL - 1, true)] {
+    for (sent, ends_in_error) in [(0, true), (FULL / 2, true), (FULL / 2, false), (FULL - 1, true)]
+    {
         let kind = lab
             .store
-            .put_part(part, broken(&new, sent, torn), None.into())
+            .put_part(part, truncated_body(&new, sent, ends_in_error), None.into())
             .await
             .unwrap_err()
             .kind();
@@ -94,7 +95,7 @@ pub async fn a_part_is_replaced_whole_or_not_at_all(lab: Lab) {
         let declared = Some(Sha256::of(&new));
         let kind = lab
             .store
-            .put_part(part, broken(&new, sent, torn), declared.into())
+            .put_part(part, truncated_body(&new, sent, ends_in_error), declared.into())
             .await
             .unwrap_err()
             .kind();
@@ -116,28 +117,28 @@ pub async fn a_dropped_put_leaves_the_old_part(lab: Lab) {
     let (old, new) = (pattern(FULL, 1), pattern(FULL, 2));
     let kept = upload.put(1, &old, None).await.unwrap();
     let part = PartTarget { upload: upload.target(), number: kept.number };
-    // A body that says when its middle is reached and then never goes on.
-    let (reached, middle) = tokio::sync::oneshot::channel();
-    let mut reached = Some(reached);
+    // A body that reports when half of it was read, and then stalls.
+    let (half_read_tx, half_read_rx) = tokio::sync::oneshot::channel();
+    let mut half_read_tx = Some(half_read_tx);
     let head = new.slice(..FULL / 2);
-    let stalls = futures_util::stream::poll_fn(move |_| match reached.take() {
-        Some(tell) => {
-            tell.send(()).ok();
+    let frames = futures_util::stream::poll_fn(move |_| match half_read_tx.take() {
+        Some(tx) => {
+            tx.send(()).ok();
             std::task::Poll::Ready(Some(Ok(head.clone())))
         }
         None => std::task::Poll::Pending,
     });
-    let body = ratchet::store::Body::new(FULL as u64, stalls);
+    let body = ratchet::store::Body::new(FULL as u64, frames);
     tokio::select! {
         _ = lab.store.put_part(part, body, None.into()) => panic!("the body never ends"),
-        _ = middle => {}
+        _ = half_read_rx => {}
     }
     assert_eq!(upload.numbers().await, [1]);
     upload.complete(&[kept], FULL).await.unwrap();
     assert!(lab.get("dropped", GetRange::Whole).await.unwrap().1 == old);
 }
 
-pub async fn complete_names_parts_that_are_there(lab: Lab) {
+pub async fn complete_accepts_only_current_parts(lab: Lab) {
     let upload = Upload::begin(lab.clone(), "strict").await;
     let stale = upload.put(1, &pattern(FULL, 1), None).await.unwrap();
     let fresh = upload.put(1, &pattern(FULL, 2), None).await.unwrap();
@@ -154,7 +155,7 @@ pub async fn complete_names_parts_that_are_there(lab: Lab) {
     }
 }
 
-pub async fn an_ended_upload_is_gone(lab: Lab) {
+pub async fn an_aborted_upload_accepts_nothing(lab: Lab) {
     let upload = Upload::begin(lab.clone(), "ended").await;
     upload.put(1, &pattern(99, 1), None).await.unwrap();
     lab.store.abort(upload.target()).await.unwrap();
@@ -170,7 +171,7 @@ pub async fn an_ended_upload_is_gone(lab: Lab) {
     assert_eq!(unknown.put(1, &pattern(9, 1), None).await.unwrap_err().kind(), Kind::NoSuchUpload);
 }
 
-pub async fn an_empty_part_makes_an_empty_object(lab: Lab) {
+pub async fn an_empty_part_becomes_an_empty_object(lab: Lab) {
     let upload = Upload::begin(lab.clone(), "nothing").await;
     let part = upload.put(1, &Bytes::new(), Some(Sha256::of(b""))).await.unwrap();
     upload.complete(&[part], 0).await.unwrap();
@@ -181,9 +182,9 @@ pub async fn an_empty_part_makes_an_empty_object(lab: Lab) {
 
 super::on_every_store!(
     uploads: parts_in_any_order_become_the_object,
-    a_part_is_replaced_whole_or_not_at_all,
+    a_part_is_replaced_completely_or_not_at_all,
     a_dropped_put_leaves_the_old_part,
-    complete_names_parts_that_are_there,
-    an_ended_upload_is_gone,
-    an_empty_part_makes_an_empty_object,
+    complete_accepts_only_current_parts,
+    an_aborted_upload_accepts_nothing,
+    an_empty_part_becomes_an_empty_object,
 );

@@ -1,34 +1,34 @@
-//! Request smuggling: where does a request end? A second one, signed and deadly, is hidden where
-//! another reader of the same bytes would see it. Source: RFC 9112 §6, §11.2;
+//! Request smuggling: a second, signed request that deletes an object is hidden where another
+//! reader of the same bytes might see it. Source: RFC 9112 §6, §11.2;
 //! <https://portswigger.net/research/http-desync-attacks-request-smuggling-reborn>.
 
-use super::Attacked;
+use super::Target;
 use crate::support::request::s3;
 use crate::support::response::send_raw;
 
-/// Status and code.
-type Wanted = (u16, &'static str);
+/// Status and error code.
+type Refusal = (u16, &'static str);
 
-/// Head lines of a request that is not signed, and what comes behind the head; `{len}` is the
-/// length of that.
-fn raw(line: &str, fields: &str, behind: &str) -> Vec<u8> {
-    let fields = fields.replace("{len}", &behind.len().to_string());
-    format!("{line}\r\n{fields}\r\n{behind}").into_bytes()
+/// An unsigned request from its lines and the bytes after its head; `{len}` in `fields` stands for
+/// the length of those.
+fn raw(line: &str, fields: &str, after_head: &str) -> Vec<u8> {
+    let fields = fields.replace("{len}", &after_head.len().to_string());
+    format!("{line}\r\n{fields}\r\n{after_head}").into_bytes()
 }
 
 #[tokio::test]
-async fn a_head_with_two_readings_hides_no_request() {
-    let mut gateway = Attacked::new("heads with two readings").await;
+async fn a_head_that_can_be_read_in_two_ways_hides_no_request() {
+    let mut gateway = Target::new("heads that can be read in two ways").await;
     let hidden = s3("DELETE", "/bucket/k").head(gateway.address);
     let put = "PUT /bucket/x HTTP/1.1";
     let bad = (400, "");
-    let table: [(&str, &str, &str, Wanted); 31] = [
+    let table: [(&str, &str, &str, Refusal); 31] = [
         ("two lengths", put, "host: h\r\ncontent-length: 0\r\ncontent-length: {len}\r\n", bad),
         ("a list of lengths", put, "host: h\r\ncontent-length: 0, {len}\r\n", bad),
         ("a length with a sign", put, "host: h\r\ncontent-length: +0\r\n", bad),
         ("a negative length", put, "host: h\r\ncontent-length: -1\r\n", bad),
         ("a hexadecimal length", put, "host: h\r\ncontent-length: 0x10\r\n", bad),
-        ("no number for a length", put, "host: h\r\ncontent-length: \r\n", bad),
+        ("an empty length", put, "host: h\r\ncontent-length: \r\n", bad),
         ("a length past 64 bits", put, "host: h\r\ncontent-length: 99999999999999999999\r\n", bad),
         ("another coding", put, "host: h\r\ntransfer-encoding: xchunked\r\n", bad),
         (
@@ -78,23 +78,23 @@ async fn a_head_with_two_readings_hides_no_request() {
         ("no version", "GET /bucket/k", "host: h\r\n", bad),
         ("a blank in the target", "GET /bucket/a b HTTP/1.1", "host: h\r\n", bad),
         ("a control character in the target", "GET /bucket/\x01 HTTP/1.1", "host: h\r\n", bad),
-        ("a method that is none", "G@T@/ /bucket/k HTTP/1.1", "host: h\r\n", bad),
+        ("an invalid method", "G@T@/ /bucket/k HTTP/1.1", "host: h\r\n", bad),
     ];
-    for (what, line, fields, wanted) in table {
-        gateway.refuses(what, &raw(line, fields, &hidden), wanted).await;
+    for (what, line, fields, expected) in table {
+        gateway.refuses(what, &raw(line, fields, &hidden), expected).await;
     }
-    gateway.holds("k", b"old").await;
+    gateway.assert_object_is("k", b"old").await;
 }
 
 #[tokio::test]
 async fn a_body_that_is_refused_hides_no_request() {
-    let mut gateway = Attacked::new("requests in bodies").await;
+    let mut gateway = Target::new("requests in bodies").await;
     let hidden = s3("DELETE", "/bucket/k").head(gateway.address);
     let chunked = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
     let denied = (403, "AccessDenied");
     let lengths = "host: h\r\ncontent-length: {len}\r\n";
     let both = "host: h\r\ncontent-length: {len}\r\ntransfer-encoding: chunked\r\n";
-    let table: [(&str, &str, &str, &str, Wanted); 11] = [
+    let table: [(&str, &str, &str, &str, Refusal); 11] = [
         ("in a put", "PUT /bucket/x HTTP/1.1", lengths, &hidden, denied),
         ("in a get", "GET /bucket/k HTTP/1.1", lengths, &hidden, denied),
         ("in a form", "POST /bucket HTTP/1.1", lengths, &hidden, (412, "PreconditionFailed")),
@@ -143,27 +143,27 @@ async fn a_body_that_is_refused_hides_no_request() {
             denied,
         ),
     ];
-    for (what, line, fields, behind, wanted) in table {
-        gateway.refuses(what, &raw(line, fields, behind), wanted).await;
+    for (what, line, fields, after_head, expected) in table {
+        gateway.refuses(what, &raw(line, fields, after_head), expected).await;
     }
-    // A line may end with a line feed alone (RFC 9112 §2.2): then it does so for every reader of
-    // ours.
+    // A line may end with a line feed alone (RFC 9112 §2.2); all readers of the gateway agree on
+    // that.
     let bare =
         format!("PUT /bucket/x HTTP/1.1\nhost: h\ncontent-length: {}\n\n{hidden}", hidden.len());
-    gateway.refuses("line feeds alone", bare.as_bytes(), denied).await;
-    // What is allowed hides nothing either: a GET has no use for its body.
+    gateway.refuses("only line feeds", bare.as_bytes(), denied).await;
+    // An accepted request hides nothing either: the gateway does not read the body of a GET.
     let len = hidden.len().to_string();
     let get = s3("GET", "/bucket/k").header("content-length", &len).head(gateway.address);
     let (responses, _) =
         send_raw(gateway.address, &[get.as_bytes(), hidden.as_bytes()].concat()).await;
     assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [200]);
     assert_eq!(responses[0].header("connection"), Some("close"));
-    gateway.holds("k", b"old").await;
+    gateway.assert_object_is("k", b"old").await;
 }
 
 #[tokio::test]
-async fn chunks_that_lie_about_their_length_store_nothing() {
-    let mut gateway = Attacked::new("chunks that lie").await;
+async fn chunks_with_a_wrong_length_store_nothing() {
+    let mut gateway = Target::new("chunks with a wrong length").await;
     let head = s3("PUT", "/bucket/x")
         .payload_hash("STREAMING-UNSIGNED-PAYLOAD-TRAILER")
         .header("x-amz-decoded-content-length", "5")
@@ -187,5 +187,5 @@ async fn chunks_that_lie_about_their_length_store_nothing() {
     for (what, body) in table {
         gateway.refuses(what, &[head.as_bytes(), body.as_bytes()].concat(), incomplete).await;
     }
-    gateway.holds("k", b"old").await;
+    gateway.assert_object_is("k", b"old").await;
 }

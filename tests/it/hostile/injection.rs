@@ -1,14 +1,15 @@
-//! Header lines, markup and documents that try to become more than they are.
+//! Injection: values that would become header lines or markup, and documents that attack their
+//! parser.
 
 use serde_json::json;
 
-use super::{Attacked, closing};
+use super::{Target, closing};
 use crate::support::form::form;
 use crate::support::request::{chunk_api, s3};
 
 #[tokio::test]
-async fn nothing_becomes_a_header_line() {
-    let mut gateway = Attacked::new("header injection").await;
+async fn no_value_becomes_a_header_line() {
+    let mut gateway = Target::new("header injection").await;
     let argument = (400, "InvalidArgument");
     for name in [
         "cache-control",
@@ -35,7 +36,7 @@ async fn nothing_becomes_a_header_line() {
         s3("PUT", "/bucket/x").header("x-amz-meta-a", "@").head(gateway.address).into_bytes();
     let head: Vec<u8> =
         head.into_iter().map(|byte| if byte == b'@' { 0xff } else { byte }).collect();
-    // A value that is no text cannot be signed.
+    // A value that is not UTF-8 cannot be signed.
     gateway
         .refuses(
             "metadata that is not UTF-8",
@@ -73,10 +74,10 @@ async fn nothing_becomes_a_header_line() {
 }
 
 #[tokio::test]
-async fn what_is_echoed_is_escaped() {
-    let gateway = Attacked::new("markup").await;
+async fn echoed_values_are_escaped() {
+    let gateway = Target::new("markup").await;
     let target = "/bucket/%3C%2FKey%3E%3CCode%3Eevil%3C%2FCode%3E%26%22'";
-    gateway.takes("a put", s3("PUT", target).body(b"x")).await;
+    gateway.accepts("a put", s3("PUT", target).body(b"x")).await;
     for request in [
         s3("GET", "/bucket"),
         s3("GET", "/bucket?prefix=%3CCode%3Eevil"),
@@ -97,9 +98,9 @@ async fn what_is_echoed_is_escaped() {
 }
 
 #[tokio::test]
-async fn no_document_goes_off() {
-    let mut gateway = Attacked::new("documents").await;
-    let id = gateway.upload().await;
+async fn malicious_documents_are_refused() {
+    let mut gateway = Target::new("documents").await;
+    let id = gateway.begin_upload().await;
     let laughs: String = (1..10)
         .map(|level| format!("<!ENTITY l{level} \"{}\">", format!("&l{};", level - 1).repeat(10)))
         .collect();
@@ -110,12 +111,12 @@ async fn no_document_goes_off() {
             format!("<!DOCTYPE x [<!ENTITY l0 \"ha\">{laughs}]>{}", delete("&l9;")),
         ),
         (
-            "a file of the machine",
+            "a local file",
             format!("<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>{}", delete("&e;")),
         ),
-        ("a document type alone", format!("<!DOCTYPE Delete>{}", delete("k"))),
-        ("an entity of nobody", delete("&e;")),
-        ("a character that is none", delete("&#x110000;")),
+        ("only a document type", format!("<!DOCTYPE Delete>{}", delete("k"))),
+        ("an undefined entity", delete("&e;")),
+        ("an invalid character", delete("&#x110000;")),
         ("half a surrogate", delete("&#xD800;")),
         ("deep nesting", format!("<Delete>{}", "<Object>".repeat(100_000))),
         ("another root", "<CompleteMultipartUpload/>".to_owned()),
@@ -167,5 +168,5 @@ async fn no_document_goes_off() {
             (400, "bad-request"),
         )
         .await;
-    gateway.holds("k", b"old").await;
+    gateway.assert_object_is("k", b"old").await;
 }

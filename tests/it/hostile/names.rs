@@ -1,5 +1,5 @@
-//! Names that would lead elsewhere if anything took them for paths: in targets, sources, documents,
-//! forms and JSON, on a store in memory and on one in a directory.
+//! Names that would lead out of their bucket if they were used as paths: in targets, copy sources,
+//! documents, forms and JSON, on a store in memory and on a directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use ratchet::clock::Clock;
 use ratchet::store::dir::Dir;
 use serde_json::json;
 
-use super::Attacked;
+use super::Target;
 use crate::support::form::form;
 use crate::support::request::{chunk_api, s3};
 
-/// Everything below a directory but what lies in `store`.
-fn around(home: &Path) -> Vec<String> {
+/// The entries of a directory except `store`.
+fn entries_besides_store(home: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(home)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -29,17 +29,18 @@ async fn no_name_leads_out_of_its_bucket() {
     std::fs::write(home.path().join("canary"), "alive").unwrap();
     let dir = Dir::open(&home.path().join("store"), Clock::seeded(3)).unwrap();
     for mut gateway in [
-        Attacked::new("names, in memory").await,
-        Attacked::on(Arc::new(dir), "names, in a directory").await,
+        Target::new("names, in memory").await,
+        Target::on(Arc::new(dir), "names, in a directory").await,
     ] {
-        leads_nowhere(&mut gateway).await;
-        comes_back_literally(&gateway).await;
+        check_refused_names(&mut gateway).await;
+        check_refused_keys_and_ids(&mut gateway).await;
+        check_literal_names(&gateway).await;
     }
-    assert_eq!(around(home.path()), ["canary"]);
+    assert_eq!(entries_besides_store(home.path()), ["canary"]);
     assert_eq!(std::fs::read_to_string(home.path().join("canary")).unwrap(), "alive");
 }
 
-async fn leads_nowhere(gateway: &mut Attacked) {
+async fn check_refused_names(gateway: &mut Target) {
     let (argument, bucket, uri) =
         ((400, "InvalidArgument"), (400, "InvalidBucketName"), (400, "InvalidURI"));
     let targets = [
@@ -69,22 +70,26 @@ async fn leads_nowhere(gateway: &mut Attacked) {
         ("/_ratchet/v1/../../bucket/x", (404, "not-found")),
         ("/_ratchet/v1/backups/..%2F..", (405, "method-not-allowed")),
     ];
-    for (target, wanted) in targets {
-        let method = if wanted.0 == 405 { "POST" } else { "PUT" };
-        gateway.refuses_request(target, s3(method, target).body(b"x"), wanted).await;
+    for (target, expected) in targets {
+        let method = if expected.0 == 405 { "POST" } else { "PUT" };
+        gateway.refuses_request(target, s3(method, target).body(b"x"), expected).await;
     }
     for source in
         ["/bucket/../ratchet-state/v1/k", "bucket/%2e%2e/k", "/bucket/a%00", "/../k", "k", ""]
     {
-        let wanted = if source == "/../k" { bucket } else { argument };
+        let expected = if source == "/../k" { bucket } else { argument };
         gateway
             .refuses_request(
                 source,
                 s3("PUT", "/bucket/x").header("x-amz-copy-source", source),
-                wanted,
+                expected,
             )
             .await;
     }
+}
+
+async fn check_refused_keys_and_ids(gateway: &mut Target) {
+    let argument = (400, "InvalidArgument");
     for key in ["../k", "a/../k", "a\0"] {
         let create = json!({"bucket": "bucket", "key": key, "chunkSize": 5 << 20});
         gateway
@@ -94,7 +99,7 @@ async fn leads_nowhere(gateway: &mut Attacked) {
         let document =
             format!("<Delete><Object><Key>{}</Key></Object></Delete>", key.replace('\0', "&#0;"));
         let response =
-            gateway.takes(key, s3("POST", "/bucket?delete=").body(document.as_bytes())).await;
+            gateway.accepts(key, s3("POST", "/bucket?delete=").body(document.as_bytes())).await;
         assert_eq!(response.code(), "InvalidArgument", "{key:?}: {response:?}");
     }
     for id in ["../x", "..", "a/b", "%00"] {
@@ -116,7 +121,7 @@ async fn leads_nowhere(gateway: &mut Attacked) {
         .await;
 }
 
-async fn comes_back_literally(gateway: &Attacked) {
+async fn check_literal_names(gateway: &Target) {
     let keys = [
         ("/bucket//etc/passwd", "/etc/passwd"),
         ("/bucket/a//b", "a//b"),
@@ -132,10 +137,10 @@ async fn comes_back_literally(gateway: &Attacked) {
         ("/bucket/a+b%20c", "a+b c"),
     ];
     for (target, key) in keys {
-        gateway.takes(target, s3("PUT", target).body(b"literal")).await;
-        gateway.holds(key, b"literal").await;
+        gateway.accepts(target, s3("PUT", target).body(b"literal")).await;
+        gateway.assert_object_is(key, b"literal").await;
     }
-    let listed = gateway.takes("a list", s3("GET", "/bucket?prefix=line")).await;
+    let listed = gateway.accepts("a list", s3("GET", "/bucket?prefix=line")).await;
     let listed = String::from_utf8(listed.body).unwrap();
     assert!(listed.contains("<Key>line&#13;\nfeed</Key>"), "{listed}");
 }

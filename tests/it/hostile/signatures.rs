@@ -1,11 +1,11 @@
-//! Signatures that were good once, or for something else: past their time, with another request,
-//! with more than was signed; chunks of a signed body in another order. Source:
+//! Signatures that are valid for something else: expired, with another request, with unsigned
+//! additions; chunks of a signed body in another order. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>,
 //! `sigv4-streaming.html`.
 
 use ratchet::digest::Sha256;
 
-use super::{Attacked, closing};
+use super::{Target, closing};
 use crate::support::form::{form, form_until};
 use crate::support::gateway::ROOT;
 use crate::support::request::{NOW, Request, chunk_api, s3, scope, sign_text};
@@ -16,8 +16,8 @@ const MISMATCH: (u16, &str) = (403, "SignatureDoesNotMatch");
 const MALFORMED: (u16, &str) = (400, "AuthorizationHeaderMalformed");
 
 #[tokio::test]
-async fn a_signature_is_good_for_its_time_only() {
-    let mut gateway = Attacked::new("replays past their time").await;
+async fn a_signature_is_valid_for_its_time_only() {
+    let mut gateway = Target::new("expired signatures").await;
     let put = || s3("PUT", "/bucket/x").body(b"x");
     for date in [
         "20231114T215800Z",
@@ -41,7 +41,7 @@ async fn a_signature_is_good_for_its_time_only() {
         request.date = format!("{date:0<8}");
         gateway.refuses_request(date, request, MALFORMED).await;
     }
-    for (date, expires, wanted) in [
+    for (date, expires, expected) in [
         ("20231114T221200Z", 60, DENIED),
         ("20231107T221300Z", 604_800, DENIED),
         ("20231114T223000Z", 60, DENIED),
@@ -50,10 +50,10 @@ async fn a_signature_is_good_for_its_time_only() {
     ] {
         let request = put().dated(date);
         let url = [request.clone().presigned(expires, gateway.address).as_bytes(), b"x"].concat();
-        gateway.refuses(&format!("{date} for {expires} s"), &url, wanted).await;
+        gateway.refuses(&format!("{date} for {expires} s"), &url, expected).await;
     }
     let old = put().dated("20231114T221200Z").presigned(60, gateway.address);
-    for (from, to, wanted) in [
+    for (from, to, expected) in [
         ("X-Amz-Expires=60", "X-Amz-Expires=3600", MISMATCH),
         ("X-Amz-Expires=60", "X-Amz-Expires=-60", MALFORMED),
         ("X-Amz-Expires=60", "X-Amz-Expires=", MALFORMED),
@@ -62,23 +62,23 @@ async fn a_signature_is_good_for_its_time_only() {
         ("X-Amz-Expires=60", "X-Amz-Expires=60&X-Amz-Expires=3600", (400, "InvalidRequest")),
     ] {
         assert!(old.contains(from), "{old}");
-        gateway.refuses(to, &[old.replacen(from, to, 1).as_bytes(), b"x"].concat(), wanted).await;
+        gateway.refuses(to, &[old.replacen(from, to, 1).as_bytes(), b"x"].concat(), expected).await;
     }
-    for (expiration, wanted) in [
+    for (expiration, expected) in [
         ("2023-11-14T22:13:19Z", DENIED),
         ("1970-01-01T00:00:00Z", DENIED),
         ("zzzz-99-99T99:99:99Z", (400, "InvalidPolicyDocument")),
         ("2023-11-15T03:00:00+05:00", (400, "InvalidPolicyDocument")),
         ("", (400, "InvalidPolicyDocument")),
     ] {
-        gateway.refuses_request(expiration, form_until(expiration, "x", &[]), wanted).await;
+        gateway.refuses_request(expiration, form_until(expiration, "x", &[]), expected).await;
     }
 }
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of requests")]
-async fn a_signature_is_good_for_its_request_only() {
-    let mut gateway = Attacked::new("replays with another request").await;
+async fn a_signature_is_valid_for_its_request_only() {
+    let mut gateway = Target::new("signatures of another request").await;
     let request = s3("PUT", "/bucket/x?versionId=a")
         .body(b"x")
         .payload_hash(&Sha256::of(b"x").hex())
@@ -97,7 +97,7 @@ async fn a_signature_is_good_for_its_request_only() {
             ("another bucket", "/bucket/x", "/others/x".to_owned(), MISMATCH),
             ("another key", "/bucket/x", "/bucket/k".to_owned(), MISMATCH),
             ("another query", "versionId=a", "versionId=b".to_owned(), MISMATCH),
-            ("more of a query", "versionId=a", "versionId=a&acl=".to_owned(), MISMATCH),
+            ("a longer query", "versionId=a", "versionId=a&acl=".to_owned(), MISMATCH),
             ("another value", "x-amz-meta-a: b", "x-amz-meta-a: c".to_owned(), MISMATCH),
             (
                 "a second value",
@@ -105,7 +105,7 @@ async fn a_signature_is_good_for_its_request_only() {
                 "x-amz-meta-a: b\r\nx-amz-meta-a: c".to_owned(),
                 MISMATCH,
             ),
-            ("a header less", "x-amz-meta-a: b\r\n", String::new(), MALFORMED),
+            ("a header removed", "x-amz-meta-a: b\r\n", String::new(), MALFORMED),
             ("another host", "host: ", "host: x".to_owned(), MISMATCH),
             (
                 "a source that was not signed",
@@ -113,14 +113,14 @@ async fn a_signature_is_good_for_its_request_only() {
                 "\r\nx-amz-copy-source: /bucket/k\r\n".to_owned(),
                 DENIED,
             ),
-            ("metadata that were not signed", "\r\n", "\r\nx-amz-meta-b: c\r\n".to_owned(), DENIED),
+            ("metadata that was not signed", "\r\n", "\r\nx-amz-meta-b: c\r\n".to_owned(), DENIED),
             ("another region", "us-east-1", "us-west-1".to_owned(), MISMATCH),
             ("another day", "/20231114/", "/20231113/".to_owned(), MALFORMED),
             ("another service", "s3", "ec2".to_owned(), MALFORMED),
             ("another key id", ROOT.0, "AKNOBODY".to_owned(), MISMATCH),
             ("another signature", &signature(head), other(signature(head)), MISMATCH),
         ];
-        for (what, from, to, wanted) in table {
+        for (what, from, to, expected) in table {
             let from = if head == &url {
                 from.replace('/', "%2F")
                     .replace("PUT %2F", "PUT /")
@@ -132,7 +132,7 @@ async fn a_signature_is_good_for_its_request_only() {
                 if head == &url && to.starts_with("/2023") { to.replace('/', "%2F") } else { to };
             let changed = head.replacen(&from, &to, 1);
             assert_ne!(&changed, head, "{what}: {from}");
-            gateway.refuses(what, &[changed.as_bytes(), b"x"].concat(), wanted).await;
+            gateway.refuses(what, &[changed.as_bytes(), b"x"].concat(), expected).await;
         }
     }
     let mismatch = (400, "XAmzContentSHA256Mismatch");
@@ -157,12 +157,12 @@ async fn a_signature_is_good_for_its_request_only() {
         .refuses("a host that is not signed", &[bare.as_bytes(), b"x"].concat(), MALFORMED)
         .await;
     let response = exchange_and_close(gateway.address, &header, b"x").await;
-    assert_eq!(response.status, 200, "as it was signed it is good: {response:?}");
+    assert_eq!(response.status, 200, "the unchanged request is valid: {response:?}");
 }
 
 #[tokio::test]
-async fn a_policy_is_good_for_what_it_names_only() {
-    let mut gateway = Attacked::new("forms").await;
+async fn a_policy_is_valid_for_what_it_names_only() {
+    let mut gateway = Target::new("forms").await;
     let good = form("x", &[]);
     let with = |from: &str, to: &str| {
         let text = String::from_utf8(good.body.clone()).unwrap();
@@ -187,16 +187,16 @@ async fn a_policy_is_good_for_what_it_names_only() {
         ("cut off", with("--b--\r\n", "--b"), (400, "MalformedPOSTRequest")),
         ("no file", with("name=\"file\"", "name=\"x-ignore-file\""), (400, "MalformedPOSTRequest")),
     ];
-    for (what, request, wanted) in table {
-        gateway.refuses_request(what, request, wanted).await;
+    for (what, request, expected) in table {
+        gateway.refuses_request(what, request, expected).await;
     }
     let mut hidden = good.clone();
     "/ratchet-state".clone_into(&mut hidden.target);
     gateway.refuses_request("the state bucket", hidden, (404, "NoSuchBucket")).await;
-    gateway.takes("as it was signed", good).await;
+    gateway.accepts("as it was signed", good).await;
 }
 
-/// A body in signed chunks, and the head that begins the chain of their signatures.
+/// A body in signed chunks, and the head whose signature begins their chain.
 fn signed_chunks(
     request: &Request,
     address: std::net::SocketAddr,
@@ -219,11 +219,11 @@ fn signed_chunks(
 }
 
 #[tokio::test]
-async fn signed_chunks_come_in_their_order_and_to_their_end() {
-    let mut gateway = Attacked::new("signed chunks").await;
+async fn signed_chunks_must_be_complete_and_in_order() {
+    let mut gateway = Target::new("signed chunks").await;
     let address = gateway.address;
     let chunks: [&[u8]; 3] = [b"one", b"two", b""];
-    // The framed length is that of three headers with their signatures.
+    // The framed length: three chunk headers with their signatures, and six bytes of data.
     let len = 3 * ("3;chunk-signature=".len() + 64 + 4) + 6;
     let request = |len: usize| {
         let request = s3("PUT", "/bucket/k").payload_hash("STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
@@ -239,7 +239,7 @@ async fn signed_chunks_come_in_their_order_and_to_their_end() {
         let (head, framed) = signed_chunks(&request(sent.len()), address, &chunks);
         [head.into_bytes(), parts(&framed)].concat()
     };
-    let same = |bytes: Vec<u8>| bytes;
+    let unchanged = |bytes: Vec<u8>| bytes;
     let flipped = |mut bytes: Vec<u8>| {
         let at = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         bytes[at] ^= 1;
@@ -256,20 +256,20 @@ async fn signed_chunks_come_in_their_order_and_to_their_end() {
         [bytes, b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n".to_vec()].concat()
     };
     let table = [
-        ("in another order", body(&[1, 0, 2], same), MISMATCH),
-        ("one of them twice", body(&[0, 0, 2], same), MISMATCH),
-        ("one of them missing", body(&[0, 2], same), MISMATCH),
+        ("in another order", body(&[1, 0, 2], unchanged), MISMATCH),
+        ("one of them twice", body(&[0, 0, 2], unchanged), MISMATCH),
+        ("one of them missing", body(&[0, 2], unchanged), MISMATCH),
         ("one byte changed", body(&[0, 1, 2], flipped), MISMATCH),
         ("one of them not signed", body(&[0, 1, 2], unsigned), MISMATCH),
-        ("without the last", body(&[0, 1], same), (400, "IncompleteBody")),
+        ("without the last", body(&[0, 1], unchanged), (400, "IncompleteBody")),
         ("more behind the last", body(&[0, 1, 2], longer), (400, "InvalidRequest")),
         ("a trailer that is not signed", body(&[0, 1, 2], trailed), MISMATCH),
     ];
-    for (what, bytes, wanted) in table {
-        gateway.refuses(what, &closing(&bytes), wanted).await;
+    for (what, bytes, expected) in table {
+        gateway.refuses(what, &closing(&bytes), expected).await;
     }
     let (responses, _) =
-        crate::support::response::send_raw(address, &closing(&body(&[0, 1, 2], same))).await;
+        crate::support::response::send_raw(address, &closing(&body(&[0, 1, 2], unchanged))).await;
     assert_eq!(responses[0].status, 200, "{responses:?}");
-    gateway.holds("k", b"onetwo").await;
+    gateway.assert_object_is("k", b"onetwo").await;
 }

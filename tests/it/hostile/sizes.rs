@@ -1,15 +1,15 @@
-//! More than there is room for: names, heads, numbers, fields.
+//! Sizes above their limits: names, heads, numbers, fields.
 
 use serde_json::json;
 
-use super::Attacked;
+use super::Target;
 use crate::support::form::form;
 use crate::support::request::{chunk_api, s3};
 
 #[tokio::test]
-async fn what_is_too_long_or_too_many_is_refused() {
-    let mut gateway = Attacked::new("sizes").await;
-    let id = gateway.upload().await;
+async fn sizes_and_numbers_above_their_limits_are_refused() {
+    let mut gateway = Target::new("sizes").await;
+    let id = gateway.begin_upload().await;
     let (argument, bad) = ((400, "InvalidArgument"), (400, "bad-request"));
     let key = format!("/bucket/{}", "k".repeat(1025));
     gateway
@@ -72,6 +72,11 @@ async fn what_is_too_long_or_too_many_is_refused() {
         create[field] = json!(value);
         gateway.refuses_request(field, chunk_api("POST", "/backups").json(&create), bad).await;
     }
+}
+
+#[tokio::test]
+async fn forms_above_their_limits_are_refused() {
+    let mut gateway = Target::new("sizes of forms").await;
     let malformed = (400, "MalformedPOSTRequest");
     gateway
         .refuses_request(

@@ -73,15 +73,16 @@ pub fn pattern(len: usize, salt: u8) -> Bytes {
     Bytes::from((0..len).map(|at| (at % 251) as u8 ^ (at >> 10) as u8 ^ salt).collect::<Vec<u8>>())
 }
 
-/// A body that declares all of `bytes` and ends after `sent` bytes, with an error if `torn`. Its
+/// A body that declares all of `bytes` and ends after `sent` bytes, with an error if
+/// `ends_in_error`. Its
 /// frames have 64 KiB.
-pub fn broken(bytes: &Bytes, sent: usize, torn: bool) -> Body {
+pub fn truncated_body(bytes: &Bytes, sent: usize, ends_in_error: bool) -> Body {
     let mut frames: Vec<Result<Bytes, BodyError>> = bytes
         .slice(..sent)
         .chunks(64 << 10)
         .map(|frame| Ok(Bytes::copy_from_slice(frame)))
         .collect();
-    if torn {
+    if ends_in_error {
         frames.push(Err("the connection broke".into()));
     }
     Body::new(bytes.len() as u64, stream::iter(frames))

@@ -88,7 +88,7 @@ impl SeaweedFs {
             return false;
         }
         let put = self.request("PUT", "/ready-probe/probe", b"ready").await;
-        if !put.is_some_and(|response| response.status == 200) {
+        if put.is_none_or(|response| response.status != 200) {
             return false;
         }
         let get = self.request("GET", "/ready-probe/probe", b"").await;

@@ -1,4 +1,4 @@
-//! What clients that send little hold of the embedded store's disk: not much more than they sent.
+//! Disk space that unfinished bodies use in the embedded store: not much more than was sent.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,26 +15,27 @@ use crate::wait::until;
 
 const MIB: u64 = 1 << 20;
 const CLIENTS: u64 = 40;
-const DECLARED: u64 = 64 * MIB;
+const DECLARED_BYTES: u64 = 64 * MIB;
 
-/// A body that sends these frames, counts them once they are asked for, and then nothing more.
+/// A body that sends these frames and then stalls; `taken` counts the bodies that reached that
+/// point.
 fn stalling(frames: Vec<Bytes>, taken: &Arc<AtomicU64>) -> Body {
     let taken = Arc::clone(taken);
-    let ends = stream::once(async move {
+    let stall = stream::once(async move {
         taken.fetch_add(1, Ordering::SeqCst);
         std::future::pending().await
     });
-    Body::new(DECLARED, stream::iter(frames.into_iter().map(Ok)).chain(ends))
+    Body::new(DECLARED_BYTES, stream::iter(frames.into_iter().map(Ok)).chain(stall))
 }
 
-/// Bytes of the disk under the files that are being written.
-fn held(home: &Path) -> u64 {
+/// The disk space of the files that are being written.
+fn used_bytes(home: &Path) -> u64 {
     let files = fs::read_dir(home.join("incoming")).unwrap();
     files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum()
 }
 
-/// What so many clients hold who all declare a large body and send only so much of it.
-async fn held_by(sent: u64) -> u64 {
+/// The disk space used by clients that declare a large body and send only `sent` bytes of it.
+async fn used_by_clients_that_send(sent: u64) -> u64 {
     let home = tempfile::tempdir().unwrap();
     let store = Arc::new(Dir::open(home.path(), Clock::system()).unwrap());
     let bucket = Bucket::from("b");
@@ -48,26 +49,26 @@ async fn held_by(sent: u64) -> u64 {
         let body = stalling(frames, &taken);
         tokio::spawn(async move { store.put(&bucket, &key, body, PutOptions::default()).await });
     }
-    until("every client's bytes are taken in", || taken.load(Ordering::SeqCst) == CLIENTS);
+    until("the bytes of every client are read", || taken.load(Ordering::SeqCst) == CLIENTS);
     let files = fs::read_dir(home.path().join("incoming")).unwrap().count() as u64;
     assert_eq!(files, CLIENTS);
-    held(home.path())
+    used_bytes(home.path())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_nothing_holds_nothing_of_the_disk() {
-    assert_eq!(held_by(0).await, 0);
-    assert!(held_by(1).await < CLIENTS * MIB * 11 / 10);
+async fn a_body_of_which_nothing_was_sent_uses_no_disk_space() {
+    assert_eq!(used_by_clients_that_send(0).await, 0);
+    assert!(used_by_clients_that_send(1).await < CLIENTS * MIB * 11 / 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_little_holds_little_more() {
+async fn a_body_uses_little_more_disk_space_than_was_sent() {
     for sent in [MIB, 3 * MIB] {
-        let held = held_by(sent).await;
-        println!("held: {CLIENTS} clients that sent {sent} bytes each hold {held}");
+        let used = used_by_clients_that_send(sent).await;
+        println!("disk_use: {CLIENTS} clients that sent {sent} bytes each use {used} bytes");
         assert!(
-            held > 0 && held <= CLIENTS * (2 * sent + MIB),
-            "{CLIENTS} that sent {sent} each hold {held}"
+            used > 0 && used <= CLIENTS * (2 * sent + MIB),
+            "{CLIENTS} that sent {sent} each hold {used}"
         );
     }
 }
