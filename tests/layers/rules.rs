@@ -48,8 +48,7 @@ pub fn is_crate(name: &str, head: &str) -> bool {
 /// [`IN_TESTS`] lists, the rooms of [`SETTINGS`] may name the settings of every room.
 pub fn is_exempt(source: &Source, named: &Named, room: &str, target: &str) -> bool {
     source.is_test(named.at) && IN_TESTS.contains(&target)
-        || SETTINGS.contains(&room)
-            && named.path.last().is_some_and(|item| item.ends_with("Settings"))
+        || SETTINGS.contains(&room) && named.path.iter().any(|item| item.ends_with("Settings"))
 }
 
 /// A room names only the rooms in its row.

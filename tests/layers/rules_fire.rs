@@ -43,7 +43,16 @@ fn fronts_are_rooms_of_their_own() {
     assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use crate::api::Backup;"), 1);
     assert_eq!(count(rules::rooms, "src/front/chunk/ops.rs", "use crate::api::Backup;"), 0);
     assert_eq!(count(rules::rooms, "src/front/s3/ops.rs", "use super::super::chunk::problem;"), 1);
+    assert_eq!(count(rules::rooms, "src/app/mod.rs", "use crate::front::{chunk::A, s3::B};"), 2);
     assert_eq!(count(rules::rooms, "src/front/mod.rs", "use crate::front::{chunk::A, s3::B};"), 0);
+}
+
+#[test]
+fn a_child_module_is_a_path_into_its_room() {
+    let own = "mod batch; use batch::A; fn f() { batch::run() }";
+    assert_eq!(count(rules::rooms, "src/digest/mod.rs", own), 2);
+    let other = "use batch::A; mod tests { fn f() { batch::run() } }";
+    assert_eq!(count(rules::rooms, "src/digest/mod.rs", other), 0);
 }
 
 #[test]
@@ -70,7 +79,7 @@ fn the_room_settings_may_name_only_settings() {
         count(
             rules::rooms,
             "src/settings/mod.rs",
-            "use crate::store::{aws::Settings, dir::DirSettings};"
+            "use crate::store::{aws::Settings, dir::DirSettings}; fn f() { crate::store::aws::Settings::default() }"
         ),
         0
     );

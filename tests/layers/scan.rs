@@ -191,6 +191,8 @@ fn item_end(tokens: &[Token<'_>], mut index: usize) -> usize {
 
 fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
     let mut named = Vec::new();
+    let children: BTreeSet<&str> =
+        tokens.windows(2).filter(|pair| pair[0].text == "mod").map(|pair| pair[1].text).collect();
     // The inline modules around the current token, each with the index of its closing brace.
     let mut around: Vec<(String, usize)> = Vec::new();
     let mut index = 0;
@@ -199,6 +201,11 @@ fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
         let mut here: Vec<String> = module.split('/').map(str::to_owned).collect();
         here.retain(|part| part != "lib" && part != "main");
         here.extend(around.iter().map(|(name, _)| name.clone()));
+        let in_file = around.is_empty();
+        let with_self = |path: &[String]| -> Vec<String> {
+            let own = in_file && path.first().is_some_and(|head| children.contains(head.as_str()));
+            own.then(|| "self".to_owned()).into_iter().chain(path.iter().cloned()).collect()
+        };
         let token = tokens[index];
         let after = tokens.get(index + 2).map_or("", |token| token.text);
         if token.text == "mod" && after == "{" {
@@ -210,11 +217,12 @@ fn names(tokens: &[Token<'_>], module: &str) -> Vec<Named> {
             let mut tree = Tree { tokens, next: index + 1, leaves: Vec::new() };
             tree.read(&mut Vec::new());
             index = tree.next + 1;
-            named.extend(
-                tree.leaves.iter().map(|(at, leaf)| resolve(*at, leaf, &here, Some(token.at))),
-            );
+            let leaf = |(at, leaf): &(usize, Vec<String>)| {
+                resolve(*at, &with_self(leaf), &here, Some(token.at))
+            };
+            named.extend(tree.leaves.iter().map(leaf));
         } else if let Some((path, end)) = inline_path(tokens, index) {
-            named.push(resolve(token.at, &path, &here, None));
+            named.push(resolve(token.at, &with_self(&path), &here, None));
             index = end;
         } else {
             index += 1;
