@@ -10,8 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ratchet::clock::Clock;
 
-use crate::process::{Gateway, same_bytes, stores};
 use crate::support::lab::pattern;
+use crate::support::process::{Gateway, same_bytes, stores};
 
 /// A gateway, a directory for files, and a bucket that no other test uses.
 struct Setup {

@@ -15,8 +15,8 @@ use ratchet::upload::{NewUpload, Settings as UploadSettings, Uploads};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::process;
 use crate::support::gateway::{Gateway, OTHER, settings, start};
+use crate::support::process;
 use crate::support::request::{AccessKey, chunk_api, s3, signed_head};
 use crate::support::response::exchange_and_close;
 

@@ -18,7 +18,7 @@ use ratchet::store::{
     PutOptions, Store, UploadTarget, dir::Dir,
 };
 
-use crate::wait::{no_unfinished_bodies, until_nothing_leaks};
+use crate::support::wait::{no_unfinished_bodies, until_nothing_leaks};
 
 const KEYS: u64 = 12;
 /// Half of the bodies are stored in files, half in the index.

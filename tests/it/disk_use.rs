@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use ratchet::clock::Clock;
 use ratchet::store::{Body, Bucket, PutOptions, Store, dir::Dir};
 
-use crate::wait::until;
+use crate::support::wait::until;
 
 const MIB: u64 = 1 << 20;
 const CLIENTS: u64 = 40;

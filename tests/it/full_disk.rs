@@ -16,7 +16,7 @@ use ratchet::store::{
     Result, Store, UploadTarget, dir::Dir,
 };
 
-use crate::wait::until_nothing_leaks;
+use crate::support::wait::until_nothing_leaks;
 
 const LIMITS: Limits = Limits { min_part_bytes: 1, ..Limits::S3 };
 const MIB: u64 = 1 << 20;

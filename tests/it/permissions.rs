@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::process::{Gateway, PROGRAM};
+use crate::support::process::{Gateway, PROGRAM};
 
 const MIB: usize = 1 << 20;
 

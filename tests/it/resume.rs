@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use ratchet::clock::Clock;
 
-use crate::process::{Gateway, PROGRAM, Relay, same_bytes};
+use crate::support::process::{Gateway, PROGRAM, Relay, same_bytes};
 
 const CHUNK: u64 = 8 << 20;
 const JOBS: u64 = 4;

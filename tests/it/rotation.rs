@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::process::{Gateway, PROGRAM};
-use crate::wait::until;
+use crate::support::process::{Gateway, PROGRAM};
+use crate::support::wait::until;
 
 const SETTINGS: &str = "[[account]]\nname = \"ops\"\nroot = true\n[[account.key]]\nid = \"OPS1\"\nsecret_file = \"ops.secret\"\n";
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::process::{Gateway, PROGRAM};
+use crate::support::process::{Gateway, PROGRAM};
 
 /// The command, in a directory of its own and with an empty environment.
 fn serve(home: &Path, args: &[&str]) -> Command {
@@ -277,7 +277,7 @@ fn a_backup_over_tls_succeeds_and_a_certificate_without_key_is_refused() {
 #[test]
 fn doctor_reports_what_a_store_guarantees() {
     let home = tempfile::tempdir().unwrap();
-    for store in crate::process::stores(home.path()) {
+    for store in crate::support::process::stores(home.path()) {
         let output =
             Command::new(PROGRAM).args(["doctor", "--store", &store, "--json"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

@@ -17,10 +17,10 @@ use ratchet::store::{
 use ratchet::upload::{Admission, ChosenEntry, Kind, Status};
 use tokio::sync::oneshot;
 
-use crate::process::{Gateway, KEY, PROGRAM, stores};
 use crate::support::fleet::{
     CHUNK, DAY, Fleet, MINUTE, chunk, new_backup, new_upload, part_number, put_chunk, put_part,
 };
+use crate::support::process::{Gateway, KEY, PROGRAM, stores};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_removed_completely() {
@@ -365,11 +365,9 @@ async fn creates_aborts_and_sweeps_at_once_are_safe() {
 #[tokio::test(start_paused = true)]
 async fn one_gateway_sweeps_at_a_time_and_another_follows_a_killed_one() {
     let fleet = Fleet::new(1).await;
-    let interrupted =
-        fleet
-            .sweeper(fleet.slow_gateway(|call| {
-                if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }
-            }));
+    let interrupted = fleet.sweeper(
+        fleet.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }),
+    );
     assert!(
         tokio::time::timeout(Duration::from_secs(1), interrupted.sweep(Mode::Due, |_| ()))
             .await

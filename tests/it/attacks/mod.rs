@@ -14,8 +14,8 @@ use std::process::Command;
 use ratchet::clock::Clock;
 use ratchet::sigv4::Payload;
 
-use crate::process;
 use crate::support::minio::{self, Minio};
+use crate::support::process;
 use crate::support::request::{AccessKey, signed_head};
 use crate::support::response::{Response, exchange_and_close};
 

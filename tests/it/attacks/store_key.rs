@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::process::{self, KEY, same_bytes};
+use crate::support::process::{self, KEY, same_bytes};
 use crate::support::seaweedfs::{NARROW_BUCKETS, NARROW_KEY, SeaweedFs};
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ratchet::clock::Clock;
 
-use crate::process::Gateway;
 use crate::support::fake_clock::FakeClock;
+use crate::support::process::Gateway;
 use crate::support::seaweedfs::SeaweedFs;
 
 use super::{Backend, make_files, restores_to, seed, store_command, stored_chunks};

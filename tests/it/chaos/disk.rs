@@ -9,7 +9,7 @@ use std::time::Duration;
 use ratchet::clock::Clock;
 
 use crate::full_disk::SmallDisk;
-use crate::process::Gateway;
+use crate::support::process::Gateway;
 use crate::support::seaweedfs::SeaweedFs;
 
 use super::{Backend, FILE_BYTES, make_files, restores_to, seed, store_command, stored_chunks};

@@ -17,8 +17,8 @@ use ratchet::clock::Clock;
 use ratchet::store::dir::Dir;
 use tokio::net::TcpListener;
 
-use crate::process::{Gateway, KEY, PROGRAM, same_bytes};
 use crate::support::faulty_link::FaultyLink;
+use crate::support::process::{Gateway, KEY, PROGRAM, same_bytes};
 use crate::support::seaweedfs::{self, SeaweedFs};
 
 const FILES: usize = 3;

@@ -14,6 +14,7 @@ use ratchet::upload::{
 };
 
 use super::fleet::{CHUNK, DAY, Fleet, MINUTE, chunk, new_backup, new_upload, part_number};
+
 /// The object under the target before any operation.
 pub const OLD_OBJECT: &[u8] = b"an older object";
 
