@@ -1,9 +1,16 @@
-//! Checks the sources and documents against the house rules: which room may name which, and what
-//! every file looks like.
+//! Checks the sources and documents against the house rules: which room may name which, what every
+//! file looks like, and that citations and links lead somewhere.
 //!
 //! The tables are in `layers/table.rs`, the rules for sources in `layers/rules.rs`, the rules for
-//! the tables themselves in `layers/stale.rs`. A finding names file, line and rule.
+//! the tables themselves in `layers/stale.rs`, the rules for citations and links in
+//! `layers/citations.rs`. A finding names file, line and rule.
 
+#[path = "layers/citations.rs"]
+mod citations;
+#[path = "layers/citations_fire.rs"]
+mod citations_fire;
+#[path = "layers/documents.rs"]
+mod documents;
 #[path = "layers/lex.rs"]
 mod lex;
 #[path = "layers/rules.rs"]
@@ -20,6 +27,7 @@ mod table;
 use std::fs;
 use std::path::Path;
 
+use documents::Documents;
 use rules::Finding;
 use scan::Source;
 
@@ -27,6 +35,10 @@ fn sources(directories: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |directory: &&str| scan::read_all(root, directory).expect("the sources can be read");
     directories.iter().flat_map(read).collect()
+}
+
+fn documents() -> Documents {
+    Documents::read(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the documents can be read")
 }
 
 fn check(directories: &[&str], rule: impl Fn(&Source) -> Vec<Finding>) {
@@ -91,4 +103,14 @@ fn documents_list_the_rooms_of_the_table() {
         let text = fs::read_to_string(root.join(file)).expect("the document can be read");
         stale::room_map(table::ROOMS, file, &text)
     }));
+}
+
+#[test]
+fn citations_name_documents_and_headings_that_exist() {
+    assert_none(citations::citations(&documents()));
+}
+
+#[test]
+fn links_between_documents_lead_to_files_and_headings_that_exist() {
+    assert_none(citations::links(&documents()));
 }
