@@ -270,6 +270,20 @@ fn every_chunk_size_and_digest_restores_the_same_bytes() {
 }
 
 #[test]
+fn a_directory_is_backed_up_with_every_digest() {
+    on_each_store(|room| {
+        let from = room.home.path().join("from");
+        fs::create_dir_all(from.join("empty-dir")).unwrap();
+        fs::write(from.join("file"), b"content").unwrap();
+        for digest in ["sha256-chunks", "blake3", "crc64nvme", "sha256"] {
+            let target = room.target(&format!("{digest}/"));
+            let report = room.gateway.json(&["backup", text(&from), &target, "--digest", digest]);
+            assert_eq!(report["done"], 2, "{digest}: {report}");
+        }
+    });
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_read_is_reported_and_not_completed() {
     on_each_store(|setup| {
         let (file, target) = (setup.file("file", &pattern(32 << 20, 4)), setup.target("changing"));

@@ -63,16 +63,17 @@ impl Upload<'_> {
             return Ok(whole.finish().to_string());
         }
         // A whole-file SHA-256 cannot be combined from chunks: the file is read again.
-        let source = source.ok_or_else(|| {
-            Error::WrongUse(
+        let mut running = RunningSha256::default();
+        if let Some(source) = source {
+            for index in 0..source.chunking().count() {
+                running.update(&source.read(index).await?.bytes);
+            }
+        } else if self.size != Some(0) {
+            return Err(Error::WrongUse(
                 "--digest sha256 needs to read the source twice, and stdin can be read only once; \
                  choose another --digest"
                     .to_owned(),
-            )
-        })?;
-        let mut running = RunningSha256::default();
-        for index in 0..source.chunking().count() {
-            running.update(&source.read(index).await?.bytes);
+            ));
         }
         Ok(running.finish().to_string())
     }
