@@ -218,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    /// As AWS prints its examples, with an owner, blanks between elements and a prefix of the
+    /// As AWS prints its examples, with an owner, whitespace between elements and a prefix of the
     /// page's own.
     fn listing(inside: &str) -> String {
         format!(
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_whole_whatever_stands_in_it() {
+    fn comments_cdata_and_references_in_a_text_are_resolved() {
         let text = listing(
             "<EncodingType>url</EncodingType><Contents><Key>a<!-- no -->b<![CDATA[<c]]>\n</Key><ETag/></Contents>\
              <Contents/>",
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn an_invalid_value_is_an_error() {
         for bad in [
             "<IsTruncated>True</IsTruncated>",
             "<IsTruncated>true</IsTruncated>",
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_said_to_be_encoded_stay() {
+    fn names_are_decoded_only_if_the_server_encoded_them() {
         let text =
             listing("<Contents><Key>a%2Bb+</Key></Contents><IsTruncated>false</IsTruncated>");
         let page = page(text.as_bytes()).unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_listing_is_an_error() {
+    fn a_truncated_or_other_document_is_an_error() {
         let whole = listing("<Contents><Key>a</Key></Contents>");
         let cut = whole.find("</ListBucketResult>").unwrap();
         let deep = format!("<ListBucketResult>{}", "<a>".repeat(100_000));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_begins_behind_all_keys_of_a_rolled_up_prefix() {
+    fn a_page_begins_after_all_keys_of_a_rolled_up_prefix() {
         let options = |after: &str| ListOptions {
             prefix: "a/".to_owned(),
             delimiter: Some("/".to_owned()),
