@@ -42,7 +42,7 @@ pub const ROOMS: Rows = &[
     ),
     // Documents and their compare-and-swap, for every room that keeps state in the store.
     ("records", &["store", "clock", "digest", "retry"]),
-    ("upload", &["store", "records", "clock", "digest", "digest/verified", "hex", "retry"]),
+    ("upload", &["store", "records", "clock", "digest", "digest/verified", "hex"]),
     // `digest`: a PUT passes the client's checksum on to the store.
     ("object", &["store", "upload", "digest"]),
     ("gc", &["store", "records", "upload", "clock"]),
