@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::full_disk::SmallDisk;
 use crate::support::process::{Gateway, KEY, PROGRAM};
+use crate::support::small_disk::SmallDisk;
 
 /// `line`, a line break, ESC [ 2 J, U+202E, U+0085 and U+2028, percent-encoded.
 const UNSAFE_KEY: &str =

@@ -365,13 +365,11 @@ async fn creates_aborts_and_sweeps_at_once_are_safe() {
 #[tokio::test(start_paused = true)]
 async fn one_gateway_sweeps_at_a_time_and_another_follows_a_killed_one() {
     let fleet = Fleet::new(1).await;
-    let interrupted =
-        fleet
-            .sweeper(fleet.slow_gateway(|call| {
-                if call.op == Op::List { 1000 * DAY } else { Duration::ZERO }
-            }));
+    let slow =
+        fleet.slow_gateway(|call| if call.op == Op::List { 1000 * DAY } else { Duration::ZERO });
+    let killed = fleet.sweeper(slow);
     assert!(
-        tokio::time::timeout(Duration::from_secs(1), interrupted.sweep(Mode::Due, |_| ()))
+        tokio::time::timeout(Duration::from_secs(1), killed.sweep(Mode::Due, |_| ()))
             .await
             .is_err()
     );

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ratchet::clock::Clock;
 
-use crate::full_disk::SmallDisk;
 use crate::support::process::Gateway;
 use crate::support::seaweedfs::SeaweedFs;
+use crate::support::small_disk::SmallDisk;
 
 use super::{Backend, FILE_BYTES, make_files, restores_to, seed, store_command, stored_chunks};
 

@@ -14,4 +14,5 @@ pub mod request;
 pub mod response;
 pub mod scenes;
 pub mod seaweedfs;
+pub mod small_disk;
 pub mod wait;

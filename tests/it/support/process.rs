@@ -7,10 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ratchet::clock::Clock;
-use ratchet::digest::Sha256;
-use ratchet::sigv4::{Credentials, Payload, sign};
 use serde_json::Value;
+
+use super::request::{payload_of, signed_head};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ratchet");
 pub const KEY: (&str, &str) = ("root-key", "root-secret-root-secret");
@@ -58,31 +57,12 @@ impl Gateway {
     }
 
     /// Sends a signed S3 request on a connection of its own; the status and body of the response.
-    pub fn s3(
-        &self,
-        (id, secret): (&str, &str),
-        method: &str,
-        target: &str,
-        body: &[u8],
-    ) -> (u16, Vec<u8>) {
-        let uri = format!("{}{target}", self.url);
-        let (mut head, ()) =
-            http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        let credentials = Credentials::new(id, secret, None);
-        let payload = Payload::Sha256(Sha256::of(body).0);
-        sign(&mut head, &credentials, "us-east-1", payload, Clock::system().wall()).unwrap();
-        let mut text = format!(
-            "{method} {target} HTTP/1.1\r\ncontent-length: {}\r\nconnection: close\r\n",
-            body.len()
-        );
-        if !head.headers.contains_key("host") {
-            text.push_str(&format!("host: {}\r\n", self.address()));
-        }
-        for (name, value) in &head.headers {
-            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
-        }
-        let mut socket = TcpStream::connect(self.address()).unwrap();
-        socket.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+    pub fn s3(&self, key: (&str, &str), method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let (address, payload) = (self.address(), payload_of(body));
+        let head = signed_head(address, key, (method, target), &[], payload, body.len());
+        let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.write_all(head.as_bytes()).unwrap();
         // A refusal may come before the body is read; then the write fails.
         socket.write_all(body).ok();
         let mut response = Vec::new();
