@@ -54,10 +54,11 @@
 //!
 //! # Documents
 //!
-//! - `docs/architecture.md`: guarantees, layout of the state, rooms
-//! - `docs/development.md`: checks, tests, style, and where a new thing goes
-//! - `docs/api.md`: the chunk API
-//! - `docs/operations.md`: running a gateway
+//! - `docs/architecture.md#words` and on: guarantees, layout of the state, rooms
+//! - `docs/development.md#where-things-are` and on: checks, tests, style, and where a new thing
+//!   goes
+//! - `docs/api.md#calls` and on: the chunk API
+//! - `docs/operations.md#the-command-line` and on: running a gateway
 //! - `docs/decisions/`: what was measured, and what was tried and not kept
 
 pub mod accounts;

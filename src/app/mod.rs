@@ -62,8 +62,8 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     stores::examine(&store, settings, &clock).await
 }
 
-/// Sweeps the store once and calls `on_reclaimed` for each session; with `dry_run` nothing is removed.
-/// None: a gateway is sweeping the store.
+/// Sweeps the store once and calls `on_reclaimed` for each session; with `dry_run` nothing is
+/// removed. None: a gateway is sweeping the store.
 pub async fn sweep(
     settings: &Settings,
     dry_run: bool,

@@ -3,7 +3,7 @@
 //! Guarantees: every failure is a problem document; nothing but the API description, the probes and
 //! the metrics is served for a request that is not signed by an account with the rights; a backup
 //! of another account looks absent. It decides nothing about sessions: `upload` does. `problem` is
-//! the only file of this front that maps failures to statuses. Source: docs/api.md.
+//! the only file of this front that maps failures to statuses. Source: docs/api.md#calls.
 
 mod chunks;
 mod create;
