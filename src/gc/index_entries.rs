@@ -2,7 +2,8 @@
 //! session.
 //!
 //! Guarantees: an entry that is younger than `expire_after` stays, because the create that wrote it
-//! may still be under way.
+//! may still be under way. It does not renew the lease: if a large index takes longer than the
+//! lease, another gateway starts a sweep too, which does no harm.
 
 use std::time::SystemTime;
 

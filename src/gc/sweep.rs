@@ -42,7 +42,7 @@ pub(super) enum LeaseState {
 /// One kind of resource that a sweep reclaims.
 ///
 /// **For implementors**: it must be safe to interrupt at any point and to run twice at once. Renew
-/// the lease at least once per page ([`Sweep::renew`]). Change nothing in a dry sweep.
+/// the lease between pages ([`Sweep::renew`]). Change nothing in a dry sweep.
 #[async_trait]
 pub(super) trait SweepTask: Send + Sync {
     /// Reclaims what the account has of the resource. `Lost` ends the sweep.

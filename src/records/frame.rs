@@ -72,40 +72,46 @@ mod tests {
 
     use super::*;
 
-    type Members = BTreeMap<String, String>;
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Example {
+        members: BTreeMap<String, String>,
+    }
 
-    fn members() -> Members {
-        (0..40).map(|number| (format!("member{number}"), format!("{number:032x}"))).collect()
+    fn example() -> Example {
+        let members = (0..40).map(|number| (format!("member{number}"), format!("{number:032x}")));
+        Example { members: members.collect() }
     }
 
     #[test]
     fn a_document_decodes_to_what_was_encoded() {
-        let bytes = encode(&members());
-        assert_eq!(decode::<Members>(&bytes).unwrap(), members());
-        assert!(bytes.starts_with(b"{\"version\":1,"));
-        let single = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        assert_eq!(decode::<Example>(&encode(&example())).unwrap(), example());
+    }
+
+    #[test]
+    fn the_version_is_first_and_the_checksum_last() {
+        let members = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         assert_eq!(
-            String::from_utf8(encode(&single)).unwrap(),
-            "{\"version\":1,\"a\":\"b\",\"crc64nvme\":\"3lHF2zJCAhc=\"}"
+            String::from_utf8(encode(&Example { members })).unwrap(),
+            r#"{"version":1,"members":{"a":"b"},"crc64nvme":"gWaEEYd17K0="}"#
         );
     }
 
     #[test]
     fn another_version_is_refused() {
-        let bytes = encode_version(VERSION + 1, &members());
-        assert!(decode::<Members>(&bytes).unwrap_err().contains("version 2"));
+        let bytes = encode_version(VERSION + 1, &example());
+        assert!(decode::<Example>(&bytes).unwrap_err().contains("version 2"));
     }
 
     #[test]
     fn a_changed_or_missing_byte_is_noticed() {
-        let bytes = encode(&members());
+        let bytes = encode(&example());
         for at in (0..bytes.len()).step_by(97).chain(bytes.len() - 30..bytes.len()) {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
-            assert!(decode::<Members>(&changed).is_err(), "byte {at} changed");
-            assert!(decode::<Members>(&bytes[..at]).is_err(), "cut at {at}");
+            assert!(decode::<Example>(&changed).is_err(), "byte {at} changed");
+            assert!(decode::<Example>(&bytes[..at]).is_err(), "cut at {at}");
         }
-        assert!(decode::<Members>(b"{}").is_err());
-        assert!(decode::<Members>(b"").is_err());
+        assert!(decode::<Example>(b"{}").is_err());
+        assert!(decode::<Example>(b"").is_err());
     }
 }

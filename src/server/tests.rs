@@ -45,7 +45,7 @@ async fn start(settings: Settings) -> TestServer {
         let (wait, waiting) = (Arc::clone(&wait), Arc::clone(&waiting));
         let token = weak_token.upgrade();
         Box::pin(async move {
-            let mut response = Response::new(Full::new(Bytes::from_static(b"content")));
+            let mut response = Response::new(Full::new(Bytes::from_static(b"the body")));
             match request.uri().path() {
                 "/early" => {
                     response.headers_mut().insert("connection", "close".parse().unwrap());
@@ -137,7 +137,7 @@ async fn continue_is_sent_only_for_a_body_that_is_read() {
     send(&mut socket, &head("/read")).await;
     assert!(read_until(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 100 Continue"));
     send(&mut socket, "body").await;
-    assert!(read_until(&mut socket, "content").await.starts_with("HTTP/1.1 200 OK"));
+    assert!(read_until(&mut socket, "the body").await.starts_with("HTTP/1.1 200 OK"));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_drain_finishes_requests_in_flight_and_closes_idle_connections() {
     let server = start(Settings::default()).await;
     let (mut busy, mut idle) = (connect(&server).await, connect(&server).await);
     send(&mut idle, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    read_until(&mut idle, "content").await;
+    read_until(&mut idle, "the body").await;
     send(&mut busy, "GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
     server.begun.notified().await;
     server.shutdown.send(()).unwrap();
@@ -155,7 +155,7 @@ async fn a_drain_finishes_requests_in_flight_and_closes_idle_connections() {
         "a draining server accepts no connection"
     );
     server.release.notify_one();
-    assert!(read_to_end(&mut busy).await.ends_with("content"));
+    assert!(read_to_end(&mut busy).await.ends_with("the body"));
     server.served.await.unwrap();
 }
 
@@ -198,11 +198,11 @@ async fn at_the_limit_a_connection_waits_until_another_ends() {
     let server = start(Settings { max_connections: 1, ..Settings::default() }).await;
     let mut first = connect(&server).await;
     send(&mut first, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    read_until(&mut first, "content").await;
+    read_until(&mut first, "the body").await;
     let mut second = connect(&server).await;
     send(&mut second, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     drop(first);
-    read_until(&mut second, "content").await;
+    read_until(&mut second, "the body").await;
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_peer_at_its_limit_is_refused_and_others_are_served() {
     let server = start(Settings { max_peer_connections: 2, ..Settings::default() }).await;
     let (mut first, _second) = (connect(&server).await, connect(&server).await);
     send(&mut first, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    read_until(&mut first, "content").await;
+    read_until(&mut first, "the body").await;
     let mut third = connect(&server).await;
     // Closed before anything was read: with an end of stream, or a reset if bytes had arrived.
     assert!(!matches!(third.read(&mut [0; 1]).await, Ok(1..)));
@@ -218,7 +218,7 @@ async fn a_peer_at_its_limit_is_refused_and_others_are_served() {
     other.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let mut other = other.connect(server.address).await.unwrap();
     send(&mut other, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    read_until(&mut other, "content").await;
+    read_until(&mut other, "the body").await;
     drop(first);
     loop {
         let mut again = connect(&server).await;
@@ -238,7 +238,7 @@ async fn connections_spread_over_the_workers() {
     for _ in 0..4 {
         let mut socket = connect(&server).await;
         send(&mut socket, "GET /worker HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        responses.push(read_until(&mut socket, "content").await);
+        responses.push(read_until(&mut socket, "the body").await);
         sockets.push(socket);
     }
     for worker in ["worker: worker-0", "worker: worker-1"] {
@@ -255,7 +255,7 @@ async fn no_task_runs_after_the_server_has_ended() {
     let server = start(Settings::default()).await;
     let mut socket = connect(&server).await;
     send(&mut socket, "GET /spawn HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    read_until(&mut socket, "content").await;
+    read_until(&mut socket, "the body").await;
     assert_eq!(Arc::strong_count(&server.task_token), 2);
     server.shutdown.send(()).unwrap();
     server.served.await.unwrap();
