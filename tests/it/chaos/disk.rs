@@ -73,7 +73,7 @@ async fn the_embedded_store_reports_a_full_disk_and_recovers() {
         let full = backup(&gateway, file, &target, "60").output().unwrap();
         let stderr = String::from_utf8_lossy(&full.stderr);
         assert_eq!(full.status.code(), Some(1), "{stderr}");
-        assert!(stderr.contains("make room"), "{stderr}");
+        assert!(stderr.contains("free space"), "{stderr}");
         let before = stored_chunks(&gateway, &target).unwrap();
         assert_eq!(before, 1, "{stderr}");
         // Not a byte is free, so the index cannot grow either.
@@ -121,7 +121,7 @@ async fn seaweedfs_reports_a_full_disk_and_recovers() {
     let stderr = String::from_utf8_lossy(&full.stderr);
     assert_eq!(full.status.code(), Some(1), "{stderr}");
     // SeaweedFS answers 500 without a reason.
-    assert!(stderr.contains("make room") || stderr.contains("Retry-After"), "{stderr}");
+    assert!(stderr.contains("free space") || stderr.contains("Retry-After"), "{stderr}");
     let before = stored_chunks(&gateway, &target).unwrap_or(0);
     setup.disk.clear();
     // A volume server checks its disk once a minute.
