@@ -68,6 +68,7 @@ pub mod digest;
 pub mod escape;
 pub mod hex;
 pub mod metric_names;
+pub mod names;
 pub mod rate_limit;
 pub mod records;
 pub mod retry;

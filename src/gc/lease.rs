@@ -93,7 +93,7 @@ impl SweepLease {
     /// Acquires the lease. None if another gateway holds it, or if the last sweep ended less than
     /// `min_pause` ago.
     pub async fn acquire(documents: &Documents, min_pause: Duration) -> Result<Option<Self>> {
-        let key = Key("v1/leases/gc.json".to_owned());
+        let key = Key::from("v1/leases/gc.json".to_owned());
         let is_available = |found: &FoundLease<SweepRecord>| {
             let is_held = found.snapshot.value.holder.is_some();
             found.age >= if is_held { LEASE_TIMEOUT } else { min_pause }

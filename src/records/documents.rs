@@ -132,7 +132,8 @@ impl Documents {
             Err(error) => return Err(failed(error)),
         };
         let bytes = body.collect(MAX_DOCUMENT_BYTES).await.map_err(failed)?;
-        let value = T::decode(&bytes).map_err(|why| Error::Corrupt { key: key.0.clone(), why })?;
+        let value =
+            T::decode(&bytes).map_err(|why| Error::Corrupt { key: key.to_string(), why })?;
         let age = head.date.duration_since(head.modified).unwrap_or_default();
         Ok(Found::Document(Snapshot { value: Arc::new(value), etag: head.etag }, age))
     }
@@ -182,7 +183,7 @@ impl Documents {
 
     /// Removes everything under a prefix.
     pub async fn delete_all(&self, prefix: &Key) -> Result<()> {
-        let options = ListOptions { prefix: prefix.0.clone(), ..ListOptions::default() };
+        let options = ListOptions { prefix: prefix.to_string(), ..ListOptions::default() };
         loop {
             let page = self.list(&options).await?;
             for listed in &page.objects {

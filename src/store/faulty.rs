@@ -180,12 +180,12 @@ impl Store for Faulty {
     }
 
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        let fault = self.ask_hook(Op::CreateBucket, &bucket.0, "").await?;
+        let fault = self.ask_hook(Op::CreateBucket, bucket.as_str(), "").await?;
         respond(fault, self.inner.create_bucket(bucket).await)
     }
 
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
-        let fault = self.ask_hook(Op::DeleteBucket, &bucket.0, "").await?;
+        let fault = self.ask_hook(Op::DeleteBucket, bucket.as_str(), "").await?;
         respond(fault, self.inner.delete_bucket(bucket).await)
     }
 
@@ -201,7 +201,7 @@ impl Store for Faulty {
         body: Body,
         options: PutOptions,
     ) -> Result<Written> {
-        let fault = self.ask_hook(Op::Put, &bucket.0, &key.0).await?;
+        let fault = self.ask_hook(Op::Put, bucket.as_str(), key.as_str()).await?;
         respond(fault, self.inner.put(bucket, key, torn(fault, body), options).await)
     }
 
@@ -212,18 +212,18 @@ impl Store for Faulty {
         read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
-        let fault = self.ask_hook(Op::Get, &bucket.0, &key.0).await?;
+        let fault = self.ask_hook(Op::Get, bucket.as_str(), key.as_str()).await?;
         let (head, body) = respond(fault, self.inner.get(bucket, key, read, options).await)?;
         Ok((head, damaged(fault, body)))
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
-        let fault = self.ask_hook(Op::Delete, &bucket.0, &key.0).await?;
+        let fault = self.ask_hook(Op::Delete, bucket.as_str(), key.as_str()).await?;
         respond(fault, self.inner.delete(bucket, key, version).await)
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
-        let fault = self.ask_hook(Op::List, &bucket.0, &options.prefix).await?;
+        let fault = self.ask_hook(Op::List, bucket.as_str(), &options.prefix).await?;
         let query = (bucket.clone(), options.clone());
         let pages = || self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(older) = pages().get(&query).filter(|_| fault == Some(Fault::Stale)).cloned() {
@@ -240,7 +240,7 @@ impl Store for Faulty {
         key: &Key,
         attributes: &Attributes,
     ) -> Result<UploadId> {
-        let fault = self.ask_hook(Op::CreateUpload, &bucket.0, &key.0).await?;
+        let fault = self.ask_hook(Op::CreateUpload, bucket.as_str(), key.as_str()).await?;
         respond(fault, self.inner.create_upload(bucket, key, attributes).await)
     }
 
@@ -250,7 +250,9 @@ impl Store for Faulty {
         body: Body,
         options: PartOptions,
     ) -> Result<WrittenPart> {
-        let fault = self.ask_hook(Op::PutPart, &part.upload.bucket.0, &part.upload.key.0).await?;
+        let fault = self
+            .ask_hook(Op::PutPart, part.upload.bucket.as_str(), part.upload.key.as_str())
+            .await?;
         respond(fault, self.inner.put_part(part, torn(fault, body), options).await)
     }
 
@@ -259,7 +261,8 @@ impl Store for Faulty {
         upload: UploadTarget<'_>,
         after: Option<PartNumber>,
     ) -> Result<PartPage> {
-        let fault = self.ask_hook(Op::ListParts, &upload.bucket.0, &upload.key.0).await?;
+        let fault =
+            self.ask_hook(Op::ListParts, upload.bucket.as_str(), upload.key.as_str()).await?;
         respond(fault, self.inner.list_parts(upload, after).await)
     }
 
@@ -269,12 +272,13 @@ impl Store for Faulty {
         parts: &[ChosenPart],
         size_bytes: u64,
     ) -> Result<Written> {
-        let fault = self.ask_hook(Op::Complete, &upload.bucket.0, &upload.key.0).await?;
+        let fault =
+            self.ask_hook(Op::Complete, upload.bucket.as_str(), upload.key.as_str()).await?;
         respond(fault, self.inner.complete(upload, parts, size_bytes).await)
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
-        let fault = self.ask_hook(Op::Abort, &upload.bucket.0, &upload.key.0).await?;
+        let fault = self.ask_hook(Op::Abort, upload.bucket.as_str(), upload.key.as_str()).await?;
         respond(fault, self.inner.abort(upload).await)
     }
 
@@ -283,7 +287,8 @@ impl Store for Faulty {
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
     ) -> Result<Option<Body>> {
-        let fault = self.ask_hook(Op::ReadParts, &upload.bucket.0, &upload.key.0).await?;
+        let fault =
+            self.ask_hook(Op::ReadParts, upload.bucket.as_str(), upload.key.as_str()).await?;
         let body = respond(fault, self.inner.read_parts(upload, parts).await)?;
         Ok(body.map(|body| damaged(fault, body)))
     }
@@ -307,11 +312,11 @@ impl Store for Faulty {
     }
 
     async fn keeps_versions(&self, bucket: &Bucket) -> Result<bool> {
-        let fault = self.ask_hook(Op::KeepsVersions, &bucket.0, "").await?;
+        let fault = self.ask_hook(Op::KeepsVersions, bucket.as_str(), "").await?;
         respond(fault, self.inner.keeps_versions(bucket).await)
     }
     async fn head(&self, bucket: &Bucket, key: &Key) -> Result<Head> {
-        let fault = self.ask_hook(Op::Head, &bucket.0, &key.0).await?;
+        let fault = self.ask_hook(Op::Head, bucket.as_str(), key.as_str()).await?;
         respond(fault, self.inner.head(bucket, key).await)
     }
 }

@@ -110,7 +110,7 @@ mod tests {
             })
             .unwrap();
             let mut names: Vec<String> =
-                page.objects.into_iter().map(|object| object.key.0).collect();
+                page.objects.into_iter().map(|object| object.key.to_string()).collect();
             names.extend(page.prefixes);
             names.sort();
             assert!(

@@ -101,7 +101,7 @@ impl Memory {
     ) -> Result<Written> {
         let mut state = self.state();
         let contents = state.bucket(bucket)?;
-        check_condition(&options.mode, contents.objects.get(&key.0), key)?;
+        check_condition(&options.mode, contents.objects.get(key.as_str()), key)?;
         let object = Object {
             size_bytes: bytes.len() as u64,
             frames: vec![bytes],
@@ -110,7 +110,7 @@ impl Memory {
             attributes: options.attributes,
             checksum,
         };
-        contents.objects.insert(key.0.clone(), object);
+        contents.objects.insert(key.to_string(), object);
         Ok(Written { etag, version: None })
     }
 }
@@ -219,7 +219,7 @@ impl Store for Memory {
         options: GetOptions,
     ) -> Result<(Head, Body)> {
         let mut state = self.state();
-        let object = state.bucket(bucket)?.objects.get(&key.0);
+        let object = state.bucket(bucket)?.objects.get(key.as_str());
         let object =
             object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
         if options.if_match.is_some_and(|tag| tag != object.etag) {
@@ -247,7 +247,7 @@ impl Store for Memory {
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
-        self.state().bucket(bucket)?.objects.remove(&key.0);
+        self.state().bucket(bucket)?.objects.remove(key.as_str());
         Ok(())
     }
 
@@ -257,7 +257,7 @@ impl Store for Memory {
         page_of(options, |from| {
             let next = objects.range::<str, _>((from, Bound::Unbounded)).next();
             Ok(next.map(|(key, object)| Listed {
-                key: Key(key.clone()),
+                key: Key::from(key.clone()),
                 size_bytes: object.size_bytes,
                 etag: object.etag.clone(),
                 modified: object.modified,
@@ -340,7 +340,7 @@ impl Store for Memory {
             Object { frames, size_bytes, etag: etag.clone(), modified, attributes, checksum: None };
         let contents = state.bucket(target.bucket)?;
         contents.uploads.remove(&target.upload.0);
-        contents.objects.insert(target.key.0.clone(), object);
+        contents.objects.insert(target.key.to_string(), object);
         Ok(Written { etag, version: None })
     }
 

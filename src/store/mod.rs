@@ -24,13 +24,14 @@ mod values;
 
 use async_trait::async_trait;
 
+pub use crate::names::{Bucket, Key};
 pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use values::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, GetOptions, GetRange, Head, Key, Limits,
-    ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions,
-    StoredPart, UploadId, Written, WrittenPart, acts_on_metadata,
+    Attributes, BucketInfo, ChosenPart, ETag, GetOptions, GetRange, Head, Limits, ListOptions,
+    Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, StoredPart,
+    UploadId, Written, WrittenPart, acts_on_metadata,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;

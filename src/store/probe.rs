@@ -132,7 +132,7 @@ fn text(error: Error) -> String {
 
 impl Probe {
     fn key(&self, name: &str) -> Key {
-        Key(format!("{}{name}", self.prefix))
+        Key::from(format!("{}{name}", self.prefix))
     }
 
     async fn put(&self, name: &str, value: &str, mode: PutMode) -> Result<super::Written> {

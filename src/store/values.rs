@@ -14,14 +14,7 @@ use http::header::CONTENT_ENCODING;
 
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::metric_names::{AWS_CHUNKED, SYSTEM_METADATA};
-
-/// A bucket's name. Not validated: the front that took it from a client does that.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bucket(pub String);
-
-/// An object's key, decoded, never empty.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub String);
+use crate::names::{Bucket, Key};
 
 /// An entity tag without quotes. Opaque: compared, never computed with.
 #[derive(
@@ -85,7 +78,7 @@ macro_rules! text {
         }
     )*};
 }
-text!(Bucket, Key, ETag, UploadId);
+text!(ETag, UploadId);
 
 /// The condition of a `put`. Atomic: of any number of concurrent writers of one key, each condition
 /// is decided against the write before it.

@@ -48,7 +48,7 @@ impl Layout {
     }
 
     fn at(&self, rest: &str) -> Key {
-        Key(format!("v1/{}/sessions/{}/{rest}", self.account, self.id))
+        Key::from(format!("v1/{}/sessions/{}/{rest}", self.account, self.id))
     }
 
     pub fn root(&self) -> Key {
@@ -65,7 +65,7 @@ impl Layout {
 
     /// The number in a segment's key.
     pub fn segment_number(&self, key: &Key) -> Option<u32> {
-        key.0.strip_prefix(&self.segments().0)?.strip_suffix(".json")?.parse().ok()
+        key.strip_prefix(self.segments().as_str())?.strip_suffix(".json")?.parse().ok()
     }
 
     pub fn staged_prefix(&self) -> Key {
@@ -80,17 +80,21 @@ impl Layout {
     /// The session's entry in the index of open sessions. `created_at` is the root's: an entry with
     /// another time was left by a create that failed, and is skipped.
     pub fn open(&self, bucket: &str, key: &str, created_at: u64) -> Key {
-        Key(format!("{}{created_at:012}-{}", open_of_key(&self.account, bucket, key), self.id))
+        Key::from(format!(
+            "{}{created_at:012}-{}",
+            open_of_key(&self.account, bucket, key),
+            self.id
+        ))
     }
 
     /// The session's entry in the index of completed sessions.
     pub fn done(&self, bucket: &str, key: &str) -> Key {
         let plain = format!("v1/{}/done/{bucket}/{key}/{}", self.account, self.id);
         if plain.len() <= MAX_KEY_BYTES && is_accepted_by_stores(key) {
-            return Key(plain);
+            return Key::from(plain);
         }
         let hash = Sha256::of(key.as_bytes()).hex();
-        Key(format!("v1/{}/done-hashed/{bucket}/{hash}/{}", self.account, self.id))
+        Key::from(format!("v1/{}/done-hashed/{bucket}/{hash}/{}", self.account, self.id))
     }
 }
 
@@ -105,12 +109,12 @@ fn is_accepted_by_stores(key: &str) -> bool {
 pub(super) fn open_entry(account: &str, identity: &[&str]) -> Key {
     // Each field follows its length, so that no two identities yield the same text.
     let text: String = identity.iter().map(|field| format!("{}:{field}", field.len())).collect();
-    Key(format!("v1/{account}/open/{}", Sha256::of(text.as_bytes()).hex()))
+    Key::from(format!("v1/{account}/open/{}", Sha256::of(text.as_bytes()).hex()))
 }
 
 /// The prefix of all sessions of an account.
 pub(super) fn sessions(account: &str) -> Key {
-    Key(format!("v1/{account}/sessions/"))
+    Key::from(format!("v1/{account}/sessions/"))
 }
 
 /// The prefix of the index of an account's open sessions.
@@ -132,7 +136,7 @@ pub(super) fn open_of_prefix(account: &str, bucket: &str, prefix: &str) -> (Stri
 
 /// What the key of an entry of the index of open sessions says; None if it is no such key.
 pub(super) fn parse_index_entry(entry: &Key) -> Option<IndexEntryKey<'_>> {
-    let mut segments = entry.0.splitn(5, '/');
+    let mut segments = entry.splitn(5, '/');
     let below = segments.nth(2).filter(|word| *word == OPEN).and_then(|_| segments.nth(1))?;
     let (form, time_and_id) = below.rsplit_once('!')?;
     let (created_at, id) = parse_time_and_id(time_and_id)?;
@@ -159,7 +163,7 @@ pub(super) fn entry_prefixes(account: &str) -> [String; 4] {
 
 /// Whether it is an open entry, which names its session in its content and not in its key.
 pub(super) fn is_open_entry(entry: &Key) -> bool {
-    entry.0.split('/').nth(2) == Some("open")
+    entry.split('/').nth(2) == Some("open")
 }
 
 /// The prefixes of an account's indexes, in the order in which a listing walks them.
@@ -197,7 +201,7 @@ pub(super) fn key_prefixes(account: &str, bucket: &str, key: &str) -> Vec<(Index
 pub(super) fn session_of(entry: &Key) -> Option<&str> {
     match parse_index_entry(entry) {
         Some(parsed) => Some(parsed.id),
-        None => entry.0.rsplit_once('/').map(|(_, id)| id),
+        None => entry.rsplit_once('/').map(|(_, id)| id),
     }
 }
 
@@ -208,11 +212,11 @@ mod tests {
     #[test]
     fn keys_that_stores_refuse_are_indexed_by_their_hash() {
         let layout = Layout::new("home", "b1");
-        assert_eq!(layout.done("photos", "a/b").0, "v1/home/done/photos/a/b/b1");
+        assert_eq!(layout.done("photos", "a/b"), "v1/home/done/photos/a/b/b1");
         let long = "x".repeat(256);
         let deep = "y/".repeat(510) + "z";
         for key in ["a//b", "/a", "a/", "../a", "a/./b", "a\\b", &long, &deep] {
-            let hashed = layout.done("photos", key).0;
+            let hashed = layout.done("photos", key);
             assert!(hashed.starts_with("v1/home/done-hashed/photos/"), "{hashed}");
             assert!(hashed.ends_with("/b1"));
         }
@@ -223,10 +227,10 @@ mod tests {
         for key in ["a/b", "a//b", "dir/", "x"] {
             let layout = Layout::new("home", "b1");
             let prefixes = key_prefixes("home", "photos", key);
-            let done = layout.done("photos", key).0;
+            let done = layout.done("photos", key);
             let parent = done.strip_suffix("b1").unwrap();
             assert!(prefixes.contains(&(Index::Done, parent.to_owned())), "{key}: {prefixes:?}");
-            let open = layout.open("photos", key, 7).0;
+            let open = layout.open("photos", key, 7);
             let parent = open.strip_suffix("000000000007-b1").unwrap();
             assert!(prefixes.contains(&(Index::Open, parent.to_owned())), "{key}: {prefixes:?}");
         }
@@ -238,7 +242,7 @@ mod tests {
         let layout = Layout::new(&"a".repeat(64), &id);
         for key in ["a/b", "!", "x", &"x".repeat(160), &"\u{1}".repeat(1024)] {
             let entry = layout.open(&"b".repeat(63), key, 1_700_000_000);
-            assert!(entry.0.len() <= MAX_KEY_BYTES, "{entry}");
+            assert!(entry.len() <= MAX_KEY_BYTES, "{entry}");
             let parsed =
                 IndexEntryKey { form: &ordered::of_key(key), created_at: 1_700_000_000, id: &id };
             assert_eq!((parse_index_entry(&entry), session_of(&entry)), (Some(parsed), Some(&*id)));

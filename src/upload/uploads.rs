@@ -94,7 +94,7 @@ pub(super) struct Shared {
 
 impl Uploads {
     pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
-        let bucket = Bucket(settings.state_bucket.clone());
+        let bucket = Bucket::from(settings.state_bucket.clone());
         let shared = Arc::new(Shared {
             documents: Documents { store, bucket, clock },
             quota: Quota::new(settings.max_open_of_account),

@@ -34,7 +34,7 @@ pub(super) async fn list(
     let request = StoreRequest {
         method: Method::GET,
         bucket,
-        key: &Key(String::new()),
+        key: &Key::from(String::new()),
         query: query(options),
         headers: Vec::new(),
         user: Vec::new(),
@@ -148,9 +148,7 @@ impl Parsed {
     /// Takes the text of an element at its end tag.
     fn end_element(&mut self, path: &[Element], value: &str) -> std::result::Result<(), BodyError> {
         match (path, self.page.objects.last_mut()) {
-            ([_, Element::Contents, Element::Key], Some(object)) => {
-                value.clone_into(&mut object.key.0)
-            }
+            ([_, Element::Contents, Element::Key], Some(object)) => object.key = Key::from(value),
             ([_, Element::Contents, Element::Size], Some(object)) => {
                 object.size_bytes = value.parse()?
             }
@@ -173,14 +171,17 @@ impl Parsed {
 
     fn finish(self) -> std::result::Result<Page, BodyError> {
         let Self { mut page, encoded, more } = self;
-        let names =
-            page.objects.iter_mut().map(|object| &mut object.key.0).chain(&mut page.prefixes);
-        for name in names {
-            if name.is_empty() {
-                return Err("the store's listing has a key without a name".into());
+        let keys = page.objects.iter().map(|object| object.key.as_str());
+        if keys.chain(page.prefixes.iter().map(String::as_str)).any(str::is_empty) {
+            return Err("the store's listing has a key without a name".into());
+        }
+        if encoded {
+            let is_encoded = |name: &str| name.contains(['%', '+']);
+            for object in page.objects.iter_mut().filter(|object| is_encoded(&object.key)) {
+                object.key = decoded(&object.key).into();
             }
-            if encoded && name.contains(['%', '+']) {
-                *name = decoded(name);
+            for prefix in page.prefixes.iter_mut().filter(|prefix| is_encoded(prefix)) {
+                *prefix = decoded(prefix);
             }
         }
         if more {
@@ -195,7 +196,7 @@ impl Parsed {
 /// An entry whose elements are not parsed yet.
 fn empty_entry() -> Listed {
     Listed {
-        key: Key(String::new()),
+        key: Key::from(String::new()),
         size_bytes: 0,
         etag: ETag::from(""),
         modified: SystemTime::UNIX_EPOCH,

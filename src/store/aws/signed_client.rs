@@ -182,7 +182,7 @@ impl SignedClient {
             path.extend(["/", bucket.as_str()]);
         }
         path.push('/');
-        path.extend(utf8_percent_encode(&key.0, URI_PATH));
+        path.extend(utf8_percent_encode(key.as_str(), URI_PATH));
         if !query.is_empty() {
             path.extend(["?", query]);
         }

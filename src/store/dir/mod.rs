@@ -208,8 +208,8 @@ impl Store for Dir {
     ) -> Result<UploadId> {
         let id = UploadId(self.clock.random_id());
         let row = UploadRow {
-            bucket: bucket.0.clone(),
-            key: key.0.clone(),
+            bucket: bucket.to_string(),
+            key: key.to_string(),
             attributes: attributes.clone().into(),
         };
         let (bucket, upload) = (bucket.clone(), id.clone());

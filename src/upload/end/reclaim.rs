@@ -78,7 +78,7 @@ impl Uploads {
     /// The time of the store.
     pub async fn store_time(&self) -> Result<SystemTime> {
         let documents = self.documents();
-        let clock = Key("v1/leases/clock".to_owned());
+        let clock = Key::from("v1/leases/clock".to_owned());
         documents.put_marker(&clock).await?;
         let head = documents.store.head(&documents.bucket, &clock).await;
         head.map(|head| head.date)
@@ -92,13 +92,14 @@ impl Uploads {
         after: Option<String>,
     ) -> Result<SessionRecordsPage> {
         let prefix = layout::sessions(account);
-        let mut options = ListOptions { prefix: prefix.0.clone(), after, ..ListOptions::default() };
+        let mut options =
+            ListOptions { prefix: prefix.to_string(), after, ..ListOptions::default() };
         let mut sessions: Vec<SessionRecords> = Vec::new();
         loop {
             let page = self.documents().list(&options).await?;
             for listed in &page.objects {
                 let Some((id, what)) =
-                    listed.key.0.strip_prefix(&prefix.0).and_then(|rest| rest.split_once('/'))
+                    listed.key.strip_prefix(prefix.as_str()).and_then(|rest| rest.split_once('/'))
                 else {
                     continue;
                 };
@@ -124,8 +125,9 @@ impl Uploads {
                 // the only one.
                 Some(_) if sessions.len() > 1 => {
                     sessions.pop();
-                    let next =
-                        sessions.last().map(|last| format!("{}{}/~", prefix.0, last.backup_id));
+                    let next = sessions
+                        .last()
+                        .map(|last| format!("{}{}/~", prefix.as_str(), last.backup_id));
                     return Ok(SessionRecordsPage { sessions, next });
                 }
                 next => options.after = next,

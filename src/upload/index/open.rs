@@ -108,10 +108,12 @@ impl Uploads {
                 .await?
                 .filter(|root| root.bucket == *bucket && root.key == *key);
             if let Some(root) = known {
-                return Ok(Some(root.open_entry().0));
+                return Ok(Some(root.open_entry().to_string()));
             }
             if let Some((created_at, id)) = layout::parse_time_and_id(id) {
-                return Ok(Some(Layout::new(account, id).open(bucket, key, created_at).0));
+                return Ok(Some(
+                    Layout::new(account, id).open(bucket, key, created_at).to_string(),
+                ));
             }
         }
         let group = query
@@ -209,7 +211,7 @@ impl<V: Fn(&Root) -> bool> PageWalk<'_, V> {
     }
 
     fn skips(&self, entry: &Key) -> bool {
-        self.skip_to.as_ref().is_some_and(|last| entry.0 <= *last)
+        self.skip_to.as_ref().is_some_and(|last| entry.as_str() <= last.as_str())
     }
 
     /// Adds one entry to the page if it belongs there; true if the page is at its end.

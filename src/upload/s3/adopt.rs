@@ -125,7 +125,8 @@ impl Uploads {
             Err(error) if error.kind() == store::Kind::NotFound => return Ok(None),
             Err(error) => return Err(Error::record("reading the age of a session", error)),
         };
-        let options = ListOptions { prefix: layout.segments().0, ..ListOptions::default() };
+        let options =
+            ListOptions { prefix: layout.segments().to_string(), ..ListOptions::default() };
         let segments = documents.list(&options).await?.objects;
         let newest =
             segments.iter().map(|listed| listed.modified).fold(head.modified, std::cmp::max);

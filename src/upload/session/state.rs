@@ -303,7 +303,7 @@ impl Session {
     async fn listed_segments(&self) -> Result<Vec<(u32, String)>> {
         let documents = &self.0.shared.documents;
         let mut options =
-            ListOptions { prefix: self.0.layout.segments().0, ..ListOptions::default() };
+            ListOptions { prefix: self.0.layout.segments().to_string(), ..ListOptions::default() };
         let mut found = Vec::new();
         loop {
             let page = documents.list(&options).await?;

@@ -156,7 +156,7 @@ pub async fn listings_are_paged_in_byte_order(lab: Lab) {
         loop {
             let page = lab.store.list(&lab.bucket, &options).await.unwrap();
             assert!(page.objects.len() <= limit);
-            found.extend(page.objects.into_iter().map(|object| object.key.0));
+            found.extend(page.objects.into_iter().map(|object| object.key.to_string()));
             options.after = page.next;
             if options.after.is_none() {
                 break;
@@ -180,7 +180,7 @@ pub async fn a_delimiter_groups_keys_into_common_prefixes(lab: Lab) {
         let (mut objects, mut prefixes) = (Vec::new(), Vec::new());
         loop {
             let page = lab.store.list(&lab.bucket, &options).await.unwrap();
-            objects.extend(page.objects.into_iter().map(|object| object.key.0));
+            objects.extend(page.objects.into_iter().map(|object| object.key.to_string()));
             prefixes.extend(page.prefixes);
             options.after = page.next;
             if options.after.is_none() {

@@ -204,7 +204,7 @@ pub async fn assert_no_record_is_left(store: &Arc<dyn Store>, seed: u64) {
     let left = store.list(&state, &ListOptions::default()).await.unwrap().objects;
     let left: Vec<_> = left
         .iter()
-        .map(|listed| &listed.key.0)
+        .map(|listed| listed.key.as_str())
         .filter(|key| !key.starts_with("v1/leases/"))
         .collect();
     assert!(left.is_empty(), "seed {seed}: {left:?} is left");

@@ -96,7 +96,7 @@ impl Fleet {
             .objects;
         listed
             .into_iter()
-            .map(|listed| listed.key.0)
+            .map(|listed| listed.key.to_string())
             .filter(|key| !key.starts_with("v1/leases/"))
             .collect()
     }

@@ -89,7 +89,7 @@ pub fn truncated_body(bytes: &Bytes, sent: usize, ends_in_error: bool) -> Body {
 }
 
 async fn lab(store: Arc<dyn Store>, keep: Arc<dyn std::any::Any + Send + Sync>) -> Lab {
-    let bucket = Bucket(format!("conformance-{}", Clock::system().random_id()));
+    let bucket = Bucket::from(format!("conformance-{}", Clock::system().random_id()));
     store.create_bucket(&bucket).await.unwrap();
     Lab {
         store,

@@ -48,7 +48,7 @@ impl Tables<'_> {
         for row in self.uploads.iter().map_err(index_error)? {
             let (id, row) = row.map_err(index_error)?;
             let row: UploadRow = from_json(row.value())?;
-            if row.bucket == bucket.0 {
+            if row.bucket == bucket.as_str() {
                 uploads.push(UploadId(id.value().to_owned()));
             }
         }

@@ -48,7 +48,7 @@ pub(in super::super) struct AttributesRow {
 impl UploadRow {
     /// Whether the upload is one of this bucket and key.
     pub fn is_of(&self, target: UploadTarget<'_>) -> bool {
-        self.bucket == target.bucket.0 && self.key == target.key.0
+        self.bucket == target.bucket.as_str() && self.key == target.key.as_str()
     }
 }
 
