@@ -290,17 +290,22 @@ async fn create_objects(store: &Arc<dyn Store>) -> (String, String) {
     for (bucket, key) in
         [("bucket", "mine/k"), ("bucket", "theirs/k"), ("bucket", SECRETS[1]), ("others", "k")]
     {
-        uploads.make_bucket(bucket).await.expect("a bucket");
+        uploads.make_bucket(&bucket.into()).await.expect("a bucket");
         let bytes = if key == "mine/k" { "public" } else { SECRETS[0] };
         let (bucket, key, body) = (bucket.into(), key.into(), bytes.as_bytes().to_vec().into());
         store.put(&bucket, &key, body, PutOptions::default()).await.expect("an object");
     }
     let upload = async |account: &str, key: &str| {
-        let new =
-            NewUpload { bucket: "bucket".to_owned(), key: key.to_owned(), ..NewUpload::default() };
-        uploads.create_upload(account, new).await.expect("an upload").root().backup_id.clone()
+        let new = NewUpload { bucket: "bucket".into(), key: key.into(), ..NewUpload::default() };
+        uploads
+            .create_upload(&account.into(), new)
+            .await
+            .expect("an upload")
+            .root()
+            .backup_id
+            .clone()
     };
-    (upload(ACCOUNT, "mine/k").await, upload("root", "theirs/k").await)
+    (upload(ACCOUNT, "mine/k").await.to_string(), upload("root", "theirs/k").await.to_string())
 }
 
 /// Names and ETags of all objects that the account must not change.

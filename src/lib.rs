@@ -16,6 +16,8 @@
 //! - [`clock`]: time and randomness; the only room that reads a clock or the system's entropy
 //! - [`retry`]: back-off and its budget
 //! - [`rate_limit`]: a shared limit of bytes per second
+//! - [`names`]: buckets, keys, accounts and backups as types of their own
+//! - [`hex`]: encodes and decodes hex digits
 //! - [`digest`]: running hashes, checksums, whole-file digests that are combined from chunks
 //! - [`sigv4`]: AWS request signatures: signing, presigning, verifying
 //! - [`accounts`]: accounts, access keys, grants, and what an identity may do
@@ -27,6 +29,7 @@
 //! Storage and the core, without HTTP:
 //!
 //! - [`store`]: one trait for objects and multipart uploads; S3, directory and memory implement it
+//! - [`records`]: versioned JSON documents: compare-and-swap, leases, group commit
 //! - [`upload`]: upload sessions: plan, records, receiving chunks, finalize, adoption
 //! - [`object`]: whole objects for the S3 front: ranges, copies, deletes, listings
 //! - [`gc`]: ends abandoned sessions and removes what is left of them

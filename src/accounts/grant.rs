@@ -5,6 +5,8 @@
 
 use std::str::FromStr;
 
+use crate::names::Bucket;
+
 /// A level of access. Ordered: each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
@@ -31,7 +33,7 @@ impl FromStr for Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// None: every bucket.
-    pub bucket: Option<String>,
+    pub bucket: Option<Bucket>,
     /// Prefix of the keys. Empty: all keys, and the bucket itself.
     pub prefix: String,
     pub access: Access,
@@ -40,8 +42,8 @@ pub struct Grant {
 impl Grant {
     /// Whether the grant includes this access to the key or, with an empty key, to the whole
     /// bucket.
-    pub fn covers(&self, access: Access, bucket: &str, key: &str) -> bool {
-        let bucket_fits = self.bucket.as_deref().is_none_or(|name| name == bucket);
+    pub fn covers(&self, access: Access, bucket: &Bucket, key: &str) -> bool {
+        let bucket_fits = self.bucket.as_ref().is_none_or(|name| name == bucket);
         bucket_fits && self.access >= access && key.starts_with(&self.prefix)
     }
 }

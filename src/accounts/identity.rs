@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{Access, Account};
+use crate::names::{AccountName, Bucket};
 
 /// The sender of a request: an account with its grants. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,17 +20,17 @@ impl Identity {
     }
 
     /// The account that owns what the sender creates.
-    pub fn account_name(&self) -> &str {
+    pub fn account_name(&self) -> &AccountName {
         &self.account.name
     }
 
     /// Whether the sender may do anything at all in the bucket.
-    pub fn sees(&self, bucket: &str) -> bool {
+    pub fn sees(&self, bucket: &Bucket) -> bool {
         self.account.sees(bucket)
     }
 
     /// Whether the sender has this access to the key or, with an empty key, to the whole bucket.
-    pub fn allows(&self, access: Access, bucket: &str, key: &str) -> bool {
+    pub fn allows(&self, access: Access, bucket: &Bucket, key: &str) -> bool {
         self.account.allows(access, bucket, key)
     }
 }

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::names::{AccountName, Bucket};
 use crate::sigv4;
 
 pub use grant::Access;
@@ -52,7 +53,7 @@ impl fmt::Debug for Secret {
 #[derive(Debug, PartialEq, Eq)]
 struct Account {
     /// `[a-z0-9-]{1,64}`.
-    name: String,
+    name: AccountName,
     /// Has admin access to everything.
     root: bool,
     grants: Vec<Grant>,
@@ -60,16 +61,16 @@ struct Account {
 
 impl Account {
     /// Whether the account may do anything in the bucket.
-    fn sees(&self, bucket: &str) -> bool {
+    fn sees(&self, bucket: &Bucket) -> bool {
         self.root
             || self
                 .grants
                 .iter()
-                .any(|grant| grant.bucket.as_deref().is_none_or(|name| name == bucket))
+                .any(|grant| grant.bucket.as_ref().is_none_or(|name| name == bucket))
     }
 
     /// Whether the account has this access to the key or, with an empty key, to the whole bucket.
-    fn allows(&self, access: Access, bucket: &str, key: &str) -> bool {
+    fn allows(&self, access: Access, bucket: &Bucket, key: &str) -> bool {
         self.root || self.grants.iter().any(|grant| grant.covers(access, bucket, key))
     }
 }
@@ -217,8 +218,12 @@ mod tests {
             (Access::Admin, "logs", "", false),
         ];
         for (access, bucket, key, allowed) in table {
-            assert_eq!(ops.allows(access, bucket, key), allowed, "{access:?} {bucket}/{key}");
-            assert!(root.allows(access, bucket, key));
+            assert_eq!(
+                ops.allows(access, &bucket.into(), key),
+                allowed,
+                "{access:?} {bucket}/{key}"
+            );
+            assert!(root.allows(access, &bucket.into(), key));
         }
     }
 }

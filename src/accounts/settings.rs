@@ -106,11 +106,11 @@ impl AccountSettings {
             if grant.bucket.is_empty() {
                 return Err(Error::Bucket(self.name.clone()));
             }
-            let bucket = (grant.bucket != "*").then(|| grant.bucket.clone());
+            let bucket = (grant.bucket != "*").then(|| grant.bucket.as_str().into());
             Ok(Grant { bucket, prefix: grant.prefix.clone(), access: grant.access })
         });
         let grants = grants.collect::<Result<_, _>>()?;
-        Ok((Account { name: self.name.clone(), root: self.root, grants }, keys))
+        Ok((Account { name: self.name.as_str().into(), root: self.root, grants }, keys))
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn examine(
     settings: &Settings,
     clock: &Clock,
 ) -> Result<Vec<Check>, Error> {
-    let bucket = settings.upload.state_bucket.as_str().into();
+    let bucket = settings.upload.state_bucket.clone();
     let checks = probe::probe(store, &bucket, clock).await;
     checks.map_err(|source| Error::Store { place: location(&settings.store), source })
 }

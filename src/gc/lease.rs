@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::{AccountName, Key};
 use crate::records::{Document, Documents, FoundLease, Lease, LeaseDocument, Result, Stamp};
-use crate::store::Key;
 
 /// A holder that writes nothing for this long counts as dead.
 pub(super) const LEASE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -20,7 +20,7 @@ pub(super) const LEASE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How far a sweep is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SweepPosition {
-    pub account: String,
+    pub account: AccountName,
     /// The last key of the account's session listing that was dealt with.
     pub after: Option<String>,
 }

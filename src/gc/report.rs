@@ -1,5 +1,6 @@
 //! What a sweep did, for log lines and `ratchet gc`.
 
+use crate::names::{AccountName, BackupId, Bucket, Key};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReclaimedSession {
-    pub account: String,
-    pub backup_id: String,
+    pub account: AccountName,
+    pub backup_id: BackupId,
     /// Empty if there was no root that names it; so is `key`.
-    pub bucket: String,
-    pub key: String,
+    pub bucket: Bucket,
+    pub key: Key,
     /// `expire`, `free`, `forget`, `unstage`, `orphan`.
     pub action: &'static str,
     /// The time since the newest document of the session was written.

@@ -12,13 +12,18 @@ use super::decide::{ReclaimAction, reclaim_action};
 use super::report::ReclaimedSession;
 use super::staged_chunks;
 use super::sweep::{LeaseState, Result, Sweep, SweepTask};
+use crate::names::{AccountName, Bucket, Key};
 use crate::upload::{Error, Retention, Root, SessionRecords};
 
 pub(super) struct Sessions;
 
 #[async_trait]
 impl SweepTask for Sessions {
-    async fn sweep_account(&self, sweep: &mut Sweep<'_>, account: &str) -> Result<LeaseState> {
+    async fn sweep_account(
+        &self,
+        sweep: &mut Sweep<'_>,
+        account: &AccountName,
+    ) -> Result<LeaseState> {
         let mut after = sweep.start_after(account);
         loop {
             let page = sweep.uploads.session_records(account, after.clone()).await?;
@@ -55,7 +60,7 @@ async fn sweep_session(sweep: &mut Sweep<'_>, records: &SessionRecords) {
         Ok(Some(reclaimed)) => sweep.reclaimed(&reclaimed),
         Err(error) => {
             sweep.report.failed += 1;
-            tracing::warn!(account = records.account, backup = records.backup_id, %error, "a session was not swept");
+            tracing::warn!(account = records.account.as_str(), backup = records.backup_id.as_str(), %error, "a session was not swept");
         }
     }
 }
@@ -143,8 +148,8 @@ async fn reclaim_without_root(
     Ok(Some(ReclaimedSession {
         account: records.account.clone(),
         backup_id: records.backup_id.clone(),
-        bucket: String::new(),
-        key: String::new(),
+        bucket: Bucket::default(),
+        key: Key::default(),
         action: "orphan",
         idle,
         bytes: records.staged_bytes,

@@ -16,6 +16,7 @@ use super::lease::{LEASE_TIMEOUT, SweepLease, SweepPosition};
 use super::report::{ReclaimedSession, Report};
 use super::sessions::Sessions;
 use crate::clock::Clock;
+use crate::names::AccountName;
 use crate::records::Documents;
 use crate::upload::{Error, Uploads};
 
@@ -46,7 +47,11 @@ pub(super) enum LeaseState {
 #[async_trait]
 pub(super) trait SweepTask: Send + Sync {
     /// Reclaims what the account has of the resource. `Lost` ends the sweep.
-    async fn sweep_account(&self, sweep: &mut Sweep<'_>, account: &str) -> Result<LeaseState>;
+    async fn sweep_account(
+        &self,
+        sweep: &mut Sweep<'_>,
+        account: &AccountName,
+    ) -> Result<LeaseState>;
 }
 
 /// In the order in which they run for each account.
@@ -170,8 +175,8 @@ impl Sweep<'_> {
     }
 
     /// Where an interrupted sweep stopped in the listing of the account's sessions.
-    pub fn start_after(&self, account: &str) -> Option<String> {
-        self.start.as_ref().filter(|start| start.account == account)?.after.clone()
+    pub fn start_after(&self, account: &AccountName) -> Option<String> {
+        self.start.as_ref().filter(|start| start.account == *account)?.after.clone()
     }
 
     /// As [`Sweeper::trusted_time`].
@@ -191,16 +196,24 @@ impl Sweep<'_> {
     }
 
     /// Keeps the lease and records that the sweep is at `after` in the account's listing.
-    pub async fn renew(&mut self, account: &str, after: Option<&str>) -> Result<LeaseState> {
+    pub async fn renew(
+        &mut self,
+        account: &AccountName,
+        after: Option<&str>,
+    ) -> Result<LeaseState> {
         self.renewed_at = self.clock.monotonic();
         let Some(lease) = &mut self.lease else { return Ok(LeaseState::Held) };
-        let (account, after) = (account.to_owned(), after.map(str::to_owned));
+        let (account, after) = (account.clone(), after.map(str::to_owned));
         let is_held = lease.renew(SweepPosition { account, after }).await?;
         Ok(if is_held { LeaseState::Held } else { LeaseState::Lost })
     }
 
     /// As `renew`, if a third of the lease's time has passed since the last renewal.
-    pub async fn renew_if_due(&mut self, account: &str, after: Option<&str>) -> Result<LeaseState> {
+    pub async fn renew_if_due(
+        &mut self,
+        account: &AccountName,
+        after: Option<&str>,
+    ) -> Result<LeaseState> {
         if self.clock.monotonic().saturating_sub(self.renewed_at) < LEASE_TIMEOUT / 3 {
             return Ok(LeaseState::Held);
         }

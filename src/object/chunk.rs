@@ -2,6 +2,7 @@
 //!
 //! Guarantees: the bytes are those of the object that the backup's finalize made.
 
+use crate::names::BackupId;
 use crate::store::{self, Body, GetOptions, GetRange};
 use crate::upload::{self, Record, Root, SEGMENT, Session, Shape, Status};
 
@@ -37,7 +38,7 @@ impl Objects {
             len => GetRange::Range { first, last: first + (len - 1) },
         };
         let options = GetOptions { if_match: Some(object.etag.clone()), ..GetOptions::default() };
-        let (bucket, key) = (root.bucket.as_str().into(), root.key.as_str().into());
+        let (bucket, key) = (root.bucket.clone(), root.key.clone());
         let found = self.store.get(&bucket, &key, read, options).await;
         let (_, body) = found.map_err(|error| chunk_error(error, &root.backup_id))?;
         Ok(ChunkRead { record, body })
@@ -61,12 +62,12 @@ fn unreadable(root: &Root, status: String) -> upload::Error {
     upload::Error::NotOpen { id: root.backup_id.clone(), status }
 }
 
-fn chunk_error(error: store::Error, id: &str) -> upload::Error {
+fn chunk_error(error: store::Error, id: &BackupId) -> upload::Error {
     match error.kind() {
         store::Kind::Precondition
         | store::Kind::NotFound
         | store::Kind::NoSuchBucket
-        | store::Kind::Range => upload::Error::ObjectChanged(id.to_owned()),
+        | store::Kind::Range => upload::Error::ObjectChanged(id.clone()),
         store::Kind::NoSuchUpload
         | store::Kind::BucketExists
         | store::Kind::BucketNotEmpty
@@ -103,9 +104,9 @@ mod tests {
         let uploads = Uploads::new(Arc::clone(&store), clock, settings);
         let objects = Objects::new(store, uploads.clone());
         uploads.prepare().await.unwrap();
-        uploads.make_bucket("b").await.unwrap();
+        uploads.make_bucket(&"b".into()).await.unwrap();
         let new = NewUpload { bucket: "b".into(), key: "k".into(), ..NewUpload::default() };
-        let session = uploads.create_upload("home", new).await.unwrap();
+        let session = uploads.create_upload(&"home".into(), new).await.unwrap();
         let mut entries = Vec::new();
         for (number, bytes) in parts {
             let number = PartNumber::new(*number).unwrap();

@@ -14,9 +14,10 @@ mod whole;
 
 use std::sync::Arc;
 
+use crate::names::Bucket;
 pub use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, ETag, Error as StoreError, GetOptions, GetRange, Head,
-    Key, Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
+    Attributes, Body, BucketInfo, ETag, Error as StoreError, GetOptions, GetRange, Head,
+    Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
     PutMode, Written,
 };
 pub use chunk::ChunkRead;

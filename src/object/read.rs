@@ -5,7 +5,8 @@
 //! object of the same key. Conditions are checked before a range. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
-use crate::store::{Body, Bucket, GetOptions, GetRange, Key, PartNumber};
+use crate::names::{AccountName, Bucket, Key};
+use crate::store::{Body, GetOptions, GetRange, PartNumber};
 use crate::upload::{self, ChecksumKind, ObjectChecksum, PartEntry, Session};
 
 use super::{Conditions, Objects, ReadError, Stored};
@@ -13,9 +14,9 @@ use super::{Conditions, Objects, ReadError, Stored};
 /// An object, and the account that reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectName<'a> {
-    pub account: &'a str,
-    pub bucket: &'a str,
-    pub key: &'a str,
+    pub account: &'a AccountName,
+    pub bucket: &'a Bucket,
+    pub key: &'a Key,
 }
 
 /// Which bytes of an object are to be read.
@@ -82,7 +83,7 @@ impl Objects {
             ..GetOptions::default()
         };
         let bytes = if request.head_only { GetRange::Head } else { range };
-        let (bucket, key) = (name.bucket.into(), name.key.into());
+        let (bucket, key) = (name.bucket.clone(), name.key.clone());
         let (stored, body) = self.get(&bucket, &key, bytes, options).await?;
         request.conditions.check(&stored.head).map_err(ReadError::Unmet)?;
         let size_bytes = stored.head.size_bytes;
@@ -102,7 +103,7 @@ impl Objects {
         wants_checksum: bool,
         wants_parts: bool,
     ) -> Result<ObjectAttributes, ReadError> {
-        let (bucket, key): (Bucket, Key) = (name.bucket.into(), name.key.into());
+        let (bucket, key): (Bucket, Key) = (name.bucket.clone(), name.key.clone());
         let options = GetOptions { checksum: true, ..GetOptions::default() };
         let (stored, _) = self.get(&bucket, &key, GetRange::Head, options).await?;
         let checksum = if wants_checksum { self.checksum_of(name, &stored).await? } else { None };
@@ -118,7 +119,7 @@ impl Objects {
         name: ObjectName<'_>,
         number: PartNumber,
     ) -> Result<(GetRange, Option<usize>), ReadError> {
-        let (bucket, key) = (name.bucket.into(), name.key.into());
+        let (bucket, key) = (name.bucket.clone(), name.key.clone());
         let (stored, _) = self.get(&bucket, &key, GetRange::Head, GetOptions::default()).await?;
         let parts = self.parts_of(name, &stored).await?;
         let index = usize::from(number.get()) - 1;

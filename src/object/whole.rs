@@ -4,10 +4,10 @@
 //! a copy does not carry the tag of the upload that made its source. **Errors**: the store's own.
 
 use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::names::{Bucket, Key};
 use crate::store::{
-    Attributes, Body, Bucket, BucketInfo, Error, GetOptions, GetRange, Head, Key, Kind,
-    ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Written,
-    acts_on_metadata,
+    Attributes, Body, BucketInfo, Error, GetOptions, GetRange, Head, Kind, ListOptions, Page,
+    Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Written, acts_on_metadata,
 };
 use crate::upload::TAG;
 
@@ -89,7 +89,7 @@ impl Objects {
     }
 
     /// Whether the store reserves this bucket name for itself.
-    pub fn reserves(&self, bucket: &str) -> bool {
+    pub fn reserves(&self, bucket: &Bucket) -> bool {
         self.store.reserves(bucket)
     }
 

@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::names::{Bucket, Key};
 use crate::retry;
-use crate::store::{
-    self, Body, Bucket, GetOptions, GetRange, Head, Key, ListOptions, Page, PutOptions, Store,
-};
+use crate::store::{self, Body, GetOptions, GetRange, Head, ListOptions, Page, PutOptions, Store};
 
 use super::document::{Document, Snapshot};
 use super::error::{Error, Result, Retryable};

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::store::Key;
+use crate::names::Key;
 
 use super::document::{Document, Snapshot};
 use super::documents::Documents;

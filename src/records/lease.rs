@@ -9,7 +9,8 @@
 
 use std::time::Duration;
 
-use crate::store::{ETag, Key};
+use crate::names::Key;
+use crate::store::ETag;
 
 use super::document::{Document, Snapshot};
 use super::documents::Documents;

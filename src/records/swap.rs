@@ -13,7 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::digest::Sha256;
-use crate::store::{self, Attributes, Body, Key, PutMode, PutOptions, Written};
+use crate::names::Key;
+use crate::store::{self, Attributes, Body, PutMode, PutOptions, Written};
 
 use super::document::{Document, Snapshot};
 use super::documents::Documents;

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::clock::Clock;
+use crate::names::{Bucket, Key};
 use crate::store::{
-    self, Body, Bucket, Key, PutOptions, Store,
+    self, Body, PutOptions, Store,
     faulty::{Call, Fault, Faulty, Op},
     memory::Memory,
 };

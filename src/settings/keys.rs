@@ -115,7 +115,7 @@ pub const KEYS: &[Key] = &[
             {
                 return Err("it must be a bucket name: 3 to 63 of a-z, 0-9 and -".to_owned());
             }
-            text.clone_into(&mut s.upload.state_bucket);
+            s.upload.state_bucket = text.into();
             Ok(())
         },
     },

@@ -24,7 +24,7 @@ mod values;
 
 use async_trait::async_trait;
 
-pub use crate::names::{Bucket, Key};
+use crate::names::{Bucket, Key};
 pub use body::{Body, BodyError};
 pub use error::{Error, Kind};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Checksum, ChunkDigests, Contribution, Sha256};
+use crate::names::BackupId;
 use crate::records::{Document, Stamp, frame};
 use crate::store::ETag;
 
@@ -39,7 +40,7 @@ impl Document for Root {
 pub(super) struct OpenEntry {
     #[serde(flatten)]
     pub stamp: Stamp,
-    pub backup_id: String,
+    pub backup_id: BackupId,
 }
 
 impl Document for OpenEntry {

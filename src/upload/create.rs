@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest;
+use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Snapshot, Stamp, SwapOutcome};
 use crate::store::{self, ListOptions};
 
@@ -17,6 +18,7 @@ use super::layout::{self, Layout};
 use super::manifest::{Destination, Policy, Root, Status};
 use super::plan::Plan;
 use super::session::Session;
+use super::session_cache::SessionName;
 use super::uploads::Uploads;
 
 /// The most attempts of a create while others create and end the same backup.
@@ -25,8 +27,8 @@ const MAX_CREATE_ATTEMPTS: usize = 32;
 /// The parameters of a create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewBackup {
-    pub bucket: String,
-    pub key: String,
+    pub bucket: Bucket,
+    pub key: Key,
     /// Bytes of every chunk but the last.
     pub chunk_size: u64,
     pub size: Option<u64>,
@@ -48,7 +50,11 @@ impl Uploads {
     /// Creates a backup, or returns the open one with the same target, file id, chunk size and
     /// size.
     /// **Errors**: `BadRequest` (the file does not fit), `NoSuchBucket`, `QuotaExceeded`.
-    pub async fn create(&self, account: &str, new: NewBackup) -> Result<(Created, Session)> {
+    pub async fn create(
+        &self,
+        account: &AccountName,
+        new: NewBackup,
+    ) -> Result<(Created, Session)> {
         let plan = self.plan(&new)?;
         let (chunk_size, size) =
             (plan.chunk_size.to_string(), plan.size.map_or(String::new(), |size| size.to_string()));
@@ -77,7 +83,7 @@ impl Uploads {
             let stamp =
                 known.as_ref().map_or_else(Stamp::default, |known| known.value.stamp.clone());
             let stamp = stamp.next(&documents.clock.random_id());
-            let next = OpenEntry { stamp, backup_id: documents.clock.random_id() };
+            let next = OpenEntry { stamp, backup_id: documents.clock.random_id().into() };
             known = match documents.swap(&entry, known.as_ref(), next).await? {
                 SwapOutcome::Won(now) => Some(now),
                 SwapOutcome::Lost(now) => now,
@@ -91,8 +97,8 @@ impl Uploads {
     /// exists with other parameters, and those of `create`.
     pub async fn create_as(
         &self,
-        account: &str,
-        id: &str,
+        account: &AccountName,
+        id: &BackupId,
         new: NewBackup,
     ) -> Result<(Created, Session)> {
         let plan = self.plan(&new)?;
@@ -105,7 +111,7 @@ impl Uploads {
         };
         match difference(&session.root(), &new) {
             None => Ok((created, session)),
-            Some(field) => Err(Error::BackupConflict { id: id.to_owned(), field }),
+            Some(field) => Err(Error::BackupConflict { id: id.clone(), field }),
         }
     }
 
@@ -126,8 +132,8 @@ impl Uploads {
     /// leaves an entry that names no session, which every reader skips.
     async fn make(
         &self,
-        account: &str,
-        id: &str,
+        account: &AccountName,
+        id: &BackupId,
         new: NewBackup,
         plan: Plan,
     ) -> Result<(Created, Session)> {
@@ -135,8 +141,8 @@ impl Uploads {
         let layout = Layout::new(account, id);
         let mut root = Root {
             stamp: Stamp::default().next(&documents.clock.random_id()),
-            backup_id: id.to_owned(),
-            account: account.to_owned(),
+            backup_id: id.clone(),
+            account: account.clone(),
             bucket: new.bucket,
             key: new.key,
             file_id: new.file_id,
@@ -153,7 +159,7 @@ impl Uploads {
         };
         self.create_store_upload(&mut root).await?;
         documents.put_marker(&root.open_entry()).await?;
-        let name = (account.to_owned(), id.to_owned());
+        let name = SessionName { account: account.clone(), id: id.clone() };
         let attempted = root.clone();
         match documents.create(&layout.root(), root).await? {
             SwapOutcome::Won(root) => {
@@ -165,14 +171,14 @@ impl Uploads {
                 if let Some(upload) = attempted.upload_at(&target)
                     && let Err(error) = documents.store.abort(upload).await
                 {
-                    tracing::warn!(backup = id, %error, "the store upload of a create that lost the race was not aborted");
+                    tracing::warn!(backup = id.as_str(), %error, "the store upload of a create that lost the race was not aborted");
                 }
                 if attempted.open_entry() != root.value.open_entry() {
                     documents.delete(&attempted.open_entry()).await?;
                 }
                 Ok((Created::Existing, self.cache(name, layout, root)))
             }
-            SwapOutcome::Lost(None) => Err(Error::NoSuchBackup(id.to_owned())),
+            SwapOutcome::Lost(None) => Err(Error::NoSuchBackup(id.clone())),
         }
     }
 
@@ -195,9 +201,9 @@ impl Uploads {
 }
 
 /// Why the store created no upload in a bucket.
-pub(super) fn upload_not_created(bucket: &str, error: store::Error) -> Error {
+pub(super) fn upload_not_created(bucket: &Bucket, error: store::Error) -> Error {
     if error.kind() == store::Kind::NoSuchBucket {
-        return Error::NoSuchBucket(bucket.to_owned());
+        return Error::NoSuchBucket(bucket.clone());
     }
     Error::store("beginning the store's upload", error)
 }

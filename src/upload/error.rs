@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::digest::{Expected, Sha256};
+use crate::names::{AccountName, BackupId, Bucket};
 use crate::records::{self, Retryable};
 use crate::store;
 
@@ -63,9 +64,9 @@ pub enum Error {
     #[error("{0}")]
     BadRequest(String),
     #[error("no backup {0:?}")]
-    NoSuchBackup(String),
+    NoSuchBackup(BackupId),
     #[error("no bucket {0:?}")]
-    NoSuchBucket(String),
+    NoSuchBucket(Bucket),
     #[error("chunk {index} must have {wanted} bytes, not {offered}")]
     ChunkSizeMismatch { index: u64, wanted: String, offered: u64 },
     #[error("the bytes of chunk {index} have {found}, not {declared}")]
@@ -75,22 +76,22 @@ pub enum Error {
     #[error("chunk {index} is stored with {stored}, not {offered}")]
     ChecksumConflict { index: u64, stored: Sha256, offered: Sha256 },
     #[error("backup {id:?} exists with another {field}")]
-    BackupConflict { id: String, field: &'static str },
+    BackupConflict { id: BackupId, field: &'static str },
     #[error("{} ranges of chunks are missing", .missing.len())]
     Incomplete { missing: Vec<ChunkRange> },
     #[error("backup {id:?} is {status}")]
-    NotOpen { id: String, status: String },
+    NotOpen { id: BackupId, status: String },
     #[error("part {number} of upload {id:?} is absent or has another tag")]
-    InvalidPart { id: String, number: u16 },
+    InvalidPart { id: BackupId, number: u16 },
     #[error("part {number} has {size_bytes} bytes; all but the last need {least}")]
     PartTooSmall { number: u16, size_bytes: u64, least: u64 },
     #[error("the object of backup {0:?} was replaced or removed since")]
-    ObjectChanged(String),
+    ObjectChanged(BackupId),
     #[error(
         "account {account:?} has {max_open} open uploads, backups and aborted uploads that are kept, which is its quota: \
          complete or abort some of them, then try again"
     )]
-    QuotaExceeded { account: String, max_open: u64 },
+    QuotaExceeded { account: AccountName, max_open: u64 },
     #[error("{what}")]
     Store {
         kind: Kind,

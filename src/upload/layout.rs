@@ -8,7 +8,7 @@
 
 use super::index::ordered;
 use crate::digest::Sha256;
-use crate::store::Key;
+use crate::names::{AccountName, BackupId, Bucket, Key};
 
 /// The longest key segment that every store accepts.
 const MAX_SEGMENT_BYTES: usize = 255;
@@ -20,8 +20,8 @@ const OPEN: &str = "open-uploads";
 /// The keys of one session.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    account: String,
-    id: String,
+    account: AccountName,
+    id: BackupId,
 }
 
 /// One of the two indexes by target.
@@ -43,8 +43,8 @@ pub(super) struct IndexEntryKey<'a> {
 }
 
 impl Layout {
-    pub fn new(account: &str, id: &str) -> Self {
-        Self { account: account.to_owned(), id: id.to_owned() }
+    pub fn new(account: &AccountName, id: &BackupId) -> Self {
+        Self { account: account.clone(), id: id.clone() }
     }
 
     fn at(&self, rest: &str) -> Key {
@@ -79,7 +79,7 @@ impl Layout {
 
     /// The session's entry in the index of open sessions. `created_at` is the root's: an entry with
     /// another time was left by a create that failed, and is skipped.
-    pub fn open(&self, bucket: &str, key: &str, created_at: u64) -> Key {
+    pub fn open(&self, bucket: &Bucket, key: &Key, created_at: u64) -> Key {
         Key::from(format!(
             "{}{created_at:012}-{}",
             open_of_key(&self.account, bucket, key),
@@ -88,7 +88,7 @@ impl Layout {
     }
 
     /// The session's entry in the index of completed sessions.
-    pub fn done(&self, bucket: &str, key: &str) -> Key {
+    pub fn done(&self, bucket: &Bucket, key: &Key) -> Key {
         let plain = format!("v1/{}/done/{bucket}/{key}/{}", self.account, self.id);
         if plain.len() <= MAX_KEY_BYTES && is_accepted_by_stores(key) {
             return Key::from(plain);
@@ -99,37 +99,41 @@ impl Layout {
 }
 
 /// Whether every store accepts the key as a part of another one.
-fn is_accepted_by_stores(key: &str) -> bool {
+fn is_accepted_by_stores(key: &Key) -> bool {
     let is_refused =
         |segment: &str| matches!(segment, "" | "." | "..") || segment.len() > MAX_SEGMENT_BYTES;
     !key.contains('\\') && !key.split('/').any(is_refused)
 }
 
 /// The open entry of a target (docs/architecture.md#open-entries).
-pub(super) fn open_entry(account: &str, identity: &[&str]) -> Key {
+pub(super) fn open_entry(account: &AccountName, identity: &[&str]) -> Key {
     // Each field follows its length, so that no two identities yield the same text.
     let text: String = identity.iter().map(|field| format!("{}:{field}", field.len())).collect();
     Key::from(format!("v1/{account}/open/{}", Sha256::of(text.as_bytes()).hex()))
 }
 
 /// The prefix of all sessions of an account.
-pub(super) fn sessions(account: &str) -> Key {
+pub(super) fn sessions(account: &AccountName) -> Key {
     Key::from(format!("v1/{account}/sessions/"))
 }
 
 /// The prefix of the index of an account's open sessions.
-pub(super) fn open_index(account: &str) -> String {
+pub(super) fn open_index(account: &AccountName) -> String {
     format!("v1/{account}/{OPEN}/")
 }
 
 /// The prefix of the entries of exactly one target key, which sort by creation time.
-pub(super) fn open_of_key(account: &str, bucket: &str, key: &str) -> String {
+pub(super) fn open_of_key(account: &AccountName, bucket: &Bucket, key: &Key) -> String {
     format!("{}{bucket}/{}!", open_index(account), ordered::of_key(key))
 }
 
 /// The prefix of the entries of all target keys with this prefix; false if entries of other target
 /// keys have it too.
-pub(super) fn open_of_prefix(account: &str, bucket: &str, prefix: &str) -> (String, bool) {
+pub(super) fn open_of_prefix(
+    account: &AccountName,
+    bucket: &Bucket,
+    prefix: &str,
+) -> (String, bool) {
     let (form, is_whole) = ordered::of_prefix(prefix);
     (format!("{}{bucket}/{form}", open_index(account)), is_whole)
 }
@@ -151,12 +155,12 @@ pub(super) fn parse_time_and_id(text: &str) -> Option<(u64, &str)> {
 }
 
 /// The prefixes of the entries of open sessions that older gateways wrote, without a time.
-pub(super) fn old_open_indexes(account: &str) -> [String; 2] {
+pub(super) fn old_open_indexes(account: &AccountName) -> [String; 2] {
     ["index", "index-hashed"].map(|word| format!("v1/{account}/{word}/"))
 }
 
 /// The prefixes of the entries that are needed only as long as their session is open.
-pub(super) fn entry_prefixes(account: &str) -> [String; 4] {
+pub(super) fn entry_prefixes(account: &AccountName) -> [String; 4] {
     let [old, old_hashed] = old_open_indexes(account);
     [open_index(account), old, old_hashed, format!("v1/{account}/open/")]
 }
@@ -168,8 +172,8 @@ pub(super) fn is_open_entry(entry: &Key) -> bool {
 
 /// The prefixes of an account's indexes, in the order in which a listing walks them.
 pub(super) fn index_prefixes(
-    account: &str,
-    bucket: Option<&str>,
+    account: &AccountName,
+    bucket: Option<&Bucket>,
     prefix: &str,
 ) -> Vec<(Index, String)> {
     let (open, plain, hashed) =
@@ -187,7 +191,11 @@ pub(super) fn index_prefixes(
 
 /// As `index_prefixes`, for the entries of exactly one target key: they lie directly below these
 /// prefixes.
-pub(super) fn key_prefixes(account: &str, bucket: &str, key: &str) -> Vec<(Index, String)> {
+pub(super) fn key_prefixes(
+    account: &AccountName,
+    bucket: &Bucket,
+    key: &Key,
+) -> Vec<(Index, String)> {
     let hash = Sha256::of(key.as_bytes()).hex();
     let mut prefixes = vec![(Index::Open, open_of_key(account, bucket, key))];
     if is_accepted_by_stores(key) {
@@ -198,11 +206,12 @@ pub(super) fn key_prefixes(account: &str, bucket: &str, key: &str) -> Vec<(Index
 }
 
 /// The session that an index entry names.
-pub(super) fn session_of(entry: &Key) -> Option<&str> {
-    match parse_index_entry(entry) {
-        Some(parsed) => Some(parsed.id),
-        None => entry.rsplit_once('/').map(|(_, id)| id),
-    }
+pub(super) fn session_of(entry: &Key) -> Option<BackupId> {
+    let id = match parse_index_entry(entry) {
+        Some(parsed) => parsed.id,
+        None => entry.rsplit_once('/')?.1,
+    };
+    Some(id.into())
 }
 
 #[cfg(test)]
@@ -211,12 +220,12 @@ mod tests {
 
     #[test]
     fn keys_that_stores_refuse_are_indexed_by_their_hash() {
-        let layout = Layout::new("home", "b1");
-        assert_eq!(layout.done("photos", "a/b"), "v1/home/done/photos/a/b/b1");
+        let layout = Layout::new(&"home".into(), &"b1".into());
+        assert_eq!(layout.done(&"photos".into(), &"a/b".into()), "v1/home/done/photos/a/b/b1");
         let long = "x".repeat(256);
         let deep = "y/".repeat(510) + "z";
         for key in ["a//b", "/a", "a/", "../a", "a/./b", "a\\b", &long, &deep] {
-            let hashed = layout.done("photos", key);
+            let hashed = layout.done(&"photos".into(), &key.into());
             assert!(hashed.starts_with("v1/home/done-hashed/photos/"), "{hashed}");
             assert!(hashed.ends_with("/b1"));
         }
@@ -225,12 +234,12 @@ mod tests {
     #[test]
     fn the_entries_of_a_key_lie_directly_below_its_prefixes() {
         for key in ["a/b", "a//b", "dir/", "x"] {
-            let layout = Layout::new("home", "b1");
-            let prefixes = key_prefixes("home", "photos", key);
-            let done = layout.done("photos", key);
+            let layout = Layout::new(&"home".into(), &"b1".into());
+            let prefixes = key_prefixes(&"home".into(), &"photos".into(), &key.into());
+            let done = layout.done(&"photos".into(), &key.into());
             let parent = done.strip_suffix("b1").unwrap();
             assert!(prefixes.contains(&(Index::Done, parent.to_owned())), "{key}: {prefixes:?}");
-            let open = layout.open("photos", key, 7);
+            let open = layout.open(&"photos".into(), &key.into(), 7);
             let parent = open.strip_suffix("000000000007-b1").unwrap();
             assert!(prefixes.contains(&(Index::Open, parent.to_owned())), "{key}: {prefixes:?}");
         }
@@ -239,13 +248,16 @@ mod tests {
     #[test]
     fn an_open_entry_can_be_parsed_and_is_never_too_long() {
         let id = "i".repeat(64);
-        let layout = Layout::new(&"a".repeat(64), &id);
+        let layout = Layout::new(&"a".repeat(64).into(), &id.clone().into());
         for key in ["a/b", "!", "x", &"x".repeat(160), &"\u{1}".repeat(1024)] {
-            let entry = layout.open(&"b".repeat(63), key, 1_700_000_000);
+            let entry = layout.open(&"b".repeat(63).into(), &key.into(), 1_700_000_000);
             assert!(entry.len() <= MAX_KEY_BYTES, "{entry}");
             let parsed =
                 IndexEntryKey { form: &ordered::of_key(key), created_at: 1_700_000_000, id: &id };
-            assert_eq!((parse_index_entry(&entry), session_of(&entry)), (Some(parsed), Some(&*id)));
+            assert_eq!(
+                (parse_index_entry(&entry), session_of(&entry)),
+                (Some(parsed), Some(id.as_str().into()))
+            );
         }
         for other in [
             "v1/home/done/b/k/b1",
@@ -259,12 +271,12 @@ mod tests {
 
     #[test]
     fn different_identities_have_different_open_entries() {
-        assert_ne!(open_entry("a", &["ab", "c"]), open_entry("a", &["a", "bc"]));
+        assert_ne!(open_entry(&"a".into(), &["ab", "c"]), open_entry(&"a".into(), &["a", "bc"]));
     }
 
     #[test]
     fn segment_numbers_are_parsed_from_keys() {
-        let layout = Layout::new("home", "b1");
+        let layout = Layout::new(&"home".into(), &"b1".into());
         assert_eq!(layout.segment_number(&layout.segment(1_234_567)), Some(1_234_567));
         assert_eq!(layout.segment_number(&layout.root()), None);
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use crate::names::{AccountName, Bucket, Key};
 use crate::records::Snapshot;
-use crate::store::{Key, ListOptions};
+use crate::store::ListOptions;
 
 use super::error::Result;
 use super::layout::{self, Index, Layout};
@@ -25,12 +26,12 @@ pub(super) const READ_AHEAD: usize = 16;
 /// Which sessions to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
-    pub bucket: Option<String>,
+    pub bucket: Option<Bucket>,
     /// Of the key; only together with a bucket.
     pub prefix: String,
     /// Exactly this key, instead of a prefix; only together with a bucket. Reads only the sessions
     /// of this key.
-    pub key: Option<String>,
+    pub key: Option<Key>,
     pub file_id: Option<String>,
     /// A word of `Status::word`.
     pub status: Option<String>,
@@ -50,13 +51,13 @@ pub struct ListPage {
 impl Uploads {
     /// One page of the account's sessions, in the order of the index: open before complete, then by
     /// bucket and key.
-    pub async fn list(&self, account: &str, query: &ListQuery) -> Result<ListPage> {
+    pub async fn list(&self, account: &AccountName, query: &ListQuery) -> Result<ListPage> {
         let limit = query.limit.clamp(1, MAX_ENTRIES);
         let mut entries_read = 0;
         let mut page = ListPage::default();
         let prefixes = match (&query.bucket, &query.key) {
             (Some(bucket), Some(key)) => layout::key_prefixes(account, bucket, key),
-            (bucket, _) => layout::index_prefixes(account, bucket.as_deref(), &query.prefix),
+            (bucket, _) => layout::index_prefixes(account, bucket.as_ref(), &query.prefix),
         };
         let delimiter = query.key.as_ref().map(|_| "/".to_owned());
         let searched =
@@ -101,12 +102,12 @@ impl Uploads {
     /// The roots that these entries name, in the same order.
     pub(super) async fn roots(
         &self,
-        account: &str,
+        account: &AccountName,
         entries: &[Key],
     ) -> Result<Vec<Option<Arc<Root>>>> {
         let keys: Vec<Option<Key>> = entries
             .iter()
-            .map(|entry| Some(Layout::new(account, layout::session_of(entry)?).root()))
+            .map(|entry| Some(Layout::new(account, &layout::session_of(entry)?).root()))
             .collect();
         let documents = self.documents().clone();
         let reads = stream::iter(keys).map(move |key| {

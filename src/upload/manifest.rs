@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
+use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::Stamp;
-use crate::store::{Bucket, ETag, Key, UploadId, UploadTarget, WrittenPart};
+use crate::store::{ETag, UploadId, UploadTarget, WrittenPart};
 
 use super::plan::Plan;
 
@@ -50,7 +51,7 @@ pub enum Status {
         freed: bool,
     },
     Superseded {
-        by: String,
+        by: BackupId,
     },
 }
 
@@ -155,7 +156,7 @@ pub struct S3Terms {
     /// Sessions whose parts are in the same store upload, newest first; the first is the
     /// predecessor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub candidates: Vec<String>,
+    pub candidates: Vec<BackupId>,
     /// How many heartbeats the session had.
     #[serde(default, rename = "beats")]
     pub heartbeats: u64,
@@ -197,10 +198,10 @@ impl From<Destination> for UploadId {
 pub struct Root {
     #[serde(flatten)]
     pub stamp: Stamp,
-    pub backup_id: String,
-    pub account: String,
-    pub bucket: String,
-    pub key: String,
+    pub backup_id: BackupId,
+    pub account: AccountName,
+    pub bucket: Bucket,
+    pub key: Key,
     pub file_id: String,
     pub plan: Plan,
     pub policy: Policy,

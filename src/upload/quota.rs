@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::names::AccountName;
 use crate::store::ListOptions;
 
 use super::error::{Error, Result};
@@ -35,7 +36,7 @@ const MAX_LISTED: u64 = 1000;
 pub(super) struct Quota {
     /// The most open sessions of one account.
     max_open: u64,
-    tallies: Mutex<HashMap<String, Tally>>,
+    tallies: Mutex<HashMap<AccountName, Tally>>,
 }
 
 /// About how many sessions of one account are open.
@@ -73,7 +74,7 @@ enum Step {
 /// One session more in the tally, until its root is written or its create fails.
 pub(super) struct Reservation {
     shared: Arc<Shared>,
-    account: String,
+    account: AccountName,
 }
 
 impl Drop for Reservation {
@@ -142,34 +143,34 @@ impl Quota {
         Self { max_open, tallies: Mutex::default() }
     }
 
-    fn step(&self, account: &str, now: Duration, has_waited: bool) -> Step {
+    fn step(&self, account: &AccountName, now: Duration, has_waited: bool) -> Step {
         let mut tallies = lock(&self.tallies);
-        tallies.entry(account.to_owned()).or_default().step(self.max_open, now, has_waited)
+        tallies.entry(account.clone()).or_default().step(self.max_open, now, has_waited)
     }
 
     /// None if the account has begun nothing here: its first count will include everything.
-    fn with_tally<T>(&self, account: &str, act: impl FnOnce(&mut Tally) -> T) -> Option<T> {
+    fn with_tally<T>(&self, account: &AccountName, act: impl FnOnce(&mut Tally) -> T) -> Option<T> {
         lock(&self.tallies).get_mut(account).map(act)
     }
 
-    fn add(&self, account: &str, sessions: i64) {
+    fn add(&self, account: &AccountName, sessions: i64) {
         self.with_tally(account, |tally| tally.add(sessions));
     }
 
     /// A session's root was written.
-    pub fn session_opened(&self, account: &str) {
+    pub fn session_opened(&self, account: &AccountName) {
         self.add(account, 1);
     }
 
     /// A session's root no longer says that it is open, or the root is gone.
-    pub fn session_ended(&self, account: &str) {
+    pub fn session_ended(&self, account: &AccountName) {
         self.add(account, -1);
     }
 }
 
 impl Uploads {
     /// Reserves one more session of the account. **Errors**: `QuotaExceeded`.
-    pub(super) async fn reserve(&self, account: &str) -> Result<Reservation> {
+    pub(super) async fn reserve(&self, account: &AccountName) -> Result<Reservation> {
         let (quota, clock) = (&self.shared.quota, &self.documents().clock);
         let mut has_waited = false;
         loop {
@@ -179,7 +180,7 @@ impl Uploads {
                 Step::AdmitAndCount(sender) => self.spawn_count(account, sender),
                 Step::Refuse => {
                     return Err(Error::QuotaExceeded {
-                        account: account.to_owned(),
+                        account: account.clone(),
                         max_open: quota.max_open,
                     });
                 }
@@ -193,7 +194,7 @@ impl Uploads {
                     continue;
                 }
             }
-            let (shared, account) = (Arc::clone(&self.shared), account.to_owned());
+            let (shared, account) = (Arc::clone(&self.shared), account.clone());
             return Ok(Reservation { shared, account });
         }
     }
@@ -201,7 +202,7 @@ impl Uploads {
     /// `reservation`, or a new one if there is none yet. **Errors**: `QuotaExceeded`.
     pub(super) async fn reserve_once(
         &self,
-        account: &str,
+        account: &AccountName,
         reservation: Option<Reservation>,
     ) -> Result<Reservation> {
         match reservation {
@@ -211,7 +212,7 @@ impl Uploads {
     }
 
     /// Whether more than half of the account's quota is used, as far as this gateway knows.
-    pub fn is_crowded(&self, account: &str) -> bool {
+    pub fn is_crowded(&self, account: &AccountName) -> bool {
         let quota = &self.shared.quota;
         quota
             .with_tally(account, |tally| tally.estimate())
@@ -220,12 +221,12 @@ impl Uploads {
 
     /// Counts the account's open sessions in the background. The end of `sender` wakes those who
     /// wait for the count.
-    fn spawn_count(&self, account: &str, sender: watch::Sender<()>) {
-        let (shared, account) = (Arc::clone(&self.shared), account.to_owned());
+    fn spawn_count(&self, account: &AccountName, sender: watch::Sender<()>) {
+        let (shared, account) = (Arc::clone(&self.shared), account.clone());
         tokio::spawn(async move {
             let counted = count(&shared, &account).await;
             if let Err(error) = &counted {
-                tracing::warn!(account, %error, "the open uploads of an account were not counted");
+                tracing::warn!(account = account.as_str(), %error, "the open uploads of an account were not counted");
             }
             shared.quota.with_tally(&account, |tally| tally.end_count(counted.ok()));
             drop(sender);
@@ -235,7 +236,7 @@ impl Uploads {
 
 /// The number of entries of the account's index of open sessions. Counts no further than one more
 /// than the quota.
-async fn count(shared: &Shared, account: &str) -> Result<u64> {
+async fn count(shared: &Shared, account: &AccountName) -> Result<u64> {
     let max_count = shared.quota.max_open.saturating_add(1);
     let mut options = ListOptions { prefix: layout::open_index(account), ..ListOptions::default() };
     let mut counted = 0;

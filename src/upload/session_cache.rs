@@ -8,10 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
+use crate::names::{AccountName, BackupId};
+
 use super::session::Session;
 
-/// Account and id of a session.
-pub(super) type SessionName = (String, String);
+/// Names a session of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionName {
+    pub account: AccountName,
+    pub id: BackupId,
+}
 
 /// The sessions of this process. Sessions refer to it weakly, because it owns them.
 #[derive(Default)]

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::names::{AccountName, BackupId, Bucket};
 use crate::records::{Documents, Snapshot};
-use crate::store::{self, Bucket, ListOptions, Store};
+use crate::store::{self, ListOptions, Store};
 
 use super::chunk::whole_sha256::REORDER_BYTES;
 use super::error::{Error, Result};
@@ -30,7 +31,7 @@ const MAX_ASSEMBLIES: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The bucket of the documents; never reachable as a target.
-    pub state_bucket: String,
+    pub state_bucket: Bucket,
     /// Sessions kept in memory; the least recently used are evicted first.
     pub cached_sessions: usize,
     /// The most open sessions of one account: S3 uploads, backups, and aborted uploads that are
@@ -68,7 +69,7 @@ impl Default for Resume {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            state_bucket: "ratchet-state".to_owned(),
+            state_bucket: "ratchet-state".into(),
             cached_sessions: 1024,
             max_open_of_account: 100_000,
             resume: Resume::default(),
@@ -130,15 +131,14 @@ impl Uploads {
     /// Creates a bucket; success if it exists already, also if the gateway's key may not create
     /// buckets: the responses to that differ (403, and Ceph 400 `TooManyBuckets`), so the bucket
     /// itself is listed. **Errors**: the store's refusal to create it.
-    pub async fn make_bucket(&self, bucket: &str) -> Result<()> {
-        let name = Bucket::from(bucket);
-        match self.store().create_bucket(&name).await {
+    pub async fn make_bucket(&self, bucket: &Bucket) -> Result<()> {
+        match self.store().create_bucket(bucket).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == store::Kind::BucketExists => Ok(()),
             Err(error) => {
                 let any = ListOptions { limit: 1, ..ListOptions::default() };
                 let refused = |_| Error::store(format!("making the bucket {bucket}"), error);
-                self.store().list(&name, &any).await.map(drop).map_err(refused)
+                self.store().list(bucket, &any).await.map(drop).map_err(refused)
             }
         }
     }
@@ -154,19 +154,23 @@ impl Uploads {
     }
 
     /// Whether this is the state bucket, which no client may use as a target.
-    pub fn is_state_bucket(&self, bucket: &str) -> bool {
-        bucket == self.shared.settings.state_bucket
+    pub fn is_state_bucket(&self, bucket: &Bucket) -> bool {
+        *bucket == self.shared.settings.state_bucket
     }
 
     /// The session, with a root that was current within the last second. **Errors**:
     /// `NoSuchBackup`.
-    pub async fn open(&self, account: &str, id: &str) -> Result<Session> {
-        self.find(account, id).await?.ok_or_else(|| Error::NoSuchBackup(id.to_owned()))
+    pub async fn open(&self, account: &AccountName, id: &BackupId) -> Result<Session> {
+        self.find(account, id).await?.ok_or_else(|| Error::NoSuchBackup(id.clone()))
     }
 
     /// As `open`; None if there is no such session.
-    pub(super) async fn find(&self, account: &str, id: &str) -> Result<Option<Session>> {
-        let name = (account.to_owned(), id.to_owned());
+    pub(super) async fn find(
+        &self,
+        account: &AccountName,
+        id: &BackupId,
+    ) -> Result<Option<Session>> {
+        let name = SessionName { account: account.clone(), id: id.clone() };
         if let Some(session) = self.sessions.get(&name) {
             return match session.fresh_root().await {
                 Ok(_) => Ok(Some(session)),

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use crate::clock::Clock;
+use crate::names::AccountName;
 
 use super::admission::Permit;
 use super::body::Progress;
@@ -36,7 +37,7 @@ pub struct AccessLog {
     pub id: String,
     /// The name of the operation.
     pub op: &'static str,
-    pub account: Option<String>,
+    pub account: Option<AccountName>,
     pub body: Progress,
     /// Held until the last byte of the response is sent. A long response has one for sending only.
     pub permit: Option<Permit>,

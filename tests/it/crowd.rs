@@ -118,17 +118,18 @@ async fn fill_store(path: &Path) {
     let uploads = Uploads::new(Arc::clone(&store), clock, UploadSettings::default());
     uploads.prepare().await.unwrap();
     for bucket in ["crowd", "quiet"] {
-        uploads.make_bucket(bucket).await.unwrap();
+        uploads.make_bucket(&bucket.into()).await.unwrap();
     }
     let big = vec![7_u8; 64 << 20];
     store.put(&"crowd".into(), &"big".into(), big.into(), PutOptions::default()).await.unwrap();
+    let account = "greedy".into();
     let create = |at: usize| {
         let new = NewUpload {
-            bucket: "crowd".to_owned(),
-            key: format!("up/{at:06}"),
+            bucket: "crowd".into(),
+            key: format!("up/{at:06}").into(),
             ..NewUpload::default()
         };
-        uploads.create_upload("greedy", new)
+        uploads.create_upload(&account, new)
     };
     stream::iter(0..OPEN_UPLOADS)
         .map(create)

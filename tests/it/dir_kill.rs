@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ratchet::clock::Clock;
+use ratchet::names::Bucket;
 use ratchet::store::{
-    Attributes, Body, Bucket, ChosenPart, GetRange, Kind, Limits, PartNumber, PartTarget, PutMode,
+    Attributes, Body, ChosenPart, GetRange, Kind, Limits, PartNumber, PartTarget, PutMode,
     PutOptions, Store, UploadTarget, dir::Dir,
 };
 

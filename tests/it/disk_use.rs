@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use ratchet::clock::Clock;
-use ratchet::store::{Body, Bucket, PutOptions, Store, dir::Dir};
+use ratchet::names::Bucket;
+use ratchet::store::{Body, PutOptions, Store, dir::Dir};
 
 use crate::support::wait::until;
 

@@ -17,15 +17,15 @@ async fn back_up_empty_objects(lab: Lab) {
     for key in ["tree/dir/", "tree/file"] {
         for file_id in ["first", "second"] {
             let new = NewBackup {
-                bucket: lab.bucket.to_string(),
-                key: key.to_owned(),
+                bucket: lab.bucket.clone(),
+                key: key.into(),
                 chunk_size: 5 << 20,
                 size: Some(0),
                 file_id: file_id.to_owned(),
                 ..NewBackup::default()
             };
-            let (_, one) = lab.gateway().await.create("home", new.clone()).await.unwrap();
-            let (_, other) = lab.gateway().await.create("home", new).await.unwrap();
+            let (_, one) = lab.gateway().await.create(&"home".into(), new.clone()).await.unwrap();
+            let (_, other) = lab.gateway().await.create(&"home".into(), new).await.unwrap();
             let sha256 = Some(Expected { kind: Kind::Sha256, hex: Sha256::of(b"").hex() });
             let (one, other) = tokio::join!(one.finalize(sha256.clone()), other.finalize(sha256));
             assert_eq!((one.unwrap().size_bytes, other.unwrap().size_bytes), (0, 0), "{key}");
@@ -54,19 +54,20 @@ async fn a_delayed_put_of_an_empty_object_does_not_replace_a_later_object() {
     for object_exists in [false, true] {
         let fleet = Fleet::new(1).await;
         if object_exists {
-            let (_, session) = fleet.gateway().create("home", new_backup("k", 1)).await.unwrap();
+            let (_, session) =
+                fleet.gateway().create(&"home".into(), new_backup("k", 1)).await.unwrap();
             put_chunk(&session, 0).await;
             session.finalize(None).await.unwrap();
         }
         let slow = fleet.slow_gateway(|call| {
             if call.op == Op::Put && call.key == "k" { MINUTE } else { Duration::ZERO }
         });
-        let (_, delayed) = slow.create("home", new_backup("k", 0)).await.unwrap();
+        let (_, delayed) = slow.create(&"home".into(), new_backup("k", 0)).await.unwrap();
         let id = delayed.root().backup_id.clone();
         let delayed = tokio::spawn(async move { delayed.finalize(None).await });
         fleet.clock.pause(Duration::from_secs(1)).await;
-        fleet.gateway().open("home", &id).await.unwrap().finalize(None).await.unwrap();
-        let (_, next) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
+        fleet.gateway().open(&"home".into(), &id).await.unwrap().finalize(None).await.unwrap();
+        let (_, next) = fleet.gateway().create(&"home".into(), new_backup("k", 2)).await.unwrap();
         put_chunk(&next, 0).await;
         put_chunk(&next, 1).await;
         next.finalize(None).await.unwrap();

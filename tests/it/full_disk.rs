@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use ratchet::clock::Clock;
+use ratchet::names::{Bucket, Key};
 use ratchet::store::{
-    Attributes, Body, Bucket, GetRange, Key, Kind, Limits, PartNumber, PartTarget, PutOptions,
-    Result, Store, UploadTarget, dir::Dir,
+    Attributes, Body, GetRange, Kind, Limits, PartNumber, PartTarget, PutOptions, Result, Store,
+    UploadTarget, dir::Dir,
 };
 
 use crate::support::small_disk::SmallDisk;

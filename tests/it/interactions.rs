@@ -120,7 +120,7 @@ impl Findings {
                     world.case
                 ));
             }
-            let Ok(session) = gateway.open("home", &session.root().backup_id).await else {
+            let Ok(session) = gateway.open(&"home".into(), &session.root().backup_id).await else {
                 continue;
             };
             let segment = session.segment(0).await.unwrap();
@@ -136,7 +136,7 @@ impl Findings {
             }
         }
         for session in &outcomes.aborted {
-            let Ok(session) = gateway.open("home", &session.root().backup_id).await else {
+            let Ok(session) = gateway.open(&"home".into(), &session.root().backup_id).await else {
                 continue;
             };
             let status = session.root().status.clone();

@@ -147,7 +147,7 @@ impl World {
     }
 
     async fn session(&self, uploads: &Uploads) -> Result<Session, Error> {
-        uploads.create("home", self.new.clone()).await.map(|(_, session)| session)
+        uploads.create(&"home".into(), self.new.clone()).await.map(|(_, session)| session)
     }
 }
 
@@ -173,7 +173,7 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
     let bytes = world.bytes(file, index);
     let sha256 = Sha256::of(&bytes);
     let outcome = async {
-        let session = world.gateways.uploads().open("home", id).await?;
+        let session = world.gateways.uploads().open(&"home".into(), &id.into()).await?;
         match session.admit(u64::from(index), sha256, bytes.len() as u64).await? {
             Admission::Known => Ok(()),
             Admission::Wanted(ticket) => ticket.store(client_body(world, &bytes)).await.map(|_| ()),
@@ -206,7 +206,7 @@ fn client_body(world: &World, bytes: &Bytes) -> Body {
 
 async fn finalize(world: &World, id: &str, file: u8) {
     let outcome = async {
-        let session = world.gateways.uploads().open("home", id).await?;
+        let session = world.gateways.uploads().open(&"home".into(), &id.into()).await?;
         let chunks: Vec<Bytes> = (0..world.chunks).map(|index| world.bytes(file, index)).collect();
         // The digest of the client's own file: wrong if chunks of the other file were recorded
         // first.
@@ -226,7 +226,13 @@ async fn finalize(world: &World, id: &str, file: u8) {
 
 async fn abort(world: &World, id: &str) {
     let outcome = async {
-        world.gateways.uploads().open("home", id).await?.abort("the client asked for it").await
+        world
+            .gateways
+            .uploads()
+            .open(&"home".into(), &id.into())
+            .await?
+            .abort("the client asked for it")
+            .await
     };
     match outcome.await {
         Ok(()) => world.outcomes.lock().unwrap().aborted = true,
@@ -272,12 +278,17 @@ async fn sweep(world: &World) {
 async fn assert_nothing_is_left(world: &World, id: &str) {
     let seed = world.seed;
     let uploads = world.gateway_without_faults();
-    let root = uploads.root_of("home", id).await.unwrap().unwrap();
+    let root = uploads.root_of(&"home".into(), &id.into()).await.unwrap().unwrap();
     let sweeper = sweeper(uploads, seed);
     if root.finished().is_some() {
         sweeper.sweep(Mode::Now, |_| ()).await.unwrap();
         assert!(
-            world.gateway_without_faults().root_of("home", id).await.unwrap().is_some(),
+            world
+                .gateway_without_faults()
+                .root_of(&"home".into(), &id.into())
+                .await
+                .unwrap()
+                .is_some(),
             "seed {seed}: the records of an existing object were removed"
         );
         world.store.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
@@ -303,7 +314,7 @@ async fn assert_nothing_is_left(world: &World, id: &str) {
 async fn check(world: &World, id: &str) {
     let seed = world.seed;
     world.faults.stop();
-    let session = world.gateway_without_faults().open("home", id).await.unwrap();
+    let session = world.gateway_without_faults().open(&"home".into(), &id.into()).await.unwrap();
     let outcomes = std::mem::take(&mut *world.outcomes.lock().unwrap());
     if let Status::Finalizing { .. } = session.root().status {
         // Any gateway may continue the finalize. It repeats every check, so it may also reopen the
@@ -450,7 +461,7 @@ async fn assert_object_is_as_acknowledged(world: &World, session: &Session, outc
         first,
         world
             .gateway_without_faults()
-            .open("home", &session.root().backup_id)
+            .open(&"home".into(), &session.root().backup_id)
             .await
             .unwrap()
             .finalize(None)
@@ -479,7 +490,7 @@ async fn schedule(seed: u64) -> BTreeMap<String, u64> {
         }
     };
     let clients = (0..=world.random.number_below(4))
-        .map(|n| client(Arc::clone(&world), id.clone(), u8::from(n == 3)));
+        .map(|n| client(Arc::clone(&world), id.to_string(), u8::from(n == 3)));
     futures_util::future::join_all(clients).await;
     let counts = world.outcomes.lock().unwrap().refusals.clone();
     check(&world, &id).await;

@@ -173,18 +173,24 @@ async fn run(world: Arc<World>, file: usize) {
 async fn create(world: &World) -> Option<String> {
     let new = NewUpload { bucket: BUCKET.into(), key: KEY.into(), ..NewUpload::default() };
     for _ in 0..TRIES {
-        if let Ok(session) = world.gateways.uploads().create_upload("home", new.clone()).await {
+        if let Ok(session) =
+            world.gateways.uploads().create_upload(&"home".into(), new.clone()).await
+        {
             let root = session.root();
             let Destination::Parts(upload) = &root.destination else { unreachable!() };
             world.outcomes.lock().unwrap().uploads.push(upload.as_str().to_owned());
-            return Some(root.backup_id.clone());
+            return Some(root.backup_id.to_string());
         }
     }
     None
 }
 
 async fn open(world: &World, id: &str) -> Result<Session, Error> {
-    world.gateways.uploads().open_upload("home", BUCKET, KEY, id).await
+    world
+        .gateways
+        .uploads()
+        .open_upload(&"home".into(), &BUCKET.into(), &KEY.into(), &id.into())
+        .await
 }
 
 /// Puts one part with the retries of a tool; `None` if all fail.
@@ -312,7 +318,7 @@ async fn check(world: &Arc<World>) {
 
 async fn run_without_faults(world: &World, file: usize) -> Result<(), Error> {
     let new = NewUpload { bucket: BUCKET.into(), key: KEY.into(), ..NewUpload::default() };
-    let session = world.gateway_without_faults().create_upload("home", new).await?;
+    let session = world.gateway_without_faults().create_upload(&"home".into(), new).await?;
     let mut chosen = Vec::new();
     for (at, bytes) in world.files[file].chunks(PART).enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();

@@ -35,7 +35,7 @@ fn after(limit: usize, key: &str, id: Option<&str>) -> OpenQuery {
 }
 
 async fn page(gateway: &Uploads, query: &OpenQuery) -> OpenPage {
-    gateway.open_uploads("home", query, |_: &Root| true).await.unwrap()
+    gateway.open_uploads(&"home".into(), query, |_: &Root| true).await.unwrap()
 }
 
 /// The entries of all pages: keys with ids, and common prefixes without an id.
@@ -44,7 +44,8 @@ async fn pages(gateway: &Uploads, mut query: OpenQuery) -> Vec<(String, String)>
     loop {
         let page = page(gateway, &query).await;
         assert!(page.uploads.len() + page.prefixes.len() <= query.limit);
-        let uploads = page.uploads.iter().map(|root| (root.key.clone(), root.backup_id.clone()));
+        let uploads =
+            page.uploads.iter().map(|root| (root.key.to_string(), root.backup_id.to_string()));
         let mut entries: Vec<_> =
             uploads.chain(page.prefixes.iter().map(|key| (key.clone(), String::new()))).collect();
         entries.sort_by(|one, other| one.0.cmp(&other.0));
@@ -57,9 +58,9 @@ async fn pages(gateway: &Uploads, mut query: OpenQuery) -> Vec<(String, String)>
 /// Begins an upload with metadata of its own, so that it adopts nothing and waits for nothing.
 async fn begin(gateway: &Uploads, bucket: &str, key: &str, run: usize) -> Session {
     let mut new = new_upload(key);
-    bucket.clone_into(&mut new.bucket);
+    new.bucket = bucket.into();
     new.metadata.insert("run".into(), run.to_string());
-    gateway.create_upload("home", new).await.unwrap()
+    gateway.create_upload(&"home".into(), new).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +70,7 @@ async fn a_listing_of_one_upload_costs_the_same_however_many_are_open() {
     let mut costs = BTreeSet::new();
     for open in 0..3000 {
         let key = format!("{}/{open:04}", ["a", "b", "c"][open % 3]);
-        fleet.gateway().create("home", new_backup(&key, 1)).await.unwrap();
+        fleet.gateway().create(&"home".into(), new_backup(&key, 1)).await.unwrap();
         if open % 1000 < 10 && open >= 10 {
             calls.store(0, Ordering::SeqCst);
             let first = page(&gateway, &query(1)).await;
@@ -110,7 +111,7 @@ const ODD_KEYS: [&str; 22] = [
 #[tokio::test]
 async fn uploads_are_listed_in_the_order_of_key_and_creation() {
     for lab in [lab::memory().await, lab::dir().await, lab::s3().await].into_iter().flatten() {
-        let state_bucket = format!("state-{}", Clock::system().random_id());
+        let state_bucket = format!("state-{}", Clock::system().random_id()).into();
         let settings = Settings { state_bucket, ..Settings::default() };
         let uploads = Uploads::new(lab.store.clone(), Clock::system(), settings);
         uploads.prepare().await.unwrap();
@@ -137,7 +138,7 @@ async fn uploads_are_listed_in_the_order_of_key_and_creation() {
                 size: Some(0),
                 ..NewBackup::default()
             };
-            roots.push(uploads.create("home", new).await.unwrap().1.root());
+            roots.push(uploads.create(&"home".into(), new).await.unwrap().1.root());
         }
         roots.sort_by(|a, b| {
             (a.key.as_bytes(), a.created_at, &a.backup_id).cmp(&(
@@ -151,12 +152,14 @@ async fn uploads_are_listed_in_the_order_of_key_and_creation() {
                 let query =
                     OpenQuery { bucket: bucket.into(), prefix: prefix.into(), ..query(limit) };
                 let below = roots.iter().filter(|root| root.key.starts_with(prefix));
-                let expected: Vec<_> =
-                    below.clone().map(|root| (root.key.clone(), root.backup_id.clone())).collect();
+                let expected: Vec<_> = below
+                    .clone()
+                    .map(|root| (root.key.to_string(), root.backup_id.to_string()))
+                    .collect();
                 assert_eq!(pages(&uploads, query.clone()).await, expected, "{prefix} by {limit}");
                 let rolled = below.map(|root| match root.key[prefix.len()..].find('/') {
                     Some(at) => (root.key[..=prefix.len() + at].to_owned(), String::new()),
-                    None => (root.key.clone(), root.backup_id.clone()),
+                    None => (root.key.to_string(), root.backup_id.to_string()),
                 });
                 let mut expected: Vec<_> = rolled.collect();
                 expected.dedup();
@@ -175,7 +178,7 @@ async fn uploads_are_listed_in_the_order_of_key_and_creation() {
                 limit: 1,
                 ..ListQuery::default()
             };
-            assert_eq!(uploads.list("home", &exact).await.unwrap().roots[0].key, key);
+            assert_eq!(uploads.list(&"home".into(), &exact).await.unwrap().roots[0].key, key);
         }
     }
 }
@@ -193,7 +196,7 @@ async fn a_page_continues_after_a_marker_of_an_ended_upload() {
         let page = page(&gateway, &after(1, key, id)).await;
         page.uploads.first().map(|root| root.backup_id.clone()).unwrap_or_default()
     };
-    gateway.open("home", &ids[1]).await.unwrap().abort("").await.unwrap();
+    gateway.open(&"home".into(), &ids[1]).await.unwrap().abort("").await.unwrap();
     assert_eq!(next("k", Some(&ids[0])).await, ids[2], "an aborted upload is skipped");
     assert_eq!(next("k", Some(&ids[1])).await, ids[2], "an aborted upload is still a valid marker");
     assert_eq!(
@@ -261,11 +264,11 @@ async fn a_create_costs_the_same_however_many_uploads_of_its_key_are_open() {
         let fit = futures_util::future::join_all((0..open.min(120)).map(|_| {
             let gateway = fleet.gateway();
             let key = key.clone();
-            async move { gateway.create_upload("home", new_upload(&key)).await.unwrap() }
+            async move { gateway.create_upload(&"home".into(), new_upload(&key)).await.unwrap() }
         }));
         fit.await;
         let (gateway, calls) = counting_gateway(&fleet);
-        gateway.create_upload("home", new_upload(&key)).await.unwrap();
+        gateway.create_upload(&"home".into(), new_upload(&key)).await.unwrap();
         costs.push(calls.load(Ordering::SeqCst));
     }
     println!(
@@ -285,10 +288,10 @@ async fn the_newest_aborted_upload_is_adopted_among_thousands_of_its_key() {
             fleet.clock.pause(Duration::from_secs(1)).await;
         }
     }
-    let first = gateway.create_upload("home", new_upload("k")).await.unwrap();
+    let first = gateway.create_upload(&"home".into(), new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("its client went away").await.unwrap();
-    let second = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    let second = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     assert!(put_part(&second, 1).await.1, "the part of the predecessor is known");
 }
 
@@ -296,7 +299,7 @@ async fn the_newest_aborted_upload_is_adopted_among_thousands_of_its_key() {
 async fn an_upload_that_is_abandoned_while_a_create_waits_is_adopted() {
     for aborted in [true, false] {
         let fleet = Fleet::new(1).await;
-        let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+        let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         let end_first = async {
             fleet.clock.pause(Duration::from_secs(3)).await;
@@ -309,7 +312,8 @@ async fn an_upload_that_is_abandoned_while_a_create_waits_is_adopted() {
         };
         let gateway = fleet.gateway();
         let begun = fleet.clock.monotonic();
-        let (second, ()) = tokio::join!(gateway.create_upload("home", new_upload("k")), end_first);
+        let home = "home".into();
+        let (second, ()) = tokio::join!(gateway.create_upload(&home, new_upload("k")), end_first);
         assert!(fleet.clock.monotonic() - begun < Duration::from_secs(7));
         assert!(put_part(&second.unwrap(), 1).await.1, "the part of the predecessor is known");
     }
@@ -331,7 +335,7 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
     // The entries as older gateways wrote them.
     for entry in before.iter().filter(|key| key.starts_with("v1/home/open-uploads/")) {
         let id = entry.rsplit_once('-').unwrap().1;
-        let root = gateway.root_of("home", id).await.unwrap().unwrap();
+        let root = gateway.root_of(&"home".into(), &id.into()).await.unwrap().unwrap();
         let old = match root.key.contains("//") {
             true => format!("v1/home/index-hashed/b/0011/{id}"),
             false => format!("v1/home/index/b/{}/{id}", root.key),

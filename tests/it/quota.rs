@@ -21,7 +21,7 @@ fn gateway_with_quota(fleet: &Fleet, max_open: u64) -> Uploads {
 }
 
 async fn begin(gateway: &Uploads, key: &str) -> Result<Session, Error> {
-    gateway.create_upload("home", new_upload(key)).await
+    gateway.create_upload(&"home".into(), new_upload(key)).await
 }
 
 fn is_refused<T>(result: Result<T, Error>) -> bool {
@@ -36,22 +36,25 @@ async fn an_upload_over_the_quota_is_refused_until_another_ends() {
     for key in ["a", "b", "c"] {
         open.push(begin(&gateway, key).await.unwrap());
     }
-    let (_, whole) = gateway.create("home", new_backup("d", 1)).await.unwrap();
-    let (_, own) = gateway.create_as("home", "mine", new_backup("e", 1)).await.unwrap();
+    let (_, whole) = gateway.create(&"home".into(), new_backup("d", 1)).await.unwrap();
+    let (_, own) =
+        gateway.create_as(&"home".into(), &"mine".into(), new_backup("e", 1)).await.unwrap();
     let before = fleet.state_keys().await;
     let error = begin(&gateway, "f").await.unwrap_err();
     assert_eq!(error.kind(), Kind::QuotaExceeded);
     let text = error.to_string();
     assert!(text.contains("home") && text.contains('5') && text.contains("abort"), "{text}");
-    assert!(is_refused(gateway.create("home", new_backup("f", 1)).await));
-    assert!(is_refused(gateway.create_as("home", "another", new_backup("f", 1)).await));
+    assert!(is_refused(gateway.create(&"home".into(), new_backup("f", 1)).await));
+    assert!(is_refused(
+        gateway.create_as(&"home".into(), &"another".into(), new_backup("f", 1)).await
+    ));
     assert_eq!(fleet.state_keys().await, before, "a refused create leaves nothing behind");
     assert_eq!(fleet.open_store_uploads(), 5);
     assert!(
-        gateway.create("office", new_backup("f", 1)).await.is_ok(),
+        gateway.create(&"office".into(), new_backup("f", 1)).await.is_ok(),
         "another account has its own quota"
     );
-    let existing = gateway.create("home", new_backup("d", 1)).await.unwrap().0;
+    let existing = gateway.create(&"home".into(), new_backup("d", 1)).await.unwrap().0;
     assert_eq!(existing, Created::Existing, "an existing backup is found");
     put_part(&open[0], 1).await;
     open[0].abort_and_keep("").await.unwrap();
@@ -87,7 +90,7 @@ async fn uploads_that_other_gateways_end_are_seen_by_the_next_count() {
         "the uploads of the other gateway are counted by now"
     );
     for id in &open {
-        other.open("home", id).await.unwrap().abort("").await.unwrap();
+        other.open(&"home".into(), id).await.unwrap().abort("").await.unwrap();
     }
     assert!(is_refused(begin(&gateway, "e").await), "the last count is too recent for another");
     fleet.clock.pause(Duration::from_secs(5)).await;

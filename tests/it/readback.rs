@@ -29,15 +29,15 @@ async fn upload_and_finalize(
     expected: Sha256,
 ) -> upload::Result<upload::Finished> {
     let new = NewBackup {
-        bucket: lab.bucket.to_string(),
-        key: KEY.to_owned(),
+        bucket: lab.bucket.clone(),
+        key: KEY.into(),
         chunk_size: CHUNK as u64,
         size: Some(file.len() as u64),
         file_id: Clock::system().random_id(),
         ..NewBackup::default()
     };
-    let (_, first) = lab.gateway().await.create("home", new.clone()).await.unwrap();
-    let (_, second) = lab.gateway().await.create("home", new).await.unwrap();
+    let (_, first) = lab.gateway().await.create(&"home".into(), new.clone()).await.unwrap();
+    let (_, second) = lab.gateway().await.create(&"home".into(), new).await.unwrap();
     put(&first, 0, file.slice(..CHUNK)).await;
     put(&second, 1, file.slice(CHUNK..)).await;
     second.finalize(Some(Expected { kind: Kind::Sha256, hex: expected.hex() })).await

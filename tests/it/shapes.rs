@@ -15,7 +15,7 @@ async fn round_trip(size: u64, chunk_size: u64, size_is_known: bool) {
     let store: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(size)));
     let uploads = Uploads::new(Arc::clone(&store), Clock::seeded(chunk_size), Settings::default());
     uploads.prepare().await.unwrap();
-    uploads.make_bucket("b").await.unwrap();
+    uploads.make_bucket(&"b".into()).await.unwrap();
     let file: Vec<u8> =
         (0..size).map(|offset| (offset % 251) as u8 ^ (offset >> 9) as u8).collect();
     let new = NewBackup {
@@ -25,7 +25,7 @@ async fn round_trip(size: u64, chunk_size: u64, size_is_known: bool) {
         size: size_is_known.then_some(size),
         ..NewBackup::default()
     };
-    let (_, session) = uploads.create("home", new).await.unwrap();
+    let (_, session) = uploads.create(&"home".into(), new).await.unwrap();
     for (index, chunk) in file.chunks(chunk_size as usize).enumerate() {
         let sha256 = Sha256::of(chunk);
         match session.admit(index as u64, sha256, chunk.len() as u64).await.unwrap() {

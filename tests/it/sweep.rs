@@ -26,7 +26,8 @@ use crate::support::process::{Gateway, KEY, PROGRAM, stores};
 async fn an_idle_session_is_removed_completely() {
     for min_part_bytes in [1, 4 * CHUNK as u64] {
         let fleet = Fleet::new(min_part_bytes).await;
-        let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+        let (_, session) =
+            fleet.gateway().create(&"home".into(), new_backup("k", 6)).await.unwrap();
         put_chunk(&session, 0).await;
         put_chunk(&session, 5).await;
         fleet.clock.pause(6 * DAY).await;
@@ -57,14 +58,14 @@ async fn an_idle_session_is_removed_completely() {
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_reports_what_a_sweep_does_and_changes_nothing() {
     let fleet = Fleet::new(4 * CHUNK as u64).await;
-    let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+    let (_, session) = fleet.gateway().create(&"home".into(), new_backup("k", 6)).await.unwrap();
     put_chunk(&session, 0).await;
     fleet.clock.pause(8 * DAY).await;
     let before = fleet.state_keys().await;
     let mut actions = Vec::new();
     let sweeper = fleet.sweeper(fleet.gateway());
     let dry = sweeper
-        .sweep(Mode::Dry, |swept| actions.push((swept.key.clone(), swept.action)))
+        .sweep(Mode::Dry, |swept| actions.push((swept.key.to_string(), swept.action)))
         .await
         .unwrap()
         .unwrap();
@@ -79,7 +80,8 @@ async fn a_dry_run_reports_what_a_sweep_does_and_changes_nothing() {
 async fn records_stay_while_their_object_is_unchanged() {
     let fleet = Fleet::new(1).await;
     for key in ["kept", "replaced", "deleted"] {
-        let (_, session) = fleet.gateway().create("home", new_backup(key, 2)).await.unwrap();
+        let (_, session) =
+            fleet.gateway().create(&"home".into(), new_backup(key, 2)).await.unwrap();
         put_chunk(&session, 0).await;
         put_chunk(&session, 1).await;
         session.finalize(None).await.unwrap();
@@ -103,7 +105,8 @@ async fn records_stay_while_their_object_is_unchanged() {
 async fn a_put_whose_session_expires_meanwhile_is_refused_and_leaves_nothing() {
     for min_part_bytes in [1, 4 * CHUNK as u64] {
         let fleet = Fleet::new(min_part_bytes).await;
-        let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+        let (_, session) =
+            fleet.gateway().create(&"home".into(), new_backup("k", 6)).await.unwrap();
         let bytes = chunk(0);
         let Admission::Wanted(ticket) =
             session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap()
@@ -130,11 +133,11 @@ async fn a_put_whose_session_expires_meanwhile_is_refused_and_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_chunk_recorded_after_an_abort_is_not_known() {
     let fleet = Fleet::new(4 * CHUNK as u64).await;
-    let (_, session) = fleet.gateway().create("home", new_backup("k", 8)).await.unwrap();
+    let (_, session) = fleet.gateway().create(&"home".into(), new_backup("k", 8)).await.unwrap();
     let is_staged = |call: &Call<'_>| call.op == Op::Put && call.key.contains("/staged/");
     let slow =
         fleet.slow_gateway(move |call| if is_staged(&call) { MINUTE / 75 } else { Duration::ZERO });
-    let same_session = slow.open("home", &session.root().backup_id).await.unwrap();
+    let same_session = slow.open(&"home".into(), &session.root().backup_id).await.unwrap();
     let other = chunk(7);
     let Admission::Wanted(late) =
         same_session.admit(0, Sha256::of(&other), CHUNK as u64).await.unwrap()
@@ -149,7 +152,7 @@ async fn a_chunk_recorded_after_an_abort_is_not_known() {
     session.part_entries().await.unwrap();
     fleet
         .gateway()
-        .open("home", &session.root().backup_id)
+        .open(&"home".into(), &session.root().backup_id)
         .await
         .unwrap()
         .abort("enough")
@@ -196,7 +199,7 @@ async fn a_finalize_that_is_overtaken_by_expiry_is_completed() {
     let fleet = Fleet::new(1).await;
     let slow =
         fleet.slow_gateway(|call| if call.op == Op::Complete { 8 * DAY } else { Duration::ZERO });
-    let (_, session) = slow.create("home", new_backup("k", 2)).await.unwrap();
+    let (_, session) = slow.create(&"home".into(), new_backup("k", 2)).await.unwrap();
     put_chunk(&session, 0).await;
     put_chunk(&session, 1).await;
     let finalize = tokio::spawn(async move { session.finalize(None).await });
@@ -215,13 +218,13 @@ async fn a_finalize_that_is_overtaken_by_expiry_is_completed() {
 async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
     for wait in [DAY - MINUTE, DAY + MINUTE] {
         let fleet = Fleet::new(1).await;
-        let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+        let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         first.abort_and_keep("the client went away").await.unwrap();
         fleet.clock.pause(wait).await;
         let freed = fleet.sweep().await.actions.contains_key("expire");
         assert_eq!(freed, wait > DAY);
-        let second = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+        let second = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
         let (entry, known) = put_part(&second, 1).await;
         assert_eq!(known, wait < DAY);
         let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
@@ -234,10 +237,10 @@ async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
 #[tokio::test(start_paused = true)]
 async fn records_of_a_superseded_upload_stay_for_its_open_successor() {
     let fleet = Fleet::new(1).await;
-    let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
-    let successor = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    let successor = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     for _ in 0..3 {
         fleet.clock.pause(6 * DAY).await;
         put_part(&successor, 2 + fleet.clock.number_below(90) as u32).await;
@@ -254,7 +257,7 @@ async fn records_of_a_superseded_upload_stay_for_its_open_successor() {
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_successor_does_not_free_the_upload_of_its_predecessor() {
     let fleet = Fleet::new(1).await;
-    let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
     // The adoption stops after the root of the successor is written and before the upload is handed
@@ -264,13 +267,14 @@ async fn an_unfinished_successor_does_not_free_the_upload_of_its_predecessor() {
         if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
     });
     let interrupted =
-        tokio::time::timeout(MINUTE, stuck.create_upload("home", new_upload("k"))).await;
+        tokio::time::timeout(MINUTE, stuck.create_upload(&"home".into(), new_upload("k"))).await;
     assert!(interrupted.is_err(), "the adoption must not end");
     let manifests =
         fleet.state_keys().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
     assert_eq!(manifests, 2);
     // The unfinished successor expires while another successor continues the predecessor.
-    let open_successor = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+    let open_successor =
+        fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     assert!(put_part(&open_successor, 1).await.1);
     for _ in 0..3 {
         fleet.clock.pause(4 * DAY).await;
@@ -288,7 +292,7 @@ async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
     let (mut adopted, mut freed) = (0, 0);
     for seed in 0..200 {
         let fleet = Fleet::new(1).await;
-        let first = fleet.gateway().create_upload("home", new_upload("k")).await.unwrap();
+        let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         first.abort_and_keep("the client went away").await.unwrap();
         fleet.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(200))).await;
@@ -296,8 +300,9 @@ async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
         let adopter = fleet.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
         let sweeper =
             fleet.sweeper(fleet.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
+        let home = "home".into();
         let (successor, swept) = tokio::join!(
-            adopter.create_upload("home", new_upload("k")),
+            adopter.create_upload(&home, new_upload("k")),
             sweeper.sweep(Mode::Now, |_| ())
         );
         let (successor, swept) = (successor.unwrap(), swept.unwrap().unwrap());
@@ -325,7 +330,8 @@ async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
 async fn creates_aborts_and_sweeps_at_once_are_safe() {
     for seed in 0..200 {
         let fleet = Fleet::new(1).await;
-        let (_, session) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
+        let (_, session) =
+            fleet.gateway().create(&"home".into(), new_backup("k", 2)).await.unwrap();
         put_chunk(&session, 0).await;
         fleet.clock.pause(7 * DAY - Duration::from_millis(150)).await;
         let slow = |salt: u64| {
@@ -335,11 +341,12 @@ async fn creates_aborts_and_sweeps_at_once_are_safe() {
         let (creator, aborter) = (slow(1 << 40), slow(2 << 40));
         let (one, two) = (fleet.sweeper(slow(3 << 40)), fleet.sweeper(slow(4 << 40)));
         let abort = async {
-            let session = aborter.open("home", &session.root().backup_id).await.unwrap();
+            let session = aborter.open(&"home".into(), &session.root().backup_id).await.unwrap();
             session.abort("the client asked for it").await
         };
+        let home = "home".into();
         let (created, aborted, one, two) = tokio::join!(
-            creator.create("home", new_backup("k", 2)),
+            creator.create(&home, new_backup("k", 2)),
             abort,
             one.sweep(Mode::Now, |_| ()),
             two.sweep(Mode::Now, |_| ()),
@@ -353,7 +360,7 @@ async fn creates_aborts_and_sweeps_at_once_are_safe() {
         // Whichever session the create returned: the next create returns an open one.
         created.unwrap();
         fleet.clock.pause(MINUTE).await;
-        let (_, fresh) = fleet.gateway().create("home", new_backup("k", 2)).await.unwrap();
+        let (_, fresh) = fleet.gateway().create(&"home".into(), new_backup("k", 2)).await.unwrap();
         put_chunk(&fresh, 0).await;
         put_chunk(&fresh, 1).await;
         fresh.finalize(None).await.unwrap();
@@ -398,7 +405,8 @@ async fn a_sweep_reads_every_page_of_every_account() {
     let gateway = fleet.gateway();
     for at in 0..700 {
         let account = ["home", "office"][at % 2];
-        let (_, session) = gateway.create(account, new_backup(&format!("k{at}"), 2)).await.unwrap();
+        let (_, session) =
+            gateway.create(&account.into(), new_backup(&format!("k{at}"), 2)).await.unwrap();
         put_chunk(&session, 0).await;
     }
     fleet.clock.pause(8 * DAY).await;
@@ -410,7 +418,7 @@ async fn a_sweep_reads_every_page_of_every_account() {
 #[tokio::test(start_paused = true)]
 async fn a_store_whose_clock_jumps_expires_no_active_session() {
     let fleet = Fleet::new(1).await;
-    let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
+    let (_, session) = fleet.gateway().create(&"home".into(), new_backup("k", 6)).await.unwrap();
     let sweeper = fleet.sweeper(fleet.gateway());
     let expired = async || {
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
@@ -436,8 +444,8 @@ async fn a_store_whose_clock_jumps_expires_no_active_session() {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_starts_with_a_wrong_clock_expires_no_active_session() {
     let fleet = Fleet::new(1).await;
-    let (_, session) = fleet.gateway().create("home", new_backup("k", 6)).await.unwrap();
-    let (_, left) = fleet.gateway().create("home", new_backup("left", 6)).await.unwrap();
+    let (_, session) = fleet.gateway().create(&"home".into(), new_backup("k", 6)).await.unwrap();
+    let (_, left) = fleet.gateway().create(&"home".into(), new_backup("left", 6)).await.unwrap();
     put_chunk(&session, 0).await;
     put_chunk(&left, 0).await;
     fleet.clock.set_wall(fleet.clock.wall() + 30 * DAY);

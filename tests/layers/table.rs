@@ -12,6 +12,8 @@ pub const ROOMS: Rows = &[
     ("digest", &["hex"]),
     ("retry", &[]),
     ("metric_names", &[]),
+    // Buckets, keys, accounts and backups as types.
+    ("names", &[]),
     // Makes text of clients and servers safe to print and to log.
     ("escape", &[]),
     // Sockets of servers and of HTTP clients.
@@ -21,7 +23,7 @@ pub const ROOMS: Rows = &[
     ("api", &[]),
     ("sigv4", &["hex"]),
     // Its secrets have the type with which `sigv4` verifies signatures.
-    ("accounts", &["sigv4"]),
+    ("accounts", &["names", "sigv4"]),
     // Hashes frames of several bodies together; used wherever a body is streamed.
     ("digest/batch", &["digest"]),
     // For whoever passes a body on and must hold its end back until it is verified.
@@ -30,6 +32,7 @@ pub const ROOMS: Rows = &[
     (
         "store",
         &[
+            "names",
             "clock",
             "digest",
             "digest/batch",
@@ -41,15 +44,24 @@ pub const ROOMS: Rows = &[
         ],
     ),
     // Documents and their compare-and-swap, for every room that keeps state in the store.
-    ("records", &["store", "clock", "digest", "retry"]),
-    ("upload", &["store", "records", "clock", "digest", "digest/verified", "hex"]),
+    ("records", &["names", "store", "clock", "digest", "retry"]),
+    ("upload", &["names", "store", "records", "clock", "digest", "digest/verified", "hex"]),
     // `digest`: a PUT passes the client's checksum on to the store.
-    ("object", &["store", "upload", "digest"]),
-    ("gc", &["store", "records", "upload", "clock"]),
+    ("object", &["names", "store", "upload", "digest"]),
+    ("gc", &["names", "records", "upload", "clock"]),
     // HTTP.
     (
         "web",
-        &["accounts", "clock", "digest", "digest/verified", "metric_names", "rate_limit", "sigv4"],
+        &[
+            "names",
+            "accounts",
+            "clock",
+            "digest",
+            "digest/verified",
+            "metric_names",
+            "rate_limit",
+            "sigv4",
+        ],
     ),
     ("front", &["front/envelope", "front/chunk", "front/s3", "web", "clock"]),
     // What every front plugs into; it names none of them.
@@ -58,6 +70,7 @@ pub const ROOMS: Rows = &[
     (
         "front/s3",
         &[
+            "names",
             "front/envelope",
             "upload",
             "object",
@@ -72,6 +85,7 @@ pub const ROOMS: Rows = &[
     (
         "front/chunk",
         &[
+            "names",
             "front/envelope",
             "upload",
             "object",

@@ -9,6 +9,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::accounts::Access;
 use crate::api;
 use crate::digest::Sha256;
+use crate::names::BackupId;
 use crate::upload::{Admission, Body, Stored};
 use crate::web::{Reply, RequestBody, content_digest, print_sha256, streamed};
 
@@ -20,7 +21,7 @@ impl ChunkApi {
         &self,
         request: AuthedRequest,
         body: RequestBody,
-        id: String,
+        id: BackupId,
         index: u64,
     ) -> HandlerResult {
         let (sha256, len_bytes) = declared(&request)?;
@@ -44,7 +45,7 @@ impl ChunkApi {
     pub(super) async fn get_chunk(
         &self,
         request: AuthedRequest,
-        id: String,
+        id: BackupId,
         index: u64,
     ) -> HandlerResult {
         let session = self.session(&request.identity, &id, Access::Read).await?;

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api;
+use crate::names::{AccountName, BackupId};
 use crate::upload::{self, Created, NewBackup, Session};
 use crate::web::{Reply, RequestBody};
 
@@ -20,10 +21,10 @@ impl ChunkApi {
         &self,
         request: AuthedRequest,
         body: RequestBody,
-        id: Option<String>,
+        id: Option<BackupId>,
     ) -> HandlerResult {
-        let (identity, id) = (&request.identity, id.as_deref());
-        id.map_or(Ok(()), validate::backup_id)?;
+        let (identity, id) = (&request.identity, id.as_ref());
+        id.map_or(Ok(()), |id| validate::backup_id(id))?;
         let new = validate::create(json::read::<api::CreateBackup>(body, &request.payload).await?)?;
         if self.shared.objects.reserves(&new.bucket) {
             return Err(Problem::reserved_bucket(&new.bucket));
@@ -52,8 +53,8 @@ impl ChunkApi {
 
     async fn create_once(
         &self,
-        account: &str,
-        id: Option<&str>,
+        account: &AccountName,
+        id: Option<&BackupId>,
         new: NewBackup,
     ) -> upload::Result<(Created, Session)> {
         match id {

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 
 use crate::accounts::Access;
 use crate::api;
+use crate::names::BackupId;
 use crate::web::{RequestBody, full};
 
 use super::problem::Problem;
@@ -16,7 +17,7 @@ impl ChunkApi {
         &self,
         request: AuthedRequest,
         body: RequestBody,
-        id: String,
+        id: BackupId,
     ) -> HandlerResult {
         let session = self.session(&request.identity, &id, Access::Write).await?;
         let document: api::Finalize = json::read_or_default(body, &request.payload).await?;
@@ -27,7 +28,7 @@ impl ChunkApi {
         Ok(json::reply(StatusCode::OK, &view::finalized(&object)))
     }
 
-    pub(super) async fn abort(&self, request: AuthedRequest, id: String) -> HandlerResult {
+    pub(super) async fn abort(&self, request: AuthedRequest, id: BackupId) -> HandlerResult {
         let session = self.session(&request.identity, &id, Access::Write).await?;
         session.abort("aborted by a client").await?;
         let mut reply = Response::new(full(""));

@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 use crate::accounts::{Access, Identity};
 use crate::api;
 use crate::front::envelope::{self, FailedRequest, Front, Route, Shared};
+use crate::names::BackupId;
 use crate::upload::Session;
 use crate::web::{AccessLog, Query, Reply, RequestBody};
 
@@ -117,7 +118,7 @@ impl ChunkApi {
     async fn session(
         &self,
         identity: &Identity,
-        id: &str,
+        id: &BackupId,
         access: Access,
     ) -> Result<Session, Problem> {
         validate::backup_id(id)?;

@@ -13,6 +13,7 @@ use crate::accounts::Access;
 use crate::api::{self, ProblemType};
 use crate::escape::error_chain;
 use crate::metric_names;
+use crate::names::Bucket;
 use crate::upload;
 use crate::web::{self, Reply, full};
 
@@ -192,7 +193,7 @@ impl Problem {
         Self::new(ProblemType::BadRequest, detail)
     }
 
-    pub fn reserved_bucket(bucket: &str) -> Self {
+    pub fn reserved_bucket(bucket: &Bucket) -> Self {
         Self::bad(format!(
             "{bucket:?} is not available as a bucket: the S3 server behind the gateway reserves this name"
         ))
@@ -206,7 +207,7 @@ impl Problem {
         Self::new(ProblemType::LengthRequired, "a chunk needs its Content-Length")
     }
 
-    pub fn forbidden(access: Access, bucket: &str) -> Self {
+    pub fn forbidden(access: Access, bucket: &Bucket) -> Self {
         let verb = match access {
             Access::Read => "read",
             Access::Write => "write",

@@ -45,7 +45,10 @@ impl ChunkApi {
             return Ok(());
         }
         // A listing of any account reads the state bucket and changes nothing.
-        self.shared.uploads.list("readyz", &ListQuery { limit: 1, ..ListQuery::default() }).await?;
+        self.shared
+            .uploads
+            .list(&"readyz".into(), &ListQuery { limit: 1, ..ListQuery::default() })
+            .await?;
         *ready_at = Some(now);
         Ok(())
     }

@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api;
+use crate::names::{BackupId, Bucket, Key};
 use crate::upload::ListQuery;
 use crate::web::{full, streamed};
 
@@ -17,7 +18,7 @@ const MAX_LIST_LIMIT: usize = 1000;
 const DEFAULT_LIST_LIMIT: usize = 100;
 
 impl ChunkApi {
-    pub(super) async fn get(&self, request: AuthedRequest, id: String) -> HandlerResult {
+    pub(super) async fn get(&self, request: AuthedRequest, id: BackupId) -> HandlerResult {
         let view = request.query.get("view").map(str::to_owned);
         let session = self.session(&request.identity, &id, Access::Read).await?;
         match view.as_deref() {
@@ -26,7 +27,7 @@ impl ChunkApi {
                 let progress = session.progress().await?;
                 let root = session.root();
                 let missing = api::Missing {
-                    backup_id: root.backup_id.clone(),
+                    backup_id: root.backup_id.to_string(),
                     status: view::status(&root.status),
                     stored: progress.stored,
                     remaining: progress.remaining,
@@ -102,9 +103,9 @@ fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
         return Err(Problem::bad("prefix and key can only be given with bucket"));
     }
     Ok(ListQuery {
-        bucket,
+        bucket: bucket.map(Bucket::from),
         prefix,
-        key,
+        key: key.map(Key::from),
         file_id: text("fileId"),
         status: text("status"),
         after: text("after"),

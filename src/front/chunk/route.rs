@@ -6,6 +6,7 @@
 use http::Method;
 
 use crate::api;
+use crate::names::BackupId;
 use crate::web;
 
 use super::problem::Problem;
@@ -23,13 +24,13 @@ pub enum PublicOperation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkOperation {
     Create,
-    CreateAs(String),
+    CreateAs(BackupId),
     List,
-    Get(String),
-    PutChunk(String, u64),
-    GetChunk(String, u64),
-    Finalize(String),
-    Abort(String),
+    Get(BackupId),
+    PutChunk(BackupId, u64),
+    GetChunk(BackupId, u64),
+    Finalize(BackupId),
+    Abort(BackupId),
     Public(PublicOperation),
 }
 
@@ -93,7 +94,7 @@ pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
     if !methods.contains(method) {
         return Err(Problem::method_not_allowed(method, methods));
     }
-    let id = || names[1].to_owned();
+    let id = || BackupId::from(names[1]);
     Ok(match names[..] {
         ["backups"] if method == Method::POST => ChunkOperation::Create,
         ["backups"] => ChunkOperation::List,
@@ -146,12 +147,20 @@ mod tests {
         let table = [
             ("POST", "/_ratchet/v1/backups", Ok(ChunkOperation::Create)),
             ("GET", "/_ratchet/v1/backups", Ok(ChunkOperation::List)),
-            ("PUT", "/_ratchet/v1/backups/b", Ok(ChunkOperation::CreateAs(id()))),
-            ("GET", "/_ratchet/v1/backups/b", Ok(ChunkOperation::Get(id()))),
-            ("DELETE", "/_ratchet/v1/backups/b", Ok(ChunkOperation::Abort(id()))),
-            ("PUT", "/_ratchet/v1/backups/b/chunks/0", Ok(ChunkOperation::PutChunk(id(), 0))),
-            ("GET", "/_ratchet/v1/backups/b/chunks/17", Ok(ChunkOperation::GetChunk(id(), 17))),
-            ("POST", "/_ratchet/v1/backups/b/finalize", Ok(ChunkOperation::Finalize(id()))),
+            ("PUT", "/_ratchet/v1/backups/b", Ok(ChunkOperation::CreateAs(id().into()))),
+            ("GET", "/_ratchet/v1/backups/b", Ok(ChunkOperation::Get(id().into()))),
+            ("DELETE", "/_ratchet/v1/backups/b", Ok(ChunkOperation::Abort(id().into()))),
+            (
+                "PUT",
+                "/_ratchet/v1/backups/b/chunks/0",
+                Ok(ChunkOperation::PutChunk(id().into(), 0)),
+            ),
+            (
+                "GET",
+                "/_ratchet/v1/backups/b/chunks/17",
+                Ok(ChunkOperation::GetChunk(id().into(), 17)),
+            ),
+            ("POST", "/_ratchet/v1/backups/b/finalize", Ok(ChunkOperation::Finalize(id().into()))),
             ("GET", "/healthz", Ok(ChunkOperation::Public(PublicOperation::Health))),
             ("GET", "/_ratchet/v1/metrics", Ok(ChunkOperation::Public(PublicOperation::Metrics))),
             ("GET", "/backups", Err(404)),

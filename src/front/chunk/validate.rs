@@ -56,8 +56,8 @@ pub fn create(document: api::CreateBackup) -> Result<NewBackup, Problem> {
     });
     check(content_type_is_valid, "contentType must have 1 to 256 printable ASCII characters")?;
     Ok(NewBackup {
-        bucket: document.bucket,
-        key: document.key,
+        bucket: document.bucket.into(),
+        key: document.key.into(),
         chunk_size: document.chunk_size,
         size: document.size,
         file_id: document.file_id,

@@ -27,10 +27,10 @@ fn summary_of(root: &Root, chunk_size: u64) -> api::Summary {
         Status::InProgress | Status::Finalizing { .. } => (None, None, None),
     };
     api::Summary {
-        backup_id: root.backup_id.clone(),
+        backup_id: root.backup_id.to_string(),
         file_id: root.file_id.clone(),
-        bucket: root.bucket.clone(),
-        key: root.key.clone(),
+        bucket: root.bucket.to_string(),
+        key: root.key.to_string(),
         chunk_size,
         size: root.plan.size,
         status: status(&root.status),

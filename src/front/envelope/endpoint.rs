@@ -96,7 +96,7 @@ impl<F: Front> Endpoint<F> {
         if !F::TAKES_AWS_CHUNKED {
             payload.require_unframed()?;
         }
-        log.account = Some(identity.account_name().to_owned());
+        log.account = Some(identity.account_name().clone());
         let permit = admission.acquire(identity.account_name()).await?;
         let body = body.throttled(&permit, clock);
         log.permit = Some(permit);

@@ -8,6 +8,7 @@ use super::error::S3Error;
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, xml_reply};
 use crate::accounts::Access;
+use crate::names::Bucket;
 use crate::web::RequestBody;
 
 const MAX_DOCUMENT: usize = 64 << 10;
@@ -23,7 +24,7 @@ impl S3Api {
             .close();
         xml.open("Buckets");
         for info in self.shared.objects.buckets().await? {
-            if identity.sees(info.bucket.as_str()) {
+            if identity.sees(&info.bucket) {
                 xml.open("Bucket").element("Name", &info.bucket);
                 xml.element("CreationDate", timestamp(info.created)).close();
             }
@@ -40,13 +41,13 @@ impl S3Api {
         if !identity.allows(Access::Admin, &bucket, "") {
             // Some tools start with CreateBucket whatever their rights are, and only need to know
             // that the bucket exists.
-            let exists = identity.sees(&bucket)
-                && self.shared.objects.find_bucket(&bucket.as_str().into()).await.is_ok();
+            let exists =
+                identity.sees(&bucket) && self.shared.objects.find_bucket(&bucket).await.is_ok();
             return Err(if exists { already_exists(&bucket) } else { S3Error::denied() });
         }
         // The document may name a location; there is only one.
         request.read_document(body, MAX_DOCUMENT).await?;
-        self.shared.objects.create_bucket(&bucket.as_str().into()).await?;
+        self.shared.objects.create_bucket(&bucket).await?;
         let mut reply = empty_reply(StatusCode::OK);
         let location =
             HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket name is plain ASCII");
@@ -63,7 +64,7 @@ impl S3Api {
 
     pub(super) async fn delete_bucket(&self, request: AuthedRequest) -> HandlerResult {
         request.require(Access::Admin)?;
-        self.shared.objects.delete_bucket(&request.target.bucket.as_str().into()).await?;
+        self.shared.objects.delete_bucket(&request.target.bucket).await?;
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
@@ -76,7 +77,7 @@ impl S3Api {
     pub(super) async fn bucket_versioning(&self, request: AuthedRequest) -> HandlerResult {
         self.require_bucket_seen(&request).await?;
         let mut xml = Xml::new("VersioningConfiguration");
-        if self.shared.objects.keeps_versions(&request.target.bucket.as_str().into()).await? {
+        if self.shared.objects.keeps_versions(&request.target.bucket).await? {
             xml.element("Status", "Enabled");
         }
         Ok(xml_reply(xml.finish()))
@@ -87,11 +88,11 @@ impl S3Api {
         if !request.identity.sees(&request.target.bucket) {
             return Err(S3Error::denied());
         }
-        Ok(self.shared.objects.find_bucket(&request.target.bucket.as_str().into()).await?)
+        Ok(self.shared.objects.find_bucket(&request.target.bucket).await?)
     }
 }
 
-fn already_exists(bucket: &str) -> S3Error {
+fn already_exists(bucket: &Bucket) -> S3Error {
     S3Error::new(
         StatusCode::CONFLICT,
         "BucketAlreadyOwnedByYou",

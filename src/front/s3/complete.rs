@@ -11,6 +11,7 @@ use super::error::S3Error;
 use super::xml::Xml;
 use super::{AuthedRequest, HandlerResult, S3Api, conditions, document, xml_reply};
 use crate::accounts::Access;
+use crate::names::Bucket;
 use crate::object::{GetOptions, GetRange, PutMode, StoreKind};
 use crate::upload::{ChosenEntry, Session, Status};
 use crate::web::RequestBody;
@@ -51,7 +52,7 @@ impl S3Api {
     async fn check_conditions(
         &self,
         headers: &HeaderMap,
-        bucket: &str,
+        bucket: &Bucket,
         key: &str,
     ) -> Result<(), S3Error> {
         let mode = conditions::write_mode(headers)?;

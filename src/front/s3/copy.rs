@@ -15,13 +15,14 @@ use super::part::part_number;
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, get, validate, xml_reply};
 use crate::accounts::Access;
+use crate::names::{Bucket, Key};
 use crate::object::{Body, ETag, GetOptions, GetRange, NewObject, Stored};
 use crate::upload::{PartAdmission, PartClaim};
 
 /// The source of a copy.
 struct CopySource {
-    bucket: String,
-    key: String,
+    bucket: Bucket,
+    key: Key,
     version: Option<String>,
 }
 
@@ -56,8 +57,7 @@ impl S3Api {
             checksum: stored.checksum,
             trailer: None,
         };
-        let (bucket, key) =
-            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
+        let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
         let written = self.shared.objects.put(&bucket, &key, new).await?;
         let mut xml = Xml::new("CopyObjectResult");
         xml.element("LastModified", timestamp(self.shared.clock.wall()))
@@ -101,7 +101,7 @@ impl S3Api {
         if !request.identity.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
         }
-        let (bucket, key) = (source.bucket.as_str().into(), source.key.as_str().into());
+        let (bucket, key) = (source.bucket.clone(), source.key.clone());
         let options =
             GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
         let (stored, body) = self.shared.objects.get(&bucket, &key, range, options).await?;
@@ -121,8 +121,9 @@ impl S3Api {
         };
         let path = percent_decode_str(path).decode_utf8().map_err(|_| malformed())?;
         let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(malformed)?;
-        self.require_bucket(bucket)?;
-        validate::key(key)?;
+        let (bucket, key) = (Bucket::from(bucket), Key::from(key));
+        self.require_bucket(&bucket)?;
+        validate::key(&key)?;
         if key.is_empty() {
             return Err(S3Error::new(
                 StatusCode::BAD_REQUEST,
@@ -130,6 +131,6 @@ impl S3Api {
                 "x-amz-copy-source has no key",
             ));
         }
-        Ok(CopySource { bucket: bucket.to_owned(), key: key.to_owned(), version })
+        Ok(CopySource { bucket, key, version })
     }
 }

@@ -22,14 +22,7 @@ impl S3Api {
     pub(super) async fn delete_object(&self, request: AuthedRequest) -> HandlerResult {
         request.require(Access::Write)?;
         let version = request.query.get("versionId");
-        self.shared
-            .objects
-            .delete(
-                &request.target.bucket.as_str().into(),
-                &request.target.key.as_str().into(),
-                version,
-            )
-            .await?;
+        self.shared.objects.delete(&request.target.bucket, &request.target.key, version).await?;
         let mut reply = empty_reply(StatusCode::NO_CONTENT);
         if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
             reply.headers_mut().insert(VERSION_ID, version);
@@ -52,7 +45,7 @@ impl S3Api {
         if document.keys.is_empty() || document.keys.len() > MAX_KEYS {
             return Err(S3Error::malformed_xml());
         }
-        self.shared.objects.find_bucket(&bucket.as_str().into()).await?;
+        self.shared.objects.find_bucket(&bucket).await?;
         let deletions = stream::iter(document.keys).map(|entry| {
             let (identity, bucket) = (identity.clone(), bucket.clone());
             async move {
@@ -62,8 +55,8 @@ impl S3Api {
                     {
                         return Err(S3Error::denied());
                     }
-                    let (bucket, key) = (bucket.as_str().into(), entry.key.as_str().into());
-                    Ok(self.shared.objects.delete(&bucket, &key, entry.version.as_deref()).await?)
+                    let version = entry.version.as_deref();
+                    Ok(self.shared.objects.delete(&bucket, &entry.key, version).await?)
                 };
                 let outcome = outcome.await;
                 (entry, outcome)

@@ -9,6 +9,7 @@ use quick_xml::events::Event;
 
 use super::conditions::unquoted;
 use super::error::S3Error;
+use crate::names::Key;
 use crate::object::PartNumber;
 use crate::upload::ChosenEntry;
 
@@ -18,7 +19,7 @@ const MAX_DEPTH: usize = 8;
 /// A key to delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletion {
-    pub key: String,
+    pub key: Key,
     pub version: Option<String>,
 }
 
@@ -36,7 +37,7 @@ pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
         ["Object"] => deletions.keys.push(Deletion::default()),
         ["Object", "Key"] => {
             if let Some(last) = deletions.keys.last_mut() {
-                last.key = text.to_owned();
+                last.key = text.into();
             }
         }
         ["Object", "VersionId"] => {

@@ -76,7 +76,7 @@ impl S3Api {
         if !request.identity.allows(Access::Read, &request.target.bucket, &list.options.prefix) {
             return Err(S3Error::denied());
         }
-        let bucket = request.target.bucket.as_str().into();
+        let bucket = request.target.bucket.clone();
         if list.max_keys == 0 {
             self.shared.objects.find_bucket(&bucket).await?;
             return Ok(Page::default());

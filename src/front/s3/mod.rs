@@ -38,6 +38,7 @@ use http::{HeaderValue, Response, StatusCode, header, request};
 
 use crate::accounts::Access;
 use crate::front::envelope::{self, FailedRequest, Front, Route, Shared};
+use crate::names::Bucket;
 use crate::web::{self, AccessLog, Declared, Payload, Query, Reply, RequestBody, full};
 
 use error::S3Error;
@@ -66,7 +67,7 @@ pub struct S3Api {
 /// The bucket that an HTML form uploads to: it is the form that is signed, not the request.
 #[derive(Debug)]
 pub struct FormUpload {
-    bucket: String,
+    bucket: Bucket,
 }
 
 impl Front for S3Api {
@@ -165,7 +166,7 @@ impl S3Api {
     /// Checks the name of a bucket, wherever in the request it stands. **Errors**:
     /// `InvalidBucketName` for an invalid name, and for one that the store reserves; `NoSuchBucket`
     /// for the state bucket.
-    fn require_bucket(&self, bucket: &str) -> Result<(), S3Error> {
+    fn require_bucket(&self, bucket: &Bucket) -> Result<(), S3Error> {
         validate::bucket(bucket)?;
         if self.shared.objects.reserves(bucket) {
             return Err(S3Error::reserved_bucket(bucket));

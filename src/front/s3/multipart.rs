@@ -59,7 +59,7 @@ impl S3Api {
         Ok(self
             .shared
             .uploads
-            .open_upload(account, &request.target.bucket, &request.target.key, id)
+            .open_upload(account, &request.target.bucket, &request.target.key, &id.into())
             .await?)
     }
 
@@ -122,7 +122,7 @@ impl S3Api {
         if !request.identity.allows(Access::Read, &request.target.bucket, prefix) {
             return Err(S3Error::denied());
         }
-        self.shared.objects.find_bucket(&request.target.bucket.as_str().into()).await?;
+        self.shared.objects.find_bucket(&request.target.bucket).await?;
         let limit = page_limit(text("max-uploads"), "max-uploads")?;
         let encode = is_url_encoded(&request)?;
         let name = |text: &str| if encode { url_encoded(text) } else { text.to_owned() };
@@ -131,7 +131,7 @@ impl S3Api {
             bucket: request.target.bucket.clone(),
             prefix: prefix.to_owned(),
             delimiter: text("delimiter").map(str::to_owned),
-            key_marker: marker.0.to_owned(),
+            key_marker: marker.0.into(),
             id_marker: marker.1.filter(|id| is_id_or_marker(id)).map(str::to_owned),
             limit,
         };

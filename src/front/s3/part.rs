@@ -99,7 +99,7 @@ impl Drop for DisconnectGuard {
         let Some(session) = self.0.take() else { return };
         tokio::spawn(async move {
             if let Err(error) = session.client_disconnected().await {
-                tracing::debug!(backup = session.root().backup_id, %error, "the disconnect of a client could not be recorded");
+                tracing::debug!(backup = session.root().backup_id.as_str(), %error, "the disconnect of a client could not be recorded");
             }
         });
     }

@@ -12,6 +12,7 @@ use http::{HeaderName, Method, Response, StatusCode};
 use super::error::S3Error;
 use super::{AuthedRequest, HandlerResult, S3Api, restore};
 use crate::accounts::Access;
+use crate::names::Bucket;
 use crate::object::{Level, Operation, Passthrough};
 use crate::web::{RequestBody, streamed};
 
@@ -117,7 +118,7 @@ fn require_access(operation: &Operation, request: &AuthedRequest) -> Result<(), 
     let writes_elsewhere = operation.level == Level::Bucket
         && !reads
         && WRITES_ELSEWHERE.contains(&operation.subresource);
-    if writes_elsewhere && !request.identity.allows(Access::Admin, "", "") {
+    if writes_elsewhere && !request.identity.allows(Access::Admin, &Bucket::default(), "") {
         return Err(S3Error::denied());
     }
     if request.head.headers.contains_key(BYPASS) {
@@ -132,7 +133,7 @@ fn without_document(
     operation: &'static Operation,
     request: &AuthedRequest,
 ) -> Result<Passthrough, S3Error> {
-    let (bucket, key) = (request.target.bucket.as_str().into(), request.target.key.as_str().into());
+    let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
     let mut passthrough = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
     for (name, value) in request.query.pairs() {
         if operation.has_parameter(name) {

@@ -20,6 +20,7 @@ use super::put::written_reply;
 use super::xml::{Xml, iso_seconds};
 use super::{HandlerResult, S3Api, attributes, validate};
 use crate::accounts::Access;
+use crate::names::{Bucket, Key};
 use crate::object::{Body, NewObject, PutMode};
 use crate::web::{self, RequestBody, authenticate_policy, full};
 
@@ -35,7 +36,7 @@ impl S3Api {
     pub(super) async fn post_object(
         &self,
         head: http::request::Parts,
-        bucket: String,
+        bucket: Bucket,
         body: RequestBody,
     ) -> HandlerResult {
         let text = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
@@ -62,7 +63,7 @@ impl S3Api {
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok());
         let policy: Value = policy.ok_or_else(|| invalid("it is not JSON"))?;
-        let key = field("key").replace("${filename}", &form.file_name);
+        let key = Key::from(field("key").replace("${filename}", &form.file_name));
         validate::key(&key)?;
         if key.is_empty() {
             return Err(S3Error::invalid("the form has no key"));
@@ -84,8 +85,7 @@ impl S3Api {
             checksum: None,
             trailer: None,
         };
-        let written =
-            self.shared.objects.put(&bucket.as_str().into(), &key.as_str().into(), new).await?;
+        let written = self.shared.objects.put(&bucket, &key, new).await?;
         let mut reply = written_reply(&written);
         *reply.status_mut() = match (&redirect, status.as_str()) {
             (Some(_), _) => StatusCode::SEE_OTHER,
@@ -198,7 +198,7 @@ fn is_utc(text: &str) -> bool {
 
 /// Checks that the policy allows the form. **Errors**: `AccessDenied`, `EntityTooLarge`,
 /// `EntityTooSmall`, `InvalidPolicyDocument`.
-fn allow(policy: &Value, form: &Form, bucket: &str, now: &str) -> Result<(), S3Error> {
+fn allow(policy: &Value, form: &Form, bucket: &Bucket, now: &str) -> Result<(), S3Error> {
     let expiration =
         policy["expiration"].as_str().ok_or_else(|| invalid("it has no expiration"))?;
     // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so texts compare like times.

@@ -12,9 +12,8 @@ use super::{
 };
 use crate::accounts::Access;
 use crate::metric_names::VERSION_ID;
-use crate::object::{
-    Body, Bucket, GetOptions, GetRange, Key, NewObject, PutMode, StoreKind, Written,
-};
+use crate::names::{Bucket, Key};
+use crate::object::{Body, GetOptions, GetRange, NewObject, PutMode, StoreKind, Written};
 use crate::upload::ChecksumKind;
 use crate::web::{Declared, Payload, Reply, RequestBody};
 
@@ -39,8 +38,7 @@ impl S3Api {
         let attributes = attributes::read(&request.head.headers)?;
         let (sha256, checksum, trailer) =
             (declared.sha256, declared.checksum.clone(), declared.trailer);
-        let (bucket, key) =
-            (request.target.bucket.as_str().into(), request.target.key.as_str().into());
+        let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
         let replaces = matches!(mode, PutMode::IfMatch(_));
         let (payload, outcome) = Payload::new(declared, &request.payload, body);
         let body = Body::verified(len_bytes, payload);

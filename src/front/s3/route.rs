@@ -7,6 +7,7 @@
 use http::{HeaderMap, Method};
 
 use super::error::S3Error;
+use crate::names::{Bucket, Key};
 use crate::object::{Level, Operation};
 use crate::web::{Query, bucket_of_host, segments};
 
@@ -75,8 +76,8 @@ impl S3Operation {
 /// The bucket and key of a request; both may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    pub bucket: String,
-    pub key: String,
+    pub bucket: Bucket,
+    pub key: Key,
 }
 
 /// Query parameters that select another operation, whether the gateway, a store or neither
@@ -136,7 +137,7 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
     };
     let names = segments(path).map_err(invalid)?;
     if let Some(bucket) = domain.and_then(|domain| bucket_of_host(headers, domain)) {
-        return Ok(Target { bucket, key: names.join("/") });
+        return Ok(Target { bucket: bucket.into(), key: names.join("/").into() });
     }
     let (bucket, key) = names
         .split_first()
@@ -148,7 +149,7 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
             "the path has a key but no bucket",
         ));
     }
-    Ok(Target { bucket, key })
+    Ok(Target { bucket: bucket.into(), key: key.into() })
 }
 
 /// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, because the store could
@@ -305,7 +306,7 @@ mod tests {
             let found = target(path, &headers, Some("s3.example.com")).unwrap();
             (found.bucket, found.key)
         };
-        let pair = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
+        let pair = |bucket: &str, key: &str| (Bucket::from(bucket), Key::from(key));
         assert_eq!(bucket_and_key("/b/a//b%2Fc/", "s3.example.com"), pair("b", "a//b/c/"));
         assert_eq!(bucket_and_key("/a/b", "photos.s3.example.com:9010"), pair("photos", "a/b"));
         assert_eq!(bucket_and_key("/", "photos.S3.example.com"), pair("photos", ""));

@@ -9,8 +9,9 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::digest::Sha256;
+use crate::names::Key;
 use crate::store::{
-    self, Body, BodyError, ETag, GetOptions, GetRange, Key, PartNumber, PartOptions, PartTarget,
+    self, Body, BodyError, ETag, GetOptions, GetRange, PartNumber, PartOptions, PartTarget,
 };
 
 use super::super::error::{Error, Result};
@@ -43,7 +44,7 @@ impl Session {
             };
             if let Err(error) = assembled.await {
                 let part = slot.number;
-                tracing::warn!(backup = session.root().backup_id, part, %error, "a part is not assembled before finalize");
+                tracing::warn!(backup = session.root().backup_id.as_str(), part, %error, "a part is not assembled before finalize");
             }
             session.0.assembling.remove(&slot.number);
         });

@@ -143,7 +143,7 @@ impl PutPermit {
             if tx.send(self.put(body, checksum).await).is_err()
                 && let Err(error) = session.client_disconnected().await
             {
-                tracing::debug!(backup = session.root().backup_id, %error, "the disconnect of a client is not recorded");
+                tracing::debug!(backup = session.root().backup_id.as_str(), %error, "the disconnect of a client is not recorded");
             }
         });
         rx.await.unwrap_or_else(|_| {

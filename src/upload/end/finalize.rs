@@ -388,7 +388,7 @@ impl Session {
             documents.delete(&root.open_entry()).await
         };
         if let Err(error) = cleanup.await {
-            tracing::warn!(backup = root.backup_id, %error, "documents of a complete backup are not removed");
+            tracing::warn!(backup = root.backup_id.as_str(), %error, "documents of a complete backup are not removed");
         }
     }
 }

@@ -118,7 +118,7 @@ impl InventoryBuilder {
         if self.missing.is_empty() {
             for whole in &mut self.wholes {
                 whole.add(&record.digests).map_err(|error| Error::Corrupt {
-                    key: self.root.backup_id.clone(),
+                    key: self.root.backup_id.to_string(),
                     why: error.to_string(),
                 })?;
             }

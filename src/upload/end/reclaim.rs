@@ -9,8 +9,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::names::{AccountName, BackupId, Key};
 use crate::records::Snapshot;
-use crate::store::{self, GetRange, Key, ListOptions};
+use crate::store::{self, GetRange, ListOptions};
 
 use super::super::codec::OpenEntry;
 use super::super::error::{Error, Result};
@@ -25,8 +26,8 @@ const MAX_SUCCESSORS: usize = 64;
 /// The documents of one session, as a listing shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecords {
-    pub account: String,
-    pub backup_id: String,
+    pub account: AccountName,
+    pub backup_id: BackupId,
     /// When the newest document was written, by the store's clock.
     pub newest: SystemTime,
     /// Staged chunks.
@@ -54,7 +55,7 @@ pub enum Retention {
 
 impl Uploads {
     /// The accounts that have documents.
-    pub async fn accounts(&self) -> Result<Vec<String>> {
+    pub async fn accounts(&self) -> Result<Vec<AccountName>> {
         let mut options = ListOptions {
             prefix: "v1/".to_owned(),
             delimiter: Some("/".to_owned()),
@@ -67,7 +68,7 @@ impl Uploads {
                 .prefixes
                 .iter()
                 .filter_map(|prefix| prefix.strip_prefix("v1/")?.strip_suffix('/'));
-            found.extend(names.map(str::to_owned));
+            found.extend(names.map(AccountName::from));
             if page.next.is_none() {
                 return Ok(found);
             }
@@ -78,7 +79,7 @@ impl Uploads {
     /// The time of the store.
     pub async fn store_time(&self) -> Result<SystemTime> {
         let documents = self.documents();
-        let clock = Key::from("v1/leases/clock".to_owned());
+        let clock = Key::from("v1/leases/clock");
         documents.put_marker(&clock).await?;
         let head = documents.store.head(&documents.bucket, &clock).await;
         head.map(|head| head.date)
@@ -88,7 +89,7 @@ impl Uploads {
     /// A page of the sessions after `after` in the listing. A session is never on two pages.
     pub async fn session_records(
         &self,
-        account: &str,
+        account: &AccountName,
         after: Option<String>,
     ) -> Result<SessionRecordsPage> {
         let prefix = layout::sessions(account);
@@ -105,8 +106,8 @@ impl Uploads {
                 };
                 if sessions.last().is_none_or(|last| last.backup_id != id) {
                     sessions.push(SessionRecords {
-                        account: account.to_owned(),
-                        backup_id: id.to_owned(),
+                        account: account.clone(),
+                        backup_id: id.into(),
                         newest: listed.modified,
                         staged: 0,
                         staged_bytes: 0,
@@ -136,7 +137,11 @@ impl Uploads {
     }
 
     /// The root of a session; None where there is none.
-    pub async fn root_of(&self, account: &str, backup_id: &str) -> Result<Option<Arc<Root>>> {
+    pub async fn root_of(
+        &self,
+        account: &AccountName,
+        backup_id: &BackupId,
+    ) -> Result<Option<Arc<Root>>> {
         let found: Option<Snapshot<Root>> =
             self.documents().read(&Layout::new(account, backup_id).root()).await?;
         Ok(found.map(|doc| doc.value))
@@ -155,7 +160,11 @@ impl Uploads {
         }
     }
 
-    async fn retained_by_successor(&self, account: &str, mut by: String) -> Result<Retention> {
+    async fn retained_by_successor(
+        &self,
+        account: &AccountName,
+        mut by: BackupId,
+    ) -> Result<Retention> {
         for _ in 0..MAX_SUCCESSORS {
             let Some(successor) = self.root_of(account, &by).await? else {
                 return Ok(Retention::None);
@@ -245,7 +254,7 @@ impl Uploads {
     }
 
     /// Removes the documents of a session that has no root.
-    pub async fn forget_records(&self, account: &str, backup_id: &str) -> Result<()> {
+    pub async fn forget_records(&self, account: &AccountName, backup_id: &BackupId) -> Result<()> {
         let layout = Layout::new(account, backup_id);
         self.documents().delete_all(&layout.staged_prefix()).await?;
         Ok(self.documents().delete_all(&layout.segments()).await?)
@@ -255,7 +264,7 @@ impl Uploads {
     /// `before` and that name no open session; with `dry` it only counts them. Returns how many.
     pub async fn reclaim_entries(
         &self,
-        account: &str,
+        account: &AccountName,
         before: SystemTime,
         dry: bool,
     ) -> Result<u64> {
@@ -282,7 +291,7 @@ impl Uploads {
         Ok(swept)
     }
 
-    async fn names_open(&self, account: &str, entry: &Key) -> Result<bool> {
+    async fn names_open(&self, account: &AccountName, entry: &Key) -> Result<bool> {
         let id = if layout::is_open_entry(entry) {
             let Some(found): Option<Snapshot<OpenEntry>> = self.documents().read(entry).await?
             else {
@@ -290,7 +299,7 @@ impl Uploads {
             };
             found.value.backup_id.clone()
         } else {
-            layout::session_of(entry).unwrap_or_default().to_owned()
+            layout::session_of(entry).unwrap_or_default()
         };
         let root = self.root_of(account, &id).await?;
         Ok(root.is_some_and(|root| root.status.is_indexed_open() && is_of(&root, entry)))

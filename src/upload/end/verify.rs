@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use futures_util::StreamExt;
 
 use crate::digest::{Expected, Kind as DigestKind, RunningSha256, Sha256};
+use crate::names::{Bucket, Key};
 use crate::store::{
-    self, Body, Bucket, ChosenPart, GetOptions, GetRange, Key, PartNumber, PartTarget, StoredPart,
-    Written,
+    self, Body, ChosenPart, GetOptions, GetRange, PartNumber, PartTarget, StoredPart, Written,
 };
 
 use super::super::error::{Error, Result};
@@ -124,7 +124,7 @@ impl Session {
     async fn invalidate(&self, row: &PartRow) -> Result<Vec<ChunkRange>> {
         let segment = plan::segment_of(row.slot.first_chunk);
         tracing::warn!(
-            backup = self.root().backup_id,
+            backup = self.root().backup_id.as_str(),
             part = row.slot.number,
             "the store does not hold a part as recorded"
         );

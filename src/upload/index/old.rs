@@ -11,7 +11,8 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::store::{Key, ListOptions};
+use crate::names::{AccountName, Key};
+use crate::store::ListOptions;
 
 use super::super::error::{Error, Kind, Result};
 use super::super::layout;
@@ -31,7 +32,7 @@ impl Uploads {
                 match self.move_entries(&account, prefix).await {
                     Ok(entries) => moved += entries,
                     Err(error) if error.kind() == Kind::StoreFull => {
-                        tracing::warn!(account, %error, "old index entries were not moved");
+                        tracing::warn!(account = account.as_str(), %error, "old index entries were not moved");
                         return Ok(moved);
                     }
                     Err(error) => return Err(error),
@@ -41,7 +42,7 @@ impl Uploads {
         Ok(moved)
     }
 
-    async fn move_entries(&self, account: &str, prefix: String) -> Result<u64> {
+    async fn move_entries(&self, account: &AccountName, prefix: String) -> Result<u64> {
         let mut options = ListOptions { prefix, ..ListOptions::default() };
         let mut moved = 0;
         loop {
@@ -58,9 +59,9 @@ impl Uploads {
         }
     }
 
-    async fn move_entry(&self, account: &str, old: Key) -> Result<bool> {
+    async fn move_entry(&self, account: &AccountName, old: Key) -> Result<bool> {
         let id = layout::session_of(&old).unwrap_or_default();
-        let Some(root) = self.root_of(account, id).await? else { return Ok(false) };
+        let Some(root) = self.root_of(account, &id).await? else { return Ok(false) };
         if root.status.is_indexed_open() {
             self.documents().put_marker(&root.open_entry()).await?;
         }

@@ -12,7 +12,8 @@
 
 use std::sync::Arc;
 
-use crate::store::{Key, ListOptions};
+use crate::names::{AccountName, Bucket, Key};
+use crate::store::ListOptions;
 
 use super::super::error::Result;
 use super::super::layout::{self, IndexEntryKey, Layout};
@@ -34,13 +35,13 @@ const DAY: u64 = 86_400;
 /// Which page of open S3 uploads and backups to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenQuery {
-    pub bucket: String,
+    pub bucket: Bucket,
     pub prefix: String,
     /// Keys that contain it after the prefix are rolled up to its end.
     pub delimiter: Option<String>,
     /// The page begins after this key, or after all keys that are rolled up to it; empty: at the
     /// first key.
-    pub key_marker: String,
+    pub key_marker: Key,
     /// The page begins after this upload of `key_marker`; after all uploads of the key if this one
     /// is not known.
     pub id_marker: Option<String>,
@@ -54,12 +55,12 @@ pub struct OpenPage {
     pub uploads: Vec<Arc<Root>>,
     pub prefixes: Vec<String>,
     /// `key_marker` and `id_marker` of the next page; None on the last one.
-    pub next: Option<(String, String)>,
+    pub next: Option<(Key, String)>,
 }
 
 impl OpenQuery {
     /// The prefix to which a key is rolled up, if it is.
-    fn rolled_up(&self, key: &str) -> Option<String> {
+    fn rolled_up(&self, key: &Key) -> Option<String> {
         let delimiter = self.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
         let at = key.strip_prefix(&self.prefix)?.find(delimiter)?;
         Some(key[..self.prefix.len() + at + delimiter.len()].to_owned())
@@ -70,7 +71,7 @@ impl Uploads {
     /// One page of the account's uploads that are in progress and that `visible` accepts.
     pub async fn open_uploads(
         &self,
-        account: &str,
+        account: &AccountName,
         query: &OpenQuery,
         visible: impl Fn(&Root) -> bool + Send + Sync,
     ) -> Result<OpenPage> {
@@ -97,14 +98,18 @@ impl Uploads {
     }
 
     /// The entry after which a page begins.
-    async fn start_after(&self, account: &str, query: &OpenQuery) -> Result<Option<String>> {
+    async fn start_after(
+        &self,
+        account: &AccountName,
+        query: &OpenQuery,
+    ) -> Result<Option<String>> {
         let OpenQuery { bucket, key_marker: key, .. } = query;
         if key.is_empty() {
             return Ok(None);
         }
         if let Some(id) = query.id_marker.as_deref() {
             let known = self
-                .root_of(account, id)
+                .root_of(account, &id.into())
                 .await?
                 .filter(|root| root.bucket == *bucket && root.key == *key);
             if let Some(root) = known {
@@ -112,13 +117,13 @@ impl Uploads {
             }
             if let Some((created_at, id)) = layout::parse_time_and_id(id) {
                 return Ok(Some(
-                    Layout::new(account, id).open(bucket, key, created_at).to_string(),
+                    Layout::new(account, &id.into()).open(bucket, key, created_at).to_string(),
                 ));
             }
         }
         let group = query
             .rolled_up(key)
-            .filter(|group| group == key)
+            .filter(|group| *key == group.as_str())
             .and_then(|_| end_of_group(account, bucket, key));
         Ok(Some(group.unwrap_or_else(|| layout::open_of_key(account, bucket, key) + AFTER_ALL)))
     }
@@ -154,9 +159,9 @@ impl Uploads {
     /// store's page.
     pub(in crate::upload) async fn newest_of_key(
         &self,
-        account: &str,
-        bucket: &str,
-        key: &str,
+        account: &AccountName,
+        bucket: &Bucket,
+        key: &Key,
         max_entries: usize,
     ) -> Result<Vec<Key>> {
         let prefix = layout::open_of_key(account, bucket, key);
@@ -193,13 +198,13 @@ impl Uploads {
 
 /// A page while it is filled.
 struct PageWalk<'a, V> {
-    account: &'a str,
+    account: &'a AccountName,
     query: &'a OpenQuery,
     visible: V,
     page: OpenPage,
     entries_read: usize,
     /// Key marker and id marker of the last upload or prefix on the page.
-    last_marker: (String, String),
+    last_marker: (Key, String),
     /// Entries up to this one are skipped: their group is on the page.
     skip_to: Option<String>,
 }
@@ -230,7 +235,7 @@ impl<V: Fn(&Root) -> bool> PageWalk<'_, V> {
             match group {
                 Some(group) => {
                     self.skip_to = end_of_group(self.account, &self.query.bucket, &group);
-                    let end = (group.clone(), String::new());
+                    let end = (Key::from(group.as_str()), String::new());
                     marker = Some(end.clone());
                     if !is_listed {
                         self.last_marker = end;
@@ -254,22 +259,22 @@ impl<V: Fn(&Root) -> bool> PageWalk<'_, V> {
 
     /// Whether the group is on this page, or was on the previous one.
     fn has(&self, group: &String) -> bool {
-        *group == self.query.key_marker || self.page.prefixes.contains(group)
+        self.query.key_marker == group.as_str() || self.page.prefixes.contains(group)
     }
 }
 
-fn marker_of(root: &Root) -> (String, String) {
-    (root.key.clone(), root.backup_id.clone())
+fn marker_of(root: &Root) -> (Key, String) {
+    (root.key.clone(), root.backup_id.to_string())
 }
 
 /// The markers of an entry without a root. The id alone would not say where the entry is.
-fn marker_without_root(entry: &Key) -> Option<(String, String)> {
+fn marker_without_root(entry: &Key) -> Option<(Key, String)> {
     let IndexEntryKey { form, created_at, id } = layout::parse_index_entry(entry)?;
-    Some((ordered::key_of(form)?, format!("{created_at:012}-{id}")))
+    Some((ordered::key_of(form)?.into(), format!("{created_at:012}-{id}")))
 }
 
 /// A key after all entries of a group; None if entries of other groups are among them.
-fn end_of_group(account: &str, bucket: &str, group: &str) -> Option<String> {
+fn end_of_group(account: &AccountName, bucket: &Bucket, group: &str) -> Option<String> {
     let (entries, is_whole) = layout::open_of_prefix(account, bucket, group);
     is_whole.then(|| entries + AFTER_ALL)
 }

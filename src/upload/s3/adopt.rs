@@ -18,7 +18,8 @@ use super::super::manifest::{Root, Status};
 use super::super::session::Session;
 use super::super::uploads::Uploads;
 use super::parts::NewUpload;
-use crate::store::{self, Key, ListOptions};
+use crate::names::{AccountName, Key};
+use crate::store::{self, ListOptions};
 
 /// How long a create waits for a session of the same target that still seems alive: bytes of a
 /// killed client may still be in the buffers of its machine when the client is started again.
@@ -36,7 +37,7 @@ impl Uploads {
     /// is none.
     pub(in crate::upload) async fn adopt(
         &self,
-        account: &str,
+        account: &AccountName,
         new: &NewUpload,
     ) -> Result<Option<Session>> {
         if !self.shared.settings.resume.enabled {
@@ -83,7 +84,7 @@ impl Uploads {
     /// of `entries`.
     async fn matching_sessions(
         &self,
-        account: &str,
+        account: &AccountName,
         entries: Vec<Key>,
         new: &NewUpload,
     ) -> Result<Vec<(Key, Arc<Root>)>> {
@@ -175,8 +176,8 @@ impl Uploads {
         }
         documents.delete(&abandoned.open_entry()).await?;
         tracing::info!(
-            backup = by,
-            predecessor = abandoned.backup_id,
+            backup = by.as_str(),
+            predecessor = abandoned.backup_id.as_str(),
             "an upload adopts an abandoned one"
         );
         Ok(Some(successor))

@@ -23,17 +23,19 @@ use super::super::manifest::{
 };
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
+use super::super::session_cache::SessionName;
 use super::super::uploads::{TAG, Uploads};
 use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::hex::hex;
+use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Stamp, SwapOutcome};
 use crate::store::{Attributes, ETag, PartNumber};
 
 /// The parameters of a `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewUpload {
-    pub bucket: String,
-    pub key: String,
+    pub bucket: Bucket,
+    pub key: Key,
     pub content_type: Option<String>,
     pub headers: BTreeMap<String, String>,
     pub metadata: BTreeMap<String, String>,
@@ -104,7 +106,7 @@ pub enum PartAdmission {
 impl Uploads {
     /// Creates an upload, or adopts an abandoned one of the same target. **Errors**:
     /// `NoSuchBucket`, `QuotaExceeded`.
-    pub async fn create_upload(&self, account: &str, new: NewUpload) -> Result<Session> {
+    pub async fn create_upload(&self, account: &AccountName, new: NewUpload) -> Result<Session> {
         if let Some(session) = self.adopt(account, &new).await? {
             return Ok(session);
         }
@@ -117,7 +119,7 @@ impl Uploads {
             user: new.metadata.clone(),
         };
         attributes.user.insert(TAG.to_owned(), upload_tag.clone());
-        let (bucket, key) = (new.bucket.as_str().into(), new.key.as_str().into());
+        let (bucket, key) = (new.bucket.clone(), new.key.clone());
         let created = documents.store.create_upload(&bucket, &key, &attributes).await;
         let store_upload = created.map_err(|error| upload_not_created(&new.bucket, error))?;
         let terms = new.terms();
@@ -128,18 +130,18 @@ impl Uploads {
     /// Writes the documents of a new S3 session: the entry of the index first, the root last.
     pub(in crate::upload) async fn write_upload(
         &self,
-        account: &str,
+        account: &AccountName,
         new: &NewUpload,
         terms: S3Terms,
         (destination, upload_tag): (Destination, String),
     ) -> Result<Session> {
         let documents = self.documents();
-        let id = documents.clock.random_id();
+        let id = BackupId::from(documents.clock.random_id());
         let layout = Layout::new(account, &id);
         let root = Root {
             stamp: Stamp::default().next(&documents.clock.random_id()),
             backup_id: id.clone(),
-            account: account.to_owned(),
+            account: account.clone(),
             bucket: new.bucket.clone(),
             key: new.key.clone(),
             file_id: String::new(),
@@ -158,7 +160,7 @@ impl Uploads {
         match documents.create(&layout.root(), root).await? {
             SwapOutcome::Won(root) => {
                 self.shared.quota.session_opened(account);
-                Ok(self.cache((account.to_owned(), id), layout, root))
+                Ok(self.cache(SessionName { account: account.clone(), id }, layout, root))
             }
             // The id is random, so no other create uses it.
             SwapOutcome::Lost(_) => Err(Error::NoSuchBackup(id)),
@@ -169,14 +171,14 @@ impl Uploads {
     /// account, or no upload made the object.
     pub async fn completed_with_tag(
         &self,
-        account: &str,
-        bucket: &str,
-        key: &str,
+        account: &AccountName,
+        bucket: &Bucket,
+        key: &Key,
         tag: &str,
     ) -> Result<Option<Session>> {
         let query = ListQuery {
-            bucket: Some(bucket.to_owned()),
-            key: Some(key.to_owned()),
+            bucket: Some(bucket.clone()),
+            key: Some(key.clone()),
             status: Some("complete".to_owned()),
             limit: 1000,
             ..ListQuery::default()
@@ -191,17 +193,17 @@ impl Uploads {
     /// The session of an upload id at its target. **Errors**: `NoSuchBackup`.
     pub async fn open_upload(
         &self,
-        account: &str,
-        bucket: &str,
-        key: &str,
-        id: &str,
+        account: &AccountName,
+        bucket: &Bucket,
+        key: &Key,
+        id: &BackupId,
     ) -> Result<Session> {
         let session = self.open(account, id).await?;
         let root = session.root();
-        if root.bucket == bucket && root.key == key {
+        if root.bucket == *bucket && root.key == *key {
             Ok(session)
         } else {
-            Err(Error::NoSuchBackup(id.to_owned()))
+            Err(Error::NoSuchBackup(id.clone()))
         }
     }
 }

@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
+use crate::names::Key;
 use crate::records::{self, Applied, Documents, GroupCommit, GroupOwner, Snapshot};
-use crate::store::Key;
 
 use super::super::error::{Error, Result};
 use super::super::manifest::{Change, Outcome, Segment};

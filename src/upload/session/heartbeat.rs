@@ -90,7 +90,7 @@ impl Session {
                 Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => return Err(error),
                 // The store is slow or unavailable: the part itself succeeds or fails.
                 Err(error) => {
-                    tracing::debug!(backup = self.root().backup_id, %error, "a heartbeat was not sent")
+                    tracing::debug!(backup = self.root().backup_id.as_str(), %error, "a heartbeat was not sent")
                 }
             }
         }

@@ -370,12 +370,12 @@ impl Session {
 }
 
 impl Root {
-    pub(in crate::upload) fn target(&self) -> (crate::store::Bucket, crate::store::Key) {
-        (self.bucket.as_str().into(), self.key.as_str().into())
+    pub(in crate::upload) fn target(&self) -> (crate::names::Bucket, crate::names::Key) {
+        (self.bucket.clone(), self.key.clone())
     }
 
     /// The key of the session's entry in the index of open sessions.
-    pub(in crate::upload) fn open_entry(&self) -> crate::store::Key {
+    pub(in crate::upload) fn open_entry(&self) -> crate::names::Key {
         Layout::new(&self.account, &self.backup_id).open(&self.bucket, &self.key, self.created_at)
     }
 
@@ -390,7 +390,7 @@ impl Root {
 /// The store's multipart upload of a session. **Errors**: `BadRequest` where the file has no bytes.
 pub(in crate::upload) fn upload_of<'a>(
     root: &'a Root,
-    target: &'a (crate::store::Bucket, crate::store::Key),
+    target: &'a (crate::names::Bucket, crate::names::Key),
 ) -> Result<UploadTarget<'a>> {
     let none = || Error::BadRequest("a backup of an empty file has no chunks".to_owned());
     root.upload_at(target).ok_or_else(none)

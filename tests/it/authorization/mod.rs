@@ -18,7 +18,8 @@ use std::sync::Arc;
 use ratchet::accounts::{Access, AccountSettings, GrantSettings, KeySettings};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
-use ratchet::store::{Body, Bucket, ListOptions, PutOptions, Store};
+use ratchet::names::Bucket;
+use ratchet::store::{Body, ListOptions, PutOptions, Store};
 use ratchet::upload::{Admission, NewBackup, Uploads};
 
 use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, ROOT, settings, start};
@@ -158,10 +159,10 @@ impl World {
         precondition: Precondition,
     ) -> (String, String) {
         let size = Some(BYTES.len() as u64);
-        let (bucket, key, file_id) = ("bucket".to_owned(), key.to_owned(), self.clock.random_id());
+        let (bucket, key, file_id) = ("bucket".into(), key.into(), self.clock.random_id());
         let new =
             NewBackup { bucket, key, chunk_size: CHUNK, size, file_id, ..NewBackup::default() };
-        let (_, session) = self.uploads.create(account, new).await.unwrap();
+        let (_, session) = self.uploads.create(&account.into(), new).await.unwrap();
         let admitted = session.admit(0, Sha256::of(BYTES), BYTES.len() as u64).await.unwrap();
         let Admission::Wanted(ticket) = admitted else { panic!("the chunk is new") };
         ticket.store(Body::from(bytes::Bytes::from_static(BYTES))).await.unwrap();
@@ -169,7 +170,7 @@ impl World {
         if precondition == Precondition::CompleteSessions {
             session.finalize(None).await.unwrap();
         }
-        (session.root().backup_id.clone(), etag)
+        (session.root().backup_id.to_string(), etag)
     }
 
     /// The mark of one cell, after both requests.

@@ -1,7 +1,8 @@
 //! The embedded store opened again and again.
 
 use ratchet::clock::Clock;
-use ratchet::store::{Body, Bucket, GetRange, PutOptions, Store, dir::Dir};
+use ratchet::names::Bucket;
+use ratchet::store::{Body, GetRange, PutOptions, Store, dir::Dir};
 
 #[tokio::test]
 async fn a_reopened_store_loses_nothing_and_a_second_open_is_refused() {

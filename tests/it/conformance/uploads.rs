@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ratchet::digest::Sha256;
+use ratchet::names::Key;
 use ratchet::store::{
-    Attributes, ChosenPart, ETag, Error, GetRange, Key, Kind, PartNumber, PartTarget, UploadId,
+    Attributes, ChosenPart, ETag, Error, GetRange, Kind, PartNumber, PartTarget, UploadId,
     UploadTarget,
 };
 

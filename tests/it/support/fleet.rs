@@ -43,7 +43,7 @@ impl Fleet {
             gateways: Mutex::default(),
         };
         fleet.gateway().prepare().await.unwrap();
-        fleet.gateway().make_bucket("b").await.unwrap();
+        fleet.gateway().make_bucket(&"b".into()).await.unwrap();
         fleet
     }
 

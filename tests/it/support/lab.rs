@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use ratchet::clock::Clock;
+use ratchet::names::{Bucket, Key};
 use ratchet::store::{
-    Body, BodyError, Bucket, Error, GetOptions, GetRange, Head, Key, PutMode, PutOptions, Store,
-    Written,
+    Body, BodyError, Error, GetOptions, GetRange, Head, PutMode, PutOptions, Store, Written,
     aws::{Addressing, Aws, Settings as AwsSettings},
     dir::Dir,
     memory::Memory,

@@ -130,7 +130,7 @@ impl World {
         };
         if case.scene != Scene::NoSession {
             let session = world.set_up().await.unwrap();
-            world.id = Some(session.root().backup_id.clone());
+            world.id = Some(session.root().backup_id.to_string());
         }
         let old = Body::from(OLD_OBJECT.to_vec());
         world.fleet.store.put(&"b".into(), &"k".into(), old, PutOptions::default()).await.unwrap();
@@ -186,10 +186,10 @@ impl World {
     async fn create(&self, gateway: &Uploads) -> Result<(Created, Session), Error> {
         let new = new_backup("k", self.chunks() as usize);
         match self.case.kind {
-            SessionKind::Chunks => gateway.create("home", new).await,
-            SessionKind::Staged => gateway.create_as("home", "own", new).await,
+            SessionKind::Chunks => gateway.create(&"home".into(), new).await,
+            SessionKind::Staged => gateway.create_as(&"home".into(), &"own".into(), new).await,
             SessionKind::Parts => gateway
-                .create_upload("home", new_upload("k"))
+                .create_upload(&"home".into(), new_upload("k"))
                 .await
                 .map(|session| (Created::New, session)),
         }
@@ -223,12 +223,12 @@ impl World {
         let id = match &self.id {
             Some(id) => id.clone(),
             None => {
-                let listed = gateway.list("home", &query).await?.roots;
+                let listed = gateway.list(&"home".into(), &query).await?.roots;
                 let found = listed.first().map(|root| root.backup_id.clone());
-                found.ok_or_else(|| Error::NoSuchBackup("none is listed".to_owned()))?
+                found.ok_or_else(|| Error::NoSuchBackup("none is listed".into()))?.to_string()
             }
         };
-        gateway.open("home", &id).await
+        gateway.open(&"home".into(), &id.clone().into()).await
     }
 
     pub async fn run(&self, operation: Operation, gateway: Uploads) -> Result<(), Error> {
@@ -253,7 +253,8 @@ impl World {
                 };
                 let sha256 = Sha256::of(&bytes);
                 self.put(&session, index, bytes.into()).await?;
-                let now = self.fleet.gateway().open("home", &session.root().backup_id).await;
+                let now =
+                    self.fleet.gateway().open(&"home".into(), &session.root().backup_id).await;
                 let session_was_open = now.is_ok_and(|session| session.root().is_open());
                 self.outcomes.lock().unwrap().chunks.push(Acknowledged {
                     session,
@@ -347,15 +348,19 @@ impl World {
             .last()
             .map(|session| session.root().backup_id.clone());
         let created_session = match created {
-            Some(id) => {
-                gateway.open("home", &id).await.ok().filter(|session| session.root().is_open())
-            }
+            Some(id) => gateway
+                .open(&"home".into(), &id)
+                .await
+                .ok()
+                .filter(|session| session.root().is_open()),
             None => None,
         };
         let session = match (created_session, self.case.kind) {
             (Some(session), _) => session,
             (None, SessionKind::Parts) => self.create(gateway).await?.1,
-            (None, _) => gateway.create("home", new_backup("k", self.chunks() as usize)).await?.1,
+            (None, _) => {
+                gateway.create(&"home".into(), new_backup("k", self.chunks() as usize)).await?.1
+            }
         };
         for index in 0..self.chunks() {
             self.put(&session, index, chunk(index).into()).await?;
