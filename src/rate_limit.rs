@@ -15,7 +15,7 @@ pub struct RateLimit {
     /// Bytes per second.
     rate: Option<u64>,
     clock: Clock,
-    /// When all bytes that were reserved so far have been transferred, at the rate.
+    /// When all bytes reserved so far will have been transferred at this rate (monotonic clock).
     reserved_until: Mutex<Duration>,
 }
 
@@ -30,9 +30,9 @@ impl RateLimit {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let cost = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
         let now = self.clock.monotonic();
-        let mut paid_until = self.reserved_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = (*paid_until).max(now);
-        *paid_until = start + cost;
+        let mut reserved_until = self.reserved_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = (*reserved_until).max(now);
+        *reserved_until = start + cost;
         start.saturating_sub(now)
     }
 

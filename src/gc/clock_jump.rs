@@ -4,7 +4,7 @@
 //! it become, so no sweep takes a live session for one that was abandoned long ago; a jump
 //! backwards only makes things younger. The effect of a jump ends once the last sample before it is
 //! as old as the longest age that matters. What the clock did before this process started is not
-//! known: up to then the store's clock is believed. Pure. Source:
+//! known: for that time the store's clock is trusted. Pure. Source:
 //! docs/architecture.md#clock-jumps.
 //!
 //! The embedded store's clock is the wall clock of its machine. It jumps when it is set by hand, by
@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 pub(super) struct ClockJumpGuard {
     /// The longest age that matters; older samples are dropped.
     max_age: Duration,
-    /// In the order of time. By each of them it is later now than by the one before it.
+    /// Oldest first. Carried on to now, each gives a later time of the store than the one before.
     samples: VecDeque<ClockSample>,
 }
 

@@ -15,7 +15,7 @@ pub struct ReclaimedSession {
     /// Empty if there was no root that names it; so is `key`.
     pub bucket: Bucket,
     pub key: Key,
-    /// `expire`, `free`, `forget`, `unstage`, `orphan`.
+    /// `expire`, `free` (parts), `forget` (documents), `unstage` (staged chunks), `orphan`.
     pub action: &'static str,
     /// The time since the newest document of the session was written.
     #[serde(rename = "idleSeconds", serialize_with = "in_seconds")]

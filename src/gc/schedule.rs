@@ -43,7 +43,7 @@ impl Sweeper {
     }
 
     async fn sweep_if_due(&self) -> Result<Option<Report>> {
-        // Also before the first sweep: a jump is noticed only between two samples.
+        // Takes a sample of the clock even when no sweep is due: a jump shows between two samples.
         self.trusted_time(self.uploads.store_time().await?);
         if self.clock.monotonic() < STARTUP_GRACE.min(self.settings.expire_after) {
             return Ok(None);

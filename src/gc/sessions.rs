@@ -29,8 +29,8 @@ impl SweepTask for Sessions {
             let page = sweep.uploads.session_records(account, after.clone()).await?;
             for records in &page.sessions {
                 sweep_session(sweep, records).await;
-                // The position is the beginning of this page: what was reclaimed costs little when
-                // it is looked at again.
+                // The recorded position is the start of this page: a session that is already
+                // reclaimed costs little when the next holder of the lease looks at it again.
                 if sweep.renew_if_due(account, after.as_deref()).await? == LeaseState::Lost {
                     return Ok(LeaseState::Lost);
                 }

@@ -132,7 +132,7 @@ pub fn require_free_name(name: &str) -> std::result::Result<(), String> {
     }
     if acts_on_metadata(name) {
         return Err(format!(
-            "the metadata {name:?} tells a server to do more than keep it, which the gateway does not do"
+            "the metadata {name:?} is refused: some S3 servers would do more with it than store it"
         ));
     }
     Ok(())

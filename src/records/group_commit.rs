@@ -80,7 +80,7 @@ pub trait GroupOwner: Clone + Send + Sync + 'static {
     ) {
     }
 
-    /// Whether so many more changes are about to come that the `waiting` ones had better wait.
+    /// Whether enough further changes will be queued soon that the `waiting` ones should wait.
     fn expects_more(&self, _id: Self::Id, _waiting: usize) -> bool {
         false
     }

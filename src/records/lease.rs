@@ -96,8 +96,8 @@ impl<T: LeaseDocument> Lease<T> {
     }
 }
 
-/// Writes the next content of a lease. None if another process was first, also if it was second but
-/// replaced `holder` before a lost response was looked up.
+/// Writes the next content of a lease. None if another process holds it now: it wrote first, or it
+/// replaced `holder` after this write, before the read that settles this write's lost response.
 async fn write<T: LeaseDocument>(
     documents: &Documents,
     key: &Key,

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: between requests the idle timeout runs until the first byte of the next request,
 //! then the head timeout; while a request is served, only a client that reads nothing or too little
-//! of its response times out. Counted is only the time in which there is something to send and the
-//! socket accepts nothing, so that a client is not blamed for a slow store. It closes nothing;
+//! of its response times out. The only time that counts is that with bytes to send and a full
+//! socket, so a client does not time out because of a slow store. It closes nothing;
 //! `connection` does.
 
 use std::pin::Pin;

@@ -77,7 +77,7 @@ where
             changed = draining.changed(), if !closing => {
                 closing = true;
                 // An error means that the server is gone; the connection is closed in either case.
-                tracing::trace!(server_gone = changed.is_err(), "a connection drains");
+                tracing::trace!(server_gone = changed.is_err(), "a connection is closed after its request in flight: the server stops");
                 Pin::new(&mut connection).graceful_shutdown();
             }
             () = clock.pause(time_left.max(Duration::from_millis(1))) => {}

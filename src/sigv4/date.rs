@@ -1,6 +1,6 @@
 //! The time format of signatures: `YYYYMMDDTHHMMSSZ`.
 //!
-//! Source: days to civil and back by Howard Hinnant,
+//! Source: the algorithms `days_from_civil` and `civil_from_days` of Howard Hinnant,
 //! <https://howardhinnant.github.io/date_algorithms.html>.
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -137,7 +137,7 @@ fn check_condition(mode: &PutMode, existing: Option<&Object>, key: &Key) -> Resu
         (PutMode::CreateOnly, Some(_)) => Err(refused("exists")),
         (PutMode::IfMatch(_), None) => Err(Error::new(Kind::NotFound, format!("no object {key}"))),
         (PutMode::IfMatch(etag), Some(object)) if object.etag != *etag => {
-            Err(refused("has another tag"))
+            Err(refused("has another ETag"))
         }
         (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => Ok(()),
     }
@@ -223,10 +223,10 @@ impl Store for Memory {
         let object =
             object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
         if options.if_match.is_some_and(|tag| tag != object.etag) {
-            return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
+            return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
         }
         if options.if_none_match.is_some_and(|tag| tag == object.etag) {
-            return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
+            return Err(Error::new(Kind::NotModified, format!("{key} has the same ETag")));
         }
         let (first, end) = read.span(object.size_bytes).ok_or_else(|| {
             Error::new(
@@ -374,7 +374,7 @@ fn chosen_parts(upload: &Upload, parts: &[ChosenPart], min_part_bytes: u64) -> R
         let missing = || {
             Error::new(
                 Kind::InvalidPart,
-                format!("no part {} with the tag {}", chosen_part.number, chosen_part.etag),
+                format!("no part {} with the ETag {}", chosen_part.number, chosen_part.etag),
             )
         };
         let part = part.ok_or_else(missing)?.clone();

@@ -87,13 +87,13 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
 /// What the operator should know about the server.
 fn server_checks(facts: &ServerFacts) -> [Check; 2] {
     let names = match &facts.reserved[..] {
-        [] => "minio, admin and rustfs, as always".to_owned(),
-        found => format!("minio, admin and rustfs, as always; this server: {}", found.join(", ")),
+        [] => "minio, admin, rustfs (everywhere)".to_owned(),
+        found => format!("minio, admin, rustfs (everywhere); this server: {}", found.join(", ")),
     };
     let key = match &facts.administers[..] {
         [] => Ok("docs/store-keys.md has the least rights for each server".to_owned()),
         apis => Err(format!(
-            "it opens {}: give the gateway a key that can do no more than it needs, see docs/store-keys.md",
+            "the key opens {}: give the gateway a key with the least rights, see docs/store-keys.md",
             apis.join(" and ")
         )),
     };

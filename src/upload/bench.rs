@@ -1,17 +1,17 @@
-//! A door for the benchmarks: the JSON of a segment, which no other room reads or writes.
+//! Access for the benchmarks to the JSON of a segment, which is otherwise private to `upload`.
 //!
-//! Guarantees: it does what every commit does with the record, and no more.
+//! Guarantees: it encodes and decodes a segment as every commit does, and nothing else.
 
 use crate::records::Document;
 
 use super::manifest::Segment;
 
-/// The record as it goes to the store.
+/// The bytes of a segment as they are written to the store.
 pub fn encode(segment: &Segment) -> Vec<u8> {
     segment.encode()
 }
 
-/// The record as it comes back, or None where it cannot be read.
+/// The segment of these bytes; None if they are no valid segment.
 pub fn decode(bytes: &[u8]) -> Option<Segment> {
     Segment::decode(bytes).ok()
 }

@@ -158,7 +158,7 @@ impl Uploads {
             status: Status::InProgress,
         };
         self.create_store_upload(&mut root).await?;
-        documents.put_marker(&root.open_entry()).await?;
+        documents.put_marker(&root.index_entry()).await?;
         let name = SessionName { account: account.clone(), id: id.clone() };
         let attempted = root.clone();
         match documents.create(&layout.root(), root).await? {
@@ -173,8 +173,8 @@ impl Uploads {
                 {
                     tracing::warn!(backup = id.as_str(), %error, "the store upload of a create that lost the race was not aborted");
                 }
-                if attempted.open_entry() != root.value.open_entry() {
-                    documents.delete(&attempted.open_entry()).await?;
+                if attempted.index_entry() != root.value.index_entry() {
+                    documents.delete(&attempted.index_entry()).await?;
                 }
                 Ok((Created::Existing, self.cache(name, layout, root)))
             }

@@ -38,7 +38,7 @@ pub enum Kind {
     Incomplete,
     /// Complete, aborted or superseded: begin a fresh backup.
     NotOpen,
-    /// S3's Complete named a part that is absent or has another tag.
+    /// S3's Complete named a part that is absent or has another ETag.
     InvalidPart,
     /// S3's Complete named a part that is too small and not the last.
     PartTooSmall,
@@ -81,7 +81,7 @@ pub enum Error {
     Incomplete { missing: Vec<ChunkRange> },
     #[error("backup {id:?} is {status}")]
     NotOpen { id: BackupId, status: String },
-    #[error("part {number} of upload {id:?} is absent or has another tag")]
+    #[error("part {number} of upload {id:?} is absent or has another ETag")]
     InvalidPart { id: BackupId, number: u16 },
     #[error("part {number} has {size_bytes} bytes; all but the last need {least}")]
     PartTooSmall { number: u16, size_bytes: u64, least: u64 },

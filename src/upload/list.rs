@@ -140,7 +140,7 @@ fn may_hold(index: Index, status: Option<&str>) -> bool {
 /// Whether an index entry is the session's own: the entry of a create that failed has another
 /// creation time.
 pub(super) fn is_of(root: &Root, entry: &Key) -> bool {
-    layout::parse_index_entry(entry).is_none() || root.open_entry() == *entry
+    layout::parse_index_entry(entry).is_none() || root.index_entry() == *entry
 }
 
 fn matches(root: &Root, index: Index, query: &ListQuery) -> bool {

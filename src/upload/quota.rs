@@ -61,7 +61,7 @@ struct RunningCount {
     ended: watch::Receiver<()>,
 }
 
-/// What a create does next. A sender belongs to a count that the create has to start.
+/// What a create does next. If there is a sender, the create starts the count and passes it on.
 enum Step {
     Admit,
     /// Go on, while the sessions are counted in the background.
@@ -71,7 +71,7 @@ enum Step {
     Refuse,
 }
 
-/// One session more in the tally, until its root is written or its create fails.
+/// Counts one more session in the tally until its root is written or its create fails.
 pub(super) struct Reservation {
     shared: Arc<Shared>,
     account: AccountName,

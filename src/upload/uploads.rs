@@ -21,7 +21,7 @@ use super::quota::Quota;
 use super::session::Session;
 use super::session_cache::{SessionCache, SessionName};
 
-/// The user metadata that names the session whose object it is; fronts hide it.
+/// The name of the metadata entry that holds an object's upload tag; fronts hide the entry.
 pub const TAG: &str = "ratchet-upload";
 
 /// Groups that one gateway puts together at a time.
@@ -95,7 +95,7 @@ pub(super) struct Shared {
 
 impl Uploads {
     pub fn new(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
-        let bucket = Bucket::from(settings.state_bucket.clone());
+        let bucket = settings.state_bucket.clone();
         let shared = Arc::new(Shared {
             documents: Documents { store, bucket, clock },
             quota: Quota::new(settings.max_open_of_account),

@@ -39,7 +39,7 @@ pub struct AccessLog {
     pub op: &'static str,
     pub account: Option<AccountName>,
     pub body: Progress,
-    /// Held until the last byte of the response is sent. A long response has one for sending only.
+    /// Held until the response is sent; a long response changes it to a sending one.
     pub permit: Option<Permit>,
     status: u16,
     bytes_out: u64,

@@ -16,7 +16,7 @@ use futures_util::task::AtomicWaker;
 /// (docs/decisions/0016-shared-memory-for-slow-clients.md).
 const MAX_BYTES: usize = 32 << 20;
 
-/// Smaller frames are not counted: a connection takes at most 16 ahead.
+/// Smaller frames are not counted: a connection buffers at most 16 of them.
 const UNCOUNTED_BYTES: usize = 4 << 10;
 
 /// The bytes that all responses hold. Cheap to clone.

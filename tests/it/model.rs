@@ -176,7 +176,7 @@ async fn put(world: &World, id: &str, file: u8, index: u32) {
         let session = world.gateways.uploads().open(&"home".into(), &id.into()).await?;
         match session.admit(u64::from(index), sha256, bytes.len() as u64).await? {
             Admission::Known => Ok(()),
-            Admission::Wanted(ticket) => ticket.store(client_body(world, &bytes)).await.map(|_| ()),
+            Admission::Wanted(permit) => permit.store(client_body(world, &bytes)).await.map(|_| ()),
         }
     };
     world.outcomes.lock().unwrap().puts += 1;
@@ -422,8 +422,8 @@ async fn send_as_recorded(world: &World, session: &Session, index: u32) {
     let sha256 = Sha256::of(&bytes);
     match session.admit(u64::from(index), sha256, bytes.len() as u64).await.unwrap() {
         Admission::Known => {}
-        Admission::Wanted(ticket) => {
-            ticket.store(Body::from(bytes)).await.unwrap();
+        Admission::Wanted(permit) => {
+            permit.store(Body::from(bytes)).await.unwrap();
         }
     }
 }

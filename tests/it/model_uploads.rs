@@ -224,10 +224,10 @@ async fn put_once(
             world.count("parts known");
             Ok(entry.etag)
         }
-        PartAdmission::Wanted(ticket) => {
+        PartAdmission::Wanted(permit) => {
             // As the front does when a request is dropped.
             let guard = DisconnectOnDrop(Some(session.clone()));
-            let stored = ticket.store_part(part_body(world, bytes), || None).await;
+            let stored = permit.store_part(part_body(world, bytes), || None).await;
             guard.done();
             let outcome = stored?;
             world.count(if outcome.stored == Stored::New {
@@ -326,8 +326,8 @@ async fn run_without_faults(world: &World, file: usize) -> Result<(), Error> {
             PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
         let etag = match session.admit_part(number, claim).await? {
             PartAdmission::Known(entry) => entry.etag,
-            PartAdmission::Wanted(ticket) => {
-                etag_of(ticket.store_part(Bytes::copy_from_slice(bytes).into(), || None).await?)
+            PartAdmission::Wanted(permit) => {
+                etag_of(permit.store_part(Bytes::copy_from_slice(bytes).into(), || None).await?)
             }
         };
         chosen.push(ChosenEntry { number, etag });

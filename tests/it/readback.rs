@@ -18,7 +18,7 @@ const KEY: &str = "key";
 async fn put(session: &Session, index: u64, chunk: Bytes) {
     match session.admit(index, Sha256::of(&chunk), chunk.len() as u64).await.unwrap() {
         Admission::Known => panic!("chunk {index} is new"),
-        Admission::Wanted(ticket) => ticket.store(Body::from(chunk)).await.unwrap(),
+        Admission::Wanted(permit) => permit.store(Body::from(chunk)).await.unwrap(),
     };
 }
 

@@ -30,7 +30,7 @@ async fn round_trip(size: u64, chunk_size: u64, size_is_known: bool) {
         let sha256 = Sha256::of(chunk);
         match session.admit(index as u64, sha256, chunk.len() as u64).await.unwrap() {
             Admission::Known => panic!("chunk {index} is new"),
-            Admission::Wanted(ticket) => ticket.store(Body::from(chunk.to_vec())).await.unwrap(),
+            Admission::Wanted(permit) => permit.store(Body::from(chunk.to_vec())).await.unwrap(),
         };
     }
     let object = session.finalize(None).await.unwrap();

@@ -108,7 +108,7 @@ async fn a_put_whose_session_expires_meanwhile_is_refused_and_leaves_nothing() {
         let (_, session) =
             fleet.gateway().create(&"home".into(), new_backup("k", 6)).await.unwrap();
         let bytes = chunk(0);
-        let Admission::Wanted(ticket) =
+        let Admission::Wanted(permit) =
             session.admit(0, Sha256::of(&bytes), CHUNK as u64).await.unwrap()
         else {
             panic!("the chunk is new");
@@ -121,7 +121,7 @@ async fn a_put_whose_session_expires_meanwhile_is_refused_and_leaves_nothing() {
             Ok(rest)
         });
         let body = Body::new(CHUNK as u64, Box::pin(stream::iter([Ok(half)]).chain(late)));
-        let put = tokio::spawn(ticket.store(body));
+        let put = tokio::spawn(permit.store(body));
         fleet.clock.pause(8 * DAY).await;
         assert_eq!(fleet.sweep().await.actions.get("expire"), Some(&1));
         continue_tx.send(()).unwrap();

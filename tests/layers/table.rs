@@ -138,6 +138,7 @@ pub const PURE: &[&str] = &[
     "upload/plan",
     "upload/manifest",
     "upload/codec",
+    "upload/layout",
 ];
 
 /// Outside crates (a trailing `*` matches any suffix), each with the only rooms that may name it.

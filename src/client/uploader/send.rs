@@ -83,7 +83,7 @@ impl Upload<'_> {
             match outcome {
                 ChunkOutcome::Recorded => {}
                 ChunkOutcome::ContentDiffers => return Ok(ChunkOutcome::ContentDiffers),
-                // The other chunks are still read: finalize needs the digests of all of them.
+                // The rest is read all the same: finalize needs the digest of every chunk.
                 ChunkOutcome::BackupNotOpen => is_open = false,
             }
         }

@@ -86,7 +86,7 @@ impl Future for Waiting {
             drop(state);
             if self.yields < MAX_YIELDS && lock(&self.queue.waiting).len() < self.queue.batch {
                 self.yields += 1;
-                // A yield, because a task that wakes itself keeps the runtime from its sockets.
+                // Tokio's yield: a task that wakes itself at once keeps sockets from being polled.
                 ready!(pin!(tokio::task::yield_now()).poll(cx));
                 continue;
             }

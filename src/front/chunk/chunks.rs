@@ -28,7 +28,7 @@ impl ChunkApi {
         let session = self.session(&request.identity, &id, Access::Write).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
-            Admission::Wanted(ticket) => match ticket.store(Body::new(len_bytes, body)).await? {
+            Admission::Wanted(permit) => match permit.store(Body::new(len_bytes, body)).await? {
                 Stored::New => false,
                 Stored::Known => true,
             },

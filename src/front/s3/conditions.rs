@@ -45,8 +45,8 @@ pub fn parse(headers: &HeaderMap, names: &ConditionHeaders) -> Conditions {
     }
 }
 
-/// The condition of a write. **Errors**: `NotImplemented` for a condition that S3 does not have
-/// either.
+/// The condition of a write. **Errors**: `NotImplemented` for any condition that S3 itself refuses:
+/// lists of ETags, `If-Match: *`, an ETag in `If-None-Match`, both headers.
 pub fn write_mode(headers: &HeaderMap) -> Result<PutMode, S3Error> {
     let text =
         |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());

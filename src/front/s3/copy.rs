@@ -78,7 +78,7 @@ impl S3Api {
         let (_, body) = self.open_source(&request, &source, range).await?;
         let claim = PartClaim { len_bytes: body.len_bytes(), ..PartClaim::default() };
         let part = match session.admit_part(number, claim).await? {
-            PartAdmission::Wanted(ticket) => ticket.store_part(body, || None).await?,
+            PartAdmission::Wanted(permit) => permit.store_part(body, || None).await?,
             PartAdmission::Known(_) => {
                 return Err(S3Error::invalid_request(
                     "the SHA-256 of a copied part cannot be declared",

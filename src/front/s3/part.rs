@@ -51,13 +51,13 @@ impl S3Api {
                 }
                 (Some(entry.etag), declared.checksum)
             }
-            PartAdmission::Wanted(ticket) => {
+            PartAdmission::Wanted(permit) => {
                 // The session verifies the SHA-256 itself; it is not computed twice.
                 let (payload, outcome) =
                     Payload::new(Declared { sha256: None, ..declared }, &request.payload, body);
                 let checksum = outcome.clone();
                 let body = Body::verified(len_bytes, payload);
-                let stored = ticket.store_part(body, move || checksum.verified().flatten()).await;
+                let stored = permit.store_part(body, move || checksum.verified().flatten()).await;
                 let part = match stored {
                     Ok(part) => part,
                     Err(error) => {

@@ -107,7 +107,7 @@ pub(super) async fn clients(
     let credentials = CredentialCache::new(provider, clock.clone());
     // Missing credentials must show now, not in the middle of the first upload.
     credentials.get().await.map_err(|error| ConnectError::NoCredentials(Some(error.into())))?;
-    // The cache serves both clients.
+    // The SDK's client and `signed_client` share this cache of credentials.
     config =
         config.credentials_provider(credentials.clone()).identity_cache(IdentityCache::no_cache());
     let signed_client = SignedClient::new(super::signed_client::ClientSettings {

@@ -166,7 +166,7 @@ impl Store for Aws {
         if !reserved.is_empty() {
             tracing::info!(
                 ?reserved,
-                "the S3 server reserves these names: they are no buckets here"
+                "the S3 server reserves these names, so they cannot be used as buckets"
             );
         }
         self.names.add_reserved(reserved.clone());

@@ -1,6 +1,6 @@
 //! Which bucket names and keys may be sent to the server.
 //!
-//! Guarantees: a bucket is a name, not a path; a name that the server reserves is no bucket.
+//! Guarantees: no bucket name has a slash; a name that the server reserves is no bucket.
 //! MinIO's admin API is below `/minio`, Ceph's below `/admin`: a request for an "object" there,
 //! signed with the gateway's key, would be a call of that API. A key has no `..` segment, which
 //! some servers resolve to the parent directory.

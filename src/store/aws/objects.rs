@@ -34,7 +34,7 @@ pub(super) async fn put(
     options: PutOptions,
 ) -> Result<Written> {
     require_inert_metadata(&options.attributes)?;
-    // The checksum to be stored is the one to send: the server stores what it receives.
+    // A checksum that is to be stored must be the one that is sent: the server stores that one.
     let declared = options.sha256.filter(|_| options.checksum.is_none());
     let (payload, mut headers, body, _) =
         checksummed(body, declared, options.checksum.unwrap_or(Algorithm::Sha256));

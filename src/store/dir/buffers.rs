@@ -31,8 +31,8 @@ impl Buffers {
         Arc::new(Self { buffer_bytes, max_spare, spare: Mutex::default() })
     }
 
-    /// A buffer for so many bytes, at most the size of the pool's buffers, of any content. One for
-    /// much fewer bytes is of that length, unaligned, and not kept.
+    /// A buffer for `len_bytes` bytes, at most the pool's buffer size, with any content. One for
+    /// less than half of that size has exactly that length, is not aligned, and is not reused.
     pub fn take(self: &Arc<Self>, len_bytes: usize) -> Buffer {
         let pool = Arc::clone(self);
         if self.allocated_bytes(len_bytes) == len_bytes && len_bytes < self.buffer_bytes {
@@ -43,7 +43,7 @@ impl Buffers {
         Buffer { start: bytes.as_ptr().align_offset(ALIGNMENT), bytes, pool }
     }
 
-    /// How much memory a buffer for so many bytes takes.
+    /// How much memory a buffer for `len_bytes` bytes takes.
     pub fn allocated_bytes(&self, len_bytes: usize) -> usize {
         if len_bytes < self.buffer_bytes / 2 { len_bytes } else { self.buffer_bytes }
     }
@@ -54,7 +54,7 @@ impl Buffers {
 }
 
 impl Buffer {
-    /// Its first so many bytes.
+    /// Its first `len_bytes` bytes.
     pub fn prefix_mut(&mut self, len_bytes: usize) -> &mut [u8] {
         &mut self.bytes[self.start..][..len_bytes]
     }

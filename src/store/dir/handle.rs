@@ -29,12 +29,12 @@ const CACHE_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Handle {
     path: PathBuf,
-    /// Or why the last attempt to open it failed.
+    /// The open database, or why the last attempt to open it failed.
     database: RwLock<std::result::Result<Database, Kind>>,
 }
 
 fn open(path: &Path) -> std::result::Result<Database, DatabaseError> {
-    // Before redb creates the file with another mode; it takes an empty file for a new index.
+    // Created here, as redb would use a wider mode; redb takes an empty file for a new index.
     create_or_restrict_file(path).map_err(StorageError::from)?;
     Database::builder().set_cache_size(CACHE_BYTES).create(path)
 }

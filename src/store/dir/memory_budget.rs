@@ -32,7 +32,7 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves so many bytes more. False, and nothing changes, if fewer are free.
+    /// Reserves `bytes` more. If fewer are free, it returns false and changes nothing.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
         let take = |free: usize| free.checked_sub(bytes);
         let grown =

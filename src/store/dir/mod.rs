@@ -175,10 +175,10 @@ impl Store for Dir {
     ) -> Result<(Head, Body)> {
         let row = self.index.object(bucket, key)?;
         if options.if_match.is_some_and(|tag| tag != row.etag) {
-            return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
+            return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
         }
         if options.if_none_match.is_some_and(|tag| tag == row.etag) {
-            return Err(Error::new(Kind::NotModified, format!("{key} has the same tag")));
+            return Err(Error::new(Kind::NotModified, format!("{key} has the same ETag")));
         }
         let unsatisfiable = || {
             Error::new(

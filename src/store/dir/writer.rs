@@ -61,7 +61,7 @@ impl<T: Send, F: FnOnce(&mut Tables<'_>) -> Result<T> + Send> Work for Job<T, F>
     }
 }
 
-/// A change of nothing, which makes the writer reopen a failed index.
+/// An empty change. It is queued to make the writer reopen an index that failed.
 struct Wake;
 
 impl Work for Wake {
@@ -136,7 +136,7 @@ impl Writer {
     /// Makes the writer reopen the index if it failed.
     pub fn wake(&self) {
         if let Some(Changes(queue)) = &self.changes {
-            // If the queue is full, its changes have the same effect.
+            // If the queue is full, the queued changes make the writer reopen the index anyway.
             queue.try_send(QueuedChange { file: None, applied: false, work: Box::new(Wake) }).ok();
         }
     }
@@ -144,7 +144,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // First: the reaper may wait for the writer.
+        // Stops the reaper before the writer, because the reaper may be waiting for the writer.
         self.reaper = None;
         // Closing the queue ends the loop once all queued changes are written.
         self.changes = None;

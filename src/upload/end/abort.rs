@@ -93,7 +93,7 @@ impl Session {
         }
         documents.delete_all(&self.0.layout.staged_prefix()).await?;
         documents.delete_all(&self.0.layout.segments()).await?;
-        documents.delete(&root.open_entry()).await?;
+        documents.delete(&root.index_entry()).await?;
         documents.delete(&self.0.layout.done(&root.bucket, &root.key)).await?;
         Ok(empty)
     }

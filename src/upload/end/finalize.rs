@@ -385,7 +385,7 @@ impl Session {
             if root.plan.slot(0).is_none_or(|slot| slot.chunks > 1) || root.plan.size.is_none() {
                 documents.delete_all(&self.0.layout.staged_prefix()).await?;
             }
-            documents.delete(&root.open_entry()).await
+            documents.delete(&root.index_entry()).await
         };
         if let Err(error) = cleanup.await {
             tracing::warn!(backup = root.backup_id.as_str(), %error, "documents of a complete backup are not removed");

@@ -246,7 +246,7 @@ impl Uploads {
     /// Removes all documents of a closed session, the root last.
     pub async fn forget(&self, root: &Root) -> Result<()> {
         let layout = Layout::new(&root.account, &root.backup_id);
-        for entry in [root.open_entry(), layout.done(&root.bucket, &root.key)] {
+        for entry in [root.index_entry(), layout.done(&root.bucket, &root.key)] {
             self.documents().delete(&entry).await?;
         }
         self.forget_records(&root.account, &root.backup_id).await?;

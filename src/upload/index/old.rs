@@ -63,7 +63,7 @@ impl Uploads {
         let id = layout::session_of(&old).unwrap_or_default();
         let Some(root) = self.root_of(account, &id).await? else { return Ok(false) };
         if root.status.is_indexed_open() {
-            self.documents().put_marker(&root.open_entry()).await?;
+            self.documents().put_marker(&root.index_entry()).await?;
         }
         self.documents().delete(&old).await?;
         Ok(true)

@@ -113,7 +113,7 @@ impl Uploads {
                 .await?
                 .filter(|root| root.bucket == *bucket && root.key == *key);
             if let Some(root) = known {
-                return Ok(Some(root.open_entry().to_string()));
+                return Ok(Some(root.index_entry().to_string()));
             }
             if let Some((created_at, id)) = layout::parse_time_and_id(id) {
                 return Ok(Some(
@@ -205,7 +205,7 @@ struct PageWalk<'a, V> {
     entries_read: usize,
     /// Key marker and id marker of the last upload or prefix on the page.
     last_marker: (Key, String),
-    /// Entries up to this one are skipped: their group is on the page.
+    /// Entries up to this key are skipped: their rolled-up prefix is already on the page.
     skip_to: Option<String>,
 }
 
@@ -267,7 +267,7 @@ fn marker_of(root: &Root) -> (Key, String) {
     (root.key.clone(), root.backup_id.to_string())
 }
 
-/// The markers of an entry without a root. The id alone would not say where the entry is.
+/// The markers of an entry without a root. The time is before the id, because no root gives it.
 fn marker_without_root(entry: &Key) -> Option<(Key, String)> {
     let IndexEntryKey { form, created_at, id } = layout::parse_index_entry(entry)?;
     Some((ordered::key_of(form)?.into(), format!("{created_at:012}-{id}")))

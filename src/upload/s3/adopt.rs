@@ -169,12 +169,12 @@ impl Uploads {
         let documents = self.documents();
         if !handed_over {
             // The successor owns nothing, and no client knows its id.
-            documents.delete(&successor.root().open_entry()).await?;
+            documents.delete(&successor.root().index_entry()).await?;
             documents.delete(&Layout::new(&abandoned.account, &by).root()).await?;
             self.shared.quota.session_ended(&abandoned.account);
             return Ok(None);
         }
-        documents.delete(&abandoned.open_entry()).await?;
+        documents.delete(&abandoned.index_entry()).await?;
         tracing::info!(
             backup = by.as_str(),
             predecessor = abandoned.backup_id.as_str(),

@@ -156,7 +156,7 @@ impl Uploads {
             created_at: documents.clock.unix_seconds(),
             status: Status::InProgress,
         };
-        documents.put_marker(&root.open_entry()).await?;
+        documents.put_marker(&root.index_entry()).await?;
         match documents.create(&layout.root(), root).await? {
             SwapOutcome::Won(root) => {
                 self.shared.quota.session_opened(account);

@@ -375,7 +375,7 @@ impl Root {
     }
 
     /// The key of the session's entry in the index of open sessions.
-    pub(in crate::upload) fn open_entry(&self) -> crate::names::Key {
+    pub(in crate::upload) fn index_entry(&self) -> crate::names::Key {
         Layout::new(&self.account, &self.backup_id).open(&self.bucket, &self.key, self.created_at)
     }
 

@@ -164,8 +164,8 @@ impl World {
             NewBackup { bucket, key, chunk_size: CHUNK, size, file_id, ..NewBackup::default() };
         let (_, session) = self.uploads.create(&account.into(), new).await.unwrap();
         let admitted = session.admit(0, Sha256::of(BYTES), BYTES.len() as u64).await.unwrap();
-        let Admission::Wanted(ticket) = admitted else { panic!("the chunk is new") };
-        ticket.store(Body::from(bytes::Bytes::from_static(BYTES))).await.unwrap();
+        let Admission::Wanted(permit) = admitted else { panic!("the chunk is new") };
+        permit.store(Body::from(bytes::Bytes::from_static(BYTES))).await.unwrap();
         let etag = session.part_entries().await.unwrap()[0].etag.to_string();
         if precondition == Precondition::CompleteSessions {
             session.finalize(None).await.unwrap();

@@ -135,8 +135,8 @@ pub async fn put_chunk(session: &Session, index: u64) {
     let bytes = chunk(index);
     match session.admit(index, Sha256::of(&bytes), CHUNK as u64).await.unwrap() {
         Admission::Known => {}
-        Admission::Wanted(ticket) => {
-            ticket.store(bytes.into()).await.unwrap();
+        Admission::Wanted(permit) => {
+            permit.store(bytes.into()).await.unwrap();
         }
     }
 }
@@ -162,8 +162,8 @@ pub async fn put_part(session: &Session, at: u32) -> (PartEntry, bool) {
     let claim = PartClaim { sha256: Some(Sha256::of(&bytes)), md5: None, len_bytes: CHUNK as u64 };
     match session.admit_part(part_number(at), claim).await.unwrap() {
         PartAdmission::Known(entry) => (entry, true),
-        PartAdmission::Wanted(ticket) => {
-            ticket.store(bytes.into()).await.unwrap();
+        PartAdmission::Wanted(permit) => {
+            permit.store(bytes.into()).await.unwrap();
             let entries = session.part_entries().await.unwrap();
             (entries.into_iter().find(|entry| u32::from(entry.number) == at).unwrap(), false)
         }

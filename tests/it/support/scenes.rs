@@ -197,19 +197,19 @@ impl World {
 
     async fn put(&self, session: &Session, index: u64, bytes: Bytes) -> Result<(), Error> {
         let (sha256, len_bytes) = (Sha256::of(&bytes), bytes.len() as u64);
-        let ticket = if self.case.kind == SessionKind::Parts {
+        let permit = if self.case.kind == SessionKind::Parts {
             let claim = PartClaim { sha256: Some(sha256), md5: None, len_bytes };
             match session.admit_part(part_number(index as u32 + 1), claim).await? {
                 PartAdmission::Known(_) => return Ok(()),
-                PartAdmission::Wanted(ticket) => ticket,
+                PartAdmission::Wanted(permit) => permit,
             }
         } else {
             match session.admit(index, sha256, len_bytes).await? {
                 Admission::Known => return Ok(()),
-                Admission::Wanted(ticket) => ticket,
+                Admission::Wanted(permit) => permit,
             }
         };
-        ticket.store(bytes.into()).await.map(drop)
+        permit.store(bytes.into()).await.map(drop)
     }
 
     /// The session of the scene, or the one that a listing of the target shows.

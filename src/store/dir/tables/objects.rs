@@ -43,7 +43,7 @@ impl Tables<'_> {
                 return Err(Error::new(Kind::NotFound, format!("no object {key}")));
             }
             (PutMode::IfMatch(etag), Some(old)) if old.etag != *etag => {
-                return Err(Error::new(Kind::Precondition, format!("{key} has another tag")));
+                return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
             }
             (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => {}
         }

@@ -38,7 +38,7 @@ pub(in super::super) fn chosen_part(
 ) -> Result<PartRow> {
     let row = table.get((target.upload.as_str(), chosen.number.get())).map_err(index_error)?;
     let row: Option<PartRow> = row.map(|row| from_json(row.value())).transpose()?;
-    let what = || format!("no part {} with the tag {}", chosen.number, chosen.etag);
+    let what = || format!("no part {} with the ETag {}", chosen.number, chosen.etag);
     row.filter(|row| row.etag == chosen.etag).ok_or_else(|| Error::new(Kind::InvalidPart, what()))
 }
 
