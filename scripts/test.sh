@@ -5,6 +5,8 @@
 #   RATCHET_TEST_S3=http://HOST:PORT AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… scripts/test.sh   on a server of yours
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Without the pinned toolchain, and without a way to install it, the default toolchain of the machine is used.
+cargo --version >/dev/null 2>&1 || export RUSTUP_TOOLCHAIN=stable
 log=target/test.log
 mkdir -p target
 : >"$log"
