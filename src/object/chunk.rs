@@ -49,13 +49,11 @@ impl Objects {
 /// lengths of those before it add up. **Errors**: `NotOpen` where the recorded parts are not those
 /// of the object.
 async fn part_offset(session: &Session, root: &Root, index: u64) -> upload::Result<u64> {
-    let parts = session.completed_parts().await?;
-    if parts.is_empty() {
+    let number = u16::try_from(index + 1).unwrap_or(u16::MAX);
+    session.completed_part_offset(number).await?.ok_or_else(|| {
         let status = "complete, but its object was made of other parts than the recorded ones";
-        return Err(unreadable(root, status.to_owned()));
-    }
-    let before = parts.iter().filter(|part| u64::from(part.number) <= index);
-    Ok(before.map(|part| part.size_bytes).sum())
+        unreadable(root, status.to_owned())
+    })
 }
 
 fn unreadable(root: &Root, status: String) -> upload::Error {

@@ -309,6 +309,28 @@ impl Session {
         Ok(if whole { entries } else { Vec::new() })
     }
 
+    /// Where a part begins in the completed object; None where the records do not show it. The
+    /// segments are read for the first part only: the object of a complete session stays as it is.
+    pub async fn completed_part_offset(&self, number: u16) -> Result<Option<u64>> {
+        let found = |offsets: &[(u16, u64)]| {
+            let at = offsets.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+            Some(offsets[at].1)
+        };
+        if let Some(offsets) = self.0.part_offsets.get() {
+            return Ok(found(offsets));
+        }
+        let (mut offsets, mut end) = (Vec::new(), 0);
+        for part in self.completed_parts().await? {
+            offsets.push((part.number, end));
+            end += part.size_bytes;
+        }
+        // Not kept where there are none: a listing that was out of date may have hidden segments.
+        if offsets.is_empty() {
+            return Ok(None);
+        }
+        Ok(found(self.0.part_offsets.get_or_init(|| offsets)))
+    }
+
     /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`,
     /// `PartTooSmall`, and those of `finalize`.
     pub async fn complete_parts(&self, chosen: &[ChosenEntry]) -> Result<Finished> {

@@ -6,7 +6,7 @@
 //! (`manifest`) and does not write segments (`commit`). Source: docs/architecture.md#freshness.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -53,6 +53,9 @@ pub(in crate::upload) struct Inner {
     pub whole_sha256: WholeSha256,
     /// Parts of grouped chunks that are being put together by this gateway.
     pub assembling: dashmap::DashSet<u16>,
+    /// The number and the offset of each part of a completed S3 upload, once a chunk of it was
+    /// read.
+    pub part_offsets: OnceLock<Vec<(u16, u64)>>,
 }
 
 /// A document, and when this gateway last knew it to be current. Both times are of the monotonic
@@ -100,6 +103,7 @@ impl Session {
             in_flight: InFlight::default(),
             heartbeat: Heartbeat::default(),
             assembling: dashmap::DashSet::new(),
+            part_offsets: OnceLock::new(),
         }))
     }
 
