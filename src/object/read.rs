@@ -2,8 +2,8 @@
 //!
 //! Guarantees: parts and checksums that the store does not know are those that the records of the
 //! object's upload say, found by the tag in its metadata, so they are never those of an older
-//! object of the same key. Conditions are checked before a range. Source:
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+//! object of the same key. A range that the store refuses is an error before any condition is
+//! checked. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
 use crate::names::{AccountName, Bucket, Key};
 use crate::store::{Body, GetOptions, GetRange, PartNumber};
