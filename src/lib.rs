@@ -22,7 +22,7 @@
 //! - [`sigv4`]: AWS request signatures: signing, presigning, verifying
 //! - [`accounts`]: accounts, access keys, grants, and what an identity may do
 //! - [`api`]: the JSON types of the chunk API, for `front::chunk` and `client`
-//! - [`metric_names`]: names of metrics and headers that several rooms use
+//! - [`header_names`]: names of header fields that several rooms use
 //! - [`escape`]: makes untrusted text safe for a terminal or a log
 //! - [`tcp`]: listening sockets, and connections of HTTP clients
 //!
@@ -69,8 +69,8 @@ pub mod api;
 pub mod clock;
 pub mod digest;
 pub mod escape;
+pub mod header_names;
 pub mod hex;
-pub mod metric_names;
 pub mod names;
 pub mod rate_limit;
 pub mod records;

@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use crate::names::Key;
-use crate::store::ETag;
 
 use super::document::{Document, Snapshot};
 use super::documents::Documents;
@@ -111,49 +110,4 @@ async fn write<T: LeaseDocument>(
         SwapOutcome::Won(now) if now.value.holder() == holder => Some(now),
         SwapOutcome::Won(_) | SwapOutcome::Lost(_) => None,
     })
-}
-
-/// Notices the death of a lease's holder by the observer's own monotonic clock: a lease whose
-/// document did not change for a whole term is expired. Unlike the age by the store's clock this
-/// needs two looks that lie a term apart, and no jump of a wall clock makes it wrong.
-#[derive(Debug)]
-pub struct ExpiryObserver {
-    term: Duration,
-    /// The document that was seen last, and when it was seen first.
-    seen: Option<(ETag, Duration)>,
-}
-
-impl ExpiryObserver {
-    /// `term`: several times the interval at which the holder renews.
-    pub fn new(term: Duration) -> Self {
-        Self { term, seen: None }
-    }
-
-    /// Whether the lease is expired, seen at `now` of the observer's monotonic clock.
-    pub fn is_expired(&mut self, etag: &ETag, now: Duration) -> bool {
-        match &self.seen {
-            Some((seen, since)) if seen == etag => now.saturating_sub(*since) >= self.term,
-            Some(_) | None => {
-                self.seen = Some((etag.clone(), now));
-                false
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_holder_counts_as_dead_after_a_term_without_a_change() {
-        const TERM: Duration = Duration::from_secs(300);
-        let second = Duration::from_secs(1);
-        let mut observer = ExpiryObserver::new(TERM);
-        assert!(!observer.is_expired(&"a".into(), second), "the first look proves nothing");
-        assert!(!observer.is_expired(&"a".into(), TERM));
-        assert!(!observer.is_expired(&"b".into(), TERM + second), "it was renewed");
-        assert!(!observer.is_expired(&"b".into(), 2 * TERM));
-        assert!(observer.is_expired(&"b".into(), 2 * TERM + second));
-    }
 }

@@ -102,6 +102,6 @@ pub use document::{Document, Snapshot};
 pub use documents::Documents;
 pub use error::{Error, Kind, Result, Retryable};
 pub use group_commit::{Applied, GroupCommit, GroupOwner, commit};
-pub use lease::{ExpiryObserver, FoundLease, Lease, LeaseDocument};
+pub use lease::{FoundLease, Lease, LeaseDocument};
 pub use stamp::Stamp;
 pub use swap::{ChangeOutcome, SwapOutcome};

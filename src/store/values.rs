@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::metric_names::{AWS_CHUNKED, SYSTEM_METADATA};
+use crate::header_names::{AWS_CHUNKED, SYSTEM_METADATA};
 use crate::names::{Bucket, Key};
 
 /// An entity tag without quotes. Opaque: compared, never computed with.

@@ -9,7 +9,13 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::metric_names;
+/// Metrics, named by Prometheus' convention: counters end in `_total`.
+const REQUESTS: &str = "ratchet_requests_total";
+const BYTES_IN: &str = "ratchet_request_bytes_total";
+const BYTES_OUT: &str = "ratchet_response_bytes_total";
+const IN_FLIGHT: &str = "ratchet_requests_in_flight";
+const CHUNKS_STORED: &str = "ratchet_chunks_stored_total";
+const CHUNKS_KNOWN: &str = "ratchet_chunks_known_total";
 
 /// The metrics of one process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -56,27 +62,17 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = String::new();
         let requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        header(&mut text, metric_names::REQUESTS, "counter", "Requests by operation and status.");
+        header(&mut text, REQUESTS, "counter", "Requests by operation and status.");
         for ((op, status), count) in requests {
-            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", metric_names::REQUESTS)
+            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", REQUESTS)
                 .expect(CANNOT_FAIL);
         }
         let metrics = [
-            (metric_names::BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
-            (
-                metric_names::BYTES_OUT,
-                "counter",
-                "Bytes of response bodies sent.",
-                &self.0.bytes_out,
-            ),
-            (metric_names::IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
-            (metric_names::CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
-            (
-                metric_names::CHUNKS_KNOWN,
-                "counter",
-                "Chunks that were there already.",
-                &self.0.chunks_known,
-            ),
+            (BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
+            (BYTES_OUT, "counter", "Bytes of response bodies sent.", &self.0.bytes_out),
+            (IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
+            (CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
+            (CHUNKS_KNOWN, "counter", "Chunks that were there already.", &self.0.chunks_known),
         ];
         for (name, kind, help, value) in metrics {
             header(&mut text, name, kind, help);

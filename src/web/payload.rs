@@ -28,7 +28,7 @@ use crate::digest::verified::{
     BodySource, Expectation, Mismatch, Outcome, Sha256Check, SourceError, VerifiedBody,
 };
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, Digests, Sha256};
-use crate::metric_names::{DECODED_LENGTH, TRAILER};
+use crate::header_names::{DECODED_LENGTH, TRAILER};
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");

@@ -11,7 +11,7 @@ pub const ROOMS: Rows = &[
     ("hex", &[]),
     ("digest", &["hex"]),
     ("retry", &[]),
-    ("metric_names", &[]),
+    ("header_names", &[]),
     // Buckets, keys, accounts and backups as types.
     ("names", &[]),
     // Makes text of clients and servers safe to print and to log.
@@ -38,7 +38,7 @@ pub const ROOMS: Rows = &[
             "digest/batch",
             "digest/verified",
             "hex",
-            "metric_names",
+            "header_names",
             "sigv4",
             "tcp",
         ],
@@ -58,14 +58,14 @@ pub const ROOMS: Rows = &[
             "clock",
             "digest",
             "digest/verified",
-            "metric_names",
+            "header_names",
             "rate_limit",
             "sigv4",
         ],
     ),
     ("front", &["front/envelope", "front/chunk", "front/s3", "web", "clock"]),
     // What every front plugs into; it names none of them.
-    ("front/envelope", &["upload", "object", "web", "accounts", "clock", "metric_names"]),
+    ("front/envelope", &["upload", "object", "web", "accounts", "clock", "header_names"]),
     // Listings encode names as S3 does where it signs them.
     (
         "front/s3",
@@ -78,7 +78,7 @@ pub const ROOMS: Rows = &[
             "accounts",
             "digest",
             "clock",
-            "metric_names",
+            "header_names",
             "sigv4",
         ],
     ),
@@ -92,7 +92,7 @@ pub const ROOMS: Rows = &[
             "web",
             "accounts",
             "digest",
-            "metric_names",
+            "header_names",
             "api",
             "escape",
         ],

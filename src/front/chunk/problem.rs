@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use crate::accounts::Access;
 use crate::api::{self, ProblemType};
 use crate::escape::error_chain;
-use crate::metric_names;
+use crate::header_names;
 use crate::names::Bucket;
 use crate::upload;
 use crate::web::{self, Reply, full};
@@ -264,7 +264,7 @@ impl Problem {
                 self.retry_after.unwrap_or(DEFAULT_RETRY_AFTER).max(DEFAULT_RETRY_AFTER);
             headers.insert(header::RETRY_AFTER, retry_after.as_secs().into());
             headers.insert(
-                metric_names::RETRY_AFTER_MS,
+                header_names::RETRY_AFTER_MS,
                 u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).into(),
             );
         }

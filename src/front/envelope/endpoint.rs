@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, header, request};
 use http_body::Body;
 
 use super::{AuthedRequest, FailedRequest, Front, Route, Shared};
-use crate::metric_names;
+use crate::header_names;
 use crate::web::{self, AccessLog, Reply, RequestBody, full};
 
 /// A front with what the envelope needs.
@@ -72,7 +72,7 @@ impl<F: Front> Endpoint<F> {
             remove_body(&mut reply);
         }
         let id = HeaderValue::from_str(&log.id).expect("an id is made of hex digits");
-        reply.headers_mut().insert(metric_names::REQUEST_ID, id);
+        reply.headers_mut().insert(header_names::REQUEST_ID, id);
         if must_close || !log.body.ended() {
             // The unread rest of the body would be taken for the next request; a silent close
             // confuses clients (docs/decisions/0023-lingering-close.md).

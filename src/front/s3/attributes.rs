@@ -13,7 +13,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
-use crate::metric_names::VERSION_ID;
+use crate::header_names::VERSION_ID;
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;

@@ -10,7 +10,7 @@ use super::error::S3Error;
 use super::xml::Xml;
 use super::{AuthedRequest, HandlerResult, S3Api, document, empty_reply, validate, xml_reply};
 use crate::accounts::Access;
-use crate::metric_names::VERSION_ID;
+use crate::header_names::VERSION_ID;
 use crate::web::RequestBody;
 
 const MAX_DOCUMENT_BYTES: usize = 2 << 20;

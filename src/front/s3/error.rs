@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::xml::Xml;
-use crate::metric_names;
+use crate::header_names;
 use crate::object::{ReadError, StoreError, StoreKind, Unmet};
 use crate::upload;
 use crate::web::{self, Reply, full};
@@ -119,7 +119,7 @@ impl S3Error {
         if let Some(retry_after) = self.retry_after {
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, number(seconds));
-            headers.insert(metric_names::RETRY_AFTER_MS, number(retry_after.as_millis()));
+            headers.insert(header_names::RETRY_AFTER_MS, number(retry_after.as_millis()));
         }
         reply
     }

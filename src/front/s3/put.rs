@@ -11,7 +11,7 @@ use super::{
     AuthedRequest, HandlerResult, S3Api, attributes, conditions, empty_reply, payload_error,
 };
 use crate::accounts::Access;
-use crate::metric_names::VERSION_ID;
+use crate::header_names::VERSION_ID;
 use crate::names::{Bucket, Key};
 use crate::object::{Body, GetOptions, GetRange, NewObject, PutMode, StoreKind, Written};
 use crate::upload::ChecksumKind;

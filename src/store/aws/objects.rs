@@ -19,7 +19,7 @@ use super::super::{
 use super::chunked::{Trailer, with_trailer};
 use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::metric_names::{AWS_CHUNKED, DECODED_LENGTH, SYSTEM_METADATA, TRAILER, VERSION_ID};
+use crate::header_names::{AWS_CHUNKED, DECODED_LENGTH, SYSTEM_METADATA, TRAILER, VERSION_ID};
 use crate::sigv4::Payload;
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");

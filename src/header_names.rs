@@ -1,17 +1,9 @@
-//! Names of metrics and header fields that more than one room uses.
+//! Names of header fields that more than one room uses.
 
 use http::HeaderName;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES,
 };
-
-/// Metrics, named by Prometheus' convention: counters end in `_total`.
-pub const REQUESTS: &str = "ratchet_requests_total";
-pub const BYTES_IN: &str = "ratchet_request_bytes_total";
-pub const BYTES_OUT: &str = "ratchet_response_bytes_total";
-pub const IN_FLIGHT: &str = "ratchet_requests_in_flight";
-pub const CHUNKS_STORED: &str = "ratchet_chunks_stored_total";
-pub const CHUNKS_KNOWN: &str = "ratchet_chunks_known_total";
 
 /// The request id, in every response.
 pub const REQUEST_ID: &str = "x-amz-request-id";
