@@ -50,8 +50,8 @@ type HandlerResult = Result<Reply, S3Error>;
 /// The room's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Words in the `User-Agent` of clients that do not wait for `100 Continue`, and that still read
-    /// a response while they send (docs/clients.md#early-close). Empty: no client.
+    /// Words in the `User-Agent` of clients that do not wait for `100 Continue`, and that still
+    /// read a response while they send (docs/clients.md#early-close). Empty: no client.
     pub early_close: Vec<String>,
 }
 
