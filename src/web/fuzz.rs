@@ -6,10 +6,10 @@
 use bytes::Bytes;
 
 use super::aws_chunked::Decoder;
-use crate::sigv4::ChunkSigner;
+use crate::sigv4::ChunkVerifier;
 
 /// Decodes a body in frames of `cut` bytes; the output is never longer than the input.
-pub fn aws_chunked(body: &[u8], cut: usize, signer: Option<ChunkSigner>) {
+pub fn aws_chunked(body: &[u8], cut: usize, signer: Option<ChunkVerifier>) {
     let mut decoder = Decoder::new(signer);
     let mut out = 0;
     for frame in body.chunks(cut.max(1)) {
