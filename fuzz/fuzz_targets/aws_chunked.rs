@@ -26,7 +26,7 @@ static SIGNER: LazyLock<ChunkVerifier> = LazyLock::new(|| {
     claim
         .verify(&head, &Secret::new("secret"), now, Duration::from_secs(1))
         .expect("verified")
-        .chunks
+        .chunk_verifier
 });
 
 fuzz_target!(|data: &[u8]| {
