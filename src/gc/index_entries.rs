@@ -7,24 +7,13 @@
 
 use std::time::SystemTime;
 
-use async_trait::async_trait;
-
-use super::sweep::{LeaseState, Result, Sweep, SweepTask};
+use super::sweep::{Result, Sweep};
 use crate::names::AccountName;
 
-pub(super) struct IndexEntries;
-
-#[async_trait]
-impl SweepTask for IndexEntries {
-    async fn sweep_account(
-        &self,
-        sweep: &mut Sweep<'_>,
-        account: &AccountName,
-    ) -> Result<LeaseState> {
-        let written_before =
-            sweep.now.checked_sub(sweep.limits.expire_after).unwrap_or(SystemTime::UNIX_EPOCH);
-        let (uploads, is_dry) = (sweep.uploads, sweep.is_dry());
-        sweep.report.entries += uploads.reclaim_entries(account, written_before, is_dry).await?;
-        Ok(LeaseState::Held)
-    }
+pub(super) async fn sweep_account(sweep: &mut Sweep<'_>, account: &AccountName) -> Result<()> {
+    let written_before =
+        sweep.now.checked_sub(sweep.limits.expire_after).unwrap_or(SystemTime::UNIX_EPOCH);
+    let (uploads, is_dry) = (sweep.uploads, sweep.is_dry());
+    sweep.report.entries += uploads.reclaim_entries(account, written_before, is_dry).await?;
+    Ok(())
 }

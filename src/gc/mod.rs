@@ -12,9 +12,9 @@
 //! **Layout**: `v1/leases/gc.json`, who sweeps and how far the sweep is. **Errors**: the store's
 //! own; the next sweep tries again. Source: docs/architecture.md#expiry-and-sweeping.
 //!
-//! Each resource has its file: `sessions` and `index_entries` are the tasks of a sweep, in the list
-//! `sweep::TASKS`; `staged_chunks` belongs to the sessions; `lease` and `schedule` say who sweeps
-//! and when. A new resource is a new file with a `SweepTask` and a new line of that list.
+//! Each resource has its file: `sessions` and `index_entries` are the tasks of a sweep, called
+//! by `Sweep::run`; `staged_chunks` belongs to the sessions; `lease` and `schedule` say who sweeps
+//! and when. A new resource is a new file and a new call.
 //!
 //! # Interactions
 //!

@@ -6,42 +6,35 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::decide::{ReclaimAction, reclaim_action};
 use super::report::ReclaimedSession;
 use super::staged_chunks;
-use super::sweep::{LeaseState, Result, Sweep, SweepTask};
+use super::sweep::{LeaseState, Result, Sweep};
 use crate::names::{AccountName, Bucket, Key};
 use crate::upload::{Error, Retention, Root, SessionRecords};
 
-pub(super) struct Sessions;
-
-#[async_trait]
-impl SweepTask for Sessions {
-    async fn sweep_account(
-        &self,
-        sweep: &mut Sweep<'_>,
-        account: &AccountName,
-    ) -> Result<LeaseState> {
-        let mut after = sweep.start_after(account);
-        loop {
-            let page = sweep.uploads.session_records(account, after.clone()).await?;
-            for records in &page.sessions {
-                sweep_session(sweep, records).await;
-                // The recorded position is the start of this page: a session that is already
-                // reclaimed costs little when the next holder of the lease looks at it again.
-                if sweep.renew_if_due(account, after.as_deref()).await? == LeaseState::Lost {
-                    return Ok(LeaseState::Lost);
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(LeaseState::Held);
-            }
-            if sweep.renew(account, after.as_deref()).await? == LeaseState::Lost {
+/// `Lost` ends the sweep.
+pub(super) async fn sweep_account(
+    sweep: &mut Sweep<'_>,
+    account: &AccountName,
+) -> Result<LeaseState> {
+    let mut after = sweep.start_after(account);
+    loop {
+        let page = sweep.uploads.session_records(account, after.clone()).await?;
+        for records in &page.sessions {
+            sweep_session(sweep, records).await;
+            // The recorded position is the start of this page: a session that is already
+            // reclaimed costs little when the next holder of the lease looks at it again.
+            if sweep.renew_if_due(account, after.as_deref()).await? == LeaseState::Lost {
                 return Ok(LeaseState::Lost);
             }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(LeaseState::Held);
+        }
+        if sweep.renew(account, after.as_deref()).await? == LeaseState::Lost {
+            return Ok(LeaseState::Lost);
         }
     }
 }

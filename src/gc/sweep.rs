@@ -6,15 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-
-use super::Settings;
 use super::clock_jump::ClockJumpGuard;
 use super::decide::RetentionLimits;
-use super::index_entries::IndexEntries;
 use super::lease::{LEASE_TIMEOUT, SweepLease, SweepPosition};
 use super::report::{ReclaimedSession, Report};
-use super::sessions::Sessions;
+use super::{Settings, index_entries, sessions};
 use crate::clock::Clock;
 use crate::names::AccountName;
 use crate::records::Documents;
@@ -39,23 +35,6 @@ pub(super) enum LeaseState {
     Held,
     Lost,
 }
-
-/// One kind of resource that a sweep reclaims.
-///
-/// **For implementors**: it must be safe to interrupt at any point and to run twice at once. Renew
-/// the lease between pages ([`Sweep::renew`]). Change nothing in a dry sweep.
-#[async_trait]
-pub(super) trait SweepTask: Send + Sync {
-    /// Reclaims what the account has of the resource. `Lost` ends the sweep.
-    async fn sweep_account(
-        &self,
-        sweep: &mut Sweep<'_>,
-        account: &AccountName,
-    ) -> Result<LeaseState>;
-}
-
-/// In the order in which they run for each account.
-const TASKS: [&dyn SweepTask; 2] = [&Sessions, &IndexEntries];
 
 /// Sweeps one store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -153,16 +132,17 @@ impl Sweeper {
 }
 
 impl Sweep<'_> {
+    /// Each task is safe to interrupt at any point and to run twice at once, and changes nothing in
+    /// a dry sweep.
     async fn run(mut self) -> Result<Report> {
         for account in self.uploads.accounts().await? {
             if self.start.as_ref().is_some_and(|start| account < start.account) {
                 continue;
             }
-            for task in TASKS {
-                if task.sweep_account(&mut self, &account).await? == LeaseState::Lost {
-                    return Ok(self.report);
-                }
+            if sessions::sweep_account(&mut self, &account).await? == LeaseState::Lost {
+                return Ok(self.report);
             }
+            index_entries::sweep_account(&mut self, &account).await?;
         }
         if let Some(lease) = self.lease {
             lease.finish().await?;
