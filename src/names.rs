@@ -46,12 +46,6 @@ macro_rules! name {
             }
         }
 
-        impl From<&$name> for $name {
-            fn from(name: &$name) -> Self {
-                name.clone()
-            }
-        }
-
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0

@@ -34,20 +34,18 @@ pub struct Fronts(Arc<Inner>);
 struct Inner {
     clock: Clock,
     settings: Settings,
-    /// The first one that owns a request serves it.
+    /// The first one that owns a request serves it; the last one owns every request.
     fronts: Vec<Arc<dyn Serve>>,
-    /// Serves every other request.
-    fallback: Arc<dyn Serve>,
 }
 
 impl Fronts {
     /// `keeps_aborted_uploads`: whether an upload that its client aborts is kept for a successor.
     pub fn new(shared: Shared, s3: s3::Settings, keeps_aborted_uploads: bool) -> Self {
         let s3 = S3Api::new(shared.clone(), s3, keeps_aborted_uploads);
-        let fronts = vec![endpoint(&shared, ChunkApi::new(shared.clone()))];
-        let fallback = endpoint(&shared, s3);
+        let chunk = ChunkApi::new(shared.clone());
+        let fronts = vec![endpoint(&shared, chunk), endpoint(&shared, s3)];
         let (clock, settings) = (shared.clock, shared.http);
-        Self(Arc::new(Inner { clock, settings, fronts, fallback }))
+        Self(Arc::new(Inner { clock, settings, fronts }))
     }
 
     /// Serves one request. **Cancel**: safe at any point; what was acknowledged stays.
@@ -57,10 +55,10 @@ impl Fronts {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let Inner { clock, settings, fronts, fallback } = &*self.0;
+        let Inner { clock, settings, fronts } = &*self.0;
         let body = RequestBody::new(body, clock.clone(), settings);
         let owner = fronts.iter().find(|front| front.owns(&head));
-        Arc::clone(owner.unwrap_or(fallback)).serve(head, body)
+        Arc::clone(owner.expect("the S3 front owns every request")).serve(head, body)
     }
 }
 

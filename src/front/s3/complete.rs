@@ -11,7 +11,7 @@ use super::error::S3Error;
 use super::xml::Xml;
 use super::{AuthedRequest, HandlerResult, S3Api, conditions, document, xml_reply};
 use crate::accounts::Access;
-use crate::names::Bucket;
+use crate::names::{Bucket, Key};
 use crate::object::{GetOptions, GetRange, PutMode, StoreKind};
 use crate::upload::{ChosenEntry, Session, Status};
 use crate::web::RequestBody;
@@ -53,17 +53,14 @@ impl S3Api {
         &self,
         headers: &HeaderMap,
         bucket: &Bucket,
-        key: &str,
+        key: &Key,
     ) -> Result<(), S3Error> {
         let mode = conditions::write_mode(headers)?;
         if mode == PutMode::Overwrite {
             return Ok(());
         }
-        let found = self
-            .shared
-            .objects
-            .get(&bucket.into(), &key.into(), GetRange::Head, GetOptions::default())
-            .await;
+        let found =
+            self.shared.objects.get(bucket, key, GetRange::Head, GetOptions::default()).await;
         match (mode, found) {
             (PutMode::CreateOnly, Ok(_)) => Err(S3Error::precondition()),
             (PutMode::IfMatch(tag), Ok((stored, _))) if stored.head.etag != tag => {
