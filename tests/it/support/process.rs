@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::Value;
 
@@ -129,11 +128,11 @@ impl Drop for Gateway {
     }
 }
 
-/// A TCP relay that counts the bytes that clients send; its target can change.
+/// A TCP relay that counts and limits the bytes that clients send; its target can change.
 pub struct Relay {
     pub address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
-    sent: Arc<AtomicU64>,
+    meter: Arc<Meter>,
 }
 
 impl Relay {
@@ -142,17 +141,17 @@ impl Relay {
         let relay = Self {
             address: listener.local_addr().unwrap(),
             target: Arc::default(),
-            sent: Arc::default(),
+            meter: Arc::default(),
         };
-        let (target, sent) = (Arc::clone(&relay.target), Arc::clone(&relay.sent));
+        let (target, meter) = (Arc::clone(&relay.target), Arc::clone(&relay.meter));
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, target) =
                     (client.unwrap(), target.lock().unwrap().expect("the relay has a target"));
                 // The gateway is not running: the client's connection ends.
                 let Ok(gateway) = TcpStream::connect(target) else { continue };
-                let sent = Arc::clone(&sent);
-                copy(client.try_clone().unwrap(), gateway.try_clone().unwrap(), Some(sent));
+                let meter = Arc::clone(&meter);
+                copy(client.try_clone().unwrap(), gateway.try_clone().unwrap(), Some(meter));
                 copy(gateway, client, None);
             }
         });
@@ -165,17 +164,49 @@ impl Relay {
 
     /// Bytes that clients have sent so far, request heads included.
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::SeqCst)
+        self.meter.state.lock().unwrap().sent
+    }
+
+    /// Lets clients send this many more bytes; then their connections stall. At first there is no
+    /// limit.
+    pub fn allow(&self, bytes: u64) {
+        let mut state = self.meter.state.lock().unwrap();
+        state.limit = Some(state.sent.saturating_add(bytes));
+        self.meter.changed.notify_all();
+    }
+}
+
+/// How much clients have sent, and how much they may send.
+#[derive(Default)]
+struct Meter {
+    state: Mutex<Metered>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Metered {
+    sent: u64,
+    limit: Option<u64>,
+}
+
+impl Meter {
+    /// Waits until these bytes may pass, and counts them.
+    fn pass(&self, bytes: u64) {
+        let exceeds = |state: &mut Metered| {
+            state.limit.is_some_and(|limit| state.sent.saturating_add(bytes) > limit)
+        };
+        let mut state = self.changed.wait_while(self.state.lock().unwrap(), exceeds).unwrap();
+        state.sent += bytes;
     }
 }
 
 /// Copies one direction until either side ends, then ends both, as when a peer dies.
-fn copy(mut from: TcpStream, mut to: TcpStream, count: Option<Arc<AtomicU64>>) {
+fn copy(mut from: TcpStream, mut to: TcpStream, meter: Option<Arc<Meter>>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 256 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if let Some(count) = &count {
-                count.fetch_add(read as u64, Ordering::SeqCst);
+            if let Some(meter) = &meter {
+                meter.pass(read as u64);
             }
             if to.write_all(&buffer[..read]).is_err() {
                 break;
