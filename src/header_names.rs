@@ -20,5 +20,31 @@ pub const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 /// The headers that are stored with an object beside its content type and user metadata; S3 calls
 /// them system-defined metadata.
-pub const SYSTEM_METADATA: [HeaderName; 5] =
+pub static SYSTEM_METADATA: [HeaderName; 5] =
     [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
+
+/// The storage class of an object; absent means STANDARD.
+pub const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
+/// What a server encrypts an object with.
+pub const ENCRYPTION: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
+
+/// Headers that ask an S3 server for more than to keep bytes and metadata. They are passed to it,
+/// and what it says of them is passed back.
+pub static SERVER_SIDE: [HeaderName; 8] = [
+    STORAGE_CLASS,
+    ENCRYPTION,
+    HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id"),
+    HeaderName::from_static("x-amz-server-side-encryption-bucket-key-enabled"),
+    HeaderName::from_static("x-amz-server-side-encryption-context"),
+    HeaderName::from_static("x-amz-object-lock-legal-hold"),
+    HeaderName::from_static("x-amz-object-lock-mode"),
+    HeaderName::from_static("x-amz-object-lock-retain-until-date"),
+];
+
+/// Headers of a response that tell what a server did or will do with an object.
+pub static SERVER_STATE: [HeaderName; 4] = [
+    HeaderName::from_static("x-amz-expiration"),
+    HeaderName::from_static("x-amz-replication-status"),
+    HeaderName::from_static("x-amz-restore"),
+    HeaderName::from_static("x-amz-missing-meta"),
+];

@@ -72,6 +72,7 @@ fn chunk_error(error: store::Error, id: &BackupId) -> upload::Error {
         | store::Kind::Conflict
         | store::Kind::NotModified
         | store::Kind::InvalidPart
+        | store::Kind::Unsupported
         | store::Kind::TooSmall
         | store::Kind::Checksum
         | store::Kind::Body

@@ -10,6 +10,7 @@ mod chunk;
 mod conditions;
 mod error;
 mod read;
+mod server_side;
 mod whole;
 
 use std::sync::Arc;
@@ -35,11 +36,13 @@ pub struct Objects {
     store: Arc<dyn Store>,
     uploads: Uploads,
     state_bucket: Bucket,
+    /// What the server was found to keep, shared by all clones.
+    kept: Arc<server_side::Kept>,
 }
 
 impl Objects {
     pub fn new(store: Arc<dyn Store>, uploads: Uploads) -> Self {
         let state_bucket = uploads.state_bucket().clone();
-        Self { store, uploads, state_bucket }
+        Self { store, uploads, state_bucket, kept: Arc::default() }
     }
 }

@@ -56,9 +56,14 @@ impl Objects {
     }
 
     pub async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        self.require_visible(bucket)
-            .map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))?;
+        self.require_own_name(bucket)?;
         self.store.create_bucket(bucket).await
+    }
+
+    /// **Errors**: `Denied` for the state bucket.
+    pub(super) fn require_own_name(&self, bucket: &Bucket) -> Result<()> {
+        self.require_visible(bucket)
+            .map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))
     }
 
     pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {

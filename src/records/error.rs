@@ -76,6 +76,7 @@ impl Error {
             | store::Kind::Conflict
             | store::Kind::NotModified
             | store::Kind::InvalidPart
+            | store::Kind::Unsupported
             | store::Kind::TooSmall
             | store::Kind::Range
             | store::Kind::Checksum

@@ -38,6 +38,8 @@ pub enum Kind {
     Denied,
     /// The store cannot keep this name or these attributes.
     Invalid,
+    /// The store does not have this feature.
+    Unsupported,
     /// No space is left.
     Full,
     /// The store asks for fewer requests.

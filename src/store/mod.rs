@@ -48,8 +48,20 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         Limits::S3
     }
 
+    /// Whether this is an S3 server, which acts on the headers of `SERVER_SIDE`; another store
+    /// keeps the storage class as a label, and must not be given the others.
+    fn is_server(&self) -> bool {
+        false
+    }
+
     /// **Errors**: `BucketExists`.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()>;
+
+    /// Creates a bucket whose objects can be locked. **Errors**: `BucketExists`; `Invalid` where
+    /// the store has no locks.
+    async fn create_bucket_with_lock(&self, bucket: &Bucket) -> Result<()> {
+        Err(Error::new(Kind::Invalid, format!("no lock for bucket {bucket}: this store has none")))
+    }
 
     /// **Errors**: `BucketNotEmpty`, `NoSuchBucket`.
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<()>;

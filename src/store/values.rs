@@ -9,11 +9,11 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::time::SystemTime;
 
-use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderName};
 
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::header_names::{AWS_CHUNKED, SYSTEM_METADATA};
+use crate::header_names::{AWS_CHUNKED, SERVER_SIDE, SERVER_STATE, SYSTEM_METADATA};
 use crate::names::{Bucket, Key};
 
 /// An entity tag without quotes. Opaque: compared, never computed with.
@@ -96,23 +96,49 @@ pub enum PutMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub content_type: Option<String>,
-    /// `cache-control`, `content-disposition`, `content-encoding`, `content-language`, `expires`,
-    /// as the client sent them.
+    /// Those of `SYSTEM_METADATA` and `SERVER_SIDE`, as the client sent them; of an object that was
+    /// read, those of `SERVER_STATE` too.
     pub headers: BTreeMap<String, String>,
     pub user: BTreeMap<String, String>,
 }
 
 impl Attributes {
-    /// The headers of a message that belong into `headers`, if they are text.
+    /// The headers of a request that belong into `headers`, if they are text.
     pub fn headers_in(head: &HeaderMap) -> BTreeMap<String, String> {
-        let kept = SYSTEM_METADATA.iter().filter_map(|name| {
-            let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
-            let value =
-                if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
-            (!value.is_empty()).then(|| (name.as_str().to_owned(), value))
-        });
-        kept.collect()
+        kept(head, SYSTEM_METADATA.iter().chain(&SERVER_SIDE))
     }
+
+    /// As `headers_in`, for the response of a server.
+    pub fn headers_of_response(head: &HeaderMap) -> BTreeMap<String, String> {
+        kept(head, SYSTEM_METADATA.iter().chain(&SERVER_SIDE).chain(&SERVER_STATE))
+    }
+
+    /// What a copy takes over: S3 copies metadata, and neither the storage class, the encryption
+    /// nor the lock of the source.
+    pub fn for_copy(mut self) -> Self {
+        self.headers.retain(|name, _| SYSTEM_METADATA.iter().any(|kept| kept == name.as_str()));
+        self
+    }
+
+    /// The headers that only an S3 server can act on.
+    pub fn server_side(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
+        SERVER_SIDE
+            .iter()
+            .filter_map(|name| Some((name, self.headers.get(name.as_str())?.as_str())))
+    }
+}
+
+fn kept<'a>(
+    head: &HeaderMap,
+    names: impl Iterator<Item = &'a HeaderName>,
+) -> BTreeMap<String, String> {
+    let kept = names.filter_map(|name| {
+        let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
+        let value =
+            if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
+        (!value.is_empty()).then(|| (name.as_str().to_owned(), value))
+    });
+    kept.collect()
 }
 
 /// Prefixes and suffixes of the names of user metadata that make some server do more than store it.

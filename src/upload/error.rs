@@ -158,7 +158,9 @@ impl Error {
             store::Kind::NoSuchBucket => Kind::NoSuchBucket,
             store::Kind::Checksum => Kind::StoreUnavailable,
             store::Kind::Body => Kind::BodyBroken,
-            store::Kind::Invalid | store::Kind::TooSmall => Kind::BadRequest,
+            store::Kind::Invalid | store::Kind::TooSmall | store::Kind::Unsupported => {
+                Kind::BadRequest
+            }
             store::Kind::Full => Kind::StoreFull,
             store::Kind::SlowDown => Kind::SlowDown,
             store::Kind::Denied => Kind::Internal,

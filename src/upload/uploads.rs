@@ -143,6 +143,11 @@ impl Uploads {
         }
     }
 
+    /// An id that is in no use.
+    pub fn random_id(&self) -> String {
+        self.documents().clock.random_id()
+    }
+
     pub fn state_bucket(&self) -> &Bucket {
         &self.shared.documents.bucket
     }

@@ -38,6 +38,11 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Whether a parameter has the name of this header, in any case.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.0.keys().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// Names and values, sorted by name.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -12,30 +12,41 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
+use super::acl;
 use super::error::S3Error;
-use crate::header_names::VERSION_ID;
+use super::vocabulary::METADATA_PREFIX;
+use crate::header_names::{STORAGE_CLASS, VERSION_ID};
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;
 
-/// Headers that are refused, because what they ask for would be lost silently.
-const REFUSED: [HeaderName; 3] = [
-    HeaderName::from_static("x-amz-tagging"),
-    HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
-    HeaderName::from_static("x-amz-object-lock-mode"),
+/// Metadata of the gateway's own that holds [`REDIRECT`]: no store behind it serves web pages through
+/// the gateway, and most would lose the header.
+const REDIRECT_METADATA: &str = "ratchet-website-redirect-location";
+const REDIRECT: HeaderName = HeaderName::from_static("x-amz-website-redirect-location");
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>, `x-amz-storage-class`.
+const STORAGE_CLASSES: [&str; 11] = [
+    DEFAULT_STORAGE_CLASS,
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "OUTPOSTS",
+    "GLACIER_IR",
+    "SNOW",
+    "EXPRESS_ONEZONE",
 ];
-/// The prefix of headers that carry user metadata.
-const METADATA_PREFIX: &str = "x-amz-meta-";
+const DEFAULT_STORAGE_CLASS: &str = "STANDARD";
 /// S3's limit of metadata, names and values together.
 const MAX_METADATA_BYTES: usize = 2048;
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
 /// The attributes that the headers of a request set. **Errors**: `MetadataTooLarge`,
-/// `InvalidArgument`, `NotImplemented` for what would be lost silently.
+/// `InvalidArgument`, `InvalidStorageClass`, `InvalidRedirectLocation`, and those of [`acl::check`].
 pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
-    if let Some(refused) = REFUSED.iter().find(|name| headers.contains_key(*name)) {
-        return Err(S3Error::not_implemented(refused.as_str()));
-    }
+    acl::check_object(headers)?;
     let mut user = BTreeMap::new();
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix(METADATA_PREFIX) else { continue };
@@ -53,13 +64,46 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         let message = format!("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
+    user.extend(redirect(headers)?.map(|to| (REDIRECT_METADATA.to_owned(), to)));
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     Ok(Attributes {
         content_type: content_type.map(str::to_owned),
-        headers: Attributes::headers_in(headers),
+        headers: with_known_class(Attributes::headers_in(headers))?,
         user,
     })
+}
+
+/// The value of `x-amz-website-redirect-location`. **Errors**: `InvalidRedirectLocation`.
+fn redirect(headers: &HeaderMap) -> Result<Option<String>, S3Error> {
+    let Some(value) = headers.get(REDIRECT) else { return Ok(None) };
+    let to = value.to_str().unwrap_or_default();
+    if ["/", "http://", "https://"].iter().any(|start| to.starts_with(start)) {
+        return Ok(Some(to.to_owned()));
+    }
+    let message = format!("{REDIRECT} must begin with /, http:// or https://, not be {to:?}");
+    Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidRedirectLocation", message))
+}
+
+/// The same headers without the default storage class, which S3 never names. **Errors**:
+/// `InvalidStorageClass`.
+fn with_known_class(
+    mut headers: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, S3Error> {
+    let Some(class) = headers.get(STORAGE_CLASS.as_str()) else { return Ok(headers) };
+    if !STORAGE_CLASSES.contains(&class.as_str()) {
+        let message = format!("there is no storage class {class:?}");
+        return Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidStorageClass", message));
+    }
+    if class == DEFAULT_STORAGE_CLASS {
+        headers.remove(STORAGE_CLASS.as_str());
+    }
+    Ok(headers)
+}
+
+/// The storage class that an object's headers name.
+pub fn storage_class(headers: &BTreeMap<String, String>) -> &str {
+    headers.get(STORAGE_CLASS.as_str()).map_or(DEFAULT_STORAGE_CLASS, String::as_str)
 }
 
 /// Writes the attributes of an object to a response; what is no valid header is left out.
@@ -77,7 +121,11 @@ pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
         put(headers, name, value);
     }
     for (name, value) in &head.attributes.user {
-        put(headers, [METADATA_PREFIX, name].concat(), value);
+        if name == REDIRECT_METADATA {
+            put(headers, REDIRECT, value);
+        } else {
+            put(headers, [METADATA_PREFIX, name].concat(), value);
+        }
     }
     if let Some(version) = &head.version {
         put(headers, VERSION_ID, version);
@@ -137,7 +185,11 @@ mod tests {
             ("x-amz-meta-ratchet-anything", "x", "InvalidArgument"),
             ("x-amz-meta-snowball-auto-extract", "true", "InvalidArgument"),
             ("x-amz-meta-minio-snowball-prefix", "theirs", "InvalidArgument"),
-            ("x-amz-tagging", "a=b", "NotImplemented"),
+            ("x-amz-storage-class", "BOGUS", "InvalidStorageClass"),
+            ("x-amz-website-redirect-location", "ftp://x", "InvalidRedirectLocation"),
+            ("x-amz-acl", "bogus", "InvalidArgument"),
+            ("x-amz-acl", "public-read", "AccessControlListNotSupported"),
+            ("x-amz-grant-read", "id=x", "AccessControlListNotSupported"),
         ];
         for (name, value, code) in table {
             assert_eq!(read(&headers(&[(name, value)])).unwrap_err().code, code, "{name}");

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, acl, document, empty_reply, xml_reply};
 use crate::accounts::Access;
 use crate::names::Bucket;
 use crate::web::RequestBody;
@@ -45,9 +45,14 @@ impl S3Api {
                 identity.sees(&bucket) && self.shared.objects.find_bucket(&bucket).await.is_ok();
             return Err(if exists { already_exists(&bucket) } else { S3Error::denied() });
         }
-        // The document may name a location; there is only one.
-        request.read_document(body, MAX_DOCUMENT).await?;
-        self.shared.objects.create_bucket(&bucket).await?;
+        acl::check_bucket(&request.head.headers)?;
+        let with_lock = flag(&request, "x-amz-bucket-object-lock-enabled")?;
+        document::bucket_configuration(&request.read_document(body, MAX_DOCUMENT).await?)?;
+        if with_lock {
+            self.shared.objects.create_bucket_with_lock(&bucket).await?;
+        } else {
+            self.shared.objects.create_bucket(&bucket).await?;
+        }
         let mut reply = empty_reply(StatusCode::OK);
         let location =
             HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket name is plain ASCII");
@@ -89,6 +94,16 @@ impl S3Api {
             return Err(S3Error::denied());
         }
         Ok(self.shared.objects.find_bucket(&request.target.bucket).await?)
+    }
+}
+
+/// A header that is `true` or `false`; absent means false. **Errors**: `InvalidArgument`.
+fn flag(request: &AuthedRequest, name: &str) -> Result<bool, S3Error> {
+    match request.header(name) {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(_) => Err(S3Error::invalid(format!("{name} must be true or false"))),
     }
 }
 

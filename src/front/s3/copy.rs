@@ -29,6 +29,7 @@ struct CopySource {
 impl S3Api {
     pub(super) async fn copy_object(&self, request: AuthedRequest) -> HandlerResult {
         request.require(Access::Write)?;
+        request.require_owner("x-amz-source-expected-bucket-owner")?;
         let source = self.source(&request)?;
         let replaces = match request.header("x-amz-metadata-directive") {
             None | Some("COPY") => false,
@@ -46,7 +47,7 @@ impl S3Api {
         let attributes = if replaces {
             attributes::read(&request.head.headers)?
         } else {
-            stored.head.attributes
+            stored.head.attributes.for_copy()
         };
         let mode = conditions::write_mode(&request.head.headers)?;
         let new = NewObject {
@@ -68,6 +69,7 @@ impl S3Api {
     pub(super) async fn upload_part_copy(&self, request: AuthedRequest) -> HandlerResult {
         let number = part_number(&request)?;
         let session = self.upload_of(&request, Access::Write).await?;
+        request.require_owner("x-amz-source-expected-bucket-owner")?;
         let source = self.source(&request)?;
         let range = match request.header("x-amz-copy-source-range") {
             None => GetRange::Whole,

@@ -1,4 +1,5 @@
-//! Parsing the XML documents of CompleteMultipartUpload, DeleteObjects and RestoreObject.
+//! Parsing the XML documents of CompleteMultipartUpload, CreateBucket, DeleteObjects and
+//! RestoreObject.
 //!
 //! Guarantees: no entity is expanded and a document type is refused, so no document grows while it
 //! is parsed; depth is bounded here and length by the caller; unknown elements are ignored, as S3
@@ -86,6 +87,20 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
         return Err(S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidPartOrder", message));
     }
     Ok(parts)
+}
+
+/// Checks the document of CreateBucket, which may be absent. A location of any name is accepted: it
+/// is that of the gateway, and SDKs send the region that they are set to. **Errors**:
+/// `MalformedXML`; `NotImplemented` for what asks for another kind of bucket.
+pub fn bucket_configuration(bytes: &[u8]) -> Result<(), S3Error> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let found = elements(bytes, "CreateBucketConfiguration")?;
+    let other = found.into_iter().find(|(path, _)| path[..] != ["LocationConstraint"]);
+    other.map_or(Ok(()), |(path, _)| {
+        Err(S3Error::not_implemented(&format!("{} of a new bucket", path.join("/"))))
+    })
 }
 
 /// All elements below the root, in the order in which they close: the path without the root, and

@@ -55,6 +55,12 @@ impl S3Error {
         Self::new(StatusCode::FORBIDDEN, "AccessDenied", "the account has no permission for this")
     }
 
+    /// `header` names an owner whom the client expects, and who is another.
+    pub fn other_owner(header: &str) -> Self {
+        let message = format!("the bucket does not belong to the account that {header} names");
+        Self::new(StatusCode::FORBIDDEN, "AccessDenied", message)
+    }
+
     pub fn no_such_upload() -> Self {
         let message =
             "the upload does not exist: it was completed, aborted, or taken over by a newer one";
@@ -169,6 +175,7 @@ impl From<StoreError> for S3Error {
             StoreKind::Body => (S::BAD_REQUEST, "IncompleteBody"),
             StoreKind::Denied => (S::INTERNAL_SERVER_ERROR, "InternalError"),
             StoreKind::Invalid => (S::BAD_REQUEST, "InvalidArgument"),
+            StoreKind::Unsupported => (S::NOT_IMPLEMENTED, "NotImplemented"),
             StoreKind::Full => (S::INSUFFICIENT_STORAGE, "XMinioStorageFull"),
             StoreKind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
             StoreKind::Unavailable => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),

@@ -6,6 +6,7 @@
 //! `object` do. `error` is the only file of this front that maps failures to statuses. Source:
 //! docs/architecture.md#s3-api.
 
+mod acl;
 mod attributes;
 #[cfg(any(test, feature = "testing"))]
 pub mod bench;
@@ -29,6 +30,7 @@ mod put;
 mod restore;
 mod route;
 mod validate;
+pub mod vocabulary;
 mod xml;
 
 use bytes::Bytes;
@@ -43,6 +45,7 @@ use crate::web::{self, AccessLog, Declared, Payload, Query, Reply, RequestBody, 
 
 use error::S3Error;
 use route::{S3Operation, Target};
+use vocabulary::hoist;
 
 type AuthedRequest = envelope::AuthedRequest<Target>;
 type HandlerResult = Result<Reply, S3Error>;
@@ -89,7 +92,7 @@ impl Front for S3Api {
         let query = Query::parse(head.uri.query())?;
         let operation = route::route(&head.method, &target, &query, &head.headers)?;
         log.op = operation.name();
-        route::refuse_headers(operation, &head.headers)?;
+        vocabulary::check(operation, &query, &head.headers)?;
         if operation == S3Operation::PostObject {
             return Ok(Route::Open(FormUpload { bucket: target.bucket }));
         }
@@ -108,10 +111,10 @@ impl Front for S3Api {
     fn run(
         &self,
         operation: S3Operation,
-        request: AuthedRequest,
+        mut request: AuthedRequest,
         body: RequestBody,
     ) -> BoxFuture<'_, HandlerResult> {
-        if let Err(error) = self.require_visible(&request.target) {
+        if let Err(error) = self.prepare(&mut request) {
             return Box::pin(ready(Err(error)));
         }
         match operation {
@@ -155,6 +158,14 @@ impl S3Api {
         Self { shared, settings, keeps_aborted_uploads }
     }
 
+    /// What every operation on an authenticated request begins with. **Errors**: those of `hoist`
+    /// and `require_visible`; `AccessDenied` where the request expects another owner of the bucket.
+    fn prepare(&self, request: &mut AuthedRequest) -> Result<(), S3Error> {
+        hoist::hoist(&request.query, &mut request.head.headers)?;
+        self.require_visible(&request.target)?;
+        request.require_owner("x-amz-expected-bucket-owner")
+    }
+
     /// **Errors**: those of `require_bucket` and `validate::key`.
     fn require_visible(&self, target: &Target) -> Result<(), S3Error> {
         if !target.bucket.is_empty() {
@@ -184,6 +195,17 @@ impl AuthedRequest {
     fn require(&self, access: Access) -> Result<(), S3Error> {
         let Target { bucket, key } = &self.target;
         if self.identity.allows(access, bucket, key) { Ok(()) } else { Err(S3Error::denied()) }
+    }
+
+    /// Checks the header that names the owner whom the client expects a bucket to have. Every
+    /// account sees itself as the owner. **Errors**: `AccessDenied`.
+    fn require_owner(&self, header: &'static str) -> Result<(), S3Error> {
+        match self.head.headers.get(header) {
+            Some(owner) if owner.as_bytes() != self.identity.account_name().as_bytes() => {
+                Err(S3Error::other_owner(header))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Reads the whole body and verifies it. **Errors**: those of its digests; `MalformedXML` if it

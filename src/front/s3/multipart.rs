@@ -19,6 +19,7 @@ impl S3Api {
     pub(super) async fn create_upload(&self, request: AuthedRequest) -> HandlerResult {
         request.require(Access::Write)?;
         let attributes = attributes::read(&request.head.headers)?;
+        self.shared.objects.require_server_side(&request.target.bucket, &attributes).await?;
         let new = NewUpload {
             bucket: request.target.bucket.clone(),
             key: request.target.key.clone(),

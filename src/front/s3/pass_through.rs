@@ -1,13 +1,13 @@
 //! Operations that the gateway does not implement and passes through to the store.
 //!
 //! Guarantees: only the operations of `object::Operation` are passed through, each with its own
-//! parameters and headers; any other parameter or header is refused by name. An operation on a
+//! parameters and headers; any other is refused by name (`vocabulary`). An operation on a
 //! bucket needs `admin` on the whole bucket; one whose document makes the store write or send
 //! elsewhere needs `admin` on everything, so that nothing is changed that no grant covers. The
 //! client's signature and session token are not passed on. Source:
 //! docs/architecture.md#pass-through.
 
-use http::{HeaderName, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::error::S3Error;
 use super::{AuthedRequest, HandlerResult, S3Api, restore};
@@ -25,43 +25,6 @@ const WRITES_ELSEWHERE: &[&str] =
 
 /// Allows shortening a retention that the owner of the bucket set.
 const BYPASS: &str = "x-amz-bypass-governance-retention";
-
-/// Headers that the gateway handles and does not pass on: those of the signature, those of the
-/// body's framing, and those in which SDKs describe themselves.
-const HANDLED_HEADERS: &[&str] = &[
-    "x-amz-api-version",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-decoded-content-length",
-    "x-amz-sdk-checksum-algorithm",
-    "x-amz-security-token",
-    "x-amz-te",
-    "x-amz-trailer",
-    "x-amz-user-agent",
-];
-
-/// Headers without `x-amz-` that change the meaning of a request and that no operation of
-/// `object::Operation` has.
-const REFUSED_HEADERS: &[&str] =
-    &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "range"];
-
-/// Query parameters that the gateway handles and does not pass on: those of the signature, and the
-/// name of the operation, which some SDKs add.
-const HANDLED_PARAMETERS: &[&str] = &[
-    "AWSAccessKeyId",
-    "Expires",
-    "Signature",
-    "X-Amz-Algorithm",
-    "X-Amz-Content-Sha256",
-    "X-Amz-Credential",
-    "X-Amz-Date",
-    "X-Amz-Expires",
-    "X-Amz-Sdk-Checksum-Algorithm",
-    "X-Amz-Security-Token",
-    "X-Amz-Signature",
-    "X-Amz-SignedHeaders",
-    "x-id",
-];
 
 /// Headers of the store's response that belong to its connection and are not passed on.
 const CONNECTION_HEADERS: &[&str] = &[
@@ -82,7 +45,7 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         require_access(operation, &request)?;
-        let mut passthrough = without_document(operation, &request)?;
+        let mut passthrough = without_document(operation, &request);
         let document = request.read_document(body, MAX_DOCUMENT_BYTES).await?;
         passthrough.body = if operation.subresource == "restore" {
             restore::rebuild(&document)?.into()
@@ -127,40 +90,16 @@ fn require_access(operation: &Operation, request: &AuthedRequest) -> Result<(), 
     Ok(())
 }
 
-/// The request to the store, without its document. **Errors**: `NotImplemented`, which names the
-/// parameter or header that the operation does not have.
-fn without_document(
-    operation: &'static Operation,
-    request: &AuthedRequest,
-) -> Result<Passthrough, S3Error> {
+/// The request to the store, without its document: the parameters and headers that the operation
+/// has. The vocabulary has refused others that could mean something.
+fn without_document(operation: &'static Operation, request: &AuthedRequest) -> Passthrough {
     let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
     let mut passthrough = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
     for (name, value) in request.query.pairs() {
-        if operation.has_parameter(name) {
-            passthrough.add_parameter(name, value);
-        } else if !HANDLED_PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return Err(unsupported("query parameter", name, operation));
-        }
+        passthrough.add_parameter(name, value);
     }
     for (name, value) in &request.head.headers {
-        if operation.has_header(name.as_str()) {
-            passthrough.add_header(name, value);
-        } else if !is_harmless(name) {
-            return Err(unsupported("header", name.as_str(), operation));
-        }
+        passthrough.add_header(name, value);
     }
-    Ok(passthrough)
-}
-
-fn is_harmless(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    HANDLED_HEADERS.contains(&name)
-        || !name.starts_with("x-amz-") && !REFUSED_HEADERS.contains(&name)
-}
-
-fn unsupported(kind: &str, name: &str, operation: &Operation) -> S3Error {
-    S3Error::not_implemented(&format!(
-        "the {kind} {name:?} with {} of ?{}",
-        operation.method, operation.subresource
-    ))
+    passthrough
 }

@@ -36,6 +36,7 @@ impl S3Api {
         }
         let mode = conditions::write_mode(&request.head.headers)?;
         let attributes = attributes::read(&request.head.headers)?;
+        self.shared.objects.require_server_side(&request.target.bucket, &attributes).await?;
         let (sha256, checksum, trailer) =
             (declared.sha256, declared.checksum.clone(), declared.trailer);
         let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());

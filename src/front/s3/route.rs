@@ -42,6 +42,34 @@ pub enum S3Operation {
 }
 
 impl S3Operation {
+    /// All but those that are passed through.
+    #[cfg(any(test, feature = "testing"))]
+    pub const ALL: [Self; 23] = [
+        Self::ListBuckets,
+        Self::CreateBucket,
+        Self::HeadBucket,
+        Self::DeleteBucket,
+        Self::GetBucketLocation,
+        Self::GetBucketVersioning,
+        Self::ListObjects,
+        Self::ListObjectsV2,
+        Self::DeleteObjects,
+        Self::ListMultipartUploads,
+        Self::PostObject,
+        Self::GetObject,
+        Self::HeadObject,
+        Self::PutObject,
+        Self::CopyObject,
+        Self::DeleteObject,
+        Self::GetObjectAttributes,
+        Self::CreateMultipartUpload,
+        Self::UploadPart,
+        Self::UploadPartCopy,
+        Self::CompleteMultipartUpload,
+        Self::AbortMultipartUpload,
+        Self::ListParts,
+    ];
+
     /// The name in metrics and log lines.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,7 +99,19 @@ impl S3Operation {
             Self::PassThrough(_) => "s3-other",
         }
     }
+
+    /// The name in S3's documentation, for messages.
+    pub fn s3_name(self) -> String {
+        match self {
+            Self::PassThrough(passed) => format!("{} ?{}", passed.method, passed.subresource),
+            #[expect(clippy::wildcard_enum_match_arm, reason = "each is named as in S3")]
+            other => format!("{other:?}"),
+        }
+    }
 }
+
+/// The header that makes a copy of a put; in a presigned URL it stands in the query.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// The bucket and key of a request; both may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -178,19 +218,6 @@ pub fn route(
     })
 }
 
-/// Headers that would affect more than the key for which the grant is checked; none is implemented.
-const REFUSED_HEADERS: [&str; 3] =
-    ["x-amz-bypass-governance-retention", "x-amz-rename-source", "x-amz-write-offset-bytes"];
-
-/// **Errors**: `NotImplemented`, which names the header. Operations that are passed through have
-/// their own list of headers.
-pub fn refuse_headers(operation: S3Operation, headers: &HeaderMap) -> Result<(), S3Error> {
-    let refused = REFUSED_HEADERS.into_iter().find(|name| {
-        !matches!(operation, S3Operation::PassThrough(_)) && headers.contains_key(*name)
-    });
-    refused.map_or(Ok(()), |name| Err(S3Error::not_implemented(&format!("the header {name:?}"))))
-}
-
 fn service(method: &Method, subresource: Option<&str>) -> Option<S3Operation> {
     (*method == Method::GET && subresource.is_none()).then_some(S3Operation::ListBuckets)
 }
@@ -220,7 +247,7 @@ fn object(
     query: &Query,
     headers: &HeaderMap,
 ) -> Option<S3Operation> {
-    let copies = headers.contains_key("x-amz-copy-source");
+    let copies = headers.contains_key(COPY_SOURCE) || query.has_header(COPY_SOURCE);
     let part = query.get("partNumber").is_some();
     Some(match (method.as_str(), subresource) {
         ("GET", None) => S3Operation::GetObject,

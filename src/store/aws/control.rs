@@ -17,11 +17,14 @@ use super::super::{
     Result, StoredPart, UploadId, UploadTarget, Written,
 };
 use super::error::from_sdk;
-use super::objects::require_inert_metadata;
+use super::objects::{Headers, attribute_headers, require_inert_metadata};
 use crate::digest::Sha256;
 
-pub(super) async fn create_bucket(client: &Client, bucket: &Bucket) -> Result<()> {
+pub(super) async fn create_bucket(client: &Client, bucket: &Bucket, with_lock: bool) -> Result<()> {
     let mut call = client.create_bucket().bucket(bucket.as_str());
+    if with_lock {
+        call = call.object_lock_enabled_for_bucket(true);
+    }
     let region = client.config().region().map(|region| region.as_ref().to_owned());
     if let Some(region) = region.filter(|region| region != "us-east-1") {
         let location = BucketLocationConstraint::from(region.as_str());
@@ -77,23 +80,29 @@ pub(super) async fn create_upload(
     attributes: &Attributes,
 ) -> Result<UploadId> {
     require_inert_metadata(attributes)?;
-    let header = |name: &str| attributes.headers.get(name).cloned();
+    let headers = attribute_headers(attributes);
     let response = client
         .create_multipart_upload()
         .bucket(bucket.as_str())
         .key(key.as_str())
         .checksum_algorithm(ChecksumAlgorithm::Sha256)
         .set_content_type(attributes.content_type.clone())
-        .set_cache_control(header("cache-control"))
-        .set_content_disposition(header("content-disposition"))
-        .set_content_encoding(header("content-encoding"))
-        .set_content_language(header("content-language"))
         .set_metadata(Some(attributes.user.clone().into_iter().collect()))
+        .customize()
+        .mutate_request(move |request| add_headers(request.headers_mut(), &headers))
         .send()
         .await
         .map_err(|error| from_sdk(&format!("creating an upload of {bucket}/{key}"), error))?;
     let id = response.upload_id().map(UploadId::from);
     id.ok_or_else(|| Error::unavailable(format!("the upload of {bucket}/{key} got no id")))
+}
+
+/// Adds headers to a request of the SDK before it is signed: the client's own text, which the SDK
+/// would parse and write anew.
+fn add_headers(to: &mut aws_smithy_runtime_api::http::Headers, headers: &Headers) {
+    for (name, value) in headers {
+        to.insert(name.clone(), value.clone());
+    }
 }
 
 pub(super) async fn list_parts(

@@ -60,8 +60,16 @@ impl Aws {
 
 #[async_trait]
 impl Store for Aws {
+    fn is_server(&self) -> bool {
+        true
+    }
+
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        control::create_bucket(&self.control, self.names.bucket(bucket)?).await
+        control::create_bucket(&self.control, self.names.bucket(bucket)?, false).await
+    }
+
+    async fn create_bucket_with_lock(&self, bucket: &Bucket) -> Result<()> {
+        control::create_bucket(&self.control, self.names.bucket(bucket)?, true).await
     }
 
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {

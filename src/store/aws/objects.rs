@@ -19,12 +19,14 @@ use super::super::{
 use super::chunked::{Trailer, with_trailer};
 use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::header_names::{AWS_CHUNKED, DECODED_LENGTH, SYSTEM_METADATA, TRAILER, VERSION_ID};
+use crate::header_names::{
+    AWS_CHUNKED, DECODED_LENGTH, SERVER_SIDE, SYSTEM_METADATA, TRAILER, VERSION_ID,
+};
 use crate::sigv4::Payload;
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
 
-type Headers = Vec<(HeaderName, String)>;
+pub(super) type Headers = Vec<(HeaderName, String)>;
 
 pub(super) async fn put(
     client: &SignedClient,
@@ -43,11 +45,8 @@ pub(super) async fn put(
         PutMode::CreateOnly => headers.push((IF_NONE_MATCH, "*".to_owned())),
         PutMode::IfMatch(tag) => headers.push((IF_MATCH, format!("\"{tag}\""))),
     }
-    headers.extend(options.attributes.content_type.map(|value| (CONTENT_TYPE, value)));
-    for (name, value) in options.attributes.headers {
-        let Some(name) = SYSTEM_METADATA.into_iter().find(|kept| *kept == name.as_str()) else {
-            continue;
-        };
+    headers.extend(options.attributes.content_type.clone().map(|value| (CONTENT_TYPE, value)));
+    for (name, value) in attribute_headers(&options.attributes) {
         match headers.iter_mut().find(|(there, _)| *there == name) {
             // `aws-chunked` is in the same header; the server removes it.
             Some((_, framing)) => *framing = format!("{framing},{value}"),
@@ -108,6 +107,14 @@ pub(super) async fn put_part(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The headers that state the attributes of an object, beside its content type and metadata.
+pub(super) fn attribute_headers(attributes: &Attributes) -> Headers {
+    let names = SYSTEM_METADATA.iter().chain(&SERVER_SIDE);
+    let stated = names
+        .filter_map(|name| Some((name.clone(), attributes.headers.get(name.as_str())?.clone())));
+    stated.collect()
 }
 
 /// Fails if the server would do more with the metadata than store it. Metadata that is copied from
@@ -214,7 +221,7 @@ fn attributes(headers: &HeaderMap) -> Attributes {
     });
     Attributes {
         content_type: owned(headers, &CONTENT_TYPE),
-        headers: Attributes::headers_in(headers),
+        headers: Attributes::headers_of_response(headers),
         user: user.collect(),
     }
 }
