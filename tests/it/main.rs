@@ -30,3 +30,4 @@ mod shapes;
 mod store_responses;
 mod support;
 mod sweep;
+mod vocabulary;

@@ -15,7 +15,7 @@ use http::{Response, StatusCode};
 use super::acl;
 use super::error::S3Error;
 use super::vocabulary::METADATA_PREFIX;
-use crate::header_names::{STORAGE_CLASS, VERSION_ID};
+use crate::header_names::{ENCRYPTION, STORAGE_CLASS, VERSION_ID};
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;
@@ -25,7 +25,7 @@ use crate::web::ReplyBody;
 const REDIRECT_METADATA: &str = "ratchet-website-redirect-location";
 const REDIRECT: HeaderName = HeaderName::from_static("x-amz-website-redirect-location");
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>, `x-amz-storage-class`.
-const STORAGE_CLASSES: [&str; 11] = [
+const STORAGE_CLASSES: [&str; 15] = [
     DEFAULT_STORAGE_CLASS,
     "REDUCED_REDUNDANCY",
     "STANDARD_IA",
@@ -37,8 +37,12 @@ const STORAGE_CLASSES: [&str; 11] = [
     "GLACIER_IR",
     "SNOW",
     "EXPRESS_ONEZONE",
+    "FSX_OPENZFS",
+    "FSX_ONTAP",
+    "AWS_BACKUP_WARM",
+    "AWS_BACKUP_LOW_COST_WARM",
 ];
-const DEFAULT_STORAGE_CLASS: &str = "STANDARD";
+pub const DEFAULT_STORAGE_CLASS: &str = "STANDARD";
 /// S3's limit of metadata, names and values together.
 const MAX_METADATA_BYTES: usize = 2048;
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
@@ -99,6 +103,15 @@ fn with_known_class(
         headers.remove(STORAGE_CLASS.as_str());
     }
     Ok(headers)
+}
+
+/// Writes how an object is encrypted to the response of what created it: the store was seen to act on
+/// these headers before (`Objects::require_server_side`).
+pub fn write_encryption(stated: &BTreeMap<String, String>, headers: &mut HeaderMap) {
+    let encryption = stated.iter().filter(|(name, _)| name.starts_with(ENCRYPTION.as_str()));
+    for (name, value) in encryption {
+        put(headers, name, value);
+    }
 }
 
 /// The storage class that an object's headers name.

@@ -83,7 +83,8 @@ impl S3Api {
             xml.open("ObjectParts").element("PartsCount", count).close();
         }
         if includes("StorageClass") {
-            xml.element("StorageClass", "STANDARD");
+            let class = attributes::storage_class(&found.stored.head.attributes.headers);
+            xml.element("StorageClass", class);
         }
         if includes("ObjectSize") {
             xml.element("ObjectSize", found.stored.head.size_bytes);

@@ -34,8 +34,9 @@ impl S3Api {
         xml.element("Bucket", &request.target.bucket).element("Key", &request.target.key);
         xml.element("UploadId", &session.root().backup_id);
         let mut reply = xml_reply(xml.finish());
+        let headers = reply.headers_mut();
+        attributes::write_encryption(&new.headers, headers);
         if let Some((algorithm, kind)) = new.checksum {
-            let headers = reply.headers_mut();
             headers.insert(
                 "x-amz-checksum-algorithm",
                 http::HeaderValue::from_static(algorithm.name()),
@@ -99,7 +100,7 @@ impl S3Api {
             .element("Key", &request.target.key)
             .element("UploadId", &root.backup_id);
         owner(&mut xml, &root);
-        xml.element("StorageClass", "STANDARD").element("PartNumberMarker", marker);
+        xml.element("StorageClass", storage_class(&root)).element("PartNumberMarker", marker);
         xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
         xml.element("MaxParts", limit).element("IsTruncated", page.len() < after_marker.len());
         if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
@@ -154,7 +155,7 @@ impl S3Api {
         for root in &page.uploads {
             xml.open("Upload").element("Key", name(&root.key)).element("UploadId", &root.backup_id);
             owner(&mut xml, root);
-            xml.element("StorageClass", "STANDARD");
+            xml.element("StorageClass", storage_class(root));
             xml.element("Initiated", timestamp(since_1970(root.created_at))).close();
         }
         for prefix in &page.prefixes {
@@ -204,6 +205,13 @@ fn owner(xml: &mut Xml, root: &Root) {
     for name in ["Initiator", "Owner"] {
         xml.open(name).element("ID", &root.account).element("DisplayName", &root.account).close();
     }
+}
+
+/// The storage class that an upload was created with.
+fn storage_class(root: &Root) -> &str {
+    root.s3
+        .as_ref()
+        .map_or(attributes::DEFAULT_STORAGE_CLASS, |s3| attributes::storage_class(&s3.headers))
 }
 
 fn since_1970(seconds: u64) -> std::time::SystemTime {

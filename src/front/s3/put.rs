@@ -43,6 +43,7 @@ impl S3Api {
         let replaces = matches!(mode, PutMode::IfMatch(_));
         let (payload, outcome) = Payload::new(declared, &request.payload, body);
         let body = Body::verified(len_bytes, payload);
+        let stated = attributes.headers.clone();
         let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
         let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
@@ -59,6 +60,7 @@ impl S3Api {
             }
         };
         let mut reply = written_reply(&written);
+        attributes::write_encryption(&stated, reply.headers_mut());
         if let Some(checksum) = outcome.verified().flatten() {
             let value =
                 HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");

@@ -80,6 +80,9 @@ const CONDITIONAL: [HeaderName; 7] = [
 /// or the parameter.
 pub fn check(operation: S3Operation, query: &Query, headers: &HeaderMap) -> Result<(), S3Error> {
     check_headers(operation, headers)?;
+    if operation == S3Operation::PostObject {
+        require_plain_head(headers)?;
+    }
     query.pairs().try_for_each(|(name, value)| check_parameter(operation, name, value))
 }
 
@@ -90,6 +93,19 @@ pub fn check_headers(operation: S3Operation, headers: &HeaderMap) -> Result<(), 
         .iter()
         .filter(|(name, _)| of_s3(name))
         .try_for_each(|(name, value)| check_header(operation, name, value))
+}
+
+/// What a form asks for stands in its fields, so the head that it is sent with must ask for nothing.
+fn require_plain_head(headers: &HeaderMap) -> Result<(), S3Error> {
+    let operation = S3Operation::PostObject;
+    let asks = |name: &&HeaderName| {
+        matches!(
+            meaning(HEADERS, name.as_str(), operation),
+            Some(Meaning::ActedOn | Meaning::Kept | Meaning::Forwarded)
+        )
+    };
+    let mut of_s3 = headers.keys().filter(|name| name.as_str().starts_with("x-amz-"));
+    of_s3.find(asks).map_or(Ok(()), |name| Err(refusal("header", name.as_str(), operation)))
 }
 
 fn is_conditional(name: &HeaderName) -> bool {

@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::super::error::S3Error;
 use super::super::route::S3Operation;
-use super::{HEADERS, Meaning, PARAMETERS, Row, check, meaning};
+use super::{HEADERS, Meaning, PARAMETERS, Row, check, check_headers, meaning};
 use crate::web::Query;
 
 fn sample(row: &Row) -> &'static str {
@@ -31,9 +32,15 @@ fn with_parameter(name: &str, value: &str) -> Query {
     Query::parse(Some(&format!("{name}={value}"))).unwrap()
 }
 
+/// As `check`, for what a form says in its fields.
+fn check_all(operation: S3Operation, query: &Query, headers: &HeaderMap) -> Result<(), S3Error> {
+    check_headers(operation, headers)?;
+    check(operation, query, &HeaderMap::new())
+}
+
 /// Whether a refusal, if it is one, names what it is about.
 fn is_refused(operation: S3Operation, query: &Query, headers: &HeaderMap, name: &str) -> bool {
-    match check(operation, query, headers) {
+    match check_all(operation, query, headers) {
         Ok(()) => false,
         Err(error) => {
             assert_eq!(error.code, "NotImplemented", "{operation:?} {name}");
@@ -115,4 +122,68 @@ fn every_parameter_of_every_operation_has_its_meaning() {
         let bare = Query::parse(Some("unheardOf")).unwrap();
         assert!(is_refused(operation, &bare, &none, "unheardOf"), "{operation:?}");
     }
+}
+
+#[test]
+fn the_head_of_a_form_asks_for_nothing() {
+    let none = Query::default();
+    let form = S3Operation::PostObject;
+    for name in ["x-amz-acl", "x-amz-meta-a", "x-amz-storage-class", "x-amz-checksum-crc32"] {
+        assert!(check(form, &none, &with_header(name, "1")).is_err(), "{name}");
+        assert!(check_headers(form, &with_header(name, "1")).is_ok(), "{name}");
+    }
+    assert!(check(form, &none, &with_header("x-amz-user-agent", "1")).is_ok());
+}
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/s3-requests.md");
+
+/// `RATCHET_TEST_BLESS=1 cargo test --lib vocabulary` writes the page.
+#[test]
+fn the_page_is_made_from_the_rows() {
+    let page = page();
+    if std::env::var_os("RATCHET_TEST_BLESS").is_some() {
+        std::fs::write(PAGE, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(PAGE).unwrap();
+    assert!(written == page, "docs/s3-requests.md is out of date; see how it is made above");
+}
+
+fn page() -> String {
+    let intro = "# Headers and parameters of S3 requests\n\n\
+        Made from `src/front/s3/vocabulary`. A header that begins with `x-amz-`, or a query parameter, that stands in \
+        no row of its operation is refused with `NotImplemented`, which names it; so is one that stands here as \
+        refused. Reads pass over parameters that have a value and stand in no row, as S3 does. `x-amz-` headers \
+        may stand in the query of a presigned URL, and in the fields of a form. Operations that are passed \
+        to an S3 server take the parameters and headers of their own page at AWS.\n";
+    let tables = [("Headers", HEADERS), ("Query parameters", PARAMETERS)].map(|(title, rows)| {
+        let lines: String = rows.iter().enumerate().map(|(at, row)| line(rows, at, row)).collect();
+        format!("\n## {title}\n\n| name | operations | what the gateway does |\n| --- | --- | --- |\n{lines}")
+    });
+    format!("{intro}{}", tables.concat())
+}
+
+/// The line of a row, with the operations for which no earlier row has the same name.
+fn line(rows: &'static [Row], at: usize, row: &Row) -> String {
+    let is_first = |operation: &&S3Operation| {
+        let first = rows
+            .iter()
+            .position(|other| other.name == row.name && other.operations.has(**operation));
+        first == Some(at)
+    };
+    let all = S3Operation::ALL.iter();
+    let names: Vec<String> = all.filter(is_first).map(|operation| operation.s3_name()).collect();
+    let operations = match names.len() {
+        count if count == S3Operation::ALL.len() => "all".to_owned(),
+        count if count > 12 => "all others".to_owned(),
+        _ => names.join(", "),
+    };
+    let what = match row.meaning {
+        Meaning::ActedOn => "acts on it".to_owned(),
+        Meaning::Kept => "keeps it and gives it back".to_owned(),
+        Meaning::Forwarded => "passes it to an S3 server that acts on it; else refused".to_owned(),
+        Meaning::Nothing(reason) => format!("nothing: {reason}"),
+        Meaning::Only(values) => format!("takes only `{}`", values.join("`, `")),
+        Meaning::Refused => "refused".to_owned(),
+    };
+    format!("| `{}` | {operations} | {what} |\n", row.name)
 }
