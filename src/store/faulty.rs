@@ -14,10 +14,10 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, Error, GetOptions, GetRange, Head, Key, Kind,
-    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
-    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written,
-    WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
+    CopySource, Error, GetOptions, GetRange, Head, Key, Kind, Limits, ListOptions, Page,
+    PartNumber, PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions,
+    Result, ServerFacts, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -63,6 +63,8 @@ operations!(
     Complete,
     Abort,
     ReadParts,
+    Copy,
+    CopyPart,
     PassThrough,
     InspectServer,
     KeepsVersions,
@@ -291,6 +293,28 @@ impl Store for Faulty {
             self.ask_hook(Op::ReadParts, upload.bucket.as_str(), upload.key.as_str()).await?;
         let body = respond(fault, self.inner.read_parts(upload, parts).await)?;
         Ok(body.map(|body| damaged(fault, body)))
+    }
+
+    async fn copy(
+        &self,
+        source: CopySource<'_>,
+        bucket: &Bucket,
+        key: &Key,
+        options: CopyOptions,
+    ) -> Result<Option<Written>> {
+        let fault = self.ask_hook(Op::Copy, bucket.as_str(), key.as_str()).await?;
+        respond(fault, self.inner.copy(source, bucket, key, options).await)
+    }
+
+    async fn copy_part(
+        &self,
+        source: CopySource<'_>,
+        span: Option<ByteSpan>,
+        part: PartTarget<'_>,
+    ) -> Result<Option<CopiedPart>> {
+        let (bucket, key) = (part.upload.bucket.as_str(), part.upload.key.as_str());
+        let fault = self.ask_hook(Op::CopyPart, bucket, key).await?;
+        respond(fault, self.inner.copy_part(source, span, part).await)
     }
 
     async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {

@@ -16,9 +16,10 @@ use futures_util::stream;
 use super::listing::page_of;
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, GetRange, Head, Key,
-    Kind, Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTarget,
-    PutMode, PutOptions, Result, Store, StoredPart, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
+    CopySource, ETag, Error, GetOptions, GetRange, Head, Key, Kind, Limits, ListOptions, Listed,
+    Page, PartNumber, PartOptions, PartPage, PartTag, PartTarget, PutMode, PutOptions, Result,
+    Store, StoredPart, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::{Checksum, Sha256};
@@ -119,6 +120,18 @@ impl State {
     fn bucket(&mut self, bucket: &Bucket) -> Result<&mut Contents> {
         let missing = || Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}"));
         self.buckets.get_mut(bucket).ok_or_else(missing)
+    }
+
+    /// **Errors**: `NoSuchBucket`, `NotFound`, `Precondition`.
+    fn source(&mut self, source: CopySource<'_>) -> Result<Object> {
+        let key = source.key;
+        let object = self.bucket(source.bucket)?.objects.get(key.as_str()).cloned();
+        let object =
+            object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
+        if object.etag != *source.etag {
+            return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
+        }
+        Ok(object)
     }
 
     fn upload(&mut self, target: UploadTarget<'_>) -> Result<&mut Upload> {
@@ -350,6 +363,46 @@ impl Store for Memory {
             state.bucket(target.bucket)?.uploads.remove(&target.upload.0);
         }
         Ok(())
+    }
+
+    async fn copy(
+        &self,
+        source: CopySource<'_>,
+        bucket: &Bucket,
+        key: &Key,
+        options: CopyOptions,
+    ) -> Result<Option<Written>> {
+        let mut state = self.state();
+        let mut object = state.source(source)?;
+        let contents = state.bucket(bucket)?;
+        check_condition(&options.mode, contents.objects.get(key.as_str()), key)?;
+        object.modified = self.clock.wall();
+        object.attributes = options.attributes;
+        object.checksum = None;
+        contents.objects.insert(key.to_string(), object);
+        Ok(Some(Written { etag: source.etag.clone(), version: None }))
+    }
+
+    async fn copy_part(
+        &self,
+        source: CopySource<'_>,
+        span: Option<ByteSpan>,
+        part: PartTarget<'_>,
+    ) -> Result<Option<CopiedPart>> {
+        let body = {
+            let mut state = self.state();
+            let object = state.source(source)?;
+            let span = span.unwrap_or(ByteSpan { first: 0, end: object.size_bytes });
+            if span.end > object.size_bytes || span.first > span.end {
+                return Err(Error::new(Kind::Range, format!("{} is shorter", source.key)));
+            }
+            state.upload(part.upload)?;
+            slice(&object, span.first, span.end)
+        };
+        let options = PartOptions { sha256: None, tag: PartTag::Md5 };
+        let written = self.put_part(part, body, options).await?;
+        // As a store that does not compute it.
+        Ok(Some(CopiedPart { etag: written.etag, sha256: None }))
     }
 
     async fn read_parts(

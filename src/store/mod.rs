@@ -16,6 +16,7 @@ pub mod memory;
 pub mod probe;
 
 mod body;
+mod copying;
 mod error;
 mod listing;
 mod passthrough;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 
 use crate::names::{Bucket, Key};
 pub use body::{Body, BodyError};
+pub use copying::{ByteSpan, CopiedPart, CopyOptions, CopySource};
 pub use error::{Error, Kind};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use values::{
@@ -142,6 +144,33 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         _upload: UploadTarget<'_>,
         _parts: &[ChosenPart],
     ) -> Result<Option<Body>> {
+        Ok(None)
+    }
+
+    /// Copies an object within the store, atomically with its condition. None if the store cannot
+    /// copy this one: the caller then reads and puts the bytes. **Durability**: on return.
+    /// **Errors**: `NotFound` and `NoSuchBucket`, of either object; `Precondition`: the source has
+    /// another ETag, or the condition on the target does not hold; after `Unavailable` the copy may
+    /// have happened.
+    async fn copy(
+        &self,
+        _source: CopySource<'_>,
+        _bucket: &Bucket,
+        _key: &Key,
+        _options: CopyOptions,
+    ) -> Result<Option<Written>> {
+        Ok(None)
+    }
+
+    /// Copies bytes of an object into a part, replacing one of the same number; without a span the
+    /// whole object. None as for `copy`. **Errors**: `NoSuchUpload`, `Range` (the span is not within
+    /// the source), and those of `copy`.
+    async fn copy_part(
+        &self,
+        _source: CopySource<'_>,
+        _span: Option<ByteSpan>,
+        _part: PartTarget<'_>,
+    ) -> Result<Option<CopiedPart>> {
         Ok(None)
     }
 

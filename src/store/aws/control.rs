@@ -17,7 +17,7 @@ use super::super::{
     Result, StoredPart, UploadId, UploadTarget, Written,
 };
 use super::error::from_sdk;
-use super::objects::{Headers, attribute_headers, require_inert_metadata};
+use super::objects::{Headers, stated_headers, require_inert_metadata};
 use crate::digest::Sha256;
 
 pub(super) async fn create_bucket(client: &Client, bucket: &Bucket, with_lock: bool) -> Result<()> {
@@ -80,7 +80,7 @@ pub(super) async fn create_upload(
     attributes: &Attributes,
 ) -> Result<UploadId> {
     require_inert_metadata(attributes)?;
-    let headers = attribute_headers(attributes);
+    let headers = stated_headers(attributes);
     let response = client
         .create_multipart_upload()
         .bucket(bucket.as_str())

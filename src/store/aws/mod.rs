@@ -12,6 +12,7 @@
 mod chunked;
 mod connect;
 mod control;
+mod copies;
 mod credentials;
 mod error;
 mod listing;
@@ -27,9 +28,10 @@ pub use connect::{Addressing, ConnectError, Settings};
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, GetOptions, GetRange, Head, Key, ListOptions,
-    Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer,
-    PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
+    CopySource, GetOptions, GetRange, Head, Key, ListOptions, Page, PartNumber, PartOptions,
+    PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions, Result, ServerFacts, Store,
+    UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -152,6 +154,29 @@ impl Store for Aws {
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
         control::abort(&self.control, self.checked_upload(upload)?).await
+    }
+
+    async fn copy(
+        &self,
+        source: CopySource<'_>,
+        bucket: &Bucket,
+        key: &Key,
+        options: CopyOptions,
+    ) -> Result<Option<Written>> {
+        self.names.object(source.bucket, source.key)?;
+        let target = self.names.object(bucket, key)?;
+        copies::copy(&self.client, source, target, options).await
+    }
+
+    async fn copy_part(
+        &self,
+        source: CopySource<'_>,
+        span: Option<ByteSpan>,
+        part: PartTarget<'_>,
+    ) -> Result<Option<CopiedPart>> {
+        self.names.object(source.bucket, source.key)?;
+        let part = PartTarget { upload: self.checked_upload(part.upload)?, number: part.number };
+        copies::copy_part(&self.client, source, span, part).await
     }
 
     async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {

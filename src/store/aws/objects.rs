@@ -45,15 +45,7 @@ pub(super) async fn put(
         PutMode::CreateOnly => headers.push((IF_NONE_MATCH, "*".to_owned())),
         PutMode::IfMatch(tag) => headers.push((IF_MATCH, format!("\"{tag}\""))),
     }
-    headers.extend(options.attributes.content_type.clone().map(|value| (CONTENT_TYPE, value)));
-    for (name, value) in attribute_headers(&options.attributes) {
-        match headers.iter_mut().find(|(there, _)| *there == name) {
-            // `aws-chunked` is in the same header; the server removes it.
-            Some((_, framing)) => *framing = format!("{framing},{value}"),
-            None => headers.push((name, value)),
-        }
-    }
-    let user = options.attributes.user.into_iter().collect();
+    let user = attribute_headers(options.attributes, &mut headers);
     let request = StoreRequest {
         method: Method::PUT,
         bucket,
@@ -110,7 +102,7 @@ pub(super) async fn put_part(
 }
 
 /// The headers that state the attributes of an object, beside its content type and metadata.
-pub(super) fn attribute_headers(attributes: &Attributes) -> Headers {
+pub(super) fn stated_headers(attributes: &Attributes) -> Headers {
     let names = SYSTEM_METADATA.iter().chain(&SERVER_SIDE);
     let stated = names
         .filter_map(|name| Some((name.clone(), attributes.headers.get(name.as_str())?.clone())));
@@ -124,6 +116,23 @@ pub(super) fn require_inert_metadata(attributes: &Attributes) -> Result<()> {
     acted_on.map_or(Ok(()), |name| {
         Err(Error::new(Kind::Invalid, format!("the server acts on the metadata {name:?}")))
     })
+}
+
+/// Adds the headers that give an object its attributes. Returns its user metadata.
+pub(super) fn attribute_headers(
+    attributes: Attributes,
+    headers: &mut Headers,
+) -> Vec<(String, String)> {
+    let stated = stated_headers(&attributes);
+    headers.extend(attributes.content_type.map(|value| (CONTENT_TYPE, value)));
+    for (name, value) in stated {
+        match headers.iter_mut().find(|(there, _)| *there == name) {
+            // `aws-chunked` is in the same header; the server removes it.
+            Some((_, framing)) => *framing = format!("{framing},{value}"),
+            None => headers.push((name, value)),
+        }
+    }
+    attributes.user.into_iter().collect()
 }
 
 /// The body with the checksum by which the server verifies it.

@@ -257,6 +257,28 @@ pub(super) async fn document(
         .map_err(|_| "the store's response took too long")?
 }
 
+/// As `document`, for an operation that takes as long as its bytes: AWS begins the response at once
+/// and sends white space until it has the result.
+pub(super) async fn patient_document(
+    response: Response<Incoming>,
+    max_bytes: usize,
+) -> std::result::Result<Vec<u8>, BodyError> {
+    let (mut body, mut document) = (response.into_body(), Vec::new());
+    while let Some(bytes) = next(&mut body).await? {
+        // White space before the document does not count.
+        let begin = if document.is_empty() {
+            bytes.iter().position(|b| !b.is_ascii_whitespace())
+        } else {
+            Some(0)
+        };
+        document.extend_from_slice(&bytes[begin.unwrap_or(bytes.len())..]);
+        if document.len() > max_bytes {
+            return Err(format!("the store's response is longer than {max_bytes} bytes").into());
+        }
+    }
+    Ok(document)
+}
+
 /// The next bytes of a response.
 async fn next(body: &mut Incoming) -> std::result::Result<Option<Bytes>, BodyError> {
     let late = |_| BodyError::from("the store's response stalled for too long");

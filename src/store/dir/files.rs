@@ -20,6 +20,7 @@ use super::disk::blocking;
 use super::memory_budget::MemoryBudget;
 use super::modes::{ModeRepair, create_directory};
 use super::pending_file::PendingFile;
+use super::pins::Pins;
 use crate::digest::Sha256;
 use crate::hex::hex;
 
@@ -44,6 +45,8 @@ pub(super) struct Files {
     pub read_budget: Arc<MemoryBudget>,
     write_budget: Arc<MemoryBudget>,
     blocks: Blocks,
+    /// Files that running reads need.
+    pub pins: Arc<Pins>,
 }
 
 /// How a body is written into its file.
@@ -77,6 +80,7 @@ impl Files {
             read_budget: MemoryBudget::new(READ_BUDGET_BYTES),
             write_budget: MemoryBudget::new(WRITE_BUDGET_BYTES),
             blocks: Blocks::default(),
+            pins: Arc::default(),
         };
         create_directory(path)?;
         // First: nobody else gets in while the modes below it are repaired.

@@ -46,7 +46,7 @@ impl Handle {
         Ok(Self { path, database })
     }
 
-    /// Creates the tables of a new index.
+    /// Creates the tables of a new index, and those that an older version did not have.
     pub fn create_tables(&self) -> Result<()> {
         let count = self.read()?.list_tables().map_err(index_error)?.count();
         if count >= Tables::COUNT { Ok(()) } else { Tables::create(self.write()?) }

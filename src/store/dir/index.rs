@@ -175,8 +175,8 @@ impl Index {
             let sha256 = Sha256::from_hex(&row.sha256);
             page.parts.push(StoredPart {
                 number,
+                size_bytes: row.len_bytes(),
                 etag: row.etag,
-                size_bytes: row.file.len_bytes,
                 sha256,
             });
         }
@@ -191,6 +191,10 @@ impl Index {
     ) -> Result<Vec<FileRef>> {
         self.upload(target)?;
         let table = self.read()?.open_table(PARTS).map_err(index_error)?;
-        parts.iter().map(|part| chosen_part(&table, target, part).map(|row| row.file)).collect()
+        let mut files = Vec::with_capacity(parts.len());
+        for part in parts {
+            files.extend(chosen_part(&table, target, part)?.files().cloned());
+        }
+        Ok(files)
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves
 //! the complete old or the complete new object or part, and files that nothing refers to are
-//! removed after the store is opened again; a completed object is a list of part files, never a
-//! copy. All queued writes are committed together, with one fsync of the index. Other users of the
-//! machine cannot read the store (`modes`). It keeps no versions. A download of an object that is
-//! replaced or removed meanwhile can break off.
+//! removed after the store is opened again; a completed object is a list of part files, and a copy
+//! shares the files of its source (`copies`). All queued writes are committed together, with one fsync of the index. Other users of the
+//! machine cannot read the store (`modes`). A download goes on to its end with the bytes that it
+//! began with, although the object is replaced or removed meanwhile (`pins`). It keeps no versions.
 //!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB);
 //! `incoming/<32 hex>` (bodies that are being written, or were committed before a crash and not yet
@@ -15,6 +15,7 @@
 
 mod buffers;
 mod cached;
+mod copies;
 mod direct;
 mod disk;
 mod files;
@@ -23,6 +24,7 @@ mod index;
 mod memory_budget;
 mod modes;
 mod pending_file;
+mod pins;
 mod read;
 mod reaper;
 mod tables;
@@ -35,9 +37,10 @@ use async_trait::async_trait;
 
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ChosenPart, ETag, Error, GetOptions, GetRange, Head, Key,
-    Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions,
-    Result, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
+    CopySource, ETag, Error, GetOptions, GetRange, Head, Key, Kind, Limits, ListOptions, Page,
+    PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Result, Store, UploadId,
+    UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -148,7 +151,7 @@ impl Store for Dir {
                 .files
                 .write(self.clock.random_id(), body, options.sha256, files::Tag::Md5)
                 .await?;
-            let file = FileRef { id: written.id.clone(), len_bytes: size_bytes };
+            let file = FileRef::whole(written.id.clone(), size_bytes);
             (Content::Files(vec![file]), written.etag)
         };
         let row = ObjectRow {
@@ -173,6 +176,7 @@ impl Store for Dir {
         read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
+        let lookup = self.files.pins.lookup();
         let row = self.index.object(bucket, key)?;
         if options.if_match.is_some_and(|tag| tag != row.etag) {
             return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
@@ -188,7 +192,9 @@ impl Store for Dir {
         };
         let (first, end) = read.span(row.size_bytes).ok_or_else(unsatisfiable)?;
         let head = row.head(self.clock.wall());
-        Ok((head, read::body(Arc::clone(&self.files), row.content, first, end)))
+        let body = read::body(&self.files, row.content, first, end);
+        drop(lookup);
+        Ok((head, body))
     }
 
     async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
@@ -211,6 +217,7 @@ impl Store for Dir {
             bucket: bucket.to_string(),
             key: key.to_string(),
             attributes: attributes.clone().into(),
+            more_files: 0,
         };
         let (bucket, upload) = (bucket.clone(), id.clone());
         self.index.write(move |tables| tables.create_upload(&bucket, &upload, &row)).await?;
@@ -227,8 +234,8 @@ impl Store for Dir {
         let len_bytes = body.len_bytes();
         let tag = free_tag(options).map_or(files::Tag::Md5, files::Tag::Given);
         let written = self.files.write(self.clock.random_id(), body, options.sha256, tag).await?;
-        let file = FileRef { id: written.id.clone(), len_bytes };
-        let row = PartRow { etag: written.etag.clone(), file, sha256: written.sha256.hex() };
+        let file = FileRef::whole(written.id.clone(), len_bytes);
+        let row = PartRow::new(written.etag.clone(), file, written.sha256);
         let (owner, number) = (OwnedTarget::from(part.upload), part.number);
         let write = move |tables: &mut Tables<'_>| tables.put_part(owner.borrow(), number, &row);
         self.index.write_with_file(Some(written.id), write).await?;
@@ -257,7 +264,7 @@ impl Store for Dir {
         self.index
             .write(move |tables| {
                 let files = tables.chosen_files(owner.borrow(), &parts, min)?;
-                tables.complete(owner.borrow(), files, completion)
+                tables.complete(owner.borrow(), (&parts, files), completion)
             })
             .await?;
         Ok(Written { etag, version: None })
@@ -268,15 +275,35 @@ impl Store for Dir {
         self.index.write(move |tables| tables.abort(owner.borrow())).await
     }
 
+    async fn copy(
+        &self,
+        source: CopySource<'_>,
+        bucket: &Bucket,
+        key: &Key,
+        options: CopyOptions,
+    ) -> Result<Option<Written>> {
+        copies::copy(self, source, (bucket, key), options).await.map(Some)
+    }
+
+    async fn copy_part(
+        &self,
+        source: CopySource<'_>,
+        span: Option<ByteSpan>,
+        part: PartTarget<'_>,
+    ) -> Result<Option<CopiedPart>> {
+        copies::copy_part(self, source, span, part).await
+    }
+
     async fn read_parts(
         &self,
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
     ) -> Result<Option<Body>> {
         require_ascending(parts)?;
+        let _lookup = self.files.pins.lookup();
         let files = self.index.chosen_files(upload, parts)?;
         let len = files.iter().map(|file| file.len_bytes).sum();
-        Ok(Some(read::body(Arc::clone(&self.files), Content::Files(files), 0, len)))
+        Ok(Some(read::body(&self.files, Content::Files(files), 0, len)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading an object's bytes out of its files.
 //!
-//! Guarantees: one open file and one buffer per body, whatever its length. All frames on their way
+//! Guarantees: one open file and one buffer per body, whatever its length; the files that a body
+//! still needs are pinned. All frames on their way
 //! share bounded memory; without free memory a body is read in smaller frames
 //! (docs/decisions/0016-shared-memory-for-slow-clients.md). What the page cache holds is read on
 //! the connection's thread; only what is on the disk alone is read on a blocking thread
@@ -19,7 +20,8 @@ use super::buffers::Buffer;
 use super::disk::blocking;
 use super::files::{BUFFER_BYTES, Files};
 use super::memory_budget::Reservation;
-use super::tables::{Content, FileRef};
+use super::pins::Pin;
+use super::tables::Content;
 
 /// The size of a read if no memory for more is free.
 const SMALL_BYTES: usize = 16 << 10;
@@ -30,7 +32,7 @@ const MIN_BYTES: usize = 1 << 10;
 
 /// The bytes `[first, end)` of one file.
 struct Section {
-    file: FileRef,
+    file: Pin,
     first: u64,
     end: u64,
 }
@@ -60,12 +62,15 @@ impl AsRef<[u8]> for FrameMemory {
 /// The file that is being read; its bytes `[at, end)` are still to be read.
 struct OpenSection {
     file: File,
+    _pin: Pin,
     at: u64,
     end: u64,
 }
 
-/// The bytes `[first, end)` of an object.
-pub(super) fn body(files: Arc<Files>, content: Content, first: u64, end: u64) -> Body {
+/// The bytes `[first, end)` of an object, which was looked up under [`Pins::lookup`].
+///
+/// [`Pins::lookup`]: super::pins::Pins::lookup
+pub(super) fn body(files: &Arc<Files>, content: Content, first: u64, end: u64) -> Body {
     let refs = match content {
         Content::Inline(bytes) => {
             let (first, end) = (first as usize, end as usize);
@@ -80,11 +85,16 @@ pub(super) fn body(files: Arc<Files>, content: Content, first: u64, end: u64) ->
         let start = at;
         at += file.len_bytes;
         if from < to {
-            sections.push(Section { file, first: from - start, end: to - start });
+            let pin = files.pins.pin(&file.id);
+            sections.push(Section {
+                file: pin,
+                first: file.offset + (from - start),
+                end: file.offset + (to - start),
+            });
         }
     }
     sections.reverse();
-    let reader = Reader { files, sections, open: None, unsent: Arc::default() };
+    let reader = Reader { files: Arc::clone(files), sections, open: None, unsent: Arc::default() };
     Body::new(end - first, stream::try_unfold(reader, Reader::next))
 }
 
@@ -114,8 +124,8 @@ impl Reader {
         if self.open.is_none()
             && let Some(section) = self.sections.pop()
         {
-            let file = self.files.read(&section.file.id)?;
-            self.open = Some(OpenSection { file, at: section.first, end: section.end });
+            let Section { file: pin, first: at, end } = section;
+            self.open = Some(OpenSection { file: self.files.read(pin.id())?, _pin: pin, at, end });
         }
         let Some((open, mut memory, len_bytes)) = self.next_read() else {
             return Ok((Bytes::new(), self));
@@ -174,6 +184,7 @@ mod tests {
     use futures_util::StreamExt;
 
     use super::super::modes::ModeRepair;
+    use super::super::tables::FileRef;
     use super::*;
 
     const LEN_BYTES: usize = 1 << 20;
@@ -198,8 +209,8 @@ mod tests {
         std::fs::write(home.path().join("data/00").join(ID), &bytes).unwrap();
         let files = Arc::new(files);
         let begin = || {
-            let file = FileRef { id: ID.to_owned(), len_bytes: LEN_BYTES as u64 };
-            body(Arc::clone(&files), Content::Files(vec![file]), 0, LEN_BYTES as u64)
+            let file = FileRef::whole(ID.to_owned(), LEN_BYTES as u64);
+            body(&files, Content::Files(vec![file]), 0, LEN_BYTES as u64)
         };
         let mut slow = Vec::new();
         for _ in 0..CLIENTS {

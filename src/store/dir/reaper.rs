@@ -3,7 +3,8 @@
 //! Guarantees: neither a commit nor the opening of a store waits for a removal
 //! (docs/decisions/0017-files-are-removed-on-a-thread-of-their-own.md). Garbage is recorded in the
 //! index, and its record is deleted only once the removal is durable. A file that cannot be removed
-//! stays until the store is opened again.
+//! stays until the store is opened again; one that a running read needs stays until that read ends
+//! (`pins`).
 
 use std::io;
 use std::sync::Arc;
@@ -35,10 +36,12 @@ impl Reaper {
         changes: Changes,
     ) -> io::Result<(Self, Thread)> {
         let stop = Arc::new(AtomicBool::new(false));
+        let pins = Arc::clone(&files.pins);
         let work = Work { handle, files, changes, stop: Arc::clone(&stop) };
         let thread =
             thread::Builder::new().name("dir-reaper".to_owned()).spawn(move || work.run())?;
         let wake = thread.thread().clone();
+        pins.set_reaper(wake.clone());
         Ok((Self { stop, thread: Some(thread) }, wake))
     }
 }
@@ -77,10 +80,13 @@ impl Work {
             let mut ids = self.handle.garbage(&after, BATCH)?;
             let Some(last) = ids.last() else { return Ok(()) };
             after.clone_from(last);
+            self.files.pins.retain_unpinned(&mut ids);
             ids.retain(|id| !self.stopped() && self.files.remove(id).is_ok());
             let unsynced = |error| disk_error("syncing the removal of files", error);
             self.files.sync_removal(&ids).map_err(unsynced)?;
-            self.changes.run_blocking(move |tables| tables.delete_garbage_records(&ids))?;
+            if !ids.is_empty() {
+                self.changes.run_blocking(move |tables| tables.delete_garbage_records(&ids))?;
+            }
             if self.stopped() {
                 return Ok(());
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::memory::Memory;
 use super::super::passthrough::{Level, Operation};
+use super::super::{ETag, PutMode};
 use super::*;
 
 type Calls = Arc<Mutex<Vec<Op>>>;
@@ -28,6 +29,7 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
     let (bucket, key) = (&Bucket::from("b"), &Key::from("k"));
     let upload = UploadTarget { bucket, key, upload: &UploadId::from("u") };
     let number = PartNumber::new(1).unwrap();
+    let source = CopySource { bucket, key, version: None, etag: &ETag::from("e") };
     let body = || Body::from(vec![1, 2, 3]);
     match op {
         Op::CreateBucket => store.create_bucket(bucket).await,
@@ -48,6 +50,15 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
         Op::Complete => store.complete(upload, &[], 0).await.map(drop),
         Op::Abort => store.abort(upload).await,
         Op::ReadParts => store.read_parts(upload, &[]).await.map(drop),
+        Op::Copy => {
+            let options =
+                CopyOptions { mode: PutMode::Overwrite, attributes: Attributes::default() };
+            store.copy(source, bucket, key, options).await.map(drop)
+        }
+        Op::CopyPart => {
+            let part = PartTarget { upload, number };
+            store.copy_part(source, None, part).await.map(drop)
+        }
         Op::PassThrough => {
             let operation = Operation::find(&http::Method::GET, Level::Bucket, "acl").unwrap();
             let (bucket, key) = (bucket.clone(), Key::from(""));

@@ -5,6 +5,7 @@
 //! server cannot do is declared in `Lab`, with its source in
 //! docs/backends.md#seaweedfs-in-the-conformance-suite, and is not skipped silently.
 
+mod copies;
 mod objects;
 mod races;
 mod reopen;

@@ -36,7 +36,7 @@ impl Tables<'_> {
             return Err(Error::new(Kind::BucketNotEmpty, format!("bucket {bucket} is not empty")));
         }
         for upload in self.uploads_in(bucket)? {
-            self.remove_upload(&upload, &[])?;
+            self.remove_upload(&upload, |_| false)?;
         }
         self.buckets.remove(bucket.as_str()).map_err(index_error)?;
         Ok(())

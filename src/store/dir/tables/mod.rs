@@ -5,6 +5,7 @@
 //! crash never loses track of it.
 
 mod buckets;
+mod copies;
 mod files;
 mod objects;
 mod rows;
@@ -15,7 +16,8 @@ use redb::{Table, WriteTransaction};
 use super::super::{Error, Result};
 
 pub(super) use buckets::BUCKETS;
-pub(super) use files::{FILES, GARBAGE};
+pub(super) use copies::{CopyFrom, SharedPart};
+pub(super) use files::{FILES, GARBAGE, SHARED};
 pub(super) use objects::{OBJECTS, object_key};
 pub(super) use rows::{
     AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, listed,
@@ -29,6 +31,7 @@ pub(super) struct Tables<'txn> {
     uploads: Table<'txn, &'static str, &'static [u8]>,
     parts: Table<'txn, (&'static str, u16), &'static [u8]>,
     files: Table<'txn, &'static str, ()>,
+    shared: Table<'txn, &'static str, u64>,
     garbage: Table<'txn, &'static str, ()>,
     /// Whether this transaction releases files, which are to be removed after the commit.
     pub releases_files: bool,
@@ -36,9 +39,9 @@ pub(super) struct Tables<'txn> {
 
 impl<'txn> Tables<'txn> {
     /// The number of tables in an index.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
-    /// Creates the tables of a new index, and commits.
+    /// Creates the tables that an index does not have yet, and commits.
     pub fn create(transaction: WriteTransaction) -> Result<()> {
         Tables::open(&transaction)?;
         transaction.commit().map_err(index_error)
@@ -51,6 +54,7 @@ impl<'txn> Tables<'txn> {
             uploads: transaction.open_table(UPLOADS).map_err(index_error)?,
             parts: transaction.open_table(PARTS).map_err(index_error)?,
             files: transaction.open_table(FILES).map_err(index_error)?,
+            shared: transaction.open_table(SHARED).map_err(index_error)?,
             garbage: transaction.open_table(GARBAGE).map_err(index_error)?,
             releases_files: false,
         })

@@ -47,10 +47,12 @@ impl Tables<'_> {
             }
             (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => {}
         }
+        // Before the old ones are released: a copy may share them.
+        self.add_files(row.files())?;
         self.replace(&row_key, old.as_ref(), row)
     }
 
-    /// Writes an object's row, and releases the files of the object that it replaces.
+    /// Writes an object's row, whose files are recorded, and releases the files of the object that it replaces.
     pub(super) fn replace(
         &mut self,
         row_key: &str,
@@ -58,7 +60,6 @@ impl Tables<'_> {
         row: &ObjectRow,
     ) -> Result<()> {
         self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
-        self.add_files(row.files())?;
         old.map_or(Ok(()), |old| self.release_files(old.files()))
     }
 

@@ -10,13 +10,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::super::super::{Attributes, ETag, Error, Head, Key, Listed, Result, UploadTarget};
-use crate::digest::Checksum;
+use crate::digest::{Checksum, Sha256};
 
-/// A file with the bytes of a body, and how many bytes of the file belong to it.
+/// Bytes of a file: all that were written, or, in a copy, some of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct FileRef {
     pub id: String,
     pub len_bytes: u64,
+    /// Where in the file they begin.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub offset: u64,
+}
+
+impl FileRef {
+    /// A whole file.
+    pub fn whole(id: String, len_bytes: u64) -> Self {
+        Self { id, len_bytes, offset: 0 }
+    }
+}
+
+fn is_zero(offset: &u64) -> bool {
+    *offset == 0
 }
 
 /// Where an object's bytes are.
@@ -63,13 +77,43 @@ pub(in super::super) struct UploadRow {
     pub bucket: String,
     pub key: String,
     pub attributes: AttributesRow,
+    /// How many files beyond the first of each part its copied parts were given.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_files: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct PartRow {
     pub etag: ETag,
-    pub file: FileRef,
+    file: FileRef,
+    /// Only a part that was copied from an object of several files has more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more_files: Vec<FileRef>,
+    /// In hex; empty if it is not known, because the part was copied.
     pub sha256: String,
+}
+
+impl PartRow {
+    /// A part whose bytes are a file of its own.
+    pub fn new(etag: ETag, file: FileRef, sha256: Sha256) -> Self {
+        Self { etag, file, more_files: Vec::new(), sha256: sha256.hex() }
+    }
+
+    /// A part that shares the files of an object. None without a file.
+    pub fn shared(etag: ETag, mut files: Vec<FileRef>) -> Option<Self> {
+        let more_files = files.split_off(1.min(files.len()));
+        let file = files.pop()?;
+        Some(Self { etag, file, more_files, sha256: String::new() })
+    }
+
+    /// In order.
+    pub fn files(&self) -> impl Iterator<Item = &FileRef> {
+        std::iter::once(&self.file).chain(&self.more_files)
+    }
+
+    pub fn len_bytes(&self) -> u64 {
+        self.files().map(|file| file.len_bytes).sum()
+    }
 }
 
 /// The head of an object's row; `files` is None for an inline one.
@@ -193,10 +237,14 @@ mod tests {
 
     #[test]
     fn an_encoded_object_decodes_to_the_same_row() {
-        let file = FileRef { id: "ab".into(), len_bytes: 9 };
-        for content in
-            [Content::Inline(vec![]), Content::Inline(vec![1, 2]), Content::Files(vec![file])]
-        {
+        let whole = FileRef::whole("ab".into(), 9);
+        let some = FileRef { id: "ab".into(), len_bytes: 3, offset: 4 };
+        for content in [
+            Content::Inline(vec![]),
+            Content::Inline(vec![1, 2]),
+            Content::Files(vec![whole]),
+            Content::Files(vec![some]),
+        ] {
             let row = ObjectRow {
                 etag: ETag::from("e"),
                 size_bytes: 2,
@@ -206,6 +254,8 @@ mod tests {
             };
             assert_eq!(ObjectRow::decode(&row.encode()).unwrap(), row);
         }
+        let old: FileRef = from_json(br#"{"id":"ab","len_bytes":9}"#).unwrap();
+        assert_eq!(old, FileRef::whole("ab".into(), 9));
         assert!(ObjectRow::decode(&[1, 0]).is_err());
         assert!(ObjectRow::decode(&[9, 0, 0, 0, 1]).is_err());
     }

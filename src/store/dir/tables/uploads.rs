@@ -55,7 +55,7 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn upload(&self, target: UploadTarget<'_>) -> Result<UploadRow> {
+    pub(super) fn upload(&self, target: UploadTarget<'_>) -> Result<UploadRow> {
         let row = self.uploads.get(target.upload.as_str()).map_err(index_error)?;
         let row: Option<UploadRow> = row.map(|row| from_json(row.value())).transpose()?;
         row.filter(|row| row.is_of(target)).ok_or_else(|| no_upload(target))
@@ -72,8 +72,8 @@ impl Tables<'_> {
         let row_key = (target.upload.as_str(), number.get());
         let old = self.parts.insert(row_key, to_json(row).as_slice()).map_err(index_error)?;
         let old: Option<PartRow> = old.map(|old| from_json(old.value())).transpose()?;
-        self.add_files(std::slice::from_ref(&row.file))?;
-        old.map_or(Ok(()), |old| self.release_files(&[old.file]))
+        self.add_files(row.files())?;
+        old.map_or(Ok(()), |old| self.release_files(old.files()))
     }
 
     /// The files that the object will consist of. **Errors**: `InvalidPart`, `TooSmall`,
@@ -88,25 +88,27 @@ impl Tables<'_> {
         let mut files = Vec::with_capacity(parts.len());
         for (at, part) in parts.iter().enumerate() {
             let row = chosen_part(&self.parts, target, part)?;
-            if at + 1 < parts.len() && row.file.len_bytes < min_part_bytes {
+            if at + 1 < parts.len() && row.len_bytes() < min_part_bytes {
                 let what = format!(
                     "part {} has {} bytes, fewer than {min_part_bytes}",
-                    part.number, row.file.len_bytes
+                    part.number,
+                    row.len_bytes()
                 );
                 return Err(Error::new(Kind::TooSmall, what));
             }
-            files.push(row.file);
+            files.extend(row.files().cloned());
         }
         Ok(files)
     }
 
-    /// Makes the object out of the chosen files, and releases the upload's other files.
+    /// Makes the object out of the files of the chosen parts, and releases those of the upload's
+    /// other parts.
     /// **Errors**: `InvalidPart` if the files do not have the expected size together,
     /// `NoSuchUpload`.
     pub fn complete(
         &mut self,
         target: UploadTarget<'_>,
-        files: Vec<FileRef>,
+        (parts, files): (&[ChosenPart], Vec<FileRef>),
         completion: Completion,
     ) -> Result<()> {
         let upload = self.upload(target)?;
@@ -124,28 +126,34 @@ impl Tables<'_> {
             attributes: upload.attributes,
             content: Content::Files(files),
         };
-        self.remove_upload(target.upload, row.files())?;
+        let chosen: HashSet<u16> = parts.iter().map(|part| part.number.get()).collect();
+        self.remove_upload(target.upload, |number| chosen.contains(&number))?;
         self.replace(&row_key, old.as_ref(), &row)
     }
 
     /// Removes an upload and its parts; success if there is none.
     pub fn abort(&mut self, target: UploadTarget<'_>) -> Result<()> {
         match self.upload(target) {
-            Ok(_) => self.remove_upload(target.upload, &[]),
+            Ok(_) => self.remove_upload(target.upload, |_| false),
             Err(error) if error.kind() == Kind::NoSuchUpload => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes the upload and its parts, and releases their files except those in `keep`.
-    pub(super) fn remove_upload(&mut self, upload: &UploadId, keep: &[FileRef]) -> Result<()> {
-        let keep: HashSet<&str> = keep.iter().map(|file| file.id.as_str()).collect();
+    /// Removes the upload and its parts, and releases the files of the parts that do not become the
+    /// object's.
+    pub(super) fn remove_upload(
+        &mut self,
+        upload: &UploadId,
+        becomes_object: impl Fn(u16) -> bool,
+    ) -> Result<()> {
         let span = (upload.as_str(), 0)..=(upload.as_str(), u16::MAX);
         let mut released = Vec::new();
         for row in self.parts.extract_from_if(span, |_, _| true).map_err(index_error)? {
-            let row: PartRow = from_json(row.map_err(index_error)?.1.value())?;
-            if !keep.contains(row.file.id.as_str()) {
-                released.push(row.file);
+            let (key, row) = row.map_err(index_error)?;
+            if !becomes_object(key.value().1) {
+                let row: PartRow = from_json(row.value())?;
+                released.extend(row.files().cloned());
             }
         }
         self.uploads.remove(upload.as_str()).map_err(index_error)?;
