@@ -113,7 +113,13 @@ fn segments(criterion: &mut Criterion) {
         let etags = vec![ETag(format!("{index:032x}"))];
         chunks.insert(
             index,
-            Record { digests: hasher.finish(), etags, invalidated: false, checksum: None },
+            Record {
+                digests: hasher.finish(),
+                etags,
+                invalidated: false,
+                unhashed: false,
+                checksum: None,
+            },
         );
     }
     let segment = Segment { chunks, ..Segment::default() };

@@ -23,6 +23,9 @@ pub const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 pub static SYSTEM_METADATA: [HeaderName; 5] =
     [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
 
+/// The page or object that a website sends the visitors of an object to.
+pub static WEBSITE_REDIRECT: HeaderName =
+    HeaderName::from_static("x-amz-website-redirect-location");
 /// The storage class of an object; absent means STANDARD.
 pub const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
 /// What a server encrypts an object with.

@@ -29,6 +29,10 @@ impl Objects {
         let chunk = u32::try_from(index).map_err(|_| absent())?;
         let segment = session.segment(chunk / SEGMENT).await?;
         let record = segment.stored(chunk).ok_or_else(absent)?.clone();
+        if record.unhashed {
+            let status = "complete, but the store copied this part, and nobody hashed it";
+            return Err(unreadable(&root, status.to_owned()));
+        }
         let first = match root.plan.shape {
             Shape::Chunks => root.plan.offset_of(index).ok_or_else(absent)?,
             Shape::Parts => part_offset(session, &root, index).await?,

@@ -1,4 +1,4 @@
-//! Why an object, or a part of it, cannot be read.
+//! Why an object, or a part of it, cannot be read or copied.
 //!
 //! Errors of the store and of the records are passed on unchanged: a front has a status for each of
 //! their kinds.
@@ -21,5 +21,25 @@ pub enum ReadError {
     #[error("the object has no such part")]
     NoSuchPart,
     #[error("the object has {size_bytes} bytes")]
+    Range { size_bytes: u64 },
+}
+
+/// A copy that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Of the source, of the target's condition, or of the store itself.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Of the upload, or of the one that made the source.
+    #[error(transparent)]
+    Records(#[from] upload::Error),
+    #[error("a condition on the source does not hold")]
+    Unmet,
+    #[error(
+        "the specified copy source is larger than the maximum allowable size for a copy source: \
+         {max_bytes}"
+    )]
+    TooLarge { max_bytes: u64 },
+    #[error("the range is not valid for a source object of {size_bytes} bytes")]
     Range { size_bytes: u64 },
 }

@@ -8,6 +8,7 @@
 
 mod chunk;
 mod conditions;
+mod copy;
 mod error;
 mod read;
 mod server_side;
@@ -17,13 +18,14 @@ use std::sync::Arc;
 
 use crate::names::Bucket;
 pub use crate::store::{
-    Attributes, Body, BucketInfo, ETag, Error as StoreError, GetOptions, GetRange, Head,
+    Attributes, Body, BucketInfo, ByteSpan, ETag, Error as StoreError, GetOptions, GetRange, Head,
     Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
     PutMode, Written,
 };
 pub use chunk::ChunkRead;
 pub use conditions::{Conditions, ETags, Unmet};
-pub use error::ReadError;
+pub use copy::{Copied, CopyFrom, CopyTo};
+pub use error::{CopyError, ReadError};
 pub use read::{ObjectAttributes, ObjectName, ObjectRead, ReadRequest, Selection};
 pub use whole::{NewObject, Stored, require_free_name};
 
@@ -38,11 +40,13 @@ pub struct Objects {
     state_bucket: Bucket,
     /// What the server was found to keep, shared by all clones.
     kept: Arc<server_side::Kept>,
+    uploads_by_tag: copy::UploadsByTag,
 }
 
 impl Objects {
     pub fn new(store: Arc<dyn Store>, uploads: Uploads) -> Self {
         let state_bucket = uploads.state_bucket().clone();
-        Self { store, uploads, state_bucket, kept: Arc::default() }
+        let (kept, uploads_by_tag) = (Arc::default(), copy::UploadsByTag::default());
+        Self { store, uploads, state_bucket, kept, uploads_by_tag }
     }
 }

@@ -14,7 +14,7 @@ use crate::upload::TAG;
 use super::Objects;
 
 /// Metadata that holds the checksum that a client declared: `<algorithm>:<base64>`.
-const CHECKSUM: &str = "ratchet-checksum";
+pub(super) const CHECKSUM: &str = "ratchet-checksum";
 
 /// An object to put.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Stored {
 
 impl Objects {
     /// **Errors**: `NoSuchBucket` for the state bucket.
-    fn require_visible(&self, bucket: &Bucket) -> Result<()> {
+    pub(super) fn require_visible(&self, bucket: &Bucket) -> Result<()> {
         if *bucket == self.state_bucket {
             Err(Error::new(Kind::NoSuchBucket, format!("no bucket {bucket}")))
         } else {

@@ -13,7 +13,9 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderName};
 
 use crate::digest::{Algorithm, Checksum, Sha256};
-use crate::header_names::{AWS_CHUNKED, SERVER_SIDE, SERVER_STATE, SYSTEM_METADATA};
+use crate::header_names::{
+    AWS_CHUNKED, SERVER_SIDE, SERVER_STATE, SYSTEM_METADATA, WEBSITE_REDIRECT,
+};
 use crate::names::{Bucket, Key};
 
 /// An entity tag without quotes. Opaque: compared, never computed with.
@@ -96,8 +98,8 @@ pub enum PutMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub content_type: Option<String>,
-    /// Those of `SYSTEM_METADATA` and `SERVER_SIDE`, as the client sent them; of an object that was
-    /// read, those of `SERVER_STATE` too.
+    /// Those of `SYSTEM_METADATA` and `SERVER_SIDE`, and `WEBSITE_REDIRECT`, as the client sent them;
+    /// of an object that was read, those of `SERVER_STATE` too.
     pub headers: BTreeMap<String, String>,
     pub user: BTreeMap<String, String>,
 }
@@ -105,7 +107,7 @@ pub struct Attributes {
 impl Attributes {
     /// The headers of a request that belong into `headers`, if they are text.
     pub fn headers_in(head: &HeaderMap) -> BTreeMap<String, String> {
-        kept(head, SYSTEM_METADATA.iter().chain(&SERVER_SIDE))
+        kept(head, SYSTEM_METADATA.iter().chain(&SERVER_SIDE).chain([&WEBSITE_REDIRECT]))
     }
 
     /// As `headers_in`, for the response of a server.
@@ -113,10 +115,13 @@ impl Attributes {
         kept(head, SYSTEM_METADATA.iter().chain(&SERVER_SIDE).chain(&SERVER_STATE))
     }
 
-    /// What a copy takes over: S3 copies metadata, and neither the storage class, the encryption
-    /// nor the lock of the source.
-    pub fn for_copy(mut self) -> Self {
-        self.headers.retain(|name, _| SYSTEM_METADATA.iter().any(|kept| kept == name.as_str()));
+    /// The attributes of a copy that keeps the metadata of these: S3 copies the metadata; storage
+    /// class, encryption, lock and redirect are those that the request states.
+    pub fn copied_with(mut self, stated: &Self) -> Self {
+        let is_metadata = |name: &String| SYSTEM_METADATA.iter().any(|kept| kept == name.as_str());
+        self.headers.retain(|name, _| is_metadata(name));
+        let stated = stated.headers.iter().filter(|(name, _)| !is_metadata(name));
+        self.headers.extend(stated.map(|(name, value)| (name.clone(), value.clone())));
         self
     }
 

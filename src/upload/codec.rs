@@ -72,6 +72,8 @@ struct ChunkJson {
     digest: Option<Contribution>,
     #[serde(rename = "struck", default, skip_serializing_if = "std::ops::Not::not")]
     invalidated: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unhashed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<Checksum>,
 }
@@ -111,6 +113,7 @@ impl Document for Segment {
             etags: record.etags.clone(),
             digest: record.digests.contribution.clone(),
             invalidated: record.invalidated,
+            unhashed: record.unhashed,
             checksum: record.checksum.clone(),
         };
         let group = |group: &GroupRecord| GroupJson {
@@ -148,6 +151,7 @@ impl Document for Segment {
                     digests,
                     etags: chunk.etags,
                     invalidated: chunk.invalidated,
+                    unhashed: chunk.unhashed,
                     checksum: chunk.checksum,
                 },
             );
@@ -179,7 +183,13 @@ mod tests {
             let etags = vec![ETag(format!("{index:032x}"))];
             segment.chunks.insert(
                 index,
-                Record { digests: hasher.finish(), etags, invalidated: index == 7, checksum: None },
+                Record {
+                    digests: hasher.finish(),
+                    etags,
+                    invalidated: index == 7,
+                    unhashed: index == 8,
+                    checksum: None,
+                },
             );
         }
         segment.groups.insert(

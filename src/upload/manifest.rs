@@ -107,6 +107,18 @@ pub struct Finished {
     /// In the algorithm that the S3 client named at create, in S3's notation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<ObjectChecksum>,
+    /// Nobody hashed some of its parts, so its `sha256-chunks` identifies the parts only here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhashed_parts: bool,
+}
+
+impl Finished {
+    /// The digests of its bytes.
+    pub fn digests_of_bytes(&self) -> impl Iterator<Item = &Expected> {
+        let is_of_bytes =
+            |digest: &&Expected| !self.unhashed_parts || digest.kind != digest::Kind::Sha256Chunks;
+        self.digests.iter().filter(is_of_bytes)
+    }
 }
 
 /// The checksum of a whole object.
@@ -262,8 +274,23 @@ pub struct Record {
     /// Finalize found the bytes missing or changed: only bytes with this checksum are accepted
     /// again.
     pub invalidated: bool,
+    /// The store copied the bytes, and nobody hashed them: the SHA-256 in `digests` stands for
+    /// their ETag and length (docs/architecture.md#copied-parts).
+    pub unhashed: bool,
     /// The checksum that an S3 client declared.
     pub checksum: Option<Checksum>,
+}
+
+impl Record {
+    /// Whether the store holds bytes that have this SHA-256.
+    pub fn is_of(&self, sha256: &Sha256) -> bool {
+        !self.invalidated && !self.unhashed && self.digests.sha256 == *sha256
+    }
+
+    /// None where nobody hashed the bytes.
+    pub fn sha256(&self) -> Option<Sha256> {
+        Some(self.digests.sha256).filter(|_| !self.unhashed)
+    }
 }
 
 /// What is recorded of a part that holds a group of chunks, kept in the segment of its first chunk.
@@ -289,6 +316,8 @@ pub struct Segment {
 pub enum Change {
     /// Records a chunk whose bytes are durable: as a part with this ETag, or staged (None).
     Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag>, checksum: Option<Checksum> },
+    /// Records a part that the store copied, and that nobody hashed.
+    Unhashed { index: u32, digests: ChunkDigests, etag: ETag, checksum: Option<Checksum> },
     /// Records a group whose bytes are durable as a part.
     Group { number: u16, written: WrittenPart, size_bytes: u64 },
     /// Invalidates the record of a chunk: the store does not hold its bytes.
@@ -320,6 +349,17 @@ impl Segment {
                     digests: digests.clone(),
                     etags,
                     invalidated: false,
+                    unhashed: false,
+                    checksum: checksum.clone(),
+                };
+                self.record(*index, new, policy)
+            }
+            Change::Unhashed { index, digests, etag, checksum } => {
+                let new = Record {
+                    digests: digests.clone(),
+                    etags: vec![etag.clone()],
+                    invalidated: false,
+                    unhashed: true,
                     checksum: checksum.clone(),
                 };
                 self.record(*index, new, policy)

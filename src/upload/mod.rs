@@ -32,7 +32,7 @@ mod session_cache;
 mod uploads;
 
 pub use crate::store::{Body, BodyError};
-pub use chunk::{Admission, PutOutcome, PutPermit, Stored};
+pub use chunk::{Admission, PartCopied, PartSource, PutOutcome, PutPermit, Stored};
 pub use create::{Created, NewBackup};
 pub use end::{Retention, SessionRecords, SessionRecordsPage};
 pub use error::{Error, Kind, Result};

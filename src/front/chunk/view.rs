@@ -55,7 +55,8 @@ pub fn status(status: &Status) -> api::Status {
 }
 
 pub fn finalized(object: &Finished) -> api::Finalized {
-    let digests = object.digests.iter().map(|digest| (digest.kind.to_string(), digest.to_string()));
+    let digests =
+        object.digests_of_bytes().map(|digest| (digest.kind.to_string(), digest.to_string()));
     api::Finalized {
         etag: object.etag.to_string(),
         size: object.size_bytes,
@@ -90,9 +91,10 @@ pub fn manifest(
 
 fn entries(segment: &Segment, first: bool) -> String {
     let mut text = String::new();
-    for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.invalidated) {
+    let shown = segment.chunks.iter().filter(|(_, record)| !record.invalidated);
+    for (index, sha256) in shown.filter_map(|(index, record)| Some((index, record.sha256()?))) {
         let comma = if first && text.is_empty() { "" } else { "," };
-        text.push_str(&format!("{comma}\"{index}\":\"{}\"", record.digests.sha256));
+        text.push_str(&format!("{comma}\"{index}\":\"{sha256}\""));
     }
     text
 }

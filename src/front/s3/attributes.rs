@@ -15,15 +15,11 @@ use http::{Response, StatusCode};
 use super::acl;
 use super::error::S3Error;
 use super::vocabulary::METADATA_PREFIX;
-use crate::header_names::{ENCRYPTION, STORAGE_CLASS, VERSION_ID};
+use crate::header_names::{ENCRYPTION, STORAGE_CLASS, VERSION_ID, WEBSITE_REDIRECT};
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;
 
-/// Metadata of the gateway's own that holds [`REDIRECT`]: no store behind it serves web pages through
-/// the gateway, and most would lose the header.
-const REDIRECT_METADATA: &str = "ratchet-website-redirect-location";
-const REDIRECT: HeaderName = HeaderName::from_static("x-amz-website-redirect-location");
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>, `x-amz-storage-class`.
 const STORAGE_CLASSES: [&str; 15] = [
     DEFAULT_STORAGE_CLASS,
@@ -68,7 +64,7 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         let message = format!("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
-    user.extend(redirect(headers)?.map(|to| (REDIRECT_METADATA.to_owned(), to)));
+    check_redirect(headers)?;
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     Ok(Attributes {
@@ -78,14 +74,15 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     })
 }
 
-/// The value of `x-amz-website-redirect-location`. **Errors**: `InvalidRedirectLocation`.
-fn redirect(headers: &HeaderMap) -> Result<Option<String>, S3Error> {
-    let Some(value) = headers.get(REDIRECT) else { return Ok(None) };
+/// **Errors**: `InvalidRedirectLocation`.
+fn check_redirect(headers: &HeaderMap) -> Result<(), S3Error> {
+    let Some(value) = headers.get(&WEBSITE_REDIRECT) else { return Ok(()) };
     let to = value.to_str().unwrap_or_default();
     if ["/", "http://", "https://"].iter().any(|start| to.starts_with(start)) {
-        return Ok(Some(to.to_owned()));
+        return Ok(());
     }
-    let message = format!("{REDIRECT} must begin with /, http:// or https://, not be {to:?}");
+    let message =
+        format!("{WEBSITE_REDIRECT} must begin with /, http:// or https://, not be {to:?}");
     Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidRedirectLocation", message))
 }
 
@@ -134,11 +131,7 @@ pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
         put(headers, name, value);
     }
     for (name, value) in &head.attributes.user {
-        if name == REDIRECT_METADATA {
-            put(headers, REDIRECT, value);
-        } else {
-            put(headers, [METADATA_PREFIX, name].concat(), value);
-        }
+        put(headers, [METADATA_PREFIX, name].concat(), value);
     }
     if let Some(version) = &head.version {
         put(headers, VERSION_ID, version);

@@ -1,69 +1,89 @@
 //! CopyObject and UploadPartCopy.
 //!
-//! Guarantees: the source is read with the rights of the request's sender; the bytes stream from
-//! the store through the gateway back to the store, so that the SHA-256 of a copied part is
-//! recorded like that of any other part. Source:
+//! Guarantees: the source is read with the rights of the request's sender; a copy of an object onto
+//! itself that would change nothing is refused, as S3 does; every condition, on source and target,
+//! is evaluated. `object` makes the copy. Source: docs/architecture.md#copies,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>,
 //! `API_UploadPartCopy.html`.
 
-use http::StatusCode;
-use percent_encoding::percent_decode_str;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::conditions::{self, COPY_SOURCE_CONDITIONS};
+use super::copy_source::{self, CopySource};
 use super::error::S3Error;
 use super::part::part_number;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, get, validate, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
 use crate::accounts::Access;
-use crate::names::{Bucket, Key};
-use crate::object::{Body, ETag, GetOptions, GetRange, NewObject, Stored};
-use crate::upload::{PartAdmission, PartClaim};
+use crate::digest::Checksum;
+use crate::header_names::VERSION_ID;
+use crate::object::{CopyError, CopyFrom, CopyTo, ObjectName, PutMode, StoreKind};
+use crate::upload::ChecksumKind;
+use crate::web::{Reply, named_algorithm};
 
-/// The source of a copy.
-struct CopySource {
-    bucket: Bucket,
-    key: Key,
-    version: Option<String>,
-}
+const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
+const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
+
+/// Headers that change an object which is copied onto itself with its metadata kept. Source: the
+/// message of S3's `InvalidRequest`.
+const CHANGES_OF_ITSELF: [HeaderName; 7] = [
+    HeaderName::from_static("x-amz-storage-class"),
+    HeaderName::from_static("x-amz-website-redirect-location"),
+    HeaderName::from_static("x-amz-server-side-encryption"),
+    HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id"),
+    HeaderName::from_static("x-amz-server-side-encryption-context"),
+    HeaderName::from_static("x-amz-server-side-encryption-bucket-key-enabled"),
+    HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm"),
+];
 
 impl S3Api {
     pub(super) async fn copy_object(&self, request: AuthedRequest) -> HandlerResult {
         request.require(Access::Write)?;
         request.require_owner("x-amz-source-expected-bucket-owner")?;
+        let headers = &request.head.headers;
         let source = self.source(&request)?;
-        let replaces = match request.header("x-amz-metadata-directive") {
-            None | Some("COPY") => false,
-            Some("REPLACE") => true,
-            Some(_) => {
-                return Err(S3Error::invalid("x-amz-metadata-directive must be COPY or REPLACE"));
-            }
-        };
-        if source.bucket == request.target.bucket && source.key == request.target.key && !replaces {
+        let replaces = replaces_metadata(&request)?;
+        let target = &request.target;
+        let is_itself = source.bucket == target.bucket && source.key == target.key;
+        if is_itself && !replaces && source.version.is_none() && !changes_itself(headers) {
             return Err(S3Error::invalid_request(
-                "a copy of an object to itself must replace its metadata",
+                "this copy request is illegal because it is trying to copy an object to itself without changing \
+                 the object's metadata, storage class, website redirect location or encryption attributes",
             ));
         }
-        let (stored, body) = self.open_source(&request, &source, GetRange::Whole).await?;
-        let attributes = if replaces {
-            attributes::read(&request.head.headers)?
-        } else {
-            stored.head.attributes.for_copy()
-        };
-        let mode = conditions::write_mode(&request.head.headers)?;
-        let new = NewObject {
-            body,
+        let attributes = attributes::read(headers)?;
+        self.shared.objects.require_server_side(&target.bucket, &attributes).await?;
+        let mode = conditions::write_mode(headers)?;
+        let expects_object = matches!(mode, PutMode::IfMatch(_));
+        let to = CopyTo {
+            bucket: &target.bucket,
+            key: &target.key,
             mode,
+            replaces,
             attributes,
-            sha256: None,
-            checksum: stored.checksum,
-            trailer: None,
+            algorithm: named_algorithm(headers, &CHECKSUM_ALGORITHM)?,
         };
-        let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
-        let written = self.shared.objects.put(&bucket, &key, new).await?;
+        let from = copy_from(&request, &source);
+        let copied = match self.shared.objects.copy(&from, to).await {
+            Ok(copied) => copied,
+            Err(CopyError::Store(error))
+                if error.kind() == StoreKind::Precondition && expects_object =>
+            {
+                return Err(self.not_found_or(&target.bucket, &target.key, error.into()).await);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut xml = Xml::new("CopyObjectResult");
         xml.element("LastModified", timestamp(self.shared.clock.wall()))
-            .element("ETag", format!("\"{}\"", written.etag));
-        Ok(xml_reply(xml.finish()))
+            .element("ETag", format!("\"{}\"", copied.written.etag));
+        if let Some(checksum) = &copied.checksum {
+            xml.element("ChecksumType", ChecksumKind::FullObject.name());
+            element(&mut xml, checksum);
+        }
+        let mut reply = xml_reply(xml.finish());
+        set(&mut reply, SOURCE_VERSION_ID, copied.source_version.as_deref());
+        set(&mut reply, VERSION_ID, copied.written.version.as_deref());
+        Ok(reply)
     }
 
     pub(super) async fn upload_part_copy(&self, request: AuthedRequest) -> HandlerResult {
@@ -71,68 +91,65 @@ impl S3Api {
         let session = self.upload_of(&request, Access::Write).await?;
         request.require_owner("x-amz-source-expected-bucket-owner")?;
         let source = self.source(&request)?;
-        let range = match request.header("x-amz-copy-source-range") {
-            None => GetRange::Whole,
-            Some(text) => get::range(text).ok_or_else(|| {
-                S3Error::invalid("x-amz-copy-source-range is not a range of bytes")
-            })?,
-        };
-        let (_, body) = self.open_source(&request, &source, range).await?;
-        let claim = PartClaim { len_bytes: body.len_bytes(), ..PartClaim::default() };
-        let part = match session.admit_part(number, claim).await? {
-            PartAdmission::Wanted(permit) => permit.store_part(body, || None).await?,
-            PartAdmission::Known(_) => {
-                return Err(S3Error::invalid_request(
-                    "the SHA-256 of a copied part cannot be declared",
-                ));
-            }
-        };
-        let etag = part.etag.unwrap_or_else(|| ETag::of_sha256(&part.sha256));
+        let span = request.header("x-amz-copy-source-range").map(copy_source::range).transpose()?;
+        let from = copy_from(&request, &source);
+        let copied = self.shared.objects.copy_part(&from, span, (&session, number)).await?;
+        self.shared.metrics.chunk_stored();
         let mut xml = Xml::new("CopyPartResult");
         xml.element("LastModified", timestamp(self.shared.clock.wall()))
-            .element("ETag", format!("\"{etag}\""));
-        Ok(xml_reply(xml.finish()))
+            .element("ETag", format!("\"{}\"", copied.written));
+        if let Some(checksum) = &copied.checksum {
+            element(&mut xml, checksum);
+        }
+        let mut reply = xml_reply(xml.finish());
+        set(&mut reply, SOURCE_VERSION_ID, copied.source_version.as_deref());
+        Ok(reply)
     }
 
-    async fn open_source(
-        &self,
-        request: &AuthedRequest,
-        source: &CopySource,
-        range: GetRange,
-    ) -> Result<(Stored, Body), S3Error> {
+    /// The source, if the sender may read it. **Errors**: `InvalidArgument`, `NotImplemented`,
+    /// `AccessDenied`, and those of `require_bucket`.
+    fn source(&self, request: &AuthedRequest) -> Result<CopySource, S3Error> {
+        let source = copy_source::parse(request.header("x-amz-copy-source").unwrap_or_default())?;
+        self.require_bucket(&source.bucket)?;
+        validate::key(&source.key)?;
         if !request.identity.allows(Access::Read, &source.bucket, &source.key) {
             return Err(S3Error::denied());
         }
-        let (bucket, key) = (source.bucket.clone(), source.key.clone());
-        let options =
-            GetOptions { version: source.version.clone(), checksum: true, ..GetOptions::default() };
-        let (stored, body) = self.shared.objects.get(&bucket, &key, range, options).await?;
-        // S3 responds with 412 for each of the four conditions.
-        let conditions = conditions::parse(&request.head.headers, &COPY_SOURCE_CONDITIONS);
-        conditions.check(&stored.head).map_err(|_| S3Error::precondition())?;
-        Ok((stored, body))
+        Ok(source)
     }
+}
 
-    /// Parses `x-amz-copy-source`. **Errors**: `InvalidArgument`, and those of `require_bucket`.
-    fn source(&self, request: &AuthedRequest) -> Result<CopySource, S3Error> {
-        let malformed = || S3Error::invalid("x-amz-copy-source is not of the form /bucket/key");
-        let text = request.header("x-amz-copy-source").ok_or_else(malformed)?;
-        let (path, version) = match text.split_once("?versionId=") {
-            Some((path, version)) => (path, Some(version.to_owned())),
-            None => (text, None),
-        };
-        let path = percent_decode_str(path).decode_utf8().map_err(|_| malformed())?;
-        let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(malformed)?;
-        let (bucket, key) = (Bucket::from(bucket), Key::from(key));
-        self.require_bucket(&bucket)?;
-        validate::key(&key)?;
-        if key.is_empty() {
-            return Err(S3Error::new(
-                StatusCode::BAD_REQUEST,
-                "InvalidArgument",
-                "x-amz-copy-source has no key",
-            ));
-        }
-        Ok(CopySource { bucket, key, version })
+fn copy_from<'a>(request: &'a AuthedRequest, source: &'a CopySource) -> CopyFrom<'a> {
+    CopyFrom {
+        name: ObjectName {
+            account: request.identity.account_name(),
+            bucket: &source.bucket,
+            key: &source.key,
+        },
+        version: source.version.as_deref(),
+        conditions: conditions::parse(&request.head.headers, &COPY_SOURCE_CONDITIONS),
+    }
+}
+
+/// **Errors**: `InvalidArgument`.
+fn replaces_metadata(request: &AuthedRequest) -> Result<bool, S3Error> {
+    match request.header("x-amz-metadata-directive") {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(_) => Err(S3Error::invalid("x-amz-metadata-directive must be COPY or REPLACE")),
+    }
+}
+
+fn changes_itself(headers: &HeaderMap) -> bool {
+    CHANGES_OF_ITSELF.iter().any(|name| headers.contains_key(name))
+}
+
+fn element(xml: &mut Xml, checksum: &Checksum) {
+    xml.element(&format!("Checksum{}", checksum.algorithm()), checksum.base64());
+}
+
+fn set(reply: &mut Reply, name: HeaderName, value: Option<&str>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+        reply.headers_mut().insert(name, value);
     }
 }

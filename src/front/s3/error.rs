@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::xml::Xml;
 use crate::header_names;
-use crate::object::{ReadError, StoreError, StoreKind, Unmet};
+use crate::object::{CopyError, ReadError, StoreError, StoreKind, Unmet};
 use crate::upload;
 use crate::web::{self, Reply, full};
 
@@ -200,6 +200,20 @@ impl From<ReadError> for S3Error {
             ReadError::Unmet(Unmet::NotModified) => Self::not_modified(),
             ReadError::NoSuchPart => unsatisfiable("InvalidPartNumber"),
             ReadError::Range { .. } => unsatisfiable("InvalidRange"),
+        }
+    }
+}
+
+impl From<CopyError> for S3Error {
+    fn from(error: CopyError) -> Self {
+        let message = error.to_string();
+        match error {
+            CopyError::Store(error) => error.into(),
+            CopyError::Records(error) => error.into(),
+            // S3 responds with 412 for each of the four conditions.
+            CopyError::Unmet => Self::precondition(),
+            CopyError::TooLarge { .. } => Self::invalid_request(message),
+            CopyError::Range { .. } => Self::invalid(message),
         }
     }
 }

@@ -14,6 +14,7 @@ mod bucket;
 mod complete;
 mod conditions;
 mod copy;
+mod copy_source;
 mod delete;
 mod document;
 mod error;

@@ -75,7 +75,12 @@ impl S3Api {
 
     /// The error for a refused If-Match: some servers respond with 412 also if there is no object
     /// (docs/backends.md#refused-and-contended-conditional-writes).
-    async fn not_found_or(&self, bucket: &Bucket, key: &Key, refused: S3Error) -> S3Error {
+    pub(super) async fn not_found_or(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        refused: S3Error,
+    ) -> S3Error {
         match self.shared.objects.get(bucket, key, GetRange::Head, GetOptions::default()).await {
             Err(error) if error.kind() == StoreKind::NotFound => error.into(),
             Ok(_) | Err(_) => refused,

@@ -17,7 +17,7 @@ use super::super::{
     Result, StoredPart, UploadId, UploadTarget, Written,
 };
 use super::error::from_sdk;
-use super::objects::{Headers, stated_headers, require_inert_metadata};
+use super::objects::{Headers, metadata, require_inert_metadata, stated_headers};
 use crate::digest::Sha256;
 
 pub(super) async fn create_bucket(client: &Client, bucket: &Bucket, with_lock: bool) -> Result<()> {
@@ -87,7 +87,7 @@ pub(super) async fn create_upload(
         .key(key.as_str())
         .checksum_algorithm(ChecksumAlgorithm::Sha256)
         .set_content_type(attributes.content_type.clone())
-        .set_metadata(Some(attributes.user.clone().into_iter().collect()))
+        .set_metadata(Some(metadata(attributes).into_iter().collect()))
         .customize()
         .mutate_request(move |request| add_headers(request.headers_mut(), &headers))
         .send()

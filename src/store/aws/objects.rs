@@ -3,6 +3,7 @@
 //! Guarantees: ETags are returned without quotes; a put without a declared SHA-256 gets one in its
 //! trailer; a missing ETag is returned as empty, and the caller asks with HEAD.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
@@ -21,6 +22,7 @@ use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::header_names::{
     AWS_CHUNKED, DECODED_LENGTH, SERVER_SIDE, SYSTEM_METADATA, TRAILER, VERSION_ID,
+    WEBSITE_REDIRECT,
 };
 use crate::sigv4::Payload;
 
@@ -124,7 +126,7 @@ pub(super) fn attribute_headers(
     headers: &mut Headers,
 ) -> Vec<(String, String)> {
     let stated = stated_headers(&attributes);
-    headers.extend(attributes.content_type.map(|value| (CONTENT_TYPE, value)));
+    headers.extend(attributes.content_type.clone().map(|value| (CONTENT_TYPE, value)));
     for (name, value) in stated {
         match headers.iter_mut().find(|(there, _)| *there == name) {
             // `aws-chunked` is in the same header; the server removes it.
@@ -132,7 +134,19 @@ pub(super) fn attribute_headers(
             None => headers.push((name, value)),
         }
     }
-    attributes.user.into_iter().collect()
+    metadata(&attributes)
+}
+
+/// The metadata that holds [`WEBSITE_REDIRECT`]: most servers lose the header, and none serves web
+/// pages through the gateway.
+const REDIRECT_METADATA: &str = "ratchet-website-redirect-location";
+
+/// The user metadata of an object, with the gateway's own.
+pub(super) fn metadata(attributes: &Attributes) -> Vec<(String, String)> {
+    let user = attributes.user.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let redirect = attributes.headers.get(WEBSITE_REDIRECT.as_str());
+    let redirect = redirect.map(|to| (REDIRECT_METADATA.to_owned(), to.clone()));
+    user.chain(redirect).collect()
 }
 
 /// The body with the checksum by which the server verifies it.
@@ -228,11 +242,11 @@ fn attributes(headers: &HeaderMap) -> Attributes {
         let name = name.as_str().strip_prefix("x-amz-meta-")?;
         Some((name.to_owned(), value.to_str().ok()?.to_owned()))
     });
-    Attributes {
-        content_type: owned(headers, &CONTENT_TYPE),
-        headers: Attributes::headers_of_response(headers),
-        user: user.collect(),
-    }
+    let (mut user, mut kept): (BTreeMap<_, _>, _) =
+        (user.collect(), Attributes::headers_of_response(headers));
+    let redirect = user.remove(REDIRECT_METADATA);
+    kept.extend(redirect.map(|to| (WEBSITE_REDIRECT.as_str().to_owned(), to)));
+    Attributes { content_type: owned(headers, &CONTENT_TYPE), headers: kept, user }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

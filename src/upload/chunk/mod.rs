@@ -1,9 +1,11 @@
 //! Receives chunks: each is admitted, verified while it streams, stored and recorded.
 
 mod body;
+mod copied;
 pub(super) mod group;
 pub(super) mod inflight;
 pub(super) mod receive;
 pub(super) mod whole_sha256;
 
+pub use copied::{PartCopied, PartSource};
 pub use receive::{Admission, PutOutcome, PutPermit, Stored};

@@ -35,11 +35,11 @@ pub enum Admission {
 /// Permission to store one chunk.
 #[derive(Debug)]
 pub struct PutPermit {
-    session: Session,
-    index: ChunkIndex,
+    pub(super) session: Session,
+    pub(super) index: ChunkIndex,
     /// None: the S3 client declared none, so any bytes are accepted.
     sha256: Option<Sha256>,
-    len_bytes: u64,
+    pub(super) len_bytes: u64,
 }
 
 /// A chunk that is durable and recorded.
@@ -80,7 +80,7 @@ impl Session {
             return Err(Self::not_open(&root));
         }
         match segment.chunks.get(&chunk) {
-            Some(record) if record.digests.sha256 == sha256 && !record.invalidated => {
+            Some(record) if record.is_of(&sha256) => {
                 self.require_open_after(plan::segment_of(chunk)).await?;
                 Ok(Admission::Known)
             }

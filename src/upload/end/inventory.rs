@@ -27,9 +27,15 @@ pub(in crate::upload) struct PartRow {
     pub size_bytes: u64,
     /// Every ETag of its bytes; empty for a group that is not assembled yet.
     pub etags: Vec<ETag>,
-    /// None for a group that is not assembled yet.
+    /// None for a group that is not assembled yet, and for a copied part that nobody hashed.
     pub sha256: Option<Sha256>,
     pub checksum: Option<Checksum>,
+}
+
+impl PartRow {
+    fn is_direct_and_unhashed(&self) -> bool {
+        self.slot.chunks == 1 && self.sha256.is_none()
+    }
 }
 
 /// The records of a session at one moment.
@@ -143,11 +149,7 @@ impl InventoryBuilder {
             end: u64::from(index) + 1,
             size_bytes: record.digests.len_bytes,
             etags: if is_direct { record.etags.clone() } else { grouped() },
-            sha256: if is_direct {
-                Some(record.digests.sha256)
-            } else {
-                group.map(|group| group.sha256)
-            },
+            sha256: if is_direct { record.sha256() } else { group.map(|group| group.sha256) },
             checksum: record.checksum.clone(),
         });
         Ok(())
@@ -203,6 +205,7 @@ impl Inventory {
             size_bytes: self.size_bytes,
             digests: self.digests.clone(),
             checksum: self.checksum(root),
+            unhashed_parts: self.rows.iter().any(|row| row.is_direct_and_unhashed()),
         }
     }
 

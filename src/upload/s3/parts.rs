@@ -89,7 +89,7 @@ impl PartClaim {
     fn matches(&self, record: &Record) -> bool {
         let by_md5 = self.md5.map(|md5| hex(&md5));
         let same = match self.sha256 {
-            Some(sha256) => record.digests.sha256 == sha256,
+            Some(sha256) => record.is_of(&sha256),
             None => by_md5.is_some_and(|md5| record.etags.iter().any(|etag| etag.0 == md5)),
         };
         same && record.digests.len_bytes == self.len_bytes && !record.invalidated
@@ -329,6 +329,20 @@ impl Session {
             return Ok(None);
         }
         Ok(found(self.0.part_offsets.get_or_init(|| offsets)))
+    }
+
+    /// The record of the part that begins at this byte of the completed object. None where no part
+    /// begins there, or the records do not show it.
+    pub async fn completed_part_at(&self, first: u64) -> Result<Option<Record>> {
+        // Finds out where the parts begin, once for all calls.
+        self.completed_part_offset(1).await?;
+        let offsets = self.0.part_offsets.get();
+        let found = offsets.and_then(|offsets| {
+            let at = offsets.binary_search_by_key(&first, |(_, offset)| *offset).ok()?;
+            Some(u32::from(offsets[at].0) - 1)
+        });
+        let Some(index) = found else { return Ok(None) };
+        Ok(self.segment(plan::segment_of(index)).await?.stored(index).cloned())
     }
 
     /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`,

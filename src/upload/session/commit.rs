@@ -101,7 +101,7 @@ impl Change {
     /// acknowledged later; groups and invalidations belong to finalize itself.
     fn needs_open(&self) -> bool {
         match self {
-            Self::Chunk { .. } => true,
+            Self::Chunk { .. } | Self::Unhashed { .. } => true,
             Self::Group { .. } | Self::InvalidateChunk { .. } | Self::InvalidateGroup { .. } => {
                 false
             }

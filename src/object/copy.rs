@@ -1,0 +1,426 @@
+//! Copies of objects, and of ranges into parts.
+//!
+//! Guarantees: a copy has the bytes of the object whose conditions were checked: the store compares
+//! the ETag, and where the source changed meanwhile the conditions are checked again. The store
+//! copies; bytes are streamed only where it cannot. They are read without being written where a
+//! checksum must be computed that the records do not know. A copy's checksum is that of the whole
+//! object, and a copy never carries the tag of the upload that made its source. Source:
+//! docs/architecture.md#copies,
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>, `API_UploadPartCopy.html`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::StreamExt;
+
+use crate::digest::{Algorithm, Checksum, ChecksumHasher, Sha256, combined};
+use crate::names::{AccountName, BackupId, Bucket, Key};
+use crate::store::{
+    Attributes, Body, ByteSpan, CopyOptions, CopySource, ETag, Error, GetOptions, GetRange, Kind,
+    PartNumber, PutMode, Written,
+};
+use crate::upload::{
+    self, ChecksumKind, PartAdmission, PartClaim, PartCopied, PartSource, PutPermit, Session,
+};
+
+use super::whole::CHECKSUM;
+use super::{Conditions, CopyError, NewObject, ObjectName, Objects, Stored};
+
+/// The largest source of one copy, and the largest part, as in S3.
+const MAX_BYTES: u64 = 5 << 30;
+/// How often a copy begins again because its source was replaced meanwhile.
+const MAX_ROUNDS: usize = 4;
+/// How many uploads are remembered by the tag of their object.
+const MAX_REMEMBERED: usize = 16;
+
+/// The source of a copy, and what must hold for it.
+#[derive(Clone, Debug)]
+pub struct CopyFrom<'a> {
+    pub name: ObjectName<'a>,
+    pub version: Option<&'a str>,
+    pub conditions: Conditions,
+}
+
+/// The object that a copy makes.
+#[derive(Clone, Debug)]
+pub struct CopyTo<'a> {
+    pub bucket: &'a Bucket,
+    pub key: &'a Key,
+    pub mode: PutMode,
+    /// Whether the metadata is that of `attributes`, not that of the source.
+    pub replaces: bool,
+    /// What the request states. Storage class, encryption and lock are always these.
+    pub attributes: Attributes,
+    /// None: that of the source's checksum, if it has one.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// A copy that was made.
+#[derive(Clone, Debug)]
+pub struct Copied<T> {
+    pub written: T,
+    pub checksum: Option<Checksum>,
+    /// Which version of the source was copied, in a bucket with versions.
+    pub source_version: Option<String>,
+}
+
+/// The ids of completed uploads by account and tag, the latest last: a tag is of one upload only.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UploadsByTag(Arc<Mutex<VecDeque<(AccountName, String, BackupId)>>>);
+
+impl UploadsByTag {
+    fn find(&self, account: &AccountName, tag: &str) -> Option<BackupId> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(owner, known, _)| owner == account && known == tag);
+        found.map(|(_, _, id)| id.clone())
+    }
+
+    fn remember(&self, account: &AccountName, tag: &str, id: &BackupId) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push_back((account.clone(), tag.to_owned(), id.clone()));
+        if known.len() > MAX_REMEMBERED {
+            known.pop_front();
+        }
+    }
+}
+
+impl Objects {
+    /// Copies an object. **Errors**: `Unmet`, `TooLarge`, those of the store: of the source, or
+    /// `Precondition` and `NotFound` of the condition on the target.
+    pub async fn copy(
+        &self,
+        from: &CopyFrom<'_>,
+        to: CopyTo<'_>,
+    ) -> Result<Copied<Written>, CopyError> {
+        self.require_visible(to.bucket)?;
+        for _ in 0..MAX_ROUNDS {
+            let seen = self.look_at(from).await?;
+            let size_bytes = seen.head.size_bytes;
+            if size_bytes > MAX_BYTES {
+                return Err(CopyError::TooLarge { max_bytes: MAX_BYTES });
+            }
+            let checksum = match self.whole_checksum(from, &seen, to.algorithm).await {
+                Err(CopyError::Store(error)) if self.has_changed(from, &seen, &error).await? => {
+                    continue;
+                }
+                other => other?,
+            };
+            let copied = match self.copy_seen(from, &seen, &to, checksum.clone()).await {
+                Err(error) if self.has_changed(from, &seen, &error).await? => continue,
+                other => other?,
+            };
+            return Ok(Copied { written: copied, checksum, source_version: seen.head.version });
+        }
+        Err(source_keeps_changing())
+    }
+
+    /// Copies the bytes `[first, end)` of an object into a part, or all of them. **Errors**:
+    /// `Unmet`, `TooLarge`, `Range` (they are not all there), those of the store and of the upload.
+    pub async fn copy_part(
+        &self,
+        from: &CopyFrom<'_>,
+        span: Option<ByteSpan>,
+        (session, number): (&Session, PartNumber),
+    ) -> Result<Copied<ETag>, CopyError> {
+        for _ in 0..MAX_ROUNDS {
+            let seen = self.look_at(from).await?;
+            let size_bytes = seen.head.size_bytes;
+            let whole = ByteSpan { first: 0, end: size_bytes };
+            let span = span.unwrap_or(whole);
+            if span.end > size_bytes {
+                return Err(CopyError::Range { size_bytes });
+            }
+            if span.len_bytes() > MAX_BYTES {
+                return Err(CopyError::TooLarge { max_bytes: MAX_BYTES });
+            }
+            let claim = PartClaim { len_bytes: span.len_bytes(), ..PartClaim::default() };
+            let PartAdmission::Wanted(permit) = session.admit_part(number, claim).await? else {
+                let what = "a part without a declared SHA-256 is never known";
+                return Err(Error::new(Kind::Unavailable, what).into());
+            };
+            let known = match self.known_bytes(from, &seen, span, session).await {
+                Err(CopyError::Store(error)) if self.has_changed(from, &seen, &error).await? => {
+                    continue;
+                }
+                other => other?,
+            };
+            let checksum = known.checksum.clone();
+            let copied = self.copy_span((from, &seen), span, (session, permit), known).await;
+            let written = match copied {
+                Err(CopyError::Store(error)) if self.has_changed(from, &seen, &error).await? => {
+                    continue;
+                }
+                other => other?,
+            };
+            return Ok(Copied { written, checksum, source_version: seen.head.version });
+        }
+        Err(source_keeps_changing())
+    }
+
+    /// The head of the source, if its conditions hold.
+    async fn look_at(&self, from: &CopyFrom<'_>) -> Result<Stored, CopyError> {
+        let options = GetOptions {
+            version: from.version.map(str::to_owned),
+            checksum: true,
+            ..GetOptions::default()
+        };
+        let (bucket, key) = (from.name.bucket, from.name.key);
+        let (seen, _) = self.get(bucket, key, GetRange::Head, options).await?;
+        from.conditions.check(&seen.head).map_err(|_| CopyError::Unmet)?;
+        Ok(seen)
+    }
+
+    /// Whether the source is another object than before, where the store refused to copy it or to
+    /// read it for that reason.
+    async fn has_changed(
+        &self,
+        from: &CopyFrom<'_>,
+        seen: &Stored,
+        error: &Error,
+    ) -> Result<bool, CopyError> {
+        if !matches!(error.kind(), Kind::Precondition | Kind::NotFound | Kind::Range) {
+            return Ok(false);
+        }
+        let options =
+            GetOptions { version: from.version.map(str::to_owned), ..GetOptions::default() };
+        let (now, _) = self.get(from.name.bucket, from.name.key, GetRange::Head, options).await?;
+        Ok(now.head.etag != seen.head.etag)
+    }
+
+    /// Copies the source as it was seen.
+    async fn copy_seen(
+        &self,
+        from: &CopyFrom<'_>,
+        seen: &Stored,
+        to: &CopyTo<'_>,
+        checksum: Option<Checksum>,
+    ) -> Result<Written, Error> {
+        let attributes = if to.replaces {
+            to.attributes.clone()
+        } else {
+            seen.head.attributes.clone().copied_with(&to.attributes)
+        };
+        let mut marked = attributes.clone();
+        let mark = checksum.as_ref().map(|checksum| (CHECKSUM.to_owned(), checksum.to_string()));
+        marked.user.extend(mark);
+        let options = CopyOptions { mode: to.mode.clone(), attributes: marked };
+        let copied = self.store.copy(source(from, seen), to.bucket, to.key, options).await?;
+        if let Some(written) = copied {
+            return Ok(written);
+        }
+        let new = NewObject {
+            body: self.read_seen(from, seen, GetRange::Whole).await?,
+            mode: to.mode.clone(),
+            attributes,
+            sha256: None,
+            checksum,
+            trailer: None,
+        };
+        let put = self.put(to.bucket, to.key, new).await;
+        put.map_err(|error| if error.kind() == Kind::Body { unread(error) } else { error })
+    }
+
+    async fn copy_span(
+        &self,
+        (from, seen): (&CopyFrom<'_>, &Stored),
+        span: ByteSpan,
+        (session, permit): (&Session, PutPermit),
+        known: KnownBytes,
+    ) -> Result<ETag, CopyError> {
+        let whole = span == ByteSpan { first: 0, end: seen.head.size_bytes };
+        if session.takes_copied_parts() && span.len_bytes() > 0 {
+            let source = PartSource {
+                bucket: from.name.bucket.clone(),
+                key: from.name.key.clone(),
+                version: from.version.map(str::to_owned),
+                etag: seen.head.etag.clone(),
+                span: (!whole).then_some(span),
+                sha256: known.sha256,
+                checksum: known.checksum.clone(),
+            };
+            match permit.copy_part(source).await? {
+                PartCopied::Recorded(etag) => return Ok(etag),
+                PartCopied::SourceChanged(error) => return Err(error.into()),
+                PartCopied::NeedsBytes => {}
+            }
+        }
+        let body = self.read_seen(from, seen, range_of(span, whole)).await?;
+        let stored = permit.store_part(body, move || known.checksum).await;
+        let part = stored.map_err(|error| {
+            if error.kind() == upload::Kind::BodyBroken {
+                CopyError::Store(unread(error))
+            } else {
+                CopyError::Records(error)
+            }
+        })?;
+        Ok(part.etag.unwrap_or_else(|| ETag::of_sha256(&part.sha256)))
+    }
+
+    /// The bytes of the source as it was seen. **Errors**: `Precondition` if it is another one.
+    async fn read_seen(
+        &self,
+        from: &CopyFrom<'_>,
+        seen: &Stored,
+        range: GetRange,
+    ) -> Result<Body, Error> {
+        let options = GetOptions {
+            version: from.version.map(str::to_owned),
+            if_match: Some(seen.head.etag.clone()),
+            ..GetOptions::default()
+        };
+        self.get(from.name.bucket, from.name.key, range, options).await.map(|(_, body)| body)
+    }
+
+    /// The checksum of the whole source: what is stored with it, or combined from those of its
+    /// parts; its bytes are read only for an algorithm in which neither is known. None where none
+    /// is asked for and the source has none.
+    async fn whole_checksum(
+        &self,
+        from: &CopyFrom<'_>,
+        seen: &Stored,
+        algorithm: Option<Algorithm>,
+    ) -> Result<Option<Checksum>, CopyError> {
+        let is_wanted = |found: Algorithm| algorithm.is_none_or(|wanted| wanted == found);
+        if let Some(stored) = &seen.checksum
+            && is_wanted(stored.algorithm())
+        {
+            return Ok(Some(stored.clone()));
+        }
+        let mut of_source = seen.checksum.as_ref().map(Checksum::algorithm);
+        if let Some(session) = self.session_by_tag(from, seen).await? {
+            let object = session.root().finished().and_then(|object| object.checksum.clone());
+            of_source = of_source.or(object.as_ref().map(|checksum| checksum.algorithm));
+            let whole = object.filter(|checksum| {
+                checksum.kind == ChecksumKind::FullObject && is_wanted(checksum.algorithm)
+            });
+            let whole = whole
+                .and_then(|checksum| Checksum::from_base64(checksum.algorithm, &checksum.value));
+            if whole.is_some() {
+                return Ok(whole);
+            }
+            if of_source.is_some_and(is_wanted) {
+                let parts = session.completed_parts().await?;
+                let sums = parts.into_iter().map(|part| Some((part.checksum?, part.size_bytes)));
+                let sums: Option<Vec<_>> = sums.collect();
+                let whole = sums.and_then(combined).filter(|sum| is_wanted(sum.algorithm()));
+                if whole.is_some() {
+                    return Ok(whole);
+                }
+            }
+        }
+        let Some(algorithm) = algorithm.or(of_source) else { return Ok(None) };
+        let body = self.read_seen(from, seen, GetRange::Whole).await?;
+        Ok(Some(hash(body, algorithm, None).await?))
+    }
+
+    /// What is known of the bytes of a span: from the record of the part that they were in the
+    /// source, or from the checksum of the whole source. They are read only if the upload has a
+    /// checksum algorithm, and their checksum is not known.
+    async fn known_bytes(
+        &self,
+        from: &CopyFrom<'_>,
+        seen: &Stored,
+        span: ByteSpan,
+        session: &Session,
+    ) -> Result<KnownBytes, CopyError> {
+        let whole = span == ByteSpan { first: 0, end: seen.head.size_bytes };
+        let mut known = KnownBytes::default();
+        if let Some(made_by) = self.session_by_tag(from, seen).await?
+            && let Some(record) = made_by.completed_part_at(span.first).await?
+            && record.digests.len_bytes == span.len_bytes()
+        {
+            known = KnownBytes { sha256: record.sha256(), checksum: record.checksum };
+        } else if let Some(checksum) = seen.checksum.as_ref().filter(|_| whole) {
+            known = KnownBytes { sha256: checksum.sha256(), checksum: Some(checksum.clone()) };
+        }
+        let algorithm = session.root().s3.as_ref().and_then(|s3| s3.checksum);
+        let Some((algorithm, _)) = algorithm else {
+            return Ok(KnownBytes { checksum: None, ..known });
+        };
+        known.checksum = known.checksum.filter(|found| found.algorithm() == algorithm);
+        if known.checksum.is_none() && span.len_bytes() == 0 {
+            known.checksum = Some(ChecksumHasher::new(algorithm).finish());
+        }
+        if known.checksum.is_none() {
+            let body = self.read_seen(from, seen, range_of(span, whole)).await?;
+            // In the same pass: it costs no byte more.
+            let mut sha256 = ChecksumHasher::new(Algorithm::Sha256);
+            known.checksum = Some(hash(body, algorithm, Some(&mut sha256)).await?);
+            known.sha256 = sha256.finish().sha256();
+        }
+        Ok(known)
+    }
+
+    /// The completed upload that made the source, if it is one of the account.
+    async fn session_by_tag(
+        &self,
+        from: &CopyFrom<'_>,
+        seen: &Stored,
+    ) -> upload::Result<Option<Session>> {
+        let Some(tag) = &seen.upload_tag else { return Ok(None) };
+        let ObjectName { account, bucket, key } = from.name;
+        if let Some(id) = self.uploads_by_tag.find(account, tag)
+            // Where it cannot be opened, the listing says why.
+            && let Ok(session) = self.uploads.open(account, &id).await
+        {
+            return Ok(Some(session));
+        }
+        let found = self.uploads.completed_with_tag(account, bucket, key, tag).await?;
+        if let Some(session) = &found {
+            self.uploads_by_tag.remember(account, tag, &session.root().backup_id);
+        }
+        Ok(found)
+    }
+}
+
+/// What is known of bytes that are to be copied.
+#[derive(Clone, Debug, Default)]
+struct KnownBytes {
+    sha256: Option<Sha256>,
+    /// In the algorithm of the upload.
+    checksum: Option<Checksum>,
+}
+
+fn source<'a>(from: &CopyFrom<'a>, seen: &'a Stored) -> CopySource<'a> {
+    let ObjectName { bucket, key, .. } = from.name;
+    CopySource { bucket, key, version: from.version, etag: &seen.head.etag }
+}
+
+fn range_of(span: ByteSpan, whole: bool) -> GetRange {
+    if whole {
+        GetRange::Whole
+    } else {
+        GetRange::Range { first: span.first, last: span.end.saturating_sub(1) }
+    }
+}
+
+/// Reads a body to its end. **Errors**: `Unavailable` where it ends early.
+async fn hash(
+    mut body: Body,
+    algorithm: Algorithm,
+    mut also: Option<&mut ChecksumHasher>,
+) -> Result<Checksum, Error> {
+    let (mut hasher, mut missing) = (ChecksumHasher::new(algorithm), body.len_bytes());
+    while let Some(frame) = body.next().await {
+        let frame = frame.map_err(unread)?;
+        hasher.update(&frame);
+        also.iter_mut().for_each(|also| also.update(&frame));
+        missing = missing.saturating_sub(frame.len() as u64);
+        // Frames of the embedded store are always ready: without a yield no other task of this
+        // thread would run.
+        tokio::task::yield_now().await;
+    }
+    if missing > 0 {
+        return Err(unread(format!("{missing} bytes are missing")));
+    }
+    Ok(hasher.finish())
+}
+
+/// The source ended early: nothing that the client sent is wrong.
+fn unread(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Kind::Unavailable, "the source could not be read to its end").because(cause)
+}
+
+fn source_keeps_changing() -> CopyError {
+    Error::new(Kind::Conflict, "the source keeps changing while it is copied").into()
+}

@@ -1,0 +1,165 @@
+//! Parts that the store copies from an object: no byte passes the gateway.
+//!
+//! Guarantees: a copied part is admitted, kept from racing puts, recorded and acknowledged like one
+//! that is received. Its SHA-256 is that of the records of its source, or what the store says; they
+//! must agree. Without either the record says that the part is not hashed, and identifies its bytes
+//! by ETag and length, which finalize compares: it is never taken for bytes that a client declares,
+//! and shown with no SHA-256. Source: docs/architecture.md#copied-parts.
+
+use tokio::sync::oneshot;
+
+use crate::digest::{Checksum, ChunkDigests, Sha256};
+use crate::names::{Bucket, Key};
+use crate::store::{self, ByteSpan, CopiedPart, CopySource, ETag, PartNumber, PartTarget};
+
+use super::super::error::{Error, Kind, Result};
+use super::super::manifest::{Change, Outcome};
+use super::super::plan::{self, ChunkIndex, Shape};
+use super::super::session::{Session, upload_of};
+use super::receive::PutPermit;
+
+/// The bytes that a part is to be copied from.
+#[derive(Clone, Debug)]
+pub struct PartSource {
+    pub bucket: Bucket,
+    pub key: Key,
+    pub version: Option<String>,
+    /// What the source had when its conditions were checked.
+    pub etag: ETag,
+    /// None: the whole object.
+    pub span: Option<ByteSpan>,
+    /// If it is known for exactly these bytes.
+    pub sha256: Option<Sha256>,
+    /// To be recorded with the part.
+    pub checksum: Option<Checksum>,
+}
+
+/// What became of a part that was to be copied.
+#[derive(Debug)]
+pub enum PartCopied {
+    Recorded(ETag),
+    /// The store cannot copy it: the bytes are to be put.
+    NeedsBytes,
+    /// The source is not the object any more whose conditions were checked.
+    SourceChanged(store::Error),
+}
+
+impl Session {
+    /// Whether the store may copy parts of this session. Where chunks have a fixed length or a
+    /// digest of their own, their bytes are needed.
+    pub fn takes_copied_parts(&self) -> bool {
+        let root = self.root();
+        root.s3.is_some() && root.plan.shape == Shape::Parts && root.digest.is_none()
+    }
+}
+
+impl PutPermit {
+    /// Lets the store copy the part, and records it. **Cancel**: the copy continues in a task of
+    /// its own. **Errors**: `NotOpen`, `Store…`; `Internal` where store and records disagree.
+    pub async fn copy_part(&self, source: PartSource) -> Result<PartCopied> {
+        let (session, index, len_bytes) = (self.session.clone(), self.index, self.len_bytes);
+        let copy = PartCopy { session, index, len_bytes, source };
+        let (tx, rx) = oneshot::channel();
+        tokio::spawn(async move {
+            // The caller may be gone: the part is recorded nevertheless.
+            tx.send(copy.run().await).ok();
+        });
+        rx.await.unwrap_or_else(|_| {
+            let what = "the gateway stopped before the part was copied".to_owned();
+            Err(Error::Batch { kind: Kind::StoreUnavailable, what, retry_after: None })
+        })
+    }
+}
+
+struct PartCopy {
+    session: Session,
+    index: ChunkIndex,
+    len_bytes: u64,
+    source: PartSource,
+}
+
+impl PartCopy {
+    async fn run(self) -> Result<PartCopied> {
+        let (session, index) = (self.session.clone(), self.index);
+        let segment = plan::segment_of(index);
+        let guard = loop {
+            match session.0.in_flight.acquire(index, None).await {
+                Some(guard) => break guard,
+                None => session.current_segment(segment).await.map(drop)?,
+            }
+        };
+        // A newer put waits: what the store copies cannot be called back.
+        guard.put.mark_received();
+        let CopiedPart { etag, sha256 } = match session.with_heartbeat(self.copy()).await? {
+            Ok(copied) => copied,
+            Err(not_copied) => return Ok(not_copied),
+        };
+        let len_bytes = self.len_bytes;
+        let sha256 = match (self.source.sha256, sha256) {
+            (Some(declared), Some(found)) if declared != found => {
+                let what =
+                    format!("the store copied {found}, the source was recorded as {declared}");
+                return Err(Error::Batch { kind: Kind::Internal, what, retry_after: None });
+            }
+            (known, found) => known.or(found),
+        };
+        let unhashed = sha256.is_none();
+        let sha256 = sha256.unwrap_or_else(|| stand_in(&etag, len_bytes));
+        let digests = ChunkDigests { sha256, len_bytes, contribution: None };
+        let (tag, checksum) = (etag.clone(), self.source.checksum);
+        let change = if unhashed {
+            Change::Unhashed { index, digests, etag: tag, checksum }
+        } else {
+            Change::Chunk { index, digests, etag: Some(tag), checksum }
+        };
+        match session.commit(segment, change).await? {
+            Outcome::Recorded | Outcome::Known => Ok(PartCopied::Recorded(etag)),
+            Outcome::Conflict { stored } => {
+                let index = u64::from(index);
+                Err(Error::ChecksumConflict { index, stored, offered: sha256 })
+            }
+        }
+    }
+
+    /// The inner error: why the store did not copy.
+    async fn copy(&self) -> Result<std::result::Result<CopiedPart, PartCopied>> {
+        let session = &self.session;
+        let root = session.root();
+        let target = root.target();
+        let slot = root.plan.slot(self.index);
+        let number = slot.and_then(|slot| PartNumber::new(u32::from(slot.number)));
+        let absent = || Error::BadRequest("the upload has no such part".to_owned());
+        let part =
+            PartTarget { upload: upload_of(&root, &target)?, number: number.ok_or_else(absent)? };
+        let source = CopySource {
+            bucket: &self.source.bucket,
+            key: &self.source.key,
+            version: self.source.version.as_deref(),
+            etag: &self.source.etag,
+        };
+        let store = &session.0.shared.documents.store;
+        match store.copy_part(source, self.source.span, part).await {
+            Ok(copied) => Ok(copied.ok_or(PartCopied::NeedsBytes)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    store::Kind::Precondition
+                        | store::Kind::NotFound
+                        | store::Kind::NoSuchBucket
+                        | store::Kind::Range
+                ) =>
+            {
+                Ok(Err(PartCopied::SourceChanged(error)))
+            }
+            Err(error) if error.kind() == store::Kind::NoSuchUpload => {
+                Err(session.missing_upload_error().await)
+            }
+            Err(error) => Err(Error::own("copying a part", error)),
+        }
+    }
+}
+
+/// What stands for the SHA-256 of bytes that nobody hashed: another one for another ETag or length.
+fn stand_in(etag: &ETag, len_bytes: u64) -> Sha256 {
+    Sha256::of(format!("part without a SHA-256, {len_bytes} bytes, {etag}").as_bytes())
+}
