@@ -8,6 +8,7 @@ mod chaos;
 mod chunk_api;
 mod commands;
 mod conformance;
+mod copies;
 mod crowd;
 mod dir_kill;
 mod disk_use;
