@@ -93,8 +93,8 @@ impl Front for S3Api {
         let query = Query::parse(head.uri.query())?;
         let operation = route::route(&head.method, &target, &query, &head.headers)?;
         log.op = operation.name();
-        vocabulary::check(operation, &query, &head.headers)?;
         if operation == S3Operation::PostObject {
+            vocabulary::check(operation, &query, &head.headers)?;
             return Ok(Route::Open(FormUpload { bucket: target.bucket }));
         }
         Ok(Route::Signed { operation, target, query })
@@ -115,7 +115,7 @@ impl Front for S3Api {
         mut request: AuthedRequest,
         body: RequestBody,
     ) -> BoxFuture<'_, HandlerResult> {
-        if let Err(error) = self.prepare(&mut request) {
+        if let Err(error) = self.prepare(operation, &mut request) {
             return Box::pin(ready(Err(error)));
         }
         match operation {
@@ -159,9 +159,15 @@ impl S3Api {
         Self { shared, settings, keeps_aborted_uploads }
     }
 
-    /// What every operation on an authenticated request begins with. **Errors**: those of `hoist`
-    /// and `require_visible`; `AccessDenied` where the request expects another owner of the bucket.
-    fn prepare(&self, request: &mut AuthedRequest) -> Result<(), S3Error> {
+    /// What every operation on an authenticated request begins with. **Errors**: those of
+    /// `vocabulary`, `hoist` and `require_visible`; `AccessDenied` where the request expects another
+    /// owner of the bucket.
+    fn prepare(
+        &self,
+        operation: S3Operation,
+        request: &mut AuthedRequest,
+    ) -> Result<(), S3Error> {
+        vocabulary::check(operation, &request.query, &request.head.headers)?;
         hoist::hoist(&request.query, &mut request.head.headers)?;
         self.require_visible(&request.target)?;
         request.require_owner("x-amz-expected-bucket-owner")
