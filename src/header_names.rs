@@ -16,6 +16,7 @@ pub const AWS_CHUNKED: &str = "aws-chunked";
 pub const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 /// The names of the fields in its trailer.
 pub const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
+pub const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
 pub const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 /// The headers that are stored with an object beside its content type and user metadata; S3 calls

@@ -67,6 +67,8 @@ impl Error {
             Self::Store { source, .. } => match source.kind() {
                 store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,
                 store::Kind::NotFound
+                | store::Kind::NoSuchVersion
+                | store::Kind::DeleteMarker
                 | store::Kind::NoSuchBucket
                 | store::Kind::NoSuchUpload
                 | store::Kind::BucketExists

@@ -68,6 +68,8 @@ fn chunk_error(error: store::Error, id: &BackupId) -> upload::Error {
     match error.kind() {
         store::Kind::Precondition
         | store::Kind::NotFound
+        | store::Kind::NoSuchVersion
+        | store::Kind::DeleteMarker
         | store::Kind::NoSuchBucket
         | store::Kind::Range => upload::Error::ObjectChanged(id.clone()),
         store::Kind::NoSuchUpload

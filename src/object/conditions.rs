@@ -44,9 +44,30 @@ impl Conditions {
         }
         let is_new = match &self.if_none_match {
             Some(tags) => !tags.contain(&head.etag),
-            None => self.if_modified_since.is_none_or(|date| modified > date),
+            // A date in the future is none: the object can still change before it.
+            None => self.if_modified_since.is_none_or(|date| modified > date || date > head.date),
         };
         if is_new { Ok(()) } else { Err(Unmet::NotModified) }
+    }
+}
+
+/// The validator of `If-Range`: whether the client has bytes of the object as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfRange {
+    Tag(ETag),
+    /// The very second of its last change.
+    Date(SystemTime),
+    /// A weak tag, or text that is neither: no object has it.
+    Never,
+}
+
+impl IfRange {
+    pub(super) fn holds(&self, head: &Head) -> bool {
+        match self {
+            Self::Tag(tag) => *tag == head.etag,
+            Self::Date(date) => *date == without_fraction(head.modified),
+            Self::Never => false,
+        }
     }
 }
 

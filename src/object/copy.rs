@@ -37,7 +37,6 @@ const MAX_REMEMBERED: usize = 16;
 #[derive(Clone, Debug)]
 pub struct CopyFrom<'a> {
     pub name: ObjectName<'a>,
-    pub version: Option<&'a str>,
     pub conditions: Conditions,
 }
 
@@ -160,7 +159,7 @@ impl Objects {
     /// The head of the source, if its conditions hold.
     async fn look_at(&self, from: &CopyFrom<'_>) -> Result<Stored, CopyError> {
         let options = GetOptions {
-            version: from.version.map(str::to_owned),
+            version: from.name.version.map(str::to_owned),
             checksum: true,
             ..GetOptions::default()
         };
@@ -182,7 +181,7 @@ impl Objects {
             return Ok(false);
         }
         let options =
-            GetOptions { version: from.version.map(str::to_owned), ..GetOptions::default() };
+            GetOptions { version: from.name.version.map(str::to_owned), ..GetOptions::default() };
         let (now, _) = self.get(from.name.bucket, from.name.key, GetRange::Head, options).await?;
         Ok(now.head.etag != seen.head.etag)
     }
@@ -232,7 +231,7 @@ impl Objects {
             let source = PartSource {
                 bucket: from.name.bucket.clone(),
                 key: from.name.key.clone(),
-                version: from.version.map(str::to_owned),
+                version: from.name.version.map(str::to_owned),
                 etag: seen.head.etag.clone(),
                 span: (!whole).then_some(span),
                 sha256: known.sha256,
@@ -264,7 +263,7 @@ impl Objects {
         range: GetRange,
     ) -> Result<Body, Error> {
         let options = GetOptions {
-            version: from.version.map(str::to_owned),
+            version: from.name.version.map(str::to_owned),
             if_match: Some(seen.head.etag.clone()),
             ..GetOptions::default()
         };
@@ -358,7 +357,7 @@ impl Objects {
         seen: &Stored,
     ) -> upload::Result<Option<Session>> {
         let Some(tag) = &seen.upload_tag else { return Ok(None) };
-        let ObjectName { account, bucket, key } = from.name;
+        let ObjectName { account, bucket, key, .. } = from.name;
         if let Some(id) = self.uploads_by_tag.find(account, tag)
             // Where it cannot be opened, the listing says why.
             && let Ok(session) = self.uploads.open(account, &id).await
@@ -383,7 +382,7 @@ struct KnownBytes {
 
 fn source<'a>(from: &CopyFrom<'a>, seen: &'a Stored) -> CopySource<'a> {
     let ObjectName { bucket, key, .. } = from.name;
-    CopySource { bucket, key, version: from.version, etag: &seen.head.etag }
+    CopySource { bucket, key, version: from.name.version, etag: &seen.head.etag }
 }
 
 fn range_of(span: ByteSpan, whole: bool) -> GetRange {

@@ -6,7 +6,7 @@
 use crate::store;
 use crate::upload;
 
-use super::Unmet;
+use super::{PartNumber, Stored};
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,10 +17,12 @@ pub enum ReadError {
     #[error(transparent)]
     Records(#[from] upload::Error),
     #[error("a condition of the request does not hold")]
-    Unmet(Unmet),
-    #[error("the object has no such part")]
-    NoSuchPart,
-    #[error("the object has {size_bytes} bytes")]
+    Precondition,
+    #[error("the object is as the client knows it")]
+    NotModified(Box<Stored>),
+    #[error("the object has no part {number}, but {count}")]
+    NoSuchPart { number: PartNumber, count: usize },
+    #[error("the object has {size_bytes} bytes, and none of the range")]
     Range { size_bytes: u64 },
 }
 

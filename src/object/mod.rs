@@ -18,12 +18,13 @@ use std::sync::Arc;
 
 use crate::names::Bucket;
 pub use crate::store::{
-    Attributes, Body, BucketInfo, ByteSpan, ETag, Error as StoreError, GetOptions, GetRange, Head,
-    Kind as StoreKind, Level, ListOptions, Listed, Operation, Page, PartNumber, Passthrough,
-    PutMode, Written,
+    Attributes, Body, BucketInfo, ByteSpan, DeleteConditions, DeleteOptions, Deleted, ETag,
+    Error as StoreError, GetOptions, GetRange, Head, Kind as StoreKind, Level, ListOptions, Listed,
+    Marker, NULL_VERSION, Operation, Page, PartNumber, Passthrough, PassthroughAnswer, PutMode,
+    TagCondition, Written, probe::Decides,
 };
 pub use chunk::ChunkRead;
-pub use conditions::{Conditions, ETags, Unmet};
+pub use conditions::{Conditions, ETags, IfRange, Unmet};
 pub use copy::{Copied, CopyFrom, CopyTo};
 pub use error::{CopyError, ReadError};
 pub use read::{ObjectAttributes, ObjectName, ObjectRead, ReadRequest, Selection};
@@ -41,12 +42,26 @@ pub struct Objects {
     /// What the server was found to keep, shared by all clones.
     kept: Arc<server_side::Kept>,
     uploads_by_tag: copy::UploadsByTag,
+    decides: Decides,
 }
 
 impl Objects {
+    /// On a store that decides every condition.
     pub fn new(store: Arc<dyn Store>, uploads: Uploads) -> Self {
         let state_bucket = uploads.state_bucket().clone();
         let (kept, uploads_by_tag) = (Arc::default(), copy::UploadsByTag::default());
-        Self { store, uploads, state_bucket, kept, uploads_by_tag }
+        let decides = Decides::ALL;
+        Self { store, uploads, state_bucket, kept, uploads_by_tag, decides }
+    }
+
+    /// The same objects, on a store that decides these conditions only.
+    #[must_use]
+    pub fn on_store_that_decides(self, decides: Decides) -> Self {
+        Self { decides, ..self }
+    }
+
+    /// The conditions of changes that the store decides together with the change.
+    pub fn decides(&self) -> Decides {
+        self.decides
     }
 }

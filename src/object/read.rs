@@ -2,14 +2,14 @@
 //!
 //! Guarantees: parts and checksums that the store does not know are those that the records of the
 //! object's upload say, found by the tag in its metadata, so they are never those of an older
-//! object of the same key. A range that the store refuses is an error before any condition is
-//! checked. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
+//! object of the same key. The conditions are decided before a range or part that does not exist
+//! is refused. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
 use crate::names::{AccountName, Bucket, Key};
-use crate::store::{Body, GetOptions, GetRange, PartNumber};
+use crate::store::{Body, GetOptions, GetRange, Kind, PartNumber};
 use crate::upload::{self, ChecksumKind, ObjectChecksum, PartEntry, Session};
 
-use super::{Conditions, Objects, ReadError, Stored};
+use super::{Conditions, IfRange, Objects, ReadError, Stored, Unmet};
 
 /// An object, and the account that reads it.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,14 @@ pub struct ObjectName<'a> {
     pub account: &'a AccountName,
     pub bucket: &'a Bucket,
     pub key: &'a Key,
+    /// None: the current one.
+    pub version: Option<&'a str>,
+}
+
+impl ObjectName<'_> {
+    fn version(&self) -> Option<String> {
+        self.version.map(str::to_owned)
+    }
 }
 
 /// Which bytes of an object are to be read.
@@ -35,10 +43,38 @@ pub struct ReadRequest {
     pub selection: Selection,
     /// Whether the bytes themselves are left out.
     pub head_only: bool,
-    pub version: Option<String>,
     /// Whether the checksum of the object is to be found; never for a range.
     pub checksum: bool,
     pub conditions: Conditions,
+    /// Where it does not hold, the whole object is read instead of a range.
+    pub if_range: Option<IfRange>,
+}
+
+impl ReadRequest {
+    fn check(&self, stored: &Stored) -> Result<(), ReadError> {
+        self.conditions.check(&stored.head).map_err(|unmet| match unmet {
+            Unmet::Precondition => ReadError::Precondition,
+            Unmet::NotModified => ReadError::NotModified(Box::new(stored.clone())),
+        })
+    }
+}
+
+/// The bytes that a selection means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bytes {
+    Whole,
+    /// The whole object, as its only part.
+    WholePart,
+    Of(GetRange),
+    /// Those of an empty part, which begins here.
+    NoneAt(u64),
+}
+
+/// What became of a read.
+enum Selected {
+    Read(Box<ObjectRead>),
+    /// The object is no longer the one that `If-Range` means.
+    Changed,
 }
 
 /// An object that was read.
@@ -47,7 +83,8 @@ pub struct ObjectRead {
     pub stored: Stored,
     /// The selected bytes; empty for a read of the head only.
     pub body: Body,
-    /// `[first, end)` of the selected bytes, if they are not the whole object.
+    /// `[first, end)` of the selected bytes, if a range or part was selected; `first == end` for a
+    /// part without bytes.
     pub range: Option<(u64, u64)>,
     /// How many parts the object was made of; only if a part was selected.
     pub parts_count: Option<usize>,
@@ -70,30 +107,63 @@ impl Objects {
         name: ObjectName<'_>,
         request: ReadRequest,
     ) -> Result<ObjectRead, ReadError> {
-        let (range, parts_count) = match request.selection {
-            Selection::Whole => (GetRange::Whole, None),
-            Selection::Range(range) => (range, None),
-            Selection::Part(number) => self.range_of_part(name, number).await?,
+        let whole = || ReadRequest { selection: Selection::Whole, ..request.clone() };
+        match self.read_selected(name, &request).await? {
+            Selected::Read(read) => Ok(*read),
+            Selected::Changed => match self.read_selected(name, &whole()).await? {
+                Selected::Read(read) => Ok(*read),
+                // Only a range depends on `If-Range`.
+                Selected::Changed => Err(ReadError::Precondition),
+            },
+        }
+    }
+
+    async fn read_selected(
+        &self,
+        name: ObjectName<'_>,
+        request: &ReadRequest,
+    ) -> Result<Selected, ReadError> {
+        let (bytes, parts_count) = match request.selection {
+            Selection::Whole => (Bytes::Whole, None),
+            Selection::Range(range) => (Bytes::Of(range), None),
+            Selection::Part(number) => self.bytes_of_part(name, number, request).await?,
         };
-        let is_whole = range == GetRange::Whole;
-        let wants_checksum = is_whole && request.checksum;
+        let wants_checksum = bytes == Bytes::Whole && request.checksum;
         let options = GetOptions {
-            version: request.version,
+            version: name.version(),
             checksum: wants_checksum,
             ..GetOptions::default()
         };
-        let bytes = if request.head_only { GetRange::Head } else { range };
-        let (bucket, key) = (name.bucket.clone(), name.key.clone());
-        let (stored, body) = self.get(&bucket, &key, bytes, options).await?;
-        request.conditions.check(&stored.head).map_err(ReadError::Unmet)?;
+        let read = match bytes {
+            _ if request.head_only => GetRange::Head,
+            Bytes::Whole | Bytes::WholePart => GetRange::Whole,
+            Bytes::Of(range) => range,
+            Bytes::NoneAt(_) => GetRange::Head,
+        };
+        let (stored, body) = match self.get(name.bucket, name.key, read, options).await {
+            // The conditions come first, and they need the object's head.
+            Err(error) if error.kind() == Kind::Range => {
+                let options = GetOptions { version: name.version(), ..GetOptions::default() };
+                self.get(name.bucket, name.key, GetRange::Head, options).await?
+            }
+            opened => opened?,
+        };
+        request.check(&stored)?;
+        let is_range = matches!(request.selection, Selection::Range(_));
+        if is_range && request.if_range.as_ref().is_some_and(|known| !known.holds(&stored.head)) {
+            return Ok(Selected::Changed);
+        }
         let size_bytes = stored.head.size_bytes;
-        let range = if is_whole {
-            None
-        } else {
-            Some(range.span(size_bytes).ok_or(ReadError::Range { size_bytes })?)
+        let range = match bytes {
+            Bytes::Whole => None,
+            Bytes::WholePart => Some((0, size_bytes)).filter(|_| size_bytes > 0),
+            Bytes::Of(range) => {
+                Some(range.span(size_bytes).ok_or(ReadError::Range { size_bytes })?)
+            }
+            Bytes::NoneAt(first) => Some((first, first)),
         };
         let checksum = if wants_checksum { self.checksum_of(name, &stored).await? } else { None };
-        Ok(ObjectRead { stored, body, range, parts_count, checksum })
+        Ok(Selected::Read(Box::new(ObjectRead { stored, body, range, parts_count, checksum })))
     }
 
     /// Reads what is known of an object besides its bytes.
@@ -103,9 +173,9 @@ impl Objects {
         wants_checksum: bool,
         wants_parts: bool,
     ) -> Result<ObjectAttributes, ReadError> {
-        let (bucket, key): (Bucket, Key) = (name.bucket.clone(), name.key.clone());
-        let options = GetOptions { checksum: true, ..GetOptions::default() };
-        let (stored, _) = self.get(&bucket, &key, GetRange::Head, options).await?;
+        let options =
+            GetOptions { version: name.version(), checksum: true, ..GetOptions::default() };
+        let (stored, _) = self.get(name.bucket, name.key, GetRange::Head, options).await?;
         let checksum = if wants_checksum { self.checksum_of(name, &stored).await? } else { None };
         let parts = if wants_parts { self.parts_of(name, &stored).await? } else { Vec::new() };
         let parts_count = Some(parts.len()).filter(|count| *count > 0);
@@ -114,25 +184,28 @@ impl Objects {
 
     /// The bytes of a part, and how many parts there are. An object that was not made of parts is
     /// its own part 1.
-    async fn range_of_part(
+    async fn bytes_of_part(
         &self,
         name: ObjectName<'_>,
         number: PartNumber,
-    ) -> Result<(GetRange, Option<usize>), ReadError> {
-        let (bucket, key) = (name.bucket.clone(), name.key.clone());
-        let (stored, _) = self.get(&bucket, &key, GetRange::Head, GetOptions::default()).await?;
+        request: &ReadRequest,
+    ) -> Result<(Bytes, Option<usize>), ReadError> {
+        let options = GetOptions { version: name.version(), ..GetOptions::default() };
+        let (stored, _) = self.get(name.bucket, name.key, GetRange::Head, options).await?;
+        request.check(&stored)?;
         let parts = self.parts_of(name, &stored).await?;
         let index = usize::from(number.get()) - 1;
         if parts.is_empty() && index == 0 {
-            return Ok((GetRange::Whole, None));
+            return Ok((Bytes::WholePart, None));
         }
-        let part = parts.get(index).ok_or(ReadError::NoSuchPart)?;
+        let count = parts.len().max(1);
+        let part = parts.get(index).ok_or(ReadError::NoSuchPart { number, count })?;
         let first: u64 = parts[..index].iter().map(|part| part.size_bytes).sum();
-        let range = match part.size_bytes {
-            0 => GetRange::Whole,
-            len => GetRange::Range { first, last: first + (len - 1) },
+        let bytes = match part.size_bytes {
+            0 => Bytes::NoneAt(first),
+            len => Bytes::Of(GetRange::Range { first, last: first + (len - 1) }),
         };
-        Ok((range, Some(parts.len())))
+        Ok((bytes, Some(parts.len())))
     }
 
     /// The parts that an object was made of; empty if it was put whole, or not by this gateway.

@@ -17,7 +17,7 @@ use http::{HeaderName, Method};
 use crate::header_names::{ENCRYPTION, STORAGE_CLASS};
 use crate::names::{Bucket, Key};
 use crate::store::{
-    Attributes, Body, Error, Kind, Level, Operation, Passthrough, PutOptions, Result,
+    Attributes, Body, DeleteOptions, Error, Kind, Level, Operation, Passthrough, PutOptions, Result,
 };
 
 use super::Objects;
@@ -118,7 +118,7 @@ impl Objects {
         let options = PutOptions { attributes: asked.clone(), ..PutOptions::default() };
         self.store.put(&self.state_bucket, &key, Body::empty(), options).await.map_err(refused)?;
         let head = self.store.head(&self.state_bucket, &key).await;
-        self.store.delete(&self.state_bucket, &key, None).await?;
+        self.store.delete(&self.state_bucket, &key, &DeleteOptions::default()).await?;
         let said = head?.attributes.headers;
         // The server may complete the id of a key, and does not repeat a context.
         Ok([STORAGE_CLASS, ENCRYPTION].iter().all(|name| {

@@ -6,8 +6,9 @@
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::names::{Bucket, Key};
 use crate::store::{
-    Attributes, Body, BucketInfo, Error, GetOptions, GetRange, Head, Kind, ListOptions, Page,
-    Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Written, acts_on_metadata,
+    Attributes, Body, BucketInfo, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Kind,
+    ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Written,
+    acts_on_metadata,
 };
 use crate::upload::TAG;
 
@@ -121,9 +122,14 @@ impl Objects {
         self.store.put(bucket, key, new.body, options).await
     }
 
-    pub async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+    pub async fn delete(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        options: &DeleteOptions,
+    ) -> Result<Deleted> {
         self.require_visible(bucket)?;
-        self.store.delete(bucket, key, version).await
+        self.store.delete(bucket, key, options).await
     }
 }
 

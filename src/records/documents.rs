@@ -12,7 +12,9 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::names::{Bucket, Key};
 use crate::retry;
-use crate::store::{self, Body, GetOptions, GetRange, Head, ListOptions, Page, PutOptions, Store};
+use crate::store::{
+    self, Body, DeleteOptions, GetOptions, GetRange, Head, ListOptions, Page, PutOptions, Store,
+};
 
 use super::document::{Document, Snapshot};
 use super::error::{Error, Result, Retryable};
@@ -170,8 +172,8 @@ impl Documents {
     pub async fn delete(&self, key: &Key) -> Result<()> {
         let mut backoff = self.backoff();
         loop {
-            match self.store.delete(&self.bucket, key, None).await {
-                Ok(()) => return Ok(()),
+            match self.store.delete(&self.bucket, key, &DeleteOptions::default()).await {
+                Ok(_) => return Ok(()),
                 Err(error) => {
                     let error = Error::store(format!("deleting {key}"), error);
                     self.pause(&mut backoff, error).await?;

@@ -69,6 +69,8 @@ impl Error {
             store::Kind::Full => Kind::StoreFull,
             store::Kind::SlowDown => Kind::SlowDown,
             store::Kind::NotFound
+            | store::Kind::NoSuchVersion
+            | store::Kind::DeleteMarker
             | store::Kind::NoSuchUpload
             | store::Kind::BucketExists
             | store::Kind::BucketNotEmpty

@@ -5,13 +5,17 @@
 //! kinds to statuses.
 
 use std::error::Error as StdError;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What a caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// No such key; callers may expect that.
     NotFound,
+    /// The object has no such version.
+    NoSuchVersion,
+    /// The version that was asked for is a delete marker.
+    DeleteMarker,
     NoSuchBucket,
     /// The multipart upload does not exist: it was aborted or completed.
     NoSuchUpload,
@@ -48,6 +52,13 @@ pub enum Kind {
     Unavailable,
 }
 
+/// The delete marker in the place of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    pub version: Option<String>,
+    pub modified: Option<SystemTime>,
+}
+
 /// An operation of a store that failed or was refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -55,6 +66,7 @@ pub struct Error {
     kind: Kind,
     what: String,
     retry_after: Option<Duration>,
+    marker: Option<Box<Marker>>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -62,7 +74,7 @@ pub struct Error {
 impl Error {
     /// `what`: lower case, no full stop, the values that matter, never the source's text.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), retry_after: None, source: None }
+        Self { kind, what: what.into(), retry_after: None, marker: None, source: None }
     }
 
     /// `Kind::Unavailable`.
@@ -80,6 +92,17 @@ impl Error {
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+
+    #[must_use]
+    pub(super) fn with_marker(mut self, marker: Option<Marker>) -> Self {
+        self.marker = marker.map(Box::new);
+        self
+    }
+
+    /// The delete marker that was found, if one was.
+    pub fn marker(&self) -> Option<&Marker> {
+        self.marker.as_deref()
     }
 
     pub fn kind(&self) -> Kind {

@@ -14,10 +14,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
-    CopySource, Error, GetOptions, GetRange, Head, Key, Kind, Limits, ListOptions, Page,
-    PartNumber, PartOptions, PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions,
-    Result, ServerFacts, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Key, Kind,
+    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
+    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -219,9 +220,9 @@ impl Store for Faulty {
         Ok((head, damaged(fault, body)))
     }
 
-    async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+    async fn delete(&self, bucket: &Bucket, key: &Key, options: &DeleteOptions) -> Result<Deleted> {
         let fault = self.ask_hook(Op::Delete, bucket.as_str(), key.as_str()).await?;
-        respond(fault, self.inner.delete(bucket, key, version).await)
+        respond(fault, self.inner.delete(bucket, key, options).await)
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
@@ -272,11 +273,11 @@ impl Store for Faulty {
         &self,
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
-        size_bytes: u64,
+        completion: &Completion,
     ) -> Result<Written> {
         let fault =
             self.ask_hook(Op::Complete, upload.bucket.as_str(), upload.key.as_str()).await?;
-        respond(fault, self.inner.complete(upload, parts, size_bytes).await)
+        respond(fault, self.inner.complete(upload, parts, completion).await)
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {

@@ -13,13 +13,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::conditions::{Existing, require_null_version};
 use super::listing::page_of;
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
-    CopySource, ETag, Error, GetOptions, GetRange, Head, Key, Kind, Limits, ListOptions, Listed,
-    Page, PartNumber, PartOptions, PartPage, PartTag, PartTarget, PutMode, PutOptions, Result,
-    Store, StoredPart, UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, ETag, Error, GetOptions, GetRange, Head, Key,
+    Kind, Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag,
+    PartTarget, PutOptions, Result, Store, StoredPart, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::{Checksum, Sha256};
@@ -102,7 +104,7 @@ impl Memory {
     ) -> Result<Written> {
         let mut state = self.state();
         let contents = state.bucket(bucket)?;
-        check_condition(&options.mode, contents.objects.get(key.as_str()), key)?;
+        options.mode.check(contents.objects.get(key.as_str()).map(|object| &object.etag), key)?;
         let object = Object {
             size_bytes: bytes.len() as u64,
             frames: vec![bytes],
@@ -140,19 +142,6 @@ impl State {
         };
         let upload = self.bucket(target.bucket)?.uploads.get_mut(&target.upload.0);
         upload.filter(|upload| upload.key == *target.key).ok_or_else(missing)
-    }
-}
-
-/// **Errors**: `Precondition`, `NotFound`.
-fn check_condition(mode: &PutMode, existing: Option<&Object>, key: &Key) -> Result<()> {
-    let refused = |why: &str| Error::new(Kind::Precondition, format!("{key} {why}"));
-    match (mode, existing) {
-        (PutMode::CreateOnly, Some(_)) => Err(refused("exists")),
-        (PutMode::IfMatch(_), None) => Err(Error::new(Kind::NotFound, format!("no object {key}"))),
-        (PutMode::IfMatch(etag), Some(object)) if object.etag != *etag => {
-            Err(refused("has another ETag"))
-        }
-        (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => Ok(()),
     }
 }
 
@@ -233,6 +222,7 @@ impl Store for Memory {
     ) -> Result<(Head, Body)> {
         let mut state = self.state();
         let object = state.bucket(bucket)?.objects.get(key.as_str());
+        require_null_version(options.version.as_deref(), key)?;
         let object =
             object.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
         if options.if_match.is_some_and(|tag| tag != object.etag) {
@@ -259,9 +249,18 @@ impl Store for Memory {
         Ok((head, slice(object, first, end)))
     }
 
-    async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
-        self.state().bucket(bucket)?.objects.remove(key.as_str());
-        Ok(())
+    async fn delete(&self, bucket: &Bucket, key: &Key, options: &DeleteOptions) -> Result<Deleted> {
+        let mut state = self.state();
+        let objects = &mut state.bucket(bucket)?.objects;
+        require_null_version(options.version.as_deref(), key)?;
+        let existing = objects.get(key.as_str()).map(|object| Existing {
+            etag: &object.etag,
+            size_bytes: object.size_bytes,
+            modified: object.modified,
+        });
+        options.conditions.check(existing, key)?;
+        objects.remove(key.as_str());
+        Ok(Deleted { version: options.version.clone(), delete_marker: false })
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
@@ -334,8 +333,9 @@ impl Store for Memory {
         &self,
         target: UploadTarget<'_>,
         parts: &[ChosenPart],
-        size_bytes: u64,
+        completion: &Completion,
     ) -> Result<Written> {
+        let size_bytes = completion.size_bytes;
         let mut state = self.state();
         let min_part_bytes = self.limits.min_part_bytes;
         let upload = state.upload(target)?;
@@ -352,6 +352,8 @@ impl Store for Memory {
         let object =
             Object { frames, size_bytes, etag: etag.clone(), modified, attributes, checksum: None };
         let contents = state.bucket(target.bucket)?;
+        let existing = contents.objects.get(target.key.as_str()).map(|object| &object.etag);
+        completion.mode.check(existing, target.key)?;
         contents.uploads.remove(&target.upload.0);
         contents.objects.insert(target.key.to_string(), object);
         Ok(Written { etag, version: None })
@@ -375,7 +377,8 @@ impl Store for Memory {
         let mut state = self.state();
         let mut object = state.source(source)?;
         let contents = state.bucket(bucket)?;
-        check_condition(&options.mode, contents.objects.get(key.as_str()), key)?;
+        let old = contents.objects.get(key.as_str());
+        options.mode.check(old.map(|old| &old.etag), key)?;
         object.modified = self.clock.wall();
         object.attributes = options.attributes;
         object.checksum = None;

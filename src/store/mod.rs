@@ -16,6 +16,7 @@ pub mod memory;
 pub mod probe;
 
 mod body;
+mod conditions;
 mod copying;
 mod error;
 mod listing;
@@ -27,13 +28,14 @@ use async_trait::async_trait;
 
 use crate::names::{Bucket, Key};
 pub use body::{Body, BodyError};
+pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, TagCondition};
 pub use copying::{ByteSpan, CopiedPart, CopyOptions, CopySource};
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, Marker};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use values::{
-    Attributes, BucketInfo, ChosenPart, ETag, GetOptions, GetRange, Head, Limits, ListOptions,
-    Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions, StoredPart,
-    UploadId, Written, WrittenPart, acts_on_metadata,
+    Attributes, BucketInfo, ChosenPart, Completion, ETag, GetOptions, GetRange, Head, Limits,
+    ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions,
+    StoredPart, UploadId, Written, WrittenPart, acts_on_metadata,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -84,8 +86,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<Written>;
 
     /// Opens an object. With `GetRange::Head` the body is empty. **Errors**: `NotFound`,
-    /// `NoSuchBucket`, `Precondition`, `NotModified`, `Range` (no byte of the range exists). The
-    /// returned body can fail in the middle.
+    /// `NoSuchVersion`, `DeleteMarker` (the version is one), `NoSuchBucket`, `Precondition`,
+    /// `NotModified`, `Range` (no byte of the range exists). The returned body can fail in the
+    /// middle.
     async fn get(
         &self,
         bucket: &Bucket,
@@ -94,8 +97,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         options: GetOptions,
     ) -> Result<(Head, Body)>;
 
-    /// Removes an object, or one version of it; success if there is none.
-    async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()>;
+    /// Removes an object, or one version of it; success if there is no object. **Errors**:
+    /// `NoSuchVersion` (nothing is removed), `Precondition`, `Conflict`, `NotFound` (there is no
+    /// object that could have the ETag of the condition), `NoSuchBucket`.
+    async fn delete(&self, bucket: &Bucket, key: &Key, options: &DeleteOptions) -> Result<Deleted>;
 
     /// One page of keys in byte order.
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page>;
@@ -126,13 +131,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<PartPage>;
 
     /// Makes the object out of the chosen parts. **Errors**: `InvalidPart` (one is missing or has
-    /// another ETag), `NoSuchUpload` (aborted, or completed already), `TooSmall`; after
+    /// another ETag), `NoSuchUpload` (aborted, or completed already), `TooSmall`; `Precondition`,
+    /// `Conflict` and `NotFound` for the condition, which leave the upload as it was; after
     /// `Unavailable` it may have happened.
     async fn complete(
         &self,
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
-        size_bytes: u64,
+        completion: &Completion,
     ) -> Result<Written>;
 
     /// Removes the upload and its parts; success if there is none.

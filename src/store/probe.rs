@@ -12,8 +12,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{
-    Attributes, Body, Bucket, ChosenPart, Error, GetOptions, GetRange, Key, Kind, ListOptions,
-    PartNumber, PartTarget, PutMode, PutOptions, Result, ServerFacts, Store, UploadTarget,
+    Attributes, Body, Bucket, ChosenPart, Completion, DeleteOptions, Error, GetOptions, GetRange,
+    Key, Kind, ListOptions, PartNumber, PartTarget, PutMode, PutOptions, Result, ServerFacts,
+    Store, UploadTarget,
 };
 use crate::clock::Clock;
 use crate::digest::Sha256;
@@ -25,6 +26,25 @@ const INCREMENTS: usize = 4;
 /// The check that decides whether uploads can be adopted
 /// (docs/architecture.md#handing-over-a-store-upload).
 pub const PARTIAL_COMPLETE: &str = "Complete takes the parts that it names, and no others";
+
+/// The conditions of changes that a store decides together with the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decides {
+    /// `If-Match` on a deletion.
+    pub delete_by_tag: bool,
+    /// `x-amz-if-match-last-modified-time`.
+    pub delete_by_time: bool,
+    /// `x-amz-if-match-size`.
+    pub delete_by_size: bool,
+    /// `If-Match` and `If-None-Match` on CompleteMultipartUpload.
+    pub complete: bool,
+}
+
+impl Decides {
+    /// As the embedded store does.
+    pub const ALL: Self =
+        Self { delete_by_tag: true, delete_by_time: true, delete_by_size: true, complete: true };
+}
 
 /// The consequence of a failed check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -247,7 +267,10 @@ impl Probe {
             .await
             .map_err(text)?;
         let chosen = [ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) }];
-        self.store.complete(target, &chosen, bytes.len() as u64).await.map_err(text)?;
+        self.store
+            .complete(target, &chosen, &Completion::of(bytes.len() as u64))
+            .await
+            .map_err(text)?;
         let (_, value) = self.read("parts").await.map_err(text)?;
         if value.as_bytes() == bytes {
             Ok(String::new())
@@ -287,7 +310,8 @@ impl Probe {
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
         let parts =
             self.put_parts(target, &[(1, "left out"), (2, "chosen")]).await.map_err(text)?;
-        let completed = self.store.complete(target, &parts[1..], "chosen".len() as u64).await;
+        let completed =
+            self.store.complete(target, &parts[1..], &Completion::of("chosen".len() as u64)).await;
         let outcome = match completed {
             Ok(_) => match self.read("left-out").await.map_err(text)? {
                 (_, found) if found == "chosen" => Ok(String::new()),
@@ -308,7 +332,11 @@ impl Probe {
             .map_err(text)?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
         let parts = self.put_parts(target, &[(1, "old"), (1, "new")]).await.map_err(text)?;
-        let outcome = match self.store.complete(target, &parts[..1], "old".len() as u64).await {
+        let outcome = match self
+            .store
+            .complete(target, &parts[..1], &Completion::of("old".len() as u64))
+            .await
+        {
             Ok(_) => Err("it is completed".to_owned()),
             Err(error) if error.kind() == Kind::InvalidPart => Ok(String::new()),
             Err(error) => Err(text(error)),
@@ -341,7 +369,7 @@ impl Probe {
     async fn remove_objects(&self) -> Result<()> {
         let options = ListOptions { prefix: self.prefix.clone(), ..ListOptions::default() };
         for object in self.store.list(&self.bucket, &options).await?.objects {
-            self.store.delete(&self.bucket, &object.key, None).await?;
+            self.store.delete(&self.bucket, &object.key, &DeleteOptions::default()).await?;
         }
         Ok(())
     }

@@ -374,6 +374,21 @@ pub struct ChosenPart {
     pub sha256: Option<Sha256>,
 }
 
+/// What `complete` makes of the parts, and under which condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    pub size_bytes: u64,
+    /// As that of a `put`.
+    pub mode: PutMode,
+}
+
+impl Completion {
+    /// Without a condition.
+    pub fn of(size_bytes: u64) -> Self {
+        Self { size_bytes, mode: PutMode::Overwrite }
+    }
+}
+
 /// A bucket in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketInfo {

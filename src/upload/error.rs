@@ -42,6 +42,8 @@ pub enum Kind {
     InvalidPart,
     /// S3's Complete named a part that is too small and not the last.
     PartTooSmall,
+    /// The object at the target is not what S3's Complete demands: the upload stays open.
+    ConditionFailed,
     /// The completed object was replaced or removed.
     ObjectChanged,
     /// The request's body ended early: send it again.
@@ -85,6 +87,11 @@ pub enum Error {
     InvalidPart { id: BackupId, number: u16 },
     #[error("part {number} has {size_bytes} bytes; all but the last need {least}")]
     PartTooSmall { number: u16, size_bytes: u64, least: u64 },
+    #[error("{}", if *.missing { "there is no object at the target" } else { "a precondition of the request does not hold" })]
+    ConditionFailed {
+        /// There is no object that could have the ETag.
+        missing: bool,
+    },
     #[error("the object of backup {0:?} was replaced or removed since")]
     ObjectChanged(BackupId),
     #[error(
@@ -122,6 +129,7 @@ impl Error {
             Self::NotOpen { .. } => Kind::NotOpen,
             Self::InvalidPart { .. } => Kind::InvalidPart,
             Self::PartTooSmall { .. } => Kind::PartTooSmall,
+            Self::ConditionFailed { .. } => Kind::ConditionFailed,
             Self::ObjectChanged(_) => Kind::ObjectChanged,
             Self::QuotaExceeded { .. } => Kind::QuotaExceeded,
             Self::Store { kind, .. } | Self::Batch { kind, .. } => *kind,
@@ -146,6 +154,7 @@ impl Error {
             | Self::NotOpen { .. }
             | Self::InvalidPart { .. }
             | Self::PartTooSmall { .. }
+            | Self::ConditionFailed { .. }
             | Self::ObjectChanged(_)
             | Self::QuotaExceeded { .. }
             | Self::Corrupt { .. } => None,
@@ -165,6 +174,8 @@ impl Error {
             store::Kind::SlowDown => Kind::SlowDown,
             store::Kind::Denied => Kind::Internal,
             store::Kind::NotFound
+            | store::Kind::NoSuchVersion
+            | store::Kind::DeleteMarker
             | store::Kind::NoSuchUpload
             | store::Kind::BucketExists
             | store::Kind::BucketNotEmpty

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::Stamp;
-use crate::store::{ETag, UploadId, UploadTarget, WrittenPart};
+use crate::store::{ETag, PutMode, UploadId, UploadTarget, WrittenPart};
 
 use super::plan::Plan;
 
@@ -64,6 +64,30 @@ pub struct Checks {
     /// The part numbers that S3's Complete named, ascending; None: all recorded ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<u16>>,
+    /// Decided by the store together with the object: a finalize that is repeated, or that another
+    /// gateway takes over, asks for it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<TargetCondition>,
+}
+
+/// What S3's Complete demands of the object at the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TargetCondition {
+    /// There is none.
+    Absent,
+    /// It has this ETag.
+    Tag(ETag),
+}
+
+impl Checks {
+    pub fn put_mode(&self) -> PutMode {
+        match &self.condition {
+            None => PutMode::Overwrite,
+            Some(TargetCondition::Absent) => PutMode::CreateOnly,
+            Some(TargetCondition::Tag(tag)) => PutMode::IfMatch(tag.clone()),
+        }
+    }
 }
 
 impl Status {
@@ -110,6 +134,9 @@ pub struct Finished {
     /// Nobody hashed some of its parts, so its `sha256-chunks` identifies the parts only here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unhashed_parts: bool,
+    /// The condition that held when the object was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<TargetCondition>,
 }
 
 impl Finished {

@@ -40,7 +40,7 @@ pub use index::{OpenPage, OpenQuery};
 pub use list::{ListPage, ListQuery};
 pub use manifest::{
     ChecksumKind, Destination, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root,
-    S3Terms, Segment, Status,
+    S3Terms, Segment, Status, TargetCondition,
 };
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use s3::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::names::Bucket;
 use ratchet::store::{
-    Attributes, Body, ChosenPart, GetRange, Kind, Limits, PartNumber, PartTarget, PutMode,
-    PutOptions, Store, UploadTarget, dir::Dir,
+    Attributes, Body, ChosenPart, Completion, DeleteOptions, GetRange, Kind, Limits, PartNumber,
+    PartTarget, PutMode, PutOptions, Store, UploadTarget, dir::Dir,
 };
 
 use crate::support::wait::{no_unfinished_bodies, until_nothing_leaks};
@@ -81,7 +81,7 @@ fn announce(name: &str, number: u64) {
 
 async fn delete(store: &Arc<dyn Store>, name: &str) -> u64 {
     announce(name, 0);
-    store.delete(&bucket(), &name.into(), None).await.unwrap();
+    store.delete(&bucket(), &name.into(), &DeleteOptions::default()).await.unwrap();
     0
 }
 
@@ -113,7 +113,7 @@ async fn upload(store: &Arc<dyn Store>, name: &str, number: u64, random: &Clock)
             .unwrap();
         chosen.push(ChosenPart { number, etag: etag.etag, sha256: None });
     }
-    store.complete(target, &chosen, bytes.len() as u64).await.unwrap();
+    store.complete(target, &chosen, &Completion::of(bytes.len() as u64)).await.unwrap();
     number
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ratchet::store::GetRange;
+use ratchet::store::{DeleteOptions, GetRange};
 use ratchet::upload::{Error, Kind, Status, Uploads};
 use tokio::sync::Notify;
 
@@ -181,7 +181,12 @@ impl Findings {
                 continue;
             }
             // A sweep may complete a finalize that was cut off, which creates the object again.
-            world.fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+            world
+                .fleet
+                .store
+                .delete(&"b".into(), &"k".into(), &DeleteOptions::default())
+                .await
+                .unwrap();
         }
         let (records, uploads) = (world.fleet.state_keys().await, world.fleet.open_store_uploads());
         if !records.is_empty() || uploads > 0 {

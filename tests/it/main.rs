@@ -26,6 +26,7 @@ mod readback;
 mod resume;
 mod rotation;
 mod s3_api;
+mod s3_conditions;
 mod serve;
 mod shapes;
 mod store_responses;

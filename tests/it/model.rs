@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::{ChunkHasher, Expected, Kind as DigestKind, Sha256, Whole};
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
-use ratchet::store::{Body, GetRange, Limits, Store};
+use ratchet::store::{Body, DeleteOptions, GetRange, Limits, Store};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
 use crate::support::faults::{
@@ -291,7 +291,7 @@ async fn assert_nothing_is_left(world: &World, id: &str) {
                 .is_some(),
             "seed {seed}: the records of an existing object were removed"
         );
-        world.store.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
+        world.store.delete(&BUCKET.into(), &KEY.into(), &DeleteOptions::default()).await.unwrap();
     }
     // Expiring, freeing and removing records have a delay each; the lease of a killed sweeper has
     // one too.

@@ -19,7 +19,7 @@ use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::gc::{Mode, Settings as GcSettings, Sweeper};
 use ratchet::store::{
-    Body, ETag, GetRange, Kind as StoreKind, Limits, PartNumber, Store, UploadTarget,
+    Body, DeleteOptions, ETag, GetRange, Kind as StoreKind, Limits, PartNumber, Store, UploadTarget,
 };
 use ratchet::upload::{
     ChosenEntry, Destination, Error, NewUpload, PartAdmission, PartClaim, PutOutcome, Resume,
@@ -348,7 +348,7 @@ async fn assert_nothing_is_left(world: &World) {
     for _ in 0..8 {
         // In each round, because the sweep completes a run that was killed in its Complete, which
         // creates the object again.
-        world.store.delete(&BUCKET.into(), &KEY.into(), None).await.unwrap();
+        world.store.delete(&BUCKET.into(), &KEY.into(), &DeleteOptions::default()).await.unwrap();
         world.random.pause(Duration::from_secs(2 * 86_400)).await;
         let report = sweeper.sweep(Mode::Now, |_| ()).await.unwrap().unwrap();
         assert_eq!(report.failed, 0, "seed {seed}");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
-use ratchet::store::{Body, PutOptions};
+use ratchet::store::{Body, DeleteOptions, PutOptions};
 use ratchet::upload::{
     ListQuery, NewBackup, OpenPage, OpenQuery, Root, Session, Settings, Uploads,
 };
@@ -345,7 +345,11 @@ async fn the_index_of_older_gateways_is_moved_by_any_number_of_gateways_at_once(
             .put(&state, &old.as_str().into(), Body::empty(), PutOptions::default())
             .await
             .unwrap();
-        fleet.store.delete(&state, &entry.as_str().into(), None).await.unwrap();
+        fleet
+            .store
+            .delete(&state, &entry.as_str().into(), &DeleteOptions::default())
+            .await
+            .unwrap();
     }
     let rootless = "v1/home/index/b/k/gone";
     fleet.store.put(&state, &rootless.into(), Body::empty(), PutOptions::default()).await.unwrap();

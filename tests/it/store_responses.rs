@@ -3,7 +3,8 @@
 
 use ratchet::clock::Clock;
 use ratchet::store::{
-    ChosenPart, GetOptions, GetRange, Kind, ListOptions, PartNumber, Store, UploadTarget,
+    ChosenPart, Completion, GetOptions, GetRange, Kind, ListOptions, PartNumber, Store,
+    UploadTarget,
     aws::{Addressing, Aws, Settings},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,7 +57,7 @@ async fn a_complete_with_status_200_and_an_error_document_fails() {
     let (bucket, key, upload) = ("bucket".into(), "key".into(), "upload".into());
     let target = UploadTarget { bucket: &bucket, key: &key, upload: &upload };
     let part = ChosenPart { number: PartNumber::new(1).unwrap(), etag: "tag".into(), sha256: None };
-    let error = store.complete(target, &[part], 1).await.unwrap_err();
+    let error = store.complete(target, &[part], &Completion::of(1)).await.unwrap_err();
     assert_eq!(
         error.kind(),
         Kind::Unavailable,

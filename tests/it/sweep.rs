@@ -11,7 +11,7 @@ use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::gc::Mode;
 use ratchet::store::{
-    Body, PutOptions,
+    Body, DeleteOptions, PutOptions,
     faulty::{Call, Op},
 };
 use ratchet::upload::{Admission, ChosenEntry, Kind, Status};
@@ -88,7 +88,7 @@ async fn records_stay_while_their_object_is_unchanged() {
     }
     let other = Body::from(b"other".to_vec());
     fleet.store.put(&"b".into(), &"replaced".into(), other, PutOptions::default()).await.unwrap();
-    fleet.store.delete(&"b".into(), &"deleted".into(), None).await.unwrap();
+    fleet.store.delete(&"b".into(), &"deleted".into(), &DeleteOptions::default()).await.unwrap();
     fleet.clock.pause(6 * DAY).await;
     assert!(fleet.sweep().await.actions.is_empty());
     fleet.clock.pause(2 * DAY).await;
@@ -229,7 +229,7 @@ async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
         assert_eq!(known, wait < DAY);
         let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
         assert_eq!(second.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
-        fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        fleet.store.delete(&"b".into(), &"k".into(), &DeleteOptions::default()).await.unwrap();
         fleet.assert_nothing_is_left().await;
     }
 }
@@ -319,7 +319,7 @@ async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
             CHUNK as u64,
             "seed {seed}"
         );
-        fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        fleet.store.delete(&"b".into(), &"k".into(), &DeleteOptions::default()).await.unwrap();
         fleet.assert_nothing_is_left().await;
     }
     println!("sweep: 200 races of adoption and expiry, {adopted} adopted, {freed} freed");
@@ -364,7 +364,7 @@ async fn creates_aborts_and_sweeps_at_once_are_safe() {
         put_chunk(&fresh, 0).await;
         put_chunk(&fresh, 1).await;
         fresh.finalize(None).await.unwrap();
-        fleet.store.delete(&"b".into(), &"k".into(), None).await.unwrap();
+        fleet.store.delete(&"b".into(), &"k".into(), &DeleteOptions::default()).await.unwrap();
         fleet.assert_nothing_is_left().await;
     }
 }

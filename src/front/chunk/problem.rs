@@ -152,6 +152,8 @@ fn type_of_upload_error(kind: upload::Kind) -> ProblemType {
         upload::Kind::NotOpen => ProblemType::NotOpen,
         // Only S3 CompleteMultipartUpload lists parts.
         upload::Kind::InvalidPart | upload::Kind::PartTooSmall => ProblemType::BadRequest,
+        // Only S3's Complete has conditions.
+        upload::Kind::ConditionFailed => ProblemType::NotOpen,
         upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
         upload::Kind::QuotaExceeded => ProblemType::QuotaExceeded,
         upload::Kind::BodyBroken => ProblemType::RequestTimeout,
@@ -326,6 +328,7 @@ impl From<upload::Error> for Problem {
             | upload::Error::InvalidPart { .. }
             | upload::Error::PartTooSmall { .. }
             | upload::Error::NotOpen { .. }
+            | upload::Error::ConditionFailed { .. }
             | upload::Error::ObjectChanged(_)
             | upload::Error::QuotaExceeded { .. }
             | upload::Error::Store { .. }

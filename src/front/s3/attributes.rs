@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use http::header::{
-    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED,
 };
 use http::{Response, StatusCode};
 
@@ -137,6 +138,22 @@ pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
         put(headers, VERSION_ID, version);
     }
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+}
+
+/// The headers that a 304 has as the 200 would (RFC 9110 §15.4.5).
+pub fn validators(stored: &Stored) -> HeaderMap {
+    let (head, mut headers) = (&stored.head, HeaderMap::new());
+    put(&mut headers, ETAG, &["\"", &*head.etag.0, "\""].concat());
+    put(&mut headers, LAST_MODIFIED, &httpdate::fmt_http_date(head.modified));
+    for name in [CACHE_CONTROL, EXPIRES] {
+        if let Some(value) = head.attributes.headers.get(name.as_str()) {
+            put(&mut headers, name, value);
+        }
+    }
+    if let Some(version) = &head.version {
+        put(&mut headers, VERSION_ID, version);
+    }
+    headers
 }
 
 fn put(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {

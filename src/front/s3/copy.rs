@@ -125,8 +125,8 @@ fn copy_from<'a>(request: &'a AuthedRequest, source: &'a CopySource) -> CopyFrom
             account: request.identity.account_name(),
             bucket: &source.bucket,
             key: &source.key,
+            version: source.version.as_deref(),
         },
-        version: source.version.as_deref(),
         conditions: conditions::parse(&request.head.headers, &COPY_SOURCE_CONDITIONS),
     }
 }

@@ -8,10 +8,10 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::conditions::unquoted;
+use super::conditions::{tag_condition, time, unquoted};
 use super::error::S3Error;
 use crate::names::Key;
-use crate::object::PartNumber;
+use crate::object::{DeleteOptions, PartNumber};
 use crate::upload::ChosenEntry;
 
 /// No document of S3 is nested deeper.
@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletion {
     pub key: Key,
-    pub version: Option<String>,
+    pub options: DeleteOptions,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,9 +31,10 @@ pub struct Deletions {
     pub quiet: bool,
 }
 
-/// **Errors**: `MalformedXML`.
+/// **Errors**: `MalformedXML`, `NotImplemented` for a list of ETags.
 pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
     let mut deletions = Deletions::default();
+    let mut failure = None;
     walk(bytes, "Delete", |path, text| match path {
         ["Object"] => deletions.keys.push(Deletion::default()),
         ["Object", "Key"] => {
@@ -41,17 +42,33 @@ pub fn deletions(bytes: &[u8]) -> Result<Deletions, S3Error> {
                 last.key = text.into();
             }
         }
-        ["Object", "VersionId"] => {
-            if let Some(last) =
-                deletions.keys.last_mut().filter(|_| !text.is_empty() && text != "null")
-            {
-                last.version = Some(text.to_owned());
+        ["Object", name] => {
+            if let Some(last) = deletions.keys.last_mut().filter(|_| !text.trim().is_empty()) {
+                failure = failure.take().or(set_option(&mut last.options, name, text).err());
             }
         }
         ["Quiet"] => deletions.quiet = text == "true",
         _ => {}
     })?;
-    Ok(deletions)
+    failure.map_or(Ok(deletions), Err)
+}
+
+/// Takes the element of a key to delete that names its version or a condition.
+fn set_option(options: &mut DeleteOptions, name: &str, text: &str) -> Result<(), S3Error> {
+    let conditions = &mut options.conditions;
+    match name {
+        "VersionId" => options.version = Some(text.to_owned()),
+        "ETag" => conditions.if_match = Some(tag_condition(text)?),
+        "LastModifiedTime" => {
+            conditions.modified = Some(time(text).ok_or_else(S3Error::malformed_xml)?);
+        }
+        "Size" => {
+            let size = text.trim().parse().map_err(|_| S3Error::malformed_xml())?;
+            conditions.size_bytes = Some(size);
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The parts of a CompleteMultipartUpload, in the order of the document. **Errors**:
@@ -227,6 +244,7 @@ mod tests {
     use proptest::prelude::proptest;
 
     use super::*;
+    use crate::object::{DeleteConditions, TagCondition};
 
     #[test]
     fn deletions_are_parsed() {
@@ -236,9 +254,32 @@ mod tests {
         let keys: Vec<(&str, Option<&str>)> = parsed
             .keys
             .iter()
-            .map(|entry| (entry.key.as_str(), entry.version.as_deref()))
+            .map(|entry| (entry.key.as_str(), entry.options.version.as_deref()))
             .collect();
         assert_eq!((parsed.quiet, keys), (true, vec![("a&b A/", None), ("c", Some("v"))]));
+        let object = |inner: &str| {
+            let text = format!("<Delete><Object><Key>k</Key>{inner}</Object></Delete>");
+            deletions(text.as_bytes()).map(|parsed| parsed.keys[0].options.clone())
+        };
+        let found = object(
+            "<VersionId>null</VersionId><ETag>&quot;e&quot;</ETag><Size>5</Size>\
+             <LastModifiedTime>Thu, 01 Jan 1970 00:00:09 GMT</LastModifiedTime>",
+        )
+        .unwrap();
+        let nine = std::time::UNIX_EPOCH + std::time::Duration::from_secs(9);
+        let conditions = DeleteConditions {
+            if_match: Some(TagCondition::Tag("e".into())),
+            modified: Some(nine),
+            size_bytes: Some(5),
+        };
+        assert_eq!(found, DeleteOptions { version: Some("null".to_owned()), conditions });
+        for (inner, code) in [
+            ("<Size>x</Size>", "MalformedXML"),
+            ("<LastModifiedTime>now</LastModifiedTime>", "MalformedXML"),
+            ("<ETag>a,b</ETag>", "NotImplemented"),
+        ] {
+            assert_eq!(object(inner).unwrap_err().code, code, "{inner}");
+        }
     }
 
     #[test]

@@ -8,11 +8,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
+use super::attributes;
 use super::xml::Xml;
 use crate::header_names;
-use crate::object::{CopyError, ReadError, StoreError, StoreKind, Unmet};
+use crate::object::{CopyError, Marker, ReadError, StoreError, StoreKind};
 use crate::upload;
 use crate::web::{self, Reply, full};
 
@@ -26,13 +27,22 @@ pub struct S3Error {
     status: StatusCode,
     message: String,
     retry_after: Option<Duration>,
+    /// Boxed, because few failures have any.
+    extras: Option<Box<Extras>>,
+}
+
+/// What some failures say beside code and message.
+#[derive(Clone, Debug, Default)]
+struct Extras {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    elements: Vec<(&'static str, String)>,
 }
 
 impl S3Error {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let retry_after =
             (status == StatusCode::SERVICE_UNAVAILABLE).then_some(DEFAULT_RETRY_AFTER);
-        Self { code, status, message: message.into(), retry_after }
+        Self { code, status, message: message.into(), retry_after, extras: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -103,6 +113,22 @@ impl S3Error {
         )
     }
 
+    /// The failure with a header; a value that is none is left out.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        let value = HeaderValue::from_bytes(value.as_bytes()).ok();
+        let headers = &mut self.extras.get_or_insert_default().headers;
+        headers.extend(value.map(|value| (name, value)));
+        self
+    }
+
+    /// The failure with an element in its document.
+    #[must_use]
+    pub fn with_element(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.extras.get_or_insert_default().elements.push((name, value.to_string()));
+        self
+    }
+
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -114,6 +140,10 @@ impl S3Error {
         xml.element("Code", self.code)
             .element("Message", &self.message)
             .element("Resource", resource);
+        let extras = self.extras.as_deref();
+        for (name, value) in extras.into_iter().flat_map(|extras| &extras.elements) {
+            xml.element(name, value);
+        }
         xml.element("RequestId", request_id);
         let mut reply =
             Response::new(full(if without_body { String::new() } else { xml.finish() }));
@@ -121,6 +151,9 @@ impl S3Error {
         let headers = reply.headers_mut();
         if !without_body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        }
+        for (name, value) in extras.into_iter().flat_map(|extras| &extras.headers) {
+            headers.insert(name.clone(), value.clone());
         }
         if let Some(retry_after) = self.retry_after {
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
@@ -161,6 +194,8 @@ impl From<StoreError> for S3Error {
         use StatusCode as S;
         let (status, code) = match error.kind() {
             StoreKind::NotFound => (S::NOT_FOUND, "NoSuchKey"),
+            StoreKind::NoSuchVersion => (S::NOT_FOUND, "NoSuchVersion"),
+            StoreKind::DeleteMarker => (S::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             StoreKind::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket"),
             StoreKind::NoSuchUpload => (S::NOT_FOUND, "NoSuchUpload"),
             StoreKind::BucketExists => (S::CONFLICT, "BucketAlreadyOwnedByYou"),
@@ -185,6 +220,28 @@ impl From<StoreError> for S3Error {
         }
         let mut failure = Self::new(status, code, error.to_string());
         failure.retry_after = error.pause().or(failure.retry_after);
+        match error.marker() {
+            Some(marker) => failure.at_marker(marker),
+            None => failure,
+        }
+    }
+}
+
+impl S3Error {
+    /// With what S3 says of the delete marker that was found in place of the object.
+    fn at_marker(self, marker: &Marker) -> Self {
+        let not_allowed = self.status == StatusCode::METHOD_NOT_ALLOWED;
+        let mut failure = self.with_header(header_names::DELETE_MARKER, "true");
+        if let Some(version) = &marker.version {
+            failure = failure.with_header(header_names::VERSION_ID, version);
+        }
+        if not_allowed {
+            failure = failure.with_header(header::ALLOW, "DELETE");
+            if let Some(modified) = marker.modified {
+                let date = httpdate::fmt_http_date(modified);
+                failure = failure.with_header(header::LAST_MODIFIED, &date);
+            }
+        }
         failure
     }
 }
@@ -196,10 +253,17 @@ impl From<ReadError> for S3Error {
         match error {
             ReadError::Store(error) => error.into(),
             ReadError::Records(error) => error.into(),
-            ReadError::Unmet(Unmet::Precondition) => Self::precondition(),
-            ReadError::Unmet(Unmet::NotModified) => Self::not_modified(),
-            ReadError::NoSuchPart => unsatisfiable("InvalidPartNumber"),
-            ReadError::Range { .. } => unsatisfiable("InvalidRange"),
+            ReadError::Precondition => Self::precondition(),
+            ReadError::NotModified(stored) => attributes::validators(&stored)
+                .iter()
+                .filter_map(|(name, value)| Some((name.clone(), value.to_str().ok()?)))
+                .fold(Self::not_modified(), |error, (name, value)| error.with_header(name, value)),
+            ReadError::NoSuchPart { number, count } => unsatisfiable("InvalidPartNumber")
+                .with_element("PartNumberRequested", number)
+                .with_element("ActualPartCount", count),
+            ReadError::Range { size_bytes } => unsatisfiable("InvalidRange")
+                .with_element("ActualObjectSize", size_bytes)
+                .with_header(header::CONTENT_RANGE, &format!("bytes */{size_bytes}")),
         }
     }
 }
@@ -221,7 +285,11 @@ impl From<CopyError> for S3Error {
 impl From<upload::Error> for S3Error {
     fn from(error: upload::Error) -> Self {
         use StatusCode as S;
+        if let upload::Error::ConditionFailed { missing: true } = error {
+            return Self::new(S::NOT_FOUND, "NoSuchKey", error.to_string());
+        }
         let (status, code) = match error.kind() {
+            upload::Kind::ConditionFailed => return Self::precondition(),
             upload::Kind::BadRequest => (S::BAD_REQUEST, "InvalidRequest"),
             upload::Kind::NoSuchBackup | upload::Kind::NotOpen => return Self::no_such_upload(),
             upload::Kind::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket"),

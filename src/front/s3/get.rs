@@ -10,7 +10,7 @@ use super::conditions::{self, OBJECT_CONDITIONS};
 use super::error::S3Error;
 use super::part::part_number;
 use super::xml::Xml;
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
 use crate::accounts::Access;
 use crate::object::{GetRange, ObjectName, ReadRequest, Selection};
 use crate::web::streamed;
@@ -33,20 +33,33 @@ impl S3Api {
         let read = ReadRequest {
             selection: selection(&request)?,
             head_only: request.head.method == Method::HEAD,
-            version: request.query.get("versionId").map(str::to_owned),
             checksum: request
                 .header("x-amz-checksum-mode")
                 .is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")),
             conditions: conditions::parse(&request.head.headers, &OBJECT_CONDITIONS),
+            if_range: conditions::if_range(&request.head.headers),
         };
-        let object = self.shared.objects.read(object_name(&request), read).await?;
+        let is_range = matches!(read.selection, Selection::Range(_));
+        let object = self.shared.objects.read(object_name(&request)?, read).await;
+        let object =
+            object.map_err(|error| match (S3Error::from(error), request.header("range")) {
+                (error, Some(range)) if is_range && error.code == "InvalidRange" => {
+                    error.with_element("RangeRequested", range)
+                }
+                (error, _) => error,
+            })?;
         let size = object.stored.head.size_bytes;
         let mut reply = Response::new(streamed(object.body));
         attributes::write(&object.stored, &mut reply);
         if let Some((first, end)) = object.range {
-            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            if size > 0 {
+                *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            }
+            // A part without bytes has no range that could be written.
             let range = format!("bytes {first}-{}/{size}", end.saturating_sub(1));
-            reply.headers_mut().insert(header::CONTENT_RANGE, header_value(&range));
+            if first < end {
+                reply.headers_mut().insert(header::CONTENT_RANGE, header_value(&range));
+            }
         }
         let len_bytes = object.range.map_or(size, |(first, end)| end - first);
         let headers = reply.headers_mut();
@@ -67,7 +80,7 @@ impl S3Api {
         request.require(Access::Read)?;
         let names = request.header("x-amz-object-attributes").unwrap_or_default();
         let includes = |name: &str| names.split(',').any(|word| word.trim() == name);
-        let object = object_name(&request);
+        let object = object_name(&request)?;
         let (checksum, parts) = (includes("Checksum"), includes("ObjectParts"));
         let found = self.shared.objects.attributes(object, checksum, parts).await?;
         let mut xml = Xml::new("GetObjectAttributesResponse");
@@ -96,18 +109,25 @@ impl S3Api {
     }
 }
 
-fn object_name(request: &AuthedRequest) -> ObjectName<'_> {
-    ObjectName {
+/// **Errors**: `InvalidArgument` for what cannot be the id of a version.
+fn object_name(request: &AuthedRequest) -> Result<ObjectName<'_>, S3Error> {
+    Ok(ObjectName {
         account: request.identity.account_name(),
         bucket: &request.target.bucket,
         key: &request.target.key,
-    }
+        version: validate::version(request.query.get("versionId"))?,
+    })
 }
 
 /// The part or range that a request asks for. **Errors**: `InvalidArgument` for a part number out
-/// of range.
+/// of range, `InvalidRequest` for both.
 fn selection(request: &AuthedRequest) -> Result<Selection, S3Error> {
     if request.query.get("partNumber").is_some() {
+        if request.header("range").is_some() {
+            return Err(S3Error::invalid_request(
+                "a Range header and the query parameter partNumber exclude each other",
+            ));
+        }
         return part_number(request).map(Selection::Part);
     }
     let range = request.header("range").and_then(range);
@@ -135,8 +155,10 @@ fn header_value(text: &str) -> HeaderValue {
 /// ignore.
 pub(super) fn range(value: &str) -> Option<GetRange> {
     let (first, last) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
+    // More digits than a number has mean a byte past the end of every object.
     let number = |text: &str| {
-        text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
     };
     match (first, last) {
         ("", last) => number(last).map(GetRange::Suffix),
@@ -172,7 +194,12 @@ mod tests {
             ("bytes=a-b", None),
             ("bytes=-", None),
             ("lines=0-1", None),
-            ("bytes=99999999999999999999-", None),
+            (
+                "bytes=99999999999999999999-",
+                Some(GetRange::Range { first: u64::MAX, last: u64::MAX }),
+            ),
+            ("bytes=0-99999999999999999999", Some(GetRange::Range { first: 0, last: u64::MAX })),
+            ("bytes=-99999999999999999999", Some(GetRange::Suffix(u64::MAX))),
         ];
         for (text, expected) in table {
             assert_eq!(range(text), expected, "{text}");

@@ -20,15 +20,15 @@ use crate::sigv4::URI_PATH;
 const MAX_KEYS: usize = 1000;
 
 /// The parameters that both versions have.
-struct ListRequest {
-    options: ListOptions,
-    max_keys: usize,
-    url_encoded: bool,
+pub(super) struct ListRequest {
+    pub options: ListOptions,
+    pub max_keys: usize,
+    pub url_encoded: bool,
 }
 
 impl ListRequest {
     /// A key, prefix or marker as the response shows it.
-    fn name<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub fn name<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.url_encoded { utf8_percent_encode(text, URI_PATH).into() } else { text.into() }
     }
 }
@@ -72,7 +72,11 @@ impl S3Api {
         Ok(xml_reply(xml.finish()))
     }
 
-    async fn page(&self, request: &AuthedRequest, list: &ListRequest) -> Result<Page, S3Error> {
+    pub(super) async fn page(
+        &self,
+        request: &AuthedRequest,
+        list: &ListRequest,
+    ) -> Result<Page, S3Error> {
         if !request.identity.allows(Access::Read, &request.target.bucket, &list.options.prefix) {
             return Err(S3Error::denied());
         }
@@ -86,7 +90,7 @@ impl S3Api {
 }
 
 /// **Errors**: `InvalidArgument`.
-fn list_request(request: &AuthedRequest) -> Result<ListRequest, S3Error> {
+pub(super) fn list_request(request: &AuthedRequest) -> Result<ListRequest, S3Error> {
     let text = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
     let max_keys = page_limit(text("max-keys"), "max-keys")?;
     let options = ListOptions {
@@ -126,6 +130,11 @@ fn position(token: &str) -> Result<String, S3Error> {
     bytes.ok_or_else(|| S3Error::invalid("the continuation token was not issued by this gateway"))
 }
 
+/// Writes the owner of an object: the gateway.
+pub(super) fn write_owner(xml: &mut Xml) {
+    xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();
+}
+
 /// Writes what both versions have after their own elements.
 fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) {
     xml.element("MaxKeys", list.max_keys);
@@ -140,7 +149,7 @@ fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) 
             .element("ETag", format_args!("\"{}\"", object.etag));
         xml.element("Size", object.size_bytes).element("StorageClass", "STANDARD");
         if with_owner {
-            xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();
+            write_owner(xml);
         }
         xml.close();
     }

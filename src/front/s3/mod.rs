@@ -31,6 +31,7 @@ mod put;
 mod restore;
 mod route;
 mod validate;
+mod versions;
 pub mod vocabulary;
 mod xml;
 
@@ -127,6 +128,7 @@ impl Front for S3Api {
             S3Operation::GetBucketVersioning => Box::pin(self.bucket_versioning(request)),
             S3Operation::ListObjects => Box::pin(self.list_objects(request)),
             S3Operation::ListObjectsV2 => Box::pin(self.list_objects_v2(request)),
+            S3Operation::ListObjectVersions => Box::pin(self.list_versions(request)),
             S3Operation::DeleteObjects => Box::pin(self.delete_objects(request, body)),
             S3Operation::ListMultipartUploads => Box::pin(self.list_uploads(request)),
             S3Operation::GetObject | S3Operation::HeadObject => Box::pin(self.get_object(request)),
@@ -162,11 +164,7 @@ impl S3Api {
     /// What every operation on an authenticated request begins with. **Errors**: those of
     /// `vocabulary`, `hoist` and `require_visible`; `AccessDenied` where the request expects another
     /// owner of the bucket.
-    fn prepare(
-        &self,
-        operation: S3Operation,
-        request: &mut AuthedRequest,
-    ) -> Result<(), S3Error> {
+    fn prepare(&self, operation: S3Operation, request: &mut AuthedRequest) -> Result<(), S3Error> {
         vocabulary::check(operation, &request.query, &request.head.headers)?;
         hoist::hoist(&request.query, &mut request.head.headers)?;
         self.require_visible(&request.target)?;

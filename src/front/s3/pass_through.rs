@@ -14,7 +14,7 @@ use super::{AuthedRequest, HandlerResult, S3Api, restore};
 use crate::accounts::Access;
 use crate::names::Bucket;
 use crate::object::{Level, Operation, Passthrough};
-use crate::web::{RequestBody, streamed};
+use crate::web::{Reply, RequestBody, streamed};
 
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
@@ -45,18 +45,26 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         require_access(operation, &request)?;
-        let mut passthrough = without_document(operation, &request);
+        let mut passthrough = without_document(operation, &request, &[]);
         let document = request.read_document(body, MAX_DOCUMENT_BYTES).await?;
         passthrough.body = if operation.subresource == "restore" {
             restore::rebuild(&document)?.into()
         } else {
             document
         };
-        let Some(response) = self.shared.objects.pass_through(passthrough).await? else {
-            return Err(S3Error::not_implemented(&format!(
-                "{} of ?{}",
-                operation.method, operation.subresource
-            )));
+        let reply = self.send_through(passthrough).await?;
+        reply.ok_or_else(|| {
+            S3Error::not_implemented(&format!("{} of ?{}", operation.method, operation.subresource))
+        })
+    }
+
+    /// The store's own response. None: the store is no S3 server.
+    pub(super) async fn send_through(
+        &self,
+        request: Passthrough,
+    ) -> Result<Option<Reply>, S3Error> {
+        let Some(response) = self.shared.objects.pass_through(request).await? else {
+            return Ok(None);
         };
         let mut reply = Response::new(streamed(response.body));
         *reply.status_mut() =
@@ -66,7 +74,7 @@ impl S3Api {
                 reply.headers_mut().append(name, value.clone());
             }
         }
-        Ok(reply)
+        Ok(Some(reply))
     }
 }
 
@@ -90,12 +98,17 @@ fn require_access(operation: &Operation, request: &AuthedRequest) -> Result<(), 
     Ok(())
 }
 
-/// The request to the store, without its document: the parameters and headers that the operation
-/// has. The vocabulary has refused others that could mean something.
-fn without_document(operation: &'static Operation, request: &AuthedRequest) -> Passthrough {
+/// The request to the store, without its document and without the parameters `unsent`: the
+/// parameters and headers that the operation has. The vocabulary has refused others that could
+/// mean something.
+pub(super) fn without_document(
+    operation: &'static Operation,
+    request: &AuthedRequest,
+    unsent: &[&str],
+) -> Passthrough {
     let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
     let mut passthrough = Passthrough::new(operation, bucket, key, bytes::Bytes::new());
-    for (name, value) in request.query.pairs() {
+    for (name, value) in request.query.pairs().filter(|(name, _)| !unsent.contains(name)) {
         passthrough.add_parameter(name, value);
     }
     for (name, value) in &request.head.headers {

@@ -22,6 +22,7 @@ pub enum S3Operation {
     GetBucketVersioning,
     ListObjects,
     ListObjectsV2,
+    ListObjectVersions,
     DeleteObjects,
     ListMultipartUploads,
     PostObject,
@@ -44,7 +45,7 @@ pub enum S3Operation {
 impl S3Operation {
     /// All but those that are passed through.
     #[cfg(any(test, feature = "testing"))]
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ListBuckets,
         Self::CreateBucket,
         Self::HeadBucket,
@@ -53,6 +54,7 @@ impl S3Operation {
         Self::GetBucketVersioning,
         Self::ListObjects,
         Self::ListObjectsV2,
+        Self::ListObjectVersions,
         Self::DeleteObjects,
         Self::ListMultipartUploads,
         Self::PostObject,
@@ -81,6 +83,7 @@ impl S3Operation {
             Self::GetBucketVersioning => "s3-get-bucket-versioning",
             Self::ListObjects => "s3-list-objects",
             Self::ListObjectsV2 => "s3-list-objects-v2",
+            Self::ListObjectVersions => "s3-list-object-versions",
             Self::DeleteObjects => "s3-delete-objects",
             Self::ListMultipartUploads => "s3-list-multipart-uploads",
             Self::PostObject => "s3-post-object",
@@ -233,6 +236,7 @@ fn bucket(method: &Method, subresource: Option<&str>, query: &Query) -> Option<S
         ("GET", None) => S3Operation::ListObjects,
         ("GET", Some("location")) => S3Operation::GetBucketLocation,
         ("GET", Some("versioning")) => S3Operation::GetBucketVersioning,
+        ("GET", Some("versions")) => S3Operation::ListObjectVersions,
         ("GET", Some("uploads")) => S3Operation::ListMultipartUploads,
         ("POST", Some("delete")) => S3Operation::DeleteObjects,
         ("POST", None) => S3Operation::PostObject,

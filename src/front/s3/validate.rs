@@ -10,6 +10,7 @@ use super::error::S3Error;
 use crate::web::{bucket_name_fits, key_fits};
 
 const MAX_KEY_BYTES: usize = 1024;
+const MAX_VERSION_BYTES: usize = 1024;
 
 /// **Errors**: `InvalidBucketName`.
 pub fn bucket(name: &str) -> Result<(), S3Error> {
@@ -20,6 +21,22 @@ pub fn bucket(name: &str) -> Result<(), S3Error> {
         "{name:?} is not a valid bucket name: 3 to 63 of a-z, 0-9, . and -, not like an IP address"
     );
     Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message))
+}
+
+/// The id of a version that a request names. **Errors**: `InvalidArgument` for what no store has as
+/// an id; whether there is such a version, the store says.
+pub fn version(id: Option<&str>) -> Result<Option<&str>, S3Error> {
+    let invalid = |message: &str, id: &str| {
+        let error = S3Error::invalid(message).with_element("ArgumentName", "versionId");
+        Err(error.with_element("ArgumentValue", id))
+    };
+    match id {
+        Some("") => invalid("Version id cannot be the empty string", ""),
+        Some(id) if id.len() > MAX_VERSION_BYTES || !id.bytes().all(|b| b.is_ascii_graphic()) => {
+            invalid("Invalid version id specified", id)
+        }
+        id => Ok(id),
+    }
 }
 
 /// **Errors**: `KeyTooLongError`, `InvalidArgument`.

@@ -13,8 +13,9 @@ use aws_sdk_s3::types::{
 };
 
 use super::super::{
-    Attributes, Bucket, BucketInfo, ChosenPart, ETag, Error, Key, Kind, PartNumber, PartPage,
-    Result, StoredPart, UploadId, UploadTarget, Written,
+    Attributes, Bucket, BucketInfo, ChosenPart, Completion, DeleteOptions, Deleted, ETag, Error,
+    Key, Kind, PartNumber, PartPage, PutMode, Result, StoredPart, TagCondition, UploadId,
+    UploadTarget, Written,
 };
 use super::error::from_sdk;
 use super::objects::{Headers, metadata, require_inert_metadata, stated_headers};
@@ -61,13 +62,31 @@ pub(super) async fn delete(
     client: &Client,
     bucket: &Bucket,
     key: &Key,
-    version: Option<&str>,
-) -> Result<()> {
-    let call = client.delete_object().bucket(bucket.as_str()).key(key.as_str());
-    match call.set_version_id(version.map(str::to_owned)).send().await {
-        Ok(_) => Ok(()),
+    options: &DeleteOptions,
+) -> Result<Deleted> {
+    let DeleteOptions { version, conditions } = options;
+    let mut call = client
+        .delete_object()
+        .bucket(bucket.as_str())
+        .key(key.as_str())
+        .set_version_id(version.clone());
+    call = match &conditions.if_match {
+        None => call,
+        Some(TagCondition::Any) => call.if_match("*"),
+        Some(TagCondition::Tag(tag)) => call.if_match(quoted(tag)),
+    };
+    call = call
+        .set_if_match_last_modified_time(conditions.modified.map(Into::into))
+        .set_if_match_size(conditions.size_bytes.and_then(|size| i64::try_from(size).ok()));
+    match call.send().await {
+        Ok(response) => Ok(Deleted {
+            version: response.version_id().map(str::to_owned),
+            delete_marker: response.delete_marker() == Some(true),
+        }),
         Err(error) => match from_sdk(&format!("deleting {bucket}/{key}"), error) {
-            error if error.kind() == Kind::NotFound => Ok(()),
+            error if error.kind() == Kind::NotFound && conditions.is_empty() => {
+                Ok(Deleted::default())
+            }
             error => Err(error),
         },
     }
@@ -138,7 +157,7 @@ pub(super) async fn complete(
     client: &Client,
     target: UploadTarget<'_>,
     parts: &[ChosenPart],
-    size_bytes: u64,
+    completion: &Completion,
 ) -> Result<Written> {
     // Checksums of all parts or of none: if some parts have one, servers require all.
     let all_have_sha256 = parts.iter().all(|part| part.sha256.is_some());
@@ -154,17 +173,27 @@ pub(super) async fn complete(
     let parts = CompletedMultipartUpload::builder()
         .set_parts(Some(parts.iter().map(part).collect()))
         .build();
+    let (if_match, if_none_match) = match &completion.mode {
+        PutMode::Overwrite => (None, None),
+        PutMode::CreateOnly => (None, Some("*".to_owned())),
+        PutMode::IfMatch(tag) => (Some(quoted(tag)), None),
+    };
     let response = client
         .complete_multipart_upload()
         .bucket(target.bucket.as_str())
         .key(target.key.as_str())
         .upload_id(target.upload.as_str())
-        .set_mpu_object_size(i64::try_from(size_bytes).ok())
+        .set_mpu_object_size(i64::try_from(completion.size_bytes).ok())
+        .set_if_match(if_match)
+        .set_if_none_match(if_none_match)
         .multipart_upload(parts)
         .send()
         .await
         .map_err(|error| {
-            as_no_such_upload(from_sdk(&format!("completing {}", target.key), error))
+            let error = from_sdk(&format!("completing {}", target.key), error);
+            // With `If-Match` it is the object that can be missing too.
+            let named = matches!(completion.mode, PutMode::IfMatch(_));
+            if named { error } else { as_no_such_upload(error) }
         })?;
     Ok(Written { etag: etag(response.e_tag()), version: response.version_id().map(str::to_owned) })
 }
@@ -199,6 +228,11 @@ fn as_no_such_upload(error: Error) -> Error {
         return Error::new(Kind::NoSuchUpload, error.to_string()).because(error);
     }
     error
+}
+
+/// An ETag as conditions name it.
+fn quoted(tag: &ETag) -> String {
+    format!("\"{tag}\"")
 }
 
 fn etag(text: Option<&str>) -> ETag {

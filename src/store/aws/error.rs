@@ -18,7 +18,8 @@ use super::super::{Error, Kind};
 /// The kind of an error response. `code` is empty if the response has none.
 pub(super) fn kind(status: u16, code: &str) -> Kind {
     match code {
-        "NoSuchKey" | "NoSuchVersion" | "NotFound" => Kind::NotFound,
+        "NoSuchKey" | "NotFound" => Kind::NotFound,
+        "NoSuchVersion" => Kind::NoSuchVersion,
         "NoSuchBucket" => Kind::NoSuchBucket,
         "NoSuchUpload" => Kind::NoSuchUpload,
         "PreconditionFailed" => Kind::Precondition,

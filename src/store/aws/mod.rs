@@ -28,10 +28,11 @@ pub use connect::{Addressing, ConnectError, Settings};
 use async_trait::async_trait;
 
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
-    CopySource, GetOptions, GetRange, Head, Key, ListOptions, Page, PartNumber, PartOptions,
-    PartPage, PartTarget, Passthrough, PassthroughAnswer, PutOptions, Result, ServerFacts, Store,
-    UploadId, UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, GetOptions, GetRange, Head, Key, ListOptions,
+    NULL_VERSION, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
+    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written,
+    WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -106,9 +107,12 @@ impl Store for Aws {
         objects::get(&self.client, bucket, key, read, options).await
     }
 
-    async fn delete(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<()> {
+    async fn delete(&self, bucket: &Bucket, key: &Key, options: &DeleteOptions) -> Result<Deleted> {
         let (bucket, key) = self.names.object(bucket, key)?;
-        control::delete(&self.control, bucket, key, version).await
+        if let Some(version) = options.version.as_deref().filter(|id| *id != NULL_VERSION) {
+            objects::require_version(&self.client, bucket, key, version).await?;
+        }
+        control::delete(&self.control, bucket, key, options).await
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
@@ -147,9 +151,9 @@ impl Store for Aws {
         &self,
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
-        size_bytes: u64,
+        completion: &Completion,
     ) -> Result<Written> {
-        control::complete(&self.control, self.checked_upload(upload)?, parts, size_bytes).await
+        control::complete(&self.control, self.checked_upload(upload)?, parts, completion).await
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {
@@ -183,6 +187,11 @@ impl Store for Aws {
         self.names.bucket(request.bucket())?;
         if !request.key().as_str().is_empty() {
             self.names.object(request.bucket(), request.key())?;
+            let version = request.parameters().iter().find(|(name, _)| *name == "versionId");
+            if let Some((_, version)) = version.filter(|(_, id)| id != NULL_VERSION) {
+                let (bucket, key) = (request.bucket(), request.key());
+                objects::require_version(&self.client, bucket, key, version).await?;
+            }
         }
         passthrough::pass_through(&self.client, request).await.map(Some)
     }

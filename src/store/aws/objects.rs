@@ -14,14 +14,14 @@ use http::header::{
 use http::{HeaderMap, HeaderName, Method};
 
 use super::super::{
-    Attributes, Body, Bucket, ETag, Error, GetOptions, GetRange, Head, Key, Kind, PartTarget,
-    PutMode, PutOptions, Result, Written, WrittenPart, acts_on_metadata,
+    Attributes, Body, Bucket, ETag, Error, GetOptions, GetRange, Head, Key, Kind, Marker,
+    NULL_VERSION, PartTarget, PutMode, PutOptions, Result, Written, WrittenPart, acts_on_metadata,
 };
 use super::chunked::{Trailer, with_trailer};
 use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::header_names::{
-    AWS_CHUNKED, DECODED_LENGTH, SERVER_SIDE, SYSTEM_METADATA, TRAILER, VERSION_ID,
+    AWS_CHUNKED, DECODED_LENGTH, DELETE_MARKER, SERVER_SIDE, SYSTEM_METADATA, TRAILER, VERSION_ID,
     WEBSITE_REDIRECT,
 };
 use crate::sigv4::Payload;
@@ -193,10 +193,11 @@ pub(super) async fn get(
         headers.push((CHECKSUM_MODE, "ENABLED".to_owned()));
     }
     let method = if read == GetRange::Head { Method::HEAD } else { Method::GET };
-    let version = options.version.map(|id| {
-        percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC).to_string()
+    let version = options.version.as_deref();
+    let query = version.map_or_else(String::new, |id| {
+        let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+        format!("versionId={id}")
     });
-    let query = version.map_or_else(String::new, |id| format!("versionId={id}"));
     let payload = Payload::Sha256(Sha256::of(b"").0);
     let request = StoreRequest { method, bucket, key, query, headers, user: Vec::new(), payload };
     let (response, permit) = client.send(request, Body::empty()).await?;
@@ -204,20 +205,54 @@ pub(super) async fn get(
     let len =
         len.ok_or_else(|| Error::unavailable(format!("the response for {key} has no length")))?;
     let head = head(response.headers(), len, client.now());
+    if version.is_some_and(|id| id != NULL_VERSION && head.version.as_deref() != Some(id)) {
+        let what = format!("{key} has no version of that id: the store answered with another one");
+        return Err(Error::new(Kind::NoSuchVersion, what));
+    }
     if read == GetRange::Head {
         return Ok((head, Body::empty()));
     }
     Ok((head, incoming((response, permit), Some(len))))
 }
 
+/// Fails if the server passes over version ids: it would then change the current object in place of
+/// the version (docs/backends.md#versions-of-objects). **Errors**: `NoSuchVersion`, `Unavailable`,
+/// `SlowDown`.
+pub(super) async fn require_version(
+    client: &SignedClient,
+    bucket: &Bucket,
+    key: &Key,
+    version: &str,
+) -> Result<()> {
+    let options = GetOptions { version: Some(version.to_owned()), ..GetOptions::default() };
+    match get(client, bucket, key, GetRange::Head, options).await {
+        Err(error)
+            if matches!(error.kind(), Kind::NoSuchVersion | Kind::Unavailable | Kind::SlowDown) =>
+        {
+            Err(error)
+        }
+        // Any other error is the server's own judgement of the version: it knows version ids.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The delete marker that a response speaks of.
+pub(super) fn marker(headers: &HeaderMap) -> Option<Marker> {
+    text(headers, &DELETE_MARKER).filter(|text| *text == "true")?;
+    let modified = http_date(headers, &LAST_MODIFIED);
+    Some(Marker { version: owned(headers, &VERSION_ID), modified })
+}
+
+fn http_date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    let text = text(headers, name)?;
+    DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok()
+}
+
 fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
     // `bytes 3-5/10`: the whole object's size is after the slash.
     let whole =
         text(headers, &CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
-    let date = |name| {
-        text(headers, name)
-            .and_then(|text| DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok())
-    };
+    let date = |name| http_date(headers, name);
     let response_date = date(&DATE).unwrap_or(now);
     Head {
         etag: etag(headers),

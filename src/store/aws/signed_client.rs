@@ -24,6 +24,7 @@ use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
 use super::connect::Addressing;
 use super::credentials::CredentialCache;
 use super::error::{code, error_response, retry_after};
+use super::objects::marker;
 use super::pools::{BufferPermit, Pools};
 use crate::clock::Clock;
 use crate::sigv4::{Payload, URI_PATH, sign};
@@ -102,13 +103,19 @@ impl SignedClient {
         let status = response.status().as_u16();
         let delay = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let delay = retry_after(delay);
+        let marker = marker(response.headers());
         let truncated = |cause| {
             let what = request.description();
             Error::unavailable(format!("{what} was answered {status}, not to the end"))
                 .because(cause)
         };
         let document = document(response, MAX_ERROR_BYTES).await.map_err(truncated)?;
-        Err(error_response(&request.description(), status, &code(&document), delay))
+        if marker.is_some() && status == 405 {
+            let what = format!("{} found a delete marker", request.description());
+            return Err(Error::new(Kind::DeleteMarker, what).with_marker(marker));
+        }
+        let error = error_response(&request.description(), status, &code(&document), delay);
+        Err(error.with_marker(marker))
     }
 
     /// As `send`, but returns the response whatever its status is.

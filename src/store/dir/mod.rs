@@ -35,19 +35,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::conditions::require_null_version;
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
-    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, CopiedPart, CopyOptions,
-    CopySource, ETag, Error, GetOptions, GetRange, Head, Key, Kind, Limits, ListOptions, Page,
-    PartNumber, PartOptions, PartPage, PartTarget, PutOptions, Result, Store, UploadId,
-    UploadTarget, Written, WrittenPart,
+    Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, ETag, Error, GetOptions, GetRange, Head, Key,
+    Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions,
+    Result, Store, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
 use files::Files;
 use index::Index;
 use modes::ModeRepair;
-use tables::{AttributesRow, Completion, Content, FileRef, ObjectRow, PartRow, Tables, UploadRow};
+use tables::{AttributesRow, Content, FileRef, NewObject, ObjectRow, PartRow, Tables, UploadRow};
 
 /// Objects up to this size are stored in the index: JSON documents cost one commit and no file.
 const INLINE_BYTES: u64 = 64 << 10;
@@ -176,6 +177,10 @@ impl Store for Dir {
         read: GetRange,
         options: GetOptions,
     ) -> Result<(Head, Body)> {
+        if options.version.is_some() {
+            self.index.require_bucket(bucket)?;
+            require_null_version(options.version.as_deref(), key)?;
+        }
         let lookup = self.files.pins.lookup();
         let row = self.index.object(bucket, key)?;
         if options.if_match.is_some_and(|tag| tag != row.etag) {
@@ -197,9 +202,11 @@ impl Store for Dir {
         Ok((head, body))
     }
 
-    async fn delete(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<()> {
-        let (bucket, key) = (bucket.clone(), key.clone());
-        self.index.write(move |tables| tables.delete(&bucket, &key)).await
+    async fn delete(&self, bucket: &Bucket, key: &Key, options: &DeleteOptions) -> Result<Deleted> {
+        let deleted = Deleted { version: options.version.clone(), delete_marker: false };
+        let (bucket, key, options) = (bucket.clone(), key.clone(), options.clone());
+        self.index.write(move |tables| tables.delete(&bucket, &key, &options)).await?;
+        Ok(deleted)
     }
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
@@ -254,17 +261,17 @@ impl Store for Dir {
         &self,
         upload: UploadTarget<'_>,
         parts: &[ChosenPart],
-        size_bytes: u64,
+        completion: &Completion,
     ) -> Result<Written> {
         require_ascending(parts)?;
         let etag = ETag(combined_tag(parts.iter().map(|part| part.etag.as_str())));
         let (owner, parts, min, now_ms) =
             (OwnedTarget::from(upload), parts.to_vec(), self.limits.min_part_bytes, self.now_ms());
-        let completion = Completion { etag: etag.clone(), size_bytes, now_ms };
+        let new = NewObject { etag: etag.clone(), completion: completion.clone(), now_ms };
         self.index
             .write(move |tables| {
                 let files = tables.chosen_files(owner.borrow(), &parts, min)?;
-                tables.complete(owner.borrow(), (&parts, files), completion)
+                tables.complete(owner.borrow(), (&parts, files), new)
             })
             .await?;
         Ok(Written { etag, version: None })

@@ -37,7 +37,7 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
         Op::ListBuckets => store.list_buckets().await.map(drop),
         Op::Put => store.put(bucket, key, body(), PutOptions::default()).await.map(drop),
         Op::Get => store.get(bucket, key, GetRange::Whole, GetOptions::default()).await.map(drop),
-        Op::Delete => store.delete(bucket, key, None).await,
+        Op::Delete => store.delete(bucket, key, &DeleteOptions::default()).await.map(drop),
         Op::List => store.list(bucket, &ListOptions::default()).await.map(drop),
         Op::CreateUpload => {
             store.create_upload(bucket, key, &Attributes::default()).await.map(drop)
@@ -47,7 +47,7 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
             store.put_part(part, body(), PartOptions::default()).await.map(drop)
         }
         Op::ListParts => store.list_parts(upload, None).await.map(drop),
-        Op::Complete => store.complete(upload, &[], 0).await.map(drop),
+        Op::Complete => store.complete(upload, &[], &Completion::of(0)).await.map(drop),
         Op::Abort => store.abort(upload).await,
         Op::ReadParts => store.read_parts(upload, &[]).await.map(drop),
         Op::Copy => {

@@ -10,7 +10,7 @@
 //! docs/architecture.md#read-back-of-sha256.
 
 use crate::digest::{Expected, Kind as DigestKind};
-use crate::store::{self, Body, ChosenPart, PutMode, PutOptions, Written};
+use crate::store::{self, Body, ChosenPart, Completion, PutMode, PutOptions, Written};
 
 use super::super::error::{Error, Result};
 use super::super::manifest::{Checks, Destination, Finished, Root, Status};
@@ -34,7 +34,7 @@ impl Session {
     /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `BadRequest` (a digest that cannot be
     /// computed), `Store…` (then the session may be `finalizing`; repeat the call).
     pub async fn finalize(&self, expected: Option<Expected>) -> Result<Finished> {
-        self.finalize_as(Checks { expected, parts: None }).await
+        self.finalize_as(Checks { expected, ..Checks::default() }).await
     }
 
     pub(in crate::upload) async fn finalize_as(&self, requested: Checks) -> Result<Finished> {
@@ -42,7 +42,9 @@ impl Session {
         for _ in 0..MAX_ROUNDS {
             let root = self.current_root().await?.value;
             let checks = match &root.status {
-                Status::Complete { object, .. } => return check_finished(object, expected),
+                Status::Complete { object, .. } => {
+                    return self.check_finished(object, &requested);
+                }
                 Status::Aborted { .. } | Status::Superseded { .. } => {
                     return Err(Self::not_open(&root));
                 }
@@ -64,10 +66,11 @@ impl Session {
                 }
             };
             match self.run_finalize(&checks).await {
-                Ok(FinalizeStep::Done(object)) => return check_finished(&object, expected),
+                Ok(FinalizeStep::Done(object)) => return self.check_finished(&object, &requested),
                 Ok(FinalizeStep::Retry) => {}
-                // The digest of another client's finalize was wrong.
-                Err(Error::DigestMismatch { .. }) if checks != requested => {}
+                // The digest or the condition of another client's finalize was wrong.
+                Err(Error::DigestMismatch { .. } | Error::ConditionFailed { .. })
+                    if checks != requested => {}
                 Err(error) => return Err(error),
             }
         }
@@ -118,11 +121,16 @@ impl Session {
         let documents = &self.0.shared.documents;
         documents.put_marker(&self.0.layout.done(&root.bucket, &root.key)).await?;
         let written = match root.destination {
-            Destination::Parts(_) => self.complete(&root, &chosen, inventory.size_bytes).await?,
-            Destination::EmptyObject => self.put_empty(&root).await?,
+            Destination::Parts(_) => {
+                let completion =
+                    Completion { size_bytes: inventory.size_bytes, mode: checks.put_mode() };
+                self.complete(&root, &chosen, &completion).await?
+            }
+            Destination::EmptyObject => self.put_empty(&root, checks).await?,
         };
         let Some(written) = written else { return Ok(FinalizeStep::Retry) };
-        let finished = Finished { digests, ..inventory.finished(&root, &written) };
+        let condition = checks.condition.clone();
+        let finished = Finished { digests, condition, ..inventory.finished(&root, &written) };
         self.record_completion(&root, written, finished, read_back.as_ref()).await
     }
 
@@ -207,7 +215,7 @@ impl Session {
         &self,
         root: &Root,
         chosen: &[ChosenPart],
-        size_bytes: u64,
+        completion: &Completion,
     ) -> Result<Option<Written>> {
         let target = root.target();
         let completed = self
@@ -215,11 +223,11 @@ impl Session {
             .shared
             .documents
             .store
-            .complete(upload_of(root, &target)?, chosen, size_bytes)
+            .complete(upload_of(root, &target)?, chosen, completion)
             .await;
         match completed {
             Ok(written) => Ok(Some(written)),
-            Err(error) => self.after_failed_complete(root, error).await,
+            Err(error) => self.after_failed_complete(root, completion, error).await,
         }
     }
 
@@ -230,10 +238,12 @@ impl Session {
     /// the object that was there while this backup was not complete yet. A directory (a key that
     /// ends in `/`) replaces no bytes and needs no condition: SeaweedFS lists directories that
     /// nobody put, with an ETag that it then refuses.
-    async fn put_empty(&self, root: &Root) -> Result<Option<Written>> {
+    async fn put_empty(&self, root: &Root, checks: &Checks) -> Result<Option<Written>> {
         let (bucket, key) = root.target();
         let store = &self.0.shared.documents.store;
-        let mode = if root.key.ends_with('/') {
+        let mode = if checks.condition.is_some() {
+            checks.put_mode()
+        } else if root.key.ends_with('/') {
             PutMode::Overwrite
         } else {
             match store.head(&bucket, &key).await {
@@ -253,6 +263,10 @@ impl Session {
         let options = PutOptions { mode, attributes: root.attributes(), ..PutOptions::default() };
         match store.put(&bucket, &key, Body::empty(), options).await {
             Ok(written) => Ok(Some(written)),
+            Err(error) if checks.condition.is_some() && is_unmet(&error) => {
+                let own = self.tagged_object(root).await?;
+                own.map_or_else(|| Err(condition_failed(&error)), |written| Ok(Some(written)))
+            }
             Err(error)
                 if matches!(error.kind(), store::Kind::Precondition | store::Kind::Conflict) =>
             {
@@ -267,10 +281,16 @@ impl Session {
     async fn after_failed_complete(
         &self,
         root: &Root,
+        completion: &Completion,
         error: store::Error,
     ) -> Result<Option<Written>> {
+        // Before the condition: the object that does not fit it may be the session's own, made by a
+        // Complete whose response was lost.
         if let Some(written) = self.tagged_object(root).await? {
             return Ok(Some(written));
+        }
+        if completion.mode != PutMode::Overwrite && is_unmet(&error) {
+            return Err(condition_failed(&error));
         }
         if matches!(error.kind(), store::Kind::InvalidPart | store::Kind::NoSuchUpload) {
             return Ok(None);
@@ -321,6 +341,7 @@ impl Session {
         };
         if let Some(written) = self.tagged_object(&root).await? {
             let finished = self.inventory(&checks).await?.finished(&root, &written);
+            let finished = Finished { condition: checks.condition, ..finished };
             let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);
             return self.record_completion(&root, written, finished, read_back.as_ref()).await;
         }
@@ -377,6 +398,23 @@ impl Session {
         Ok(FinalizeStep::Done(object))
     }
 
+    /// The object, if the request asks for nothing else than what it has. **Errors**:
+    /// `DigestMismatch`; `NotOpen` where it was made without the condition of the request.
+    pub(in crate::upload) fn check_finished(
+        &self,
+        object: &Finished,
+        requested: &Checks,
+    ) -> Result<Finished> {
+        if let Some(expected) = &requested.expected {
+            let found = object.digests.iter().find(|digest| digest.kind == expected.kind);
+            require_equal(expected, found.ok_or_else(|| not_computed(expected.kind))?)?;
+        }
+        if requested.condition.is_some() && requested.condition != object.condition {
+            return Err(Self::not_open(&self.root()));
+        }
+        Ok(object.clone())
+    }
+
     /// Removes what a complete session no longer needs. A sweep removes what is left after a
     /// failure.
     async fn clean_up_after_complete(&self, root: &Root) {
@@ -407,6 +445,7 @@ fn is_permanent(error: &Error) -> bool {
         | Kind::StoreFull
         | Kind::InvalidPart
         | Kind::PartTooSmall
+        | Kind::ConditionFailed
         | Kind::NoSuchBucket => true,
         Kind::NoSuchBackup
         | Kind::BackupConflict
@@ -420,12 +459,13 @@ fn is_permanent(error: &Error) -> bool {
     }
 }
 
-fn check_finished(object: &Finished, expected: Option<&Expected>) -> Result<Finished> {
-    if let Some(expected) = expected {
-        let found = object.digests.iter().find(|digest| digest.kind == expected.kind);
-        require_equal(expected, found.ok_or_else(|| not_computed(expected.kind))?)?;
-    }
-    Ok(object.clone())
+/// Whether the store says that the condition of a Complete does not hold.
+fn is_unmet(error: &store::Error) -> bool {
+    matches!(error.kind(), store::Kind::Precondition | store::Kind::NotFound)
+}
+
+fn condition_failed(error: &store::Error) -> Error {
+    Error::ConditionFailed { missing: error.kind() == store::Kind::NotFound }
 }
 
 pub(in crate::upload) fn require_equal(expected: &Expected, found: &Expected) -> Result<()> {

@@ -206,6 +206,7 @@ impl Inventory {
             digests: self.digests.clone(),
             checksum: self.checksum(root),
             unhashed_parts: self.rows.iter().any(|row| row.is_direct_and_unhashed()),
+            condition: None,
         }
     }
 

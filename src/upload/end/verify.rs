@@ -13,7 +13,8 @@ use futures_util::StreamExt;
 use crate::digest::{Expected, Kind as DigestKind, RunningSha256, Sha256};
 use crate::names::{Bucket, Key};
 use crate::store::{
-    self, Body, ChosenPart, GetOptions, GetRange, PartNumber, PartTarget, StoredPart, Written,
+    self, Body, ChosenPart, DeleteOptions, GetOptions, GetRange, PartNumber, PartTarget,
+    StoredPart, Written,
 };
 
 use super::super::error::{Error, Result};
@@ -180,7 +181,9 @@ impl Session {
             return Ok(Ok(found));
         };
         if let Some(version) = &written.version {
-            let removed = store.delete(&bucket, &key, Some(version)).await;
+            let options =
+                DeleteOptions { version: Some(version.clone()), ..DeleteOptions::default() };
+            let removed = store.delete(&bucket, &key, &options).await;
             removed
                 .map_err(|error| Error::store("removing an object with the wrong digest", error))?;
         }

@@ -19,7 +19,7 @@ use super::super::layout::Layout;
 use super::super::list::ListQuery;
 use super::super::manifest::{
     Change, Checks, ChecksumKind, Destination, Finished, Outcome, Policy, Record, Root, S3Terms,
-    Status,
+    Status, TargetCondition,
 };
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
@@ -345,23 +345,33 @@ impl Session {
         Ok(self.segment(plan::segment_of(index)).await?.stored(index).cloned())
     }
 
-    /// Makes the object of the parts that its client lists, ascending. **Errors**: `InvalidPart`,
-    /// `PartTooSmall`, and those of `finalize`.
+    /// As `complete_parts_if`, without a condition.
     pub async fn complete_parts(&self, chosen: &[ChosenEntry]) -> Result<Finished> {
+        self.complete_parts_if(chosen, None).await
+    }
+
+    /// Makes the object of the parts that its client lists, ascending, if the object at the target
+    /// is as the condition demands. **Errors**: `InvalidPart`, `PartTooSmall`, `ConditionFailed`
+    /// (the upload stays open), and those of `finalize`.
+    pub async fn complete_parts_if(
+        &self,
+        chosen: &[ChosenEntry],
+        condition: Option<TargetCondition>,
+    ) -> Result<Finished> {
         let root = self.current_root().await?.value;
         if let Status::Complete { object, .. } = &root.status {
-            return Ok(object.clone());
+            return self.check_finished(object, &Checks { condition, ..Checks::default() });
         }
         let content = self.chosen_content(chosen).await?;
         if root.plan.shape == Shape::Chunks {
             // All chunks of the plan are parts of the object.
-            return self.finalize(None).await;
+            return self.finalize_as(Checks { condition, ..Checks::default() }).await;
         }
         let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
         let parts = Some(chosen.iter().map(|entry| entry.number.get()).collect());
         // With the digest, because by number alone a part that is put again before the root says
         // `finalizing` would be accepted.
-        match self.finalize_as(Checks { expected: content, parts }).await {
+        match self.finalize_as(Checks { expected: content, parts, condition }).await {
             Err(Error::Incomplete { missing }) => {
                 let number = missing
                     .first()

@@ -19,7 +19,7 @@ use ratchet::accounts::{Access, AccountSettings, GrantSettings, KeySettings};
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::names::Bucket;
-use ratchet::store::{Body, ListOptions, PutOptions, Store};
+use ratchet::store::{Body, DeleteOptions, ListOptions, PutOptions, Store};
 use ratchet::upload::{Admission, NewBackup, Uploads};
 
 use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, ROOT, settings, start};
@@ -124,7 +124,10 @@ impl World {
         for (bucket, key, _) in
             self.contents().await.into_iter().filter(|(_, key, _)| !key.is_empty())
         {
-            store.delete(&bucket.as_str().into(), &key.as_str().into(), None).await.unwrap();
+            store
+                .delete(&bucket.as_str().into(), &key.as_str().into(), &DeleteOptions::default())
+                .await
+                .unwrap();
         }
         store.delete_bucket(&"missing".into()).await.ok();
         for bucket in ["bucket", "others"] {

@@ -67,7 +67,8 @@ fn bucket_rows() -> Vec<Row> {
         ("s3-other", "PUT", "?logging="),
         ("s3-other", "PUT", "?notification="),
         ("s3-other", "PUT", "?policy="),
-        ("s3-other", "GET", "?versions="),
+        ("s3-list-object-versions", "GET", "?versions="),
+        ("s3-other", "GET", "?policy="),
         ("s3-delete-bucket", "DELETE", ""),
     ];
     for (op, method, query) in table {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ratchet::names::Bucket;
 use ratchet::store::{
-    Attributes, ByteSpan, ChosenPart, CopiedPart, CopyOptions, CopySource, ETag, Error, GetRange,
-    Kind, PartNumber, PartTarget, PutMode, PutOptions, UploadTarget, Written,
+    Attributes, ByteSpan, ChosenPart, Completion, CopiedPart, CopyOptions, CopySource,
+    DeleteOptions, ETag, Error, GetRange, Kind, PartNumber, PartTarget, PutMode, PutOptions,
+    UploadTarget, Written,
 };
 
 use crate::support::lab::{Lab, key, pattern};
@@ -39,7 +40,7 @@ async fn put_parts(lab: &Lab, name: &str, parts: &[Bytes]) -> ETag {
         chosen.push(ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) });
     }
     let size = parts.iter().map(Bytes::len).sum::<usize>() as u64;
-    lab.store.complete(upload, &chosen, size).await.unwrap();
+    lab.store.complete(upload, &chosen, &Completion::of(size)).await.unwrap();
     lab.store.head(&lab.bucket, &key).await.unwrap().etag
 }
 
@@ -78,7 +79,7 @@ pub async fn a_copy_has_the_bytes_of_its_source_and_attributes_of_its_own(lab: L
         copy(&lab, (&lab.bucket, from, etag), from, PutMode::Overwrite).await.unwrap().unwrap();
         let (head, found) = lab.get(from, GetRange::Whole).await.unwrap();
         assert!(found == *bytes && head.attributes == attributes("copy"), "{from}");
-        lab.store.delete(&lab.bucket, &key(from), None).await.unwrap();
+        lab.store.delete(&lab.bucket, &key(from), &DeleteOptions::default()).await.unwrap();
         assert!(lab.get("a copy", GetRange::Whole).await.unwrap().1 == *bytes, "{from} is gone");
     }
 }
@@ -149,8 +150,8 @@ pub async fn ranges_become_parts(lab: Lab) {
     let part = PartTarget { upload, number: PartNumber::new(5).unwrap() };
     let refused = lab.store.copy_part(changed, None, part).await;
     assert_eq!(refused.unwrap_err().kind(), Kind::Precondition);
-    lab.store.delete(&lab.bucket, &from, None).await.unwrap();
-    lab.store.complete(upload, &chosen, expected.len() as u64).await.unwrap();
+    lab.store.delete(&lab.bucket, &from, &DeleteOptions::default()).await.unwrap();
+    lab.store.complete(upload, &chosen, &Completion::of(expected.len() as u64)).await.unwrap();
     let (head, found) = lab.get("target", GetRange::Whole).await.unwrap();
     assert!(found == expected);
     assert_eq!(head.attributes, attributes("copy"));

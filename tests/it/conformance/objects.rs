@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ratchet::digest::{Algorithm, ChecksumHasher, Sha256};
 use ratchet::store::{
-    Attributes, Body, GetOptions, GetRange, Kind, ListOptions, PutMode, PutOptions,
+    Attributes, Body, DeleteConditions, DeleteOptions, GetOptions, GetRange, Kind, ListOptions,
+    PutMode, PutOptions, TagCondition,
 };
 
 use crate::support::lab::{Lab, key, pattern, truncated_body};
@@ -61,7 +62,7 @@ pub async fn missing_objects_and_buckets_have_their_own_errors(lab: Lab) {
         lab.store.head(&lab.bucket, &key("nothing")).await.unwrap_err().kind(),
         Kind::NotFound
     );
-    lab.store.delete(&lab.bucket, &key("nothing"), None).await.unwrap();
+    lab.store.delete(&lab.bucket, &key("nothing"), &DeleteOptions::default()).await.unwrap();
     let nowhere = "ratchet-no-such-bucket".into();
     let put = lab.store.put(&nowhere, &key("k"), Body::empty(), PutOptions::default()).await;
     assert_eq!(put.unwrap_err().kind(), Kind::NoSuchBucket);
@@ -79,7 +80,7 @@ pub async fn buckets_are_created_listed_and_deleted(lab: Lab) {
         lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(),
         Kind::BucketNotEmpty
     );
-    lab.store.delete(&lab.bucket, &key("k"), None).await.unwrap();
+    lab.store.delete(&lab.bucket, &key("k"), &DeleteOptions::default()).await.unwrap();
     lab.store.delete_bucket(&lab.bucket).await.unwrap();
     assert_eq!(lab.store.delete_bucket(&lab.bucket).await.unwrap_err().kind(), Kind::NoSuchBucket);
 }
@@ -121,10 +122,50 @@ pub async fn conditions_decide_writes(lab: Lab) {
         Kind::Precondition
     );
     assert_eq!(lab.text("c").await, "2");
-    lab.store.delete(&lab.bucket, &key("c"), None).await.unwrap();
+    lab.store.delete(&lab.bucket, &key("c"), &DeleteOptions::default()).await.unwrap();
     let gone = lab.put("c", "x", PutMode::IfMatch(second.etag)).await.unwrap_err().kind();
     assert!(matches!(gone, Kind::NotFound | Kind::Precondition), "{gone:?}");
     lab.put("c", "3", PutMode::CreateOnly).await.unwrap();
+}
+
+pub async fn a_delete_is_decided_by_its_etag(lab: Lab) {
+    let written = lab.put("d", "1", PutMode::Overwrite).await.unwrap();
+    let delete = async |if_match| {
+        let conditions = DeleteConditions { if_match: Some(if_match), ..Default::default() };
+        let options = DeleteOptions { version: None, conditions };
+        lab.store.delete(&lab.bucket, &key("d"), &options).await
+    };
+    let other = TagCondition::Tag("00000000000000000000000000000000".into());
+    assert_eq!(delete(other).await.unwrap_err().kind(), Kind::Precondition);
+    assert_eq!(lab.text("d").await, "1");
+    delete(TagCondition::Tag(written.etag.clone())).await.unwrap();
+    assert_eq!(lab.get("d", GetRange::Head).await.unwrap_err().kind(), Kind::NotFound);
+    let gone = delete(TagCondition::Tag(written.etag)).await.unwrap_err().kind();
+    assert!(matches!(gone, Kind::NotFound | Kind::Precondition), "{gone:?}");
+    lab.put("d", "2", PutMode::Overwrite).await.unwrap();
+    delete(TagCondition::Any).await.unwrap();
+    assert_eq!(lab.get("d", GetRange::Head).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(delete(TagCondition::Any).await.unwrap_err().kind(), Kind::Precondition);
+}
+
+pub async fn an_unknown_version_is_neither_read_nor_deleted(lab: Lab) {
+    lab.put("v", "1", PutMode::Overwrite).await.unwrap();
+    let version = Some("0123456789abcdef0123456789abcdef".to_owned());
+    for read in [GetRange::Head, GetRange::Whole] {
+        let options = GetOptions { version: version.clone(), ..GetOptions::default() };
+        let kind = lab.store.get(&lab.bucket, &key("v"), read, options).await.unwrap_err().kind();
+        assert_eq!(kind, Kind::NoSuchVersion, "{read:?}");
+    }
+    let options = DeleteOptions { version, ..DeleteOptions::default() };
+    let kind = lab.store.delete(&lab.bucket, &key("v"), &options).await.unwrap_err().kind();
+    assert_eq!(kind, Kind::NoSuchVersion);
+    assert_eq!(lab.text("v").await, "1");
+    let null = || Some("null".to_owned());
+    let options = GetOptions { version: null(), ..GetOptions::default() };
+    assert!(lab.store.get(&lab.bucket, &key("v"), GetRange::Whole, options).await.is_ok());
+    let options = DeleteOptions { version: null(), ..DeleteOptions::default() };
+    lab.store.delete(&lab.bucket, &key("v"), &options).await.unwrap();
+    assert_eq!(lab.get("v", GetRange::Head).await.unwrap_err().kind(), Kind::NotFound);
 }
 
 pub async fn conditions_decide_reads(lab: Lab) {
@@ -242,6 +283,8 @@ super::on_every_store!(
     an_empty_object_exists,
     conditions_decide_writes,
     conditions_decide_reads,
+    a_delete_is_decided_by_its_etag,
+    an_unknown_version_is_neither_read_nor_deleted,
     listings_are_paged_in_byte_order,
     a_delimiter_groups_keys_into_common_prefixes,
     a_truncated_or_wrong_body_leaves_the_old_object,

@@ -3,8 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
-use ratchet::store::{GetRange, Kind, PutMode};
+use ratchet::clock::Clock;
+use ratchet::names::Key;
+use ratchet::store::{
+    Attributes, ChosenPart, Completion, Error, GetRange, Kind, PartNumber, PartOptions, PartTarget,
+    PutMode, UploadTarget, Written,
+};
 
 use crate::support::lab::Lab;
 
@@ -74,8 +80,46 @@ async fn increment(lab: &Lab, tries: &AtomicU64) {
     }
 }
 
+/// Completes of one key at once: of those that create it one wins, and so does one of those that
+/// replace what is there.
+pub async fn of_many_concurrent_completes_one_wins(lab: Lab) {
+    if !lab.decides_completes {
+        return;
+    }
+    let name = "completed".into();
+    let mut mode = PutMode::CreateOnly;
+    for round in 0..3 {
+        let completes = (0..WRITERS).map(|_| {
+            let (lab, name, mode) = (lab.clone(), Key::clone(&name), mode.clone());
+            tokio::spawn(async move { complete(&lab, &name, mode).await })
+        });
+        let outcomes = join_all(completes).await.into_iter().map(Result::unwrap);
+        let (won, lost): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
+        assert_eq!(won.len(), 1, "round {round}");
+        assert!(
+            lost.into_iter().all(|lost| lost.unwrap_err().kind() == Kind::Precondition),
+            "round {round}"
+        );
+        mode = PutMode::IfMatch(lab.store.head(&lab.bucket, &name).await.unwrap().etag);
+    }
+}
+
+async fn complete(lab: &Lab, key: &Key, mode: PutMode) -> Result<Written, Error> {
+    let upload = lab.store.create_upload(&lab.bucket, key, &Attributes::default()).await?;
+    let target = UploadTarget { bucket: &lab.bucket, key, upload: &upload };
+    let number = PartNumber::new(1).unwrap();
+    // Other bytes for each: an ETag that matches is one of the object that was there before.
+    let bytes = Bytes::from(Clock::system().random_id());
+    let size_bytes = bytes.len() as u64;
+    let part = PartTarget { upload: target, number };
+    let written = lab.store.put_part(part, bytes.into(), PartOptions::default()).await?;
+    let chosen = [ChosenPart { number, etag: written.etag, sha256: Some(written.sha256) }];
+    lab.store.complete(target, &chosen, &Completion { size_bytes, mode }).await
+}
+
 super::on_every_store!(
     races:
     of_many_concurrent_creates_one_wins,
     no_concurrent_increment_is_lost,
+    of_many_concurrent_completes_one_wins,
 );

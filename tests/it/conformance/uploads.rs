@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ratchet::digest::Sha256;
 use ratchet::names::Key;
 use ratchet::store::{
-    Attributes, ChosenPart, ETag, Error, GetRange, Kind, PartNumber, PartTarget, UploadId,
-    UploadTarget,
+    Attributes, ChosenPart, Completion, ETag, Error, GetRange, Kind, PartNumber, PartTarget,
+    UploadId, UploadTarget,
 };
 
 use crate::support::lab::{Lab, key, pattern, truncated_body};
@@ -48,7 +48,8 @@ impl Upload {
     }
 
     async fn complete(&self, parts: &[ChosenPart], size: usize) -> Result<ETag, Error> {
-        self.lab.store.complete(self.target(), parts, size as u64).await.map(|written| written.etag)
+        let completion = Completion::of(size as u64);
+        self.lab.store.complete(self.target(), parts, &completion).await.map(|written| written.etag)
     }
 
     async fn numbers(&self) -> Vec<u16> {

@@ -27,6 +27,8 @@ pub struct Lab {
     /// A listing in pages is complete where one key is a prefix of others (SeaweedFS skips the keys
     /// below it).
     pub lists_keys_below_keys: bool,
+    /// Conditions of Complete are decided together with the object (SeaweedFS lets several win).
+    pub decides_completes: bool,
     /// Listing the parts of an aborted upload is an error (other servers return an empty list).
     pub forgets_aborted: bool,
     /// Keeps the directory of the store.
@@ -97,6 +99,7 @@ async fn lab(store: Arc<dyn Store>, keep: Arc<dyn std::any::Any + Send + Sync>) 
         refuses_stale_etags: true,
         refuses_small_parts: true,
         lists_keys_below_keys: true,
+        decides_completes: true,
         forgets_aborted: true,
         _keep: keep,
     }
@@ -129,6 +132,7 @@ pub async fn s3() -> Option<Lab> {
         refuses_stale_etags: false,
         refuses_small_parts: false,
         lists_keys_below_keys: false,
+        decides_completes: false,
         forgets_aborted: false,
         ..lab
     })

@@ -43,6 +43,7 @@ const KINDS: &[upload::Kind] = &[
     upload::Kind::NotOpen,
     upload::Kind::InvalidPart,
     upload::Kind::PartTooSmall,
+    upload::Kind::ConditionFailed,
     upload::Kind::ObjectChanged,
     upload::Kind::QuotaExceeded,
     upload::Kind::BodyBroken,

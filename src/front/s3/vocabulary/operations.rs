@@ -37,9 +37,12 @@ impl Operations {
     pub const PASSED_READS: Self = Self(1 << 23);
     pub const PASSED_WRITES: Self = Self(1 << 24);
 
+    pub const LIST_VERSIONS: Self = Self(1 << 25);
+
     pub const PASSED: Self = Self::PASSED_READS.and(Self::PASSED_WRITES);
     pub const READ_OBJECT: Self = Self::GET_OBJECT.and(Self::HEAD_OBJECT);
-    pub const LISTINGS: Self = Self::LIST_OBJECTS.and(Self::LIST_OBJECTS_V2);
+    pub const LISTINGS: Self =
+        Self::LIST_OBJECTS.and(Self::LIST_OBJECTS_V2).and(Self::LIST_VERSIONS);
     pub const COPIES: Self = Self::COPY_OBJECT.and(Self::UPLOAD_PART_COPY);
     /// What names an upload.
     pub const OF_UPLOAD: Self = Self::UPLOAD_PART
@@ -84,6 +87,7 @@ impl Operations {
             Op::GetBucketVersioning => Self::GET_BUCKET_VERSIONING,
             Op::ListObjects => Self::LIST_OBJECTS,
             Op::ListObjectsV2 => Self::LIST_OBJECTS_V2,
+            Op::ListObjectVersions => Self::LIST_VERSIONS,
             Op::DeleteObjects => Self::DELETE_OBJECTS,
             Op::ListMultipartUploads => Self::LIST_UPLOADS,
             Op::PostObject => Self::POST_OBJECT,

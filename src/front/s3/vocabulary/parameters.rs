@@ -42,7 +42,7 @@ pub static PARAMETERS: &[Row] = &[
     row("delimiter", O::LISTINGS.and(O::LIST_UPLOADS), ActedOn),
     row("encoding-type", O::LISTINGS.and(O::LIST_UPLOADS), ActedOn),
     row("fetch-owner", O::LIST_OBJECTS_V2, ActedOn),
-    row("key-marker", O::LIST_UPLOADS, ActedOn),
+    row("key-marker", O::LIST_UPLOADS.and(O::LIST_VERSIONS), ActedOn),
     row("list-type", O::LIST_OBJECTS_V2, ActedOn),
     row("list-type", O::LIST_OBJECTS, Only(&["1"])),
     row("location", O::GET_BUCKET_LOCATION, ActedOn),
@@ -65,6 +65,8 @@ pub static PARAMETERS: &[Row] = &[
     row("uploadId", O::OF_UPLOAD, ActedOn),
     row("uploads", O::LIST_UPLOADS.and(O::CREATE_UPLOAD), ActedOn),
     row("versionId", O::READ_OBJECT.and(O::DELETE_OBJECT).and(O::GET_OBJECT_ATTRIBUTES), ActedOn),
+    row("version-id-marker", O::LIST_VERSIONS, ActedOn),
     row("versioning", O::GET_BUCKET_VERSIONING, ActedOn),
+    row("versions", O::LIST_VERSIONS, ActedOn),
     row("x-id", O::ALL, Nothing("the name of the operation, which some SDKs add")),
 ];

@@ -9,8 +9,8 @@ use super::super::tables::{SHARED, Tables};
 use super::*;
 use crate::clock::Clock;
 use crate::store::{
-    Attributes, ChosenPart, GetOptions, GetRange, Kind, Limits, PartNumber, PutMode, PutOptions,
-    UploadId, UploadTarget,
+    Attributes, ChosenPart, Completion, DeleteOptions, GetOptions, GetRange, Kind, Limits,
+    PartNumber, PutMode, PutOptions, UploadId, UploadTarget,
 };
 
 const PART: usize = 100 << 10;
@@ -54,7 +54,8 @@ impl Home {
             chosen.push(ChosenPart { number, etag: written.etag, sha256: None });
             all.extend(bytes);
         }
-        let written = self.store.complete(upload, &chosen, all.len() as u64).await.unwrap();
+        let written =
+            self.store.complete(upload, &chosen, &Completion::of(all.len() as u64)).await.unwrap();
         (written.etag, all)
     }
 
@@ -76,7 +77,7 @@ impl Home {
     }
 
     async fn delete(&self, key: &str) {
-        self.store.delete(&self.bucket, &key.into(), None).await.unwrap();
+        self.store.delete(&self.bucket, &key.into(), &DeleteOptions::default()).await.unwrap();
     }
 
     fn count_on_disk(&self) -> usize {
@@ -146,7 +147,7 @@ async fn parts_share_ranges_of_files_and_release_them() {
     assert_eq!(sizes, spans.map(|(_, first, end)| (end - first) as u64));
     assert_eq!(home.store.count_files().unwrap(), 3, "no file is copied");
     home.delete("source").await;
-    home.store.complete(upload, &chosen, expected.len() as u64).await.unwrap();
+    home.store.complete(upload, &chosen, &Completion::of(expected.len() as u64)).await.unwrap();
     assert_eq!(home.bytes("target").await, expected);
     let middle = GetRange::Range { first: PART as u64, last: 2 * PART as u64 };
     let (_, body) = home.store.get(&home.bucket, &to, middle, GetOptions::default()).await.unwrap();
@@ -225,6 +226,6 @@ async fn a_small_object_is_copied_into_the_index_and_into_a_part() {
     let copied = home.store.copy_part(source, span, part).await.unwrap().unwrap();
     assert_eq!(copied.sha256, Some(crate::digest::Sha256::of(b"345")));
     let chosen = ChosenPart { number: part.number, etag: copied.etag, sha256: None };
-    home.store.complete(upload, &[chosen], 3).await.unwrap();
+    home.store.complete(upload, &[chosen], &Completion::of(3)).await.unwrap();
     assert_eq!(home.bytes("part").await, b"345");
 }

@@ -22,7 +22,7 @@ pub(super) use objects::{OBJECTS, object_key};
 pub(super) use rows::{
     AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, listed,
 };
-pub(super) use uploads::{Completion, PARTS, UPLOADS, chosen_part, no_upload};
+pub(super) use uploads::{NewObject, PARTS, UPLOADS, chosen_part, no_upload};
 
 /// The tables within one write transaction.
 pub(super) struct Tables<'txn> {

@@ -1,10 +1,11 @@
 //! The table of objects.
 //!
-//! Guarantees: the condition of a put is decided against the change before it.
+//! Guarantees: the condition of a put or delete is decided against the change before it.
 
 use redb::{ReadableTable, TableDefinition};
 
-use super::super::super::{Bucket, Error, Key, Kind, PutMode, Result};
+use super::super::super::conditions::require_null_version;
+use super::super::super::{Bucket, DeleteOptions, Key, PutMode, Result};
 use super::rows::ObjectRow;
 use super::{Tables, index_error};
 
@@ -35,18 +36,7 @@ impl Tables<'_> {
         self.require_bucket(bucket)?;
         let row_key = object_key(bucket, key.as_str());
         let old = self.object(&row_key)?;
-        match (mode, &old) {
-            (PutMode::CreateOnly, Some(_)) => {
-                return Err(Error::new(Kind::Precondition, format!("{key} exists")));
-            }
-            (PutMode::IfMatch(_), None) => {
-                return Err(Error::new(Kind::NotFound, format!("no object {key}")));
-            }
-            (PutMode::IfMatch(etag), Some(old)) if old.etag != *etag => {
-                return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
-            }
-            (PutMode::Overwrite | PutMode::CreateOnly | PutMode::IfMatch(_), _) => {}
-        }
+        mode.check(old.as_ref().map(|old| &old.etag), key)?;
         // Before the old ones are released: a copy may share them.
         self.add_files(row.files())?;
         self.replace(&row_key, old.as_ref(), row)
@@ -63,11 +53,15 @@ impl Tables<'_> {
         old.map_or(Ok(()), |old| self.release_files(old.files()))
     }
 
-    /// Removes an object; success if there is none. **Errors**: `NoSuchBucket`.
-    pub fn delete(&mut self, bucket: &Bucket, key: &Key) -> Result<()> {
+    /// Removes an object if the conditions hold; success if there is none. **Errors**:
+    /// `NoSuchBucket`, `NoSuchVersion`, and those of the conditions.
+    pub fn delete(&mut self, bucket: &Bucket, key: &Key, options: &DeleteOptions) -> Result<()> {
         self.require_bucket(bucket)?;
+        require_null_version(options.version.as_deref(), key)?;
         let row_key = object_key(bucket, key.as_str());
-        let Some(old) = self.object(&row_key)? else { return Ok(()) };
+        let old = self.object(&row_key)?;
+        options.conditions.check(old.as_ref().map(ObjectRow::as_existing), key)?;
+        let Some(old) = old else { return Ok(()) };
         self.objects.remove(row_key.as_str()).map_err(index_error)?;
         self.release_files(old.files())
     }

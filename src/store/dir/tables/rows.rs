@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::super::super::conditions::Existing;
 use super::super::super::{Attributes, ETag, Error, Head, Key, Listed, Result, UploadTarget};
 use crate::digest::{Checksum, Sha256};
 
@@ -170,6 +171,12 @@ impl ObjectRow {
             Content::Inline(_) => &[],
             Content::Files(files) => files,
         }
+    }
+
+    /// What conditions are compared with.
+    pub fn as_existing(&self) -> Existing<'_> {
+        let (etag, size_bytes) = (&self.etag, self.size_bytes);
+        Existing { etag, size_bytes, modified: time(self.modified_ms) }
     }
 
     pub fn head(&self, date: SystemTime) -> Head {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use redb::{ReadableTable, TableDefinition};
 
 use super::super::super::{
-    Bucket, ChosenPart, ETag, Error, Kind, PartNumber, Result, UploadId, UploadTarget,
+    Bucket, ChosenPart, Completion, ETag, Error, Kind, PartNumber, Result, UploadId, UploadTarget,
 };
 use super::rows::{Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, to_json};
 use super::{Tables, index_error, object_key};
@@ -20,9 +20,9 @@ pub(in super::super) const PARTS: TableDefinition<(&str, u16), &[u8]> =
     TableDefinition::new("parts");
 
 /// What the object of a completed upload gets beside its bytes and attributes.
-pub(in super::super) struct Completion {
+pub(in super::super) struct NewObject {
     pub etag: ETag,
-    pub size_bytes: u64,
+    pub completion: Completion,
     pub now_ms: u64,
 }
 
@@ -104,25 +104,27 @@ impl Tables<'_> {
     /// Makes the object out of the files of the chosen parts, and releases those of the upload's
     /// other parts.
     /// **Errors**: `InvalidPart` if the files do not have the expected size together,
-    /// `NoSuchUpload`.
+    /// `NoSuchUpload`, and those of the condition.
     pub fn complete(
         &mut self,
         target: UploadTarget<'_>,
         (parts, files): (&[ChosenPart], Vec<FileRef>),
-        completion: Completion,
+        new: NewObject,
     ) -> Result<()> {
         let upload = self.upload(target)?;
         let total: u64 = files.iter().map(|file| file.len_bytes).sum();
-        if total != completion.size_bytes {
-            let what = format!("the parts have {total} bytes, not {}", completion.size_bytes);
+        let size_bytes = new.completion.size_bytes;
+        if total != size_bytes {
+            let what = format!("the parts have {total} bytes, not {size_bytes}");
             return Err(Error::new(Kind::InvalidPart, what));
         }
         let row_key = object_key(target.bucket, target.key.as_str());
         let old = self.object(&row_key)?;
+        new.completion.mode.check(old.as_ref().map(|old| &old.etag), target.key)?;
         let row = ObjectRow {
-            etag: completion.etag,
-            size_bytes: completion.size_bytes,
-            modified_ms: completion.now_ms,
+            etag: new.etag,
+            size_bytes,
+            modified_ms: new.now_ms,
             attributes: upload.attributes,
             content: Content::Files(files),
         };
