@@ -328,10 +328,10 @@ async fn outside(store: &dyn Store) -> BTreeSet<String> {
                     .filter(|(name, _)| !inside(name))
                     .map(|(name, etag)| format!("{name} {etag}")),
             );
-            options.after = page.next;
-            if options.after.is_none() {
+            let Some(next) = page.next else {
                 break;
-            }
+            };
+            options.continue_at(next);
         }
     }
     outside

@@ -6,7 +6,7 @@
 
 use std::ops::Bound;
 
-use super::{ListOptions, Listed, Page, Result};
+use super::{ListOptions, Listed, Next, Page, Result};
 
 /// The largest page of S3, and the default.
 const MAX_ENTRIES: usize = 1000;
@@ -26,7 +26,7 @@ pub(super) fn page_of(
             return Ok(page);
         };
         if page.objects.len() + page.prefixes.len() == limit {
-            page.next = page.last().map(str::to_owned);
+            page.next = page.last().map(|last| Next { after: last.to_owned(), token: None });
             return Ok(page);
         }
         match rolled_up(row.key.as_str(), options) {
@@ -95,6 +95,7 @@ mod tests {
             delimiter: Some(delimiter.to_owned()),
             after: after.map(str::to_owned),
             limit,
+            ..ListOptions::default()
         };
         let mut all = Vec::new();
         loop {
@@ -119,7 +120,7 @@ mod tests {
             );
             all.extend(names);
             let Some(next) = page.next else { return all };
-            options.after = Some(next);
+            options.continue_at(next);
         }
     }
 

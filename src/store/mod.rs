@@ -34,8 +34,8 @@ pub use error::{Error, Kind, Marker};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use values::{
     Attributes, BucketInfo, ChosenPart, Completion, ETag, GetOptions, GetRange, Head, Limits,
-    ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode, PutOptions,
-    StoredPart, UploadId, Written, WrittenPart, acts_on_metadata,
+    ListApi, ListOptions, Listed, Next, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode,
+    PutOptions, StoredPart, UploadId, Written, WrittenPart, acts_on_metadata,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -286,8 +286,36 @@ pub struct ListOptions {
     pub delimiter: Option<String>,
     /// Only keys and rolled-up prefixes after this one, in byte order.
     pub after: Option<String>,
+    /// Where the store's own listing continues, instead of `after`.
+    pub token: Option<String>,
+    pub api: ListApi,
     /// At most this many entries and prefixes together; 0 means the store's own page, 1,000.
     pub limit: usize,
+}
+
+/// Which of S3's two listings is asked for; stores other than S3 servers have only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListApi {
+    #[default]
+    V2,
+    /// `after` is its `marker`.
+    V1,
+}
+
+/// Where the next page of a listing begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// The last key or rolled-up prefix of the page, or the marker that the store gave.
+    pub after: String,
+    /// What the store wants to be asked with. None: `after` says it all.
+    pub token: Option<String>,
+}
+
+impl ListOptions {
+    /// The next page of the same listing.
+    pub fn continue_at(&mut self, next: Next) {
+        (self.after, self.token) = (Some(next.after), next.token);
+    }
 }
 
 /// A key in a listing.
@@ -305,8 +333,8 @@ pub struct Page {
     pub objects: Vec<Listed>,
     /// Rolled-up prefixes, each with its delimiter.
     pub prefixes: Vec<String>,
-    /// `ListOptions::after` of the next page; None on the last page.
-    pub next: Option<String>,
+    /// None on the last page.
+    pub next: Option<Next>,
 }
 
 impl Page {

@@ -90,10 +90,10 @@ impl Uploads {
                         return Ok(page);
                     }
                 }
-                if listed.next.is_none() {
+                let Some(next) = listed.next else {
                     break;
-                }
-                options.after = listed.next;
+                };
+                options.continue_at(next);
             }
         }
         Ok(page)

@@ -244,10 +244,10 @@ async fn count(shared: &Shared, account: &AccountName) -> Result<u64> {
         options.limit = usize::try_from((max_count - counted).min(MAX_LISTED)).unwrap_or(1);
         let page = shared.documents.list(&options).await?;
         counted += page.objects.len() as u64;
-        if page.next.is_none() || counted >= max_count {
-            return Ok(counted);
+        match page.next.filter(|_| counted < max_count) {
+            Some(next) => options.continue_at(next),
+            None => return Ok(counted),
         }
-        options.after = page.next;
     }
 }
 

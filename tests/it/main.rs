@@ -27,6 +27,7 @@ mod resume;
 mod rotation;
 mod s3_api;
 mod s3_conditions;
+mod s3_listings;
 mod serve;
 mod shapes;
 mod store_responses;

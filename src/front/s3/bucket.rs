@@ -2,11 +2,13 @@
 //!
 //! Guarantees: a sender sees only buckets in which they have a grant.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, acl, document, empty_reply, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, acl, document, empty_reply, validate, xml_reply};
 use crate::accounts::Access;
 use crate::names::Bucket;
 use crate::web::RequestBody;
@@ -14,21 +16,80 @@ use crate::web::RequestBody;
 const MAX_DOCUMENT: usize = 64 << 10;
 const REGION: &str = "us-east-1";
 
+/// The largest page of buckets, and the default.
+const MAX_BUCKETS: usize = 10_000;
+
+/// Which buckets are asked for.
+struct BucketsQuery<'a> {
+    prefix: Option<&'a str>,
+    region: Option<&'a str>,
+    /// The last bucket of the page before.
+    after: Option<String>,
+    limit: usize,
+    /// Whether anything is asked for: S3 then names the region of each bucket.
+    is_given: bool,
+}
+
+impl<'a> BucketsQuery<'a> {
+    /// **Errors**: `InvalidArgument`.
+    fn read(request: &'a AuthedRequest) -> Result<Self, S3Error> {
+        let text = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
+        let token = text("continuation-token");
+        let after = token.map(|token| {
+            let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+            let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            name.filter(|name| validate::bucket(name).is_ok())
+                .ok_or_else(|| S3Error::invalid("The continuation token provided is incorrect"))
+        });
+        let limit = match text("max-buckets") {
+            None => MAX_BUCKETS,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=MAX_BUCKETS).contains(limit)).ok_or_else(
+                    || {
+                        let message = "Argument max-buckets must be an integer between 1 and 10000";
+                        S3Error::invalid(message).with_element("ArgumentName", "max-buckets")
+                    },
+                )?
+            }
+        };
+        let (prefix, region) = (text("prefix"), text("bucket-region"));
+        let is_given = [prefix, region, token, text("max-buckets")].iter().any(Option::is_some);
+        Ok(Self { prefix, region, after: after.transpose()?, limit, is_given })
+    }
+
+    fn wants(&self, bucket: &Bucket) -> bool {
+        self.prefix.is_none_or(|prefix| bucket.as_str().starts_with(prefix))
+            && self.region.is_none_or(|region| region == REGION)
+            && self.after.as_deref().is_none_or(|after| bucket.as_str() > after)
+    }
+}
+
 impl S3Api {
     pub(super) async fn list_buckets(&self, request: AuthedRequest) -> HandlerResult {
         let identity = &request.identity;
+        let query = BucketsQuery::read(&request)?;
+        let mut buckets = self.shared.objects.buckets().await?;
+        buckets.retain(|info| identity.sees(&info.bucket) && query.wants(&info.bucket));
+        let more = buckets.len() > query.limit;
+        buckets.truncate(query.limit);
         let mut xml = Xml::new("ListAllMyBucketsResult");
         xml.open("Owner")
             .element("ID", identity.account_name())
             .element("DisplayName", identity.account_name())
             .close();
         xml.open("Buckets");
-        for info in self.shared.objects.buckets().await? {
-            if identity.sees(&info.bucket) {
-                xml.open("Bucket").element("Name", &info.bucket);
-                xml.element("CreationDate", timestamp(info.created)).close();
-            }
+        for info in &buckets {
+            xml.open("Bucket").element("Name", &info.bucket);
+            xml.element("CreationDate", timestamp(info.created));
+            xml.maybe("BucketRegion", query.is_given.then_some(REGION)).close();
         }
+        xml.close();
+        let last = buckets.last().filter(|_| more);
+        xml.maybe(
+            "ContinuationToken",
+            last.map(|last| URL_SAFE_NO_PAD.encode(last.bucket.as_str())),
+        );
+        xml.maybe("Prefix", query.prefix);
         Ok(xml_reply(xml.finish()))
     }
 

@@ -1,23 +1,24 @@
 //! ListObjects and ListObjectsV2.
 //!
-//! Guarantees: keys are in S3's byte order; a page says where the next one begins, and the marker
-//! is neither secret nor state of the gateway. Source:
+//! Guarantees: keys are in the order of the store, which is S3's byte order on the embedded one; a
+//! page says where the next one begins, with what the store itself needs to continue, and keeps no
+//! state in the gateway. A continuation token of another listing is refused. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::utf8_percent_encode;
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, token, xml_reply};
 use crate::accounts::Access;
-use crate::object::{ListOptions, Page};
+use crate::object::{ListApi, ListOptions, Page};
 use crate::sigv4::URI_PATH;
 
 const MAX_KEYS: usize = 1000;
+/// The largest number that S3 takes for a limit.
+const MAX_INTEGER: u32 = i32::MAX as u32;
 
 /// The parameters that both versions have.
 pub(super) struct ListRequest {
@@ -38,14 +39,20 @@ impl S3Api {
         let mut list = list_request(&request)?;
         let marker = request.query.get("marker").unwrap_or_default().to_owned();
         list.options.after = Some(marker.clone()).filter(|marker| !marker.is_empty());
+        list.options.api = ListApi::V1;
         let page = self.page(&request, &list).await?;
         let mut xml = Xml::new("ListBucketResult");
         xml.element("Name", &request.target.bucket)
             .element("Prefix", list.name(&list.options.prefix));
         xml.element("Marker", list.name(&marker));
         write_page(&mut xml, &list, &page, true);
-        // S3 sends it only with a delimiter; otherwise clients use the last key, which is the same.
-        xml.maybe("NextMarker", page.next.as_deref().map(|next| list.name(next)));
+        let last = page.objects.last().map(|object| object.key.as_str());
+        // S3 sends it only with a delimiter; otherwise clients use the last key. Where the store
+        // would not continue behind that key, they must not.
+        let marker = page.next.as_ref().map(|next| next.after.as_str());
+        let marker =
+            marker.filter(|marker| list.options.delimiter.is_some() || last != Some(*marker));
+        xml.maybe("NextMarker", marker.map(|marker| list.name(marker)));
         Ok(xml_reply(xml.finish()))
     }
 
@@ -53,10 +60,17 @@ impl S3Api {
         let mut list = list_request(&request)?;
         let token = request.query.get("continuation-token").filter(|token| !token.is_empty());
         let start_after = request.query.get("start-after").filter(|after| !after.is_empty());
-        list.options.after = match token {
-            Some(token) => Some(position(token)?),
-            None => start_after.map(str::to_owned),
-        };
+        let bucket = &request.target.bucket;
+        match token {
+            Some(token) => {
+                let next = token::read(token, bucket, &list.options);
+                list.options.continue_at(next.ok_or_else(|| {
+                    S3Error::invalid("The continuation token provided is incorrect")
+                        .with_element("ArgumentName", "continuation-token")
+                })?);
+            }
+            None => list.options.after = start_after.map(str::to_owned),
+        }
         let page = self.page(&request, &list).await?;
         let mut xml = Xml::new("ListBucketResult");
         xml.element("Name", &request.target.bucket)
@@ -67,7 +81,7 @@ impl S3Api {
         write_page(&mut xml, &list, &page, request.query.get("fetch-owner") == Some("true"));
         xml.maybe(
             "NextContinuationToken",
-            page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)),
+            page.next.as_ref().map(|next| token::write(next, bucket, &list.options)),
         );
         Ok(xml_reply(xml.finish()))
     }
@@ -96,18 +110,32 @@ pub(super) fn list_request(request: &AuthedRequest) -> Result<ListRequest, S3Err
     let options = ListOptions {
         prefix: text("prefix").unwrap_or_default().to_owned(),
         delimiter: text("delimiter").map(str::to_owned),
-        after: None,
         limit: max_keys,
+        ..ListOptions::default()
     };
     Ok(ListRequest { options, max_keys, url_encoded: is_url_encoded(request)? })
 }
 
 /// A limit of a listing: at most 1,000, which is also the default. **Errors**: `InvalidArgument`.
-pub(super) fn page_limit(text: Option<&str>, name: &str) -> Result<usize, S3Error> {
-    let number = text.map_or(Ok(MAX_KEYS), str::parse::<usize>);
-    number
-        .map(|number| number.min(MAX_KEYS))
-        .map_err(|_| S3Error::invalid(format!("{name} is not a number")))
+pub(super) fn page_limit(text: Option<&str>, name: &'static str) -> Result<usize, S3Error> {
+    page_limit_or(text, MAX_KEYS, MAX_KEYS, name)
+}
+
+/// A number that S3 reads as an `int`, and of which more than `max` mean `max`. **Errors**:
+/// `InvalidArgument`.
+pub(super) fn page_limit_or(
+    text: Option<&str>,
+    max: usize,
+    default: usize,
+    name: &'static str,
+) -> Result<usize, S3Error> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(default) };
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse::<u32>().ok().filter(|number| is_number && *number <= MAX_INTEGER);
+    number.map(|number| max.min(number as usize)).ok_or_else(|| {
+        let message = format!("Argument {name} must be an integer between 0 and {MAX_INTEGER}");
+        S3Error::invalid(message).with_element("ArgumentName", name)
+    })
 }
 
 /// Whether the request asks for percent-encoded names. **Errors**: `InvalidArgument`.
@@ -122,12 +150,6 @@ pub(super) fn is_url_encoded(request: &AuthedRequest) -> Result<bool, S3Error> {
 /// A name as `encoding-type=url` shows it.
 pub(super) fn url_encoded(text: &str) -> String {
     utf8_percent_encode(text, URI_PATH).to_string()
-}
-
-/// The key after which a continuation token continues. **Errors**: `InvalidArgument`.
-fn position(token: &str) -> Result<String, S3Error> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    bytes.ok_or_else(|| S3Error::invalid("the continuation token was not issued by this gateway"))
 }
 
 /// Writes the owner of an object: the gateway.

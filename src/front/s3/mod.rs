@@ -30,6 +30,7 @@ mod post;
 mod put;
 mod restore;
 mod route;
+mod token;
 mod validate;
 mod versions;
 pub mod vocabulary;

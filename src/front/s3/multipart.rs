@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::error::S3Error;
-use super::list::{is_url_encoded, page_limit, url_encoded};
+use super::list::{is_url_encoded, page_limit, page_limit_or, url_encoded};
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, empty_reply, xml_reply};
 use crate::accounts::Access;
@@ -87,9 +87,8 @@ impl S3Api {
         }
         let limit = page_limit(request.query.get("max-parts"), "max-parts")?;
         let marker = request.query.get("part-number-marker").filter(|text| !text.is_empty());
-        let marker: u16 = marker
-            .map_or(Ok(0), str::parse)
-            .map_err(|_| S3Error::invalid("part-number-marker is not a number"))?;
+        let marker = page_limit_or(marker, u16::MAX.into(), 0, "part-number-marker")?;
+        let marker = u16::try_from(marker).unwrap_or(u16::MAX);
         let entries = session.part_entries().await?;
         let root = session.root();
         let after_marker: Vec<_> =
@@ -102,7 +101,8 @@ impl S3Api {
         owner(&mut xml, &root);
         xml.element("StorageClass", storage_class(&root)).element("PartNumberMarker", marker);
         xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
-        xml.element("MaxParts", limit).element("IsTruncated", page.len() < after_marker.len());
+        let more = limit > 0 && page.len() < after_marker.len();
+        xml.element("MaxParts", limit).element("IsTruncated", more);
         if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
             xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", kind.name());
         }

@@ -65,7 +65,7 @@ fn document(request: &AuthedRequest, list: &ListRequest, markers: &Markers, page
         .element("Prefix", list.name(&list.options.prefix))
         .element("KeyMarker", list.name(&markers.key))
         .element("VersionIdMarker", &markers.version);
-    if let Some(next) = page.next.as_deref() {
+    if let Some(next) = page.next.as_ref().map(|next| next.after.as_str()) {
         xml.element("NextKeyMarker", list.name(next));
         // After a rolled-up prefix there is no version to begin at.
         if page.objects.last().is_some_and(|object| object.key.as_str() == next) {

@@ -1,8 +1,10 @@
-//! ListObjectsV2: the request, and the parser of the response.
+//! ListObjectsV2 and ListObjects: the request, and the parser of the response.
 //!
 //! Guarantees: a document that is truncated, malformed, or no listing is an error and never a
 //! shorter page; unknown elements are ignored. Names are returned decoded; a server that does not
-//! say `url` has not encoded them. The SDK is not used, because it takes more than twice the
+//! say `url` has not encoded them. A page continues with the server's own token: with `start-after`
+//! in its place some servers pass over keys (docs/backends.md#listing-with-start-after). A key
+//! outside of the prefix is left out. The SDK is not used, because it takes more than twice the
 //! processor time (docs/decisions/0018-listings-without-the-sdk.md). Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
@@ -16,7 +18,9 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
 use super::super::listing::after;
-use super::super::{Body, BodyError, Bucket, ETag, Error, Key, ListOptions, Listed, Page, Result};
+use super::super::{
+    Body, BodyError, Bucket, ETag, Error, Key, ListApi, ListOptions, Listed, Next, Page, Result,
+};
 use super::signed_client::{SignedClient, StoreRequest, document};
 use crate::digest::Sha256;
 use crate::sigv4::{Payload, URI_COMPONENT};
@@ -44,11 +48,24 @@ pub(super) async fn list(
     let unreadable = |cause: BodyError| {
         Error::unavailable(format!("the listing of {bucket} cannot be read")).because(cause)
     };
-    page(&document(response, MAX_DOCUMENT_BYTES).await.map_err(unreadable)?).map_err(unreadable)
+    let document = document(response, MAX_DOCUMENT_BYTES).await.map_err(unreadable)?;
+    let mut page = page(&document).map_err(unreadable)?;
+    let token = page.next.as_ref().and_then(|next| next.token.as_ref());
+    if token.is_some() && token == options.token.as_ref() {
+        return Err(unreadable("the store's listing does not advance".into()));
+    }
+    if !options.prefix.is_empty() {
+        page.objects.retain(|object| object.key.as_str().starts_with(&options.prefix));
+        page.prefixes.retain(|prefix| prefix.starts_with(&options.prefix));
+    }
+    Ok(page)
 }
 
 fn query(options: &ListOptions) -> String {
-    let mut query = "list-type=2&encoding-type=url".to_owned();
+    let mut query = match options.api {
+        ListApi::V2 => "list-type=2&encoding-type=url".to_owned(),
+        ListApi::V1 => "encoding-type=url".to_owned(),
+    };
     let mut add = |name: &str, value: &str| {
         query.extend(["&", name, "="]);
         query.extend(utf8_percent_encode(value, URI_COMPONENT));
@@ -60,8 +77,11 @@ fn query(options: &ListOptions) -> String {
     if let Some(delimiter) = &options.delimiter {
         add("delimiter", delimiter);
     }
-    if let Some(after) = after(options) {
-        add("start-after", &after);
+    match (options.api, &options.token) {
+        (ListApi::V2, Some(token)) => add("continuation-token", token),
+        (ListApi::V2, None) => after(options).iter().for_each(|after| add("start-after", after)),
+        // The server knows which markers are rolled-up prefixes.
+        (ListApi::V1, _) => options.after.iter().for_each(|after| add("marker", after)),
     }
     query
 }
@@ -79,6 +99,8 @@ enum Element {
     Prefix,
     IsTruncated,
     EncodingType,
+    NextContinuationToken,
+    NextMarker,
     Other,
 }
 
@@ -95,6 +117,8 @@ impl From<&str> for Element {
             "Prefix" => Self::Prefix,
             "IsTruncated" => Self::IsTruncated,
             "EncodingType" => Self::EncodingType,
+            "NextContinuationToken" => Self::NextContinuationToken,
+            "NextMarker" => Self::NextMarker,
             _ => Self::Other,
         }
     }
@@ -106,6 +130,8 @@ struct Parsed {
     page: Page,
     encoded: bool,
     more: bool,
+    token: Option<String>,
+    marker: Option<String>,
 }
 
 /// Parses a document. **Errors**: it is no listing, or truncated.
@@ -164,13 +190,15 @@ impl Parsed {
             }
             ([_, Element::IsTruncated], _) => self.more = value.parse()?,
             ([_, Element::EncodingType], _) => self.encoded = value == "url",
+            ([_, Element::NextContinuationToken], _) => self.token = Some(value.to_owned()),
+            ([_, Element::NextMarker], _) => self.marker = Some(value.to_owned()),
             _ => {}
         }
         Ok(())
     }
 
     fn finish(self) -> std::result::Result<Page, BodyError> {
-        let Self { mut page, encoded, more } = self;
+        let Self { mut page, encoded, more, token, marker } = self;
         let keys = page.objects.iter().map(|object| object.key.as_str());
         if keys.chain(page.prefixes.iter().map(String::as_str)).any(str::is_empty) {
             return Err("the store's listing has a key without a name".into());
@@ -185,9 +213,14 @@ impl Parsed {
             }
         }
         if more {
-            page.next = Some(
-                page.last().ok_or("the store's listing continues after an empty page")?.to_owned(),
-            );
+            let token = token.filter(|token| !token.is_empty());
+            let marker = marker.filter(|marker| !marker.is_empty());
+            let marker = marker.map(|text| if encoded { decoded(&text) } else { text });
+            let last = marker.or_else(|| page.last().map(str::to_owned));
+            // A server may end a page before its first key, if it says how the listing continues.
+            let after = last.or_else(|| token.as_ref().map(|_| String::new()));
+            let after = after.ok_or("the store's listing continues after an empty page")?;
+            page.next = Some(Next { after, token });
         }
         Ok(page)
     }
@@ -250,7 +283,8 @@ mod tests {
             page.objects[0].modified,
             SystemTime::UNIX_EPOCH + Duration::from_millis(1_255_369_830_120)
         );
-        assert_eq!((page.prefixes, page.next.as_deref()), (vec!["c/".to_owned()], Some("c/")));
+        let next = Next { after: "c/".to_owned(), token: None };
+        assert_eq!((page.prefixes, page.next), (vec!["c/".to_owned()], Some(next)));
     }
 
     #[test]
@@ -263,6 +297,24 @@ mod tests {
         assert_eq!((page.objects.len(), page.objects[0].key.as_str()), (1, "ab<c\n"));
         let prefixed = "<s3:ListBucketResult><s3:Contents><s3:Key>a</s3:Key></s3:Contents></s3:ListBucketResult>";
         assert_eq!(super::page(prefixed.as_bytes()).unwrap().objects[0].key.as_str(), "a");
+    }
+
+    #[test]
+    fn a_page_continues_as_the_server_says() {
+        let next = |inside: &str| {
+            let text = listing(&format!("<IsTruncated>true</IsTruncated>{inside}"));
+            page(text.as_bytes()).unwrap().next.map(|next| (next.after, next.token))
+        };
+        let (url, key) = ("<EncodingType>url</EncodingType>", "<Contents><Key>a</Key></Contents>");
+        let of =
+            |after: &str, token: Option<&str>| Some((after.to_owned(), token.map(str::to_owned)));
+        let token = "<NextContinuationToken>a%2F+</NextContinuationToken>";
+        // The token is opaque: encoding-type says nothing of it.
+        assert_eq!(next(&format!("{url}{key}{token}")), of("a", Some("a%2F+")));
+        assert_eq!(next(&format!("{url}{token}")), of("", Some("a%2F+")));
+        assert_eq!(next(&format!("{url}{key}<NextMarker>a%2F</NextMarker>")), of("a/", None));
+        assert_eq!(next(&format!("{key}<NextMarker>a%2F</NextMarker>")), of("a%2F", None));
+        assert_eq!(next(&format!("{key}<NextMarker/><NextContinuationToken/>")), of("a", None));
     }
 
     #[test]
@@ -317,6 +369,7 @@ mod tests {
             delimiter: Some("/".to_owned()),
             after: Some(after.to_owned()),
             limit: 3,
+            ..ListOptions::default()
         };
         let common =
             "list-type=2&encoding-type=url&prefix=a%2F&max-keys=3&delimiter=%2F&start-after=a%2F";
@@ -326,5 +379,11 @@ mod tests {
         let below = common.split("&start-after").next().unwrap();
         assert_eq!(query(&options("a")), below, "the page begins with its prefix");
         assert_eq!(query(&ListOptions::default()), "list-type=2&encoding-type=url&prefix=");
+        let mut next = options("a/b");
+        next.continue_at(Next { after: "a/b".to_owned(), token: Some("t/".to_owned()) });
+        assert_eq!(query(&next), format!("{below}&continuation-token=t%2F"));
+        let v1 = ListOptions { api: ListApi::V1, after: Some("a/b/".to_owned()), ..next };
+        let expected = "encoding-type=url&prefix=a%2F&max-keys=3&delimiter=%2F&marker=a%2Fb%2F";
+        assert_eq!(query(&v1), expected);
     }
 }

@@ -69,10 +69,10 @@ impl Uploads {
                 .iter()
                 .filter_map(|prefix| prefix.strip_prefix("v1/")?.strip_suffix('/'));
             found.extend(names.map(AccountName::from));
-            if page.next.is_none() {
+            let Some(next) = page.next else {
                 return Ok(found);
-            }
-            options.after = page.next;
+            };
+            options.continue_at(next);
         }
     }
 
@@ -131,7 +131,7 @@ impl Uploads {
                         .map(|last| format!("{}{}/~", prefix.as_str(), last.backup_id));
                     return Ok(SessionRecordsPage { sessions, next });
                 }
-                next => options.after = next,
+                Some(next) => options.continue_at(next),
             }
         }
     }
@@ -282,10 +282,10 @@ impl Uploads {
                         self.documents().delete(&listed.key).await?;
                     }
                 }
-                if page.next.is_none() {
+                let Some(next) = page.next else {
                     break;
-                }
-                options.after = page.next;
+                };
+                options.continue_at(next);
             }
         }
         Ok(swept)

@@ -52,10 +52,10 @@ impl Uploads {
             moved += moves
                 .try_fold(0, |sum, moved| async move { Ok::<_, Error>(sum + u64::from(moved)) })
                 .await?;
-            if page.next.is_none() {
+            let Some(next) = page.next else {
                 return Ok(moved);
-            }
-            options.after = page.next;
+            };
+            options.continue_at(next);
         }
     }
 

@@ -90,10 +90,12 @@ impl Uploads {
         loop {
             let listed = self.documents().list(&options).await?;
             let entries: Vec<Key> = listed.objects.into_iter().map(|object| object.key).collect();
-            if self.take_entries(&mut walk, &entries).await? || listed.next.is_none() {
-                return Ok(walk.page);
+            let full = self.take_entries(&mut walk, &entries).await?;
+            let Some(next) = listed.next.filter(|_| !full) else { return Ok(walk.page) };
+            match walk.skip_to.take().filter(|skip_to| *skip_to > next.after) {
+                Some(skip_to) => (options.after, options.token) = (Some(skip_to), None),
+                None => options.continue_at(next),
             }
-            options.after = listed.next.max(walk.skip_to.take());
         }
     }
 

@@ -315,10 +315,10 @@ impl Session {
                 self.0.layout.segment_number(&listed.key).map(|number| (number, listed.etag.0))
             });
             found.extend(numbered);
-            if page.next.is_none() {
+            let Some(next) = page.next else {
                 break;
-            }
-            options.after = page.next;
+            };
+            options.continue_at(next);
         }
         found.sort_unstable();
         if self.root().plan.size.is_none() {

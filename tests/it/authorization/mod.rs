@@ -109,10 +109,8 @@ impl World {
                         object.etag.to_string(),
                     ));
                 }
-                options.after = page.next;
-                if options.after.is_none() {
-                    break;
-                }
+                let Some(next) = page.next else { break };
+                options.continue_at(next);
             }
         }
         found

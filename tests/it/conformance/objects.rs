@@ -182,10 +182,7 @@ pub async fn conditions_decide_reads(lab: Lab) {
 }
 
 pub async fn listings_are_paged_in_byte_order(lab: Lab) {
-    let mut keys = vec!["a/1", "a/2", "a0", "b/1/x", "b/1/y", "b/2", "c", "é", "zz/1"];
-    if lab.lists_keys_below_keys {
-        keys.push("a");
-    }
+    let keys = vec!["a", "a/1", "a/2", "a0", "b/1/x", "b/1/y", "b/2", "c", "é", "zz/1"];
     for name in &keys {
         lab.put(name, name, PutMode::Overwrite).await.unwrap();
     }
@@ -198,10 +195,8 @@ pub async fn listings_are_paged_in_byte_order(lab: Lab) {
             let page = lab.store.list(&lab.bucket, &options).await.unwrap();
             assert!(page.objects.len() <= limit);
             found.extend(page.objects.into_iter().map(|object| object.key.to_string()));
-            options.after = page.next;
-            if options.after.is_none() {
-                break;
-            }
+            let Some(next) = page.next else { break };
+            options.continue_at(next);
         }
         assert_eq!(found, sorted, "pages of {limit}");
     }
@@ -223,10 +218,8 @@ pub async fn a_delimiter_groups_keys_into_common_prefixes(lab: Lab) {
             let page = lab.store.list(&lab.bucket, &options).await.unwrap();
             objects.extend(page.objects.into_iter().map(|object| object.key.to_string()));
             prefixes.extend(page.prefixes);
-            options.after = page.next;
-            if options.after.is_none() {
-                break;
-            }
+            let Some(next) = page.next else { break };
+            options.continue_at(next);
         }
         assert_eq!(
             (objects, prefixes),

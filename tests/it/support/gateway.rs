@@ -64,6 +64,14 @@ pub async fn start(settings: Settings) -> Gateway {
 /// is dropped.
 pub async fn serve(store: Arc<dyn Store>, settings: Settings) -> (SocketAddr, oneshot::Sender<()>) {
     store.create_bucket(&"bucket".into()).await.unwrap();
+    serve_as_it_is(store, settings).await
+}
+
+/// As `serve`, without making a bucket.
+pub async fn serve_as_it_is(
+    store: Arc<dyn Store>,
+    settings: Settings,
+) -> (SocketAddr, oneshot::Sender<()>) {
     let (shutdown_tx, shutdown_rx) = oneshot::channel::<()>();
     let (ready_tx, ready_rx) = oneshot::channel();
     tokio::spawn(async move {

@@ -24,9 +24,6 @@ pub struct Lab {
     pub refuses_stale_etags: bool,
     /// Complete refuses small parts in the middle (SeaweedFS accepts them).
     pub refuses_small_parts: bool,
-    /// A listing in pages is complete where one key is a prefix of others (SeaweedFS skips the keys
-    /// below it).
-    pub lists_keys_below_keys: bool,
     /// Conditions of Complete are decided together with the object (SeaweedFS lets several win).
     pub decides_completes: bool,
     /// Listing the parts of an aborted upload is an error (other servers return an empty list).
@@ -98,7 +95,6 @@ async fn lab(store: Arc<dyn Store>, keep: Arc<dyn std::any::Any + Send + Sync>) 
         bucket,
         refuses_stale_etags: true,
         refuses_small_parts: true,
-        lists_keys_below_keys: true,
         decides_completes: true,
         forgets_aborted: true,
         _keep: keep,
@@ -131,7 +127,6 @@ pub async fn s3() -> Option<Lab> {
     Some(Lab {
         refuses_stale_etags: false,
         refuses_small_parts: false,
-        lists_keys_below_keys: false,
         decides_completes: false,
         forgets_aborted: false,
         ..lab
