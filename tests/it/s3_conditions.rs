@@ -2,9 +2,11 @@
 //! what does not hold, changes nothing.
 
 use futures_util::future::join_all;
+use ratchet::digest::Sha256;
 use ratchet::store::{PutOptions, Store};
 
-use crate::support::gateway::{Gateway, LIMITED, READER, settings, start};
+use crate::support::gateway::{Gateway, LIMITED, READER, serve_as_it_is, settings, start};
+use crate::support::lab;
 use crate::support::request::{Request, s3};
 use crate::support::response::{Response, exchange_and_close};
 
@@ -305,4 +307,74 @@ async fn conditions_of_a_read_come_before_its_range() {
     assert_eq!(status_and_code(&gateway, absent).await, (416, "InvalidPartNumber".to_owned()));
     let only = head(&gateway, "/bucket/k?partNumber=1").await;
     assert_eq!((only.status, only.header("content-range")), (206, Some("bytes 0-4/5")));
+}
+
+/// Uploads one empty part, with its SHA-256 and without, completes it and reads it.
+async fn upload_nothing(address: std::net::SocketAddr, target: &str) {
+    let send = async |request: Request| {
+        exchange_and_close(address, &request.head(address), &request.body).await
+    };
+    for signed in [false, true] {
+        let created = text(&send(s3("POST", &format!("{target}?uploads"))).await);
+        let id = created.split_once("<UploadId>").unwrap().1.split_once('<').unwrap().0.to_owned();
+        let mut part = s3("PUT", &format!("{target}?partNumber=1&uploadId={id}"));
+        if signed {
+            part.payload = Sha256::of(b"").hex();
+        }
+        let stored = send(part).await;
+        assert_eq!(stored.status, 200, "signed: {signed}, {stored:?}");
+        let document = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>\
+             </CompleteMultipartUpload>",
+            stored.header("etag").unwrap()
+        );
+        let complete = s3("POST", &format!("{target}?uploadId={id}")).body(document.as_bytes());
+        let completed = send(complete).await;
+        assert_eq!(completed.status, 200, "signed: {signed}, {completed:?}");
+        for read in [target.to_owned(), format!("{target}?partNumber=1")] {
+            for method in ["GET", "HEAD"] {
+                let found = send(s3(method, &read)).await;
+                assert_eq!((found.status, &*found.body), (200, &b""[..]), "{method} {read}");
+                assert_eq!(found.header("content-length"), Some("0"), "{method} {read}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_without_bytes_is_a_part() {
+    let gateway = start(settings()).await;
+    upload_nothing(gateway.address, "/bucket/empty").await;
+    if let Some(lab) = lab::s3().await {
+        // A seeded clock makes the same ids in every run: the documents need a bucket of their own.
+        let mut settings = settings();
+        settings.upload.state_bucket = format!("{}-state", lab.bucket).into();
+        let (address, _shutdown) = serve_as_it_is(lab.store.clone(), settings).await;
+        upload_nothing(address, &format!("/{}/empty", lab.bucket)).await;
+    }
+}
+
+/// The last part of an object may have no bytes; it is not the whole object.
+#[tokio::test]
+async fn an_empty_part_of_a_larger_object_is_read_as_such() {
+    let gateway = start(settings()).await;
+    let created = text(&s3("POST", "/bucket/k?uploads").send(&gateway).await);
+    let id = element(&created, "UploadId").unwrap();
+    let bytes = vec![7; 5 << 20];
+    let mut parts = String::new();
+    for (number, bytes) in [(1, &bytes[..]), (2, &[])] {
+        let put = s3("PUT", &format!("/bucket/k?partNumber={number}&uploadId={id}")).body(bytes);
+        let etag = put.send(&gateway).await.header("etag").unwrap().to_owned();
+        parts += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+    }
+    let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    let complete = s3("POST", &format!("/bucket/k?uploadId={id}")).body(document.as_bytes());
+    assert_eq!(complete.send(&gateway).await.status, 200);
+    let second = s3("GET", "/bucket/k?partNumber=2").send(&gateway).await;
+    assert_eq!((second.status, second.body.len()), (206, 0));
+    assert_eq!(second.header("x-amz-mp-parts-count"), Some("2"));
+    let first = s3("GET", "/bucket/k?partNumber=1").send(&gateway).await;
+    assert_eq!((first.status, first.body.len()), (206, bytes.len()));
+    let third = s3("GET", "/bucket/k?partNumber=3");
+    assert_eq!(status_and_code(&gateway, third).await, (416, "InvalidPartNumber".to_owned()));
 }

@@ -184,10 +184,16 @@ pub(super) async fn get(
     headers.extend(options.if_none_match.map(|tag| (IF_NONE_MATCH, format!("\"{tag}\""))));
     match read {
         GetRange::Head | GetRange::Whole => {}
+        // Servers read such a number as none, and answer with the whole object.
+        GetRange::Range { first, .. } if first > i64::MAX as u64 => {
+            return Err(Error::new(Kind::Range, format!("{key} has no byte {first}")));
+        }
         GetRange::Range { first, last } => {
             headers.push((RANGE, format!("bytes={first}-{}", last.min(i64::MAX as u64))))
         }
-        GetRange::Suffix(bytes) => headers.push((RANGE, format!("bytes=-{bytes}"))),
+        GetRange::Suffix(bytes) => {
+            headers.push((RANGE, format!("bytes=-{}", bytes.min(i64::MAX as u64))))
+        }
     }
     if options.checksum {
         headers.push((CHECKSUM_MODE, "ENABLED".to_owned()));

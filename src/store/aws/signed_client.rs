@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::uri::{Authority, Scheme, Uri};
 use http::{HeaderName, Method, Request, Response};
 use http_body::{Frame, SizeHint};
@@ -125,6 +125,7 @@ impl SignedClient {
         body: Body,
     ) -> Result<(Response<Incoming>, BufferPermit)> {
         let signed = self.signed_request(request).await?;
+        let body = if body.len_bytes() == 0 { read_to_end(body, request).await? } else { body };
         let (failed, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let remaining = body.len_bytes();
         let signed = signed.map(|()| Outgoing {
@@ -219,6 +220,21 @@ impl SignedClient {
         )?;
         Ok(Request::from_parts(parts, ()))
     }
+}
+
+/// Reads a body without bytes to its end, so that it is verified: hyper asks no body of length 0
+/// for a frame. **Errors**: `Body`.
+async fn read_to_end(mut body: Body, request: &StoreRequest<'_>) -> Result<Body> {
+    let failed = |what: &str| {
+        Error::new(Kind::Body, format!("the body of {} {what}", request.description()))
+    };
+    while let Some(frame) = body.next().await {
+        let bytes = frame.map_err(|cause| failed("broke off").because(cause))?;
+        if !bytes.is_empty() {
+            return Err(failed("is longer than announced"));
+        }
+    }
+    Ok(body)
 }
 
 /// Whether a bucket can be a subdomain of the server's host: an IP address has none, and a
