@@ -16,7 +16,7 @@ use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::front::{Fronts, Shared};
 use crate::gc::{Mode, Sweeper};
-use crate::object::Objects;
+use crate::object::{Decides, Objects};
 use crate::server::{Server, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
 use crate::store::{Store, probe::PARTIAL_COMPLETE};
@@ -170,7 +170,8 @@ async fn gateway(
     settings.upload.resume.enabled &= failed.iter().all(|check| check.name != PARTIAL_COMPLETE);
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
-    let objects = Objects::new(store, uploads.clone());
+    let objects =
+        Objects::new(store, uploads.clone()).on_store_that_decides(Decides::found(&failed));
     let shared = Shared {
         uploads,
         objects,

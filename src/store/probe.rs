@@ -5,11 +5,19 @@
 //! The other checks inform about optional features. Source: docs/architecture.md#probe;
 //! docs/backends.md#the-start-up-probe.
 
+mod conditions;
+mod listing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+
+pub use conditions::Decides;
+use conditions::{
+    CONDITIONAL_COMPLETE, DELETE_BY_SIZE, DELETE_BY_TAG, DELETE_BY_TIME, by_size, by_time,
+};
 
 use super::{
     Attributes, Body, Bucket, ChosenPart, Completion, DeleteOptions, Error, GetOptions, GetRange,
@@ -26,25 +34,6 @@ const INCREMENTS: usize = 4;
 /// The check that decides whether uploads can be adopted
 /// (docs/architecture.md#handing-over-a-store-upload).
 pub const PARTIAL_COMPLETE: &str = "Complete takes the parts that it names, and no others";
-
-/// The conditions of changes that a store decides together with the change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decides {
-    /// `If-Match` on a deletion.
-    pub delete_by_tag: bool,
-    /// `x-amz-if-match-last-modified-time`.
-    pub delete_by_time: bool,
-    /// `x-amz-if-match-size`.
-    pub delete_by_size: bool,
-    /// `If-Match` and `If-None-Match` on CompleteMultipartUpload.
-    pub complete: bool,
-}
-
-impl Decides {
-    /// As the embedded store does.
-    pub const ALL: Self =
-        Self { delete_by_tag: true, delete_by_time: true, delete_by_size: true, complete: true };
-}
 
 /// The consequence of a failed check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -88,6 +77,11 @@ pub async fn probe(store: &Arc<dyn Store>, bucket: &Bucket, clock: &Clock) -> Re
             "a part that was replaced is not completed by its old tag",
             probe.stale_tag().await,
         ),
+        informational(DELETE_BY_TAG, probe.delete_by_tag().await),
+        informational(DELETE_BY_TIME, probe.delete_by(by_time()).await),
+        informational(DELETE_BY_SIZE, probe.delete_by(by_size()).await),
+        informational(CONDITIONAL_COMPLETE, probe.conditional_complete().await),
+        informational("a listing in pages leaves out no key", probe.nested_listing().await),
         informational(
             "bytes that are not what their SHA-256 says are refused",
             probe.wrong_checksum().await,
