@@ -9,10 +9,14 @@ use futures_util::future::join_all;
 
 use super::super::{
     Attributes, Body, ChosenPart, Completion, DeleteConditions, DeleteOptions, Deleted, ETag,
-    Error, Kind, PartNumber, PartTarget, PutMode, Result, TagCondition, UploadTarget,
+    Error, Key, Kind, PartNumber, PartTarget, PutMode, Result, TagCondition, UploadId,
+    UploadTarget,
 };
 use super::{Check, Outcome, Probe, WRITERS, text};
 use crate::digest::Sha256;
+
+/// A server whose Completes are not atomic may happen to do those of one race one after the other.
+const RACES: usize = 5;
 
 /// The checks that decide which conditions of clients are passed to the store.
 pub(super) const DELETE_BY_TAG: &str = "If-Match decides a deletion";
@@ -101,29 +105,32 @@ impl Probe {
 
     /// Races of Completes that create an object, and that replace it.
     pub(super) async fn conditional_complete(&self) -> Outcome {
-        for round in 0..2 {
+        for round in 0..RACES {
             let mode = match round {
                 0 => PutMode::CreateOnly,
                 _ => PutMode::IfMatch(self.read("raced").await.map_err(text)?.0),
             };
             // Other bytes for each: an ETag that matches is one of the object before the race.
-            let racers = (0..WRITERS)
-                .map(|writer| self.complete_once(format!("{round} {writer}"), mode.clone()));
+            let prepared = (0..WRITERS).map(|writer| self.prepared(format!("{round} {writer}")));
+            let prepared = join_all(prepared).await.into_iter().collect::<Result<Vec<_>>>();
+            let prepared = prepared.map_err(text)?;
+            let racers = prepared.iter().map(|upload| self.complete_if(upload, mode.clone()));
             let outcomes = join_all(racers).await.into_iter().collect::<Result<Vec<bool>>>();
             let winners = outcomes.map_err(text)?.into_iter().filter(|won| *won).count();
             if winners != 1 {
                 return Err(format!("{winners} of {WRITERS} won"));
             }
         }
-        let wrong = self.complete_once("late".to_owned(), PutMode::IfMatch(other_tag())).await;
+        let late = self.prepared("late".to_owned()).await.map_err(text)?;
+        let wrong = self.complete_if(&late, PutMode::IfMatch(other_tag())).await;
         if wrong.map_err(text)? {
             return Err("another ETag is accepted".to_owned());
         }
         Ok(format!("{WRITERS} at once"))
     }
 
-    /// Whether an upload of one part was completed under this condition.
-    async fn complete_once(&self, bytes: String, mode: PutMode) -> Result<bool> {
+    /// An upload that has its only part.
+    async fn prepared(&self, bytes: String) -> Result<Prepared> {
         let key = self.key("raced");
         let upload = self.store.create_upload(&self.bucket, &key, &Attributes::default()).await?;
         let target = UploadTarget { bucket: &self.bucket, key: &key, upload: &upload };
@@ -133,8 +140,17 @@ impl Probe {
         let part = PartTarget { upload: target, number };
         let body = Body::from(bytes.into_bytes());
         let written = self.store.put_part(part, body, sha256.into()).await?;
-        let chosen = [ChosenPart { number, etag: written.etag, sha256 }];
-        match self.store.complete(target, &chosen, &Completion { size_bytes, mode }).await {
+        let part = ChosenPart { number, etag: written.etag, sha256 };
+        Ok(Prepared { key, upload, part, size_bytes })
+    }
+
+    /// Whether an upload was completed under this condition; if not, it is aborted.
+    async fn complete_if(&self, prepared: &Prepared, mode: PutMode) -> Result<bool> {
+        let Prepared { key, upload, part, size_bytes } = prepared;
+        let target = UploadTarget { bucket: &self.bucket, key, upload };
+        let completion = Completion { size_bytes: *size_bytes, mode };
+        let parts = std::slice::from_ref(part);
+        match self.store.complete(target, parts, &completion).await {
             Ok(_) => Ok(true),
             Err(error)
                 if matches!(
@@ -148,4 +164,12 @@ impl Probe {
             Err(error) => Err(error),
         }
     }
+}
+
+/// An upload with one part, ready to be completed.
+struct Prepared {
+    key: Key,
+    upload: UploadId,
+    part: ChosenPart,
+    size_bytes: u64,
 }

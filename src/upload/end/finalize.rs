@@ -16,6 +16,7 @@ use super::super::error::{Error, Result};
 use super::super::manifest::{Checks, Destination, Finished, Root, Status};
 use super::super::session::{Session, upload_of};
 use super::super::uploads::TAG;
+use super::checks::{condition_failed, is_unmet, not_computed, require_equal};
 use super::inventory::Inventory;
 
 /// How often one finalize begins again because parts changed, before it asks its client to retry.
@@ -398,23 +399,6 @@ impl Session {
         Ok(FinalizeStep::Done(object))
     }
 
-    /// The object, if the request asks for nothing else than what it has. **Errors**:
-    /// `DigestMismatch`; `NotOpen` where it was made without the condition of the request.
-    pub(in crate::upload) fn check_finished(
-        &self,
-        object: &Finished,
-        requested: &Checks,
-    ) -> Result<Finished> {
-        if let Some(expected) = &requested.expected {
-            let found = object.digests.iter().find(|digest| digest.kind == expected.kind);
-            require_equal(expected, found.ok_or_else(|| not_computed(expected.kind))?)?;
-        }
-        if requested.condition.is_some() && requested.condition != object.condition {
-            return Err(Self::not_open(&self.root()));
-        }
-        Ok(object.clone())
-    }
-
     /// Removes what a complete session no longer needs. A sweep removes what is left after a
     /// failure.
     async fn clean_up_after_complete(&self, root: &Root) {
@@ -457,27 +441,4 @@ fn is_permanent(error: &Error) -> bool {
         | Kind::StoreUnavailable
         | Kind::Internal => false,
     }
-}
-
-/// Whether the store says that the condition of a Complete does not hold.
-fn is_unmet(error: &store::Error) -> bool {
-    matches!(error.kind(), store::Kind::Precondition | store::Kind::NotFound)
-}
-
-fn condition_failed(error: &store::Error) -> Error {
-    Error::ConditionFailed { missing: error.kind() == store::Kind::NotFound }
-}
-
-pub(in crate::upload) fn require_equal(expected: &Expected, found: &Expected) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::DigestMismatch { expected: expected.clone(), found: found.clone() })
-}
-
-fn not_computed(kind: DigestKind) -> Error {
-    let what = format!(
-        "the digest {kind} was not named when the backup was created, so it is not computed"
-    );
-    Error::BadRequest(what)
 }

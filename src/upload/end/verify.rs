@@ -177,7 +177,7 @@ impl Session {
             // its way to the gateway.
             found = self.object_digest((&bucket, &key), written).await?;
         }
-        let Err(mismatch) = super::finalize::require_equal(expected, &found) else {
+        let Err(mismatch) = super::checks::require_equal(expected, &found) else {
             return Ok(Ok(found));
         };
         if let Some(version) = &written.version {
