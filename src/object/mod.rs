@@ -9,6 +9,7 @@
 mod chunk;
 mod conditions;
 mod copy;
+mod copy_checksum;
 mod error;
 mod read;
 mod server_side;
@@ -41,7 +42,7 @@ pub struct Objects {
     state_bucket: Bucket,
     /// What the server was found to keep, shared by all clones.
     kept: Arc<server_side::Kept>,
-    uploads_by_tag: copy::UploadsByTag,
+    uploads_by_tag: copy_checksum::UploadsByTag,
     decides: Decides,
 }
 
@@ -49,7 +50,7 @@ impl Objects {
     /// On a store that decides every condition.
     pub fn new(store: Arc<dyn Store>, uploads: Uploads) -> Self {
         let state_bucket = uploads.state_bucket().clone();
-        let (kept, uploads_by_tag) = (Arc::default(), copy::UploadsByTag::default());
+        let (kept, uploads_by_tag) = (Arc::default(), copy_checksum::UploadsByTag::default());
         let decides = Decides::ALL;
         Self { store, uploads, state_bucket, kept, uploads_by_tag, decides }
     }

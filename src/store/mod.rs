@@ -169,8 +169,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     }
 
     /// Copies bytes of an object into a part, replacing one of the same number; without a span the
-    /// whole object. None as for `copy`. **Errors**: `NoSuchUpload`, `Range` (the span is not within
-    /// the source), and those of `copy`.
+    /// whole object. None as for `copy`. **Errors**: `NoSuchUpload`, `Range` (the source is
+    /// shorter), and those of `copy`.
     async fn copy_part(
         &self,
         _source: CopySource<'_>,

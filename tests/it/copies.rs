@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use ratchet::clock::Clock;
 use ratchet::digest::{Algorithm, ChecksumHasher, Sha256};
-use ratchet::store::dir::Dir;
-use ratchet::store::faulty::{Faulty, Op};
-use ratchet::store::memory::Memory;
-use ratchet::store::{Limits, Store};
+use ratchet::store::{
+    Limits, Store,
+    dir::Dir,
+    faulty::{Call, Faulty, Op},
+    memory::Memory,
+};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -33,7 +35,7 @@ impl Setup {
     async fn on(store: Arc<dyn Store>, home: tempfile::TempDir, dir: Option<Arc<Dir>>) -> Self {
         let calls = Calls::default();
         let noted = Arc::clone(&calls);
-        let hook = move |call: ratchet::store::faulty::Call<'_>| {
+        let hook = move |call: Call<'_>| {
             if call.bucket == "bucket" {
                 noted.lock().unwrap().push(call.op);
             }
@@ -151,7 +153,8 @@ async fn the_source_and_target_of_a_copy_have_conditions() {
         let etag = setup.put("source", &bytes(100_000, 1)).await;
         let target = setup.put("target", b"old").await;
         let (old, new) = ("Wed, 01 Jan 2020 00:00:00 GMT", "Tue, 14 Nov 2023 22:13:20 GMT");
-        let table: &[(&[(&str, &str)], &str, u16, &str)] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+        let table: &[Row<'_>] = &[
             (&[("x-amz-copy-source-if-match", "\"x\"")], "target", 412, "PreconditionFailed"),
             (&[("x-amz-copy-source-if-none-match", &etag)], "target", 412, "PreconditionFailed"),
             (&[("x-amz-copy-source-if-modified-since", new)], "target", 412, "PreconditionFailed"),

@@ -133,22 +133,19 @@ fn element(document: &[u8], name: &str) -> Option<String> {
     let mut reader = Reader::from_reader(document);
     let (mut inside, mut text) = (false, String::new());
     loop {
-        match reader.read_event().ok()? {
-            Event::Start(tag) => inside = tag.local_name().as_ref() == name,
-            Event::End(_) if inside => return Some(text.trim().to_owned()),
-            Event::Text(part) if inside => {
+        match reader.read_event() {
+            Ok(Event::Start(tag)) => inside = tag.local_name().as_ref() == name,
+            Ok(Event::End(_)) if inside => return Some(text.trim().to_owned()),
+            Ok(Event::Text(part)) if inside => {
                 let part: &str = part.as_ref();
                 text.push_str(part);
             }
-            Event::GeneralRef(entity) if inside => {
+            Ok(Event::GeneralRef(entity)) if inside => {
                 let entity: &str = entity.as_ref();
-                text.push_str(match entity {
-                    "quot" | "#34" | "#x22" => "\"",
-                    _ => "",
-                });
+                text.push_str(if matches!(entity, "quot" | "#34" | "#x22") { "\"" } else { "" });
             }
-            Event::Eof => return None,
-            _ => {}
+            Ok(Event::Eof) | Err(_) => return None,
+            Ok(_) => {}
         }
     }
 }

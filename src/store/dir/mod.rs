@@ -3,9 +3,10 @@
 //! Guarantees: a write that returned survives `kill -9` and power loss; a crash at any point leaves
 //! the complete old or the complete new object or part, and files that nothing refers to are
 //! removed after the store is opened again; a completed object is a list of part files, and a copy
-//! shares the files of its source (`copies`). All queued writes are committed together, with one fsync of the index. Other users of the
-//! machine cannot read the store (`modes`). A download goes on to its end with the bytes that it
-//! began with, although the object is replaced or removed meanwhile (`pins`). It keeps no versions.
+//! shares the files of its source (`copies`). All queued writes are committed together, with one
+//! fsync of the index. Other users of the machine cannot read the store (`modes`). A download goes
+//! on to its end with the bytes that it began with, although the object is replaced or removed
+//! meanwhile (`pins`). It keeps no versions.
 //!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB);
 //! `incoming/<32 hex>` (bodies that are being written, or were committed before a crash and not yet

@@ -42,7 +42,8 @@ impl Tables<'_> {
         self.replace(&row_key, old.as_ref(), row)
     }
 
-    /// Writes an object's row, whose files are recorded, and releases the files of the object that it replaces.
+    /// Writes an object's row, whose files are recorded, and releases the files of the object that
+    /// it replaces.
     pub(super) fn replace(
         &mut self,
         row_key: &str,
