@@ -4,6 +4,7 @@
 //! Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html>
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
@@ -131,6 +132,32 @@ impl Attributes {
             .iter()
             .filter_map(|name| Some((name, self.headers.get(name.as_str())?.as_str())))
     }
+
+    /// A header's value as text, from which [`Self::bytes_of`] makes the same bytes. What is not
+    /// UTF-8 (clients also send Latin-1) is kept byte by byte, in characters for private use.
+    pub fn text_of(bytes: &[u8]) -> String {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.is_ascii() || !text.chars().any(is_raw_byte) => text.to_owned(),
+            Ok(_) | Err(_) => bytes.iter().copied().map(raw_byte).collect(),
+        }
+    }
+
+    /// The bytes that a header with this value has.
+    pub fn bytes_of(text: &str) -> Cow<'_, [u8]> {
+        if text.is_ascii() || !text.chars().any(is_raw_byte) {
+            return Cow::Borrowed(text.as_bytes());
+        }
+        let mut bytes = Vec::with_capacity(text.len());
+        for char in text.chars() {
+            match u8::try_from(u32::from(char).wrapping_sub(RAW_BYTES)) {
+                Ok(byte) if is_raw_byte(char) => bytes.push(byte),
+                Ok(_) | Err(_) => {
+                    bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+            }
+        }
+        Cow::Owned(bytes)
+    }
 }
 
 fn kept<'a>(
@@ -138,12 +165,27 @@ fn kept<'a>(
     names: impl Iterator<Item = &'a HeaderName>,
 ) -> BTreeMap<String, String> {
     let kept = names.filter_map(|name| {
-        let value = std::str::from_utf8(head.get(name)?.as_bytes()).ok()?;
-        let value =
-            if *name == CONTENT_ENCODING { without_framing(value) } else { value.to_owned() };
+        let value = Attributes::text_of(head.get(name)?.as_bytes());
+        let value = if *name == CONTENT_ENCODING { without_framing(&value) } else { value };
         (!value.is_empty()).then(|| (name.as_str().to_owned(), value))
     });
     kept.collect()
+}
+
+/// The first of 256 characters for private use that stand for single bytes; only those of bytes
+/// that are not ASCII are used, U+EF80 to U+EFFF. Source: MirBSD, which has the same ones for it
+/// (OPTU-8).
+const RAW_BYTES: u32 = 0xEF00;
+
+fn is_raw_byte(char: char) -> bool {
+    (RAW_BYTES + 0x80..=RAW_BYTES + 0xFF).contains(&u32::from(char))
+}
+
+fn raw_byte(byte: u8) -> char {
+    if byte.is_ascii() {
+        return char::from(byte);
+    }
+    char::from_u32(RAW_BYTES + u32::from(byte)).expect("U+EF80 to U+EFFF are characters")
 }
 
 /// Prefixes and suffixes of the names of user metadata that make some server do more than store it.
@@ -437,4 +479,24 @@ impl Limits {
     /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
     pub const S3: Self =
         Self { min_part_bytes: 5 << 20, max_part_bytes: 5 << 30, max_parts: PartNumber::MAX };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_value_are_kept_whatever_they_are() {
+        for bytes in [
+            &b"plain"[..],
+            "caf\u{e9} \u{20ac}".as_bytes(),
+            b"caf\xe9",
+            b"\xff\x80a",
+            "\u{ef80}".as_bytes(),
+            "\u{efff}\u{e9}".as_bytes(),
+        ] {
+            assert_eq!(&*Attributes::bytes_of(&Attributes::text_of(bytes)), bytes, "{bytes:?}");
+        }
+        assert_eq!(Attributes::text_of("caf\u{e9}".as_bytes()), "caf\u{e9}");
+    }
 }

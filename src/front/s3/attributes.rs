@@ -52,24 +52,22 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix(METADATA_PREFIX) else { continue };
         require_free_name(name).map_err(S3Error::invalid)?;
-        let value = String::from_utf8(value.as_bytes().to_vec());
-        let value =
-            value.map_err(|_| S3Error::invalid(format!("the metadata {name:?} is not UTF-8")))?;
+        let value = Attributes::text_of(value.as_bytes());
         // Several lines with the same name are one value (RFC 9110 §5.3).
         user.entry(name.to_owned())
             .and_modify(|all: &mut String| *all = format!("{all},{value}"))
             .or_insert(value);
     }
-    let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let len_of = |value: &String| Attributes::bytes_of(value).len();
+    let bytes: usize = user.iter().map(|(name, value)| name.len() + len_of(value)).sum();
     if bytes > MAX_METADATA_BYTES {
         let message = format!("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}");
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
     check_redirect(headers)?;
-    let content_type =
-        headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let content_type = headers.get(CONTENT_TYPE);
     Ok(Attributes {
-        content_type: content_type.map(str::to_owned),
+        content_type: content_type.map(|value| Attributes::text_of(value.as_bytes())),
         headers: with_known_class(Attributes::headers_in(headers))?,
         user,
     })
@@ -157,7 +155,9 @@ pub fn validators(stored: &Stored) -> HeaderMap {
 }
 
 fn put(headers: &mut HeaderMap, name: impl TryInto<HeaderName>, value: &str) {
-    if let (Ok(name), Ok(value)) = (name.try_into(), HeaderValue::from_bytes(value.as_bytes())) {
+    if let (Ok(name), Ok(value)) =
+        (name.try_into(), HeaderValue::from_bytes(&Attributes::bytes_of(value)))
+    {
         headers.insert(name, value);
     }
 }

@@ -99,6 +99,11 @@ pub(super) async fn create_upload(
     attributes: &Attributes,
 ) -> Result<UploadId> {
     require_inert_metadata(attributes)?;
+    // The SDK sends text only.
+    let is_text = |value: &String| *Attributes::bytes_of(value) == *value.as_bytes();
+    if !attributes.user.values().chain(attributes.headers.values()).all(is_text) {
+        return Err(Error::new(Kind::Invalid, "metadata of an upload must be UTF-8"));
+    }
     let headers = stated_headers(attributes);
     let response = client
         .create_multipart_upload()

@@ -281,13 +281,17 @@ fn checksum(headers: &HeaderMap) -> Option<Checksum> {
 fn attributes(headers: &HeaderMap) -> Attributes {
     let user = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str().strip_prefix("x-amz-meta-")?;
-        Some((name.to_owned(), value.to_str().ok()?.to_owned()))
+        Some((name.to_owned(), Attributes::text_of(value.as_bytes())))
     });
     let (mut user, mut kept): (BTreeMap<_, _>, _) =
         (user.collect(), Attributes::headers_of_response(headers));
     let redirect = user.remove(REDIRECT_METADATA);
     kept.extend(redirect.map(|to| (WEBSITE_REDIRECT.as_str().to_owned(), to)));
-    Attributes { content_type: owned(headers, &CONTENT_TYPE), headers: kept, user }
+    Attributes {
+        content_type: headers.get(CONTENT_TYPE).map(|value| Attributes::text_of(value.as_bytes())),
+        headers: kept,
+        user,
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

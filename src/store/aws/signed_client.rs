@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use percent_encoding::utf8_percent_encode;
 
-use super::super::{Body, BodyError, Bucket, Error, Key, Kind, Result};
+use super::super::{Attributes, Body, BodyError, Bucket, Error, Key, Kind, Result};
 use super::connect::Addressing;
 use super::credentials::CredentialCache;
 use super::error::{code, error_response, retry_after};
@@ -204,10 +204,11 @@ impl SignedClient {
         let uri = self.uri(request.bucket, request.key, &request.query).map_err(invalid)?;
         let mut unsigned = Request::builder().method(request.method.clone()).uri(uri);
         for (name, value) in &request.headers {
-            unsigned = unsigned.header(name, value);
+            unsigned = unsigned.header(name, &*Attributes::bytes_of(value));
         }
         for (name, value) in &request.user {
-            unsigned = unsigned.header(format!("x-amz-meta-{name}"), value);
+            let value = Attributes::bytes_of(value);
+            unsigned = unsigned.header(format!("x-amz-meta-{name}"), &*value);
         }
         self.sign(unsigned.body(()).map_err(invalid)?, request.payload).await
     }
