@@ -2,10 +2,12 @@
 //!
 //! Guarantees: `collect` never holds more than the caller's bound. The reader detects a body that
 //! is too short or too long: every store compares the bytes it received with `len_bytes` and stores
-//! nothing if they differ. It knows nothing of HTTP.
+//! nothing if they differ by more than `slack_bytes`, which is 0 unless the length shows only at the
+//! end (docs/decisions/0025-the-file-of-a-form-has-no-length.md). It knows nothing of HTTP.
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -23,6 +25,7 @@ pub type BodyError = Box<dyn StdError + Send + Sync>;
 /// A stream of bytes, with the number of bytes that it will have.
 pub struct Body {
     len_bytes: u64,
+    slack_bytes: u64,
     sha256: Option<PassedSha256>,
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>,
 }
@@ -32,7 +35,13 @@ impl Body {
         len_bytes: u64,
         stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
     ) -> Self {
-        Self { len_bytes, sha256: None, stream: Box::pin(stream) }
+        Self { len_bytes, slack_bytes: 0, sha256: None, stream: Box::pin(stream) }
+    }
+
+    /// The same body, which may end up to so many bytes before its length.
+    #[must_use]
+    pub fn with_slack(self, slack_bytes: u64) -> Self {
+        Self { slack_bytes: slack_bytes.min(self.len_bytes), ..self }
     }
 
     /// A body that is verified while it is read. If its stream computes the SHA-256, the store uses
@@ -54,17 +63,27 @@ impl Body {
         Self::new(0, stream::empty())
     }
 
-    /// How many bytes the stream will have.
+    /// How many bytes the stream will have, at most.
     pub fn len_bytes(&self) -> u64 {
         self.len_bytes
+    }
+
+    /// How many bytes fewer the stream may have.
+    pub fn slack_bytes(&self) -> u64 {
+        self.slack_bytes
+    }
+
+    /// The numbers of bytes that the stream may have.
+    pub(super) fn lengths(&self) -> RangeInclusive<u64> {
+        self.len_bytes - self.slack_bytes..=self.len_bytes
     }
 
     /// The same bytes, and their checksum once they were all read.
     pub(super) fn with_checksum(self, algorithm: Option<Algorithm>) -> (Self, ChecksumResult) {
         let result = ChecksumResult::default();
         let Some(algorithm) = algorithm else { return (self, result) };
-        let (len_bytes, sha256, checksum) =
-            (self.len_bytes, self.sha256.clone(), Arc::clone(&result.0));
+        let (len_bytes, slack_bytes) = (self.len_bytes, self.slack_bytes);
+        let (sha256, checksum) = (self.sha256.clone(), Arc::clone(&result.0));
         let stream = stream::unfold(
             (self, Some(ChecksumHasher::new(algorithm))),
             move |(mut body, mut hasher)| {
@@ -85,7 +104,7 @@ impl Body {
                 }
             },
         );
-        (Self { sha256, ..Self::new(len_bytes, stream) }, result)
+        (Self { sha256, slack_bytes, ..Self::new(len_bytes, stream) }, result)
     }
 
     /// The whole body in memory. **Errors**: `Body` where it is longer than `max_bytes`, too short,
@@ -104,7 +123,7 @@ impl Body {
             }
             all.extend_from_slice(&bytes);
         }
-        if all.len() as u64 != self.len_bytes {
+        if !self.lengths().contains(&(all.len() as u64)) {
             let what = format!("the body ended after {} of {} bytes", all.len(), self.len_bytes);
             return Err(Error::new(Kind::Body, what));
         }

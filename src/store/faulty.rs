@@ -133,7 +133,7 @@ fn respond<T>(fault: Option<Fault>, result: Result<T>) -> Result<T> {
 /// The body as [`Fault::TornBody`] leaves it.
 fn torn(fault: Option<Fault>, body: Body) -> Body {
     let Some(Fault::TornBody(max_bytes)) = fault else { return body };
-    let len_bytes = body.len_bytes();
+    let (len_bytes, slack_bytes) = (body.len_bytes(), body.slack_bytes());
     let mut remaining = max_bytes;
     let frames = body.map(move |frame| {
         let frame = frame?;
@@ -144,7 +144,7 @@ fn torn(fault: Option<Fault>, body: Body) -> Body {
         remaining -= len;
         Ok(frame)
     });
-    Body::new(len_bytes, frames)
+    Body::new(len_bytes, frames).with_slack(slack_bytes)
 }
 
 /// A body that the store returns, as the fault leaves it.

@@ -4,6 +4,8 @@
 //! Guarantees: a body that is too short, too long, interrupted, or that does not have its declared
 //! SHA-256, is refused before anything is stored.
 
+use std::ops::RangeInclusive;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
@@ -27,7 +29,7 @@ pub(super) async fn receive(
     declared: Option<Sha256>,
     max_bytes: usize,
 ) -> Result<Received> {
-    let len_bytes = body.len_bytes();
+    let lengths = body.lengths();
     let mut bytes = BytesMut::new();
     let mut digests = BodyDigests::new(&body, true);
     while let Some(frame) = body.next().await {
@@ -39,7 +41,7 @@ pub(super) async fn receive(
         digests.push(&frame).await;
         bytes.extend_from_slice(&frame);
     }
-    check_len(bytes.len() as u64, len_bytes)?;
+    check_len(bytes.len() as u64, &lengths)?;
     let (sha256, md5) = digests.finish().await?;
     check_sha256(sha256, declared)?;
     Ok(Received {
@@ -81,12 +83,13 @@ impl BodyDigests {
     }
 }
 
-/// **Errors**: `Body` unless exactly the expected number of bytes was received.
-pub(super) fn check_len(received: u64, expected: u64) -> Result<()> {
-    if received == expected {
+/// **Errors**: `Body` unless an expected number of bytes was received.
+pub(super) fn check_len(received: u64, expected: &RangeInclusive<u64>) -> Result<()> {
+    if expected.contains(&received) {
         return Ok(());
     }
-    Err(Error::new(Kind::Body, format!("the body had {received} of {expected} bytes")))
+    let most = expected.end();
+    Err(Error::new(Kind::Body, format!("the body had {received} of {most} bytes")))
 }
 
 /// **Errors**: `Checksum` where another SHA-256 was declared.

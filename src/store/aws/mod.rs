@@ -2,7 +2,7 @@
 //!
 //! Guarantees: one result per call, and no retries (a conditional write that is repeated blindly
 //! cannot tell its own first attempt from another writer's); a body streams through one signed
-//! request and is never buffered; a body that fails aborts its request, so that the server keeps
+//! request and is never buffered, unless its length shows only at its end (`slack`); a body that fails aborts its request, so that the server keeps
 //! what it had; every body carries a SHA-256 that the server can check: in a header if it was
 //! declared, else in a trailer. Only valid bucket names and keys are sent (`names`). Control calls
 //! go through the AWS SDK; bodies, heads and listings through `signed_client`.
@@ -22,6 +22,7 @@ mod passthrough;
 mod pools;
 mod reserved;
 mod signed_client;
+mod slack;
 
 pub use connect::{Addressing, ConnectError, Settings};
 
@@ -42,6 +43,7 @@ pub struct Aws {
     control: aws_sdk_s3::Client,
     client: signed_client::SignedClient,
     names: names::Names,
+    memory: slack::Memory,
 }
 
 impl Aws {
@@ -52,7 +54,8 @@ impl Aws {
         clock: Clock,
     ) -> std::result::Result<Self, ConnectError> {
         let (control, client) = connect::clients(settings, clock).await?;
-        Ok(Self { control, client, names: names::Names::default() })
+        let (names, memory) = (names::Names::default(), slack::Memory::default());
+        Ok(Self { control, client, names, memory })
     }
 
     /// The same upload, if its bucket and key may be sent. **Errors**: `NoSuchBucket`, `Invalid`.
@@ -93,6 +96,9 @@ impl Store for Aws {
         options: PutOptions,
     ) -> Result<Written> {
         let (bucket, key) = self.names.object(bucket, key)?;
+        if body.slack_bytes() > 0 {
+            return slack::put(self, bucket, key, body, options).await;
+        }
         objects::put(&self.client, bucket, key, body, options).await
     }
 

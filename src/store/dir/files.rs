@@ -65,6 +65,7 @@ pub(super) enum Tag {
 
 /// A body on disk.
 pub(super) struct WrittenFile {
+    pub len_bytes: u64,
     pub id: String,
     pub etag: ETag,
     pub sha256: Sha256,
@@ -124,7 +125,7 @@ impl Files {
             || WritePath::Cached(Cached::begin(&file, &self.write_budget)),
             WritePath::Direct,
         );
-        let (sha256, md5) = fill(path, body, matches!(tag, Tag::Md5)).await?;
+        let (len_bytes, (sha256, md5)) = fill(path, body, matches!(tag, Tag::Md5)).await?;
         check_sha256(sha256, declared)?;
         let sync = move || {
             file.file.sync_all()?;
@@ -137,7 +138,7 @@ impl Files {
             Tag::Given(tag) => tag,
         };
         file.keep();
-        Ok(WrittenFile { id, etag: ETag(etag), sha256 })
+        Ok(WrittenFile { id, len_bytes, etag: ETag(etag), sha256 })
     }
 
     /// Moves a committed file to its place under `data/`; success if it is there already. Blocks.
@@ -213,13 +214,13 @@ fn shard(id: &str) -> &str {
     id.get(..2).unwrap_or("00")
 }
 
-/// Writes a body into a file, and returns its SHA-256, and its MD5 if it is wanted.
+/// Writes a body into a file, and returns its length, its SHA-256, and its MD5 if it is wanted.
 async fn fill(
     mut path: WritePath,
     mut body: Body,
     md5: bool,
-) -> Result<(Sha256, Option<[u8; 16]>)> {
-    let len_bytes = body.len_bytes();
+) -> Result<(u64, (Sha256, Option<[u8; 16]>))> {
+    let lengths = body.lengths();
     let (mut digests, mut received) = (BodyDigests::new(&body, md5), 0);
     while let Some(frame) = body.next().await {
         let frame =
@@ -228,7 +229,7 @@ async fn fill(
             continue;
         }
         received += frame.len() as u64;
-        if received > len_bytes {
+        if received > *lengths.end() {
             break;
         }
         digests.push(&frame).await;
@@ -237,10 +238,10 @@ async fn fill(
             WritePath::Cached(cached) => cached.push(frame).await?,
         }
     }
-    check_len(received, len_bytes)?;
+    check_len(received, &lengths)?;
     match path {
         WritePath::Direct(direct) => direct.finish().await?,
         WritePath::Cached(cached) => cached.finish().await?,
     }
-    digests.finish().await
+    Ok((received, digests.finish().await?))
 }

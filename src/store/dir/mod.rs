@@ -142,19 +142,20 @@ impl Store for Dir {
         options: PutOptions,
     ) -> Result<Written> {
         self.index.require_bucket(bucket)?;
-        let size_bytes = body.len_bytes();
+        let fits_inline = body.len_bytes() <= INLINE_BYTES;
         let (body, checksum) = body.with_checksum(options.checksum);
-        let (content, etag) = if size_bytes <= INLINE_BYTES {
+        let (size_bytes, content, etag) = if fits_inline {
             let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
             let etag = ETag(received.md5_hex());
-            (Content::Inline(received.bytes.to_vec()), etag)
+            (received.bytes.len() as u64, Content::Inline(received.bytes.to_vec()), etag)
         } else {
             let written = self
                 .files
                 .write(self.clock.random_id(), body, options.sha256, files::Tag::Md5)
                 .await?;
-            let file = FileRef::whole(written.id.clone(), size_bytes);
-            (Content::Files(vec![file]), written.etag)
+            let len_bytes = written.len_bytes;
+            let file = FileRef::whole(written.id.clone(), len_bytes);
+            (len_bytes, Content::Files(vec![file]), written.etag)
         };
         let row = ObjectRow {
             etag: etag.clone(),
@@ -239,10 +240,9 @@ impl Store for Dir {
         options: PartOptions,
     ) -> Result<WrittenPart> {
         self.index.upload(part.upload)?;
-        let len_bytes = body.len_bytes();
         let tag = free_tag(options).map_or(files::Tag::Md5, files::Tag::Given);
         let written = self.files.write(self.clock.random_id(), body, options.sha256, tag).await?;
-        let file = FileRef::whole(written.id.clone(), len_bytes);
+        let file = FileRef::whole(written.id.clone(), written.len_bytes);
         let row = PartRow::new(written.etag.clone(), file, written.sha256);
         let (owner, number) = (OwnedTarget::from(part.upload), part.number);
         let write = move |tables: &mut Tables<'_>| tables.put_part(owner.borrow(), number, &row);

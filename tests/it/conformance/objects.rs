@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use futures_util::stream;
 use ratchet::digest::{Algorithm, ChecksumHasher, Sha256};
 use ratchet::store::{
-    Attributes, Body, DeleteConditions, DeleteOptions, GetOptions, GetRange, Kind, ListOptions,
-    PutMode, PutOptions, TagCondition,
+    Attributes, Body, BodyError, DeleteConditions, DeleteOptions, GetOptions, GetRange, Kind,
+    ListOptions, PutMode, PutOptions, TagCondition,
 };
 
 use crate::support::lab::{Lab, key, pattern, truncated_body};
@@ -266,8 +268,56 @@ pub async fn a_truncated_or_wrong_body_leaves_the_old_object(lab: Lab) {
     assert_eq!(middle, new.slice(700_000..=1_500_000));
 }
 
+pub async fn a_body_may_end_within_its_slack(lab: Lab) {
+    // A part of an S3 server has at least 5 MiB.
+    for (size, slack) in [(0, 100), (50, 100), (300 << 10, 64 << 10), (5 << 20, 0), (6 << 20, 9)] {
+        let bytes = pattern(size, 7);
+        for extra in [0, slack] {
+            let frames = bytes.chunks(100_000).map(|frame| Ok(Bytes::copy_from_slice(frame)));
+            let frames: Vec<Result<Bytes, BodyError>> = frames.collect();
+            let body = Body::new((size + extra) as u64, stream::iter(frames));
+            let body = body.with_slack(slack as u64);
+            let options = PutOptions {
+                attributes: Attributes {
+                    content_type: Some("text/x-test".into()),
+                    ..Attributes::default()
+                },
+                ..PutOptions::default()
+            };
+            let written = lab.store.put(&lab.bucket, &key("k"), body, options).await.unwrap();
+            let (head, found) = lab.get("k", GetRange::Whole).await.unwrap();
+            assert!(found == bytes, "{size} bytes of {}", size + extra);
+            assert_eq!((head.size_bytes, &head.etag), (size as u64, &written.etag));
+            assert_eq!(head.attributes.content_type.as_deref(), Some("text/x-test"));
+        }
+    }
+    let (old, new) = (lab.get("k", GetRange::Whole).await.unwrap().1, pattern(6 << 20, 8));
+    for (sent, ends_in_error) in [(5 << 20, false), ((6 << 20) - 50, true)] {
+        let body = truncated_body(&new, sent, ends_in_error).with_slack(100);
+        let put = lab.store.put(&lab.bucket, &key("k"), body, PutOptions::default()).await;
+        let kind = put.unwrap_err().kind();
+        assert!(matches!(kind, Kind::Body | Kind::Unavailable), "{sent} {ends_in_error} {kind:?}");
+        assert!(lab.get("k", GetRange::Whole).await.unwrap().1 == old, "{sent} {ends_in_error}");
+    }
+}
+
+pub async fn the_bytes_of_metadata_are_kept(lab: Lab) {
+    let value = |bytes: &[u8]| Attributes::text_of(bytes);
+    let user = BTreeMap::from([
+        ("utf8".to_owned(), value("café".as_bytes())),
+        ("latin1".to_owned(), value(b"caf\xe9")),
+    ]);
+    let attributes = Attributes { user, ..Attributes::default() };
+    let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
+    lab.store.put(&lab.bucket, &key("k"), Body::empty(), options).await.unwrap();
+    let head = lab.store.head(&lab.bucket, &key("k")).await.unwrap();
+    assert_eq!(head.attributes.user, attributes.user);
+}
+
 super::on_every_store!(
     objects:
+    a_body_may_end_within_its_slack,
+    the_bytes_of_metadata_are_kept,
     an_object_is_read_with_its_attributes,
     a_checksum_sent_after_the_bytes_is_kept,
     missing_objects_and_buckets_have_their_own_errors,
