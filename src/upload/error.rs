@@ -56,7 +56,9 @@ pub enum Kind {
     StoreFull,
     /// The store does not respond as it should. The operation may have happened. Try again.
     StoreUnavailable,
-    /// A document cannot be read, or the store refuses the gateway's credentials: a person must
+    /// The store refuses this for the target of the client.
+    Denied,
+    /// A document cannot be read, or the store refuses the gateway its own documents: a person must
     /// look.
     Internal,
 }
@@ -172,7 +174,7 @@ impl Error {
             }
             store::Kind::Full => Kind::StoreFull,
             store::Kind::SlowDown => Kind::SlowDown,
-            store::Kind::Denied => Kind::Internal,
+            store::Kind::Denied => Kind::Denied,
             store::Kind::NotFound
             | store::Kind::NoSuchVersion
             | store::Kind::DeleteMarker
@@ -190,12 +192,17 @@ impl Error {
     }
 
     /// As `store`, for a request no part of which comes from a client: if the store calls it
-    /// invalid, it was damaged on the way.
+    /// invalid, it was damaged on the way; if the store refuses it, the gateway's key is wrong.
     pub(crate) fn own(what: impl Into<String>, source: store::Error) -> Self {
-        if source.kind() == store::Kind::Invalid {
-            return Self::Store { kind: Kind::StoreUnavailable, what: what.into(), source };
+        let mut error = Self::store(what, source);
+        if let Self::Store { kind, source, .. } = &mut error {
+            if source.kind() == store::Kind::Invalid {
+                *kind = Kind::StoreUnavailable;
+            } else if source.kind() == store::Kind::Denied {
+                *kind = Kind::Internal;
+            }
         }
-        Self::store(what, source)
+        error
     }
 
     /// As `own`, for a request whose body is the gateway's too: if the body broke off, the
@@ -251,6 +258,9 @@ mod tests {
         assert_eq!(Error::store("beginning", invalid()).kind(), Kind::BadRequest);
         assert_eq!(Error::own("reading", invalid()).kind(), Kind::StoreUnavailable);
         assert_eq!(Error::record("recording", invalid()).kind(), Kind::StoreUnavailable);
+        let denied = || store::Error::new(store::Kind::Denied, "was answered 403");
+        assert_eq!(Error::store("beginning", denied()).kind(), Kind::Denied);
+        assert_eq!(Error::own("reading", denied()).kind(), Kind::Internal);
         let broken = || store::Error::new(store::Kind::Body, "the body broke off");
         assert_eq!(Error::own("storing", broken()).kind(), Kind::BodyBroken);
         assert_eq!(Error::record("recording", broken()).kind(), Kind::StoreUnavailable);

@@ -3,8 +3,8 @@
 
 use ratchet::clock::Clock;
 use ratchet::store::{
-    ChosenPart, Completion, GetOptions, GetRange, Kind, ListOptions, PartNumber, Store,
-    UploadTarget,
+    Attributes, Body, ChosenPart, Completion, GetOptions, GetRange, Kind, ListOptions, PartNumber,
+    PutOptions, Store, UploadTarget,
     aws::{Addressing, Aws, Settings},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,6 +87,22 @@ async fn documents_with_chunked_encoding_are_read() {
         .unwrap();
     let page = store.list(&"bucket".into(), &ListOptions::default()).await.unwrap();
     assert_eq!((page.objects[0].key.as_str(), page.next), ("a", None));
+}
+
+/// The client is told so, and does not try again as it would after a 500.
+#[tokio::test]
+async fn what_the_store_refuses_is_denied_to_the_client() {
+    let error = error_document("AccessDenied");
+    let head = format!(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\r\n",
+        error.len()
+    );
+    let Some(store) = store_with_response("\r\n\r\n", head + &error).await else { return };
+    let put =
+        store.put(&"bucket".into(), &"key".into(), Body::empty(), PutOptions::default()).await;
+    assert_eq!(put.unwrap_err().kind(), Kind::Denied);
+    let begun = store.create_upload(&"bucket".into(), &"key".into(), &Attributes::default()).await;
+    assert_eq!(begun.unwrap_err().kind(), Kind::Denied);
 }
 
 /// A truncated error could be read as another error, a truncated listing as a shorter one.

@@ -160,6 +160,7 @@ fn type_of_upload_error(kind: upload::Kind) -> ProblemType {
         upload::Kind::SlowDown => ProblemType::SlowDown,
         upload::Kind::StoreFull => ProblemType::StoreFull,
         upload::Kind::StoreUnavailable => ProblemType::StoreUnavailable,
+        upload::Kind::Denied => ProblemType::Forbidden,
         upload::Kind::Internal => ProblemType::Internal,
     }
 }

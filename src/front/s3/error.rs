@@ -208,14 +208,15 @@ impl From<StoreError> for S3Error {
             StoreKind::Range => (S::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             StoreKind::Checksum => (S::BAD_REQUEST, "BadDigest"),
             StoreKind::Body => (S::BAD_REQUEST, "IncompleteBody"),
-            StoreKind::Denied => (S::INTERNAL_SERVER_ERROR, "InternalError"),
+            StoreKind::Denied => (S::FORBIDDEN, "AccessDenied"),
             StoreKind::Invalid => (S::BAD_REQUEST, "InvalidArgument"),
             StoreKind::Unsupported => (S::NOT_IMPLEMENTED, "NotImplemented"),
             StoreKind::Full => (S::INSUFFICIENT_STORAGE, "XMinioStorageFull"),
             StoreKind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
             StoreKind::Unavailable => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         };
-        if status.is_server_error() {
+        // The store knows the gateway's key only, so its refusal may be the operator's to mend.
+        if status.is_server_error() || error.kind() == StoreKind::Denied {
             tracing::warn!(%error, source = ?std::error::Error::source(&error), "the store failed");
         }
         let mut failure = Self::new(status, code, error.to_string());
@@ -307,9 +308,10 @@ impl From<upload::Error> for S3Error {
             upload::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
             upload::Kind::StoreFull => (S::INSUFFICIENT_STORAGE, "XMinioStorageFull"),
             upload::Kind::StoreUnavailable => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            upload::Kind::Denied => (S::FORBIDDEN, "AccessDenied"),
             upload::Kind::Internal => (S::INTERNAL_SERVER_ERROR, "InternalError"),
         };
-        if status.is_server_error() {
+        if status.is_server_error() || error.kind() == upload::Kind::Denied {
             tracing::warn!(%error, source = ?std::error::Error::source(&error), "an upload failed");
         }
         let mut failure = Self::new(status, code, error.to_string());

@@ -76,11 +76,16 @@ fn by_status(status: u16) -> Kind {
     }
 }
 
-/// An error of the SDK. A call without a response may have happened: `Unavailable`.
+/// An error of the SDK. A call without a response may have happened: `Unavailable`. A request that
+/// the SDK cannot build was not sent: `Invalid`, as its names and attributes are the client's.
 pub(super) fn from_sdk<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
+    if matches!(error, SdkError::ConstructionFailure(_)) {
+        return Error::new(Kind::Invalid, format!("{what} cannot be sent to the store"))
+            .because(error);
+    }
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let delay = error
         .raw_response()

@@ -14,8 +14,8 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::super::{
-    Body, BodyError, Bucket, ChosenPart, Error, Key, Kind, Limits, PartNumber, PartTarget, PutMode,
-    PutOptions, Result, UploadId, UploadTarget, Written,
+    Body, BodyError, Bucket, ChosenPart, Completion, Error, Key, Kind, Limits, PartNumber,
+    PartTarget, PutMode, PutOptions, Result, UploadId, UploadTarget, Written,
 };
 use super::{Aws, control, objects};
 
@@ -83,7 +83,8 @@ async fn put_in_parts(
     if !rest.is_empty() {
         parts.push(put_part(aws, target, number(2), rest.into()).await?);
     }
-    let written = control::complete(&aws.control, target, &parts, size_bytes).await;
+    let written =
+        control::complete(&aws.control, target, &parts, &Completion::of(size_bytes)).await;
     // After a Complete without an answer there may be no upload any more; an abort is harmless.
     if written.is_ok() {
         guard.keep();

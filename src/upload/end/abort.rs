@@ -51,7 +51,7 @@ impl Session {
                     if let Err(error) = finalized
                         && matches!(
                             error.kind(),
-                            Kind::StoreUnavailable | Kind::SlowDown | Kind::Internal
+                            Kind::StoreUnavailable | Kind::SlowDown | Kind::Denied | Kind::Internal
                         )
                     {
                         return Err(error);

@@ -439,6 +439,7 @@ fn is_permanent(error: &Error) -> bool {
         | Kind::BodyBroken
         | Kind::SlowDown
         | Kind::StoreUnavailable
+        | Kind::Denied
         | Kind::Internal => false,
     }
 }

@@ -50,6 +50,7 @@ const KINDS: &[upload::Kind] = &[
     upload::Kind::SlowDown,
     upload::Kind::StoreFull,
     upload::Kind::StoreUnavailable,
+    upload::Kind::Denied,
     upload::Kind::Internal,
 ];
 
