@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         claim.verify(&head, &secret, now, Duration::from_secs(900)).ok();
     }
     if let Some(claim) = V2Signature::parse(&head) {
-        claim.verify(&head, Some("bucket"), &secret, now).ok();
+        claim.verify(&head, Some("bucket"), &secret, now, Duration::from_secs(900)).ok();
     }
     fuzz::route(&head.method, head.uri.path(), head.uri.query(), &head.headers);
 });

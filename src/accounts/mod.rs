@@ -1,11 +1,10 @@
 //! Accounts, their access keys and grants, and the identities that these give to senders of
 //! requests.
 //!
-//! Guarantees: an unknown access key id yields a secret too, so that the caller verifies a
-//! signature in either case and an unknown key takes as long as a wrong signature; accounts can be
-//! replaced while they are in use, all at once or not at all; no secret is ever printed. It
-//! verifies no signature (it only keeps the secrets in the form that `sigv4` needs) and knows no
-//! HTTP. Source: docs/architecture.md#identity, docs/architecture.md#accounts-are-separate.
+//! Guarantees: accounts can be replaced while they are in use, all at once or not at all; no secret
+//! is ever printed. It verifies no signature (it only keeps the secrets in the form that `sigv4`
+//! needs) and knows no HTTP. Source: docs/architecture.md#identity,
+//! docs/architecture.md#accounts-are-separate.
 
 mod grant;
 mod identity;
@@ -22,9 +21,6 @@ pub use grant::Access;
 use grant::Grant;
 pub use identity::Identity;
 pub use settings::{AccountSettings, Error, GrantSettings, KeySettings, Settings};
-
-/// The secret that signatures by an unknown access key are verified against.
-const UNKNOWN_KEY_SECRET: &str = "no signature is ever made with this";
 
 /// An access key's secret. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,22 +77,20 @@ type ByKey = HashMap<String, (Identity, sigv4::Secret)>;
 #[derive(Clone, Debug)]
 pub struct Accounts {
     keys: Arc<RwLock<ByKey>>,
-    unknown_key_secret: sigv4::Secret,
 }
 
 /// The secret to verify a signature against, and the identity that a valid signature proves.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub secret: sigv4::Secret,
-    /// None: no account has the access key. Verify the signature first, refuse then.
-    pub identity: Option<Identity>,
+    pub identity: Identity,
 }
 
 impl Accounts {
     /// **Errors**: the first invalid entry of the settings.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let keys = Arc::new(RwLock::new(by_key(settings)?));
-        Ok(Self { keys, unknown_key_secret: sigv4::Secret::new(UNKNOWN_KEY_SECRET) })
+        Ok(Self { keys })
     }
 
     /// Replaces all accounts; requests whose signature was already verified continue. **Errors**:
@@ -107,13 +101,11 @@ impl Accounts {
         Ok(())
     }
 
-    pub fn credentials(&self, access_key_id: &str) -> Credentials {
-        match self.keys.read().unwrap_or_else(PoisonError::into_inner).get(access_key_id) {
-            Some((identity, secret)) => {
-                Credentials { secret: secret.clone(), identity: Some(identity.clone()) }
-            }
-            None => Credentials { secret: self.unknown_key_secret.clone(), identity: None },
-        }
+    /// None: no account has the access key.
+    pub fn credentials(&self, access_key_id: &str) -> Option<Credentials> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let (identity, secret) = keys.get(access_key_id)?;
+        Some(Credentials { secret: secret.clone(), identity: identity.clone() })
     }
 }
 
@@ -164,16 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn each_access_key_yields_its_account_and_an_unknown_one_a_secret_and_no_account() {
+    fn each_access_key_yields_its_account_and_an_unknown_one_nothing() {
         let accounts = Accounts::new(&settings()).unwrap();
         let name = |id: &str| {
-            accounts.credentials(id).identity.map(|identity| identity.account_name().to_owned())
+            accounts.credentials(id).map(|found| found.identity.account_name().to_owned())
         };
         assert_eq!(name("AKOPS1").as_deref(), Some("ops"));
         assert_eq!(name("AKOPS2").as_deref(), Some("ops"));
         assert_eq!(name("AKROOT").as_deref(), Some("root"));
         assert_eq!(name("AKNONE"), None);
-        assert_eq!(accounts.credentials("AKNONE").secret, sigv4::Secret::new(UNKNOWN_KEY_SECRET));
     }
 
     #[test]
@@ -185,16 +176,16 @@ mod tests {
         next.accounts[1].keys[0].secret = Secret("short".to_owned());
         assert_eq!(accounts.replace(&next), Err(Error::Secret("AKOPS1".to_owned())));
         assert_eq!(
-            other_clone.credentials("AKROOT").secret,
+            other_clone.credentials("AKROOT").unwrap().secret,
             sigv4::Secret::new("0123456789abcdef")
         );
         next.accounts.truncate(1);
         accounts.replace(&next).unwrap();
         assert_eq!(
-            other_clone.credentials("AKROOT").secret,
+            other_clone.credentials("AKROOT").unwrap().secret,
             sigv4::Secret::new("another-secret-0123")
         );
-        assert!(other_clone.credentials("AKOPS1").identity.is_none());
+        assert!(other_clone.credentials("AKOPS1").is_none());
     }
 
     #[test]
@@ -207,8 +198,8 @@ mod tests {
     #[test]
     fn an_identity_allows_what_its_grants_cover_and_no_more() {
         let accounts = Accounts::new(&settings()).unwrap();
-        let ops = accounts.credentials("AKOPS1").identity.unwrap();
-        let root = accounts.credentials("AKROOT").identity.unwrap();
+        let ops = accounts.credentials("AKOPS1").unwrap().identity;
+        let root = accounts.credentials("AKROOT").unwrap().identity;
         let table = [
             (Access::Write, "logs", "2024/a", true),
             (Access::Write, "logs", "2023/a", false),

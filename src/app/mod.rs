@@ -165,6 +165,7 @@ async fn gateway(
         }
     }
     let mut settings = settings.clone();
+    settings.web.serves_tls = settings.server.tls.is_some();
     // An adopted store upload may have parts that its successor does not list. A store that does
     // not leave them out at Complete cannot complete it.
     settings.upload.resume.enabled &= failed.iter().all(|check| check.name != PARTIAL_COMPLETE);

@@ -84,7 +84,7 @@ mod tests {
             load_accounts,
             Clock::seeded(1),
         ));
-        let secret = || accounts.credentials("AKROOT").secret;
+        let secret = || accounts.credentials("AKROOT").unwrap().secret;
         for (next, expected) in [
             (Ok(settings("second-secret-0123")), "second-secret-0123"),
             (Ok(settings("short")), "second-secret-0123"),

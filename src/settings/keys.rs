@@ -280,6 +280,27 @@ pub const KEYS: &[Key] = &[
         web.max_skew
     ),
     Key {
+        name: "request.region",
+        meaning: "Region that signatures must name, such as eu-central-1, and that buckets say they are in; empty: signatures may name any, and buckets are in us-east-1.",
+        show: |s| quoted(s.web.region.as_deref().unwrap_or_default()),
+        set: |s, text| {
+            let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            if text.len() > 64 || !text.bytes().all(fits) {
+                return Err(
+                    "it must be a region of letters, digits, '-' and '_', or empty".to_owned()
+                );
+            }
+            s.web.region = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        name: "request.signature_v2",
+        meaning: "Whether signature version 2 is accepted in the Authorization header; it signs no body. In URLs and forms it always is.",
+        show: |s| s.web.signature_v2.to_string(),
+        set: |s, text| boolean(text).map(|value| s.web.signature_v2 = value),
+    },
+    Key {
         name: "uploads.max_open_of_account",
         meaning: "Maximum number of open uploads of one account: S3 uploads, backups, and aborted uploads that are kept for a successor. Further ones are refused.",
         show: |s| s.upload.max_open_of_account.to_string(),

@@ -43,6 +43,8 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("request.max_bytes_per_s_of_account", "1000000", &["-1", "many", "1000"]),
     ("request.queue_s", "7", &["0", "-1", "86401"]),
     ("request.max_skew_s", "7", &["0", "-1", "86401", "1s"]),
+    ("request.region", "eu-central-1", &["eu central", "eu/1"]),
+    ("request.signature_v2", "true", &["yes", ""]),
     ("uploads.max_open_of_account", "7", &["0", "-1", "10000001", "many"]),
     ("resume.enabled", "false", &["", "yes", "1"]),
     ("resume.by_md5", "true", &["", "yes"]),

@@ -21,13 +21,22 @@ use crate::hex::hex;
 /// The canonical form of most requests fits into this.
 const TYPICAL_BYTES: usize = 768;
 
+/// How header values that are not UTF-8 are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    AsSent,
+    /// The text that the bytes are in Latin-1, in UTF-8: botocore signs text and sends Latin-1.
+    Latin1,
+}
+
 /// The canonical request. `signed_headers` is sorted; `payload` is the value of
-/// `x-amz-content-sha256`. None where a signed header is absent or not text.
+/// `x-amz-content-sha256`. None where a signed header is absent.
 pub(super) fn request(
     parts: &Parts,
     signed_headers: &[HeaderName],
     payload: &str,
-) -> Option<String> {
+    reading: Reading,
+) -> Option<Vec<u8>> {
     let mut text = String::with_capacity(TYPICAL_BYTES);
     text.push_str(parts.method.as_str());
     text.push('\n');
@@ -35,32 +44,53 @@ pub(super) fn request(
     text.push('\n');
     add_query(&mut text, parts);
     text.push('\n');
+    let mut text = text.into_bytes();
     for name in signed_headers {
-        text.push_str(name.as_str());
-        text.push(':');
-        add_header(&mut text, parts, name)?;
-        text.push('\n');
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.push(b':');
+        add_header(&mut text, parts, name, reading)?;
+        text.push(b'\n');
     }
-    text.push('\n');
-    add_header_names(&mut text, signed_headers);
-    text.push('\n');
-    text.push_str(payload);
+    let mut end = String::from("\n");
+    add_header_names(&mut end, signed_headers);
+    end.push('\n');
+    end.push_str(payload);
+    text.extend_from_slice(end.as_bytes());
     Some(text)
 }
 
-/// Appends the header's values. None where it is absent or not text.
-fn add_header(text: &mut String, parts: &Parts, name: &HeaderName) -> Option<()> {
+/// Whether a signed header has bytes that are not UTF-8.
+pub(super) fn has_latin1(parts: &Parts, signed_headers: &[HeaderName]) -> bool {
+    let values = signed_headers.iter().flat_map(|name| parts.headers.get_all(name));
+    values.into_iter().any(|value| std::str::from_utf8(value.as_bytes()).is_err())
+}
+
+/// Appends the header's values. None where it is absent.
+fn add_header(
+    text: &mut Vec<u8>,
+    parts: &Parts,
+    name: &HeaderName,
+    reading: Reading,
+) -> Option<()> {
     let values = parts.headers.get_all(name);
     if values.iter().next().is_none() {
         // An HTTP/1.1 server has the host in the header; a client may have it in the URI only.
-        text.push_str(parts.uri.authority().filter(|_| *name == HOST)?.as_str());
+        let host = parts.uri.authority().filter(|_| *name == HOST)?;
+        text.extend_from_slice(host.as_str().as_bytes());
         return Some(());
     }
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
-            text.push(',');
+            text.push(b',');
         }
-        text.push_str(&collapse_spaces(std::str::from_utf8(value.as_bytes()).ok()?));
+        let value = collapse_spaces(value.as_bytes());
+        match reading {
+            Reading::Latin1 if std::str::from_utf8(&value).is_err() => {
+                let latin1: String = value.iter().copied().map(char::from).collect();
+                text.extend_from_slice(latin1.as_bytes());
+            }
+            Reading::AsSent | Reading::Latin1 => text.extend_from_slice(&value),
+        }
     }
     Some(())
 }
@@ -76,8 +106,8 @@ pub(super) fn add_header_names(text: &mut String, names: &[HeaderName]) {
 }
 
 /// The signature of a canonical request, as lower-case hex.
-pub(super) fn signature(request: &str, time: &str, scope: &Scope, key: &SigningKey) -> String {
-    let hash = hex(&sha2::Sha256::digest(request.as_bytes()));
+pub(super) fn signature(request: &[u8], time: &str, scope: &Scope, key: &SigningKey) -> String {
+    let hash = hex(&sha2::Sha256::digest(request));
     hex(&key.mac(&[ALGORITHM, time, &scope.text(), &hash].join("\n")))
 }
 
@@ -149,10 +179,12 @@ fn normalized(text: &str) -> Cow<'_, str> {
 }
 
 /// The value without leading and trailing white space, with runs of spaces as one space.
-fn collapse_spaces(value: &str) -> Cow<'_, str> {
-    let value = value.trim();
-    if !value.contains("  ") {
+fn collapse_spaces(value: &[u8]) -> Cow<'_, [u8]> {
+    let value = value.trim_ascii();
+    if !value.windows(2).any(|pair| pair == b"  ") {
         return Cow::Borrowed(value);
     }
-    Cow::Owned(value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
+    let mut collapsed = value.to_vec();
+    collapsed.dedup_by(|next, last| *next == b' ' && *last == b' ');
+    Cow::Owned(collapsed)
 }

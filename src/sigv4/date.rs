@@ -1,4 +1,4 @@
-//! The time format of signatures: `YYYYMMDDTHHMMSSZ`.
+//! The time formats of signatures: `YYYYMMDDTHHMMSSZ`, and that of the `Date` header.
 //!
 //! Source: the algorithms `days_from_civil` and `civil_from_days` of Howard Hinnant,
 //! <https://howardhinnant.github.io/date_algorithms.html>.
@@ -54,6 +54,12 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     Some(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
+/// The seconds since 1970 of a `Date` header. Signatures of version 2 also have `+0000` for `GMT`.
+pub(super) fn parse_http(text: &str) -> Option<u64> {
+    let time = httpdate::parse_http_date(&text.replace("+0000", "GMT")).ok()?;
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -67,6 +73,10 @@ mod tests {
             assert_eq!(parse(&text), Some(at), "{text}");
         }
         assert_eq!(format(UNIX_EPOCH + Duration::from_secs(1_369_353_600)), "20130524T000000Z");
+        for text in ["Fri, 24 May 2013 00:00:00 GMT", "Fri, 24 May 2013 00:00:00 +0000"] {
+            assert_eq!(parse_http(text), Some(1_369_353_600), "{text}");
+        }
+        assert_eq!(parse_http("Bad Date"), None);
         for bad in [
             "",
             "20130524T000000",

@@ -17,7 +17,7 @@ mod verify;
 
 use http::HeaderName;
 
-pub use policy::PolicySignature;
+pub use policy::{PolicySignature, PolicyVersion};
 pub use secret::Secret;
 pub use sign::{SignError, presign, sign};
 pub use stream::ChunkVerifier;
@@ -76,6 +76,21 @@ struct Scope {
 }
 
 impl Scope {
+    /// The access key id and the scope of a credential. **Errors**: what is wrong with it.
+    fn of_credential(credential: &str) -> Result<(&str, Self), &'static str> {
+        let words: Vec<&str> = credential.split('/').collect();
+        let [key, day, region, service, end] = words[..] else {
+            return Err("the credential is not <key>/<date>/<region>/s3/aws4_request");
+        };
+        if service != SERVICE {
+            return Err("the credential names another service than s3");
+        }
+        if end != "aws4_request" {
+            return Err("the credential does not end with aws4_request");
+        }
+        Ok((key, Self { day: day.to_owned(), region: region.to_owned() }))
+    }
+
     /// The scope as the string to sign and the credential contain it.
     fn text(&self) -> String {
         [&self.day, &*self.region, SERVICE, "aws4_request"].join("/")

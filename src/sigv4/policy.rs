@@ -1,44 +1,74 @@
-//! Verifying the signature of a form's POST policy.
+//! Verifying the signature of a form's POST policy, of version 4 or of version 2.
 //!
-//! The signature covers the policy's Base64 text itself.
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.html>.
+//! The signature covers the policy's Base64 text itself. Source:
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.html>,
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/HTTPPOSTForms.html>.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use subtle::ConstantTimeEq;
 
-use super::{ALGORITHM, Error, SERVICE, Scope, Secret};
+use super::{ALGORITHM, Error, Scope, Secret};
 use crate::hex::hex;
 
 /// The fields of a form that carry its signature.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicySignature<'a> {
-    pub algorithm: &'a str,
-    pub credential: &'a str,
+    pub version: PolicyVersion<'a>,
     pub signature: &'a str,
     /// Base64, as it is in the form.
     pub policy: &'a str,
 }
 
+/// What the versions of a signature do not share.
+#[derive(Clone, Copy, Debug)]
+pub enum PolicyVersion<'a> {
+    V4 { algorithm: &'a str, credential: &'a str },
+    V2 { access_key_id: &'a str },
+}
+
 impl<'a> PolicySignature<'a> {
     pub fn access_key_id(&self) -> &'a str {
-        self.credential.split('/').next().unwrap_or_default()
+        match self.version {
+            PolicyVersion::V4 { credential, .. } => {
+                credential.split('/').next().unwrap_or_default()
+            }
+            PolicyVersion::V2 { access_key_id } => access_key_id,
+        }
+    }
+
+    /// The region of the credential. **Errors**: `Malformed`.
+    pub fn region(&self) -> Result<Option<String>, Error> {
+        Ok(self.scope()?.map(|scope| scope.region))
     }
 
     /// **Errors**: `Malformed`, `Mismatch`. The expiry is in the policy and is not checked here.
     pub fn verify(&self, secret: &Secret) -> Result<(), Error> {
-        let scope: Vec<&str> = self.credential.split('/').collect();
-        let [_, day, region, SERVICE, "aws4_request"] = scope[..] else {
-            return Err(Error::Malformed("the scope of the credential"));
+        let expected = match self.scope()? {
+            Some(scope) => hex(&secret.signing_key(&scope).mac(self.policy)),
+            None => {
+                let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes())
+                    .expect("HMAC takes a key of any length");
+                mac.update(self.policy.as_bytes());
+                STANDARD.encode(mac.finalize().into_bytes())
+            }
         };
-        if self.algorithm != ALGORITHM {
-            return Err(Error::Malformed("the algorithm is not AWS4-HMAC-SHA256"));
-        }
-        let scope = Scope { day: day.to_owned(), region: region.to_owned() };
-        let expected = hex(&secret.signing_key(&scope).mac(self.policy));
         if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             Ok(())
         } else {
             Err(Error::Mismatch)
         }
+    }
+
+    /// None: version 2 has none.
+    fn scope(&self) -> Result<Option<Scope>, Error> {
+        let PolicyVersion::V4 { algorithm, credential } = self.version else { return Ok(None) };
+        if algorithm != ALGORITHM {
+            return Err(Error::Malformed("the algorithm is not AWS4-HMAC-SHA256"));
+        }
+        let (_, scope) = Scope::of_credential(credential).map_err(Error::Malformed)?;
+        Ok(Some(scope))
     }
 }
 
@@ -51,8 +81,10 @@ mod tests {
     fn the_published_policy_verifies() {
         let policy = "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7ImJ1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2VyMS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiMTQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAgWyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUtJQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYWxnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgfQ0KICBdDQp9";
         let signature = PolicySignature {
-            algorithm: "AWS4-HMAC-SHA256",
-            credential: "AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request",
+            version: PolicyVersion::V4 {
+                algorithm: "AWS4-HMAC-SHA256",
+                credential: "AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request",
+            },
             signature: "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e",
             policy,
         };

@@ -11,7 +11,7 @@ use http::header::{
 };
 use http::request::Parts;
 
-use super::canonical::{self, encoded};
+use super::canonical::{self, Reading, encoded};
 use super::{
     ALGORITHM, CONTENT_SHA256, Credentials, DATE, MAX_EXPIRY_SECONDS, Payload, SECURITY_TOKEN,
     Scope, date,
@@ -54,7 +54,7 @@ pub fn sign(
     let signed = parts.headers.keys().filter(|name| !UNSIGNED_HEADERS.contains(name));
     let mut signed_headers: Vec<HeaderName> = signed.cloned().collect();
     signed_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    let request = canonical::request(parts, &signed_headers, &payload);
+    let request = canonical::request(parts, &signed_headers, &payload, Reading::AsSent);
     let signing_key = credentials.secret.signing_key(&scope);
     let signature =
         canonical::signature(&request.ok_or(SignError::NotText)?, &time, &scope, &signing_key);
@@ -99,7 +99,7 @@ pub fn presign(
         .map_err(|_| SignError::NotText)?
         .into_parts();
     signed.headers.insert(HOST, value(authority.as_str())?);
-    let request = canonical::request(&signed, &[HOST], "UNSIGNED-PAYLOAD");
+    let request = canonical::request(&signed, &[HOST], "UNSIGNED-PAYLOAD", Reading::AsSent);
     let request = request.ok_or(SignError::NotText)?;
     let signature =
         canonical::signature(&request, &time, &scope, &credentials.secret.signing_key(&scope));

@@ -101,7 +101,7 @@ fn the_published_presigned_example_gets_its_published_signature() {
     assert_eq!(verify(signing_time()), Ok(SignedPayload::Unsigned));
     assert!(verify(signing_time() + Duration::from_secs(86_400)).is_ok());
     assert_eq!(verify(signing_time() + Duration::from_secs(86_401)), Err(Error::Expired));
-    assert_eq!(verify(signing_time() - Duration::from_secs(901)), Err(Error::Expired));
+    assert!(matches!(verify(signing_time() - Duration::from_secs(901)), Err(Error::Denied(_))));
 }
 
 #[test]
@@ -125,22 +125,31 @@ fn each_fault_has_its_own_error() {
         "the same error for every secret"
     );
     assert_eq!(parse(&parts("GET", "/b/k", &[])).unwrap_err(), Error::Unsigned);
-    for (name, value) in [
-        ("authorization", "AWS4-ECDSA-P256-SHA256 x"),
-        ("authorization", "AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders=host,Signature=0"),
-        ("x-amz-date", "20130525T000000Z"),
-        ("x-amz-date", "long ago"),
+    let kind = |result: Result<SignedPayload, Error>| {
+        let text = format!("{:?}", result.unwrap_err());
+        text.split('(').next().unwrap().to_owned()
+    };
+    for (name, value, expected) in [
+        ("authorization", "AWS4-ECDSA-P256-SHA256 x", "Unsupported"),
+        ("authorization", "AWS a:b", "Unsupported"),
+        ("authorization", "Bearer x", "InvalidArgument"),
+        ("authorization", "", "Unsigned"),
+        (
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=a/b,SignedHeaders=host,Signature=0",
+            "Malformed",
+        ),
+        ("x-amz-date", "20130525T000000Z", "Malformed"),
+        ("x-amz-date", "long ago", "Denied"),
+        ("x-amz-content-sha256", "nonsense", "InvalidArgument"),
     ] {
         let mut bad = good.clone();
         bad.headers.insert(http::header::HeaderName::from_static(name), value.parse().unwrap());
-        assert!(
-            matches!(verify(&bad, SECRET, signing_time()), Err(Error::Malformed(_))),
-            "{name}: {value}"
-        );
+        assert_eq!(kind(verify(&bad, SECRET, signing_time())), expected, "{name}: {value}");
     }
     let mut without_hash = good.clone();
     without_hash.headers.remove("x-amz-content-sha256");
-    assert!(matches!(verify(&without_hash, SECRET, signing_time()), Err(Error::Malformed(_))));
+    assert_eq!(kind(verify(&without_hash, SECRET, signing_time())), "Unsupported");
     assert_eq!(format!("{:?}", Credentials::new(KEY, SECRET, None)).find(SECRET), None);
 }
 
@@ -181,10 +190,63 @@ fn a_request_with_two_signatures_is_refused() {
     let good = signed("GET", "http://h/b/k", &[], Payload::Unsigned);
     let mut both = good.clone();
     both.uri = "http://h/b/k?X-Amz-Signature=0".parse().unwrap();
-    assert!(matches!(parse(&both), Err(Error::Malformed(_))));
+    assert!(matches!(parse(&both), Err(Error::InvalidArgument(_))));
+    both.uri = "http://h/b/k?AWSAccessKeyId=a&Signature=0&Expires=1".parse().unwrap();
+    assert!(matches!(parse(&both), Err(Error::InvalidArgument(_))));
     let mut twice = good.clone();
     twice.headers.append("authorization", good.headers["authorization"].clone());
-    assert!(matches!(parse(&twice), Err(Error::Malformed(_))));
+    assert!(matches!(parse(&twice), Err(Error::InvalidArgument(_))));
+}
+
+#[test]
+fn the_date_header_stands_in_for_x_amz_date() {
+    // Signed here with both, so that `Date` is the time of the signature.
+    for date in ["Fri, 24 May 2013 00:00:00 GMT", "20130524T000000Z"] {
+        let mut request = signed("GET", "http://h/b/k", &[("date", date)], Payload::Unsigned);
+        let line = request.headers["authorization"].to_str().unwrap().to_owned();
+        let (_, signature) = line.rsplit_once("Signature=").unwrap();
+        let names: Vec<_> = ["date", "host", "x-amz-content-sha256"]
+            .map(http::HeaderName::from_static)
+            .into_iter()
+            .collect();
+        let canonical =
+            canonical::request(&request, &names, "UNSIGNED-PAYLOAD", canonical::Reading::AsSent);
+        let scope = Scope { day: "20130524".to_owned(), region: "us-east-1".to_owned() };
+        let key = Secret::new(SECRET).signing_key(&scope);
+        let wanted = canonical::signature(&canonical.unwrap(), "20130524T000000Z", &scope, &key);
+        let line = line.replace(";x-amz-date", "").replace(signature, &wanted);
+        request.headers.insert("authorization", line.parse().unwrap());
+        request.headers.remove("x-amz-date");
+        let verify = |request: &Parts, at| {
+            parse(request).and_then(|claim| claim.verify(request, &Secret::new(SECRET), at, SKEW))
+        };
+        assert!(verify(&request, signing_time()).is_ok(), "{date}");
+        let late = signing_time() + 2 * SKEW;
+        assert_eq!(verify(&request, late).map(drop), Err(Error::Skewed));
+        request.headers.remove("date");
+        assert!(matches!(verify(&request, signing_time()), Err(Error::Denied(_))));
+    }
+}
+
+#[test]
+fn latin_1_is_signed_as_sent_or_as_its_text() {
+    let latin1 = http::HeaderValue::from_bytes(b"caf\xe9").unwrap();
+    let as_text = signed("PUT", "http://h/b/k", &[("x-amz-meta-a", "café")], Payload::Unsigned);
+    let verify = |request: &Parts| {
+        let claim = parse(request).unwrap();
+        claim.verify(request, &Secret::new(SECRET), signing_time(), SKEW).map(drop)
+    };
+    assert_eq!(verify(&as_text), Ok(()));
+    let mut sent = as_text.clone();
+    sent.headers.insert("x-amz-meta-a", latin1.clone());
+    assert_eq!(verify(&sent), Ok(()), "signed as text, as botocore does");
+    sent.headers.insert("x-amz-meta-a", http::HeaderValue::from_bytes(b"caf\xe8").unwrap());
+    assert_eq!(verify(&sent), Err(Error::Mismatch));
+    let mut raw = parts("PUT", "http://h/b/k", &[]);
+    raw.headers.insert("x-amz-meta-a", latin1);
+    let credentials = Credentials::new(KEY, SECRET, None);
+    sign(&mut raw, &credentials, "us-east-1", Payload::Unsigned, signing_time()).unwrap();
+    assert_eq!(verify(&raw), Ok(()), "signed as sent");
 }
 
 /// A query parser takes a plus for a space, so a value that was signed with an encoded plus must
@@ -209,7 +271,8 @@ fn a_plus_in_the_query_is_a_space_in_the_signature_too() {
 #[test]
 fn queries_sort_by_name_not_by_pair() {
     let request = signed("GET", "http://h/b?a=1&a-b=2&A=3", &[], empty_payload());
-    let text = canonical::request(&request, &[], "").unwrap();
+    let text = canonical::request(&request, &[], "", canonical::Reading::AsSent).unwrap();
+    let text = String::from_utf8(text).unwrap();
     assert!(text.contains("\nA=3&a=1&a-b=2\n"), "{text}");
 }
 

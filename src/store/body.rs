@@ -2,8 +2,8 @@
 //!
 //! Guarantees: `collect` never holds more than the caller's bound. The reader detects a body that
 //! is too short or too long: every store compares the bytes it received with `len_bytes` and stores
-//! nothing if they differ by more than `slack_bytes`, which is 0 unless the length shows only at the
-//! end (docs/decisions/0025-the-file-of-a-form-has-no-length.md). It knows nothing of HTTP.
+//! nothing if they differ by more than `slack_bytes`, which is 0 unless the length shows only at
+//! the end (docs/decisions/0025-the-file-of-a-form-has-no-length.md). It knows nothing of HTTP.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,9 +1,8 @@
 //! Authentication: verifies the signature of a request, URL or form against the account's secret.
 //!
-//! Guarantees: an unknown access key is verified against a stand-in secret and refused for the same
-//! reasons and in the same order as a known one: first for what is wrong whatever the secret is,
-//! last for the signature. So neither time nor text tells whether a key exists. Nothing of the body
-//! is read. It does not know what the account may do. Source: docs/architecture.md#identity.
+//! Guarantees: what is wrong whatever the secret is is refused first, then an access key that does
+//! not exist, the signature last; nothing of the body is read. It does not know what the account
+//! may do. Source: docs/architecture.md#identity.
 
 use std::time::SystemTime;
 
@@ -14,7 +13,7 @@ use crate::digest::Sha256;
 use crate::sigv4::{self, ChunkVerifier, PolicySignature, SignedPayload, V2Signature};
 
 use super::Settings;
-use super::error::{Error, Kind};
+use super::error::{Detail, Error, Kind};
 use super::target::bucket_of_host;
 
 /// What the signature of a request says about its body.
@@ -27,6 +26,11 @@ pub struct PayloadSignature {
 }
 
 impl PayloadSignature {
+    /// That of a body which nothing signs.
+    pub fn unsigned() -> Self {
+        Self { claim: SignedPayload::Unsigned, chunks: None }
+    }
+
     /// The SHA-256 of the body, if the client signed it.
     pub fn sha256(&self) -> Option<Sha256> {
         match self.claim {
@@ -46,9 +50,12 @@ impl PayloadSignature {
     }
 }
 
-/// **Errors**: `Unsigned`, `Unauthorized` (malformed), `SignatureMismatch`, `Expired`, `Skewed`.
+/// The sender of a request, and what was signed of its body. Parameters of a signed URL that stand
+/// for headers become headers of `head`. **Errors**: `Unsigned`, `Unauthorized`,
+/// `MalformedUrlSignature`, `UnsupportedSignature`, `InvalidSignatureArgument`, `Expired`,
+/// `Skewed`, `UnknownAccessKey`, `SignatureMismatch`.
 pub fn authenticate(
-    head: &request::Parts,
+    head: &mut request::Parts,
     accounts: &Accounts,
     now: SystemTime,
     settings: &Settings,
@@ -56,64 +63,94 @@ pub fn authenticate(
     let claim = match sigv4::parse(head) {
         Ok(claim) => claim,
         Err(error) => {
-            let v2 = V2Signature::parse(head).filter(|_| error == sigv4::Error::Unsigned);
-            return authenticate_v2(
-                v2.ok_or_else(|| refusal(error))?,
-                head,
-                accounts,
-                now,
-                settings,
-            );
+            let v2 = v2_signature(head, &error, settings)?.ok_or_else(|| refusal(error))?;
+            return authenticate_v2(&v2, head, accounts, now, settings);
         }
     };
-    let credentials = accounts.credentials(claim.access_key_id());
-    let verified =
-        claim.verify(head, &credentials.secret, now, settings.max_skew).map_err(refusal)?;
+    require_region(claim.region(), claim.is_in_url(), settings)?;
+    claim.check(head, now, settings.max_skew).map_err(refusal)?;
+    let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
+    let verified = claim.verify(head, &secret, now, settings.max_skew).map_err(refusal)?;
     let payload =
         PayloadSignature { claim: verified.payload, chunks: Some(verified.chunk_verifier) };
-    Ok((identity_of(credentials)?, payload))
+    Ok((identity, payload))
 }
 
-/// As `authenticate`, for a URL with the older query signature.
-fn authenticate_v2(
-    claim: V2Signature,
+/// The signature of version 2 of a request that has none of version 4, where one is accepted.
+fn v2_signature(
     head: &request::Parts,
+    no_v4: &sigv4::Error,
+    settings: &Settings,
+) -> Result<Option<V2Signature>, Error> {
+    if *no_v4 == sigv4::Error::Unsigned {
+        return Ok(V2Signature::parse(head));
+    }
+    let asked = settings.signature_v2 && matches!(no_v4, sigv4::Error::Unsupported(_));
+    if asked { V2Signature::parse_header(head).map_err(refusal) } else { Ok(None) }
+}
+
+/// As `authenticate`, for the older signature.
+fn authenticate_v2(
+    claim: &V2Signature,
+    head: &mut request::Parts,
     accounts: &Accounts,
     now: SystemTime,
     settings: &Settings,
 ) -> Result<(Identity, PayloadSignature), Error> {
-    let credentials = accounts.credentials(claim.access_key_id());
+    claim.check(head, now, settings.max_skew).map_err(refusal)?;
+    let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
     let bucket =
         settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
-    claim.verify(head, bucket.as_deref(), &credentials.secret, now).map_err(refusal)?;
-    let payload = PayloadSignature { claim: SignedPayload::Unsigned, chunks: None };
-    Ok((identity_of(credentials)?, payload))
-}
-
-/// The identity that signed the policy of a form. `fields`: algorithm, credential, signature,
-/// policy. **Errors**: those of `authenticate`.
-pub fn authenticate_policy(accounts: &Accounts, fields: [&str; 4]) -> Result<Identity, Error> {
-    let [algorithm, credential, signature, policy] = fields;
-    if signature.is_empty() {
-        return Err(refusal(sigv4::Error::Unsigned));
+    let (bucket, skew) = (bucket.as_deref(), settings.max_skew);
+    claim.verify(head, bucket, &secret, now, skew).map_err(refusal)?;
+    for (name, value) in claim.headers_in_url(head).map_err(refusal)? {
+        head.headers.insert(name, value);
     }
-    let claim = PolicySignature { algorithm, credential, signature, policy };
-    let credentials = accounts.credentials(claim.access_key_id());
-    claim.verify(&credentials.secret).map_err(refusal)?;
-    identity_of(credentials)
+    Ok((identity, PayloadSignature::unsigned()))
 }
 
-/// The identity of a verified signature. **Errors**: that of a wrong signature for an unknown
-/// access key: the secret that stands in for its own is in the source code, so anyone can sign with
-/// it.
-fn identity_of(credentials: Credentials) -> Result<Identity, Error> {
-    credentials.identity.ok_or_else(|| refusal(sigv4::Error::Mismatch))
+/// The identity that signed the policy of a form. **Errors**: those of `authenticate`.
+pub fn authenticate_policy(
+    accounts: &Accounts,
+    claim: PolicySignature<'_>,
+    settings: &Settings,
+) -> Result<Identity, Error> {
+    if let Some(region) = claim.region().map_err(refusal)? {
+        require_region(&region, false, settings)?;
+    }
+    let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
+    claim.verify(&secret).map_err(refusal)?;
+    Ok(identity)
+}
+
+/// **Errors**: `UnknownAccessKey`.
+fn known(accounts: &Accounts, access_key_id: &str) -> Result<Credentials, Error> {
+    accounts.credentials(access_key_id).ok_or_else(|| {
+        let what = "the access key id does not exist";
+        Error::new(Kind::UnknownAccessKey, what).with(Detail::AccessKeyId(access_key_id.to_owned()))
+    })
+}
+
+/// **Errors**: `Unauthorized`, `MalformedUrlSignature` where the settings name another region.
+fn require_region(found: &str, in_url: bool, settings: &Settings) -> Result<(), Error> {
+    let Some(region) = settings.region.as_deref().filter(|region| *region != found) else {
+        return Ok(());
+    };
+    let kind = if in_url { Kind::MalformedUrlSignature } else { Kind::Unauthorized };
+    let what =
+        format!("the signature is malformed: the region {found:?} is wrong; expecting {region:?}");
+    Err(Error::new(kind, what).with(Detail::Region(region.to_owned())))
 }
 
 fn refusal(error: sigv4::Error) -> Error {
     let kind = match error {
-        sigv4::Error::Unsigned | sigv4::Error::HeaderUnsigned(_) => Kind::Unsigned,
+        sigv4::Error::Unsigned | sigv4::Error::HeaderUnsigned(_) | sigv4::Error::Denied(_) => {
+            Kind::Unsigned
+        }
         sigv4::Error::Malformed(_) => Kind::Unauthorized,
+        sigv4::Error::MalformedQuery(_) => Kind::MalformedUrlSignature,
+        sigv4::Error::Unsupported(_) => Kind::UnsupportedSignature,
+        sigv4::Error::InvalidArgument(_) => Kind::InvalidSignatureArgument,
         sigv4::Error::Expired => Kind::Expired,
         sigv4::Error::Skewed => Kind::Skewed,
         sigv4::Error::Mismatch => Kind::SignatureMismatch,

@@ -231,6 +231,9 @@ mod tests {
         max_account_bytes_per_s: None,
         queue_timeout: Duration::ZERO,
         domain: None,
+        serves_tls: false,
+        region: None,
+        signature_v2: false,
     };
 
     /// Advances the paused clock of tokio.

@@ -9,8 +9,16 @@ use std::error::Error as StdError;
 pub enum Kind {
     /// Correct the request.
     BadRequest,
-    /// Sign the request correctly, with a known access key and a correct clock.
+    /// Sign the request correctly: the signature in its headers or form is malformed.
     Unauthorized,
+    /// Sign the URL correctly: the parameters of its signature are malformed.
+    MalformedUrlSignature,
+    /// Sign in another way, or send the header that the signature needs.
+    UnsupportedSignature,
+    /// Correct what the request says of its signature.
+    InvalidSignatureArgument,
+    /// Use an access key that exists.
+    UnknownAccessKey,
     /// Declare the length of the body.
     LengthRequired,
     /// Send the request again, faster.
@@ -35,19 +43,29 @@ pub enum Kind {
     SlowDown,
 }
 
+/// A value that a client may act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The region that a signature must name.
+    Region(String),
+    /// The access key that does not exist.
+    AccessKeyId(String),
+}
+
 /// A request that is refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct Error {
     kind: Kind,
     what: String,
+    detail: Option<Detail>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self { kind, what: what.into(), detail: None, source: None }
     }
 
     /// Adds the cause, which is for the log and not for the client.
@@ -61,7 +79,18 @@ impl Error {
         Self::new(Kind::BadRequest, what)
     }
 
+    /// Adds a value that the answer names beside its text.
+    #[must_use]
+    pub fn with(mut self, detail: Detail) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    pub fn detail(&self) -> Option<&Detail> {
+        self.detail.as_ref()
     }
 }

@@ -28,7 +28,7 @@ pub use admission::{Admission, Permit};
 pub use auth::{PayloadSignature, authenticate, authenticate_policy};
 pub use body::{Progress, RequestBody};
 pub use digest_field::{content_digest, print_sha256};
-pub use error::{Error, Kind};
+pub use error::{Detail, Error, Kind};
 pub use metrics::Metrics;
 pub use payload::{Declared, Payload, PayloadOutcome, named_algorithm};
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
@@ -62,6 +62,12 @@ pub struct Settings {
     pub queue_timeout: Duration,
     /// Domain whose subdomains name buckets (virtual-hosted requests).
     pub domain: Option<String>,
+    /// Whether clients reach the gateway by TLS without a proxy in between.
+    pub serves_tls: bool,
+    /// The region that signatures must name; None: any.
+    pub region: Option<String>,
+    /// Whether signature version 2 is accepted in the `Authorization` header.
+    pub signature_v2: bool,
 }
 
 impl Default for Settings {
@@ -78,6 +84,9 @@ impl Default for Settings {
             max_account_bytes_per_s: None,
             queue_timeout: Duration::from_secs(5),
             domain: None,
+            serves_tls: false,
+            region: None,
+            signature_v2: false,
         }
     }
 }

@@ -157,8 +157,8 @@ class OnEachStore(unittest.TestCase):
         self.assertEqual(done.returncode == 0, ok, outcome)
         return done.stdout
 
-    def connect(self):
-        """A boto3 client of the server."""
+    def connect(self, signature_version="s3v4"):
+        """A boto3 client of the server. None as version: boto3's own default."""
         client = boto3.client(
             "s3",
             endpoint_url=self.server.url,
@@ -166,7 +166,7 @@ class OnEachStore(unittest.TestCase):
             aws_secret_access_key=self.server.secret,
             region_name="us-east-1",
             verify=self.environment().get("AWS_CA_BUNDLE"),
-            config=Config(signature_version="s3v4", retries={"max_attempts": 2}, s3={"addressing_style": "path"}),
+            config=Config(signature_version=signature_version, retries={"max_attempts": 2}, s3={"addressing_style": "path"}),
         )
         self.addCleanup(client.close)
         return client

@@ -169,15 +169,46 @@ class Boto3(OnEachStore):
         self.assertEqual(raised.exception.code, 403)
         raised.exception.close()
 
-    def test_a_form_must_match_its_policy(self):
-        arguments = {"Fields": {"x-amz-meta-a": "1"}, "Conditions": [{"x-amz-meta-a": "1"}, ["content-length-range", 1, 300_000]]}
-        form = self.s3.generate_presigned_post(self.bucket, "dir/${filename}", ExpiresIn=60, **arguments)
-        data = self.file("data", 200_001).read_bytes()
+    def test_presigned_urls_of_both_versions_carry_headers(self):
+        kept = {"ContentType": "text/plain", "Metadata": {"one": "eins zwei"}}
+        for version in (None, "s3", "s3v4"):
+            with self.subTest(version):
+                client = self.connect(version)
+                params = {**self.here, "Key": f"p-{version}", "ACL": "private", **kept}
+                url = client.generate_presigned_url("put_object", Params=params, ExpiresIn=60)
+                headers = {"Content-Type": "text/plain"}
+                if version == "s3v4":
+                    headers |= {"x-amz-acl": "private", "x-amz-meta-one": "eins zwei"}
+                request = urllib.request.Request(url, data=b"by url", headers=headers, method="PUT")
+                self.assertEqual(urllib.request.urlopen(request).status, 200)
+                found = self.get(f"p-{version}")
+                self.assertEqual({name: found[name] for name in kept}, kept)
+                url = client.generate_presigned_url("get_object", Params={**self.here, "Key": f"p-{version}"})
+                self.assertEqual(urllib.request.urlopen(url).read(), b"by url")
 
-        def post(fields, body):
+    def test_a_form_must_match_its_policy(self):
+        for version in (None, "s3v4"):
+            with self.subTest(version):
+                self.form_must_match_its_policy(self.connect(version))
+
+    def form_must_match_its_policy(self, client):
+        arguments = {
+            "Fields": {"x-amz-meta-a": "1", "acl": "private", "Content-Type": "text/plain"},
+            "Conditions": [
+                {"x-amz-meta-a": "1"},
+                {"acl": "private"},
+                ["starts-with", "$Content-Type", "text/"],
+                ["content-length-range", 1, 7_000_000],
+            ],
+        }
+        form = client.generate_presigned_post(self.bucket, "dir/${filename}", ExpiresIn=60, **arguments)
+        data = self.file("data", 6 * MIB + 1).read_bytes()
+        button = b'--bound\r\nContent-Disposition: form-data; name="submit"\r\n\r\nUpload\r\n'
+
+        def post(fields, body, after=b""):
             parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
             parts.append(b'Content-Disposition: form-data; name="file"; filename="f.bin"\r\nContent-Type: x/y\r\n\r\n' + body)
-            text = b"".join(b"--bound\r\n" + part + b"\r\n" for part in parts) + b"--bound--\r\n"
+            text = b"".join(b"--bound\r\n" + part + b"\r\n" for part in parts) + after + b"--bound--\r\n"
             headers = {"Content-Type": "multipart/form-data; boundary=bound"}
             request = urllib.request.Request(form["url"], data=text, headers=headers, method="POST")
             try:
@@ -186,13 +217,17 @@ class Boto3(OnEachStore):
                 error.close()
                 return error.code
 
-        self.assertEqual(post(form["fields"], data), 204)
-        found = self.get("dir/f.bin")
-        self.assertEqual((found["Body"].read(), found["Metadata"]), (data, {"a": "1"}))
+        for body, after in ((data, b""), (data, button), (data[:200_001], button), (b"x", b"")):
+            self.assertEqual(post(form["fields"], body, after), 204)
+            found = self.get("dir/f.bin")
+            self.assertTrue(found["Body"].read() == body)
+            self.assertEqual((found["Metadata"], found["ContentType"]), ({"a": "1"}, "text/plain"))
         self.assertEqual(post({**form["fields"], "x-amz-meta-a": "2"}, data), 403)
         self.assertEqual(post({**form["fields"], "x-amz-meta-b": "2"}, data), 403)
         self.assertEqual(post(form["fields"], data * 2), 400)
-        self.assertEqual(post({**form["fields"], "x-amz-signature": "0" * 64}, data), 403)
+        self.assertEqual(post(form["fields"], b""), 400)
+        signature = "x-amz-signature" if "x-amz-signature" in form["fields"] else "signature"
+        self.assertEqual(post({**form["fields"], signature: "0" * 64}, data), 403)
 
     def test_tagging_is_passed_through_to_an_s3_store(self):
         self.put("k")

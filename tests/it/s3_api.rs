@@ -72,7 +72,7 @@ async fn a_refusal_has_its_code_and_changes_nothing() {
             "unknown key id",
             s3("PUT", "/bucket/k").body(&bytes).signed_by(Some(("AKNOBODY", "x"))),
             403,
-            "SignatureDoesNotMatch",
+            "InvalidAccessKeyId",
         ),
         ("clock skew", skewed, 403, "RequestTimeTooSkewed"),
         (

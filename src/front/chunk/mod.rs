@@ -78,6 +78,7 @@ impl Front for ChunkApi {
         operation: PublicOperation,
         _: request::Parts,
         _: RequestBody,
+        _: &mut AccessLog,
     ) -> BoxFuture<'_, HandlerResult> {
         Box::pin(self.public(operation))
     }

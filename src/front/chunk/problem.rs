@@ -169,6 +169,10 @@ fn type_of_web_error(kind: web::Kind) -> ProblemType {
     match kind {
         web::Kind::BadRequest => ProblemType::BadRequest,
         web::Kind::Unauthorized
+        | web::Kind::MalformedUrlSignature
+        | web::Kind::UnsupportedSignature
+        | web::Kind::InvalidSignatureArgument
+        | web::Kind::UnknownAccessKey
         | web::Kind::Expired
         | web::Kind::Skewed
         | web::Kind::SignatureMismatch

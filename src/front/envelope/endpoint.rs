@@ -83,16 +83,18 @@ impl<F: Front> Endpoint<F> {
 
     async fn run(
         &self,
-        head: request::Parts,
+        mut head: request::Parts,
         body: RequestBody,
         log: &mut AccessLog,
     ) -> Result<Reply, F::Error> {
         let (operation, target, query) = match self.front.route(&head, log)? {
-            Route::Open(operation) => return self.front.run_open(operation, head, body).await,
+            Route::Open(operation) => {
+                return self.front.run_open(operation, head, body, log).await;
+            }
             Route::Signed { operation, target, query } => (operation, target, query),
         };
         let Shared { accounts, clock, http, admission, .. } = &self.shared;
-        let (identity, payload) = web::authenticate(&head, accounts, clock.wall(), http)?;
+        let (identity, payload) = web::authenticate(&mut head, accounts, clock.wall(), http)?;
         if !F::TAKES_AWS_CHUNKED {
             payload.require_unframed()?;
         }

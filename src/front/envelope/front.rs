@@ -29,13 +29,15 @@ pub trait Front: Send + Sync + Sized + 'static {
     fn route(&self, head: &request::Parts, log: &mut AccessLog)
     -> Result<Route<Self>, Self::Error>;
 
-    /// Runs an operation that needs no signed request.
-    fn run_open(
-        &self,
+    /// Runs an operation that needs no signed request, and names in `log` whoever it finds to be
+    /// its sender.
+    fn run_open<'a>(
+        &'a self,
         operation: Self::OpenOperation,
         head: request::Parts,
         body: RequestBody,
-    ) -> BoxFuture<'_, Result<Reply, Self::Error>>;
+        log: &'a mut AccessLog,
+    ) -> BoxFuture<'a, Result<Reply, Self::Error>>;
 
     /// Runs an operation for an authenticated sender. The rights are checked here. The future has a
     /// box per operation: in line, each request would be as large as the largest of them

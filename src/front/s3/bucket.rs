@@ -8,12 +8,15 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, acl, document, empty_reply, validate, xml_reply};
+use super::{
+    AuthedRequest, HandlerResult, S3Api, acl, document, empty_reply, location, validate, xml_reply,
+};
 use crate::accounts::Access;
 use crate::names::Bucket;
 use crate::web::RequestBody;
 
 const MAX_DOCUMENT: usize = 64 << 10;
+/// The region of all buckets where no setting names another.
 const REGION: &str = "us-east-1";
 
 /// The largest page of buckets, and the default.
@@ -115,8 +118,7 @@ impl S3Api {
             self.shared.objects.create_bucket(&bucket).await?;
         }
         let mut reply = empty_reply(StatusCode::OK);
-        let location =
-            HeaderValue::from_str(&format!("/{bucket}")).expect("a bucket name is plain ASCII");
+        let location = location::of_bucket(&request.head, &bucket, &self.shared.http);
         reply.headers_mut().insert(http::header::LOCATION, location);
         Ok(reply)
     }
@@ -124,7 +126,9 @@ impl S3Api {
     pub(super) async fn head_bucket(&self, request: AuthedRequest) -> HandlerResult {
         self.require_bucket_seen(&request).await?;
         let mut reply = empty_reply(StatusCode::OK);
-        reply.headers_mut().insert("x-amz-bucket-region", HeaderValue::from_static(REGION));
+        let region = HeaderValue::from_str(self.region());
+        let region = region.expect("a region is made of letters, digits, dashes and underscores");
+        reply.headers_mut().insert("x-amz-bucket-region", region);
         Ok(reply)
     }
 
@@ -136,8 +140,14 @@ impl S3Api {
 
     pub(super) async fn bucket_location(&self, request: AuthedRequest) -> HandlerResult {
         self.require_bucket_seen(&request).await?;
+        let region = self.region();
         // Empty means us-east-1.
-        Ok(xml_reply(Xml::new("LocationConstraint").finish()))
+        let constraint = if region == REGION { "" } else { region };
+        Ok(xml_reply(Xml::with_text("LocationConstraint", constraint)))
+    }
+
+    fn region(&self) -> &str {
+        self.shared.http.region.as_deref().unwrap_or(REGION)
     }
 
     pub(super) async fn bucket_versioning(&self, request: AuthedRequest) -> HandlerResult {

@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use super::error::S3Error;
 use super::xml::Xml;
-use super::{AuthedRequest, HandlerResult, S3Api, conditions, document, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, conditions, document, location, xml_reply};
 use crate::accounts::Access;
 use crate::object::PutMode;
 use crate::upload::{self, ChosenEntry, Session, Status, TargetCondition};
@@ -31,7 +31,7 @@ impl S3Api {
             request.target.key.clone(),
         );
         let condition = self.target_condition(&headers)?;
-        let location = format!("/{bucket}/{key}");
+        let location = location::of_object(&request.head, &bucket, &key, &self.shared.http);
         let chosen =
             document::chosen_parts(&request.read_document(body, MAX_DOCUMENT_BYTES).await?)?;
         if !matches!(session.root().status, Status::Complete { .. }) {

@@ -173,7 +173,13 @@ impl From<web::Error> for S3Error {
         use StatusCode as S;
         let (status, code) = match error.kind() {
             web::Kind::BadRequest => (S::BAD_REQUEST, "InvalidRequest"),
+            web::Kind::UnsupportedSignature => (S::BAD_REQUEST, "InvalidRequest"),
+            web::Kind::InvalidSignatureArgument => (S::BAD_REQUEST, "InvalidArgument"),
             web::Kind::Unauthorized => (S::BAD_REQUEST, "AuthorizationHeaderMalformed"),
+            web::Kind::MalformedUrlSignature => {
+                (S::BAD_REQUEST, "AuthorizationQueryParametersError")
+            }
+            web::Kind::UnknownAccessKey => (S::FORBIDDEN, "InvalidAccessKeyId"),
             web::Kind::Unsigned | web::Kind::Expired => (S::FORBIDDEN, "AccessDenied"),
             web::Kind::Skewed => (S::FORBIDDEN, "RequestTimeTooSkewed"),
             web::Kind::SignatureMismatch => (S::FORBIDDEN, "SignatureDoesNotMatch"),
@@ -185,7 +191,15 @@ impl From<web::Error> for S3Error {
             web::Kind::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody"),
             web::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
         };
-        Self::new(status, code, error.to_string())
+        let failure = Self::new(status, code, error.to_string());
+        match error.detail() {
+            // Clients send the request again with the region that they find in the header.
+            Some(web::Detail::Region(region)) => failure
+                .with_element("Region", region)
+                .with_header(HeaderName::from_static("x-amz-bucket-region"), region),
+            Some(web::Detail::AccessKeyId(id)) => failure.with_element("AWSAccessKeyId", id),
+            None => failure,
+        }
     }
 }
 

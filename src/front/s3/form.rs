@@ -1,84 +1,94 @@
-//! Parsing a `multipart/form-data` form: its fields, and the file, which is last.
+//! Parsing a `multipart/form-data` form: its fields, and the file, after which all is ignored.
 //!
-//! Guarantees: the length of the fields is bounded; the file is streamed; the end of the form is
-//! checked before the last bytes of the file are passed on, so that a truncated form stores
-//! nothing. Source: RFC 7578, RFC 2046 §5.1.1;
+//! Guarantees: the length of the fields is bounded; the file is streamed; what precedes the first
+//! delimiter is ignored. Source: RFC 7578, RFC 2046 §5.1.1;
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 
 use super::error::S3Error;
-use crate::clock::Clock;
-use crate::web::{self, BoxError, Permit, RequestBody};
+use super::form_file::{File, MAX_TAIL_BYTES, find};
+use super::parameters::{base_name, parameter};
+use crate::web::{self, BoxError, RequestBody};
 
 /// The longest that all fields may be together, with their heads.
 const MAX_FIELD_BYTES: usize = 64 << 10;
 
 /// A form that is parsed up to its file.
 pub struct Form {
-    /// By lower-case name.
+    /// By lower-case name; `${filename}` is replaced in their values.
     pub fields: BTreeMap<String, String>,
-    pub file_name: String,
-    /// The length of the file.
-    pub len_bytes: u64,
+    /// The lengths that the file can have. Which one it is shows only at its end, as fields may
+    /// follow it.
+    pub len_bytes: RangeInclusive<u64>,
     pub file: File,
 }
 
-/// The bytes of the file, without the end of the form.
-pub struct File {
-    body: RequestBody,
-    /// Bytes that were received and may belong to the end of the form.
-    held: BytesMut,
-    /// The end of the form.
-    end: Vec<u8>,
-}
-
-fn malformed(what: &str) -> S3Error {
+pub(super) fn malformed(what: &str) -> S3Error {
     let message = format!("the form is malformed: {what}");
     S3Error::new(http::StatusCode::BAD_REQUEST, "MalformedPOSTRequest", message)
 }
 
+fn without_file() -> S3Error {
+    S3Error::invalid("the form must have one file, in the field \"file\"")
+}
+
 /// The boundary that a content type names.
 pub fn boundary(content_type: &str) -> Option<String> {
-    let (kind, parameters) = content_type.split_once(';')?;
+    let (kind, _) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let found =
-        parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
-    let found = found.trim_matches('"');
-    ((1..=70).contains(&found.len())).then(|| found.to_owned())
+    parameter(content_type, "boundary").filter(|found| (1..=70).contains(&found.len()))
 }
 
-/// Reads the form up to its file. **Errors**: `MalformedPOSTRequest`.
+/// Reads the form up to its file. `len_bytes` is that of the whole form. **Errors**:
+/// `MalformedPOSTRequest`, `InvalidArgument` without a file.
 pub async fn read(mut body: RequestBody, boundary: &str, len_bytes: u64) -> Result<Form, S3Error> {
     let delimiter = format!("\r\n--{boundary}");
     let mut fields = BTreeMap::new();
     let mut buffer = FieldBuffer::new();
+    // Before the first delimiter may be a preamble.
+    buffer.take_until(&mut body, &delimiter).await?;
     loop {
-        let head = buffer.take_until(&mut body, "\r\n\r\n").await?;
-        let (name, file_name) = disposition(part_head(&head, &delimiter)?)?;
-        if name == "file" {
-            let used = buffer.taken + "\r\n\r\n".len() - FIRST_LINE_END.len();
-            let end = format!("{delimiter}--\r\n").into_bytes();
-            let file_len_bytes = len_bytes.checked_sub((used + end.len()) as u64);
-            let len_bytes = file_len_bytes.ok_or_else(|| malformed("it ends before its file"))?;
-            buffer.skip("\r\n\r\n");
-            let file = File { body, held: buffer.bytes, end };
-            return Ok(Form { fields, file_name: file_name.unwrap_or_default(), len_bytes, file });
+        buffer.skip(&delimiter);
+        if buffer.starts_with(&mut body, "--").await? {
+            return Err(without_file());
         }
+        let head = buffer.take_until(&mut body, "\r\n\r\n").await?;
+        let (name, file_name) = disposition(part_head(&head)?)?;
         buffer.skip("\r\n\r\n");
+        if name == "file" {
+            let end_bytes = delimiter.len() + "--".len();
+            let used_bytes = buffer.taken - FIRST_LINE_END.len();
+            let most = len_bytes
+                .checked_sub((used_bytes + end_bytes) as u64)
+                .ok_or_else(|| malformed("it ends before its file"))?;
+            let file_name = file_name.unwrap_or_default();
+            for value in fields.values_mut() {
+                insert_file_name(value, base_name(&file_name));
+            }
+            let file = File::new(body, delimiter.into_bytes(), buffer.bytes);
+            let len_bytes = most.saturating_sub(MAX_TAIL_BYTES)..=most;
+            return Ok(Form { fields, len_bytes, file });
+        }
         let value = buffer.take_until(&mut body, &delimiter).await?;
         let text =
             String::from_utf8(value.to_vec()).map_err(|_| malformed("a field is not UTF-8"))?;
         if fields.insert(name.to_ascii_lowercase(), text).is_some() {
             return Err(malformed("a field is given twice"));
         }
+    }
+}
+
+fn insert_file_name(value: &mut String, file_name: &str) {
+    const VARIABLE: &str = "${filename}";
+    if value.contains(VARIABLE) {
+        *value = value.replace(VARIABLE, file_name);
     }
 }
 
@@ -122,12 +132,25 @@ impl FieldBuffer {
             // The mark may begin at the end of these bytes.
             searched = self.bytes.len().saturating_sub(mark.len() - 1);
             self.require_short(self.bytes.len())?;
-            match body.next().await {
-                Some(Ok(frame)) => self.bytes.extend_from_slice(&frame),
-                Some(Err(cause)) => return Err(body_error(cause)),
-                None => return Err(malformed("it has no file")),
-            }
+            self.receive(body).await?;
         }
+    }
+
+    /// Whether the next bytes are this text. **Errors**: those of `take_until`.
+    async fn starts_with(&mut self, body: &mut RequestBody, text: &str) -> Result<bool, S3Error> {
+        while self.bytes.len() < text.len() {
+            self.receive(body).await?;
+        }
+        Ok(self.bytes.starts_with(text.as_bytes()))
+    }
+
+    async fn receive(&mut self, body: &mut RequestBody) -> Result<(), S3Error> {
+        match body.next().await {
+            Some(Ok(frame)) => self.bytes.extend_from_slice(&frame),
+            Some(Err(cause)) => return Err(body_error(cause)),
+            None => return Err(malformed("it has no file")),
+        }
+        Ok(())
     }
 
     fn require_short(&self, more_bytes: usize) -> Result<(), S3Error> {
@@ -153,11 +176,11 @@ fn body_error(cause: BoxError) -> S3Error {
     }
 }
 
-/// The headers of a part, which follow the delimiter and its line end.
-fn part_head<'a>(head: &'a [u8], delimiter: &str) -> Result<&'a str, S3Error> {
-    let lines = head.strip_prefix(delimiter.as_bytes()).and_then(|rest| rest.strip_prefix(b"\r\n"));
-    let lines = lines.ok_or_else(|| malformed("there is no file, or a delimiter is missing"))?;
-    std::str::from_utf8(lines).map_err(|_| malformed("a head is not UTF-8"))
+/// The headers of a part, which follow the line of the delimiter.
+fn part_head(head: &[u8]) -> Result<&str, S3Error> {
+    let head = std::str::from_utf8(head).map_err(|_| malformed("a head is not UTF-8"))?;
+    let lines = head.trim_start_matches([' ', '\t']).strip_prefix("\r\n");
+    lines.ok_or_else(|| malformed("a delimiter does not end its line"))
 }
 
 /// The parameters `name` and `filename` of a part.
@@ -167,47 +190,8 @@ fn disposition(head: &str) -> Result<(String, Option<String>), S3Error> {
         name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.trim())
     });
     let line = line.ok_or_else(|| malformed("a part has no Content-Disposition"))?;
-    let parameter = |name: &str| {
-        line.split(';').find_map(|part| {
-            let value = part.trim().strip_prefix(name)?.strip_prefix('=')?;
-            Some(value.trim_matches('"').to_owned())
-        })
-    };
-    Ok((parameter("name").ok_or_else(|| malformed("a part has no name"))?, parameter("filename")))
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-impl File {
-    /// The same file, read no faster than the rate limit of the permit allows.
-    pub fn throttled(mut self, permit: &Permit, clock: &Clock) -> Self {
-        self.body = self.body.throttled(permit, clock);
-        self
-    }
-}
-
-impl Stream for File {
-    type Item = Result<Bytes, BoxError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if this.held.len() > this.end.len() {
-                let out = this.held.len() - this.end.len();
-                return Poll::Ready(Some(Ok(this.held.split_to(out).freeze())));
-            }
-            match ready!(Pin::new(&mut this.body).poll_next(cx)) {
-                Some(Ok(frame)) => this.held.extend_from_slice(&frame),
-                Some(Err(cause)) => return Poll::Ready(Some(Err(cause))),
-                None if this.held == this.end => return Poll::Ready(None),
-                None => {
-                    return Poll::Ready(Some(Err("the form does not end after its file".into())));
-                }
-            }
-        }
-    }
+    let name = parameter(line, "name").ok_or_else(|| malformed("a part has no name"))?;
+    Ok((name, parameter(line, "filename")))
 }
 
 #[cfg(test)]
@@ -218,15 +202,17 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::*;
+    use crate::clock::Clock;
     use crate::web::Settings;
 
-    const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"Key\"\r\n\r\na\r\n--b\r\nContent-Disposition: form-data; \
-                        name=\"file\"; filename=\"f.txt\"\r\nContent-Type: x/y\r\n\r\nhel\r\n--lo\r\n--b--\r\n";
+    const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"Key\"\r\n\r\na/${filename}\r\n--b \r\n\
+                        Content-Disposition: form-data; name=\"file\"; filename=\"C:\\d\\f.txt\"\r\n\
+                        Content-Type: x/y\r\n\r\nhel\r\n--lo\r\n--b--";
 
     async fn parse(
         bytes: &[u8],
         cut: usize,
-    ) -> Result<(BTreeMap<String, String>, u64, Vec<u8>), String> {
+    ) -> Result<(BTreeMap<String, String>, Vec<u8>), String> {
         let frames: Vec<_> = bytes
             .chunks(cut.max(1))
             .map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame))))
@@ -239,15 +225,43 @@ mod tests {
             .await
             .map_err(|error| error.message().to_owned())?;
         let file: Vec<Bytes> = form.file.try_collect().await.map_err(|error| error.to_string())?;
-        Ok((form.fields, form.len_bytes, file.concat()))
+        let file = file.concat();
+        assert!(form.len_bytes.contains(&(file.len() as u64)), "{:?}", form.len_bytes);
+        Ok((form.fields, file))
     }
 
     #[tokio::test]
     async fn frames_of_any_size_give_the_same_form() {
         for cut in 1..=FORM.len() {
-            let (fields, len, file) = parse(FORM.as_bytes(), cut).await.unwrap();
-            assert_eq!(fields, BTreeMap::from([("key".to_owned(), "a".to_owned())]), "{cut}");
-            assert_eq!((len, file.as_slice()), (9, &b"hel\r\n--lo"[..]), "{cut}");
+            let (fields, file) = parse(FORM.as_bytes(), cut).await.unwrap();
+            let expected = BTreeMap::from([("key".to_owned(), "a/f.txt".to_owned())]);
+            assert_eq!(fields, expected, "{cut}");
+            assert_eq!(file.as_slice(), &b"hel\r\n--lo"[..], "{cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_stands_around_the_form_and_after_the_file_is_ignored() {
+        let field = "\r\n--b\r\nContent-Disposition: form-data; name=\"submit\"\r\n\r\nUp\r\n--b--";
+        let after = FORM.replace("--lo\r\n--b--", &format!("--lo{field}"));
+        let large = "x".repeat(MAX_TAIL_BYTES as usize);
+        for (form, accepted) in [
+            (format!("{FORM}\r\n"), true),
+            (format!("{FORM}\r\nepilogue"), true),
+            (format!("preamble\r\n{FORM}"), true),
+            (after.clone(), true),
+            (format!("{after}\r\n"), true),
+            (after.replace("Up", &"x".repeat(60_000)), true),
+            (after.replace("Up", &large), false),
+            (after.replace("Up\r\n--b--", "Up\r\n--b-"), false),
+            (after.replace("Up\r\n--b--", "Up"), false),
+            (FORM.replace("lo\r\n--b--", "lo\r\n--bb--"), false),
+        ] {
+            for cut in [1, 7, form.len()] {
+                let parsed = parse(form.as_bytes(), cut).await;
+                let file = parsed.as_ref().map(|(_, file)| file.as_slice()).ok();
+                assert_eq!(file, accepted.then_some(&b"hel\r\n--lo"[..]), "{cut}: {parsed:?}");
+            }
         }
     }
 
@@ -274,7 +288,9 @@ mod tests {
             parse(format!("{}{}{FORM}", field(1), field(1)).as_bytes(), 100).await.is_err(),
             "one name, two values"
         );
-        assert_eq!(boundary("multipart/form-data; boundary=\"x y\""), Some("x y".to_owned()));
+        let of = |text: &str| boundary(&format!("multipart/form-data; {text}"));
+        assert_eq!(of("boundary=\"x y\""), Some("x y".to_owned()));
+        assert_eq!(of("charset=utf-8; Boundary=\"x;y\""), Some("x;y".to_owned()));
         assert_eq!(boundary("text/plain; boundary=x"), None);
     }
 

@@ -19,13 +19,17 @@ mod delete;
 mod document;
 mod error;
 mod form;
+mod form_file;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod get;
 mod list;
+mod location;
 mod multipart;
+mod parameters;
 mod part;
 mod pass_through;
+mod policy;
 mod post;
 mod put;
 mod restore;
@@ -102,13 +106,14 @@ impl Front for S3Api {
         Ok(Route::Signed { operation, target, query })
     }
 
-    fn run_open(
-        &self,
+    fn run_open<'a>(
+        &'a self,
         form: FormUpload,
         head: request::Parts,
         body: RequestBody,
-    ) -> BoxFuture<'_, HandlerResult> {
-        Box::pin(self.post_object(head, form.bucket, body))
+        log: &'a mut AccessLog,
+    ) -> BoxFuture<'a, HandlerResult> {
+        Box::pin(self.post_object(head, form.bucket, body, log))
     }
 
     fn run(

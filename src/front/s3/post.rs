@@ -1,47 +1,100 @@
 //! PostObject: uploads a file from an HTML form, allowed by a signed policy in the form.
 //!
-//! Guarantees: a field that the policy does not name must not be in the form, and a policy that
-//! names no bucket allows none; the conditions of the policy are checked before a byte is stored; a
-//! field that cannot be stored as it is is refused, not left out. The sender is unknown until the
+//! Guarantees: the policy is checked before a byte is stored; a field that stands for a header of
+//! PutObject does what that header does, or is refused as it is. The sender is unknown until the
 //! policy is verified, so few forms are read at the same time, each within [`FIELDS_TIMEOUT`].
-//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html>.
+//! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::Value;
+use futures_util::TryStreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use percent_encoding::utf8_percent_encode;
 
 use super::error::S3Error;
 use super::form::{Form, boundary, read};
-use super::put::written_reply;
+use super::form_file::require_length;
+use super::policy::{self, Posted};
+use super::put::{MAX_BYTES, write_checksum, written_reply};
+use super::route::S3Operation;
 use super::xml::{Xml, iso_seconds};
-use super::{HandlerResult, S3Api, attributes, validate};
-use crate::accounts::Access;
+use super::{
+    HandlerResult, S3Api, attributes, conditions, document, location, payload_error, validate,
+    vocabulary,
+};
+use crate::accounts::{Access, Identity};
+use crate::front::envelope::Shared;
 use crate::names::{Bucket, Key};
-use crate::object::{Body, NewObject, PutMode};
-use crate::web::{self, RequestBody, authenticate_policy, full};
+use crate::object::{Body, NewObject, StoreKind};
+use crate::sigv4::{PolicySignature, PolicyVersion, URI_COMPONENT};
+use crate::web::{
+    self, AccessLog, Declared, Payload, PayloadSignature, RequestBody, authenticate_policy, full,
+};
 
 /// How long all fields before the file may take: browsers and tools send them at once.
 const FIELDS_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Fields that need no condition in the policy.
-const UNCONDITIONAL_FIELDS: &[&str] =
-    &["x-amz-signature", "policy", "file", "x-amz-security-token", "submit"];
 
 impl S3Api {
     /// Authenticates and admits the sender itself: the form is signed, not the request.
     pub(super) async fn post_object(
         &self,
-        head: http::request::Parts,
+        head: request::Parts,
         bucket: Bucket,
         body: RequestBody,
+        log: &mut AccessLog,
     ) -> HandlerResult {
+        let form = self.form_of(&head, body).await?;
+        let identity = self.sender(&form.fields)?;
+        log.account = Some(identity.account_name().clone());
+        self.require_bucket(&bucket)?;
+        let permit = self.shared.admission.acquire(identity.account_name()).await?;
+        let (key, lengths) = self.require_allowed(&form, &bucket, &identity)?;
+        let headers = headers_of(&form.fields)?;
+        vocabulary::check_headers(S3Operation::PostObject, &headers)?;
+        let mode = conditions::write_mode(&headers)?;
+        let attributes = attributes::read(&headers)?;
+        self.shared.objects.require_server_side(&bucket, &attributes).await?;
+        let success = Success::read(&form.fields)?;
+        let (file, refusal) = form.file.limited(lengths);
+        let declared = declared(headers)?;
+        let (sha256, checksum) = (declared.sha256, declared.checksum.clone());
+        let Shared { clock, http, .. } = &self.shared;
+        let file = StreamBody::new(file.map_ok(Frame::data));
+        // The limit of the rate is out here: the file is then not polled while it waits for that,
+        // and its client does not time out.
+        let file = RequestBody::new(file, clock.clone(), http).throttled(&permit, clock);
+        log.permit = Some(permit);
+        let (payload, outcome) = Payload::new(declared, &PayloadSignature::unsigned(), file);
+        let (least, most) = form.len_bytes.into_inner();
+        let body = Body::verified(most, payload).with_slack(most - least);
+        let new = NewObject { body, mode, attributes, sha256, checksum, trailer: None };
+        let written = match self.shared.objects.put(&bucket, &key, new).await {
+            Ok(written) => written,
+            Err(error) => {
+                let refused = refusal.get().or_else(|| outcome.refusal().map(S3Error::from));
+                return Err(match (refused, error.kind()) {
+                    (Some(refused), _) => refused,
+                    (None, StoreKind::Body) => payload_error(&outcome),
+                    (None, _) => error.into(),
+                });
+            }
+        };
+        let mut reply = written_reply(&written);
+        write_checksum(outcome.verified().flatten(), &mut reply);
+        let url = location::of_object(&head, &bucket, &key, &self.shared.http);
+        success.write(&mut reply, &url, (&bucket, &key), &written.etag.0);
+        Ok(reply)
+    }
+
+    /// The form up to its file. **Errors**: `PreconditionFailed` where it is none;
+    /// `MissingContentLength`, `EntityTooLarge`, and those of `fields_within_timeout`.
+    async fn form_of(&self, head: &request::Parts, body: RequestBody) -> Result<Form, S3Error> {
         let text = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let boundary = text(header::CONTENT_TYPE).and_then(boundary);
-        let boundary = boundary.ok_or_else(|| {
+        let boundary = text(header::CONTENT_TYPE).and_then(boundary).ok_or_else(|| {
             S3Error::new(
                 StatusCode::PRECONDITION_FAILED,
                 "PreconditionFailed",
@@ -50,68 +103,61 @@ impl S3Api {
         })?;
         let len_bytes = text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok());
         let len_bytes = len_bytes.ok_or_else(S3Error::length_required)?;
-        let mut form = self.fields_within_timeout(read(body, &boundary, len_bytes)).await?;
-        let field = |name: &str| form.fields.get(name).map_or("", String::as_str);
-        let fields =
-            ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "policy"].map(field);
-        let identity = authenticate_policy(&self.shared.accounts, fields)?;
-        self.require_bucket(&bucket)?;
-        let permit = self.shared.admission.acquire(identity.account_name()).await?;
-        form.file = form.file.throttled(&permit, &self.shared.clock);
-        let policy = STANDARD
-            .decode(field("policy"))
-            .ok()
-            .and_then(|json| serde_json::from_slice(&json).ok());
-        let policy: Value = policy.ok_or_else(|| invalid("it is not JSON"))?;
-        let key = Key::from(field("key").replace("${filename}", &form.file_name));
+        let form = self.fields_within_timeout(read(body, &boundary, len_bytes)).await?;
+        require_length(*form.len_bytes.start(), &(0..=MAX_BYTES))?;
+        Ok(form)
+    }
+
+    /// The account that signed the policy. **Errors**: `AccessDenied` without any signature;
+    /// `InvalidArgument` where one of its fields is missing; those of `authenticate_policy`.
+    fn sender(&self, fields: &BTreeMap<String, String>) -> Result<Identity, S3Error> {
+        let has = |name: &str| fields.contains_key(name);
+        let field = |name: &str| fields.get(name).map(String::as_str).ok_or_else(|| missing(name));
+        let v4 = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature"];
+        let version = if v4.into_iter().any(has) {
+            let (algorithm, credential) = (field("x-amz-algorithm")?, field("x-amz-credential")?);
+            PolicyVersion::V4 { algorithm, credential }
+        } else if ["awsaccesskeyid", "signature", "policy"].into_iter().any(has) {
+            PolicyVersion::V2 { access_key_id: field("awsaccesskeyid")? }
+        } else {
+            return Err(web::Error::new(web::Kind::Unsigned, "the form is not signed").into());
+        };
+        let signature = match version {
+            PolicyVersion::V4 { .. } => field("x-amz-signature")?,
+            PolicyVersion::V2 { .. } => field("signature")?,
+        };
+        let claim = PolicySignature { version, signature, policy: field("policy")? };
+        Ok(authenticate_policy(&self.shared.accounts, claim, &self.shared.http)?)
+    }
+
+    /// The key, and the lengths that the file may have. **Errors**: those of the policy;
+    /// `InvalidArgument` without a key; `EntityTooSmall`, `EntityTooLarge`; `AccessDenied`.
+    fn require_allowed(
+        &self,
+        form: &Form,
+        bucket: &Bucket,
+        identity: &Identity,
+    ) -> Result<(Key, RangeInclusive<u64>), S3Error> {
+        let field = |name: &str| form.fields.get(name).map(String::as_str).unwrap_or_default();
+        let policy = policy::parse(field("policy"))?;
+        let key = Key::from(field("key"));
         validate::key(&key)?;
         if key.is_empty() {
-            return Err(S3Error::invalid("the form has no key"));
+            return Err(missing("key"));
         }
         let now = iso_seconds(self.shared.clock.wall());
-        allow(&policy, &form, &bucket, &now)?;
-        if !identity.allows(Access::Write, &bucket, &key) {
+        let posted = Posted { fields: &form.fields, bucket, now: &now };
+        let lengths = policy::allow(&policy, posted)?;
+        let (least, most) = (*form.len_bytes.start(), *form.len_bytes.end());
+        // What no length of the file can mend is refused before a byte of it is read.
+        require_length(most, &(*lengths.start()..=u64::MAX))?;
+        require_length(least, &(0..=*lengths.end()))?;
+        if !identity.allows(Access::Write, bucket, &key) {
             return Err(S3Error::denied());
         }
-        let headers = headers(&form.fields)?;
-        let attributes = attributes::read(&headers)?;
-        let (status, redirect) = (field("success_action_status").to_owned(), redirect(&headers)?);
-        let body = Body::new(form.len_bytes, form.file);
-        let new = NewObject {
-            body,
-            mode: PutMode::Overwrite,
-            attributes,
-            sha256: None,
-            checksum: None,
-            trailer: None,
-        };
-        let written = self.shared.objects.put(&bucket, &key, new).await?;
-        let mut reply = written_reply(&written);
-        *reply.status_mut() = match (&redirect, status.as_str()) {
-            (Some(_), _) => StatusCode::SEE_OTHER,
-            (None, "200") => StatusCode::OK,
-            (None, "201") => StatusCode::CREATED,
-            (None, _) => StatusCode::NO_CONTENT,
-        };
-        if let Some(redirect) = redirect {
-            reply.headers_mut().insert(header::LOCATION, redirect);
-        }
-        if reply.status() == StatusCode::CREATED {
-            let mut xml = Xml::new("PostResponse");
-            xml.element("Location", format!("/{bucket}/{key}"))
-                .element("Bucket", &bucket)
-                .element("Key", &key);
-            xml.element("ETag", format!("\"{}\"", written.etag));
-            *reply.body_mut() = full(xml.finish());
-            reply
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-        }
-        Ok(reply)
+        Ok((key, *lengths.start()..=(*lengths.end()).min(MAX_BYTES)))
     }
-}
 
-impl S3Api {
     /// Reads the fields of a form with a permit for unauthenticated requests. **Errors**:
     /// `SlowDown`, `RequestTimeout`, and those of `fields`.
     async fn fields_within_timeout(
@@ -133,143 +179,147 @@ impl S3Api {
     }
 }
 
-/// The URL that the response redirects to. **Errors**: `InvalidArgument` unless it is an http or
-/// https URL: a browser would run a `javascript:` URL.
-fn redirect(headers: &HeaderMap) -> Result<Option<HeaderValue>, S3Error> {
-    let Some(value) = headers.get("success_action_redirect").filter(|value| !value.is_empty())
-    else {
-        return Ok(None);
-    };
-    let uri = value.to_str().ok().and_then(|text| text.parse::<http::Uri>().ok());
-    let fits =
-        |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-    if uri.is_some_and(fits) {
-        return Ok(Some(value.clone()));
-    }
-    Err(S3Error::invalid(
-        "success_action_redirect must be a URL that begins with http:// or https://",
+fn missing(name: &str) -> S3Error {
+    S3Error::invalid(format!(
+        "Bucket POST must contain a field named '{name}'. If it is specified, please check the order of the fields."
     ))
 }
 
-fn invalid(what: &str) -> S3Error {
-    S3Error::new(
-        StatusCode::BAD_REQUEST,
-        "InvalidPolicyDocument",
-        format!("the policy is invalid: {what}"),
-    )
-}
-
-fn refused(what: &str) -> S3Error {
-    S3Error::new(
-        StatusCode::FORBIDDEN,
-        "AccessDenied",
-        format!("the policy does not allow it: {what}"),
-    )
+/// The header of PutObject that a field stands for. None: it stands for none, because it is of the
+/// form itself, or because the framing of a request is no matter of a form.
+fn header_name(field: &str) -> Option<&str> {
+    match field {
+        "acl" => Some("x-amz-acl"),
+        "tagging" => Some("x-amz-tagging"),
+        "key"
+        | "policy"
+        | "signature"
+        | "awsaccesskeyid"
+        | "bucket"
+        | "file"
+        | "submit"
+        | "redirect"
+        | "success_action_redirect"
+        | "success_action_status"
+        | "content-length"
+        | "transfer-encoding"
+        | "x-amz-signature"
+        | "x-amz-credential"
+        | "x-amz-algorithm"
+        | "x-amz-date"
+        | "x-amz-security-token"
+        | "x-amz-content-sha256"
+        | "x-amz-decoded-content-length" => None,
+        name if name.starts_with("x-ignore-") => None,
+        name => Some(name),
+    }
 }
 
 /// The fields as the headers that they stand for. **Errors**: `InvalidArgument` for a field that is
-/// no valid header.
-fn headers(fields: &BTreeMap<String, String>) -> Result<HeaderMap, S3Error> {
-    // Fields that are not stored with the object may have any form.
-    let is_stored =
-        |name: &str| !matches!(name, "key" | "policy") && !name.starts_with("x-ignore-");
-    let header = |(name, value): (&String, &String)| {
-        let header = HeaderName::from_bytes(name.as_bytes())
-            .ok()
-            .zip(HeaderValue::from_bytes(value.as_bytes()).ok());
-        header.ok_or_else(|| {
-            S3Error::invalid(format!("the field {name:?} cannot be stored with an object"))
-        })
-    };
-    fields.iter().filter(|(name, _)| is_stored(name)).map(header).collect()
+/// no valid header; `NotImplemented` for one that makes a PutObject another operation.
+fn headers_of(fields: &BTreeMap<String, String>) -> Result<HeaderMap, S3Error> {
+    let mut headers = HeaderMap::new();
+    for (field, value) in fields {
+        let Some(name) = header_name(field) else { continue };
+        if matches!(name, "x-amz-copy-source" | "x-amz-trailer") {
+            return Err(S3Error::not_implemented(&format!("the field {field:?} of a form")));
+        }
+        let value = if field == "tagging" {
+            HeaderValue::from_str(&document::tags_as_header(value.as_bytes())?)
+        } else {
+            HeaderValue::from_str(value)
+        };
+        let header = HeaderName::from_bytes(name.as_bytes()).ok().zip(value.ok());
+        let (name, value) = header.ok_or_else(|| {
+            S3Error::invalid(format!("the field {field:?} cannot be stored with an object"))
+        })?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
-/// Whether a text is `YYYY-MM-DDTHH:MM:SSZ`, with or without a fraction of the second.
-fn is_utc(text: &str) -> bool {
-    let fits = |(at, byte): (usize, u8)| match at {
-        4 | 7 => byte == b'-',
-        10 => byte == b'T',
-        13 | 16 => byte == b':',
-        0..=18 => byte.is_ascii_digit(),
-        _ => byte.is_ascii_digit() || byte == b'.' || byte == b'Z',
-    };
-    text.len() >= 20 && text.ends_with('Z') && text.bytes().enumerate().all(fits)
+/// What the fields declare of the file. **Errors**: those of `Declared::read`.
+fn declared(headers: HeaderMap) -> Result<Declared, S3Error> {
+    let (mut head, ()) = http::Request::new(()).into_parts();
+    head.headers = headers;
+    Ok(Declared::read(&head, &PayloadSignature::unsigned())?)
 }
 
-/// Checks that the policy allows the form. **Errors**: `AccessDenied`, `EntityTooLarge`,
-/// `EntityTooSmall`, `InvalidPolicyDocument`.
-fn allow(policy: &Value, form: &Form, bucket: &Bucket, now: &str) -> Result<(), S3Error> {
-    let expiration =
-        policy["expiration"].as_str().ok_or_else(|| invalid("it has no expiration"))?;
-    // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so texts compare like times.
-    if !is_utc(expiration) {
-        return Err(invalid("its expiration is not a time in UTC"));
-    }
-    if expiration[..19] < now[..19] {
-        return Err(refused("it is expired"));
-    }
-    let mut named: Vec<String> = Vec::new();
-    let value = |name: &str| {
-        if name == "bucket" { bucket } else { form.fields.get(name).map_or("", String::as_str) }
-    };
-    for condition in
-        policy["conditions"].as_array().ok_or_else(|| invalid("it has no conditions"))?
-    {
-        if let Some(exact) = condition.as_object() {
-            for (name, expected) in exact {
-                let name = name.to_ascii_lowercase();
-                if expected.as_str() != Some(value(&name)) {
-                    return Err(refused(&name));
-                }
-                named.push(name);
-            }
-            continue;
-        }
-        let parts: Vec<&Value> =
-            condition.as_array().map(|parts| parts.iter().collect()).unwrap_or_default();
-        let [kind, one, two] = parts[..] else {
-            return Err(invalid("a condition does not have three parts"));
+/// How success is answered.
+struct Success {
+    status: StatusCode,
+    redirect: Option<String>,
+}
+
+impl Success {
+    /// **Errors**: `InvalidArgument` unless a redirect goes to an http or https URL: a browser
+    /// would run a `javascript:` URL.
+    fn read(fields: &BTreeMap<String, String>) -> Result<Self, S3Error> {
+        let field = |name: &str| fields.get(name).filter(|value| !value.is_empty());
+        let redirect = field("success_action_redirect").or_else(|| field("redirect"));
+        let fits = |text: &String| {
+            text.parse::<http::Uri>().is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            })
         };
-        if kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("content-length-range")) {
-            let bounds = one
-                .as_u64()
-                .zip(two.as_u64())
-                .ok_or_else(|| invalid("a length is not a number"))?;
-            let wrong_length = |code| {
-                let message = "the policy does not allow a file of this length";
-                S3Error::new(StatusCode::BAD_REQUEST, code, message)
-            };
-            match form.len_bytes {
-                len if len < bounds.0 => return Err(wrong_length("EntityTooSmall")),
-                len if len > bounds.1 => return Err(wrong_length("EntityTooLarge")),
-                _ => continue,
-            }
+        if !redirect.is_none_or(fits) {
+            return Err(S3Error::invalid(
+                "success_action_redirect must be a URL that begins with http:// or https://",
+            ));
         }
-        let name =
-            one.as_str().and_then(|name| name.strip_prefix('$')).map(str::to_ascii_lowercase);
-        let (name, operand) =
-            name.zip(two.as_str()).ok_or_else(|| invalid("a condition names no field"))?;
-        let holds = match kind.as_str() {
-            Some("eq") => value(&name) == operand,
-            Some("starts-with") => value(&name).starts_with(operand),
-            _ => return Err(invalid("a condition is of an unknown kind")),
+        let status = match field("success_action_status").map(String::as_str) {
+            _ if redirect.is_some() => StatusCode::SEE_OTHER,
+            Some("200") => StatusCode::OK,
+            Some("201") => StatusCode::CREATED,
+            _ => StatusCode::NO_CONTENT,
         };
-        if !holds {
-            return Err(refused(&name));
+        Ok(Self { status, redirect: redirect.cloned() })
+    }
+
+    /// `url` is that of the object.
+    fn write(&self, reply: &mut web::Reply, url: &str, (bucket, key): (&Bucket, &Key), etag: &str) {
+        *reply.status_mut() = self.status;
+        let location = match &self.redirect {
+            Some(redirect) => with_object(redirect, bucket, key, etag),
+            None => url.to_owned(),
+        };
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            reply.headers_mut().insert(header::LOCATION, location);
         }
-        // A bucket must be matched exactly, as S3 does: a prefix could be that of every bucket.
-        if name != "bucket" || kind == "eq" {
-            named.push(name);
+        if self.status == StatusCode::CREATED {
+            let mut xml = Xml::new("PostResponse");
+            xml.element("Location", url).element("Bucket", bucket).element("Key", key);
+            xml.element("ETag", format!("\"{etag}\""));
+            *reply.body_mut() = full(xml.finish());
+            let kind = HeaderValue::from_static("application/xml");
+            reply.headers_mut().insert(header::CONTENT_TYPE, kind);
         }
     }
-    // Without a bucket, the policy would allow uploads to every bucket of the account.
-    if !named.iter().any(|name| name == "bucket") {
-        return Err(refused("it names no bucket"));
-    }
-    let is_allowed = |name: &str| {
-        UNCONDITIONAL_FIELDS.contains(&name)
-            || name.starts_with("x-ignore-")
-            || named.iter().any(|known| known == name)
+}
+
+/// The URL to which a form redirects, with the object in its query.
+fn with_object(redirect: &str, bucket: &Bucket, key: &Key, etag: &str) -> String {
+    let (url, fragment) = match redirect.split_once('#') {
+        Some((url, fragment)) => (url, format!("#{fragment}")),
+        None => (redirect, String::new()),
     };
-    form.fields.keys().find(|name| !is_allowed(name)).map_or(Ok(()), |name| Err(refused(name)))
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let key = utf8_percent_encode(key.as_str(), URI_COMPONENT);
+    format!("{url}{separator}bucket={bucket}&key={key}&etag=%22{etag}%22{fragment}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_names_the_object_in_its_query() {
+        let (bucket, key) = (Bucket::from("b"), Key::from("a/ä&"));
+        for (redirect, expected) in [
+            ("http://h/done", "http://h/done?bucket=b&key=a%2F%C3%A4%26&etag=%22e%22"),
+            ("http://h/?x=y#z", "http://h/?x=y&bucket=b&key=a%2F%C3%A4%26&etag=%22e%22#z"),
+        ] {
+            assert_eq!(with_object(redirect, &bucket, &key, "e"), expected);
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     AuthedRequest, HandlerResult, S3Api, attributes, conditions, empty_reply, payload_error,
 };
 use crate::accounts::Access;
+use crate::digest::Checksum;
 use crate::header_names::VERSION_ID;
 use crate::names::{Bucket, Key};
 use crate::object::{Body, GetOptions, GetRange, NewObject, PutMode, StoreKind, Written};
@@ -18,7 +19,7 @@ use crate::upload::ChecksumKind;
 use crate::web::{Declared, Payload, Reply, RequestBody};
 
 /// The largest object of one PutObject, as in S3.
-const MAX_BYTES: u64 = 5 << 30;
+pub(super) const MAX_BYTES: u64 = 5 << 30;
 
 impl S3Api {
     pub(super) async fn put_object(
@@ -61,15 +62,7 @@ impl S3Api {
         };
         let mut reply = written_reply(&written);
         attributes::write_encryption(&stated, reply.headers_mut());
-        if let Some(checksum) = outcome.verified().flatten() {
-            let value =
-                HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
-            reply.headers_mut().insert(checksum.algorithm().header(), value);
-            reply.headers_mut().insert(
-                "x-amz-checksum-type",
-                HeaderValue::from_static(ChecksumKind::FullObject.name()),
-            );
-        }
+        write_checksum(outcome.verified().flatten(), &mut reply);
         Ok(reply)
     }
 
@@ -86,6 +79,16 @@ impl S3Api {
             Ok(_) | Err(_) => refused,
         }
     }
+}
+
+/// Writes the checksum that the client sent to the response.
+pub(super) fn write_checksum(checksum: Option<Checksum>, reply: &mut Reply) {
+    let Some(checksum) = checksum else { return };
+    let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
+    let headers = reply.headers_mut();
+    headers.insert(checksum.algorithm().header(), value);
+    let kind = HeaderValue::from_static(ChecksumKind::FullObject.name());
+    headers.insert("x-amz-checksum-type", kind);
 }
 
 /// The response with ETag and version of what was written.

@@ -21,6 +21,13 @@ impl Xml {
         Self { text: head, open: vec![root] }
     }
 
+    /// A document whose root element has only text.
+    pub fn with_text(root: &'static str, value: &str) -> String {
+        let mut xml = Self::new(root);
+        write!(Escaped(&mut xml.text), "{value}").expect("writing to a String cannot fail");
+        xml.finish()
+    }
+
     /// An error document, which has no namespace.
     pub fn error() -> Self {
         Self {

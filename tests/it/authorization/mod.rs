@@ -220,7 +220,7 @@ impl World {
 fn mark(op: &str, response: &Response) -> String {
     let text = String::from_utf8_lossy(&response.body).into_owned();
     let count = |mark: &str| text.matches(mark).count();
-    let refusals = ["AccessDenied", "forbidden", "unauthorized", ""];
+    let refusals = ["AccessDenied", "InvalidAccessKeyId", "forbidden", "unauthorized", ""];
     match (response.status, op) {
         (200..=299, "s3-delete-objects") => {
             let keys = text.split("<Key>").skip(1);

@@ -57,6 +57,10 @@ const KINDS: &[upload::Kind] = &[
 const HTTP: &[web::Kind] = &[
     web::Kind::BadRequest,
     web::Kind::Unauthorized,
+    web::Kind::MalformedUrlSignature,
+    web::Kind::UnsupportedSignature,
+    web::Kind::InvalidSignatureArgument,
+    web::Kind::UnknownAccessKey,
     web::Kind::LengthRequired,
     web::Kind::RequestTimeout,
     web::Kind::Expired,

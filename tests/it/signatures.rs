@@ -1,0 +1,136 @@
+//! Signatures that a setting decides about, and what the answers to refused ones name.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use ratchet::sigv4::{Credentials, Payload, sign};
+
+use crate::support::gateway::{ROOT, settings, start};
+use crate::support::request::s3;
+use crate::support::response::{exchange_and_close, send_raw};
+
+fn sha1_mac(text: &str) -> String {
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(ROOT.1.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+#[tokio::test]
+async fn version_2_in_a_header_needs_a_setting() {
+    let date = "Tue, 14 Nov 2023 22:13:20 GMT";
+    let signature = sha1_mac(&format!("PUT\n\n\n{date}\nx-amz-meta-a:b\n/bucket/k"));
+    let head = |signature: &str, date: &str| {
+        format!(
+            "PUT /bucket/k HTTP/1.1\r\nhost: h\r\ndate: {date}\r\nx-amz-meta-a: b\r\n\
+             authorization: AWS {}:{signature}\r\ncontent-length: 1\r\n\r\n",
+            ROOT.0
+        )
+    };
+    let old = "Tue, 14 Nov 2023 21:13:20 GMT";
+    for (on, head, expected) in [
+        (false, head(&signature, date), (400, "InvalidRequest")),
+        (true, head(&signature, date), (200, "")),
+        (true, head("AAAA", date), (403, "SignatureDoesNotMatch")),
+        (true, head(&signature, old), (403, "RequestTimeTooSkewed")),
+        (true, head(&signature, "Bad Date"), (403, "AccessDenied")),
+        (true, head(&signature, date).replace("AKROOT:", "AKROOT"), (400, "InvalidArgument")),
+        (true, head(&signature, date).replace("AKROOT", "AKNONE"), (403, "InvalidAccessKeyId")),
+    ] {
+        let mut settings = settings();
+        settings.web.signature_v2 = on;
+        let gateway = start(settings).await;
+        let response = exchange_and_close(gateway.address, &head, b"x").await;
+        assert_eq!((response.status, &*response.code()), expected, "{on} {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_of_version_2_carries_its_headers() {
+    let gateway = start(settings()).await;
+    let signature = sha1_mac("PUT\n\ntext/plain\n1700003600\nx-amz-meta-a:b c\n/bucket/k");
+    let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let url = format!(
+        "/bucket/k?AWSAccessKeyId={}&Signature={signature}&content-type=text%2Fplain&x-amz-meta-a=b%20c&Expires=1700003600",
+        ROOT.0
+    );
+    let head =
+        |more: &str| format!("PUT {url} HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n{more}\r\n");
+    for (more, expected) in [
+        ("content-type: text/html\r\n", (403, "AccessDenied")),
+        ("x-amz-meta-b: x\r\n", (403, "SignatureDoesNotMatch")),
+        ("content-type: text/plain\r\n", (200, "")),
+        ("", (200, "")),
+    ] {
+        let response = exchange_and_close(gateway.address, &head(more), b"x").await;
+        assert_eq!((response.status, &*response.code()), expected, "{more}: {response:?}");
+    }
+    let stored = s3("GET", "/bucket/k").send(&gateway).await;
+    assert_eq!(stored.header("content-type"), Some("text/plain"));
+    assert_eq!(stored.header("x-amz-meta-a"), Some("b c"));
+}
+
+#[tokio::test]
+async fn a_region_that_is_set_must_be_signed() {
+    let mut settings = settings();
+    settings.web.region = Some("eu-central-1".to_owned());
+    let gateway = start(settings).await;
+    let response = s3("GET", "/bucket").send(&gateway).await;
+    assert_eq!((response.status, &*response.code()), (400, "AuthorizationHeaderMalformed"));
+    let text = String::from_utf8(response.body.clone()).unwrap();
+    assert!(text.contains("<Region>eu-central-1</Region>"), "{text}");
+    assert_eq!(response.header("x-amz-bucket-region"), Some("eu-central-1"));
+    let url = s3("GET", "/bucket").presigned(60, gateway.address);
+    let response = exchange_and_close(gateway.address, &url, b"").await;
+    assert_eq!((response.status, &*response.code()), (400, "AuthorizationQueryParametersError"));
+}
+
+#[tokio::test]
+async fn refusals_have_the_codes_of_s3() {
+    let gateway = start(settings()).await;
+    let good = s3("GET", "/bucket").head(gateway.address);
+    let line = good.split("\r\n").find(|line| line.starts_with("authorization")).unwrap();
+    let date = "x-amz-date: 20231114T221320Z\r\n";
+    for (what, from, to, expected) in [
+        ("another scheme", line, "authorization: Bearer x", (400, "InvalidArgument")),
+        ("nothing", line, "authorization: ", (403, "AccessDenied")),
+        ("a field is missing", "Signature=", "Sig=", (400, "AuthorizationHeaderMalformed")),
+        ("no date", date, "", (403, "AccessDenied")),
+        ("no hash", "x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n", "", (400, "InvalidRequest")),
+        ("a wrong hash", ": UNSIGNED-PAYLOAD", ": nonsense", (400, "InvalidArgument")),
+        ("an unknown key", "AKROOT", "AKNONE", (403, "InvalidAccessKeyId")),
+    ] {
+        assert!(good.contains(from), "{from} in {good}");
+        let head = good.replacen(from, to, 1);
+        let response = exchange_and_close(gateway.address, &head, b"").await;
+        assert_eq!((response.status, &*response.code()), expected, "{what}: {response:?}");
+    }
+}
+
+#[tokio::test]
+async fn latin_1_metadata_is_signed_as_sent_and_kept() {
+    let gateway = start(settings()).await;
+    let (request, ()) = http::Request::put(format!("http://{}/bucket/k", gateway.address))
+        .header("x-amz-meta-a", http::HeaderValue::from_bytes(b"caf\xe9").unwrap())
+        .header("x-amz-meta-b", "caf\u{e9}")
+        .body(())
+        .unwrap()
+        .into_parts();
+    let mut parts = request;
+    let credentials = Credentials::new(ROOT.0, ROOT.1, None);
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    sign(&mut parts, &credentials, "us-east-1", Payload::Unsigned, now).unwrap();
+    let mut head = b"PUT /bucket/k HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n".to_vec();
+    for (name, value) in &parts.headers {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    let (responses, _) = send_raw(gateway.address, &head).await;
+    assert_eq!(responses[0].status, 200, "{responses:?}");
+    let get = s3("GET", "/bucket/k").header("connection", "close").head(gateway.address);
+    let (_, received) = send_raw(gateway.address, get.as_bytes()).await;
+    for line in [&b"x-amz-meta-a: caf\xe9\r\n"[..], "x-amz-meta-b: caf\u{e9}\r\n".as_bytes()] {
+        assert!(received.windows(line.len()).any(|window| window == line), "{received:?}");
+    }
+}
