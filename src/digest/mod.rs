@@ -5,6 +5,7 @@
 //! paper §2.1 and `blake3::hazmat` (subtree chaining values); CRC-64/NVME is the checksum of
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>.
 
+mod algorithm;
 pub mod batch;
 mod checksum;
 mod chunk;
@@ -13,7 +14,8 @@ mod sha256;
 pub mod verified;
 mod whole;
 
-pub use checksum::{Algorithm, Checksum, ChecksumHasher, combined, composite};
+pub use algorithm::Algorithm;
+pub use checksum::{Checksum, ChecksumHasher, combined, composite};
 pub use chunk::{ChunkDigests, ChunkHasher, Contribution, ContributionHasher};
 pub use multibuffer::{DigestSet, Digests, Hasher, update_all};
 pub use sha256::{ParseDigestError, PassedSha256, RunningSha256, Sha256};
