@@ -30,6 +30,8 @@ pub(super) struct Decoder {
     state: State,
     /// A line that has not ended yet, or the trailer.
     line: BytesMut,
+    /// The last field of the trailer ended in a bare line feed.
+    bare_line_feed: bool,
     sha256: sha2::Sha256,
     signature: String,
     trailers: BTreeMap<String, String>,
@@ -55,6 +57,7 @@ impl Decoder {
             signer,
             state: State::Header,
             line: BytesMut::new(),
+            bare_line_feed: false,
             sha256: sha2::Sha256::default(),
             signature: String::new(),
             trailers: BTreeMap::new(),
@@ -124,10 +127,20 @@ impl Decoder {
             return Ok(None);
         }
         let mut line = self.line.split().freeze();
+        if self.state == State::Trailer && self.completes_line_end(&line) {
+            return self.take_line(input);
+        }
         let len =
             line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n")).map_or(line.len(), <[u8]>::len);
         line.truncate(len);
         Ok(Some(line))
+    }
+
+    /// Whether this line of the trailer is the second half of `\n\r\n`, with which S3's grammar ends
+    /// a field (and minio-go, and so `mc`); other clients end it with `\r\n`.
+    fn completes_line_end(&mut self, line: &[u8]) -> bool {
+        let ends_bare = line.len() > 1 && !line.ends_with(b"\r\n");
+        std::mem::replace(&mut self.bare_line_feed, ends_bare) && line == b"\r\n"
     }
 
     fn handle_line(&mut self, line: &[u8]) -> Result<(), Error> {
@@ -228,6 +241,20 @@ mod tests {
             assert_eq!(trailers.get("x-amz-checksum-crc32").map(String::as_str), Some("AAAAAA=="));
         }
         assert!(decode(b"0\r\n\r\n", 1).is_ok() && decode(b"0\r\n", 1).is_ok(), "the empty body");
+    }
+
+    /// `name:value\n\r\n`, as minio-go frames it: with an empty line after it, and without.
+    #[test]
+    fn a_field_of_the_trailer_may_end_in_three_bytes() {
+        for end in ["\n\r\n\r\n", "\n\r\n", "\n\n", "\n", "\r\n\r\n", "\r\n", "\n\r\nb:2\r\n\r\n"] {
+            let body = format!("1\r\nx\r\n0\r\na:1{end}");
+            for cut in 1..=body.len() {
+                let (all, trailers) = decode(body.as_bytes(), cut).unwrap();
+                assert_eq!((all.as_slice(), trailers["a"].as_str()), (&b"x"[..], "1"), "{end:?}");
+            }
+            let more = format!("{body}\r\n\r\nx");
+            assert!(decode(more.as_bytes(), 3).is_err(), "{end:?}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use body::{Progress, RequestBody};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Detail, Error, Kind};
 pub use metrics::Metrics;
-pub use payload::{Declared, Payload, PayloadOutcome, named_algorithm};
+pub use payload::{Declared, Payload, PayloadOutcome, checksum_header, named_algorithm};
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use smuggling::refuse_smuggling;
 pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, segments};

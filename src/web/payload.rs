@@ -32,6 +32,10 @@ use crate::header_names::{DECODED_LENGTH, TRAILER};
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
+/// The prefix of headers with a checksum, and of three that say something about one.
+const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
+const ABOUT_CHECKSUMS: [&str; 3] = ["algorithm", "mode", "type"];
+const SDK_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
 
 /// What a request's head declares of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,24 +53,38 @@ pub struct Declared {
 impl Declared {
     /// **Errors**: `BadRequest`, `InvalidDigest`.
     pub fn read(head: &request::Parts, signature: &PayloadSignature) -> Result<Self, Error> {
-        let headers = &head.headers;
-        let framed = matches!(signature.claim, SignedPayload::Streaming(_));
-        let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
-        let number =
-            |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is not a number")));
-        let checksum = checksum(headers)?;
-        let from_checksum = checksum.as_ref().and_then(Checksum::sha256);
+        let declared =
+            Self { checksum: checksum(&head.headers)?, ..Self::without_checksum(head, signature)? };
+        let from_checksum = declared.checksum.as_ref().and_then(Checksum::sha256);
         let signed = signature.sha256();
         if signed.is_some() && from_checksum.is_some() && signed != from_checksum {
             return Err(Error::bad(
                 "x-amz-content-sha256 and x-amz-checksum-sha256 declare different bytes",
             ));
         }
+        if declared.checksum.is_some() && declared.trailer.is_some() {
+            return Err(Error::bad(ONE_CHECKSUM));
+        }
+        check_sdk_algorithm(&head.headers, declared.algorithm())?;
+        Ok(Self { sha256: signed.or(from_checksum), ..declared })
+    }
+
+    /// As `read`, where a checksum in the head is not that of the body: Complete's is that of the
+    /// object. **Errors**: `BadRequest`, `InvalidDigest`.
+    pub fn without_checksum(
+        head: &request::Parts,
+        signature: &PayloadSignature,
+    ) -> Result<Self, Error> {
+        let headers = &head.headers;
+        let framed = matches!(signature.claim, SignedPayload::Streaming(_));
+        let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
+        let number =
+            |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is not a number")));
         Ok(Self {
             len_bytes: text(headers, &name)?.map(number).transpose()?,
-            sha256: signed.or(from_checksum),
+            sha256: signature.sha256(),
             md5: text(headers, &MD5)?.map(parse_md5).transpose()?,
-            checksum,
+            checksum: None,
             trailer: text(headers, &TRAILER)?.map(parse_trailer).transpose()?,
         })
     }
@@ -91,22 +109,61 @@ fn parse_trailer(text: &str) -> Result<Algorithm, Error> {
     let found = Algorithm::ALL
         .into_iter()
         .find(|algorithm| algorithm.header().as_str().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| Error::bad(format!("the trailer {text:?} is not a known checksum")))
+    found.ok_or_else(|| {
+        Error::bad("The value specified in the x-amz-trailer header is not supported")
+    })
 }
 
-/// The checksum in the head. `x-amz-checksum-type`, `-algorithm` and `-mode` are not checksums.
-fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
+const ONE_CHECKSUM: &str =
+    "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.";
+
+/// The header with a checksum in a head: its algorithm and its text. **Errors**: `BadRequest` for
+/// an unknown algorithm, and for more than one header.
+pub fn checksum_header(headers: &HeaderMap) -> Result<Option<(Algorithm, &str)>, Error> {
     let mut found = None;
-    for algorithm in Algorithm::ALL {
-        let Some(text) = text(headers, &algorithm.header())? else { continue };
-        if found.is_some() {
-            return Err(Error::bad("a request may have only one x-amz-checksum- header"));
+    for (name, value) in headers {
+        let Some(suffix) = name.as_str().strip_prefix(CHECKSUM_PREFIX) else { continue };
+        if ABOUT_CHECKSUMS.contains(&suffix) {
+            continue;
         }
-        let malformed =
-            || Error::bad(format!("the value of {} is not a {algorithm}", algorithm.header()));
-        found = Some(Checksum::from_base64(algorithm, text).ok_or_else(malformed)?);
+        let algorithm = suffix.parse::<Algorithm>().map_err(|_| {
+            Error::bad("The algorithm type you specified in x-amz-checksum- header is invalid.")
+        })?;
+        let text = value.to_str().map_err(|_| invalid_checksum(algorithm))?;
+        if found.replace((algorithm, text.trim())).is_some() {
+            return Err(Error::bad(ONE_CHECKSUM));
+        }
     }
     Ok(found)
+}
+
+/// The checksum in the head.
+fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
+    let Some((algorithm, text)) = checksum_header(headers)? else { return Ok(None) };
+    let checksum = Checksum::from_base64(algorithm, text);
+    checksum.map(Some).ok_or_else(|| invalid_checksum(algorithm))
+}
+
+fn invalid_checksum(algorithm: Algorithm) -> Error {
+    invalid_value(&algorithm.header())
+}
+
+fn invalid_value(name: &HeaderName) -> Error {
+    Error::bad(format!("Value for {name} header is invalid."))
+}
+
+/// An SDK names the algorithm of the checksum that it sends: without one, the checksum was lost on
+/// its way.
+fn check_sdk_algorithm(headers: &HeaderMap, sent: Option<Algorithm>) -> Result<(), Error> {
+    match (named_algorithm(headers, &SDK_ALGORITHM)?, sent) {
+        (None, _) => Ok(()),
+        (Some(named), Some(sent)) if named == sent => Ok(()),
+        (Some(_), Some(_)) => Err(invalid_value(&SDK_ALGORITHM)),
+        (Some(_), None) => Err(Error::bad(
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
+             x-amz-trailer headers were found.",
+        )),
+    }
 }
 
 /// The algorithm that a header names. **Errors**: `BadRequest`.
@@ -192,7 +249,7 @@ impl PayloadSource {
         let name = algorithm.header();
         let absent = || Error::bad(format!("the trailer {name} is missing"));
         let text = self.trailers.get(name.as_str()).ok_or_else(absent)?;
-        let malformed = || Error::bad(format!("the value of the trailer is not a {algorithm}"));
+        let malformed = || Error::bad(format!("Value for {name} trailing header is invalid."));
         Checksum::from_base64(algorithm, text).ok_or_else(malformed)
     }
 }
@@ -255,7 +312,9 @@ impl BodySource for PayloadSource {
         if let (Some(found), Some(declared)) = (&found, &declared)
             && found != declared
         {
-            let what = format!("the body does not have its declared {}", declared.algorithm());
+            let algorithm = declared.algorithm();
+            let what =
+                format!("The {algorithm} you specified did not match the calculated checksum.");
             return Err(Error::new(Kind::BadDigest, what));
         }
         Ok(declared)
@@ -274,6 +333,40 @@ mod tests {
     use crate::clock::Clock;
 
     const FRAME: usize = 64 << 10;
+
+    #[test]
+    fn a_head_declares_one_checksum_or_none() {
+        const CRC: (&str, &str) = ("x-amz-checksum-crc32", "AAAAAA==");
+        const SDK: &str = "x-amz-sdk-checksum-algorithm";
+        let table: &[(&[(&str, &str)], Option<Algorithm>)] = &[
+            (&[CRC], Some(Algorithm::Crc32)),
+            (&[CRC, (SDK, "crc32"), ("x-amz-checksum-type", "x")], Some(Algorithm::Crc32)),
+            (
+                &[("x-amz-trailer", "X-Amz-Checksum-XXHash3"), (SDK, "XXHASH3")],
+                Some(Algorithm::Xxhash3),
+            ),
+            (&[CRC, CRC], None),
+            (&[CRC, ("x-amz-checksum-sha1", "")], None),
+            (&[CRC, ("x-amz-trailer", "x-amz-checksum-crc32")], None),
+            (&[CRC, (SDK, "SHA1")], None),
+            (&[(SDK, "CRC32")], None),
+            (&[("x-amz-checksum-crc16", "AAAAAA==")], None),
+            (&[("x-amz-checksum-md5", "AAAAAA==")], None),
+            (&[("x-amz-checksum-crc32", "")], None),
+            (&[("x-amz-trailer", "x-amz-meta-a")], None),
+        ];
+        for (headers, expected) in table {
+            let mut request = http::Request::new(());
+            for (name, value) in *headers {
+                let name = HeaderName::from_static(name);
+                request.headers_mut().append(name, value.parse().unwrap());
+            }
+            let declared = Declared::read(&request.into_parts().0, &UNSIGNED);
+            let refusal = declared.as_ref().err().map(Error::kind);
+            assert_eq!(refusal, expected.is_none().then_some(Kind::BadRequest), "{headers:?}");
+            assert_eq!(declared.ok().and_then(|found| found.algorithm()), *expected);
+        }
+    }
 
     const UNSIGNED: PayloadSignature =
         PayloadSignature { claim: SignedPayload::Unsigned, chunks: None };
