@@ -18,7 +18,7 @@ use ratchet::digest::{
 use ratchet::front::s3::bench as documents;
 use ratchet::sigv4::{self, Credentials, Payload, Secret};
 use ratchet::store::ETag;
-use ratchet::upload::{Record, Segment, bench as records};
+use ratchet::upload::{PartFacts, Record, Segment, bench as records};
 use ratchet::web::bench as bodies;
 
 const MIB: usize = 1 << 20;
@@ -118,7 +118,7 @@ fn segments(criterion: &mut Criterion) {
                 etags,
                 invalidated: false,
                 unhashed: false,
-                checksum: None,
+                part: PartFacts::default(),
             },
         );
     }

@@ -88,6 +88,14 @@ impl Algorithm {
         }
     }
 
+    /// Whether S3 had the algorithm before 2026, so that most servers know it.
+    pub fn is_common(self) -> bool {
+        match self {
+            Self::Crc32 | Self::Crc32c | Self::Crc64Nvme | Self::Sha1 | Self::Sha256 => true,
+            Self::Md5 | Self::Sha512 | Self::Xxhash128 | Self::Xxhash3 | Self::Xxhash64 => false,
+        }
+    }
+
     /// Whether the checksum of an object can be combined from those of its parts.
     pub fn combines(self) -> bool {
         self.crc().is_some()

@@ -121,7 +121,7 @@ enum State {
     Md5(md5::Md5),
     Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
-    Sha512(sha2::Sha512),
+    Sha512(Box<sha2::Sha512>),
     Xxhash64(Xxh64),
     /// For 64 and for 128 bits.
     Xxhash3(Box<Xxh3>),
@@ -137,7 +137,7 @@ impl ChecksumHasher {
             Algorithm::Md5 => State::Md5(md5::Md5::new()),
             Algorithm::Sha1 => State::Sha1(sha1::Sha1::new()),
             Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
+            Algorithm::Sha512 => State::Sha512(Box::default()),
             Algorithm::Xxhash64 => State::Xxhash64(Xxh64::new(0)),
             Algorithm::Xxhash3 | Algorithm::Xxhash128 => State::Xxhash3(Box::new(Xxh3::new())),
         };

@@ -121,7 +121,7 @@ mod tests {
                 panic!("part {number} is known already");
             };
             let stored = permit.store_part(bytes.to_vec().into(), || None).await.unwrap();
-            entries.push(ChosenEntry { number, etag: stored.etag.unwrap() });
+            entries.push(ChosenEntry { number, etag: stored.etag.unwrap(), checksum: None });
         }
         session.complete_parts(&entries[..named]).await.unwrap();
         (objects, session)

@@ -78,7 +78,9 @@ impl Objects {
             }
             if of_source.is_some_and(is_wanted) {
                 let parts = session.completed_parts().await?;
-                let sums = parts.into_iter().map(|part| Some((part.checksum?, part.size_bytes)));
+                let sums = parts
+                    .into_iter()
+                    .map(|part| Some((part.record.checksum(of_source?)?, part.size_bytes)));
                 let sums: Option<Vec<_>> = sums.collect();
                 let whole = sums.and_then(combined).filter(|sum| is_wanted(sum.algorithm()));
                 if whole.is_some() {
@@ -92,8 +94,8 @@ impl Objects {
     }
 
     /// What is known of the bytes of a span: from the record of the part that they were in the
-    /// source, or from the checksum of the whole source. They are read only if the upload has a
-    /// checksum algorithm, and their checksum is not known.
+    /// source, or from the checksum of the whole source. They are read only if a checksum algorithm
+    /// was named for the upload, and their checksum is not known.
     pub(super) async fn known_bytes(
         &self,
         from: &CopyFrom<'_>,
@@ -102,20 +104,21 @@ impl Objects {
         session: &Session,
     ) -> Result<KnownBytes, CopyError> {
         let whole = span == ByteSpan { first: 0, end: seen.head.size_bytes };
+        let terms = session.root().s3.clone().unwrap_or_default();
+        let algorithm = terms.object_checksum().0;
         let mut known = KnownBytes::default();
         if let Some(made_by) = self.session_by_tag(from, seen).await?
             && let Some(record) = made_by.completed_part_at(span.first).await?
             && record.digests.len_bytes == span.len_bytes()
         {
-            known = KnownBytes { sha256: record.sha256(), checksum: record.checksum };
+            known = KnownBytes { sha256: record.sha256(), checksum: record.checksum(algorithm) };
         } else if let Some(checksum) = seen.checksum.as_ref().filter(|_| whole) {
             known = KnownBytes { sha256: checksum.sha256(), checksum: Some(checksum.clone()) };
         }
-        let algorithm = session.root().s3.as_ref().and_then(|s3| s3.checksum);
-        let Some((algorithm, _)) = algorithm else {
-            return Ok(KnownBytes { checksum: None, ..known });
-        };
         known.checksum = known.checksum.filter(|found| found.algorithm() == algorithm);
+        if terms.checksum.is_none() {
+            return Ok(known);
+        }
         if known.checksum.is_none() && span.len_bytes() == 0 {
             known.checksum = Some(ChecksumHasher::new(algorithm).finish());
         }

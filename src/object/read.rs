@@ -1,13 +1,14 @@
 //! Reading an object as the S3 front needs it: by range or part number, with its checksum.
 //!
-//! Guarantees: parts and checksums that the store does not know are those that the records of the
-//! object's upload say, found by the tag in its metadata, so they are never those of an older
+//! Guarantees: the parts and the checksum of an object that was made of parts are those that the
+//! records of its upload say, found by the tag in its metadata, so they are never those of an older
 //! object of the same key. The conditions are decided before a range or part that does not exist
 //! is refused. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>.
 
+use crate::digest::Algorithm;
 use crate::names::{AccountName, Bucket, Key};
 use crate::store::{Body, GetOptions, GetRange, Kind, PartNumber};
-use crate::upload::{self, ChecksumKind, ObjectChecksum, PartEntry, Session};
+use crate::upload::{self, ChecksumKind, ObjectChecksum, PartEntry, S3Terms, Session};
 
 use super::{Conditions, IfRange, Objects, ReadError, Stored, Unmet};
 
@@ -43,7 +44,8 @@ pub struct ReadRequest {
     pub selection: Selection,
     /// Whether the bytes themselves are left out.
     pub head_only: bool,
-    /// Whether the checksum of the object is to be found; never for a range.
+    /// Whether the checksum of the object, or of the selected part, is to be found; never for a
+    /// range.
     pub checksum: bool,
     pub conditions: Conditions,
     /// Where it does not hold, the whole object is read instead of a range.
@@ -96,8 +98,29 @@ pub struct ObjectRead {
 pub struct ObjectAttributes {
     pub stored: Stored,
     pub checksum: Option<ObjectChecksum>,
-    /// None: not made of parts, or not asked for.
-    pub parts_count: Option<usize>,
+    /// In order; empty: not made of parts, or not asked for.
+    pub parts: Vec<PartEntry>,
+    /// The algorithm of the parts' checksums.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// A part of an object.
+struct FoundPart {
+    bytes: Bytes,
+    /// How many parts the object was made of, if it was made of parts.
+    count: Option<usize>,
+    checksum: Option<ObjectChecksum>,
+}
+
+impl FoundPart {
+    fn without_parts(bytes: Bytes) -> Self {
+        Self { bytes, count: None, checksum: None }
+    }
+}
+
+/// The algorithm and kind of the checksum of the object that an S3 upload made.
+fn object_checksum(session: &Session) -> Option<(Algorithm, ChecksumKind)> {
+    session.root().s3.as_ref().map(S3Terms::object_checksum)
 }
 
 impl Objects {
@@ -123,12 +146,13 @@ impl Objects {
         name: ObjectName<'_>,
         request: &ReadRequest,
     ) -> Result<Selected, ReadError> {
-        let (bytes, parts_count) = match request.selection {
-            Selection::Whole => (Bytes::Whole, None),
-            Selection::Range(range) => (Bytes::Of(range), None),
-            Selection::Part(number) => self.bytes_of_part(name, number, request).await?,
+        let FoundPart { bytes, count: parts_count, checksum: of_part } = match request.selection {
+            Selection::Whole => FoundPart::without_parts(Bytes::Whole),
+            Selection::Range(range) => FoundPart::without_parts(Bytes::Of(range)),
+            Selection::Part(number) => self.find_part(name, number, request).await?,
         };
-        let wants_checksum = bytes == Bytes::Whole && request.checksum;
+        let is_whole = matches!(bytes, Bytes::Whole | Bytes::WholePart);
+        let wants_checksum = is_whole && request.checksum;
         let options = GetOptions {
             version: name.version(),
             checksum: wants_checksum,
@@ -162,7 +186,11 @@ impl Objects {
             }
             Bytes::NoneAt(first) => Some((first, first)),
         };
-        let checksum = if wants_checksum { self.checksum_of(name, &stored).await? } else { None };
+        let checksum = if wants_checksum {
+            self.checksum_of(name, &stored).await?
+        } else {
+            of_part.filter(|_| request.checksum)
+        };
         Ok(Selected::Read(Box::new(ObjectRead { stored, body, range, parts_count, checksum })))
     }
 
@@ -173,30 +201,40 @@ impl Objects {
         wants_checksum: bool,
         wants_parts: bool,
     ) -> Result<ObjectAttributes, ReadError> {
-        let options =
-            GetOptions { version: name.version(), checksum: true, ..GetOptions::default() };
+        let options = GetOptions {
+            version: name.version(),
+            checksum: wants_checksum,
+            ..GetOptions::default()
+        };
         let (stored, _) = self.get(name.bucket, name.key, GetRange::Head, options).await?;
         let checksum = if wants_checksum { self.checksum_of(name, &stored).await? } else { None };
-        let parts = if wants_parts { self.parts_of(name, &stored).await? } else { Vec::new() };
-        let parts_count = Some(parts.len()).filter(|count| *count > 0);
-        Ok(ObjectAttributes { stored, checksum, parts_count })
+        let session = if wants_parts { self.session_of(name, &stored).await? } else { None };
+        let Some(session) = session else {
+            return Ok(ObjectAttributes { stored, checksum, parts: Vec::new(), algorithm: None });
+        };
+        let algorithm = object_checksum(&session).map(|(algorithm, _)| algorithm);
+        let parts = session.completed_parts().await?;
+        Ok(ObjectAttributes { stored, checksum, parts, algorithm })
     }
 
-    /// The bytes of a part, and how many parts there are. An object that was not made of parts is
-    /// its own part 1.
-    async fn bytes_of_part(
+    /// The bytes of a part. An object that was not made of parts is its own part 1.
+    async fn find_part(
         &self,
         name: ObjectName<'_>,
         number: PartNumber,
         request: &ReadRequest,
-    ) -> Result<(Bytes, Option<usize>), ReadError> {
+    ) -> Result<FoundPart, ReadError> {
         let options = GetOptions { version: name.version(), ..GetOptions::default() };
         let (stored, _) = self.get(name.bucket, name.key, GetRange::Head, options).await?;
         request.check(&stored)?;
-        let parts = self.parts_of(name, &stored).await?;
+        let session = self.session_of(name, &stored).await?;
+        let parts = match &session {
+            Some(session) => session.completed_parts().await?,
+            None => Vec::new(),
+        };
         let index = usize::from(number.get()) - 1;
         if parts.is_empty() && index == 0 {
-            return Ok((Bytes::WholePart, None));
+            return Ok(FoundPart::without_parts(Bytes::WholePart));
         }
         let count = parts.len().max(1);
         let part = parts.get(index).ok_or(ReadError::NoSuchPart { number, count })?;
@@ -205,19 +243,11 @@ impl Objects {
             0 => Bytes::NoneAt(first),
             len => Bytes::Of(GetRange::Range { first, last: first + (len - 1) }),
         };
-        Ok((bytes, Some(parts.len())))
-    }
-
-    /// The parts that an object was made of; empty if it was put whole, or not by this gateway.
-    async fn parts_of(
-        &self,
-        name: ObjectName<'_>,
-        stored: &Stored,
-    ) -> upload::Result<Vec<PartEntry>> {
-        match self.session_of(name, stored).await? {
-            Some(session) => session.completed_parts().await,
-            None => Ok(Vec::new()),
-        }
+        let checksum = session.as_ref().and_then(object_checksum).and_then(|(algorithm, kind)| {
+            let value = part.record.checksum(algorithm)?.base64();
+            Some(ObjectChecksum { algorithm, value, kind })
+        });
+        Ok(FoundPart { bytes, count: Some(parts.len()), checksum })
     }
 
     async fn checksum_of(
@@ -225,13 +255,13 @@ impl Objects {
         name: ObjectName<'_>,
         stored: &Stored,
     ) -> upload::Result<Option<ObjectChecksum>> {
-        if let Some(checksum) = &stored.checksum {
-            let (algorithm, value) = (checksum.algorithm(), checksum.base64());
-            return Ok(Some(ObjectChecksum { algorithm, value, kind: ChecksumKind::FullObject }));
-        }
         let session = self.session_of(name, stored).await?;
-        Ok(session.and_then(|session| {
-            session.root().finished().and_then(|object| object.checksum.clone())
+        let of_upload = session.and_then(|session| session.root().finished()?.checksum.clone());
+        // A store may have a checksum of its own for an object that is made of parts.
+        Ok(of_upload.or_else(|| {
+            let checksum = stored.checksum.as_ref()?;
+            let (algorithm, value) = (checksum.algorithm(), checksum.base64());
+            Some(ObjectChecksum { algorithm, value, kind: ChecksumKind::FullObject })
         }))
     }
 

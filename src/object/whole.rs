@@ -122,6 +122,11 @@ impl Objects {
         self.store.put(bucket, key, new.body, options).await
     }
 
+    /// Whether a put can keep a checksum in this algorithm that follows the bytes.
+    pub fn stores_trailer(&self, algorithm: Algorithm) -> bool {
+        self.store.stores_checksum(algorithm)
+    }
+
     pub async fn delete(
         &self,
         bucket: &Bucket,

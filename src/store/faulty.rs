@@ -21,6 +21,7 @@ use super::{
     WrittenPart,
 };
 use crate::clock::Clock;
+use crate::digest::Algorithm;
 
 #[cfg(test)]
 mod tests;
@@ -323,6 +324,10 @@ impl Store for Faulty {
         let fault = self.ask_hook(Op::PassThrough, bucket, key).await?;
         let answer = respond(fault, self.inner.pass_through(request).await)?;
         Ok(answer.map(|answer| PassthroughAnswer { body: damaged(fault, answer.body), ..answer }))
+    }
+
+    fn stores_checksum(&self, algorithm: Algorithm) -> bool {
+        self.inner.stores_checksum(algorithm)
     }
 
     fn reserves(&self, bucket: &str) -> bool {

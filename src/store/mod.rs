@@ -26,6 +26,7 @@ mod values;
 
 use async_trait::async_trait;
 
+use crate::digest::Algorithm;
 use crate::names::{Bucket, Key};
 pub use body::{Body, BodyError};
 pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, TagCondition};
@@ -196,6 +197,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// [`Store::reserves`] knows the names from then on. None if the store is no server.
     async fn inspect_server(&self) -> Option<ServerFacts> {
         None
+    }
+
+    /// Whether a put can store a checksum in this algorithm that is known only after the bytes
+    /// (`PutOptions::checksum`).
+    fn stores_checksum(&self, _algorithm: Algorithm) -> bool {
+        true
     }
 
     /// Whether a put keeps the older object (the bucket's versioning is on).

@@ -14,7 +14,7 @@ use crate::names::BackupId;
 use crate::records::{Document, Stamp, frame};
 use crate::store::ETag;
 
-use super::manifest::{GroupRecord, Record, Root, Segment};
+use super::manifest::{GroupRecord, PartFacts, Record, Root, Segment};
 
 impl Document for Root {
     fn stamp(&self) -> &Stamp {
@@ -76,6 +76,11 @@ struct ChunkJson {
     unhashed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<Checksum>,
+    /// All but the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checksums: Vec<Checksum>,
+    #[serde(rename = "at", default, skip_serializing_if = "Option::is_none")]
+    written_at: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +119,9 @@ impl Document for Segment {
             digest: record.digests.contribution.clone(),
             invalidated: record.invalidated,
             unhashed: record.unhashed,
-            checksum: record.checksum.clone(),
+            checksum: record.part.checksums.first().cloned(),
+            checksums: record.part.checksums.iter().skip(1).cloned().collect(),
+            written_at: record.part.written_at,
         };
         let group = |group: &GroupRecord| GroupJson {
             sha256: group.sha256.base64(),
@@ -152,7 +159,10 @@ impl Document for Segment {
                     etags: chunk.etags,
                     invalidated: chunk.invalidated,
                     unhashed: chunk.unhashed,
-                    checksum: chunk.checksum,
+                    part: PartFacts {
+                        checksums: chunk.checksum.into_iter().chain(chunk.checksums).collect(),
+                        written_at: chunk.written_at,
+                    },
                 },
             );
         }
@@ -172,7 +182,7 @@ impl Document for Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::{ChunkHasher, Kind};
+    use crate::digest::{Algorithm, ChecksumHasher, ChunkHasher, Kind};
 
     fn full_segment() -> Segment {
         let mut segment =
@@ -188,7 +198,7 @@ mod tests {
                     etags,
                     invalidated: index == 7,
                     unhashed: index == 8,
-                    checksum: None,
+                    part: PartFacts::default(),
                 },
             );
         }
@@ -205,5 +215,21 @@ mod tests {
         let bytes = segment.encode();
         assert_eq!(Segment::decode(&bytes).unwrap(), segment);
         assert!(bytes.len() < 64 << 10, "{}", bytes.len());
+    }
+
+    #[test]
+    fn what_is_recorded_of_a_part_is_kept_and_small() {
+        let mut segment = full_segment();
+        let sums = [Algorithm::Crc32, Algorithm::Crc64Nvme];
+        for (index, record) in &mut segment.chunks {
+            // Odd ones as an older gateway recorded them.
+            let kept = if index % 2 == 0 { &sums[..] } else { &sums[..1] };
+            record.part.checksums =
+                kept.iter().map(|algorithm| ChecksumHasher::new(*algorithm).finish()).collect();
+            record.part.written_at = (index % 2 == 0).then_some(1_700_000_000);
+        }
+        let bytes = segment.encode();
+        assert_eq!(Segment::decode(&bytes).unwrap(), segment);
+        assert!(bytes.len() < 128 << 10, "{}", bytes.len());
     }
 }

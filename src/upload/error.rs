@@ -85,7 +85,10 @@ pub enum Error {
     Incomplete { missing: Vec<ChunkRange> },
     #[error("backup {id:?} is {status}")]
     NotOpen { id: BackupId, status: String },
-    #[error("part {number} of upload {id:?} is absent or has another ETag")]
+    /// What S3's Complete states of the object or of a part.
+    #[error("{0}")]
+    WrongChecksum(String),
+    #[error("part {number} of upload {id:?} is absent, or has another ETag or checksum")]
     InvalidPart { id: BackupId, number: u16 },
     #[error("part {number} has {size_bytes} bytes; all but the last need {least}")]
     PartTooSmall { number: u16, size_bytes: u64, least: u64 },
@@ -124,7 +127,7 @@ impl Error {
             Self::NoSuchBucket(_) => Kind::NoSuchBucket,
             Self::ChunkSizeMismatch { .. } => Kind::ChunkSizeMismatch,
             Self::ChecksumMismatch { .. } => Kind::ChecksumMismatch,
-            Self::DigestMismatch { .. } => Kind::DigestMismatch,
+            Self::DigestMismatch { .. } | Self::WrongChecksum(_) => Kind::DigestMismatch,
             Self::ChecksumConflict { .. } => Kind::ChecksumConflict,
             Self::BackupConflict { .. } => Kind::BackupConflict,
             Self::Incomplete { .. } => Kind::Incomplete,
@@ -150,6 +153,7 @@ impl Error {
             | Self::ChunkSizeMismatch { .. }
             | Self::ChecksumMismatch { .. }
             | Self::DigestMismatch { .. }
+            | Self::WrongChecksum(_)
             | Self::ChecksumConflict { .. }
             | Self::BackupConflict { .. }
             | Self::Incomplete { .. }

@@ -14,6 +14,7 @@ use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::Stamp;
 use crate::store::{ETag, PutMode, UploadId, UploadTarget, WrittenPart};
 
+use super::object_checksum::{ChecksumKind, ObjectChecksum};
 use super::plan::Plan;
 
 /// Which checksum counts when one chunk is put twice with different bytes.
@@ -148,40 +149,6 @@ impl Finished {
     }
 }
 
-/// The checksum of a whole object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectChecksum {
-    pub algorithm: Algorithm,
-    /// Base64; a composite checksum ends in `-<number of parts>`.
-    pub value: String,
-    pub kind: ChecksumKind,
-}
-
-/// How the checksum of a whole object is computed. The words are S3's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ChecksumKind {
-    #[serde(rename = "FULL_OBJECT")]
-    FullObject,
-    #[serde(rename = "COMPOSITE")]
-    Composite,
-}
-
-impl ChecksumKind {
-    /// As in `x-amz-checksum-type`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::FullObject => "FULL_OBJECT",
-            Self::Composite => "COMPOSITE",
-        }
-    }
-
-    /// None for any other text.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::FullObject, Self::Composite].into_iter().find(|kind| kind.name() == name)
-    }
-}
-
 /// Fields of the root that only the session of an S3 multipart upload has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,6 +169,20 @@ pub struct S3Terms {
     /// The client disconnected in the middle of a part, with nothing else in flight.
     #[serde(rename = "left", default, skip_serializing_if = "std::ops::Not::not")]
     pub client_disconnected: bool,
+}
+
+impl S3Terms {
+    /// The algorithm and kind of the object's checksum. As at S3, an upload for which the client
+    /// named none gets a CRC64NVME.
+    pub fn object_checksum(&self) -> (Algorithm, ChecksumKind) {
+        self.checksum.unwrap_or((Algorithm::Crc64Nvme, ChecksumKind::FullObject))
+    }
+
+    /// The algorithm in which the gateway computes the checksum of a part, because the object's
+    /// checksum needs it and the client sends none, or one in another algorithm.
+    pub fn missing_checksum(&self, sent: Option<Algorithm>) -> Option<Algorithm> {
+        Some(self.object_checksum().0).filter(|needed| sent != Some(*needed))
+    }
 }
 
 /// Where the bytes of a session go. In the document this is the id of the store upload, and an
@@ -304,8 +285,44 @@ pub struct Record {
     /// The store copied the bytes, and nobody hashed them: the SHA-256 in `digests` stands for
     /// their ETag and length (docs/architecture.md#copied-parts).
     pub unhashed: bool,
-    /// The checksum that an S3 client declared.
-    pub checksum: Option<Checksum>,
+    pub part: PartFacts,
+}
+
+/// What is recorded besides of a chunk that is a part of an S3 upload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartFacts {
+    /// In the algorithms of S3 clients, at most one of each: first the one that the client
+    /// declared, or in the algorithm that it named at create.
+    pub checksums: Vec<Checksum>,
+    /// Seconds since 1970, by the gateway's wall clock; for display. None: an older gateway recorded
+    /// it, or it is no part of an S3 upload.
+    pub written_at: Option<u64>,
+}
+
+impl Record {
+    /// The checksum of the bytes in an algorithm of S3 clients, if it is known.
+    pub fn checksum(&self, algorithm: Algorithm) -> Option<Checksum> {
+        let of_chunk =
+            (algorithm == Algorithm::Sha256).then(|| Some(self.sha256()?.into())).flatten();
+        of_chunk.or_else(|| self.part.checksum(algorithm).cloned())
+    }
+}
+
+impl PartFacts {
+    /// More checksums of one part than these are not kept.
+    const MAX_CHECKSUMS: usize = 3;
+
+    fn checksum(&self, algorithm: Algorithm) -> Option<&Checksum> {
+        self.checksums.iter().find(|checksum| checksum.algorithm() == algorithm)
+    }
+
+    /// Adds the checksums that are recorded of the same bytes in other algorithms.
+    fn extend(&mut self, older: &Self) {
+        let other = older.checksums.iter().filter(|sum| self.checksum(sum.algorithm()).is_none());
+        let other: Vec<Checksum> = other.cloned().collect();
+        self.checksums.extend(other);
+        self.checksums.truncate(Self::MAX_CHECKSUMS);
+    }
 }
 
 impl Record {
@@ -342,9 +359,9 @@ pub struct Segment {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Records a chunk whose bytes are durable: as a part with this ETag, or staged (None).
-    Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag>, checksum: Option<Checksum> },
+    Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag>, part: PartFacts },
     /// Records a part that the store copied, and that nobody hashed.
-    Unhashed { index: u32, digests: ChunkDigests, etag: ETag, checksum: Option<Checksum> },
+    Unhashed { index: u32, digests: ChunkDigests, etag: ETag, part: PartFacts },
     /// Records a group whose bytes are durable as a part.
     Group { number: u16, written: WrittenPart, size_bytes: u64 },
     /// Invalidates the record of a chunk: the store does not hold its bytes.
@@ -370,24 +387,24 @@ impl Segment {
     /// Applies one change. `Known` and `Conflict` leave the segment as it was.
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
-            Change::Chunk { index, digests, etag, checksum } => {
+            Change::Chunk { index, digests, etag, part } => {
                 let etags = etag.iter().cloned().collect();
                 let new = Record {
                     digests: digests.clone(),
                     etags,
                     invalidated: false,
                     unhashed: false,
-                    checksum: checksum.clone(),
+                    part: part.clone(),
                 };
                 self.record(*index, new, policy)
             }
-            Change::Unhashed { index, digests, etag, checksum } => {
+            Change::Unhashed { index, digests, etag, part } => {
                 let new = Record {
                     digests: digests.clone(),
                     etags: vec![etag.clone()],
                     invalidated: false,
                     unhashed: true,
-                    checksum: checksum.clone(),
+                    part: part.clone(),
                 };
                 self.record(*index, new, policy)
             }
@@ -403,7 +420,7 @@ impl Segment {
         }
     }
 
-    fn record(&mut self, index: u32, new: Record, policy: Policy) -> Outcome {
+    fn record(&mut self, index: u32, mut new: Record, policy: Policy) -> Outcome {
         let Some(old) = self.chunks.get_mut(&index) else {
             self.chunks.insert(index, new);
             return Outcome::Recorded;
@@ -416,13 +433,18 @@ impl Segment {
             return Outcome::Recorded;
         }
         let etag = new.etags.first();
-        let has_new_checksum = new.checksum.is_some() && new.checksum != old.checksum;
+        let has_new_checksum =
+            new.part.checksums.iter().any(|sum| !old.part.checksums.contains(sum));
         let has_new_etag = etag.is_some_and(|etag| !old.etags.contains(etag));
         if !(old.invalidated || has_new_checksum || has_new_etag) {
             return Outcome::Known;
         }
         old.invalidated = false;
-        old.checksum = new.checksum.clone().or(old.checksum.take());
+        new.part.extend(&old.part);
+        old.part = PartFacts {
+            written_at: new.part.written_at.or(old.part.written_at),
+            checksums: new.part.checksums,
+        };
         // The newest first: the store most likely lists this one.
         old.etags.retain(|known| !new.etags.contains(known));
         old.etags.splice(0..0, new.etags.clone());

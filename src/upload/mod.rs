@@ -24,6 +24,7 @@ mod index;
 mod layout;
 mod list;
 mod manifest;
+mod object_checksum;
 mod plan;
 mod quota;
 mod s3;
@@ -39,10 +40,11 @@ pub use error::{Error, Kind, Result};
 pub use index::{OpenPage, OpenQuery};
 pub use list::{ListPage, ListQuery};
 pub use manifest::{
-    ChecksumKind, Destination, Finished, GroupRecord, ObjectChecksum, Policy, Record, Root,
-    S3Terms, Segment, Status, TargetCondition,
+    Destination, Finished, GroupRecord, PartFacts, Policy, Record, Root, S3Terms, Segment, Status,
+    TargetCondition,
 };
+pub use object_checksum::{ChecksumKind, ObjectChecksum};
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
-pub use s3::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};
+pub use s3::{ChosenEntry, NewUpload, ObjectClaim, PartAdmission, PartClaim, PartEntry};
 pub use session::{Progress, Session};
 pub use uploads::{Resume, Settings, TAG, Uploads};

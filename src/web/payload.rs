@@ -148,6 +148,11 @@ fn invalid_checksum(algorithm: Algorithm) -> Error {
     invalid_value(&algorithm.header())
 }
 
+fn wrong_checksum(algorithm: Algorithm) -> Error {
+    let what = format!("The {algorithm} you specified did not match the calculated checksum.");
+    Error::new(Kind::BadDigest, what)
+}
+
 fn invalid_value(name: &HeaderName) -> Error {
     Error::bad(format!("Value for {name} header is invalid."))
 }
@@ -208,6 +213,7 @@ impl Payload {
             input: Bytes::new(),
             trailers: BTreeMap::new(),
             checksum: algorithm.map(ChecksumHasher::new),
+            is_hash_signed: signature.sha256().is_some(),
             declared,
         };
         Self::verify(source, expected)
@@ -223,6 +229,8 @@ pub struct PayloadSource {
     /// Once the framing has ended.
     trailers: BTreeMap<String, String>,
     declared: Declared,
+    /// Whether a declared SHA-256 is that of the signature, not only a checksum.
+    is_hash_signed: bool,
     /// None: the client sent no checksum, or it is the SHA-256 that is computed anyway.
     checksum: Option<ChecksumHasher>,
 }
@@ -297,9 +305,10 @@ impl BodySource for PayloadSource {
                 let what = format!("the body ended after {received} of {len} bytes");
                 Error::new(Kind::IncompleteBody, what)
             }
-            Mismatch::Sha256 { .. } => {
+            Mismatch::Sha256 { .. } if self.is_hash_signed => {
                 Error::new(Kind::PayloadMismatch, "the body does not have its declared SHA-256")
             }
+            Mismatch::Sha256 { .. } => wrong_checksum(Algorithm::Sha256),
             Mismatch::Md5 => {
                 Error::new(Kind::BadDigest, "the body does not have the MD5 of Content-MD5")
             }
@@ -312,10 +321,7 @@ impl BodySource for PayloadSource {
         if let (Some(found), Some(declared)) = (&found, &declared)
             && found != declared
         {
-            let algorithm = declared.algorithm();
-            let what =
-                format!("The {algorithm} you specified did not match the calculated checksum.");
-            return Err(Error::new(Kind::BadDigest, what));
+            return Err(wrong_checksum(declared.algorithm()));
         }
         Ok(declared)
     }
@@ -338,7 +344,8 @@ mod tests {
     fn a_head_declares_one_checksum_or_none() {
         const CRC: (&str, &str) = ("x-amz-checksum-crc32", "AAAAAA==");
         const SDK: &str = "x-amz-sdk-checksum-algorithm";
-        let table: &[(&[(&str, &str)], Option<Algorithm>)] = &[
+        type Row<'a> = (&'a [(&'static str, &'a str)], Option<Algorithm>);
+        let table: &[Row<'_>] = &[
             (&[CRC], Some(Algorithm::Crc32)),
             (&[CRC, (SDK, "crc32"), ("x-amz-checksum-type", "x")], Some(Algorithm::Crc32)),
             (

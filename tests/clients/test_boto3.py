@@ -6,6 +6,8 @@ import io
 import urllib.error
 import urllib.request
 
+from awscrt import checksums
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 from harness import MIB, OnEachStore, on_each_store
 
@@ -94,6 +96,47 @@ class Boto3(OnEachStore):
                     continue
                 whole = self.put("whole", b"".join(parts), ChecksumAlgorithm=algorithm)
                 self.assertEqual(whole[f"Checksum{algorithm}"], done[f"Checksum{algorithm}"])
+
+    def test_upload_file_states_the_checksum_of_the_object(self):
+        path = self.file("summed", 20 * MIB + 3)
+        data = path.read_bytes()
+        wholes = {
+            "CRC32": checksums.crc32(data).to_bytes(4, "big"),
+            "CRC32C": checksums.crc32c(data).to_bytes(4, "big"),
+            "CRC64NVME": checksums.crc64nvme(data).to_bytes(8, "big"),
+        }
+        for algorithm, digest in wholes.items():
+            with self.subTest(algorithm):
+                name, value = f"Checksum{algorithm}", base64.b64encode(digest).decode()
+                wrong = base64.b64encode(digest[::-1]).decode()
+                with self.assertRaises(S3UploadFailedError) as raised:
+                    self.s3.upload_file(str(path), self.bucket, "summed", ExtraArgs={name: wrong})
+                self.assertIn("BadDigest", str(raised.exception))
+                self.refused("NoSuchKey", self.s3.get_object, Key="summed")
+                self.s3.upload_file(str(path), self.bucket, "summed", ExtraArgs={name: value})
+                found = self.s3.head_object(**self.here, Key="summed", ChecksumMode="ENABLED")
+                self.assertEqual((found[name], found["ChecksumType"]), (value, "FULL_OBJECT"))
+                part = self.s3.head_object(**self.here, Key="summed", ChecksumMode="ENABLED", PartNumber=1)
+                self.assertNotEqual(part[name], value)
+                asked = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+                found = self.s3.get_object_attributes(**self.here, Key="summed", ObjectAttributes=asked)
+                self.assertEqual(found["Checksum"], {name: value, "ChecksumType": "FULL_OBJECT"})
+                self.assertEqual((found["ObjectSize"], found["StorageClass"]), (len(data), "STANDARD"))
+                parts = found["ObjectParts"]
+                self.assertEqual((parts["TotalPartsCount"], parts["IsTruncated"]), (3, False))
+                self.assertEqual([each["Size"] for each in parts["Parts"]], [8 * MIB, 8 * MIB, 4 * MIB + 3])
+                self.assertEqual(parts["Parts"][0][name], part[name])
+                self.s3.delete_object(**self.here, Key="summed")
+
+    def test_checksums_that_the_sdk_does_not_compute(self):
+        stated = {"SHA512": hashlib.sha512(b"hello").digest(), "MD5": hashlib.md5(b"hello").digest()}
+        for algorithm, digest in stated.items():
+            with self.subTest(algorithm):
+                name, value = f"Checksum{algorithm}", base64.b64encode(digest).decode()
+                self.assertEqual(self.put(algorithm, b"hello", **{name: value})[name], value)
+                head = self.s3.head_object(**self.here, Key=algorithm, ChecksumMode="ENABLED")
+                self.assertEqual(head[name], value)
+                self.refused("BadDigest", self.s3.put_object, Key="bad", Body=b"other", **{name: value})
 
     def test_listings_are_paged_in_order(self):
         keys = sorted(["a", "b/1", "b/2", "b/c/3", "d", "e/4", "f"], key=str.encode)

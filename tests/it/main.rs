@@ -5,6 +5,7 @@
 mod attacks;
 mod authorization;
 mod chaos;
+mod checksums;
 mod chunk_api;
 mod commands;
 mod conformance;

@@ -202,12 +202,20 @@ async fn put(world: &World, id: &str, at: usize, bytes: &Bytes) -> Option<Chosen
             world.random.pause(world.random.jitter(Duration::from_secs(90))).await;
         }
         match put_once(world, id, number, bytes).await {
-            Ok(etag) => return Some(ChosenEntry { number, etag }),
+            Ok(etag) => return Some(ChosenEntry { number, etag, checksum: None }),
             Err(Error::NotOpen { .. } | Error::NoSuchBackup(_)) => return None,
             Err(_) => {}
         }
     }
     None
+}
+
+fn claim_of(bytes: &[u8]) -> PartClaim {
+    PartClaim {
+        sha256: Some(Sha256::of(bytes)),
+        len_bytes: bytes.len() as u64,
+        ..PartClaim::default()
+    }
 }
 
 async fn put_once(
@@ -217,8 +225,7 @@ async fn put_once(
     bytes: &Bytes,
 ) -> Result<ETag, Error> {
     let session = open(world, id).await?;
-    let claim =
-        PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
+    let claim = claim_of(bytes);
     match session.admit_part(number, claim).await? {
         PartAdmission::Known(entry) => {
             world.count("parts known");
@@ -322,15 +329,14 @@ async fn run_without_faults(world: &World, file: usize) -> Result<(), Error> {
     let mut chosen = Vec::new();
     for (at, bytes) in world.files[file].chunks(PART).enumerate() {
         let number = PartNumber::new(at as u32 + 1).unwrap();
-        let claim =
-            PartClaim { sha256: Some(Sha256::of(bytes)), md5: None, len_bytes: bytes.len() as u64 };
+        let claim = claim_of(bytes);
         let etag = match session.admit_part(number, claim).await? {
             PartAdmission::Known(entry) => entry.etag,
             PartAdmission::Wanted(permit) => {
                 etag_of(permit.store_part(Bytes::copy_from_slice(bytes).into(), || None).await?)
             }
         };
-        chosen.push(ChosenEntry { number, etag });
+        chosen.push(ChosenEntry { number, etag, checksum: None });
     }
     session.complete_parts(&chosen).await?;
     Ok(())

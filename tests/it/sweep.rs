@@ -227,7 +227,7 @@ async fn parts_of_an_aborted_upload_are_adopted_or_freed() {
         let second = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
         let (entry, known) = put_part(&second, 1).await;
         assert_eq!(known, wait < DAY);
-        let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
+        let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag, checksum: None }];
         assert_eq!(second.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
         fleet.store.delete(&"b".into(), &"k".into(), &DeleteOptions::default()).await.unwrap();
         fleet.assert_nothing_is_left().await;
@@ -283,7 +283,7 @@ async fn an_unfinished_successor_does_not_free_the_upload_of_its_predecessor() {
     }
     let (entry, known) = put_part(&open_successor, 1).await;
     assert!(known);
-    let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
+    let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag, checksum: None }];
     assert_eq!(open_successor.complete_parts(&chosen).await.unwrap().size_bytes, CHUNK as u64);
 }
 
@@ -313,7 +313,7 @@ async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
         );
         adopted += u64::from(known);
         freed += u64::from(swept.actions.contains_key("expire"));
-        let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag }];
+        let chosen = [ChosenEntry { number: part_number(1), etag: entry.etag, checksum: None }];
         assert_eq!(
             successor.complete_parts(&chosen).await.unwrap().size_bytes,
             CHUNK as u64,

@@ -123,6 +123,7 @@ pub const IN_TESTS: &[&str] = &["store", "clock", "tcp"];
 
 /// Rooms and files that hold pure functions: no `async`, no clock, no side effects.
 pub const PURE: &[&str] = &[
+    "digest/algorithm",
     "digest/checksum",
     "digest/chunk",
     "digest/multibuffer",
@@ -137,6 +138,7 @@ pub const PURE: &[&str] = &[
     "records/stamp",
     "upload/plan",
     "upload/manifest",
+    "upload/object_checksum",
     "upload/codec",
     "upload/layout",
 ];
@@ -148,6 +150,7 @@ pub const OWNERS: Rows = &[
     ("aws_smithy*", &["store/aws"]),
     ("quick_xml", &["front/s3", "store/aws"]),
     ("redb", &["store/dir"]),
+    ("xxhash_rust", &["digest"]),
     ("hyper", &["server", "front", "store/aws"]),
     ("hyper_util", &["server", "client", "store/aws", "tcp"]),
     ("tower_service", &["tcp"]),

@@ -329,6 +329,7 @@ impl From<upload::Error> for Problem {
             | upload::Error::NoSuchBackup(_)
             | upload::Error::NoSuchBucket(_)
             | upload::Error::ChunkSizeMismatch { .. }
+            | upload::Error::WrongChecksum(_)
             | upload::Error::BackupConflict { .. }
             | upload::Error::InvalidPart { .. }
             | upload::Error::PartTooSmall { .. }

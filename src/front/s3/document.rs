@@ -11,6 +11,7 @@ use quick_xml::events::Event;
 
 use super::conditions::{tag_condition, time, unquoted};
 use super::error::S3Error;
+use crate::digest::{Algorithm, Checksum};
 use crate::names::Key;
 use crate::object::{DeleteOptions, PartNumber};
 use crate::sigv4::URI_COMPONENT;
@@ -92,20 +93,34 @@ pub fn tags_as_header(bytes: &[u8]) -> Result<String, S3Error> {
     Ok(tags.iter().map(pair).collect::<Vec<_>>().join("&"))
 }
 
+/// A part as the document of a CompleteMultipartUpload states it.
+#[derive(Default)]
+struct StatedPart {
+    number: Option<u32>,
+    etag: String,
+    checksums: Vec<(Algorithm, String)>,
+}
+
 /// The parts of a CompleteMultipartUpload, in the order of the document. **Errors**:
 /// `MalformedXML`, `InvalidPartOrder`, `InvalidArgument`.
 pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
-    let mut parts: Vec<(Option<u32>, String)> = Vec::new();
+    let mut parts: Vec<StatedPart> = Vec::new();
     walk(bytes, "CompleteMultipartUpload", |path, text| match path {
-        ["Part"] => parts.push((None, String::new())),
+        ["Part"] => parts.push(StatedPart::default()),
         ["Part", "PartNumber"] => {
             if let Some(last) = parts.last_mut() {
-                last.0 = text.parse().ok();
+                last.number = text.parse().ok();
             }
         }
         ["Part", "ETag"] => {
             if let Some(last) = parts.last_mut() {
-                last.1 = text.to_owned();
+                text.clone_into(&mut last.etag);
+            }
+        }
+        ["Part", name] => {
+            let algorithm = name.strip_prefix("Checksum").and_then(|name| name.parse().ok());
+            if let Some((last, algorithm)) = parts.last_mut().zip(algorithm) {
+                last.checksums.push((algorithm, text.to_owned()));
             }
         }
         _ => {}
@@ -113,11 +128,15 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     if parts.is_empty() {
         return Err(S3Error::malformed_xml());
     }
-    let entry = |(number, etag): (Option<u32>, String)| {
-        let number = number.ok_or_else(S3Error::malformed_xml)?;
+    let entry = |part: StatedPart| {
+        let number = part.number.ok_or_else(S3Error::malformed_xml)?;
         let number = PartNumber::new(number)
             .ok_or_else(|| S3Error::invalid("a part number must be in [1, 10000]"))?;
-        Ok(ChosenEntry { number, etag: unquoted(&etag) })
+        Ok(ChosenEntry {
+            number,
+            etag: unquoted(&part.etag),
+            checksum: part_checksum(&part.checksums)?,
+        })
     };
     let parts: Vec<ChosenEntry> = parts.into_iter().map(entry).collect::<Result<_, S3Error>>()?;
     if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
@@ -139,6 +158,18 @@ pub fn bucket_configuration(bytes: &[u8]) -> Result<(), S3Error> {
     other.map_or(Ok(()), |(path, _)| {
         Err(S3Error::not_implemented(&format!("{} of a new bucket", path.join("/"))))
     })
+}
+
+/// The checksum that the document states of a part. **Errors**: `InvalidArgument`.
+fn part_checksum(stated: &[(Algorithm, String)]) -> Result<Option<Checksum>, S3Error> {
+    let invalid = || S3Error::invalid("Invalid Base64 or multiple checksums present in request");
+    match stated {
+        [] => Ok(None),
+        [(algorithm, text)] => {
+            Checksum::from_base64(*algorithm, text.trim()).map(Some).ok_or_else(invalid)
+        }
+        [_, _, ..] => Err(invalid()),
+    }
 }
 
 /// All elements below the root, in the order in which they close: the path without the root, and
@@ -321,6 +352,21 @@ mod tests {
         assert_eq!(code(document(&[part("2", "a"), part("1", "b")])), "InvalidPartOrder");
         assert_eq!(code(document(&[part("1", "a"), part("1", "b")])), "InvalidPartOrder");
         assert_eq!(code(document(&[part("0", "a")])), "InvalidArgument");
+        let summed = |sums: &str| document(&[part("1", "a").replacen("<ETag>", sums, 1)]);
+        let one = "<ChecksumXXHASH64>RLws9a13CZk=</ChecksumXXHASH64><ETag>";
+        let found = chosen_parts(summed(one).as_bytes()).unwrap();
+        assert_eq!(
+            found[0].checksum,
+            Checksum::from_base64(Algorithm::Xxhash64, "RLws9a13CZk="),
+            "{found:?}"
+        );
+        for bad in [
+            "<ChecksumCRC32>RLws9a13CZk=</ChecksumCRC32><ETag>",
+            "<ChecksumCRC32></ChecksumCRC32><ETag>",
+            &format!("<ChecksumCRC32>AAAAAA==</ChecksumCRC32>{one}"),
+        ] {
+            assert_eq!(code(summed(bad)), "InvalidArgument", "{bad}");
+        }
         for bad in [
             "",
             "<A/>",

@@ -1,4 +1,4 @@
-//! GetObject, HeadObject and GetObjectAttributes.
+//! GetObject and HeadObject.
 //!
 //! Guarantees: a range is answered with exactly its bytes and status 206; several ranges, or a
 //! malformed one, are ignored, as S3 does. Source: RFC 9110 §14;
@@ -9,8 +9,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use super::conditions::{self, OBJECT_CONDITIONS};
 use super::error::S3Error;
 use super::part::part_number;
-use super::xml::Xml;
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate};
 use crate::accounts::Access;
 use crate::object::{GetRange, ObjectName, ReadRequest, Selection};
 use crate::web::streamed;
@@ -75,42 +74,10 @@ impl S3Api {
         }
         Ok(reply)
     }
-
-    pub(super) async fn object_attributes(&self, request: AuthedRequest) -> HandlerResult {
-        request.require(Access::Read)?;
-        let names = request.header("x-amz-object-attributes").unwrap_or_default();
-        let includes = |name: &str| names.split(',').any(|word| word.trim() == name);
-        let object = object_name(&request)?;
-        let (checksum, parts) = (includes("Checksum"), includes("ObjectParts"));
-        let found = self.shared.objects.attributes(object, checksum, parts).await?;
-        let mut xml = Xml::new("GetObjectAttributesResponse");
-        if includes("ETag") {
-            xml.element("ETag", &found.stored.head.etag);
-        }
-        if let Some(checksum) = &found.checksum {
-            xml.open("Checksum")
-                .element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
-            xml.element("ChecksumType", checksum.kind.name()).close();
-        }
-        if let Some(count) = found.parts_count {
-            xml.open("ObjectParts").element("PartsCount", count).close();
-        }
-        if includes("StorageClass") {
-            let class = attributes::storage_class(&found.stored.head.attributes.headers);
-            xml.element("StorageClass", class);
-        }
-        if includes("ObjectSize") {
-            xml.element("ObjectSize", found.stored.head.size_bytes);
-        }
-        let mut reply = xml_reply(xml.finish());
-        let modified = header_value(&httpdate::fmt_http_date(found.stored.head.modified));
-        reply.headers_mut().insert(header::LAST_MODIFIED, modified);
-        Ok(reply)
-    }
 }
 
 /// **Errors**: `InvalidArgument` for what cannot be the id of a version.
-fn object_name(request: &AuthedRequest) -> Result<ObjectName<'_>, S3Error> {
+pub(super) fn object_name(request: &AuthedRequest) -> Result<ObjectName<'_>, S3Error> {
     Ok(ObjectName {
         account: request.identity.account_name(),
         bucket: &request.target.bucket,
@@ -147,7 +114,7 @@ fn overrides(request: &AuthedRequest) -> Result<Vec<(&'static str, HeaderValue)>
     given.map(value).collect()
 }
 
-fn header_value(text: &str) -> HeaderValue {
+pub(super) fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("digits, letters and punctuation are a header value")
 }
 

@@ -11,6 +11,7 @@ mod attributes;
 #[cfg(any(test, feature = "testing"))]
 pub mod bench;
 mod bucket;
+mod checksums;
 mod complete;
 mod conditions;
 mod copy;
@@ -26,6 +27,7 @@ mod get;
 mod list;
 mod location;
 mod multipart;
+mod object_attributes;
 mod parameters;
 mod part;
 mod pass_through;
@@ -222,7 +224,16 @@ impl AuthedRequest {
     /// Reads the whole body and verifies it. **Errors**: those of its digests; `MalformedXML` if it
     /// is longer than `max_bytes`.
     async fn read_document(&self, body: RequestBody, max_bytes: usize) -> Result<Bytes, S3Error> {
-        let declared = Declared::read(&self.head, &self.payload)?;
+        self.read_declared(Declared::read(&self.head, &self.payload)?, body, max_bytes).await
+    }
+
+    /// As `read_document`, with what is declared of the body.
+    async fn read_declared(
+        &self,
+        declared: Declared,
+        body: RequestBody,
+        max_bytes: usize,
+    ) -> Result<Bytes, S3Error> {
         if declared.len_bytes.is_some_and(|len| len > max_bytes as u64) {
             return Err(S3Error::malformed_xml());
         }

@@ -4,16 +4,14 @@
 //! its parts for a successor, if that is enabled and its account uses at most half of its quota of
 //! open uploads. Source: docs/architecture.md#s3-sessions, docs/architecture.md#abort-by-a-client.
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::StatusCode;
 
 use super::error::S3Error;
 use super::list::{is_url_encoded, page_limit, page_limit_or, url_encoded};
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, empty_reply, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, checksums, empty_reply, xml_reply};
 use crate::accounts::Access;
-use crate::digest::Algorithm;
-use crate::upload::{ChecksumKind, NewUpload, OpenQuery, Root, Session};
-use crate::web::named_algorithm;
+use crate::upload::{NewUpload, OpenQuery, Root, Session};
 
 impl S3Api {
     pub(super) async fn create_upload(&self, request: AuthedRequest) -> HandlerResult {
@@ -26,7 +24,7 @@ impl S3Api {
             content_type: attributes.content_type,
             headers: attributes.headers,
             metadata: attributes.user,
-            checksum: checksum_algorithm(&request.head.headers)?,
+            checksum: checksums::of_upload(&request.head.headers)?,
         };
         let session =
             self.shared.uploads.create_upload(request.identity.account_name(), new.clone()).await?;
@@ -103,15 +101,17 @@ impl S3Api {
         xml.element("NextPartNumberMarker", page.last().map_or(0, |entry| entry.number));
         let more = limit > 0 && page.len() < after_marker.len();
         xml.element("MaxParts", limit).element("IsTruncated", more);
-        if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
+        let checksum = root.s3.as_ref().and_then(|s3| s3.checksum);
+        if let Some((algorithm, kind)) = checksum {
             xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", kind.name());
         }
         for entry in page {
             xml.open("Part").element("PartNumber", entry.number);
-            xml.element("LastModified", timestamp(since_1970(root.created_at)));
+            let written_at = entry.record.part.written_at.unwrap_or(root.created_at);
+            xml.element("LastModified", timestamp(since_1970(written_at)));
             xml.element("ETag", format!("\"{}\"", entry.etag)).element("Size", entry.size_bytes);
-            if let Some(checksum) = &entry.checksum {
-                xml.element(&format!("Checksum{}", checksum.algorithm()), checksum.base64());
+            if let Some(checksum) = checksums::of_part(entry, checksum) {
+                checksums::write_part(&mut xml, &checksum);
             }
             xml.close();
         }
@@ -174,31 +174,6 @@ fn is_id_or_marker(text: &str) -> bool {
 }
 
 const MAX_ID_BYTES: usize = 64;
-const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
-
-/// The checksum algorithm that the client names, and how the checksum of the object is computed
-/// from those of its parts. **Errors**: `InvalidRequest`.
-fn checksum_algorithm(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
-    let Some(algorithm) = named_algorithm(headers, &CHECKSUM_ALGORITHM)? else { return Ok(None) };
-    let named = headers.get("x-amz-checksum-type").map(|value| {
-        let kind = ChecksumKind::from_name(value.to_str().unwrap_or_default());
-        let unknown =
-            || S3Error::invalid_request("x-amz-checksum-type is FULL_OBJECT or COMPOSITE");
-        kind.ok_or_else(unknown)
-    });
-    let kind = match (named.transpose()?, algorithm) {
-        (Some(ChecksumKind::FullObject), Algorithm::Sha1 | Algorithm::Sha256)
-        | (Some(ChecksumKind::Composite), Algorithm::Crc64Nvme) => {
-            return Err(S3Error::invalid_request(
-                "this checksum type cannot be combined with this algorithm",
-            ));
-        }
-        (Some(kind), _) => kind,
-        (None, Algorithm::Crc64Nvme) => ChecksumKind::FullObject,
-        (None, _) => ChecksumKind::Composite,
-    };
-    Ok(Some((algorithm, kind)))
-}
 
 /// Writes `Initiator` and `Owner`.
 fn owner(xml: &mut Xml, root: &Root) {

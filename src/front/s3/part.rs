@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
-use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, payload_error};
+use super::{AuthedRequest, HandlerResult, S3Api, checksums, empty_reply, payload_error};
 use crate::accounts::Access;
 use crate::digest::Checksum;
 use crate::object::{Body, ETag, PartNumber};
@@ -33,7 +33,11 @@ impl S3Api {
         let declared = Declared::read(&request.head, &request.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         let session = self.upload_of(&request, Access::Write).await?;
-        let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes };
+        let root = session.root();
+        checksums::require_of_upload(&declared, &root)?;
+        let named = root.s3.as_ref().and_then(|s3| s3.checksum);
+        let algorithm = declared.algorithm();
+        let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes, algorithm };
         let admission =
             match tokio::time::timeout(EARLY_ANSWER_TIMEOUT, session.admit_part(number, claim))
                 .await
@@ -46,10 +50,14 @@ impl S3Api {
         let (etag, checksum) = match admission {
             PartAdmission::Known(entry) => {
                 self.shared.metrics.chunk_known();
-                if !self.answers_early(&request, &body.progress()) {
-                    read_to_end(declared.clone(), &request, body).await?;
+                // The SHA-256 agrees; what else the head states must agree too.
+                let agrees = entry.agrees(declared.md5, declared.checksum.as_ref());
+                if !agrees || !self.answers_early(&request, &body.progress()) {
+                    read_to_end(declared, &request, body).await?;
                 }
-                (Some(entry.etag), declared.checksum)
+                let shown = algorithm.or(named.map(|(algorithm, _)| algorithm));
+                let checksum = shown.and_then(|algorithm| entry.record.checksum(algorithm));
+                (Some(entry.etag), checksum)
             }
             PartAdmission::Wanted(permit) => {
                 // The session verifies the SHA-256 itself; it is not computed twice.
@@ -71,7 +79,8 @@ impl S3Api {
                 self.shared.metrics.chunk_stored();
                 let sha256 = part.sha256;
                 let etag = part.etag.or_else(|| Some(ETag::of_sha256(&sha256)));
-                (etag, outcome.verified().flatten())
+                let computed = part.checksum.filter(|_| named.is_some());
+                (etag, outcome.verified().flatten().or(computed))
             }
         };
         guard.0 = None;

@@ -35,6 +35,12 @@ impl S3Api {
                 format!("PutObject takes at most {MAX_BYTES} bytes; use a multipart upload");
             return Err(S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message));
         }
+        if let Some(algorithm) = declared.trailer
+            && !self.shared.objects.stores_trailer(algorithm)
+        {
+            let what = format!("the trailer {} in front of an S3 server", algorithm.header());
+            return Err(S3Error::not_implemented(&what));
+        }
         let mode = conditions::write_mode(&request.head.headers)?;
         let attributes = attributes::read(&request.head.headers)?;
         self.shared.objects.require_server_side(&request.target.bucket, &attributes).await?;

@@ -36,6 +36,7 @@ use super::{
     WrittenPart,
 };
 use crate::clock::Clock;
+use crate::digest::Algorithm;
 
 /// The store.
 #[derive(Debug)]
@@ -200,6 +201,10 @@ impl Store for Aws {
             }
         }
         passthrough::pass_through(&self.client, request).await.map(Some)
+    }
+
+    fn stores_checksum(&self, algorithm: Algorithm) -> bool {
+        algorithm.is_common()
     }
 
     fn reserves(&self, bucket: &str) -> bool {

@@ -16,7 +16,7 @@ use super::whole_sha256::Feed;
 use crate::digest::verified::{
     BodySource, Expectation, Mismatch, Outcome, Sha256Check, SourceError, VerifiedBody,
 };
-use crate::digest::{ChunkDigests, ContributionHasher, Digests, Sha256};
+use crate::digest::{Checksum, ChecksumHasher, ChunkDigests, ContributionHasher, Digests, Sha256};
 use crate::store::{self, Body};
 
 /// The body of a chunk that a client sends.
@@ -26,11 +26,13 @@ pub(super) struct ClientChunk {
     pub len_bytes: u64,
     /// What the session computes of the bytes. None once they are all verified.
     pub hashes: Option<(ContributionHasher, Feed)>,
+    /// A checksum in an algorithm of S3 clients.
+    pub checksum: Option<ChecksumHasher>,
     pub put: Arc<OngoingPut>,
 }
 
-/// The digests of a verified chunk, and its bytes for the SHA-256 of the file.
-pub(super) type ChunkOutcome = Outcome<(ChunkDigests, Feed), Error>;
+/// The digests of a verified chunk; its bytes for the SHA-256 of the file, and the checksum.
+pub(super) type ChunkOutcome = Outcome<(ChunkDigests, (Feed, Option<Checksum>)), Error>;
 
 impl ClientChunk {
     /// The body as the store gets it. `declared` is compared where the client named a SHA-256.
@@ -47,7 +49,7 @@ impl ClientChunk {
 }
 
 impl BodySource for ClientChunk {
-    type Verified = (ChunkDigests, Feed);
+    type Verified = (ChunkDigests, (Feed, Option<Checksum>));
     type Refusal = Error;
 
     fn poll_frame(
@@ -69,6 +71,7 @@ impl BodySource for ClientChunk {
             contribution.update(frame);
             feed.update(frame);
         }
+        self.checksum.iter_mut().for_each(|checksum| checksum.update(frame));
     }
 
     fn mismatch(&self, mismatch: Mismatch) -> Error {
@@ -89,7 +92,8 @@ impl BodySource for ClientChunk {
         let sha256 = digests.sha256.expect("the SHA-256 of every chunk is computed");
         let (contribution, feed) = self.hashes.take().expect("a body ends once");
         self.put.mark_received();
-        Ok((contribution.finish(sha256, self.len_bytes), feed))
+        let checksum = self.checksum.take().map(ChecksumHasher::finish);
+        Ok((contribution.finish(sha256, self.len_bytes), (feed, checksum)))
     }
 }
 

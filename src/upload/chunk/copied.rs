@@ -13,7 +13,7 @@ use crate::names::{Bucket, Key};
 use crate::store::{self, ByteSpan, CopiedPart, CopySource, ETag, PartNumber, PartTarget};
 
 use super::super::error::{Error, Kind, Result};
-use super::super::manifest::{Change, Outcome};
+use super::super::manifest::{Change, Outcome, PartFacts};
 use super::super::plan::{self, ChunkIndex, Shape};
 use super::super::session::{Session, upload_of};
 use super::receive::PutPermit;
@@ -106,11 +106,15 @@ impl PartCopy {
         let unhashed = sha256.is_none();
         let sha256 = sha256.unwrap_or_else(|| stand_in(&etag, len_bytes));
         let digests = ChunkDigests { sha256, len_bytes, contribution: None };
-        let (tag, checksum) = (etag.clone(), self.source.checksum);
+        let part = PartFacts {
+            checksums: self.source.checksum.into_iter().collect(),
+            written_at: Some(session.0.shared.documents.clock.unix_seconds()),
+        };
+        let tag = etag.clone();
         let change = if unhashed {
-            Change::Unhashed { index, digests, etag: tag, checksum }
+            Change::Unhashed { index, digests, etag: tag, part }
         } else {
-            Change::Chunk { index, digests, etag: Some(tag), checksum }
+            Change::Chunk { index, digests, etag: Some(tag), part }
         };
         match session.commit(segment, change).await? {
             Outcome::Recorded | Outcome::Known => Ok(PartCopied::Recorded(etag)),

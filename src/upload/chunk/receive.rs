@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::digest::{Checksum, ChunkDigests, ContributionHasher, Sha256};
+use crate::digest::{
+    Algorithm, Checksum, ChecksumHasher, ChunkDigests, ContributionHasher, Sha256,
+};
 use crate::store::{
     self, Body, ETag, PartNumber, PartOptions, PartTag, PartTarget, PutOptions, UploadTarget,
 };
 
 use super::super::error::{Error, Kind, Result};
-use super::super::manifest::{Change, Outcome, Policy};
+use super::super::manifest::{Change, Outcome, PartFacts, Policy};
 use super::super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
 use super::super::session::{Session, upload_of};
 use super::body::ClientChunk;
@@ -40,6 +42,8 @@ pub struct PutPermit {
     /// None: the S3 client declared none, so any bytes are accepted.
     sha256: Option<Sha256>,
     pub(super) len_bytes: u64,
+    /// A checksum to compute and to record, in the algorithm of an S3 client.
+    checksum: Option<Algorithm>,
 }
 
 /// A chunk that is durable and recorded.
@@ -49,6 +53,9 @@ pub struct PutOutcome {
     pub sha256: Sha256,
     /// The ETag of its part; None where the chunk is staged or was known already.
     pub etag: Option<ETag>,
+    /// The checksum that was computed of a part in the algorithm of the object's checksum, because
+    /// the client sent none.
+    pub checksum: Option<Checksum>,
 }
 
 /// Whether a chunk was stored by this request.
@@ -103,7 +110,8 @@ impl Session {
         sha256: Option<Sha256>,
         len_bytes: u64,
     ) -> PutPermit {
-        PutPermit { session: self.clone(), index, sha256, len_bytes }
+        PutPermit { session: self.clone(), index, sha256, len_bytes, checksum: None }
+            .with_checksum_of_client(None)
     }
 
     /// The length that a chunk must have. Chunks that the chunk API adds to an S3 session are at
@@ -119,6 +127,13 @@ impl Session {
 }
 
 impl PutPermit {
+    /// The client sends a checksum in this algorithm, which need not be computed once more.
+    pub(in crate::upload) fn with_checksum_of_client(self, sent: Option<Algorithm>) -> Self {
+        let root = self.session.root();
+        let checksum = root.s3.as_ref().and_then(|s3| s3.missing_checksum(sent));
+        Self { checksum, ..self }
+    }
+
     /// Stores and records the chunk. `body` must have exactly the admitted length; its length and
     /// SHA-256 are verified here. **Durability**: on success bytes and record are durable.
     /// **Cancel**: the put continues in a task of its own. It ends when its body ends early, or,
@@ -167,7 +182,12 @@ impl PutPermit {
                     let Some(sha256) = self.sha256 else { continue };
                     match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
                         Admission::Known => {
-                            return Ok(PutOutcome { stored: Stored::Known, sha256, etag: None });
+                            return Ok(PutOutcome {
+                                stored: Stored::Known,
+                                sha256,
+                                etag: None,
+                                checksum: None,
+                            });
                         }
                         Admission::Wanted(_) => {}
                     }
@@ -176,13 +196,15 @@ impl PutPermit {
         };
         let replaced =
             || store::Error::new(store::Kind::Body, "a newer request sends the same chunk");
-        let (etag, digests, feed) = tokio::select! {
+        let (etag, digests, (feed, computed)) = tokio::select! {
             stored = session.with_heartbeat(self.stream(body, &guard.put)) => stored?,
             () = guard.put.replaced() => return Err(Error::store("storing the chunk", replaced())),
         };
         let sha256 = digests.sha256;
-        let change =
-            Change::Chunk { index: self.index, digests, etag: etag.clone(), checksum: checksum() };
+        let is_sha256 = self.checksum == Some(Algorithm::Sha256);
+        let computed = computed.or_else(|| is_sha256.then(|| sha256.into()));
+        let part = self.facts(checksum(), &computed);
+        let change = Change::Chunk { index: self.index, digests, etag: etag.clone(), part };
         let outcome = session.commit(plan::segment_of(self.index), change).await?;
         let stored = match outcome {
             Outcome::Recorded => Stored::New,
@@ -194,7 +216,25 @@ impl PutPermit {
         };
         session.0.whole_sha256.recorded(self.index, feed);
         session.assemble_if_complete(self.index);
-        Ok(PutOutcome { stored, sha256, etag })
+        Ok(PutOutcome { stored, sha256, etag, checksum: computed })
+    }
+
+    /// What is recorded besides of a part of an S3 upload.
+    fn facts(&self, declared: Option<Checksum>, computed: &Option<Checksum>) -> PartFacts {
+        let root = self.session.root();
+        let Some(s3) = &root.s3 else {
+            return PartFacts { checksums: declared.into_iter().collect(), written_at: None };
+        };
+        // An algorithm that the client named at create comes first.
+        let (first, second) = match s3.checksum {
+            Some(_) => (computed.clone(), declared),
+            None => (declared, computed.clone()),
+        };
+        let written_at = self.session.0.shared.documents.clock.unix_seconds();
+        PartFacts {
+            checksums: first.into_iter().chain(second).collect(),
+            written_at: Some(written_at),
+        }
     }
 
     /// Stores the bytes, as a part or staged. Bytes that were stored before stay unless the new
@@ -203,7 +243,7 @@ impl PutPermit {
         &self,
         body: Body,
         put: &Arc<OngoingPut>,
-    ) -> Result<(Option<ETag>, ChunkDigests, Feed)> {
+    ) -> Result<(Option<ETag>, ChunkDigests, (Feed, Option<Checksum>))> {
         let root = self.session.root();
         let target = root.target();
         let upload = upload_of(&root, &target)?;
@@ -217,6 +257,11 @@ impl PutPermit {
             index: self.index,
             len_bytes: self.len_bytes,
             hashes: Some((ContributionHasher::new(root.digest, offset_bytes), feed)),
+            // The SHA-256 is computed anyway.
+            checksum: self
+                .checksum
+                .filter(|algorithm| *algorithm != Algorithm::Sha256)
+                .map(ChecksumHasher::new),
             put: Arc::clone(put),
         };
         let (body, outcome) = chunk.verified(self.sha256);
@@ -226,7 +271,7 @@ impl PutPermit {
             .ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {}", self.index)))?;
         let stored = self.write_slot(&root, upload, slot, body).await;
         match (stored, outcome.take()) {
-            (Ok(etag), Some(Ok((digests, feed)))) => Ok((etag, digests, feed)),
+            (Ok(etag), Some(Ok((digests, rest)))) => Ok((etag, digests, rest)),
             (Err(_), Some(Err(refusal))) => Err(refusal),
             (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => {
                 Err(self.session.missing_upload_error().await)

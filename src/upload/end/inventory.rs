@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
-use crate::digest::{Checksum, Expected, Kind, Sha256, Whole, combined, composite};
+use crate::digest::{Algorithm, Checksum, Expected, Kind, Sha256, Whole};
 use crate::store::{ETag, Written};
 
 use super::super::error::{Error, Result};
-use super::super::manifest::{
-    Checks, ChecksumKind, Finished, ObjectChecksum, Record, Root, Segment,
-};
+use super::super::manifest::{Checks, Finished, Record, Root, Segment};
+use super::super::object_checksum::ObjectChecksum;
 use super::super::plan::{ChunkRange, Shape, Slot};
 use super::super::session::Session;
 
@@ -29,6 +28,7 @@ pub(in crate::upload) struct PartRow {
     pub etags: Vec<ETag>,
     /// None for a group that is not assembled yet, and for a copied part that nobody hashed.
     pub sha256: Option<Sha256>,
+    /// In the algorithm of the object's checksum.
     pub checksum: Option<Checksum>,
 }
 
@@ -62,6 +62,8 @@ struct InventoryBuilder {
     /// The first chunk that is shorter than the plan's chunk size.
     short: Option<(u64, u64)>,
     wholes: Vec<Whole>,
+    /// That of the object's checksum.
+    algorithm: Option<Algorithm>,
     /// The part numbers that count, where Complete named them.
     chosen: Option<BTreeSet<u16>>,
 }
@@ -75,6 +77,7 @@ impl Session {
             [Some(Kind::Sha256Chunks), root.digest.filter(|kind| *kind != Kind::Sha256Chunks)];
         let wholes = kinds.into_iter().flatten().filter_map(Whole::new).collect();
         let mut builder = InventoryBuilder {
+            algorithm: root.s3.as_ref().map(|s3| s3.object_checksum().0),
             root,
             next: 0,
             highest: 0,
@@ -150,7 +153,7 @@ impl InventoryBuilder {
             size_bytes: record.digests.len_bytes,
             etags: if is_direct { record.etags.clone() } else { grouped() },
             sha256: if is_direct { record.sha256() } else { group.map(|group| group.sha256) },
-            checksum: record.checksum.clone(),
+            checksum: self.algorithm.and_then(|name| record.checksum(name)),
         });
         Ok(())
     }
@@ -212,20 +215,9 @@ impl Inventory {
 
     /// The checksum of the object in the client's algorithm; None where a part has none.
     fn checksum(&self, root: &Root) -> Option<ObjectChecksum> {
-        let (algorithm, kind) = root.s3.as_ref()?.checksum?;
-        let parts = self
-            .rows
-            .iter()
-            .map(|row| row.checksum.clone().filter(|sum| sum.algorithm() == algorithm));
-        let parts: Vec<Checksum> = parts.collect::<Option<_>>()?;
-        let value = match kind {
-            ChecksumKind::FullObject => {
-                let lengths = self.rows.iter().map(|row| row.size_bytes);
-                combined(parts.into_iter().zip(lengths))?.base64()
-            }
-            ChecksumKind::Composite => format!("{}-{}", composite(&parts)?.base64(), parts.len()),
-        };
-        Some(ObjectChecksum { algorithm, value, kind })
+        let (_, kind) = root.s3.as_ref()?.object_checksum();
+        let parts = self.rows.iter().map(|row| Some((row.checksum.clone()?, row.size_bytes)));
+        ObjectChecksum::of_parts(kind, &parts.collect::<Option<Vec<_>>>()?)
     }
 
     /// The digest of a kind, where the records have it.

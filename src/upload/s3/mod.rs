@@ -2,6 +2,10 @@
 //! abandoned upload.
 
 pub(super) mod adopt;
+mod complete_checks;
+mod entries;
 pub(super) mod parts;
 
-pub use parts::{ChosenEntry, NewUpload, PartAdmission, PartClaim, PartEntry};
+pub use complete_checks::ObjectClaim;
+pub use entries::{ChosenEntry, PartClaim, PartEntry};
+pub use parts::{NewUpload, PartAdmission};

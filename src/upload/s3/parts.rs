@@ -18,18 +18,20 @@ use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::list::ListQuery;
 use super::super::manifest::{
-    Change, Checks, ChecksumKind, Destination, Finished, Outcome, Policy, Record, Root, S3Terms,
-    Status, TargetCondition,
+    Change, Checks, Destination, Finished, Outcome, Policy, Record, Root, S3Terms, Status,
+    TargetCondition,
 };
+use super::super::object_checksum::ChecksumKind;
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
 use super::super::session_cache::SessionName;
 use super::super::uploads::{TAG, Uploads};
-use crate::digest::{Algorithm, Checksum, Expected, Kind as DigestKind, RunningSha256, Sha256};
-use crate::hex::hex;
+use super::complete_checks::ObjectClaim;
+use super::entries::{ChosenEntry, PartClaim, PartEntry};
+use crate::digest::{Algorithm, Expected, Kind as DigestKind, RunningSha256};
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Stamp, SwapOutcome};
-use crate::store::{Attributes, ETag, PartNumber};
+use crate::store::{Attributes, PartNumber};
 
 /// The parameters of a `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,45 +56,6 @@ impl NewUpload {
 
     pub(in crate::upload) fn terms(&self) -> S3Terms {
         S3Terms { checksum: self.checksum, headers: self.headers.clone(), ..S3Terms::default() }
-    }
-}
-
-/// A recorded part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartEntry {
-    pub number: u16,
-    pub etag: ETag,
-    pub size_bytes: u64,
-    pub sha256: Sha256,
-    pub checksum: Option<Checksum>,
-}
-
-/// A part as Complete lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChosenEntry {
-    pub number: PartNumber,
-    pub etag: ETag,
-}
-
-/// What a client declares of a part before it sends the bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartClaim {
-    pub sha256: Option<Sha256>,
-    /// Identifies a part only where `Resume::by_md5` is set: someone who can make two files with
-    /// the same MD5 could pass one off as the other.
-    pub md5: Option<[u8; 16]>,
-    pub len_bytes: u64,
-}
-
-impl PartClaim {
-    /// Whether the recorded bytes are the declared ones.
-    fn matches(&self, record: &Record) -> bool {
-        let by_md5 = self.md5.map(|md5| hex(&md5));
-        let same = match self.sha256 {
-            Some(sha256) => record.is_of(&sha256),
-            None => by_md5.is_some_and(|md5| record.etags.iter().any(|etag| etag.0 == md5)),
-        };
-        same && record.digests.len_bytes == self.len_bytes && !record.invalidated
     }
 }
 
@@ -234,15 +197,21 @@ impl Session {
                 offered: len_bytes,
             });
         }
-        let needed = || PartAdmission::Wanted(self.permit(index, claim.sha256, len_bytes));
+        let needed = || {
+            let permit = self.permit(index, claim.sha256, len_bytes);
+            PartAdmission::Wanted(permit.with_checksum_of_client(claim.algorithm))
+        };
         if claim.sha256.is_none() && claim.md5.is_none() {
             return Ok(needed());
         }
         let segment = self.segment(plan::segment_of(index)).await?;
         match segment.chunks.get(&index) {
+            Some(record) if claim.matches(record) && !claim.is_summed(record, &root) => {
+                Ok(needed())
+            }
             Some(record) if claim.matches(record) => {
                 self.require_open_after(plan::segment_of(index)).await?;
-                Ok(PartAdmission::Known(entry(index, record)))
+                Ok(PartAdmission::Known(PartEntry::new(index, record)))
             }
             Some(record) => match claim.sha256.filter(|sha256| record.digests.sha256 != *sha256) {
                 Some(offered) if root.policy == Policy::FirstWins => {
@@ -272,13 +241,14 @@ impl Session {
             // The newest record of a part number says what the store holds: it overwrote the part
             // of an older one.
             let Some(record) = segment.chunks.get(&index) else { continue };
-            let Some(etag) = record.etags.first().filter(|_| claim.matches(record)).cloned() else {
+            let is_known = claim.matches(record) && claim.is_summed(record, root);
+            let Some(etag) = record.etags.first().filter(|_| is_known).cloned() else {
                 return Ok(None);
             };
-            let (digests, checksum) = (record.digests.clone(), record.checksum.clone());
-            let change = Change::Chunk { index, digests, etag: Some(etag), checksum };
+            let (digests, part) = (record.digests.clone(), record.part.clone());
+            let change = Change::Chunk { index, digests, etag: Some(etag), part };
             return match self.commit(plan::segment_of(index), change).await? {
-                Outcome::Recorded | Outcome::Known => Ok(Some(entry(index, record))),
+                Outcome::Recorded | Outcome::Known => Ok(Some(PartEntry::new(index, record))),
                 Outcome::Conflict { .. } => Ok(None),
             };
         }
@@ -295,7 +265,7 @@ impl Session {
         type Numbered = (u32, Arc<super::super::Segment>);
         let of_segment = |mut all: Vec<PartEntry>, (_, segment): Numbered| async move {
             let stored = segment.chunks.iter().filter(|(_, record)| !record.invalidated);
-            all.extend(stored.map(|(index, record)| entry(*index, record)));
+            all.extend(stored.map(|(index, record)| PartEntry::new(*index, record)));
             Ok(all)
         };
         segments.try_fold(Vec::new(), of_segment).await
@@ -345,24 +315,29 @@ impl Session {
         Ok(self.segment(plan::segment_of(index)).await?.stored(index).cloned())
     }
 
-    /// As `complete_parts_if`, without a condition.
+    /// As `complete_claimed`, with nothing stated and without a condition.
     pub async fn complete_parts(&self, chosen: &[ChosenEntry]) -> Result<Finished> {
-        self.complete_parts_if(chosen, None).await
+        self.complete_claimed(chosen, &ObjectClaim::default(), None).await
     }
 
     /// Makes the object of the parts that its client lists, ascending, if the object at the target
-    /// is as the condition demands. **Errors**: `InvalidPart`, `PartTooSmall`, `ConditionFailed`
-    /// (the upload stays open), and those of `finalize`.
-    pub async fn complete_parts_if(
+    /// is as the condition demands. Before anything changes, what the client states of the object
+    /// is compared with the records. **Errors**: `InvalidPart`, `PartTooSmall`, `ConditionFailed`
+    /// (the upload stays open), those of `ObjectClaim::check` and of `finalize`.
+    pub async fn complete_claimed(
         &self,
         chosen: &[ChosenEntry],
+        claim: &ObjectClaim,
         condition: Option<TargetCondition>,
     ) -> Result<Finished> {
         let root = self.current_root().await?.value;
         if let Status::Complete { object, .. } = &root.status {
+            if *claim != ObjectClaim::default() {
+                claim.check(&root, chosen, &self.part_entries().await?)?;
+            }
             return self.check_finished(object, &Checks { condition, ..Checks::default() });
         }
-        let content = self.chosen_content(chosen).await?;
+        let content = self.chosen_content(chosen, claim).await?;
         if root.plan.shape == Shape::Chunks {
             // All chunks of the plan are parts of the object.
             return self.finalize_as(Checks { condition, ..Checks::default() }).await;
@@ -379,7 +354,7 @@ impl Session {
                 Err(invalid(number))
             }
             Err(Error::DigestMismatch { .. }) => {
-                self.chosen_content(chosen).await?;
+                self.chosen_content(chosen, claim).await?;
                 Err(invalid(chosen.first().map_or(0, |entry| entry.number.get())))
             }
             other => other,
@@ -388,8 +363,13 @@ impl Session {
 
     /// The digest over the parts that a client lists; None where it lists none. **Errors**:
     /// `InvalidPart` where a part is not as recorded, `PartTooSmall`.
-    async fn chosen_content(&self, chosen: &[ChosenEntry]) -> Result<Option<Expected>> {
+    async fn chosen_content(
+        &self,
+        chosen: &[ChosenEntry],
+        claim: &ObjectClaim,
+    ) -> Result<Option<Expected>> {
         let entries = self.part_entries().await?;
+        claim.check(&self.root(), chosen, &entries)?;
         let min_bytes = self.0.shared.documents.store.limits().min_part_bytes;
         let mut content = RunningSha256::default();
         for (at, listed) in chosen.iter().enumerate() {
@@ -407,7 +387,7 @@ impl Session {
                     least: min_bytes,
                 });
             }
-            content.update(&entry.sha256.0);
+            content.update(&entry.sha256().0);
         }
         let content = Expected { kind: DigestKind::Sha256Chunks, hex: content.finish().hex() };
         Ok(Some(content).filter(|_| !chosen.is_empty()))
@@ -421,19 +401,5 @@ impl Session {
             return Ok(plan.chunk_size);
         }
         Ok(self.segment(0).await?.stored(0).map_or(0, |record| record.digests.len_bytes))
-    }
-}
-
-fn entry(index: ChunkIndex, record: &Record) -> PartEntry {
-    PartEntry {
-        number: u16::try_from(index + 1).expect("an S3 part's number is at most 10,000"),
-        etag: record
-            .etags
-            .first()
-            .cloned()
-            .unwrap_or_else(|| ETag::of_sha256(&record.digests.sha256)),
-        size_bytes: record.digests.len_bytes,
-        sha256: record.digests.sha256,
-        checksum: record.checksum.clone(),
     }
 }

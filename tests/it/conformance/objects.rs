@@ -38,6 +38,9 @@ pub async fn a_checksum_sent_after_the_bytes_is_kept(lab: Lab) {
     for (size, algorithm) in
         [0, 1000, 3 << 20].into_iter().flat_map(|size| Algorithm::ALL.map(|kind| (size, kind)))
     {
+        if !lab.store.stores_checksum(algorithm) {
+            continue;
+        }
         let bytes = pattern(size, 5);
         let mut expected = ChecksumHasher::new(algorithm);
         expected.update(&bytes);

@@ -159,7 +159,11 @@ pub fn part_number(number: u32) -> PartNumber {
 /// Puts a part of an S3 upload. True if the gateway knew the part and did not need its bytes.
 pub async fn put_part(session: &Session, at: u32) -> (PartEntry, bool) {
     let bytes = chunk(u64::from(at));
-    let claim = PartClaim { sha256: Some(Sha256::of(&bytes)), md5: None, len_bytes: CHUNK as u64 };
+    let claim = PartClaim {
+        sha256: Some(Sha256::of(&bytes)),
+        len_bytes: CHUNK as u64,
+        ..PartClaim::default()
+    };
     match session.admit_part(part_number(at), claim).await.unwrap() {
         PartAdmission::Known(entry) => (entry, true),
         PartAdmission::Wanted(permit) => {

@@ -9,7 +9,7 @@ use ratchet::accounts::{
 use ratchet::app::{self, Ready};
 use ratchet::clock::Clock;
 use ratchet::settings::Settings;
-use ratchet::store::{Store, memory::Memory};
+use ratchet::store::{Limits, Store, memory::Memory};
 use tokio::sync::oneshot;
 
 use super::request::AccessKey;
@@ -55,7 +55,12 @@ pub fn settings() -> Settings {
 }
 
 pub async fn start(settings: Settings) -> Gateway {
-    let store = Arc::new(Memory::new(Clock::seeded(3)));
+    start_with(Limits::S3, settings).await
+}
+
+/// As `start`, on a store with these limits.
+pub async fn start_with(limits: Limits, settings: Settings) -> Gateway {
+    let store = Arc::new(Memory::with_limits(limits, Clock::seeded(3)));
     let (address, shutdown) = serve(store.clone(), settings).await;
     Gateway { address, store, _shutdown: shutdown }
 }

@@ -198,7 +198,7 @@ impl World {
     async fn put(&self, session: &Session, index: u64, bytes: Bytes) -> Result<(), Error> {
         let (sha256, len_bytes) = (Sha256::of(&bytes), bytes.len() as u64);
         let permit = if self.case.kind == SessionKind::Parts {
-            let claim = PartClaim { sha256: Some(sha256), md5: None, len_bytes };
+            let claim = PartClaim { sha256: Some(sha256), len_bytes, ..PartClaim::default() };
             match session.admit_part(part_number(index as u32 + 1), claim).await? {
                 PartAdmission::Known(_) => return Ok(()),
                 PartAdmission::Wanted(permit) => permit,
@@ -317,17 +317,22 @@ impl World {
             let known: Vec<Vec<u8>> = [0, 1, 2, 100].map(chunk).into();
             let bytes = entries
                 .iter()
-                .filter_map(|entry| known.iter().find(|known| Sha256::of(known) == entry.sha256));
+                .filter_map(|entry| known.iter().find(|known| Sha256::of(known) == entry.sha256()));
             self.outcomes.lock().unwrap().requested.push(bytes.flatten().copied().collect());
             let mut chosen: Vec<ChosenEntry> = entries
                 .into_iter()
                 .map(|entry| ChosenEntry {
                     number: part_number(u32::from(entry.number)),
                     etag: entry.etag,
+                    checksum: None,
                 })
                 .collect();
             if chosen.is_empty() {
-                chosen.push(ChosenEntry { number: part_number(1), etag: ETag("none".to_owned()) });
+                chosen.push(ChosenEntry {
+                    number: part_number(1),
+                    etag: ETag("none".to_owned()),
+                    checksum: None,
+                });
             }
             session.complete_parts(&chosen).await?;
         } else {
