@@ -294,8 +294,8 @@ pub struct PartFacts {
     /// In the algorithms of S3 clients, at most one of each: first the one that the client
     /// declared, or in the algorithm that it named at create.
     pub checksums: Vec<Checksum>,
-    /// Seconds since 1970, by the gateway's wall clock; for display. None: an older gateway recorded
-    /// it, or it is no part of an S3 upload.
+    /// Seconds since 1970, by the gateway's wall clock; for display. None: an older gateway
+    /// recorded it, or it is no part of an S3 upload.
     pub written_at: Option<u64>,
 }
 

@@ -136,8 +136,8 @@ impl Decoder {
         Ok(Some(line))
     }
 
-    /// Whether this line of the trailer is the second half of `\n\r\n`, with which S3's grammar ends
-    /// a field (and minio-go, and so `mc`); other clients end it with `\r\n`.
+    /// Whether this line of the trailer is the second half of `\n\r\n`, with which S3's grammar
+    /// ends a field (and minio-go, and so `mc`); other clients end it with `\r\n`.
     fn completes_line_end(&mut self, line: &[u8]) -> bool {
         let ends_bare = line.len() > 1 && !line.ends_with(b"\r\n");
         std::mem::replace(&mut self.bare_line_feed, ends_bare) && line == b"\r\n"

@@ -156,6 +156,9 @@ impl S3Api {
             xml.open("Upload").element("Key", name(&root.key)).element("UploadId", &root.backup_id);
             owner(&mut xml, root);
             xml.element("StorageClass", storage_class(root));
+            if let Some((algorithm, kind)) = root.s3.as_ref().and_then(|s3| s3.checksum) {
+                xml.element("ChecksumAlgorithm", algorithm).element("ChecksumType", kind.name());
+            }
             xml.element("Initiated", timestamp(since_1970(root.created_at))).close();
         }
         for prefix in &page.prefixes {

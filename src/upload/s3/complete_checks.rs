@@ -1,5 +1,5 @@
-//! What Complete states of the object and its parts besides numbers and ETags: checksums, their kind,
-//! the size.
+//! What Complete states of the object and its parts besides numbers and ETags: checksums, their
+//! kind, the size.
 //!
 //! Guarantees: whatever is stated is compared with what is recorded of the bytes, or refused where
 //! that is not known. Pure. Source:

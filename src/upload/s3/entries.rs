@@ -1,7 +1,7 @@
 //! Parts as clients declare them, as they are recorded, and as Complete lists them.
 //!
-//! Guarantees: a declared part is a recorded one only by its SHA-256 and length, or by its MD5 where
-//! that is enabled. Pure.
+//! Guarantees: a declared part is a recorded one only by its SHA-256 and length, or by its MD5
+//! where that is enabled. Pure.
 
 use super::super::manifest::{Record, Root};
 use super::super::plan::ChunkIndex;
