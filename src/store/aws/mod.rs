@@ -3,9 +3,10 @@
 //! Guarantees: one result per call, and no retries (a conditional write that is repeated blindly
 //! cannot tell its own first attempt from another writer's); a body streams through one signed
 //! request and is never buffered, unless its length shows only at its end (`slack`); a body that
-//! fails aborts its request, so that the server keeps what it had; every body carries a SHA-256 that the server can check: in a header if it was
-//! declared, else in a trailer. Only valid bucket names and keys are sent (`names`). Control calls
-//! go through the AWS SDK; bodies, heads and listings through `signed_client`.
+//! fails aborts its request, so that the server keeps what it had; every body carries a SHA-256
+//! that the server can check: in a header if it was declared, else in a trailer. Only valid bucket
+//! names and keys are sent (`names`). Control calls go through the AWS SDK; bodies, heads and
+//! listings through `signed_client`.
 //! **Errors**: by the server's error code, then by status; see `error`. Source:
 //! docs/backends.md#the-servers-side-by-side.
 
