@@ -22,7 +22,7 @@ pub use crate::store::{
     Attributes, Body, BucketInfo, ByteSpan, DeleteConditions, DeleteOptions, Deleted, ETag,
     Error as StoreError, GetOptions, GetRange, Head, Kind as StoreKind, Level, ListApi,
     ListOptions, Listed, Marker, NULL_VERSION, Next, Operation, Page, PartNumber, Passthrough,
-    PassthroughAnswer, PutMode, TagCondition, Written, probe::Decides,
+    PassthroughAnswer, PutMode, TagCondition, Tags, Written, probe::Decides,
 };
 pub use chunk::ChunkRead;
 pub use conditions::{Conditions, ETags, IfRange, Unmet};

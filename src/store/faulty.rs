@@ -17,8 +17,8 @@ use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
     CopyOptions, CopySource, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Key, Kind,
     Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
-    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written,
-    WrittenPart,
+    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, Tags, UploadId, UploadTarget,
+    Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Algorithm;
@@ -67,6 +67,8 @@ operations!(
     ReadParts,
     Copy,
     CopyPart,
+    Tags,
+    SetTags,
     PassThrough,
     InspectServer,
     KeepsVersions,
@@ -317,6 +319,16 @@ impl Store for Faulty {
         let (bucket, key) = (part.upload.bucket.as_str(), part.upload.key.as_str());
         let fault = self.ask_hook(Op::CopyPart, bucket, key).await?;
         respond(fault, self.inner.copy_part(source, span, part).await)
+    }
+
+    async fn tags(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<Tags> {
+        let fault = self.ask_hook(Op::Tags, bucket.as_str(), key.as_str()).await?;
+        respond(fault, self.inner.tags(bucket, key, version).await)
+    }
+
+    async fn set_tags(&self, bucket: &Bucket, key: &Key, tags: &Tags) -> Result<()> {
+        let fault = self.ask_hook(Op::SetTags, bucket.as_str(), key.as_str()).await?;
+        respond(fault, self.inner.set_tags(bucket, key, tags).await)
     }
 
     async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {

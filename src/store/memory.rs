@@ -20,7 +20,7 @@ use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
     CopyOptions, CopySource, DeleteOptions, Deleted, ETag, Error, GetOptions, GetRange, Head, Key,
     Kind, Limits, ListOptions, Listed, Page, PartNumber, PartOptions, PartPage, PartTag,
-    PartTarget, PutOptions, Result, Store, StoredPart, UploadId, UploadTarget, Written,
+    PartTarget, PutOptions, Result, Store, StoredPart, Tags, UploadId, UploadTarget, Written,
     WrittenPart,
 };
 use crate::clock::Clock;
@@ -136,6 +136,11 @@ impl State {
         Ok(object)
     }
 
+    fn object(&mut self, bucket: &Bucket, key: &Key) -> Result<&mut Object> {
+        let missing = || Error::new(Kind::NotFound, format!("no object {key}"));
+        self.bucket(bucket)?.objects.get_mut(key.as_str()).ok_or_else(missing)
+    }
+
     fn upload(&mut self, target: UploadTarget<'_>) -> Result<&mut Upload> {
         let missing = || {
             Error::new(Kind::NoSuchUpload, format!("no upload {} of {}", target.upload, target.key))
@@ -242,6 +247,7 @@ impl Store for Memory {
             size_bytes: object.size_bytes,
             modified: object.modified,
             date: self.clock.wall(),
+            tag_count: object.attributes.tags.len(),
             attributes: object.attributes.clone(),
             version: None,
             checksum: object.checksum.clone(),
@@ -418,6 +424,15 @@ impl Store for Memory {
         let frames: Vec<_> = chosen.into_iter().map(|part| Ok(part.bytes)).collect();
         let len = frames.iter().flatten().map(|frame| frame.len() as u64).sum();
         Ok(Some(Body::new(len, stream::iter(frames))))
+    }
+
+    async fn tags(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<Tags> {
+        Ok(self.state().object(bucket, key)?.attributes.tags.clone())
+    }
+
+    async fn set_tags(&self, bucket: &Bucket, key: &Key, tags: &Tags) -> Result<()> {
+        self.state().object(bucket, key)?.attributes.tags = tags.clone();
+        Ok(())
     }
 }
 

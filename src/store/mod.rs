@@ -22,6 +22,7 @@ mod error;
 mod listing;
 mod passthrough;
 mod received;
+mod tags;
 mod values;
 
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, Tag
 pub use copying::{ByteSpan, CopiedPart, CopyOptions, CopySource};
 pub use error::{Error, Kind, Marker};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
+pub use tags::Tags;
 pub use values::{
     Attributes, BucketInfo, ChosenPart, Completion, ETag, GetOptions, GetRange, Head, Limits,
     ListApi, ListOptions, Listed, Next, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode,
@@ -180,6 +182,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<Option<CopiedPart>> {
         Ok(None)
     }
+
+    /// The tags of an object, or of one version of it. **Errors**: `NotFound`, `NoSuchBucket`.
+    async fn tags(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<Tags>;
+
+    /// Replaces the tags of an object, whose ETag and time stay. **Durability**: on return.
+    /// **Errors**: `NotFound`, `NoSuchBucket`.
+    async fn set_tags(&self, bucket: &Bucket, key: &Key, tags: &Tags) -> Result<()>;
 
     /// Passes an operation that this trait does not have to an S3 server. None if the store is no
     /// S3 server.

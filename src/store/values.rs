@@ -19,6 +19,8 @@ use crate::header_names::{
 };
 use crate::names::{Bucket, Key};
 
+use super::tags::Tags;
+
 /// An entity tag without quotes. Opaque: compared, never computed with.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
@@ -103,6 +105,8 @@ pub struct Attributes {
     /// of an object that was read, those of `SERVER_STATE` too.
     pub headers: BTreeMap<String, String>,
     pub user: BTreeMap<String, String>,
+    /// For a put or an upload. In a [`Head`] only where the store reads them with the object.
+    pub tags: Tags,
 }
 
 impl Attributes {
@@ -315,6 +319,8 @@ pub struct Head {
     /// The store's own time of the response (`Date`); ages are `date - modified`.
     pub date: SystemTime,
     pub attributes: Attributes,
+    /// How many tags the object has.
+    pub tag_count: usize,
     pub version: Option<String>,
     /// The checksum that `PutOptions::checksum` asked for.
     pub checksum: Option<Checksum>,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::Stamp;
-use crate::store::{ETag, PutMode, UploadId, UploadTarget, WrittenPart};
+use crate::store::{ETag, PutMode, Tags, UploadId, UploadTarget, WrittenPart};
 
 use super::object_checksum::{ChecksumKind, ObjectChecksum};
 use super::plan::Plan;
@@ -159,6 +159,9 @@ pub struct S3Terms {
     /// `cache-control` and similar headers of the object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// The object's tags.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
     /// Sessions whose parts are in the same store upload, newest first; the first is the
     /// predecessor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

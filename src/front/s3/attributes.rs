@@ -70,6 +70,7 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         content_type: content_type.map(|value| Attributes::text_of(value.as_bytes())),
         headers: with_known_class(Attributes::headers_in(headers))?,
         user,
+        ..Attributes::default()
     })
 }
 

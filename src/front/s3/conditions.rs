@@ -168,6 +168,7 @@ mod tests {
             modified: at,
             date: at + Duration::from_secs(50),
             attributes: Attributes::default(),
+            tag_count: 0,
             version: None,
             checksum: None,
         };

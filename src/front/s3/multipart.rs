@@ -24,6 +24,7 @@ impl S3Api {
             content_type: attributes.content_type,
             headers: attributes.headers,
             metadata: attributes.user,
+            tags: attributes.tags,
             checksum: checksums::of_upload(&request.head.headers)?,
         };
         let session =

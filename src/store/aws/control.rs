@@ -112,6 +112,7 @@ pub(super) async fn create_upload(
         .checksum_algorithm(ChecksumAlgorithm::Sha256)
         .set_content_type(attributes.content_type.clone())
         .set_metadata(Some(metadata(attributes).into_iter().collect()))
+        .set_tagging((!attributes.tags.is_empty()).then(|| attributes.tags.to_query()))
         .customize()
         .mutate_request(move |request| add_headers(request.headers_mut(), &headers))
         .send()

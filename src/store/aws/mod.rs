@@ -24,6 +24,7 @@ mod pools;
 mod reserved;
 mod signed_client;
 mod slack;
+mod tags;
 
 pub use connect::{Addressing, ConnectError, Settings};
 
@@ -33,8 +34,8 @@ use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
     CopyOptions, CopySource, DeleteOptions, Deleted, GetOptions, GetRange, Head, Key, ListOptions,
     NULL_VERSION, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
-    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, UploadId, UploadTarget, Written,
-    WrittenPart,
+    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, Tags, UploadId, UploadTarget,
+    Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Algorithm;
@@ -189,6 +190,16 @@ impl Store for Aws {
         self.names.object(source.bucket, source.key)?;
         let part = PartTarget { upload: self.checked_upload(part.upload)?, number: part.number };
         copies::copy_part(&self.client, source, span, part).await
+    }
+
+    async fn tags(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<Tags> {
+        let (bucket, key) = self.names.object(bucket, key)?;
+        tags::get(&self.control, bucket, key, version).await
+    }
+
+    async fn set_tags(&self, bucket: &Bucket, key: &Key, tags: &Tags) -> Result<()> {
+        let (bucket, key) = self.names.object(bucket, key)?;
+        tags::put(&self.control, bucket, key, tags).await
     }
 
     async fn pass_through(&self, request: Passthrough) -> Result<Option<PassthroughAnswer>> {

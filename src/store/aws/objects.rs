@@ -27,6 +27,8 @@ use crate::header_names::{
 use crate::sigv4::Payload;
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 
 pub(super) type Headers = Vec<(HeaderName, String)>;
 
@@ -134,6 +136,8 @@ pub(super) fn attribute_headers(
             None => headers.push((name, value)),
         }
     }
+    let tags = &attributes.tags;
+    headers.extend((!tags.is_empty()).then(|| (TAGGING, tags.to_query())));
     metadata(&attributes)
 }
 
@@ -266,6 +270,7 @@ fn head(headers: &HeaderMap, len_bytes: u64, now: SystemTime) -> Head {
         modified: date(&LAST_MODIFIED).unwrap_or(response_date),
         date: response_date,
         attributes: attributes(headers),
+        tag_count: text(headers, &TAGGING_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0),
         version: owned(headers, &VERSION_ID),
         checksum: checksum(headers),
     }
@@ -291,6 +296,7 @@ fn attributes(headers: &HeaderMap) -> Attributes {
         content_type: headers.get(CONTENT_TYPE).map(|value| Attributes::text_of(value.as_bytes())),
         headers: kept,
         user,
+        ..Attributes::default()
     }
 }
 

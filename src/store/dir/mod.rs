@@ -42,7 +42,7 @@ use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
     CopyOptions, CopySource, DeleteOptions, Deleted, ETag, Error, GetOptions, GetRange, Head, Key,
     Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions,
-    Result, Store, UploadId, UploadTarget, Written, WrittenPart,
+    Result, Store, Tags, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 
@@ -312,6 +312,15 @@ impl Store for Dir {
         let files = self.index.chosen_files(upload, parts)?;
         let len = files.iter().map(|file| file.len_bytes).sum();
         Ok(Some(read::body(&self.files, Content::Files(files), 0, len)))
+    }
+
+    async fn tags(&self, bucket: &Bucket, key: &Key, _version: Option<&str>) -> Result<Tags> {
+        self.index.object(bucket, key).map(|row| row.attributes.tags)
+    }
+
+    async fn set_tags(&self, bucket: &Bucket, key: &Key, tags: &Tags) -> Result<()> {
+        let (bucket, key, tags) = (bucket.clone(), key.clone(), tags.clone());
+        self.index.write(move |tables| tables.set_tags(&bucket, &key, tags)).await
     }
 }
 

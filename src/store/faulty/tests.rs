@@ -59,6 +59,8 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
             let part = PartTarget { upload, number };
             store.copy_part(source, None, part).await.map(drop)
         }
+        Op::Tags => store.tags(bucket, key, None).await.map(drop),
+        Op::SetTags => store.set_tags(bucket, key, &Tags::default()).await,
         Op::PassThrough => {
             let operation = Operation::find(&http::Method::GET, Level::Bucket, "acl").unwrap();
             let (bucket, key) = (bucket.clone(), Key::from(""));

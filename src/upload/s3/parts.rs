@@ -31,7 +31,7 @@ use super::entries::{ChosenEntry, PartClaim, PartEntry};
 use crate::digest::{Algorithm, Expected, Kind as DigestKind, RunningSha256};
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Stamp, SwapOutcome};
-use crate::store::{Attributes, PartNumber};
+use crate::store::{Attributes, PartNumber, Tags};
 
 /// The parameters of a `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,21 +41,26 @@ pub struct NewUpload {
     pub content_type: Option<String>,
     pub headers: BTreeMap<String, String>,
     pub metadata: BTreeMap<String, String>,
+    pub tags: Tags,
     pub checksum: Option<(Algorithm, ChecksumKind)>,
 }
 
 impl NewUpload {
     /// Whether the session was created with the same headers.
     pub(in crate::upload) fn matches(&self, root: &Root) -> bool {
-        root.s3
-            .as_ref()
-            .is_some_and(|s3| s3.headers == self.headers && s3.checksum == self.checksum)
-            && root.content_type == self.content_type
+        root.s3.as_ref().is_some_and(|s3| {
+            s3.headers == self.headers && s3.checksum == self.checksum && s3.tags == self.tags
+        }) && root.content_type == self.content_type
             && root.metadata == self.metadata
     }
 
     pub(in crate::upload) fn terms(&self) -> S3Terms {
-        S3Terms { checksum: self.checksum, headers: self.headers.clone(), ..S3Terms::default() }
+        S3Terms {
+            checksum: self.checksum,
+            headers: self.headers.clone(),
+            tags: self.tags.clone(),
+            ..S3Terms::default()
+        }
     }
 }
 
@@ -80,6 +85,7 @@ impl Uploads {
             content_type: new.content_type.clone(),
             headers: new.headers.clone(),
             user: new.metadata.clone(),
+            tags: new.tags.clone(),
         };
         attributes.user.insert(TAG.to_owned(), upload_tag.clone());
         let (bucket, key) = (new.bucket.clone(), new.key.clone());

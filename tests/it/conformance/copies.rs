@@ -19,6 +19,7 @@ fn attributes(tag: &str) -> Attributes {
         content_type: Some(format!("text/x-{tag}")),
         headers: BTreeMap::from([("cache-control".to_owned(), format!("max-age={}", tag.len()))]),
         user: BTreeMap::from([(format!("only-{tag}"), tag.to_owned())]),
+        ..Attributes::default()
     }
 }
 

@@ -9,6 +9,7 @@ mod copies;
 mod objects;
 mod races;
 mod reopen;
+mod tags;
 mod uploads;
 
 /// Makes one test of each case on each store.

@@ -17,6 +17,7 @@ pub async fn an_object_is_read_with_its_attributes(lab: Lab) {
         content_type: Some("text/x-test".into()),
         headers: BTreeMap::from([("cache-control".to_owned(), "no-store".to_owned())]),
         user: BTreeMap::from([("ratchet-upload".to_owned(), "tag-1".to_owned())]),
+        ..Attributes::default()
     };
     let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
     let written = lab

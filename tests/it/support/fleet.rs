@@ -142,14 +142,7 @@ pub async fn put_chunk(session: &Session, index: u64) {
 }
 
 pub fn new_upload(key: &str) -> NewUpload {
-    NewUpload {
-        bucket: "b".into(),
-        key: key.into(),
-        content_type: None,
-        headers: Default::default(),
-        metadata: Default::default(),
-        checksum: None,
-    }
+    NewUpload { bucket: "b".into(), key: key.into(), ..NewUpload::default() }
 }
 
 pub fn part_number(number: u32) -> PartNumber {

@@ -5,7 +5,7 @@
 use redb::{ReadableTable, TableDefinition};
 
 use super::super::super::conditions::require_null_version;
-use super::super::super::{Bucket, DeleteOptions, Key, PutMode, Result};
+use super::super::super::{Bucket, DeleteOptions, Error, Key, Kind, PutMode, Result, Tags};
 use super::rows::ObjectRow;
 use super::{Tables, index_error};
 
@@ -52,6 +52,18 @@ impl Tables<'_> {
     ) -> Result<()> {
         self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
         old.map_or(Ok(()), |old| self.release_files(old.files()))
+    }
+
+    /// Replaces the tags in an object's row. **Errors**: `NoSuchBucket`, `NotFound`.
+    pub fn set_tags(&mut self, bucket: &Bucket, key: &Key, tags: Tags) -> Result<()> {
+        self.require_bucket(bucket)?;
+        let row_key = object_key(bucket, key.as_str());
+        let missing = || Error::new(Kind::NotFound, format!("no object {key}"));
+        let mut row = self.object(&row_key)?.ok_or_else(missing)?;
+        row.attributes.tags = tags;
+        // Not `replace`: the files stay the object's.
+        self.objects.insert(row_key.as_str(), row.encode().as_slice()).map_err(index_error)?;
+        Ok(())
     }
 
     /// Removes an object if the conditions hold; success if there is none. **Errors**:

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::super::super::conditions::Existing;
-use super::super::super::{Attributes, ETag, Error, Head, Key, Listed, Result, UploadTarget};
+use super::super::super::{Attributes, ETag, Error, Head, Key, Listed, Result, Tags, UploadTarget};
 use crate::digest::{Checksum, Sha256};
 
 /// Bytes of a file: all that were written, or, in a copy, some of them.
@@ -56,6 +56,8 @@ pub(in super::super) struct AttributesRow {
     content_type: Option<String>,
     headers: BTreeMap<String, String>,
     user: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<String>,
 }
@@ -186,6 +188,7 @@ impl ObjectRow {
             modified: time(self.modified_ms),
             date,
             attributes: self.attributes.clone().into(),
+            tag_count: self.attributes.tags.len(),
             version: None,
             checksum: self.attributes.checksum.as_deref().and_then(|text| text.parse().ok()),
         }
@@ -214,6 +217,7 @@ impl From<Attributes> for AttributesRow {
             content_type: from.content_type,
             headers: from.headers,
             user: from.user,
+            tags: from.tags,
             checksum: None,
         }
     }
@@ -221,7 +225,12 @@ impl From<Attributes> for AttributesRow {
 
 impl From<AttributesRow> for Attributes {
     fn from(from: AttributesRow) -> Self {
-        Self { content_type: from.content_type, headers: from.headers, user: from.user }
+        Self {
+            content_type: from.content_type,
+            headers: from.headers,
+            user: from.user,
+            tags: from.tags,
+        }
     }
 }
 
