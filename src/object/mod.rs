@@ -6,10 +6,13 @@
 //! state bucket looks absent to every call. It does not verify bytes: the caller that puts them
 //! does. Source: docs/api.md#get-a-chunk, docs/architecture.md#pass-through.
 
+mod bucket_settings;
 mod chunk;
 mod conditions;
 mod copy;
 mod copy_checksum;
+mod cors;
+mod cors_cache;
 mod error;
 mod read;
 mod server_side;
@@ -24,15 +27,19 @@ pub use crate::store::{
     ListOptions, Listed, Marker, NULL_VERSION, Next, Operation, Page, PartNumber, Passthrough,
     PassthroughAnswer, PutMode, TagCondition, Tags, Written, probe::Decides,
 };
+pub use bucket_settings::BucketSettings;
 pub use chunk::ChunkRead;
 pub use conditions::{Conditions, ETags, IfRange, Unmet};
 pub use copy::{Copied, CopyFrom, CopyTo};
+pub use cors::{CORS_METHODS, CorsRule, CrossOrigin};
 pub use error::{CopyError, ReadError};
 pub use read::{ObjectAttributes, ObjectName, ObjectRead, ReadRequest, Selection};
 pub use whole::{NewObject, Stored, require_free_name};
 
 use crate::store::Store;
 use crate::upload::Uploads;
+
+use cors_cache::CorsCache;
 
 /// The objects and buckets of a store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,6 +51,7 @@ pub struct Objects {
     kept: Arc<server_side::Kept>,
     uploads_by_tag: copy_checksum::UploadsByTag,
     decides: Decides,
+    cors: Arc<CorsCache>,
 }
 
 impl Objects {
@@ -52,7 +60,7 @@ impl Objects {
         let state_bucket = uploads.state_bucket().clone();
         let (kept, uploads_by_tag) = (Arc::default(), copy_checksum::UploadsByTag::default());
         let decides = Decides::ALL;
-        Self { store, uploads, state_bucket, kept, uploads_by_tag, decides }
+        Self { store, uploads, state_bucket, kept, uploads_by_tag, decides, cors: Arc::default() }
     }
 
     /// The same objects, on a store that decides these conditions only.

@@ -75,14 +75,12 @@ impl Objects {
         if tried.headers.is_empty() { Ok(()) } else { self.try_out(tried).await }
     }
 
-    /// Creates a bucket whose objects can be locked. **Errors**: `Unsupported` where the store has
-    /// no locks.
-    pub async fn create_bucket_with_lock(&self, bucket: &Bucket) -> Result<()> {
-        if !self.store.is_server() {
-            return Err(unsupported(&HeaderName::from_static("x-amz-bucket-object-lock-enabled")));
+    /// **Errors**: `Unsupported` where the store is no server, and so has no locks.
+    pub(super) fn require_locks(&self) -> Result<()> {
+        if self.store.is_server() {
+            return Ok(());
         }
-        self.require_own_name(bucket)?;
-        self.store.create_bucket_with_lock(bucket).await
+        Err(unsupported(&HeaderName::from_static("x-amz-bucket-object-lock-enabled")))
     }
 
     /// Whether the server says that versions of objects in a bucket can be locked.

@@ -7,7 +7,7 @@ use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::names::{Bucket, Key};
 use crate::store::{
     Attributes, Body, BucketInfo, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Kind,
-    ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Written,
+    ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Tags, Written,
     acts_on_metadata,
 };
 use crate::upload::TAG;
@@ -54,22 +54,6 @@ impl Objects {
         let mut all = self.store.list_buckets().await?;
         all.retain(|info| info.bucket != self.state_bucket);
         Ok(all)
-    }
-
-    pub async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
-        self.require_own_name(bucket)?;
-        self.store.create_bucket(bucket).await
-    }
-
-    /// **Errors**: `Denied` for the state bucket.
-    pub(super) fn require_own_name(&self, bucket: &Bucket) -> Result<()> {
-        self.require_visible(bucket)
-            .map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))
-    }
-
-    pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
-        self.require_visible(bucket)?;
-        self.store.delete_bucket(bucket).await
     }
 
     /// **Errors**: `NoSuchBucket`.
@@ -120,6 +104,27 @@ impl Objects {
             .extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));
         let options = PutOptions { mode: new.mode, attributes, sha256: new.sha256, checksum };
         self.store.put(bucket, key, new.body, options).await
+    }
+
+    pub async fn tags(&self, bucket: &Bucket, key: &Key) -> Result<Tags> {
+        self.require_visible(bucket)?;
+        self.store.tags(bucket, key, None).await
+    }
+
+    pub async fn set_tags(&self, bucket: &Bucket, key: &Key, tags: &Tags) -> Result<()> {
+        self.require_visible(bucket)?;
+        self.store.set_tags(bucket, key, tags).await
+    }
+
+    /// The tags of an object that was read; asks the store for them only where its head does not
+    /// have them all.
+    pub async fn tags_of(&self, bucket: &Bucket, key: &Key, stored: &Stored) -> Result<Tags> {
+        let Head { attributes, tag_count, version, .. } = &stored.head;
+        if attributes.tags.len() == *tag_count {
+            return Ok(attributes.tags.clone());
+        }
+        self.require_visible(bucket)?;
+        self.store.tags(bucket, key, version.as_deref()).await
     }
 
     /// Whether a put can keep a checksum in this algorithm that follows the bytes.

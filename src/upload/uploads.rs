@@ -119,7 +119,8 @@ impl Uploads {
         &self.shared.documents.store
     }
 
-    pub(super) fn documents(&self) -> &Documents {
+    /// The documents of the state bucket.
+    pub fn documents(&self) -> &Documents {
         &self.shared.documents
     }
 

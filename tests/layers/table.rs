@@ -47,7 +47,8 @@ pub const ROOMS: Rows = &[
     ("records", &["names", "store", "clock", "digest", "retry"]),
     ("upload", &["names", "store", "records", "clock", "digest", "digest/verified", "hex"]),
     // `digest`: a PUT passes the client's checksum on to the store.
-    ("object", &["names", "store", "upload", "digest"]),
+    // `records`: the settings of buckets.
+    ("object", &["names", "store", "records", "upload", "digest"]),
     ("gc", &["names", "records", "upload", "clock"]),
     // HTTP.
     (
@@ -136,6 +137,7 @@ pub const PURE: &[&str] = &[
     "sigv4",
     "records/frame",
     "records/stamp",
+    "object/cors",
     "upload/plan",
     "upload/manifest",
     "upload/object_checksum",

@@ -112,11 +112,7 @@ impl S3Api {
         acl::check_bucket(&request.head.headers)?;
         let with_lock = flag(&request, "x-amz-bucket-object-lock-enabled")?;
         document::bucket_configuration(&request.read_document(body, MAX_DOCUMENT).await?)?;
-        if with_lock {
-            self.shared.objects.create_bucket_with_lock(&bucket).await?;
-        } else {
-            self.shared.objects.create_bucket(&bucket).await?;
-        }
+        self.shared.objects.create_bucket(&bucket, with_lock).await?;
         let mut reply = empty_reply(StatusCode::OK);
         let location = location::of_bucket(&request.head, &bucket, &self.shared.http);
         reply.headers_mut().insert(http::header::LOCATION, location);
