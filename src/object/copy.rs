@@ -12,7 +12,7 @@ use crate::digest::{Algorithm, Checksum};
 use crate::names::{Bucket, Key};
 use crate::store::{
     Attributes, Body, ByteSpan, CopyOptions, CopySource, ETag, Error, GetOptions, GetRange, Kind,
-    PartNumber, PutMode, Written,
+    PartNumber, PutMode, Tags, Written,
 };
 use crate::upload::{self, PartAdmission, PartClaim, PartCopied, PartSource, PutPermit, Session};
 
@@ -42,6 +42,8 @@ pub struct CopyTo<'a> {
     pub replaces: bool,
     /// What the request states. Storage class, encryption and lock are always these.
     pub attributes: Attributes,
+    /// None: those of the source.
+    pub tags: Option<Tags>,
     /// None: that of the source's checksum, if it has one.
     pub algorithm: Option<Algorithm>,
 }
@@ -166,11 +168,16 @@ impl Objects {
         to: &CopyTo<'_>,
         checksum: Option<Checksum>,
     ) -> Result<Written, Error> {
-        let attributes = if to.replaces {
+        let tags = match &to.tags {
+            Some(tags) => tags.clone(),
+            None => self.tags_of(from.name.bucket, from.name.key, seen).await?,
+        };
+        let mut attributes = if to.replaces {
             to.attributes.clone()
         } else {
             seen.head.attributes.clone().copied_with(&to.attributes)
         };
+        attributes.tags = tags;
         let mut marked = attributes.clone();
         let mark = checksum.as_ref().map(|checksum| (CHECKSUM.to_owned(), checksum.to_string()));
         marked.user.extend(mark);

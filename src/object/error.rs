@@ -3,8 +3,7 @@
 //! Errors of the store and of the records are passed on unchanged: a front has a status for each of
 //! their kinds.
 
-use crate::store;
-use crate::upload;
+use crate::{store, upload};
 
 use super::{PartNumber, Stored};
 

@@ -272,14 +272,19 @@ class Boto3(OnEachStore):
         signature = "x-amz-signature" if "x-amz-signature" in form["fields"] else "signature"
         self.assertEqual(post({**form["fields"], signature: "0" * 64}, data), 403)
 
-    def test_tagging_is_passed_through_to_an_s3_store(self):
+    def test_tags_of_objects(self):
         self.put("k")
         tags = {"Key": "k", "Tagging": {"TagSet": [{"Key": "a", "Value": "1"}]}}
-        if self.server.store.startswith("dir:"):
-            self.refused("NotImplemented", self.s3.put_object_tagging, **tags)
-            return
         self.s3.put_object_tagging(**self.here, **tags)
         self.assertEqual(self.s3.get_object_tagging(**self.here, Key="k")["TagSet"], tags["Tagging"]["TagSet"])
+        self.s3.put_object(**self.here, Key="t", Body=b"x", Tagging="b%20c=%C3%BC")
+        expected = [{"Key": "b c", "Value": "ü"}]
+        self.s3.copy_object(**self.here, Key="copy", CopySource={**self.here, "Key": "t"})
+        for key in ("t", "copy"):
+            self.assertEqual(self.s3.get_object_tagging(**self.here, Key=key)["TagSet"], expected)
+            self.assertEqual(self.s3.get_object(**self.here, Key=key)["TagCount"], 1)
+        self.s3.delete_object_tagging(**self.here, Key="t")
+        self.assertEqual(self.s3.get_object_tagging(**self.here, Key="t")["TagSet"], [])
         self.refused("NoSuchKey", self.s3.get_object_tagging, Key="absent")
 
     def test_buckets(self):

@@ -13,9 +13,9 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::acl;
 use super::error::S3Error;
 use super::vocabulary::METADATA_PREFIX;
+use super::{acl, tagging};
 use crate::header_names::{ENCRYPTION, STORAGE_CLASS, VERSION_ID, WEBSITE_REDIRECT};
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
@@ -70,7 +70,7 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         content_type: content_type.map(|value| Attributes::text_of(value.as_bytes())),
         headers: with_known_class(Attributes::headers_in(headers))?,
         user,
-        ..Attributes::default()
+        tags: tagging::of_headers(headers)?,
     })
 }
 
@@ -132,6 +132,9 @@ pub fn write(stored: &Stored, reply: &mut Response<ReplyBody>) {
     }
     for (name, value) in &head.attributes.user {
         put(headers, [METADATA_PREFIX, name].concat(), value);
+    }
+    if head.tag_count > 0 {
+        headers.insert("x-amz-tagging-count", head.tag_count.into());
     }
     if let Some(version) = &head.version {
         put(headers, VERSION_ID, version);
@@ -214,6 +217,7 @@ mod tests {
             ("x-amz-acl", "bogus", "InvalidArgument"),
             ("x-amz-acl", "public-read", "AccessControlListNotSupported"),
             ("x-amz-grant-read", "id=x", "AccessControlListNotSupported"),
+            ("x-amz-tagging", "a=1&a=2", "InvalidArgument"),
         ];
         for (name, value, code) in table {
             assert_eq!(read(&headers(&[(name, value)])).unwrap_err().code, code, "{name}");

@@ -13,7 +13,7 @@ use super::copy_source::{self, CopySource};
 use super::error::S3Error;
 use super::part::part_number;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, validate, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, attributes, tagging, validate, xml_reply};
 use crate::accounts::Access;
 use crate::digest::Checksum;
 use crate::header_names::VERSION_ID;
@@ -61,6 +61,7 @@ impl S3Api {
             mode,
             replaces,
             attributes,
+            tags: tagging::of_copy(&request)?,
             algorithm: named_algorithm(headers, &CHECKSUM_ALGORITHM)?,
         };
         let from = copy_from(&request, &source);

@@ -5,7 +5,6 @@
 //! is parsed; depth is bounded here and length by the caller; unknown elements are ignored, as S3
 //! does. Pure.
 
-use percent_encoding::utf8_percent_encode;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
@@ -14,7 +13,6 @@ use super::error::S3Error;
 use crate::digest::{Algorithm, Checksum};
 use crate::names::Key;
 use crate::object::{DeleteOptions, PartNumber};
-use crate::sigv4::URI_COMPONENT;
 use crate::upload::ChosenEntry;
 
 /// No document of S3 is nested deeper.
@@ -72,25 +70,6 @@ fn set_option(options: &mut DeleteOptions, name: &str, text: &str) -> Result<(),
         _ => {}
     }
     Ok(())
-}
-
-/// The tags of a form's field `tagging`, as the header `x-amz-tagging` has them. **Errors**:
-/// `MalformedXML`.
-pub fn tags_as_header(bytes: &[u8]) -> Result<String, S3Error> {
-    let mut tags: Vec<(String, String)> = Vec::new();
-    walk(bytes, "Tagging", |path, text| match path {
-        ["TagSet", "Tag"] => tags.push(Default::default()),
-        ["TagSet", "Tag", "Key"] => tags.iter_mut().last().into_iter().for_each(|tag| {
-            text.clone_into(&mut tag.0);
-        }),
-        ["TagSet", "Tag", "Value"] => tags.iter_mut().last().into_iter().for_each(|tag| {
-            text.clone_into(&mut tag.1);
-        }),
-        _ => {}
-    })?;
-    let encoded = |text: &str| utf8_percent_encode(text, URI_COMPONENT).to_string();
-    let pair = |(key, value): &(String, String)| [encoded(key), encoded(value)].join("=");
-    Ok(tags.iter().map(pair).collect::<Vec<_>>().join("&"))
 }
 
 /// A part as the document of a CompleteMultipartUpload states it.

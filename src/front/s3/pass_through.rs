@@ -10,7 +10,7 @@
 use http::{Method, Response, StatusCode};
 
 use super::error::S3Error;
-use super::{AuthedRequest, HandlerResult, S3Api, restore};
+use super::{AuthedRequest, HandlerResult, S3Api, restore, unset};
 use crate::accounts::Access;
 use crate::names::Bucket;
 use crate::object::{Level, Operation, Passthrough};
@@ -47,15 +47,25 @@ impl S3Api {
         require_access(operation, &request)?;
         let mut passthrough = without_document(operation, &request, &[]);
         let document = request.read_document(body, MAX_DOCUMENT_BYTES).await?;
+        if operation.subresource == "torrent" {
+            // Some servers send the object itself.
+            return Err(unset::refused(operation));
+        }
         passthrough.body = if operation.subresource == "restore" {
             restore::rebuild(&document)?.into()
         } else {
-            document
+            document.clone()
         };
-        let reply = self.send_through(passthrough).await?;
-        reply.ok_or_else(|| {
-            S3Error::not_implemented(&format!("{} of ?{}", operation.method, operation.subresource))
-        })
+        match self.send_through(passthrough).await? {
+            None => self.run_here(operation, &request, &document).await,
+            Some(reply)
+                if unset::is_unknown_to_server(&operation.method, reply.status().as_u16()) =>
+            {
+                self.require_target(operation.level, &request).await?;
+                self.read_unset(operation, &request)
+            }
+            Some(reply) => Ok(reply),
+        }
     }
 
     /// The store's own response. None: the store is no S3 server.
@@ -70,7 +80,9 @@ impl S3Api {
         *reply.status_mut() =
             StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
         for (name, value) in &response.headers {
-            if !CONNECTION_HEADERS.contains(&name.as_str()) {
+            // The rules for pages of other origins are the gateway's, not the store's.
+            let is_rule = name.as_str().starts_with("access-control-");
+            if !is_rule && !CONNECTION_HEADERS.contains(&name.as_str()) {
                 reply.headers_mut().append(name, value.clone());
             }
         }

@@ -23,7 +23,7 @@ use super::put::{MAX_BYTES, write_checksum, written_reply};
 use super::route::S3Operation;
 use super::xml::{Xml, iso_seconds};
 use super::{
-    HandlerResult, S3Api, attributes, conditions, document, location, payload_error, validate,
+    HandlerResult, S3Api, attributes, conditions, location, payload_error, tagging, validate,
     vocabulary,
 };
 use crate::accounts::{Access, Identity};
@@ -225,7 +225,8 @@ fn headers_of(fields: &BTreeMap<String, String>) -> Result<HeaderMap, S3Error> {
             return Err(S3Error::not_implemented(&format!("the field {field:?} of a form")));
         }
         let value = if field == "tagging" {
-            HeaderValue::from_str(&document::tags_as_header(value.as_bytes())?)
+            let tags = tagging::of_document(value.as_bytes(), tagging::Tagged::Object)?;
+            HeaderValue::from_str(&tags.to_query())
         } else {
             HeaderValue::from_str(value)
         };

@@ -42,6 +42,15 @@ impl Xml {
         self
     }
 
+    /// Opens an element with an `xsi:type`.
+    pub fn open_typed(&mut self, name: &'static str, kind: &str) -> &mut Self {
+        const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
+        let attributes = format!("{name} xmlns:xsi=\"{INSTANCE}\" xsi:type=\"{kind}\"");
+        self.tag("<", &attributes);
+        self.open.push(name);
+        self
+    }
+
     pub fn close(&mut self) -> &mut Self {
         let name = self.open.pop().expect("each close follows an open");
         self.tag("</", name);

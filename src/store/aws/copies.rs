@@ -1,7 +1,7 @@
 //! CopyObject and UploadPartCopy: the server's own copies.
 //!
-//! Guarantees: the source is pinned by its ETag; the attributes of the target are always sent
-//! (`x-amz-metadata-directive: REPLACE`), so the server takes over none that the gateway keeps for
+//! Guarantees: the source is pinned by its ETag; attributes and tags of the target are always sent
+//! (`x-amz-metadata-directive: REPLACE`, likewise for tags), so the server takes over none that the gateway keeps for
 //! itself; an error document with status 200 is an error. A copy under a condition on its target is
 //! not sent, because servers pass over it (docs/backends.md#conditions-on-delete-and-copy); the
 //! caller then streams the bytes, as it does where the server refuses the copy as such. Source:
@@ -28,6 +28,7 @@ const SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 const SOURCE_IF_MATCH: HeaderName = HeaderName::from_static("x-amz-copy-source-if-match");
 const SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
 const DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-metadata-directive");
+const TAGGING_DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-tagging-directive");
 
 /// The largest result or error document.
 const MAX_DOCUMENT_BYTES: usize = 64 << 10;
@@ -45,6 +46,7 @@ pub(super) async fn copy(
     require_inert_metadata(&options.attributes)?;
     let mut headers = source_headers(source);
     headers.push((DIRECTIVE, "REPLACE".to_owned()));
+    headers.push((TAGGING_DIRECTIVE, "REPLACE".to_owned()));
     let user = attribute_headers(options.attributes, &mut headers);
     let request = request((bucket, key), String::new(), headers, user);
     let Some(answer) = send(client, request).await? else { return Ok(None) };
