@@ -163,7 +163,7 @@ fn text(file: &File<'_>, value: &Spanned<DeValue<'_>>, key: &str) -> Result<Stri
     })
 }
 
-fn unknown_key(
+pub(super) fn unknown_key(
     file: &File<'_>,
     name: &Spanned<std::borrow::Cow<'_, str>>,
     key: &str,
@@ -173,14 +173,14 @@ fn unknown_key(
     Error::UnknownKey { key: key.to_owned(), origin, fix: format!("the keys here are {known}") }
 }
 
-fn origin_of(file: &File<'_>, value: &Spanned<DeValue<'_>>) -> Origin {
+pub(super) fn origin_of(file: &File<'_>, value: &Spanned<DeValue<'_>>) -> Origin {
     file.origin(value.span().start)
 }
 
-type Tables<'a, 'i> = Vec<(Origin, &'a DeTable<'i>)>;
+pub(super) type Tables<'a, 'i> = Vec<(Origin, &'a DeTable<'i>)>;
 
 /// The tables of an array of tables, each with its origin.
-fn tables<'a, 'i>(
+pub(super) fn tables<'a, 'i>(
     file: &File<'_>,
     value: &'a Spanned<DeValue<'i>>,
     key: &str,

@@ -30,6 +30,8 @@ pub enum Error {
     UnknownKey { key: String, origin: Origin, fix: String },
     #[error("{origin}: {problem}")]
     Account { origin: Origin, problem: String },
+    #[error("{origin}: {problem}")]
+    Cors { origin: Origin, problem: String },
     #[error("{origin}: the file is not TOML: {problem}")]
     Syntax { origin: Origin, problem: String },
     #[error("the file {} cannot be read; check the path and its mode", path.display())]

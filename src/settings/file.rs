@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Error, Origin, Settings, accounts, keys};
+use super::{Error, Origin, Settings, accounts, cors, keys};
 
 /// The path and text of a settings file.
 pub struct File<'a> {
@@ -41,6 +41,7 @@ pub fn apply_text(file: &File<'_>, settings: &mut Settings) -> Result<(), Error>
     for (name, value) in table.get_ref() {
         match (name.get_ref().as_ref(), value.get_ref()) {
             ("account", _) => accounts::apply(file, value, settings)?,
+            ("cors", _) => cors::apply(file, value, settings)?,
             (table, DeValue::Table(inner)) => {
                 for (name, value) in inner {
                     set(file, settings, &format!("{table}.{}", name.get_ref()), (name, value))?;

@@ -6,6 +6,7 @@
 //! no store and no port. Source: docs/architecture.md#settings.
 
 mod accounts;
+mod cors;
 mod error;
 mod file;
 mod keys;
@@ -103,6 +104,7 @@ pub fn load(args: &Args, environment: &Environment) -> Result<Settings, Error> {
         }
     }
     accounts::add_root_key(environment, &mut settings)?;
+    cors::add_origins(environment, &mut settings)?;
     Ok(settings)
 }
 

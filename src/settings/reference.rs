@@ -40,6 +40,26 @@ const ACCOUNTS: &str = "
 #access = \"write\"
 ";
 
+const CORS: &str = "
+# Rules for pages of other origins (CORS), beside those that PutBucketCors gives a bucket; see
+# docs/operations.md#pages-of-other-origins. The first rule that allows a request counts.
+# RATCHET_CORS_ORIGINS adds one rule for every bucket, with these defaults; its origins are
+# separated by commas.
+#[[cors]]
+# A bucket, or \"*\" for every bucket.
+#bucket = \"*\"
+# Origins of the pages, each with at most one *.
+#origins = [\"https://app.example.com\"]
+#methods = [\"GET\", \"PUT\", \"POST\", \"DELETE\", \"HEAD\"]
+# Headers that a page may send, each with at most one *.
+#headers = [\"*\"]
+# Headers of responses that a page may read, each with at most one *. Default: ETag, x-amz-*, and
+# those that describe the body.
+#expose = [\"ETag\", \"x-amz-*\"]
+# How long a browser may keep the answer to a preflight.
+#max_age_s = 3600
+";
+
 /// The text of the file.
 pub fn reference() -> String {
     const CANNOT_FAIL: &str = "writing to a String cannot fail";
@@ -54,5 +74,5 @@ pub fn reference() -> String {
         let (variable, value) = (keys::variable(key.name), (key.show)(&defaults));
         write!(text, "\n# {}\n# {variable}\n#{name} = {value}\n", key.meaning).expect(CANNOT_FAIL);
     }
-    text + ACCOUNTS
+    text + ACCOUNTS + CORS
 }

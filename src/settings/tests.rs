@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::file::File;
 use super::*;
+use crate::front::s3::CorsSettings;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ratchet.toml");
 
@@ -84,6 +85,8 @@ fn the_reference_shows_every_key_with_its_default() {
     let mut settings = read(&uncommented).unwrap();
     assert_eq!(settings.accounts.accounts.len(), 1);
     settings.accounts.accounts.clear();
+    assert_eq!(settings.s3.cors.len(), 1);
+    settings.s3.cors.clear();
     assert_eq!(settings, Settings::default());
     assert_eq!(read(&text).unwrap(), Settings::default());
 }
@@ -129,6 +132,41 @@ fn an_invalid_value_is_refused_with_key_value_and_origin() {
             );
         }
     }
+}
+
+#[test]
+fn rules_for_other_origins_are_read_and_checked() {
+    let settings =
+        read("[[cors]]\nbucket = \"b-1\"\norigins = [\"https://a\"]\nmax_age_s = 5").unwrap();
+    let expected = CorsSettings {
+        bucket: "b-1".to_owned(),
+        origins: vec!["https://a".to_owned()],
+        max_age_s: 5,
+        ..CorsSettings::default()
+    };
+    assert_eq!(settings.s3.cors, [expected]);
+    for (bad, line) in [
+        ("[[cors]]\nbucket = \"b-1\"", 1),
+        ("[cors]\norigins = [\"*\"]", 1),
+        ("[[cors]]\norigins = [\"*\"]\nbucket = \"A\"", 1),
+        ("[[cors]]\norigins = \"*\"", 2),
+        ("[[cors]]\norigins = [\"https://*.*\"]", 1),
+        ("[[cors]]\norigins = [1]", 2),
+        ("[[cors]]\norigins = [\"*\"]\nmethods = [\"PATCH\"]", 1),
+        ("[[cors]]\norigins = [\"*\"]\nexpose = [\"a b\"]", 1),
+        ("[[cors]]\norigins = [\"*\"]\nmax_age_s = \"5\"", 3),
+        ("[[cors]]\norigins = [\"*\"]\nother = 1", 3),
+    ] {
+        let error = read(bad).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("x.toml:{line}: ")), "{bad}: {error}");
+    }
+    let variable =
+        |value: &str| Environment::from([("RATCHET_CORS_ORIGINS".to_owned(), value.to_owned())]);
+    let settings = load(&Args::default(), &variable("https://a, https://*.b")).unwrap();
+    assert_eq!(settings.s3.cors[0].origins, ["https://a", "https://*.b"]);
+    assert!(load(&Args::default(), &variable("")).unwrap().s3.cors.is_empty());
+    let error = load(&Args::default(), &variable("https://**")).unwrap_err().to_string();
+    assert!(error.starts_with("environment variable RATCHET_CORS_ORIGINS: "), "{error}");
 }
 
 /// A file that sets one key to an integer or a string.

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, header, request};
 use http_body::Body;
 
-use super::{AuthedRequest, FailedRequest, Front, Route, Shared};
+use super::{AuthedRequest, FailedRequest, Front, OriginRequest, Route, Shared};
 use crate::header_names;
 use crate::web::{self, AccessLog, Reply, RequestBody, full};
 
@@ -57,6 +57,7 @@ impl<F: Front> Endpoint<F> {
     async fn respond(&self, head: request::Parts, body: RequestBody) -> Reply {
         let mut log = AccessLog::new(&self.shared.clock, &self.shared.metrics, body.progress());
         let (method, uri) = (head.method.clone(), head.uri.clone());
+        let origin_request = OriginRequest::of(&head);
         let unambiguous = web::refuse_smuggling(&head);
         // In an ambiguous request it is uncertain too where the next one begins.
         let must_close = unambiguous.is_err();
@@ -77,6 +78,9 @@ impl<F: Front> Endpoint<F> {
             // The unread rest of the body would be taken for the next request; a silent close
             // confuses clients (docs/decisions/0023-lingering-close.md).
             reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(request) = &origin_request {
+            self.front.share(request, &mut reply).await;
         }
         log.attach(reply)
     }

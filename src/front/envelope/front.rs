@@ -1,7 +1,7 @@
 //! What a front gives to the envelope: its routes, its operations and the form of its errors.
 
-use futures_util::future::BoxFuture;
-use http::{Method, Uri, request};
+use futures_util::future::{BoxFuture, ready};
+use http::{HeaderMap, Method, Uri, header, request};
 
 use crate::accounts::Identity;
 use crate::web::{self, AccessLog, PayloadSignature, Query, Reply, RequestBody};
@@ -51,6 +51,12 @@ pub trait Front: Send + Sync + Sized + 'static {
 
     /// The response to a request that failed.
     fn error_reply(&self, error: Self::Error, request: &FailedRequest<'_>) -> Reply;
+
+    /// Lets a page of another origin read the response, also that of a failure. Called last, and
+    /// only for a request with an `Origin`.
+    fn share<'a>(&'a self, _: &'a OriginRequest, _: &'a mut Reply) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
+    }
 }
 
 /// The operation that a request asks for.
@@ -75,6 +81,27 @@ impl<T> AuthedRequest<T> {
     /// A header as text without spaces around it; None if it is absent or not printable ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+    }
+}
+
+/// A request with an `Origin`, which browsers add for pages of other origins.
+#[derive(Debug)]
+pub struct OriginRequest {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+}
+
+impl OriginRequest {
+    /// None for a request without an `Origin`, for which nothing is copied.
+    pub fn of(head: &request::Parts) -> Option<Box<Self>> {
+        head.headers.contains_key(header::ORIGIN).then(|| {
+            Box::new(Self {
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+                headers: head.headers.clone(),
+            })
+        })
     }
 }
 

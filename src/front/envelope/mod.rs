@@ -10,7 +10,7 @@ mod endpoint;
 mod front;
 
 pub use endpoint::{Endpoint, Serve};
-pub use front::{AuthedRequest, FailedRequest, Front, Route};
+pub use front::{AuthedRequest, FailedRequest, Front, OriginRequest, Route};
 
 use crate::accounts::Accounts;
 use crate::clock::Clock;

@@ -16,6 +16,7 @@ mod complete;
 mod conditions;
 mod copy;
 mod copy_source;
+mod cors;
 mod delete;
 mod document;
 mod error;
@@ -48,16 +49,19 @@ mod xml;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
-use http::{HeaderValue, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
 use crate::accounts::Access;
-use crate::front::envelope::{self, FailedRequest, Front, Route, Shared};
+use crate::front::envelope::{self, FailedRequest, Front, OriginRequest, Route, Shared};
 use crate::names::Bucket;
 use crate::web::{self, AccessLog, Declared, Payload, Query, Reply, RequestBody, full};
 
+use cors::Preflight;
 use error::S3Error;
 use route::{S3Operation, Target};
 use vocabulary::hoist;
+
+pub use cors::CorsSettings;
 
 type AuthedRequest = envelope::AuthedRequest<Target>;
 type HandlerResult = Result<Reply, S3Error>;
@@ -68,6 +72,8 @@ pub struct Settings {
     /// Words in the `User-Agent` of clients that do not wait for `100 Continue`, and that still
     /// read a response while they send (docs/clients.md#early-close). Empty: no client.
     pub early_close: Vec<String>,
+    /// Rules for pages of other origins, beside those of the buckets.
+    pub cors: Vec<CorsSettings>,
 }
 
 /// The S3 front of one gateway.
@@ -79,16 +85,18 @@ pub struct S3Api {
     keeps_aborted_uploads: bool,
 }
 
-/// The bucket that an HTML form uploads to: it is the form that is signed, not the request.
+/// An operation of a request that is not signed itself.
 #[derive(Debug)]
-pub struct FormUpload {
-    bucket: Bucket,
+pub enum OpenOperation {
+    /// An HTML form uploads to this bucket: it is the form that is signed.
+    FormUpload(Bucket),
+    Preflight(Preflight),
 }
 
 impl Front for S3Api {
     type Operation = S3Operation;
     type Target = Target;
-    type OpenOperation = FormUpload;
+    type OpenOperation = OpenOperation;
     type Error = S3Error;
 
     const TAKES_AWS_CHUNKED: bool = true;
@@ -101,24 +109,33 @@ impl Front for S3Api {
     fn route(&self, head: &request::Parts, log: &mut AccessLog) -> Result<Route<Self>, S3Error> {
         let domain = self.shared.http.domain.as_deref();
         let target = route::target(head.uri.path(), &head.headers, domain)?;
+        if head.method == Method::OPTIONS {
+            log.op = "s3-preflight";
+            return Ok(Route::Open(OpenOperation::Preflight(Preflight { bucket: target.bucket })));
+        }
         let query = Query::parse(head.uri.query())?;
         let operation = route::route(&head.method, &target, &query, &head.headers)?;
         log.op = operation.name();
         if operation == S3Operation::PostObject {
             vocabulary::check(operation, &query, &head.headers)?;
-            return Ok(Route::Open(FormUpload { bucket: target.bucket }));
+            return Ok(Route::Open(OpenOperation::FormUpload(target.bucket)));
         }
         Ok(Route::Signed { operation, target, query })
     }
 
     fn run_open<'a>(
         &'a self,
-        form: FormUpload,
+        operation: OpenOperation,
         head: request::Parts,
         body: RequestBody,
         log: &'a mut AccessLog,
     ) -> BoxFuture<'a, HandlerResult> {
-        Box::pin(self.post_object(head, form.bucket, body, log))
+        match operation {
+            OpenOperation::FormUpload(bucket) => {
+                Box::pin(self.post_object(head, bucket, body, log))
+            }
+            OpenOperation::Preflight(preflight) => Box::pin(self.preflight(preflight, head)),
+        }
     }
 
     fn run(
@@ -137,6 +154,9 @@ impl Front for S3Api {
             S3Operation::DeleteBucket => Box::pin(self.delete_bucket(request)),
             S3Operation::GetBucketLocation => Box::pin(self.bucket_location(request)),
             S3Operation::GetBucketVersioning => Box::pin(self.bucket_versioning(request)),
+            S3Operation::GetBucketCors => Box::pin(self.bucket_cors(request)),
+            S3Operation::PutBucketCors => Box::pin(self.put_bucket_cors(request, body)),
+            S3Operation::DeleteBucketCors => Box::pin(self.delete_bucket_cors(request)),
             S3Operation::ListObjects => Box::pin(self.list_objects(request)),
             S3Operation::ListObjectsV2 => Box::pin(self.list_objects_v2(request)),
             S3Operation::ListObjectVersions => Box::pin(self.list_versions(request)),
@@ -164,6 +184,10 @@ impl Front for S3Api {
 
     fn error_reply(&self, error: S3Error, request: &FailedRequest<'_>) -> Reply {
         error.reply(request.method, request.uri.path(), request.id)
+    }
+
+    fn share<'a>(&'a self, request: &'a OriginRequest, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+        Box::pin(S3Api::share(self, request, reply))
     }
 }
 

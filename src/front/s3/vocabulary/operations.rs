@@ -38,6 +38,9 @@ impl Operations {
     pub const PASSED_WRITES: Self = Self(1 << 24);
 
     pub const LIST_VERSIONS: Self = Self(1 << 25);
+    pub const GET_BUCKET_CORS: Self = Self(1 << 26);
+    pub const PUT_BUCKET_CORS: Self = Self(1 << 27);
+    pub const DELETE_BUCKET_CORS: Self = Self(1 << 28);
 
     pub const PASSED: Self = Self::PASSED_READS.and(Self::PASSED_WRITES);
     pub const READ_OBJECT: Self = Self::GET_OBJECT.and(Self::HEAD_OBJECT);
@@ -56,14 +59,18 @@ impl Operations {
     /// What has the bytes of an object or a part as its body.
     pub const WITH_BYTES: Self = Self::PUT_OBJECT.and(Self::UPLOAD_PART).and(Self::POST_OBJECT);
     /// What has a document as its body.
-    pub const WITH_DOCUMENT: Self =
-        Self::CREATE_BUCKET.and(Self::DELETE_OBJECTS).and(Self::COMPLETE_UPLOAD).and(Self::PASSED);
+    pub const WITH_DOCUMENT: Self = Self::CREATE_BUCKET
+        .and(Self::DELETE_OBJECTS)
+        .and(Self::COMPLETE_UPLOAD)
+        .and(Self::PUT_BUCKET_CORS)
+        .and(Self::PASSED);
     pub const READS: Self = Self::READ_OBJECT
         .and(Self::LISTINGS)
         .and(Self::LIST_BUCKETS)
         .and(Self::HEAD_BUCKET)
         .and(Self::GET_BUCKET_LOCATION)
         .and(Self::GET_BUCKET_VERSIONING)
+        .and(Self::GET_BUCKET_CORS)
         .and(Self::LIST_UPLOADS)
         .and(Self::LIST_PARTS)
         .and(Self::GET_OBJECT_ATTRIBUTES)
@@ -87,6 +94,9 @@ impl Operations {
             Op::GetBucketVersioning => Self::GET_BUCKET_VERSIONING,
             Op::ListObjects => Self::LIST_OBJECTS,
             Op::ListObjectsV2 => Self::LIST_OBJECTS_V2,
+            Op::GetBucketCors => Self::GET_BUCKET_CORS,
+            Op::PutBucketCors => Self::PUT_BUCKET_CORS,
+            Op::DeleteBucketCors => Self::DELETE_BUCKET_CORS,
             Op::ListObjectVersions => Self::LIST_VERSIONS,
             Op::DeleteObjects => Self::DELETE_OBJECTS,
             Op::ListMultipartUploads => Self::LIST_UPLOADS,

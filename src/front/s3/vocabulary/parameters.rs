@@ -20,6 +20,8 @@ pub const SIGNATURE: [&str; 8] = [
 const SIGNED: &str = "part of the signature, which is verified before";
 const HEADER: &str = "a header of a URL with a signature of version 2";
 
+const CORS: O = O::GET_BUCKET_CORS.and(O::PUT_BUCKET_CORS).and(O::DELETE_BUCKET_CORS);
+
 /// All rows.
 pub static PARAMETERS: &[Row] = &[
     row("AWSAccessKeyId", O::ALL, Nothing(SIGNED)),
@@ -38,6 +40,7 @@ pub static PARAMETERS: &[Row] = &[
     row("content-md5", O::ALL, Nothing(HEADER)),
     row("content-type", O::ALL, Nothing(HEADER)),
     row("continuation-token", O::LIST_OBJECTS_V2.and(O::LIST_BUCKETS), ActedOn),
+    row("cors", CORS, ActedOn),
     row("delete", O::DELETE_OBJECTS, ActedOn),
     row("delimiter", O::LISTINGS.and(O::LIST_UPLOADS), ActedOn),
     row("encoding-type", O::LISTINGS.and(O::LIST_UPLOADS), ActedOn),
