@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, settings, start};
 use crate::support::request::{Request, chunk_api, s3};
+use crate::support::response::{exchange, exchange_and_close};
 
 const PART: usize = 5 << 20;
 
@@ -125,7 +126,7 @@ async fn a_refusal_has_its_code_and_changes_nothing() {
             "InvalidArgument",
         ),
         ("a bad bucket name", s3("PUT", "/UPPER"), 400, "InvalidBucketName"),
-        ("an unsupported subresource", s3("GET", "/bucket?policy="), 501, "NotImplemented"),
+        ("an unsupported subresource", s3("PUT", "/bucket?policy="), 501, "NotImplemented"),
         (
             "two checksums",
             s3("PUT", "/bucket/k")
@@ -256,4 +257,25 @@ async fn an_upload_is_one_session_for_both_protocols() {
     );
     let response = s3("GET", "/bucket/k").send(&gateway).await;
     assert!(response.body == [one, two].concat());
+}
+
+#[tokio::test]
+async fn probes_of_minio_clients_are_answered() {
+    let gateway = start(settings()).await;
+    for path in ["live", "ready", "cluster", "cluster/read", "cluster?maintenance=true"] {
+        let request = s3("GET", &format!("/minio/health/{path}")).signed_by(None);
+        let head = request.head(gateway.address);
+        let response = exchange(&gateway, &head, b"").await;
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        let head = head.replacen("GET", "HEAD", 1);
+        let response = exchange_and_close(gateway.address, &head, b"").await;
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+    }
+    // A bucket of this name keeps its objects.
+    assert_eq!(s3("PUT", "/minio").send(&gateway).await.status, 200);
+    let put = s3("PUT", "/minio/health/live").body(b"mine");
+    assert_eq!(put.send(&gateway).await.status, 200);
+    assert_eq!(s3("GET", "/minio/health/live").send(&gateway).await.body, b"mine");
+    let head = s3("GET", "/minio/health/live").presigned(60, gateway.address);
+    assert_eq!(exchange(&gateway, &head, b"").await.body, b"mine");
 }

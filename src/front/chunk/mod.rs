@@ -58,6 +58,7 @@ impl Front for ChunkApi {
         let signed = head.headers.contains_key(http::header::AUTHORIZATION);
         path.starts_with(api::ROOT)
             || !signed && ["/healthz", "/readyz", "/metrics"].contains(&path)
+            || route::is_minio_probe(head)
     }
 
     fn route(&self, head: &request::Parts, log: &mut AccessLog) -> Result<Route<Self>, Problem> {

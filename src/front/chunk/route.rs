@@ -3,7 +3,7 @@
 //! Guarantees: `ROUTES` has all paths, and a test compares the OpenAPI document with it. For a
 //! known path with a wrong method, the error lists the allowed methods.
 
-use http::Method;
+use http::{Method, header, request};
 
 use crate::api;
 use crate::names::BackupId;
@@ -46,6 +46,30 @@ const ROUTES: &[(&str, &[Method])] = &[
     ("/metrics", &[Method::GET]),
 ];
 
+/// Where MinIO's clients ask whether the server works. Source:
+/// <https://min.io/docs/minio/linux/operations/monitoring/healthcheck-probe.html>
+const MINIO_PROBES: [(&str, PublicOperation); 4] = [
+    ("/minio/health/live", PublicOperation::Health),
+    ("/minio/health/ready", PublicOperation::Ready),
+    ("/minio/health/cluster", PublicOperation::Ready),
+    ("/minio/health/cluster/read", PublicOperation::Ready),
+];
+
+/// Whether this is a probe of a client of MinIO, and not a signed request for an object of a bucket
+/// called `minio`.
+pub fn is_minio_probe(head: &request::Parts) -> bool {
+    let is_signed = || {
+        let query = head.uri.query().unwrap_or_default().to_ascii_lowercase();
+        head.headers.contains_key(header::AUTHORIZATION) || query.contains("signature=")
+    };
+    minio_probe(&head.method, head.uri.path()).is_some() && !is_signed()
+}
+
+fn minio_probe(method: &Method, path: &str) -> Option<PublicOperation> {
+    let (_, probe) = MINIO_PROBES.iter().find(|(known, _)| *known == path)?;
+    matches!(*method, Method::GET | Method::HEAD).then_some(*probe)
+}
+
 impl ChunkOperation {
     /// The name in metrics and log lines.
     pub fn name(&self) -> &'static str {
@@ -82,6 +106,9 @@ impl ChunkOperation {
 
 /// **Errors**: `NotFound`, `MethodNotAllowed`, `BadRequest`.
 pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
+    if let Some(probe) = minio_probe(method, path) {
+        return Ok(ChunkOperation::Public(probe));
+    }
     // Probes are also at the root of the server, where orchestrators expect them.
     let inner = path.strip_prefix(api::ROOT).filter(|rest| rest.starts_with('/'));
     let segments = web::segments(inner.unwrap_or(path))?;
@@ -163,6 +190,10 @@ mod tests {
             ("POST", "/_ratchet/v1/backups/b/finalize", Ok(ChunkOperation::Finalize(id().into()))),
             ("GET", "/healthz", Ok(ChunkOperation::Public(PublicOperation::Health))),
             ("GET", "/_ratchet/v1/metrics", Ok(ChunkOperation::Public(PublicOperation::Metrics))),
+            ("GET", "/minio/health/live", Ok(ChunkOperation::Public(PublicOperation::Health))),
+            ("HEAD", "/minio/health/cluster", Ok(ChunkOperation::Public(PublicOperation::Ready))),
+            ("PUT", "/minio/health/live", Err(404)),
+            ("GET", "/minio/health/other", Err(404)),
             ("GET", "/backups", Err(404)),
             ("GET", "/_ratchet/v1", Err(404)),
             ("GET", "/_ratchet/v1x/backups", Err(404)),
