@@ -12,11 +12,14 @@ aws2=(awscli python3-awscrt python3-colorama python3-cryptography python3-dateut
     python3-jmespath python3-prompt-toolkit python3-pyasn1 python3-roman python3-ruamel.yaml python3-ruamel.yaml.clib
     python3-six python3-urllib3 python3-wcwidth)
 why=$(scripts/debian.sh "${aws2[@]}" 2>&1) || echo "SKIP aws CLI 2: ${why##*$'\n'}"
+# For pages that use the gateway; with its libraries, so not below target.
+command -v chromium >/dev/null || why=$(apt-get install -y --no-install-recommends chromium 2>&1) ||
+    echo "SKIP chromium: ${why##*$'\n'}"
 modules=target/clients/js
 if ! command -v npm >/dev/null; then
     echo "SKIP lib-storage: npm is not installed"
-elif [ ! -d $modules/node_modules/@aws-sdk/lib-storage ]; then
+elif [ ! -d $modules/node_modules/@uppy/aws-s3 ]; then
     mkdir -p $modules
-    why=$(cd $modules && npm install --no-audit --no-fund --silent @aws-sdk/client-s3 @aws-sdk/lib-storage 2>&1) ||
-        echo "SKIP lib-storage: ${why##*$'\n'}"
+    why=$(cd $modules && npm install --no-audit --no-fund --silent @aws-sdk/client-s3 @aws-sdk/lib-storage \
+        @uppy/core @uppy/aws-s3 esbuild 2>&1) || echo "SKIP lib-storage, Uppy: ${why##*$'\n'}"
 fi
