@@ -3,7 +3,7 @@
 import json
 import urllib.request
 
-from harness import MIB, OnEachStore, on_each_store
+from harness import MIB, ROOT, OnEachStore, on_each_store
 
 
 class Aws(OnEachStore):
@@ -39,6 +39,21 @@ class Aws(OnEachStore):
         self.assertEqual(self.aws("s3", "sync", tree, f"s3://{self.bucket}/tree"), b"", "an unchanged tree is not sent again")
         self.aws("s3", "sync", f"s3://{self.bucket}/tree", back)
         self.assertSameTree(tree, back)
+
+    def test_version_2_copies_in_parts_with_the_tags(self):
+        debian = ROOT / "target/debian"
+        if not (debian / "packages/awscli.done").exists():
+            self.skipTest("aws CLI 2 could not be installed")
+        file, big = self.file("file", 20 * MIB + 1), f"s3://{self.bucket}/big"
+        self.aws("s3", "cp", file, big)
+        tags = {"TagSet": [{"Key": "a", "Value": "1"}]}
+        self.api("put-object-tagging", "--key", "big", "--tagging", json.dumps(tags))
+        # This version ignores AWS_ENDPOINT_URL.
+        command = ["/usr/bin/python3", debian / "usr/bin/aws", "--endpoint-url", self.server.url, "s3", "cp", big, f"{big}2"]
+        self.run_client(*command, PYTHONPATH=str(debian / "usr/lib/python3/dist-packages"))
+        self.assertEqual(self.api("get-object-tagging", "--key", "big2"), tags)
+        self.aws("s3", "cp", f"{big}2", self.home / "back")
+        self.assertSameFile(file, self.home / "back")
 
     def test_move_remove_and_delete_a_bucket(self):
         file = self.file("file", 20 * MIB)
