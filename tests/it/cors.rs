@@ -2,9 +2,14 @@
 //! and the headers on every response. The requests are those that browsers send.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use ratchet::clock::Clock;
 use ratchet::front::s3::CorsSettings;
-use ratchet::store::Store;
+use ratchet::store::faulty::{Call, Fault, Faulty};
+use ratchet::store::memory::Memory;
+use ratchet::store::{Kind, Store};
 
 use crate::support::gateway::{Gateway, LIMITED, READER, serve, settings, start};
 use crate::support::request::{Request, s3};
@@ -270,4 +275,30 @@ async fn settings_that_a_crash_left_behind_are_not_those_of_a_new_bucket() {
     gateway.store.delete_bucket(&"bucket".into()).await.unwrap();
     assert_eq!(s3("PUT", "/bucket").send(&gateway).await.status, 200);
     assert_eq!(s3("GET", "/bucket?cors=").send(&gateway).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_takes_no_response_away() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let is_broken = Arc::clone(&broken);
+    let hook = move |call: Call<'_>| {
+        let fails =
+            call.key.starts_with("v1/bucket_settings/") && is_broken.load(Ordering::Relaxed);
+        (Duration::ZERO, fails.then_some(Fault::Before(Kind::Unavailable)))
+    };
+    let memory = Arc::new(Memory::new(Clock::seeded(3)));
+    let store = Arc::new(Faulty::new(memory, Clock::seeded(4), Box::new(hook)));
+    let mut settings = settings();
+    settings.s3.cors =
+        vec![CorsSettings { origins: vec![PAGE.to_owned()], ..CorsSettings::default() }];
+    let (address, _shutdown) = serve(store, settings).await;
+    broken.store(true, Ordering::Relaxed);
+    let get = s3("GET", "/bucket").header("origin", PAGE).head(address);
+    let response = exchange_and_close(address, &get, b"").await;
+    assert_eq!((response.status, allowed(&response).0), (200, Some(PAGE)));
+    let headers = [("origin", PAGE), ("access-control-request-method", "GET")];
+    let asked = preflight("/bucket/k", &headers).head(address);
+    assert_eq!(exchange_and_close(address, &asked, b"").await.status, 503);
+    broken.store(false, Ordering::Relaxed);
+    assert_eq!(exchange_and_close(address, &asked, b"").await.status, 200);
 }

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: the first rule that allows the request decides: the bucket's own rules, then those
 //! of the settings; a refused preflight is the same for every bucket, whether it exists or not. If
-//! the rules of a bucket cannot be read in time, a response is sent without them. Source:
+//! the rules of a bucket cannot be read in time, a preflight fails, and another response is sent
+//! with what the settings allow. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html>.
 
 use std::time::Duration;
@@ -20,10 +21,10 @@ use super::super::{HandlerResult, S3Api, empty_reply, route, validate};
 use super::CorsSettings;
 use crate::front::envelope::OriginRequest;
 use crate::names::Bucket;
-use crate::object::{CORS_METHODS, CorsRule, CrossOrigin, StoreError};
+use crate::object::{CORS_METHODS, CorsRule, CrossOrigin, StoreError, StoreKind};
 use crate::web::Reply;
 
-/// How long a response that is complete waits for the rules of its bucket.
+/// How long a preflight, or a response that is complete, waits for the rules of its bucket.
 const RULES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// On which headers of the request the response depends.
@@ -84,15 +85,7 @@ impl S3Api {
         let domain = self.shared.http.domain.as_deref();
         let target = route::target(request.uri.path(), &request.headers, domain);
         let bucket = target.map(|target| target.bucket).unwrap_or_default();
-        let rules = tokio::select! {
-            biased;
-            rules = self.rules(&bucket) => rules,
-            () = self.shared.clock.pause(RULES_TIMEOUT) => {
-                tracing::warn!("the CORS rules of {bucket:?} were not read in time");
-                Ok(self.rules_of_settings(&bucket))
-            }
-        };
-        let rules = rules.unwrap_or_else(|error| {
+        let rules = self.rules(&bucket).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the CORS rules of {bucket:?} cannot be read");
             self.rules_of_settings(&bucket)
         });
@@ -103,15 +96,22 @@ impl S3Api {
         allow(&rules, CrossOrigin { origin, method, headers: &[] }, reply);
     }
 
-    /// All rules for a bucket, in the order in which they are tried.
+    /// All rules for a bucket, in the order in which they are tried. **Errors**: the store's;
+    /// `Unavailable` if it takes too long.
     async fn rules(&self, bucket: &Bucket) -> Result<Vec<CorsRule>, StoreError> {
         let is_bucket = validate::bucket(bucket).is_ok() && !self.shared.objects.reserves(bucket);
-        let mut rules = match is_bucket {
-            true => self.shared.objects.cors_rules(bucket).await?.to_vec(),
-            false => Vec::new(),
+        if !is_bucket {
+            return Ok(self.rules_of_settings(bucket));
+        }
+        let own = tokio::select! {
+            biased;
+            rules = self.shared.objects.cors_rules(bucket) => rules?,
+            () = self.shared.clock.pause(RULES_TIMEOUT) => {
+                let what = "the rules of the bucket were not read in time";
+                return Err(StoreError::new(StoreKind::Unavailable, what));
+            }
         };
-        rules.extend(self.rules_of_settings(bucket));
-        Ok(rules)
+        Ok(own.iter().cloned().chain(self.rules_of_settings(bucket)).collect())
     }
 
     fn rules_of_settings(&self, bucket: &Bucket) -> Vec<CorsRule> {
