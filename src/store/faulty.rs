@@ -53,6 +53,7 @@ macro_rules! operations {
 }
 operations!(
     CreateBucket,
+    CreateBucketWithLock,
     DeleteBucket,
     ListBuckets,
     Put,
@@ -188,6 +189,11 @@ impl Store for Faulty {
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {
         let fault = self.ask_hook(Op::CreateBucket, bucket.as_str(), "").await?;
         respond(fault, self.inner.create_bucket(bucket).await)
+    }
+
+    async fn create_bucket_with_lock(&self, bucket: &Bucket) -> Result<()> {
+        let fault = self.ask_hook(Op::CreateBucketWithLock, bucket.as_str(), "").await?;
+        respond(fault, self.inner.create_bucket_with_lock(bucket).await)
     }
 
     async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
@@ -336,6 +342,10 @@ impl Store for Faulty {
         let fault = self.ask_hook(Op::PassThrough, bucket, key).await?;
         let answer = respond(fault, self.inner.pass_through(request).await)?;
         Ok(answer.map(|answer| PassthroughAnswer { body: damaged(fault, answer.body), ..answer }))
+    }
+
+    fn is_server(&self) -> bool {
+        self.inner.is_server()
     }
 
     fn stores_checksum(&self, algorithm: Algorithm) -> bool {

@@ -33,6 +33,7 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
     let body = || Body::from(vec![1, 2, 3]);
     match op {
         Op::CreateBucket => store.create_bucket(bucket).await,
+        Op::CreateBucketWithLock => store.create_bucket_with_lock(bucket).await,
         Op::DeleteBucket => store.delete_bucket(bucket).await,
         Op::ListBuckets => store.list_buckets().await.map(drop),
         Op::Put => store.put(bucket, key, body(), PutOptions::default()).await.map(drop),
@@ -114,7 +115,8 @@ fn every_method_of_the_trait_is_an_operation() {
         .filter_map(|line| line.trim().trim_start_matches("async ").strip_prefix("fn "))
         .map(|rest| rest.split('(').next().unwrap().replace('_', ""))
         .collect();
-    let neither_wait_nor_fail = ["limits", "reserves"].map(str::to_owned);
+    let neither_wait_nor_fail =
+        ["limits", "isserver", "reserves", "storeschecksum"].map(str::to_owned);
     let operations = Op::ALL.iter().map(|op| format!("{op:?}").to_lowercase());
     assert_eq!(methods, operations.chain(neither_wait_nor_fail).collect());
 }
