@@ -52,3 +52,6 @@ pub static SERVER_STATE: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-restore"),
     HeaderName::from_static("x-amz-missing-meta"),
 ];
+
+/// The algorithm of the checksum that an upload, a copy or a form is to have.
+pub const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");

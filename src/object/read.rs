@@ -133,7 +133,8 @@ impl Objects {
         let whole = || ReadRequest { selection: Selection::Whole, ..request.clone() };
         match self.read_selected(name, &request).await? {
             Selected::Read(read) => Ok(*read),
-            Selected::Changed => match self.read_selected(name, &whole()).await? {
+            // In a box, as all that few reads need: in line, every read would be as large.
+            Selected::Changed => match Box::pin(self.read_selected(name, &whole())).await? {
                 Selected::Read(read) => Ok(*read),
                 // Only a range depends on `If-Range`.
                 Selected::Changed => Err(ReadError::Precondition),
@@ -149,7 +150,7 @@ impl Objects {
         let FoundPart { bytes, count: parts_count, checksum: of_part } = match request.selection {
             Selection::Whole => FoundPart::without_parts(Bytes::Whole),
             Selection::Range(range) => FoundPart::without_parts(Bytes::Of(range)),
-            Selection::Part(number) => self.find_part(name, number, request).await?,
+            Selection::Part(number) => Box::pin(self.find_part(name, number, request)).await?,
         };
         let is_whole = matches!(bytes, Bytes::Whole | Bytes::WholePart);
         let wants_checksum = is_whole && request.checksum;
@@ -187,7 +188,7 @@ impl Objects {
             Bytes::NoneAt(first) => Some((first, first)),
         };
         let checksum = if wants_checksum {
-            self.checksum_of(name, &stored).await?
+            Box::pin(self.checksum_of(name, &stored)).await?
         } else {
             of_part.filter(|_| request.checksum)
         };

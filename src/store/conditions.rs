@@ -18,6 +18,8 @@ pub struct DeleteOptions {
     /// None: the current object. A bucket with versions gets a delete marker for it.
     pub version: Option<String>,
     pub conditions: DeleteConditions,
+    /// Whether a retention in governance mode is no obstacle. Stores without locks have none.
+    pub bypass_governance: bool,
 }
 
 /// The conditions of a `delete`. Atomic, as those of a `put`.

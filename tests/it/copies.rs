@@ -95,21 +95,32 @@ impl Setup {
     /// Puts an object of these parts.
     async fn put_parts(&self, key: &str, parts: &[&[u8]], algorithm: Option<Algorithm>) {
         let id = self.begin(key, algorithm.map(Algorithm::name)).await;
-        let mut tags = Vec::new();
+        let mut listed = Vec::new();
         for (number, bytes) in (1..).zip(parts) {
             let target = format!("/bucket/{key}?partNumber={number}&uploadId={id}");
             let mut request = s3("PUT", &target).body(bytes);
             if let Some(algorithm) = algorithm {
                 request = request.header(algorithm.header().as_str(), &sum(algorithm, bytes));
             }
-            tags.push(self.ok(request).await.header("etag").unwrap().to_owned());
+            let tag = self.ok(request).await.header("etag").unwrap().to_owned();
+            let checksum = algorithm.map(|algorithm| {
+                let name = format!("Checksum{algorithm}");
+                format!("<{name}>{}</{name}>", sum(algorithm, bytes))
+            });
+            listed.push(format!("<ETag>{tag}</ETag>{}", checksum.unwrap_or_default()));
         }
-        self.complete(key, &id, &tags).await;
+        self.complete_listed(key, &id, &listed).await;
     }
 
     async fn complete(&self, key: &str, id: &str, tags: &[String]) -> Response {
-        let parts = (1..).zip(tags).map(|(number, tag): (u32, _)| {
-            format!("<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>")
+        let listed: Vec<String> = tags.iter().map(|tag| format!("<ETag>{tag}</ETag>")).collect();
+        self.complete_listed(key, id, &listed).await
+    }
+
+    /// Completes an upload with what is listed of each part beside its number.
+    async fn complete_listed(&self, key: &str, id: &str, listed: &[String]) -> Response {
+        let parts = (1..).zip(listed).map(|(number, part): (u32, _)| {
+            format!("<Part><PartNumber>{number}</PartNumber>{part}</Part>")
         });
         let document = format!(
             "<CompleteMultipartUpload>{}</CompleteMultipartUpload>",
@@ -366,14 +377,16 @@ async fn a_copy_has_the_checksum_of_the_whole_object() {
         }
         // The algorithm of an upload counts for its copied parts.
         let id = setup.begin("made", Some("CRC32")).await;
-        let mut tags = Vec::new();
+        let mut listed = Vec::new();
         for (number, from) in [(1, "plain"), (2, "parts-CRC32")] {
             let target = format!("made?partNumber={number}&uploadId={id}");
             let copied = setup.ok(copy(&format!("/bucket/{from}"), &target)).await;
             assert_eq!(element(&copied, "ChecksumCRC32"), Some(sum(Crc32, &whole)), "{from}");
-            tags.push(element(&copied, "ETag").unwrap());
+            let tag = element(&copied, "ETag").unwrap();
+            let sum = sum(Crc32, &whole);
+            listed.push(format!("<ETag>{tag}</ETag><ChecksumCRC32>{sum}</ChecksumCRC32>"));
         }
-        let completed = setup.complete("made", &id, &tags).await;
+        let completed = setup.complete_listed("made", &id, &listed).await;
         assert!(element(&completed, "ChecksumCRC32").unwrap().ends_with("-2"));
     }
 }

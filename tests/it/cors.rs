@@ -152,7 +152,7 @@ async fn a_response_to_a_page_says_so_whatever_went_wrong() {
         (s3("GET", "/bucket?acl=&cors="), 400),
         (s3("GET", "/bucket?prefix=a&prefix=b"), 400),
         (s3("GET", "/bucket/%FF"), 400),
-        (s3("DELETE", "/bucket?uploads="), 405),
+        (s3("DELETE", "/bucket?uploads="), 501),
         (s3("GET", "http://other.test/bucket/k"), 400),
         (s3("POST", "/bucket"), 412),
     ];

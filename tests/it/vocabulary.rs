@@ -15,6 +15,9 @@ use crate::support::response::{Response, exchange_and_close};
 const OLD: &[u8] = b"old bytes";
 const NEW: &[u8] = b"new bytes";
 
+const CORS: &[u8] = b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>\
+    <AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>";
+
 /// What a client adds to a request.
 #[derive(Clone, Copy, Debug)]
 struct Added<'a> {
@@ -55,6 +58,7 @@ impl Scene {
     async fn new() -> Self {
         let gateway = start(settings()).await;
         ok(&gateway, s3("PUT", "/bucket/k").body(OLD)).await;
+        ok(&gateway, s3("PUT", "/bucket?cors=").body(CORS)).await;
         let created = text(&ok(&gateway, s3("POST", "/bucket/up?uploads=")).await);
         let upload = element(&created, "UploadId").to_owned();
         let part = format!("/bucket/up?partNumber=1&uploadId={upload}");
@@ -73,6 +77,10 @@ impl Scene {
             "DeleteBucket" => s3("DELETE", "/bucket"),
             "GetBucketLocation" => s3("GET", "/bucket?location="),
             "GetBucketVersioning" => s3("GET", "/bucket?versioning="),
+            "GetBucketCors" => s3("GET", "/bucket?cors="),
+            "PutBucketCors" => s3("PUT", "/bucket?cors=").body(CORS),
+            "DeleteBucketCors" => s3("DELETE", "/bucket?cors="),
+            "ListObjectVersions" => s3("GET", "/bucket?versions="),
             "ListObjects" => s3("GET", "/bucket"),
             "ListObjectsV2" => s3("GET", "/bucket?list-type=2"),
             "DeleteObjects" => s3("POST", "/bucket?delete=")
@@ -113,7 +121,7 @@ impl Scene {
         let mut request = self.request(operation);
         if let Some(Added { name, value, as_header }) = added {
             // What a form says stands in its fields.
-            if operation == "PostObject" && as_header && name.starts_with("x-amz-") {
+            if operation == "PostObject" && as_header {
                 request = form("k", &[(name, value)]);
             } else if as_header {
                 request.headers.retain(|(there, _)| there != name);
@@ -261,17 +269,20 @@ async fn what_is_kept_comes_back() {
 
 /// Names whose every value is valid, or where S3 ignores what it cannot parse (RFC 9110 for ranges
 /// and dates).
-const ANY_VALUE: [&str; 22] = [
+const ANY_VALUE: [&str; 26] = [
     "if-modified-since",
+    "if-none-match",
     "if-range",
     "if-unmodified-since",
     "range",
     "x-amz-copy-source-if-modified-since",
+    "x-amz-copy-source-if-none-match",
     "x-amz-copy-source-if-unmodified-since",
     // They say how the body is framed, and only a framed body has them.
     "x-amz-decoded-content-length",
     "x-amz-trailer",
     "attributes",
+    "bucket-region",
     "delete",
     "delimiter",
     "key-marker",
@@ -285,6 +296,7 @@ const ANY_VALUE: [&str; 22] = [
     "upload-id-marker",
     "x-amz-sdk-checksum-algorithm",
     "fetch-owner",
+    "x-amz-tagging",
 ];
 
 #[tokio::test]

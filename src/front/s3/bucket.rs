@@ -110,7 +110,7 @@ impl S3Api {
             return Err(if exists { already_exists(&bucket) } else { S3Error::denied() });
         }
         acl::check_bucket(&request.head.headers)?;
-        let with_lock = flag(&request, "x-amz-bucket-object-lock-enabled")?;
+        let with_lock = request.flag("x-amz-bucket-object-lock-enabled")?;
         document::bucket_configuration(&request.read_document(body, MAX_DOCUMENT).await?)?;
         self.shared.objects.create_bucket(&bucket, with_lock).await?;
         let mut reply = empty_reply(StatusCode::OK);
@@ -161,16 +161,6 @@ impl S3Api {
             return Err(S3Error::denied());
         }
         Ok(self.shared.objects.find_bucket(&request.target.bucket).await?)
-    }
-}
-
-/// A header that is `true` or `false`; absent means false. **Errors**: `InvalidArgument`.
-fn flag(request: &AuthedRequest, name: &str) -> Result<bool, S3Error> {
-    match request.header(name) {
-        None => Ok(false),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(_) => Err(S3Error::invalid(format!("{name} must be true or false"))),
     }
 }
 

@@ -9,17 +9,17 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::error::S3Error;
 use super::xml::Xml;
 use crate::digest::{Algorithm, Checksum};
+use crate::header_names::CHECKSUM_ALGORITHM;
 use crate::upload::{ChecksumKind, ObjectChecksum, ObjectClaim, PartEntry, Root};
 use crate::web::{Declared, checksum_header, named_algorithm};
 
-const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 const TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type");
 const OBJECT_SIZE: HeaderName = HeaderName::from_static("x-amz-mp-object-size");
 
 /// The checksum that CreateMultipartUpload names. **Errors**: `InvalidRequest`.
 pub fn of_upload(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)>, S3Error> {
     let kind = kind(headers)?;
-    let Some(algorithm) = named_algorithm(headers, &ALGORITHM)? else {
+    let Some(algorithm) = named_algorithm(headers, &CHECKSUM_ALGORITHM)? else {
         return match kind {
             None => Ok(None),
             Some(_) => Err(S3Error::invalid_request(
@@ -42,6 +42,18 @@ pub fn of_upload(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)
         kind.name(),
         algorithm.name().to_lowercase()
     )))
+}
+
+/// Checks that a request whose `x-amz-checksum-algorithm` names an algorithm has a checksum in it.
+/// **Errors**: `InvalidRequest`.
+pub fn require_named(headers: &HeaderMap, declared: &Declared) -> Result<(), S3Error> {
+    match named_algorithm(headers, &CHECKSUM_ALGORITHM)? {
+        Some(named) if declared.algorithm() != Some(named) => {
+            let what = format!("{CHECKSUM_ALGORITHM} is {named}, but there is no such checksum");
+            Err(S3Error::invalid_request(what))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Checks that a part comes with the checksum that its upload needs: in the algorithm that was

@@ -54,7 +54,7 @@ pub fn parse(headers: &HeaderMap, names: &ConditionHeaders) -> Conditions {
 /// The conditions of a DELETE. **Errors**: `NotImplemented` for a condition that S3 does not have
 /// there, `InvalidArgument` for a time or size that is none.
 pub fn delete_conditions(headers: &HeaderMap) -> Result<DeleteConditions, S3Error> {
-    for other in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+    for other in [IF_NONE_MATCH, IF_UNMODIFIED_SINCE] {
         if headers.contains_key(&other) {
             return Err(S3Error::not_implemented(&format!("the header {other} on DELETE")));
         }

@@ -16,12 +16,11 @@ use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, tagging, validate, xml_reply};
 use crate::accounts::Access;
 use crate::digest::Checksum;
-use crate::header_names::VERSION_ID;
+use crate::header_names::{CHECKSUM_ALGORITHM, VERSION_ID};
 use crate::object::{CopyError, CopyFrom, CopyTo, ObjectName, PutMode, StoreKind};
 use crate::upload::ChecksumKind;
 use crate::web::{Reply, named_algorithm};
 
-const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
 
 /// Headers that change an object which is copied onto itself with its metadata kept. Source: the

@@ -31,7 +31,11 @@ impl S3Api {
         let version = validate::version(request.query.get("versionId"))?.map(str::to_owned);
         let conditions = conditions::delete_conditions(&request.head.headers)?;
         self.require_decided(&conditions)?;
-        let options = DeleteOptions { version, conditions };
+        let bypass_governance = bypasses_governance(&request)?;
+        if bypass_governance {
+            request.require(Access::Admin)?;
+        }
+        let options = DeleteOptions { version, conditions, bypass_governance };
         let (bucket, key) = (&request.target.bucket, &request.target.key);
         let deleted = self.shared.objects.delete(bucket, key, &options).await?;
         let mut reply = empty_reply(StatusCode::NO_CONTENT);
@@ -56,13 +60,15 @@ impl S3Api {
         if !identity.sees(&bucket) {
             return Err(S3Error::denied());
         }
+        let bypass_governance = bypasses_governance(&request)?;
         let document =
             document::deletions(&request.read_document(body, MAX_DOCUMENT_BYTES).await?)?;
         if document.keys.is_empty() || document.keys.len() > MAX_KEYS {
             return Err(S3Error::malformed_xml());
         }
         self.shared.objects.find_bucket(&bucket).await?;
-        let deletions = stream::iter(document.keys).map(|entry| {
+        let deletions = stream::iter(document.keys).map(|mut entry| {
+            entry.options.bypass_governance = bypass_governance;
             let (identity, bucket) = (identity.clone(), bucket.clone());
             async move {
                 let outcome = self.delete_entry(&identity, &bucket, &entry).await;
@@ -99,7 +105,8 @@ impl S3Api {
         entry: &Deletion,
     ) -> Result<Deleted, S3Error> {
         validate::key(&entry.key)?;
-        if entry.key.is_empty() || !identity.allows(Access::Write, bucket, &entry.key) {
+        let access = if entry.options.bypass_governance { Access::Admin } else { Access::Write };
+        if entry.key.is_empty() || !identity.allows(access, bucket, &entry.key) {
             return Err(S3Error::denied());
         }
         validate::version(entry.options.version.as_deref())?;
@@ -126,4 +133,10 @@ impl S3Api {
         }
         Ok(())
     }
+}
+
+/// Whether a retention in governance mode shall be no obstacle: only for administrators, because
+/// the owner of the bucket set it. **Errors**: `InvalidArgument`.
+fn bypasses_governance(request: &AuthedRequest) -> Result<bool, S3Error> {
+    request.flag("x-amz-bypass-governance-retention")
 }

@@ -303,7 +303,8 @@ mod tests {
             modified: Some(nine),
             size_bytes: Some(5),
         };
-        assert_eq!(found, DeleteOptions { version: Some("null".to_owned()), conditions });
+        let version = Some("null".to_owned());
+        assert_eq!(found, DeleteOptions { version, conditions, ..DeleteOptions::default() });
         for (inner, code) in [
             ("<Size>x</Size>", "MalformedXML"),
             ("<LastModifiedTime>now</LastModifiedTime>", "MalformedXML"),

@@ -32,9 +32,7 @@ impl S3Api {
         let read = ReadRequest {
             selection: selection(&request)?,
             head_only: request.head.method == Method::HEAD,
-            checksum: request
-                .header("x-amz-checksum-mode")
-                .is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")),
+            checksum: wants_checksum(&request)?,
             conditions: conditions::parse(&request.head.headers, &OBJECT_CONDITIONS),
             if_range: conditions::if_range(&request.head.headers),
         };
@@ -84,6 +82,15 @@ pub(super) fn object_name(request: &AuthedRequest) -> Result<ObjectName<'_>, S3E
         key: &request.target.key,
         version: validate::version(request.query.get("versionId"))?,
     })
+}
+
+/// **Errors**: `InvalidArgument`.
+fn wants_checksum(request: &AuthedRequest) -> Result<bool, S3Error> {
+    match request.header("x-amz-checksum-mode") {
+        None => Ok(false),
+        Some(mode) if mode.eq_ignore_ascii_case("enabled") => Ok(true),
+        Some(_) => Err(S3Error::invalid("x-amz-checksum-mode can only be ENABLED")),
+    }
 }
 
 /// The part or range that a request asks for. **Errors**: `InvalidArgument` for a part number out

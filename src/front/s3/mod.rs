@@ -49,9 +49,9 @@ mod xml;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
-use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
 
-use crate::accounts::Access;
+use crate::accounts::{Access, Identity};
 use crate::front::envelope::{self, FailedRequest, Front, OriginRequest, Route, Shared};
 use crate::names::Bucket;
 use crate::web::{self, AccessLog, Declared, Payload, Query, Reply, RequestBody, full};
@@ -197,12 +197,12 @@ impl S3Api {
     }
 
     /// What every operation on an authenticated request begins with. **Errors**: those of
-    /// `vocabulary`, `hoist` and `require_visible`; `AccessDenied` where the request expects another
+    /// `require_visible`, `vocabulary` and `hoist`; `AccessDenied` where the request expects another
     /// owner of the bucket.
     fn prepare(&self, operation: S3Operation, request: &mut AuthedRequest) -> Result<(), S3Error> {
+        self.require_visible(&request.target)?;
         vocabulary::check(operation, &request.query, &request.head.headers)?;
         hoist::hoist(&request.query, &mut request.head.headers)?;
-        self.require_visible(&request.target)?;
         request.require_owner("x-amz-expected-bucket-owner")
     }
 
@@ -237,15 +237,19 @@ impl AuthedRequest {
         if self.identity.allows(access, bucket, key) { Ok(()) } else { Err(S3Error::denied()) }
     }
 
-    /// Checks the header that names the owner whom the client expects a bucket to have. Every
-    /// account sees itself as the owner. **Errors**: `AccessDenied`.
-    fn require_owner(&self, header: &'static str) -> Result<(), S3Error> {
-        match self.head.headers.get(header) {
-            Some(owner) if owner.as_bytes() != self.identity.account_name().as_bytes() => {
-                Err(S3Error::other_owner(header))
-            }
-            Some(_) | None => Ok(()),
+    /// A header that is `true` or `false`; absent means false. **Errors**: `InvalidArgument`.
+    fn flag(&self, name: &str) -> Result<bool, S3Error> {
+        match self.header(name) {
+            None => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(_) => Err(S3Error::invalid(format!("{name} must be true or false"))),
         }
+    }
+
+    /// As the function `require_owner`, for this request.
+    fn require_owner(&self, header: &'static str) -> Result<(), S3Error> {
+        require_owner(&self.head.headers, header, &self.identity)
     }
 
     /// Reads the whole body and verifies it. **Errors**: those of its digests; `MalformedXML` if it
@@ -275,6 +279,21 @@ impl AuthedRequest {
             document.extend_from_slice(&frame);
         }
         Ok(document.into())
+    }
+}
+
+/// Checks the header that names the owner whom the client expects a bucket to have. Every account
+/// sees itself as the owner. **Errors**: `AccessDenied`.
+fn require_owner(
+    headers: &HeaderMap,
+    header: &'static str,
+    identity: &Identity,
+) -> Result<(), S3Error> {
+    match headers.get(header) {
+        Some(owner) if owner.as_bytes() != identity.account_name().as_bytes() => {
+            Err(S3Error::other_owner(header))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -23,8 +23,8 @@ use super::put::{MAX_BYTES, write_checksum, written_reply};
 use super::route::S3Operation;
 use super::xml::{Xml, iso_seconds};
 use super::{
-    HandlerResult, S3Api, attributes, conditions, location, payload_error, tagging, validate,
-    vocabulary,
+    HandlerResult, S3Api, attributes, checksums, conditions, location, payload_error,
+    require_owner, tagging, validate, vocabulary,
 };
 use crate::accounts::{Access, Identity};
 use crate::front::envelope::Shared;
@@ -55,12 +55,14 @@ impl S3Api {
         let (key, lengths) = self.require_allowed(&form, &bucket, &identity)?;
         let headers = headers_of(&form.fields)?;
         vocabulary::check_headers(S3Operation::PostObject, &headers)?;
+        require_owner(&headers, "x-amz-expected-bucket-owner", &identity)?;
         let mode = conditions::write_mode(&headers)?;
         let attributes = attributes::read(&headers)?;
         self.shared.objects.require_server_side(&bucket, &attributes).await?;
         let success = Success::read(&form.fields)?;
         let (file, refusal) = form.file.limited(lengths);
-        let declared = declared(headers)?;
+        let declared = declared(&headers)?;
+        checksums::require_named(&headers, &declared)?;
         let (sha256, checksum) = (declared.sha256, declared.checksum.clone());
         let Shared { clock, http, .. } = &self.shared;
         let file = StreamBody::new(file.map_ok(Frame::data));
@@ -240,9 +242,9 @@ fn headers_of(fields: &BTreeMap<String, String>) -> Result<HeaderMap, S3Error> {
 }
 
 /// What the fields declare of the file. **Errors**: those of `Declared::read`.
-fn declared(headers: HeaderMap) -> Result<Declared, S3Error> {
+fn declared(headers: &HeaderMap) -> Result<Declared, S3Error> {
     let (mut head, ()) = http::Request::new(()).into_parts();
-    head.headers = headers;
+    head.headers.clone_from(headers);
     Ok(Declared::read(&head, &PayloadSignature::unsigned())?)
 }
 

@@ -8,7 +8,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::{
-    AuthedRequest, HandlerResult, S3Api, attributes, conditions, empty_reply, payload_error,
+    AuthedRequest, HandlerResult, S3Api, attributes, checksums, conditions, empty_reply,
+    payload_error,
 };
 use crate::accounts::Access;
 use crate::digest::Checksum;
@@ -29,6 +30,7 @@ impl S3Api {
     ) -> HandlerResult {
         request.require(Access::Write)?;
         let declared = Declared::read(&request.head, &request.payload)?;
+        checksums::require_named(&request.head.headers, &declared)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         if len_bytes > MAX_BYTES {
             let message =
@@ -51,6 +53,8 @@ impl S3Api {
         let (payload, outcome) = Payload::new(declared, &request.payload, body);
         let body = Body::verified(len_bytes, payload);
         let stated = attributes.headers.clone();
+        // A slow body can take long; meanwhile only what is still needed takes memory.
+        drop(request);
         let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
         let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,

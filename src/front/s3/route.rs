@@ -206,8 +206,8 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
     Ok(Target { bucket: bucket.into(), key: key.into() })
 }
 
-/// **Errors**: `MethodNotAllowed`; `InvalidArgument` for two subresources, because the store could
-/// use the other one.
+/// **Errors**: `NotImplemented`, which names the subresource; `MethodNotAllowed` without one;
+/// `InvalidArgument` for two subresources, because the store could use the other one.
 pub fn route(
     method: &Method,
     target: &Target,
@@ -227,6 +227,9 @@ pub fn route(
         (false, false) => object(method, subresource, query, headers),
     };
     operation.ok_or_else(|| {
+        if let Some(subresource) = subresource {
+            return S3Error::not_implemented(&format!("{method} ?{subresource}"));
+        }
         let message = format!("{method} is not allowed here");
         S3Error::new(http::StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     })

@@ -64,12 +64,13 @@ pub(super) async fn delete(
     key: &Key,
     options: &DeleteOptions,
 ) -> Result<Deleted> {
-    let DeleteOptions { version, conditions } = options;
+    let DeleteOptions { version, conditions, bypass_governance } = options;
     let mut call = client
         .delete_object()
         .bucket(bucket.as_str())
         .key(key.as_str())
-        .set_version_id(version.clone());
+        .set_version_id(version.clone())
+        .set_bypass_governance_retention(bypass_governance.then_some(true));
     call = match &conditions.if_match {
         None => call,
         Some(TagCondition::Any) => call.if_match("*"),

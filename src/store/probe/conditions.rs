@@ -75,7 +75,7 @@ fn other_tag() -> ETag {
 
 impl Probe {
     pub(super) async fn delete(&self, name: &str, conditions: DeleteConditions) -> Result<Deleted> {
-        let options = DeleteOptions { version: None, conditions };
+        let options = DeleteOptions { conditions, ..DeleteOptions::default() };
         self.store.delete(&self.bucket, &self.key(name), &options).await
     }
 

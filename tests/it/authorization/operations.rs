@@ -147,7 +147,13 @@ fn object_rows() -> Vec<Row> {
             let target = format!("/{object}{query}");
             rows.push(row(op, &format!("{method} {target}"), move || {
                 let request = s3(method, &target);
-                if method == "PUT" { request.body(b"new") } else { request }
+                match method {
+                    "PUT" => request.body(b"new"),
+                    _ if target.ends_with("?attributes=") => {
+                        request.header("x-amz-object-attributes", "ETag")
+                    }
+                    _ => request,
+                }
             }));
         }
     }

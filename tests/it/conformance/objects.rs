@@ -138,7 +138,7 @@ pub async fn a_delete_is_decided_by_its_etag(lab: Lab) {
     let written = lab.put("d", "1", PutMode::Overwrite).await.unwrap();
     let delete = async |if_match| {
         let conditions = DeleteConditions { if_match: Some(if_match), ..Default::default() };
-        let options = DeleteOptions { version: None, conditions };
+        let options = DeleteOptions { conditions, ..DeleteOptions::default() };
         lab.store.delete(&lab.bucket, &key("d"), &options).await
     };
     let other = TagCondition::Tag("00000000000000000000000000000000".into());

@@ -82,12 +82,12 @@ async fn a_signature_is_valid_for_its_time_only() {
 #[expect(clippy::too_many_lines, reason = "a table of requests")]
 async fn a_signature_is_valid_for_its_request_only() {
     let mut gateway = Target::new("signatures of another request").await;
-    let request = s3("PUT", "/bucket/x?versionId=a")
+    let request = s3("PUT", "/bucket/x?x-id=a")
         .body(b"x")
         .payload_hash(&Sha256::of(b"x").hex())
         .header("x-amz-meta-a", "b");
     let header = request.head(gateway.address);
-    let url = s3("PUT", "/bucket/x?versionId=a")
+    let url = s3("PUT", "/bucket/x?x-id=a")
         .body(b"x")
         .header("x-amz-meta-a", "b")
         .presigned(60, gateway.address);
@@ -99,8 +99,8 @@ async fn a_signature_is_valid_for_its_request_only() {
             ("another method", "PUT /", "DELETE /".to_owned(), MISMATCH),
             ("another bucket", "/bucket/x", "/others/x".to_owned(), MISMATCH),
             ("another key", "/bucket/x", "/bucket/k".to_owned(), MISMATCH),
-            ("another query", "versionId=a", "versionId=b".to_owned(), MISMATCH),
-            ("a longer query", "versionId=a", "versionId=a&acl=".to_owned(), MISMATCH),
+            ("another query", "x-id=a", "x-id=b".to_owned(), MISMATCH),
+            ("a longer query", "x-id=a", "x-id=a&acl=".to_owned(), MISMATCH),
             ("another value", "x-amz-meta-a: b", "x-amz-meta-a: c".to_owned(), MISMATCH),
             (
                 "a second value",
@@ -151,11 +151,8 @@ async fn a_signature_is_valid_for_its_request_only() {
             MISMATCH,
         )
         .await;
-    let both = header.replacen(
-        "versionId=a",
-        &format!("versionId=a&X-Amz-Signature={}", signature(&header)),
-        1,
-    );
+    let both =
+        header.replacen("x-id=a", &format!("x-id=a&X-Amz-Signature={}", signature(&header)), 1);
     gateway.refuses("two signatures", &[both.as_bytes(), b"x"].concat(), ARGUMENT).await;
     let bare = header.replacen("SignedHeaders=host;", "SignedHeaders=", 1);
     gateway

@@ -24,13 +24,13 @@ pub static HEADERS: &[Row] = &[
     row("content-type", O::WITH_METADATA, Kept),
     row("expires", O::WITH_METADATA, Kept),
     row("if-match", O::READ_OBJECT, ActedOn),
-    row("if-match", O::PUT_OBJECT.and(O::COPY_OBJECT), ActedOn),
+    row("if-match", O::PUT_OBJECT.and(O::COPY_OBJECT).and(O::POST_OBJECT), ActedOn),
     row("if-match", O::COMPLETE_UPLOAD.and(O::DELETE_OBJECT), ActedOn),
     row("if-modified-since", O::READ_OBJECT, ActedOn),
     // RFC 9110 §13.1.3: only for GET and HEAD.
     row("if-modified-since", O::ALL, Nothing("a condition of reads of an object only")),
     row("if-none-match", O::READ_OBJECT, ActedOn),
-    row("if-none-match", O::PUT_OBJECT.and(O::COPY_OBJECT), ActedOn),
+    row("if-none-match", O::PUT_OBJECT.and(O::COPY_OBJECT).and(O::POST_OBJECT), ActedOn),
     row("if-none-match", O::COMPLETE_UPLOAD, ActedOn),
     row("if-none-match", O::READS, Nothing("what is read here has no ETag")),
     row("if-range", O::READ_OBJECT, ActedOn),
@@ -45,7 +45,7 @@ pub static HEADERS: &[Row] = &[
     // Account regional namespaces of bucket names, which only AWS has.
     row("x-amz-bucket-namespace", O::CREATE_BUCKET, Refused),
     row("x-amz-bucket-object-lock-enabled", O::CREATE_BUCKET, Forwarded),
-    row("x-amz-bypass-governance-retention", O::DELETE_OBJECT.and(O::DELETE_OBJECTS), Refused),
+    row("x-amz-bypass-governance-retention", O::DELETE_OBJECT.and(O::DELETE_OBJECTS), ActedOn),
     // CloudFront adds it to what it forwards.
     row("x-amz-cf-id", O::ALL, Nothing(OF_SDKS)),
     row("x-amz-checksum-algorithm", O::WITH_METADATA, ActedOn),
@@ -63,6 +63,7 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-checksum-xxhash128", WITH_CHECKSUM, ActedOn),
     row("x-amz-checksum-xxhash3", WITH_CHECKSUM, ActedOn),
     row("x-amz-checksum-xxhash64", WITH_CHECKSUM, ActedOn),
+    row("x-amz-content-sha256", O::POST_OBJECT, Nothing("the form is signed, not the request")),
     row("x-amz-content-sha256", O::ALL, ActedOn),
     row("x-amz-copy-source", O::COPIES, ActedOn),
     row("x-amz-copy-source-if-match", O::COPIES, ActedOn),

@@ -83,7 +83,12 @@ pub fn check(operation: S3Operation, query: &Query, headers: &HeaderMap) -> Resu
     if operation == S3Operation::PostObject {
         require_plain_head(headers)?;
     }
-    query.pairs().try_for_each(|(name, value)| check_parameter(operation, name, value))
+    query.pairs().try_for_each(|(name, value)| {
+        if operation == S3Operation::PostObject && is_header_in_query(name) {
+            return Err(refusal("query parameter", name, operation));
+        }
+        check_parameter(operation, name, value)
+    })
 }
 
 /// As [`check`], for the fields of a form.
