@@ -136,9 +136,10 @@ impl S3Error {
     pub fn reply(&self, method: &Method, resource: &str, request_id: &str) -> Reply {
         let without_body = *method == Method::HEAD || self.status == StatusCode::NOT_MODIFIED;
         let mut xml = Xml::error();
-        xml.element("Code", self.code)
-            .element("Message", &self.message)
-            .element("Resource", resource);
+        let sentence = sentence(self.code);
+        xml.element("Code", self.code).element("Message", sentence.unwrap_or(&self.message));
+        // What S3's sentence does not say.
+        xml.maybe("Detail", sentence.map(|_| &self.message)).element("Resource", resource);
         let extras = self.extras.as_deref();
         for (name, value) in extras.into_iter().flat_map(|extras| &extras.elements) {
             xml.element(name, value);
@@ -161,6 +162,56 @@ impl S3Error {
         }
         reply
     }
+}
+
+/// What S3 says with a code for which it has one sentence. People search for it, and some tools
+/// compare it. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+fn sentence(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "BucketAlreadyOwnedByYou" => {
+            "Your previous request to create the named bucket succeeded and you already own it."
+        }
+        "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
+        "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
+        "IncompleteBody" => "The request body terminated unexpectedly",
+        "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
+        "InvalidBucketName" => "The specified bucket is not valid.",
+        "InvalidPart" => {
+            "One or more of the specified parts could not be found.  The part may not have been \
+             uploaded, or the specified entity tag may not match the part's entity tag."
+        }
+        "InvalidPartNumber" => "The requested partnumber is not satisfiable.",
+        "InvalidPartOrder" => {
+            "The list of parts was not in ascending order. Parts must be ordered by part number."
+        }
+        "InvalidRange" => "The requested range is not satisfiable",
+        "KeyTooLongError" => "Your key is too long",
+        "MalformedXML" => {
+            "The XML you provided was not well-formed or did not validate against our published \
+             schema."
+        }
+        "MethodNotAllowed" => "The specified method is not allowed against this resource.",
+        "MissingContentLength" => "You must provide the Content-Length HTTP header.",
+        "NoSuchBucket" => "The specified bucket does not exist.",
+        "NoSuchKey" => "The specified key does not exist.",
+        "NoSuchUpload" => {
+            "The specified multipart upload does not exist. The upload ID may be invalid, or the \
+             upload may have been aborted or completed."
+        }
+        "NoSuchVersion" => "The specified version does not exist.",
+        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
+        "RequestTimeTooSkewed" => {
+            "The difference between the request time and the server's time is too large."
+        }
+        "SignatureDoesNotMatch" => {
+            "The request signature we calculated does not match the signature you provided. Check \
+             your key and signing method."
+        }
+        "XAmzContentSHA256Mismatch" => {
+            "The provided 'x-amz-content-sha256' header does not match what was computed."
+        }
+        _ => return None,
+    })
 }
 
 fn number(value: u128) -> HeaderValue {
