@@ -119,6 +119,7 @@ fn segments(criterion: &mut Criterion) {
                 invalidated: false,
                 unhashed: false,
                 part: PartFacts::default(),
+                replacing: Vec::new(),
             },
         );
     }

@@ -80,7 +80,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let limits = RetentionLimits { expire_after: 10 * hour, keep_aborted: 5 * hour };
         let aborted = |kept, freed| Status::Aborted { reason: String::new(), kept, freed };
-        let superseded = Status::Superseded { by: "b".into() };
+        let superseded = Status::Superseded { by: "b".into(), alias: false };
         let finalizing = Status::Finalizing { checks: Default::default() };
         let table = [
             (Status::InProgress, Retention::None, 9, ReclaimAction::Keep),

@@ -59,6 +59,28 @@ impl Body {
         self.sha256.clone()
     }
 
+    /// The same bytes; the last frame goes on only once `gate` has succeeded.
+    pub fn gated(self, gate: impl Future<Output = Result<(), BodyError>> + Send + 'static) -> Self {
+        let (len_bytes, sha256) = (self.len_bytes, self.sha256.clone());
+        let state = (self, Some(gate), 0);
+        let stream = stream::unfold(state, move |(mut body, mut gate, passed_bytes)| async move {
+            let frame = match body.next().await {
+                Some(Err(error)) => return Some((Err(error), (body, None, passed_bytes))),
+                Some(Ok(frame)) => Some(frame),
+                None => None,
+            };
+            let passed_bytes = passed_bytes + frame.as_ref().map_or(0, Bytes::len) as u64;
+            if passed_bytes >= len_bytes
+                && let Some(gate) = gate.take()
+                && let Err(error) = gate.await
+            {
+                return Some((Err(error), (Self::empty(), None, passed_bytes)));
+            }
+            frame.map(|frame| (Ok(frame), (body, gate, passed_bytes)))
+        });
+        Self { sha256, ..Self::new(len_bytes, stream) }
+    }
+
     pub fn empty() -> Self {
         Self::new(0, stream::empty())
     }

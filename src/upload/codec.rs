@@ -81,6 +81,8 @@ struct ChunkJson {
     checksums: Vec<Checksum>,
     #[serde(rename = "at", default, skip_serializing_if = "Option::is_none")]
     written_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replacing: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +124,7 @@ impl Document for Segment {
             checksum: record.part.checksums.first().cloned(),
             checksums: record.part.checksums.iter().skip(1).cloned().collect(),
             written_at: record.part.written_at,
+            replacing: record.replacing.clone(),
         };
         let group = |group: &GroupRecord| GroupJson {
             sha256: group.sha256.base64(),
@@ -163,6 +166,7 @@ impl Document for Segment {
                         checksums: chunk.checksum.into_iter().chain(chunk.checksums).collect(),
                         written_at: chunk.written_at,
                     },
+                    replacing: chunk.replacing,
                 },
             );
         }
@@ -199,6 +203,7 @@ mod tests {
                     invalidated: index == 7,
                     unhashed: index == 8,
                     part: PartFacts::default(),
+                    replacing: Vec::new(),
                 },
             );
         }

@@ -13,6 +13,9 @@ use crate::store;
 
 use super::ChunkRange;
 
+/// How long the writer of a chunk waits while its session is being finalized.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What a caller does next.
@@ -50,7 +53,8 @@ pub enum Kind {
     BodyBroken,
     /// The account has as many open sessions as it is allowed: complete or abort some.
     QuotaExceeded,
-    /// The store asks for fewer requests.
+    /// Try again later: the store asks for fewer requests, or the session is being finalized and
+    /// may open again.
     SlowDown,
     /// No room left in the store.
     StoreFull,
@@ -88,6 +92,8 @@ pub enum Error {
     /// What S3's Complete states of the object or of a part.
     #[error("{0}")]
     WrongChecksum(String),
+    #[error("backup {0:?} is being finalized or handed over: try again")]
+    Busy(BackupId),
     #[error("part {number} of upload {id:?} is absent, or has another ETag or checksum")]
     InvalidPart { id: BackupId, number: u16 },
     #[error("part {number} has {size_bytes} bytes; all but the last need {least}")]
@@ -132,6 +138,7 @@ impl Error {
             Self::BackupConflict { .. } => Kind::BackupConflict,
             Self::Incomplete { .. } => Kind::Incomplete,
             Self::NotOpen { .. } => Kind::NotOpen,
+            Self::Busy(_) => Kind::SlowDown,
             Self::InvalidPart { .. } => Kind::InvalidPart,
             Self::PartTooSmall { .. } => Kind::PartTooSmall,
             Self::ConditionFailed { .. } => Kind::ConditionFailed,
@@ -147,6 +154,7 @@ impl Error {
         match self {
             Self::Store { source, .. } => source.pause(),
             Self::Batch { retry_after, .. } => *retry_after,
+            Self::Busy(_) => Some(BUSY_RETRY_AFTER),
             Self::BadRequest(_)
             | Self::NoSuchBackup(_)
             | Self::NoSuchBucket(_)

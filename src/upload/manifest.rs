@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{self, Algorithm, Checksum, ChunkDigests, Expected, Sha256};
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::Stamp;
-use crate::store::{ETag, PutMode, Tags, UploadId, UploadTarget, WrittenPart};
+use crate::store::{ETag, PutMode, UploadId, UploadTarget, WrittenPart};
 
-use super::object_checksum::{ChecksumKind, ObjectChecksum};
+use super::object_checksum::ObjectChecksum;
 use super::plan::Plan;
+pub use super::s3::S3Terms;
 
 /// Which checksum counts when one chunk is put twice with different bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,10 @@ pub enum Status {
     Complete {
         object: Finished,
         completed_at: u64,
+        /// The alias whose client completed the upload, while the session's own client has not
+        /// (docs/architecture.md#aliases).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<BackupId>,
     },
     Aborted {
         reason: String,
@@ -53,6 +58,10 @@ pub enum Status {
     },
     Superseded {
         by: BackupId,
+        /// The session's client may go on, in the store upload of the successor
+        /// (docs/architecture.md#aliases).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alias: bool,
     },
 }
 
@@ -65,6 +74,9 @@ pub struct Checks {
     /// The part numbers that S3's Complete named, ascending; None: all recorded ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<u16>>,
+    /// The alias whose records make the object; None: the session's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<BackupId>,
     /// Decided by the store together with the object: a finalize that is repeated, or that another
     /// gateway takes over, asks for it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +121,28 @@ impl Status {
         }
     }
 
+    /// Whether the client of an S3 upload may go on: it is unfinished, or an alias, or an alias of
+    /// it was completed.
+    pub fn is_usable(&self) -> bool {
+        match self {
+            Self::Superseded { alias, .. } => *alias,
+            Self::Complete { of, .. } => of.is_some(),
+            Self::InProgress | Self::Finalizing { .. } => true,
+            Self::Aborted { .. } => false,
+        }
+    }
+
+    /// Whether records of new parts may be acknowledged.
+    pub(in crate::upload) fn takes_records(&self) -> bool {
+        match self {
+            Self::Finalizing { .. } => false,
+            Self::InProgress
+            | Self::Complete { .. }
+            | Self::Aborted { .. }
+            | Self::Superseded { .. } => self.is_usable(),
+        }
+    }
+
     /// The status in the words of the chunk API.
     pub fn word(&self) -> &'static str {
         match self {
@@ -146,45 +180,6 @@ impl Finished {
         let is_of_bytes =
             |digest: &&Expected| !self.unhashed_parts || digest.kind != digest::Kind::Sha256Chunks;
         self.digests.iter().filter(is_of_bytes)
-    }
-}
-
-/// Fields of the root that only the session of an S3 multipart upload has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct S3Terms {
-    /// The algorithm that the client named for the parts, and the kind of the object's checksum.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checksum: Option<(Algorithm, ChecksumKind)>,
-    /// `cache-control` and similar headers of the object.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-    /// The object's tags.
-    #[serde(default, skip_serializing_if = "Tags::is_empty")]
-    pub tags: Tags,
-    /// Sessions whose parts are in the same store upload, newest first; the first is the
-    /// predecessor.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub candidates: Vec<BackupId>,
-    /// How many heartbeats the session had.
-    #[serde(default, rename = "beats")]
-    pub heartbeats: u64,
-    /// The client disconnected in the middle of a part, with nothing else in flight.
-    #[serde(rename = "left", default, skip_serializing_if = "std::ops::Not::not")]
-    pub client_disconnected: bool,
-}
-
-impl S3Terms {
-    /// The algorithm and kind of the object's checksum. As at S3, an upload for which the client
-    /// named none gets a CRC64NVME.
-    pub fn object_checksum(&self) -> (Algorithm, ChecksumKind) {
-        self.checksum.unwrap_or((Algorithm::Crc64Nvme, ChecksumKind::FullObject))
-    }
-
-    /// The algorithm in which the gateway computes the checksum of a part, because the object's
-    /// checksum needs it and the client sends none, or one in another algorithm.
-    pub fn missing_checksum(&self, sent: Option<Algorithm>) -> Option<Algorithm> {
-        Some(self.object_checksum().0).filter(|needed| sent != Some(*needed))
     }
 }
 
@@ -289,6 +284,9 @@ pub struct Record {
     /// their ETag and length (docs/architecture.md#copied-parts).
     pub unhashed: bool,
     pub part: PartFacts,
+    /// The puts that may replace the bytes at any moment
+    /// (docs/architecture.md#replaced-parts).
+    pub replacing: Vec<String>,
 }
 
 /// What is recorded besides of a chunk that is a part of an S3 upload.
@@ -320,7 +318,7 @@ impl PartFacts {
     }
 
     /// Adds the checksums that are recorded of the same bytes in other algorithms.
-    fn extend(&mut self, older: &Self) {
+    pub(in crate::upload) fn extend(&mut self, older: &Self) {
         let other = older.checksums.iter().filter(|sum| self.checksum(sum.algorithm()).is_none());
         let other: Vec<Checksum> = other.cloned().collect();
         self.checksums.extend(other);
@@ -362,9 +360,27 @@ pub struct Segment {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Records a chunk whose bytes are durable: as a part with this ETag, or staged (None).
-    Chunk { index: u32, digests: ChunkDigests, etag: Option<ETag>, part: PartFacts },
+    Chunk {
+        index: u32,
+        digests: ChunkDigests,
+        etag: Option<ETag>,
+        part: PartFacts,
+        /// The id with which the put announced that it replaces a recorded part.
+        replaces: Option<String>,
+    },
     /// Records a part that the store copied, and that nobody hashed.
-    Unhashed { index: u32, digests: ChunkDigests, etag: ETag, part: PartFacts },
+    Unhashed {
+        index: u32,
+        digests: ChunkDigests,
+        etag: ETag,
+        part: PartFacts,
+        /// As of `Chunk`.
+        replaces: Option<String>,
+    },
+    /// Announces that a put is about to replace the bytes of a recorded part.
+    BeginReplace { index: u32, id: String },
+    /// The put ended without doing so.
+    EndReplace { index: u32, id: String },
     /// Records a group whose bytes are durable as a part.
     Group { number: u16, written: WrittenPart, size_bytes: u64 },
     /// Invalidates the record of a chunk: the store does not hold its bytes.
@@ -378,6 +394,9 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Recorded,
+    /// Recorded by a put that had announced that it replaces the part, while no finalize could pass
+    /// it over.
+    Replaced,
     /// The same was recorded already; there is nothing to write.
     Known,
     /// Another checksum is recorded.
@@ -390,7 +409,7 @@ impl Segment {
     /// Applies one change. `Known` and `Conflict` leave the segment as it was.
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
-            Change::Chunk { index, digests, etag, part } => {
+            Change::Chunk { index, digests, etag, part, replaces } => {
                 let etags = etag.iter().cloned().collect();
                 let new = Record {
                     digests: digests.clone(),
@@ -398,19 +417,30 @@ impl Segment {
                     invalidated: false,
                     unhashed: false,
                     part: part.clone(),
+                    replacing: Vec::new(),
                 };
-                self.record(*index, new, policy)
+                self.record_put(*index, new, policy, replaces.as_deref())
             }
-            Change::Unhashed { index, digests, etag, part } => {
+            Change::Unhashed { index, digests, etag, part, replaces } => {
                 let new = Record {
                     digests: digests.clone(),
                     etags: vec![etag.clone()],
                     invalidated: false,
                     unhashed: true,
                     part: part.clone(),
+                    replacing: Vec::new(),
                 };
-                self.record(*index, new, policy)
+                self.record_put(*index, new, policy, replaces.as_deref())
             }
+            Change::BeginReplace { index, id } => match self.chunks.get_mut(index) {
+                Some(record) if !record.invalidated && !record.replacing.contains(id) => {
+                    record.replacing.push(id.clone());
+                    Outcome::Recorded
+                }
+                Some(_) | None => Outcome::Known,
+            },
+            Change::EndReplace { index, id } if self.end_replace(*index, id) => Outcome::Recorded,
+            Change::EndReplace { .. } => Outcome::Known,
             Change::Group { number, written, size_bytes } => {
                 self.record_group(*number, written, *size_bytes)
             }
@@ -423,6 +453,22 @@ impl Segment {
         }
     }
 
+    /// As `record`, for a put that may have announced that it replaces the part.
+    fn record_put(
+        &mut self,
+        index: u32,
+        new: Record,
+        policy: Policy,
+        replaces: Option<&str>,
+    ) -> Outcome {
+        let is_announced = replaces.is_some_and(|id| self.end_replace(index, id));
+        match self.record(index, new, policy) {
+            Outcome::Recorded | Outcome::Known if is_announced => Outcome::Replaced,
+            Outcome::Replaced => Outcome::Recorded,
+            outcome @ (Outcome::Recorded | Outcome::Known | Outcome::Conflict { .. }) => outcome,
+        }
+    }
+
     fn record(&mut self, index: u32, mut new: Record, policy: Policy) -> Outcome {
         let Some(old) = self.chunks.get_mut(&index) else {
             self.chunks.insert(index, new);
@@ -432,7 +478,8 @@ impl Segment {
             if policy == Policy::FirstWins {
                 return Outcome::Conflict { stored: old.digests.sha256 };
             }
-            *old = new;
+            let replacing = std::mem::take(&mut old.replacing);
+            *old = Record { replacing, ..new };
             return Outcome::Recorded;
         }
         let etag = new.etags.first();
@@ -452,6 +499,14 @@ impl Segment {
         old.etags.retain(|known| !new.etags.contains(known));
         old.etags.splice(0..0, new.etags.clone());
         Outcome::Recorded
+    }
+
+    /// False where the put had not announced itself, or a finalize no longer waits for it.
+    fn end_replace(&mut self, index: u32, id: &str) -> bool {
+        let Some(record) = self.chunks.get_mut(&index) else { return false };
+        let announced = record.replacing.len();
+        record.replacing.retain(|other| other != id);
+        record.replacing.len() < announced
     }
 
     fn record_group(&mut self, number: u16, written: &WrittenPart, size_bytes: u64) -> Outcome {

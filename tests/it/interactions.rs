@@ -45,9 +45,17 @@ fn scenes(operation: Operation) -> &'static [Scene] {
             Scene::Freed,
             Scene::Replaced,
         ],
-        Put => &[Scene::Idle, Scene::AllChunks, Scene::Successor],
-        Finalize => &[Scene::Idle, Scene::AllChunks, Scene::Successor],
-        Abort => &[Scene::Idle, Scene::AllChunks, Scene::Successor, Scene::PartsKept],
+        Put | Finalize => {
+            &[Scene::Idle, Scene::AllChunks, Scene::Successor, Scene::Alias, Scene::Owner]
+        }
+        Abort => &[
+            Scene::Idle,
+            Scene::AllChunks,
+            Scene::Successor,
+            Scene::Alias,
+            Scene::Owner,
+            Scene::PartsKept,
+        ],
         Expire => {
             &[Scene::Idle, Scene::AllChunks, Scene::Successor, Scene::PartsKept, Scene::Aborted]
         }
@@ -59,7 +67,7 @@ fn scenes(operation: Operation) -> &'static [Scene] {
 fn allowed_errors(operation: Operation) -> &'static [Kind] {
     match operation {
         Create | Expire | Forget => &[],
-        Put => &[Kind::NotOpen, Kind::NoSuchBackup, Kind::ChecksumConflict],
+        Put => &[Kind::NotOpen, Kind::NoSuchBackup, Kind::ChecksumConflict, Kind::SlowDown],
         Finalize => &[Kind::NotOpen, Kind::NoSuchBackup, Kind::Incomplete, Kind::InvalidPart],
         Abort => &[Kind::NotOpen, Kind::NoSuchBackup],
     }
@@ -68,7 +76,7 @@ fn allowed_errors(operation: Operation) -> &'static [Kind] {
 /// The kinds of session with which a scene is possible.
 fn kinds(scene: Scene) -> &'static [SessionKind] {
     match scene {
-        Scene::Successor | Scene::PartsKept => &[SessionKind::Parts],
+        Scene::Successor | Scene::Alias | Scene::Owner | Scene::PartsKept => &[SessionKind::Parts],
         Scene::NoSession
         | Scene::Idle
         | Scene::AllChunks
@@ -140,7 +148,9 @@ impl Findings {
                 continue;
             };
             let status = session.root().status.clone();
-            if !matches!(status, Status::Aborted { .. } | Status::Superseded { .. }) {
+            // With an alias the session goes on, and may be completed by it.
+            let has_alias = matches!(world.case.scene, Scene::Alias | Scene::Owner);
+            if !has_alias && !matches!(status, Status::Aborted { .. } | Status::Superseded { .. }) {
                 self.lost.push(format!(
                     "{}: the abort was acknowledged, but the session is {}",
                     world.case,
@@ -216,7 +226,7 @@ async fn interleave(case: Case, findings: &mut Findings) -> bool {
         case.hold
     });
     let mut running = pin!(async {
-        let result = world.run(case.running, slow.clone()).await;
+        let result = world.run(case.running, slow.clone(), false).await;
         // Work that continues in the background may be delayed too.
         world.fleet.clock.pause(Duration::from_millis(1)).await;
         result
@@ -227,7 +237,7 @@ async fn interleave(case: Case, findings: &mut Findings) -> bool {
         result = &mut running => Some(result),
     };
     let delayed = ended.is_none();
-    let starting = world.run(case.starting, world.fleet.gateway());
+    let starting = world.run(case.starting, world.fleet.gateway(), true);
     let (running_result, starting_result) = match ended {
         Some(result) => (result, starting.await),
         None => tokio::join!(running, starting),

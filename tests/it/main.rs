@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod aliases;
 mod attacks;
 mod authorization;
 mod chaos;
@@ -26,6 +27,7 @@ mod open_uploads;
 mod permissions;
 mod quota;
 mod readback;
+mod replaced_parts;
 mod resume;
 mod rotation;
 mod s3_api;

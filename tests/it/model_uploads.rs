@@ -5,8 +5,8 @@
 //! `RATCHET_SEED=n cargo test --test it model_uploads::` repeats a schedule. Checked: the object is
 //! at any time exactly one of the files, and exists from the first acknowledged Complete on
 //! (docs/architecture.md#complete-means-equal); an acknowledged part can be completed while its
-//! upload is open (docs/architecture.md#acknowledged-means-durable); a superseded upload accepts no
-//! part any more (docs/architecture.md#handing-over-a-store-upload); in the end a run without
+//! upload is open (docs/architecture.md#acknowledged-means-durable); where all tools send one file,
+//! no upload is gone before its own client ends it (docs/architecture.md#aliases); in the end a run without
 //! faults completes, and sweeps leave nothing (docs/architecture.md#abandoned-sessions-end).
 
 use std::collections::BTreeMap;
@@ -45,6 +45,8 @@ struct World {
     settings: Settings,
     /// Two files that differ in every part and in length.
     files: [Bytes; 2],
+    /// Whether all tools send the first file.
+    one_file: bool,
     outcomes: Mutex<Outcomes>,
 }
 
@@ -75,7 +77,9 @@ impl World {
         };
         let files = [file(0), file(85)];
         let gateways = Gateways::start(Arc::clone(&faults), random.clone(), settings.clone());
+        let one_file = random.number_below(3) == 0;
         let world = Self {
+            one_file,
             seed,
             random,
             store,
@@ -134,6 +138,7 @@ async fn tool(world: Arc<World>, own_file: usize) {
     for _ in 0..=world.random.number_below(4) {
         world.random.pause(world.random.jitter(Duration::from_secs(20))).await;
         let file = if world.random.number_below(6) == 0 { 1 - own_file } else { own_file };
+        let file = if world.one_file { 0 } else { file };
         let killed_after = world
             .random
             .jitter(Duration::from_secs([4, 100_000][world.random.number_below(2) as usize]));
@@ -203,7 +208,11 @@ async fn put(world: &World, id: &str, at: usize, bytes: &Bytes) -> Option<Chosen
         }
         match put_once(world, id, number, bytes).await {
             Ok(etag) => return Some(ChosenEntry { number, etag, checksum: None }),
-            Err(Error::NotOpen { .. } | Error::NoSuchBackup(_)) => return None,
+            Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => {
+                assert!(!world.one_file, "seed {}: part {number} of {id}: {error}", world.seed);
+                world.count("uploads that ended for other bytes");
+                return None;
+            }
             Err(_) => {}
         }
     }
@@ -290,7 +299,10 @@ async fn complete(world: &World, id: &str, chosen: &[ChosenEntry]) {
                 world.count("completed");
                 return;
             }
-            Err(Error::NotOpen { .. } | Error::NoSuchBackup(_)) => break,
+            Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => {
+                assert!(!world.one_file, "seed {}: Complete of {id}: {error}", world.seed);
+                break;
+            }
             Err(_) => {}
         }
     }

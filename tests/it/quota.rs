@@ -62,11 +62,11 @@ async fn an_upload_over_the_quota_is_refused_until_another_ends() {
         is_refused(begin(&gateway, "f").await),
         "an upload that is kept for a successor counts"
     );
-    let successor = begin(&gateway, "a").await.unwrap();
-    assert!(put_part(&successor, 1).await.1, "the kept upload is adopted");
-    assert!(is_refused(begin(&gateway, "f").await));
     put_chunk(&whole, 0).await;
     whole.finalize(None).await.unwrap();
+    let successor = begin(&gateway, "a").await.unwrap();
+    assert!(is_refused(begin(&gateway, "f").await));
+    assert!(put_part(&successor, 1).await.1, "the kept upload is adopted");
     begin(&gateway, "f").await.unwrap();
     assert!(is_refused(begin(&gateway, "g").await));
     own.abort("").await.unwrap();

@@ -241,6 +241,7 @@ async fn records_of_a_superseded_upload_stay_for_its_open_successor() {
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
     let successor = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
+    assert!(put_part(&successor, 1).await.1);
     for _ in 0..3 {
         fleet.clock.pause(6 * DAY).await;
         put_part(&successor, 2 + fleet.clock.number_below(90) as u32).await;
@@ -260,19 +261,21 @@ async fn an_unfinished_successor_does_not_free_the_upload_of_its_predecessor() {
     let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     put_part(&first, 1).await;
     first.abort_and_keep("the client went away").await.unwrap();
-    // The adoption stops after the root of the successor is written and before the upload is handed
-    // over: the write of the predecessor's root never ends.
+    // The adoption stops after the successor has claimed the upload and before it is handed over:
+    // the write of the predecessor's root never ends.
     let predecessor = format!("v1/home/sessions/{}/manifest.json", first.root().backup_id);
     let stuck = fleet.slow_gateway(move |call| {
         if call.op == Op::Put && call.key == predecessor { 1000 * DAY } else { Duration::ZERO }
     });
-    let interrupted =
-        tokio::time::timeout(MINUTE, stuck.create_upload(&"home".into(), new_upload("k"))).await;
+    let unfinished = stuck.create_upload(&"home".into(), new_upload("k")).await.unwrap();
+    let interrupted = tokio::time::timeout(MINUTE, put_part(&unfinished, 1)).await;
     assert!(interrupted.is_err(), "the adoption must not end");
     let manifests =
         fleet.state_keys().await.into_iter().filter(|key| key.ends_with("manifest.json")).count();
     assert_eq!(manifests, 2);
-    // The unfinished successor expires while another successor continues the predecessor.
+    // Another successor finishes the claim of the unfinished one, which is idle by now, and takes
+    // the upload over from it.
+    fleet.clock.pause(6 * MINUTE).await;
     let open_successor =
         fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
     assert!(put_part(&open_successor, 1).await.1);
@@ -295,18 +298,15 @@ async fn of_an_adoption_and_a_sweep_at_once_one_wins() {
         let first = fleet.gateway().create_upload(&"home".into(), new_upload("k")).await.unwrap();
         put_part(&first, 1).await;
         first.abort_and_keep("the client went away").await.unwrap();
-        fleet.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(200))).await;
+        fleet.clock.pause(DAY - Clock::seeded(seed).jitter(Duration::from_millis(1500))).await;
         let (one, two) = (Clock::seeded(seed), Clock::seeded(!seed));
         let adopter = fleet.slow_gateway(move |_| one.jitter(Duration::from_millis(60)));
         let sweeper =
             fleet.sweeper(fleet.slow_gateway(move |_| two.jitter(Duration::from_millis(60))));
-        let home = "home".into();
-        let (successor, swept) = tokio::join!(
-            adopter.create_upload(&home, new_upload("k")),
-            sweeper.sweep(Mode::Now, |_| ())
-        );
-        let (successor, swept) = (successor.unwrap(), swept.unwrap().unwrap());
-        let (entry, known) = put_part(&successor, 1).await;
+        let successor = adopter.create_upload(&"home".into(), new_upload("k")).await.unwrap();
+        let ((entry, known), swept) =
+            tokio::join!(put_part(&successor, 1), sweeper.sweep(Mode::Now, |_| ()));
+        let swept = swept.unwrap().unwrap();
         assert!(
             !(known && swept.actions.contains_key("expire")),
             "seed {seed}: the parts were adopted and freed"

@@ -12,10 +12,9 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use crate::accounts::Access;
 use crate::api::{self, ProblemType};
 use crate::escape::error_chain;
-use crate::header_names;
 use crate::names::Bucket;
-use crate::upload;
 use crate::web::{self, Reply, full};
+use crate::{header_names, upload};
 
 /// The most ranges that one problem lists.
 const MAX_RANGES: usize = 1000;
@@ -335,6 +334,7 @@ impl From<upload::Error> for Problem {
             | upload::Error::PartTooSmall { .. }
             | upload::Error::NotOpen { .. }
             | upload::Error::ConditionFailed { .. }
+            | upload::Error::Busy(_)
             | upload::Error::ObjectChanged(_)
             | upload::Error::QuotaExceeded { .. }
             | upload::Error::Store { .. }

@@ -19,11 +19,11 @@ pub fn summary(root: &Root) -> api::Summary {
 
 fn summary_of(root: &Root, chunk_size: u64) -> api::Summary {
     let (completed_at, object, reason) = match &root.status {
-        Status::Complete { object, completed_at } => {
+        Status::Complete { object, completed_at, .. } => {
             (Some(*completed_at), Some(finalized(object)), None)
         }
         Status::Aborted { reason, .. } => (None, None, Some(reason.clone())),
-        Status::Superseded { by } => (None, None, Some(format!("carried on by {by}"))),
+        Status::Superseded { by, .. } => (None, None, Some(format!("carried on by {by}"))),
         Status::InProgress | Status::Finalizing { .. } => (None, None, None),
     };
     api::Summary {

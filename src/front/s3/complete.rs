@@ -1,9 +1,10 @@
 //! CompleteMultipartUpload.
 //!
-//! Guarantees: repeating it gives the same response. What the request states of the object and its
-//! parts is compared before anything changes. A condition of the request is decided by the store
-//! together with the object; where the store cannot, it is refused
-//! (docs/backends.md#conditional-writes). A condition that does not hold leaves the upload open.
+//! Guarantees: repeated, it gives the same response if it lists the same parts and states the same
+//! of the object. What the request states of the object and its parts is compared before anything
+//! changes. A condition of the request is decided by the store together with the object; where the
+//! store cannot, it is refused (docs/backends.md#conditional-writes). A condition that does not
+//! hold leaves the upload open.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
 
 use http::HeaderMap;

@@ -66,7 +66,7 @@ impl S3Api {
 
     pub(super) async fn abort_upload(&self, request: AuthedRequest) -> HandlerResult {
         let session = self.upload_of(&request, Access::Write).await?;
-        if !session.root().status.is_unfinished() {
+        if !session.root().status.is_usable() {
             return Err(S3Error::no_such_upload());
         }
         let reason = "aborted by its client";
@@ -81,7 +81,7 @@ impl S3Api {
 
     pub(super) async fn list_parts(&self, request: AuthedRequest) -> HandlerResult {
         let session = self.upload_of(&request, Access::Read).await?;
-        if !session.root().status.is_unfinished() {
+        if !session.root().status.is_usable() {
             return Err(S3Error::no_such_upload());
         }
         let limit = page_limit(request.query.get("max-parts"), "max-parts")?;

@@ -38,21 +38,19 @@ impl S3Api {
         let named = root.s3.as_ref().and_then(|s3| s3.checksum);
         let algorithm = declared.algorithm();
         let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes, algorithm };
-        let admission =
-            match tokio::time::timeout(EARLY_ANSWER_TIMEOUT, session.admit_part(number, claim))
-                .await
-            {
-                Ok(admission) => admission?,
-                // Too late to save the client from sending its body; the part may still be known.
-                Err(_) => session.admit_part(number, claim).await?,
-            };
+        let early = tokio::time::timeout(EARLY_ANSWER_TIMEOUT, session.admit_part(number, claim));
+        let (admission, in_time) = match early.await {
+            Ok(admission) => (admission?, true),
+            // Too late to save the client from sending its body; the part may still be known.
+            Err(_) => (session.admit_part(number, claim).await?, false),
+        };
         let mut guard = DisconnectGuard(Some(session));
         let (etag, checksum) = match admission {
             PartAdmission::Known(entry) => {
                 self.shared.metrics.chunk_known();
                 // The SHA-256 agrees; what else the head states must agree too.
                 let agrees = entry.agrees(declared.md5, declared.checksum.as_ref());
-                if !agrees || !self.answers_early(&request, &body.progress()) {
+                if !agrees || !self.answers_early(&request, &body.progress(), in_time) {
                     read_to_end(declared, &request, body).await?;
                 }
                 let shown = algorithm.or(named.map(|(algorithm, _)| algorithm));
@@ -89,14 +87,14 @@ impl S3Api {
 
     /// Whether to respond before the body is read: the client waits for `100 Continue`, or it is
     /// known to read a response while it sends.
-    fn answers_early(&self, request: &AuthedRequest, progress: &Progress) -> bool {
+    fn answers_early(&self, request: &AuthedRequest, progress: &Progress, in_time: bool) -> bool {
         let waits = request
             .header("expect")
             .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
         let agent = request.header("user-agent").unwrap_or_default();
         let reads_while_sending =
             self.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
-        waits && progress.bytes() == 0 || reads_while_sending
+        waits && in_time && progress.bytes() == 0 || reads_while_sending
     }
 }
 

@@ -16,7 +16,9 @@ use super::whole_sha256::Feed;
 use crate::digest::verified::{
     BodySource, Expectation, Mismatch, Outcome, Sha256Check, SourceError, VerifiedBody,
 };
-use crate::digest::{Checksum, ChecksumHasher, ChunkDigests, ContributionHasher, Digests, Sha256};
+use crate::digest::{
+    Checksum, ChecksumHasher, ChunkDigests, ContributionHasher, Digests, PassedSha256, Sha256,
+};
 use crate::store::{self, Body};
 
 /// The body of a chunk that a client sends.
@@ -35,8 +37,9 @@ pub(super) struct ClientChunk {
 pub(super) type ChunkOutcome = Outcome<(ChunkDigests, (Feed, Option<Checksum>)), Error>;
 
 impl ClientChunk {
-    /// The body as the store gets it. `declared` is compared where the client named a SHA-256.
-    pub fn verified(self, declared: Option<Sha256>) -> (Body, ChunkOutcome) {
+    /// The body as the store gets it, and its SHA-256, which is there before its last frame.
+    /// `declared` is compared where the client named a SHA-256.
+    pub fn verified(self, declared: Option<Sha256>) -> (Body, ChunkOutcome, PassedSha256) {
         let len_bytes = self.len_bytes;
         let expected = Expectation {
             len_bytes: Some(len_bytes),
@@ -44,7 +47,8 @@ impl ClientChunk {
             md5: None,
         };
         let (body, outcome) = VerifiedBody::verify(self, expected);
-        (Body::verified(len_bytes, body), outcome)
+        let sha256 = body.sha256().expect("the SHA-256 of every chunk is computed");
+        (Body::verified(len_bytes, body), outcome, sha256)
     }
 }
 

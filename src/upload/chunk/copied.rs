@@ -4,7 +4,10 @@
 //! that is received. Its SHA-256 is that of the records of its source, or what the store says; they
 //! must agree. Without either the record says that the part is not hashed, and identifies its bytes
 //! by ETag and length, which finalize compares: it is never taken for bytes that a client declares,
-//! and shown with no SHA-256. Source: docs/architecture.md#copied-parts.
+//! and shown with no SHA-256. A copy that replaces a recorded part announces that before it begins,
+//! as a put does before its last frame. Only the owner of the store upload lets parts be copied; an
+//! alias puts their bytes. Source: docs/architecture.md#copied-parts,
+//! docs/architecture.md#replaced-parts, docs/architecture.md#aliases.
 
 use tokio::sync::oneshot;
 
@@ -16,7 +19,12 @@ use super::super::error::{Error, Kind, Result};
 use super::super::manifest::{Change, Outcome, PartFacts};
 use super::super::plan::{self, ChunkIndex, Shape};
 use super::super::session::{Session, upload_of};
+use super::gate::{Announced, Way};
 use super::receive::PutPermit;
+
+/// A larger copy may take longer than a finalize waits for it, so a recorded part is not replaced
+/// by one.
+const MAX_REPLACING_BYTES: u64 = 64 << 20;
 
 /// The bytes that a part is to be copied from.
 #[derive(Clone, Debug)]
@@ -57,6 +65,10 @@ impl PutPermit {
     /// Lets the store copy the part, and records it. **Cancel**: the copy continues in a task of
     /// its own. **Errors**: `NotOpen`, `Store…`; `Internal` where store and records disagree.
     pub async fn copy_part(&self, source: PartSource) -> Result<PartCopied> {
+        match &self.way {
+            Way::Own => {}
+            Way::Alias(_) | Way::Compare(_) => return Ok(PartCopied::NeedsBytes),
+        }
         let (session, index, len_bytes) = (self.session.clone(), self.index, self.len_bytes);
         let copy = PartCopy { session, index, len_bytes, source };
         let (tx, rx) = oneshot::channel();
@@ -85,15 +97,22 @@ impl PartCopy {
         let guard = loop {
             match session.0.in_flight.acquire(index, None).await {
                 Some(guard) => break guard,
-                None => session.current_segment(segment).await.map(drop)?,
+                None => {
+                    session.current_segment(segment).await?;
+                    let root = session.fresh_root().await?;
+                    if !root.is_open() {
+                        return Err(Session::refused(&root));
+                    }
+                }
             }
         };
         // A newer put waits: what the store copies cannot be called back.
         guard.put.mark_received();
-        let CopiedPart { etag, sha256 } = match session.with_heartbeat(self.copy()).await? {
+        let (copied, announced) = match session.with_heartbeat(self.copy_announced()).await? {
             Ok(copied) => copied,
             Err(not_copied) => return Ok(not_copied),
         };
+        let CopiedPart { etag, sha256 } = copied;
         let len_bytes = self.len_bytes;
         let sha256 = match (self.source.sha256, sha256) {
             (Some(declared), Some(found)) if declared != found => {
@@ -111,18 +130,48 @@ impl PartCopy {
             written_at: Some(session.0.shared.documents.clock.unix_seconds()),
         };
         let tag = etag.clone();
+        let replaces = announced.as_ref().map(Announced::id);
         let change = if unhashed {
-            Change::Unhashed { index, digests, etag: tag, part }
+            Change::Unhashed { index, digests, etag: tag, part, replaces }
         } else {
-            Change::Chunk { index, digests, etag: Some(tag), part }
+            Change::Chunk { index, digests, etag: Some(tag), part, replaces }
         };
-        match session.commit(segment, change).await? {
-            Outcome::Recorded | Outcome::Known => Ok(PartCopied::Recorded(etag)),
+        let outcome = session.commit(segment, change).await?;
+        if let Some(announced) = announced {
+            announced.settle();
+        }
+        if outcome != Outcome::Replaced {
+            session.require_agreement(index, sha256).await?;
+        }
+        match outcome {
+            Outcome::Recorded | Outcome::Replaced | Outcome::Known => {
+                Ok(PartCopied::Recorded(etag))
+            }
             Outcome::Conflict { stored } => {
                 let index = u64::from(index);
                 Err(Error::ChecksumConflict { index, stored, offered: sha256 })
             }
         }
+    }
+
+    /// As `copy`, once the copy may replace what the store has of the part.
+    async fn copy_announced(
+        &self,
+    ) -> Result<std::result::Result<(CopiedPart, Option<Announced>), PartCopied>> {
+        let (session, index) = (&self.session, self.index);
+        match self.source.sha256 {
+            Some(sha256) => session.part_from_aliases(index, sha256).await?,
+            None if session.has_alias(&session.root()).await? => {
+                return Ok(Err(PartCopied::NeedsBytes));
+            }
+            None => {}
+        }
+        let is_recorded = session.segment(plan::segment_of(index)).await?.stored(index).is_some();
+        if is_recorded && self.len_bytes > MAX_REPLACING_BYTES {
+            return Ok(Err(PartCopied::NeedsBytes));
+        }
+        let announced = if is_recorded { session.announce(index).await? } else { None };
+        Ok(self.copy().await?.map(|copied| (copied, announced)))
     }
 
     /// The inner error: why the store did not copy.

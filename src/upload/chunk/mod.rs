@@ -2,10 +2,12 @@
 
 mod body;
 mod copied;
+mod gate;
 pub(super) mod group;
 pub(super) mod inflight;
 pub(super) mod receive;
 pub(super) mod whole_sha256;
 
 pub use copied::{PartCopied, PartSource};
+pub(in crate::upload) use gate::Way;
 pub use receive::{Admission, PutOutcome, PutPermit, Stored};

@@ -22,6 +22,7 @@ use super::super::manifest::{Change, Outcome, PartFacts, Policy};
 use super::super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
 use super::super::session::{Session, upload_of};
 use super::body::ClientChunk;
+use super::gate::{Announced, Decision, Passage, Way};
 use super::inflight::OngoingPut;
 use super::whole_sha256::Feed;
 
@@ -40,10 +41,11 @@ pub struct PutPermit {
     pub(super) session: Session,
     pub(super) index: ChunkIndex,
     /// None: the S3 client declared none, so any bytes are accepted.
-    sha256: Option<Sha256>,
+    pub(super) sha256: Option<Sha256>,
     pub(super) len_bytes: u64,
+    pub(super) way: Way,
     /// A checksum to compute and to record, in the algorithm of an S3 client.
-    checksum: Option<Algorithm>,
+    pub(super) checksum: Option<Algorithm>,
 }
 
 /// A chunk that is durable and recorded.
@@ -110,7 +112,7 @@ impl Session {
         sha256: Option<Sha256>,
         len_bytes: u64,
     ) -> PutPermit {
-        PutPermit { session: self.clone(), index, sha256, len_bytes, checksum: None }
+        PutPermit { session: self.clone(), index, sha256, len_bytes, way: Way::Own, checksum: None }
             .with_checksum_of_client(None)
     }
 
@@ -132,6 +134,18 @@ impl PutPermit {
         let root = self.session.root();
         let checksum = root.s3.as_ref().and_then(|s3| s3.missing_checksum(sent));
         Self { checksum, ..self }
+    }
+
+    pub(in crate::upload) fn by(self, way: Way) -> Self {
+        Self { way, ..self }
+    }
+
+    /// The session that records the chunk.
+    fn recorder(&self) -> &Session {
+        match &self.way {
+            Way::Alias(alias) => alias,
+            Way::Own | Way::Compare(_) => &self.session,
+        }
     }
 
     /// Stores and records the chunk. `body` must have exactly the admitted length; its length and
@@ -173,13 +187,21 @@ impl PutPermit {
         checksum: impl FnOnce() -> Option<Checksum> + Send,
     ) -> Result<PutOutcome> {
         let session = self.session.clone();
+        if let Way::Compare(maker) = &self.way {
+            return self.compare(maker, body, checksum).await;
+        }
         let guard = loop {
             match session.0.in_flight.acquire(self.index, self.sha256).await {
                 Some(guard) => break guard,
                 // Another put of this chunk has ended, with the same or with other bytes.
                 None => {
                     session.current_segment(plan::segment_of(self.index)).await?;
-                    let Some(sha256) = self.sha256 else { continue };
+                    let root = session.fresh_root().await?;
+                    if !root.is_open() {
+                        return Err(Session::refused(&root));
+                    }
+                    let own = matches!(self.way, Way::Own);
+                    let Some(sha256) = self.sha256.filter(|_| own) else { continue };
                     match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
                         Admission::Known => {
                             return Ok(PutOutcome {
@@ -196,7 +218,7 @@ impl PutPermit {
         };
         let replaced =
             || store::Error::new(store::Kind::Body, "a newer request sends the same chunk");
-        let (etag, digests, (feed, computed)) = tokio::select! {
+        let (etag, digests, (feed, computed), passage) = tokio::select! {
             stored = session.with_heartbeat(self.stream(body, &guard.put)) => stored?,
             () = guard.put.replaced() => return Err(Error::store("storing the chunk", replaced())),
         };
@@ -204,23 +226,40 @@ impl PutPermit {
         let is_sha256 = self.checksum == Some(Algorithm::Sha256);
         let computed = computed.or_else(|| is_sha256.then(|| sha256.into()));
         let part = self.facts(checksum(), &computed);
-        let change = Change::Chunk { index: self.index, digests, etag: etag.clone(), part };
-        let outcome = session.commit(plan::segment_of(self.index), change).await?;
+        let (announced, known) = match passage {
+            Passage::Store(announced) => (announced, false),
+            Passage::Known(_) => (None, true),
+        };
+        let replaces = announced.as_ref().map(Announced::id);
+        let change =
+            Change::Chunk { index: self.index, digests, etag: etag.clone(), part, replaces };
+        let recorder = self.recorder();
+        let outcome = recorder.commit(plan::segment_of(self.index), change).await?;
+        if let Some(announced) = announced {
+            announced.settle();
+        }
+        if outcome != Outcome::Replaced {
+            recorder.require_agreement(self.index, sha256).await?;
+        }
         let stored = match outcome {
-            Outcome::Recorded => Stored::New,
-            Outcome::Known => Stored::Known,
+            Outcome::Recorded | Outcome::Replaced if !known => Stored::New,
+            Outcome::Recorded | Outcome::Replaced | Outcome::Known => Stored::Known,
             Outcome::Conflict { stored } => {
                 let index = u64::from(self.index);
                 return Err(Error::ChecksumConflict { index, stored, offered: sha256 });
             }
         };
-        session.0.whole_sha256.recorded(self.index, feed);
+        recorder.0.whole_sha256.recorded(self.index, feed);
         session.assemble_if_complete(self.index);
         Ok(PutOutcome { stored, sha256, etag, checksum: computed })
     }
 
     /// What is recorded besides of a part of an S3 upload.
-    fn facts(&self, declared: Option<Checksum>, computed: &Option<Checksum>) -> PartFacts {
+    pub(super) fn facts(
+        &self,
+        declared: Option<Checksum>,
+        computed: &Option<Checksum>,
+    ) -> PartFacts {
         let root = self.session.root();
         let Some(s3) = &root.s3 else {
             return PartFacts { checksums: declared.into_iter().collect(), written_at: None };
@@ -243,15 +282,15 @@ impl PutPermit {
         &self,
         body: Body,
         put: &Arc<OngoingPut>,
-    ) -> Result<(Option<ETag>, ChunkDigests, (Feed, Option<Checksum>))> {
+    ) -> Result<(Option<ETag>, ChunkDigests, (Feed, Option<Checksum>), Passage)> {
         let root = self.session.root();
         let target = root.target();
         let upload = upload_of(&root, &target)?;
         let shared = &self.session.0.shared;
         // Where clients choose the lengths of chunks there is no digest kind that needs the offset.
         let offset_bytes = root.plan.offset_of(u64::from(self.index)).unwrap_or_default();
-        let feed =
-            self.session.0.whole_sha256.feed(self.index, self.len_bytes, &shared.reorder_room);
+        let whole_sha256 = &self.recorder().0.whole_sha256;
+        let feed = whole_sha256.feed(self.index, self.len_bytes, &shared.reorder_room);
         let chunk = ClientChunk {
             body,
             index: self.index,
@@ -264,14 +303,28 @@ impl PutPermit {
                 .map(ChecksumHasher::new),
             put: Arc::clone(put),
         };
-        let (body, outcome) = chunk.verified(self.sha256);
+        let (body, outcome, sha256) = chunk.verified(self.sha256);
         let slot = root
             .plan
             .slot(self.index)
             .ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {}", self.index)))?;
+        let decided = Decision::default();
+        let body = match slot.chunks {
+            1 => body.gated(decided.clone().decide(
+                self.session.clone(),
+                self.way.clone(),
+                self.index,
+                sha256,
+            )),
+            _ => body,
+        };
         let stored = self.write_slot(&root, upload, slot, body).await;
+        let passage = decided.take().transpose()?.unwrap_or(Passage::Store(None));
         match (stored, outcome.take()) {
-            (Ok(etag), Some(Ok((digests, rest)))) => Ok((etag, digests, rest)),
+            (Err(_), Some(Ok((digests, rest)))) if let Passage::Known(record) = &passage => {
+                Ok((record.etags.first().cloned(), digests, rest, passage))
+            }
+            (Ok(etag), Some(Ok((digests, rest)))) => Ok((etag, digests, rest, passage)),
             (Err(_), Some(Err(refusal))) => Err(refusal),
             (Err(error), _) if error.kind() == store::Kind::NoSuchUpload => {
                 Err(self.session.missing_upload_error().await)

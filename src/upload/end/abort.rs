@@ -1,4 +1,4 @@
-//! Abort: ends a session without an object.
+//! Abort: ends a session without an object; what an end frees.
 //!
 //! Guarantees: idempotent, also after a crash in the middle; the root says `aborted` before
 //! anything is removed, so that a late writer finds the session closed; a finalize in progress is
@@ -32,6 +32,10 @@ impl Session {
         loop {
             let root = self.current_root().await?.value;
             match &root.status {
+                _ if root.claim().is_some() => self.settle_claim().await?,
+                Status::Superseded { alias: true, .. } | Status::Complete { of: Some(_), .. } => {
+                    return self.part_ways().await;
+                }
                 Status::Aborted { kept: true, .. } if kept => return Ok(()),
                 Status::Aborted { kept: false, .. } => return self.free(&root).await.map(drop),
                 Status::Aborted { reason, kept: true, .. } => {
@@ -57,10 +61,28 @@ impl Session {
                         return Err(error);
                     }
                 }
+                // Its client gives it up, but that of an alias may go on.
+                Status::InProgress if kept && self.has_alias(&root).await? => {
+                    let changed = self.change_root(|root| {
+                        let is_open = root.is_open();
+                        root.s3.as_mut().is_some_and(|s3| {
+                            (s3.given_up, s3.client_disconnected) = (true, true);
+                            is_open
+                        })
+                    });
+                    if changed.await?.is_ok() {
+                        return Ok(());
+                    }
+                }
                 Status::InProgress => {
                     let aborted = Status::Aborted { reason: reason.to_owned(), kept, freed: false };
                     // A lost swap: the loop reads the new status.
-                    self.change_status(|status| *status == Status::InProgress, aborted).await?.ok();
+                    let changed = self.change_root(|root| {
+                        let may_abort = root.is_open() && root.claim().is_none();
+                        root.status = aborted.clone();
+                        may_abort
+                    });
+                    changed.await?.ok();
                 }
             }
         }
@@ -91,11 +113,28 @@ impl Session {
                 break;
             }
         }
+        self.abort_spare(root).await?;
         documents.delete_all(&self.0.layout.staged_prefix()).await?;
         documents.delete_all(&self.0.layout.segments()).await?;
         documents.delete(&root.index_entry()).await?;
         documents.delete(&self.0.layout.done(&root.bucket, &root.key)).await?;
         Ok(empty)
+    }
+
+    /// Removes what a complete session no longer needs. A sweep removes what is left after a
+    /// failure.
+    pub(in crate::upload) async fn clean_up_after_complete(&self, root: &Root) {
+        let documents = &self.0.shared.documents;
+        let cleanup = async {
+            if root.plan.slot(0).is_none_or(|slot| slot.chunks > 1) || root.plan.size.is_none() {
+                documents.delete_all(&self.0.layout.staged_prefix()).await?;
+            }
+            documents.delete(&root.index_entry()).await?;
+            self.abort_spare(root).await
+        };
+        if let Err(error) = cleanup.await {
+            tracing::warn!(backup = root.backup_id.as_str(), %error, "documents of a complete backup are not removed");
+        }
     }
 
     /// Whether the session owns its store upload. A create that ended before the hand-over left a
@@ -109,7 +148,7 @@ impl Session {
         let found: Option<Snapshot<Root>> = self.0.shared.documents.read(&layout.root()).await?;
         // A predecessor without a root owns nothing any more.
         Ok(found.is_none_or(|doc| {
-            doc.value.status == Status::Superseded { by: root.backup_id.clone() }
+            matches!(&doc.value.status, Status::Superseded { by, .. } if *by == root.backup_id)
         }))
     }
 }

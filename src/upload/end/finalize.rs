@@ -50,6 +50,11 @@ impl Session {
                     return Err(Self::not_open(&root));
                 }
                 Status::Finalizing { checks } => checks.clone(),
+                // Its first parts have not decided whose store upload is its own.
+                Status::InProgress if root.is_undecided() => {
+                    self.send_heartbeat().await?;
+                    continue;
+                }
                 Status::InProgress => {
                     self.require_obtainable(&root, expected).await?;
                     // Before the status changes: a call that is too early must not stop chunks in
@@ -99,7 +104,7 @@ impl Session {
 
     async fn finalize_round(&self, checks: &Checks) -> Result<FinalizeStep> {
         let root = self.root();
-        let inventory = self.inventory(checks).await?;
+        let inventory = self.settled_inventory(checks).await?;
         let expected = checks.expected.as_ref();
         inventory.require_all(&root, expected)?;
         let staged = inventory.rows.iter().filter(|row| row.etags.is_empty());
@@ -111,7 +116,8 @@ impl Session {
         if assembled {
             return Ok(FinalizeStep::Retry);
         }
-        let Some(chosen) = self.verified_parts(&root, &inventory).await? else {
+        let recorder = self.recorder_of(checks).await?;
+        let Some(chosen) = self.verified_parts(&root, &inventory, &recorder).await? else {
             return self.resolve_missing_upload().await;
         };
         let mut digests = inventory.digests.clone();
@@ -358,7 +364,7 @@ impl Session {
     /// stored.
     pub(in crate::upload) async fn missing_upload_error(&self) -> Error {
         match Box::pin(self.resolve_missing_upload()).await {
-            Ok(FinalizeStep::Done(_) | FinalizeStep::Retry) => Self::not_open(&self.root()),
+            Ok(FinalizeStep::Done(_) | FinalizeStep::Retry) => Self::refused(&self.root()),
             Err(error) => error,
         }
     }
@@ -383,7 +389,8 @@ impl Session {
             }
         }
         let completed_at = self.0.shared.documents.clock.unix_seconds();
-        let complete = Status::Complete { object: finished.clone(), completed_at };
+        let of = root.alias_that_completes();
+        let complete = Status::Complete { object: finished.clone(), completed_at, of };
         // Also from `in_progress`: a finalize at another gateway may have reopened the session
         // because a part changed, but here the parts agreed, and the object is there.
         let object = match self.change_status(Status::is_unfinished, complete).await? {
@@ -397,21 +404,6 @@ impl Session {
         };
         self.clean_up_after_complete(root).await;
         Ok(FinalizeStep::Done(object))
-    }
-
-    /// Removes what a complete session no longer needs. A sweep removes what is left after a
-    /// failure.
-    async fn clean_up_after_complete(&self, root: &Root) {
-        let documents = &self.0.shared.documents;
-        let cleanup = async {
-            if root.plan.slot(0).is_none_or(|slot| slot.chunks > 1) || root.plan.size.is_none() {
-                documents.delete_all(&self.0.layout.staged_prefix()).await?;
-            }
-            documents.delete(&root.index_entry()).await
-        };
-        if let Err(error) = cleanup.await {
-            tracing::warn!(backup = root.backup_id.as_str(), %error, "documents of a complete backup are not removed");
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 
@@ -12,10 +13,16 @@ use crate::digest::{Algorithm, Checksum, Expected, Kind, Sha256, Whole};
 use crate::store::{ETag, Written};
 
 use super::super::error::{Error, Result};
-use super::super::manifest::{Checks, Finished, Record, Root, Segment};
+use super::super::manifest::{Change, Checks, Finished, Record, Root, Segment};
 use super::super::object_checksum::ObjectChecksum;
-use super::super::plan::{ChunkRange, Shape, Slot};
+use super::super::plan::{self, ChunkIndex, ChunkRange, Shape, Slot};
 use super::super::session::Session;
+use super::super::uploads::Uploads;
+
+/// How long a finalize waits for a put that announced that it replaces a part.
+const REPLACE_LIMIT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// One part, by the records.
 #[derive(Clone, Debug)]
@@ -45,6 +52,8 @@ pub(in crate::upload) struct Inventory {
     pub size_bytes: u64,
     pub rows: Vec<PartRow>,
     pub missing: Vec<ChunkRange>,
+    /// Announcements of puts that replace one of the parts.
+    pub replacing: Vec<(ChunkIndex, String)>,
     /// `sha256-chunks`, and the kind that was named at create where it can be combined. Not valid
     /// while chunks are missing.
     pub digests: Vec<Expected>,
@@ -59,6 +68,7 @@ struct InventoryBuilder {
     size_bytes: u64,
     rows: Vec<PartRow>,
     missing: Vec<ChunkRange>,
+    replacing: Vec<(ChunkIndex, String)>,
     /// The first chunk that is shorter than the plan's chunk size.
     short: Option<(u64, u64)>,
     wholes: Vec<Whole>,
@@ -84,11 +94,12 @@ impl Session {
             size_bytes: 0,
             rows: Vec::new(),
             missing: Vec::new(),
+            replacing: Vec::new(),
             short: None,
             wholes,
             chosen: checks.parts.as_ref().map(|parts| parts.iter().copied().collect()),
         };
-        let mut segments = self.all_segments().await?;
+        let mut segments = self.recorder_of(checks).await?.all_segments().await?;
         while let Some((_, segment)) = segments.try_next().await? {
             for (index, record) in &segment.chunks {
                 // Without a size the highest record says how long the file is, even if it is
@@ -100,6 +111,38 @@ impl Session {
             }
         }
         builder.finish()
+    }
+
+    /// The session whose records the object is made by.
+    pub(in crate::upload) async fn recorder_of(&self, checks: &Checks) -> Result<Self> {
+        match (&checks.of, Uploads::of(self)) {
+            (Some(alias), Some(uploads)) => uploads.open(&self.root().account, alias).await,
+            (Some(_) | None, _) => Ok(self.clone()),
+        }
+    }
+
+    /// The records once no put replaces one of the parts any more. The root must say `finalizing`,
+    /// so that no further put begins to (docs/architecture.md#replaced-parts).
+    pub(in crate::upload) async fn settled_inventory(&self, checks: &Checks) -> Result<Inventory> {
+        let began = self.now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let inventory = self.inventory(checks).await?;
+            if inventory.replacing.is_empty() {
+                return Ok(inventory);
+            }
+            if self.now().saturating_sub(began) < REPLACE_LIMIT {
+                self.0.shared.documents.clock.pause(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+                continue;
+            }
+            // Whoever announced it has stopped.
+            let recorder = self.recorder_of(checks).await?;
+            for (index, id) in inventory.replacing {
+                let change = Change::EndReplace { index, id };
+                recorder.commit(plan::segment_of(index), change).await?;
+            }
+        }
     }
 }
 
@@ -117,6 +160,7 @@ impl InventoryBuilder {
             self.missing.push(ChunkRange { first: self.next, last: at - 1 });
         }
         self.next = at + 1;
+        self.replacing.extend(record.replacing.iter().map(|id| (index, id.clone())));
         self.size_bytes += record.digests.len_bytes;
         if self.root.plan.shape == Shape::Chunks
             && record.digests.len_bytes < self.root.plan.chunk_size
@@ -181,6 +225,7 @@ impl InventoryBuilder {
             size_bytes: self.size_bytes,
             rows: self.rows,
             missing: self.missing,
+            replacing: self.replacing,
             digests,
         })
     }

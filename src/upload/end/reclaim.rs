@@ -153,7 +153,7 @@ impl Uploads {
             Status::InProgress | Status::Finalizing { .. } | Status::Aborted { .. } => {
                 Ok(Retention::None)
             }
-            Status::Superseded { by } => {
+            Status::Superseded { by, .. } => {
                 self.retained_by_successor(&root.account, by.clone()).await
             }
             Status::Complete { .. } => self.retained_by_object(root).await,
@@ -170,7 +170,7 @@ impl Uploads {
                 return Ok(Retention::None);
             };
             match &successor.status {
-                Status::Superseded { by: next } => by.clone_from(next),
+                Status::Superseded { by: next, .. } => by.clone_from(next),
                 Status::InProgress
                 | Status::Finalizing { .. }
                 | Status::Aborted { kept: true, .. } => {
@@ -245,6 +245,9 @@ impl Uploads {
 
     /// Removes all documents of a closed session, the root last.
     pub async fn forget(&self, root: &Root) -> Result<()> {
+        if let Some(session) = self.find(&root.account, &root.backup_id).await? {
+            session.abort_spare(root).await?;
+        }
         let layout = Layout::new(&root.account, &root.backup_id);
         for entry in [root.index_entry(), layout.done(&root.bucket, &root.key)] {
             self.documents().delete(&entry).await?;

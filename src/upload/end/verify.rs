@@ -30,6 +30,7 @@ impl Session {
         &self,
         root: &Root,
         inventory: &Inventory,
+        recorder: &Self,
     ) -> Result<Option<Vec<ChosenPart>>> {
         if inventory.rows.is_empty() && root.destination != Destination::EmptyObject {
             return self.empty_part(root).await;
@@ -50,7 +51,7 @@ impl Session {
                         sha256,
                     });
                 }
-                None => missing.extend(self.invalidate(row).await?),
+                None => missing.extend(recorder.invalidate(row).await?),
             }
         }
         if !missing.is_empty() {
@@ -70,7 +71,7 @@ impl Session {
             self.assemble(row.slot, row.end).await?;
         }
         let inventory = self.inventory(&Checks::default()).await?;
-        self.verified_parts(root, &inventory).await
+        self.verified_parts(root, &inventory, self).await
     }
 
     /// Stores one empty part for a file that turned out to be empty: S3 completes no upload without

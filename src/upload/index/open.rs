@@ -256,7 +256,10 @@ impl<V: Fn(&Root) -> bool> PageWalk<'_, V> {
     }
 
     fn shows(&self, root: &Root) -> bool {
-        root.is_open() && root.key.starts_with(&self.query.prefix) && (self.visible)(root)
+        root.is_open()
+            && !root.is_given_up()
+            && root.key.starts_with(&self.query.prefix)
+            && (self.visible)(root)
     }
 
     /// Whether the group is on this page, or was on the previous one.

@@ -77,6 +77,18 @@ impl PartClaim {
         same && record.digests.len_bytes == self.len_bytes && !record.invalidated
     }
 
+    /// Whether the declared bytes are known to be others than the recorded ones.
+    pub(super) fn is_of_other_bytes(&self, record: &Record) -> bool {
+        let differs = |(declared, found)| declared != found;
+        record.digests.len_bytes != self.len_bytes
+            || self.sha256.zip(record.sha256()).is_some_and(differs)
+    }
+
+    /// Whether the record answers for the part without its bytes.
+    pub(super) fn is_known(&self, record: &Record, root: &Root) -> bool {
+        self.matches(record) && self.is_summed(record, root)
+    }
+
     /// Whether the record has each checksum that the upload and this request need of the part. An
     /// upload for which none was named needs no checksum of every part.
     pub(super) fn is_summed(&self, record: &Record, root: &Root) -> bool {

@@ -1,4 +1,4 @@
-//! S3 multipart uploads as sessions: create or adopt, parts, Complete.
+//! S3 multipart uploads as sessions: create, and their parts.
 //!
 //! Guarantees: a part is known only if its declared SHA-256 and length equal those of recorded
 //! bytes that the store holds; Complete takes exactly the parts that its client lists, and only as
@@ -17,18 +17,15 @@ use super::super::create::upload_not_created;
 use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::list::ListQuery;
-use super::super::manifest::{
-    Change, Checks, Destination, Finished, Outcome, Policy, Record, Root, S3Terms, Status,
-    TargetCondition,
-};
+use super::super::manifest::{Destination, Policy, Record, Root, S3Terms, Status};
 use super::super::object_checksum::ChecksumKind;
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
 use super::super::session_cache::SessionName;
 use super::super::uploads::{TAG, Uploads};
-use super::complete_checks::ObjectClaim;
-use super::entries::{ChosenEntry, PartClaim, PartEntry};
-use crate::digest::{Algorithm, Expected, Kind as DigestKind, RunningSha256};
+use super::alias::Standing;
+use super::entries::{PartClaim, PartEntry};
+use crate::digest::Algorithm;
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Stamp, SwapOutcome};
 use crate::store::{Attributes, PartNumber, Tags};
@@ -46,14 +43,6 @@ pub struct NewUpload {
 }
 
 impl NewUpload {
-    /// Whether the session was created with the same headers.
-    pub(in crate::upload) fn matches(&self, root: &Root) -> bool {
-        root.s3.as_ref().is_some_and(|s3| {
-            s3.headers == self.headers && s3.checksum == self.checksum && s3.tags == self.tags
-        }) && root.content_type == self.content_type
-            && root.metadata == self.metadata
-    }
-
     pub(in crate::upload) fn terms(&self) -> S3Terms {
         S3Terms {
             checksum: self.checksum,
@@ -72,12 +61,9 @@ pub enum PartAdmission {
 }
 
 impl Uploads {
-    /// Creates an upload, or adopts an abandoned one of the same target. **Errors**:
-    /// `NoSuchBucket`, `QuotaExceeded`.
+    /// Creates an upload. Its first parts decide whether it takes over an abandoned one of the same
+    /// target. **Errors**: `NoSuchBucket`, `QuotaExceeded`.
     pub async fn create_upload(&self, account: &AccountName, new: NewUpload) -> Result<Session> {
-        if let Some(session) = self.adopt(account, &new).await? {
-            return Ok(session);
-        }
         let _reservation = self.reserve(account).await?;
         let documents = self.documents();
         let upload_tag = documents.clock.random_id();
@@ -91,7 +77,9 @@ impl Uploads {
         let (bucket, key) = (new.bucket.clone(), new.key.clone());
         let created = documents.store.create_upload(&bucket, &key, &attributes).await;
         let store_upload = created.map_err(|error| upload_not_created(&new.bucket, error))?;
-        let terms = new.terms();
+        // After the store upload: an upload that was begun before this one is seen.
+        let predecessors = self.possible_predecessors(account, &new).await?;
+        let terms = S3Terms { predecessors, ..new.terms() };
         self.write_upload(account, &new, terms, (Destination::Parts(store_upload), upload_tag))
             .await
     }
@@ -169,7 +157,7 @@ impl Uploads {
     ) -> Result<Session> {
         let session = self.open(account, id).await?;
         let root = session.root();
-        if root.bucket == *bucket && root.key == *key {
+        if root.bucket == *bucket && root.key == *key && !root.is_given_up() {
             Ok(session)
         } else {
             Err(Error::NoSuchBackup(id.clone()))
@@ -189,9 +177,7 @@ impl Session {
         let len_bytes = claim.len_bytes;
         let index = u32::from(number.get()) - 1;
         let root = self.fresh_root().await?;
-        if !root.is_open() {
-            return Err(Self::not_open(&root));
-        }
+        let standing = self.standing(&root).await?;
         let rule = root.plan.chunk_len(u64::from(index)).filter(|_| root.plan.group == 1);
         let rule =
             rule.ok_or_else(|| Error::BadRequest(format!("this upload takes no part {number}")))?;
@@ -203,6 +189,15 @@ impl Session {
                 offered: len_bytes,
             });
         }
+        match standing {
+            Standing::Own => {}
+            Standing::Alias(successors) => {
+                return self.admit_alias_part(&successors, index, &claim).await;
+            }
+            Standing::Finished(maker) => {
+                return self.admit_finished_part(&maker, index, &claim).await;
+            }
+        }
         let needed = || {
             let permit = self.permit(index, claim.sha256, len_bytes);
             PartAdmission::Wanted(permit.with_checksum_of_client(claim.algorithm))
@@ -212,10 +207,7 @@ impl Session {
         }
         let segment = self.segment(plan::segment_of(index)).await?;
         match segment.chunks.get(&index) {
-            Some(record) if claim.matches(record) && !claim.is_summed(record, &root) => {
-                Ok(needed())
-            }
-            Some(record) if claim.matches(record) => {
+            Some(record) if claim.is_known(record, &root) => {
                 self.require_open_after(plan::segment_of(index)).await?;
                 Ok(PartAdmission::Known(PartEntry::new(index, record)))
             }
@@ -226,10 +218,14 @@ impl Session {
                 }
                 Some(_) | None => Ok(needed()),
             },
-            None => Ok(self
-                .confirm(&root, index, &claim)
-                .await?
-                .map_or_else(needed, PartAdmission::Known)),
+            None => {
+                let root = match root.is_undecided() {
+                    true => self.look_for_predecessor(index, &claim).await?,
+                    false => root,
+                };
+                let confirmed = self.confirm(&root, index, &claim).await?;
+                Ok(confirmed.map_or_else(needed, PartAdmission::Known))
+            }
         }
     }
 
@@ -247,16 +243,10 @@ impl Session {
             // The newest record of a part number says what the store holds: it overwrote the part
             // of an older one.
             let Some(record) = segment.chunks.get(&index) else { continue };
-            let is_known = claim.matches(record) && claim.is_summed(record, root);
-            let Some(etag) = record.etags.first().filter(|_| is_known).cloned() else {
+            if record.etags.is_empty() || !claim.is_known(record, root) {
                 return Ok(None);
-            };
-            let (digests, part) = (record.digests.clone(), record.part.clone());
-            let change = Change::Chunk { index, digests, etag: Some(etag), part };
-            return match self.commit(plan::segment_of(index), change).await? {
-                Outcome::Recorded | Outcome::Known => Ok(Some(PartEntry::new(index, record))),
-                Outcome::Conflict { .. } => Ok(None),
-            };
+            }
+            return self.acknowledge(index, record).await.map(Some);
         }
         Ok(None)
     }
@@ -277,9 +267,17 @@ impl Session {
         segments.try_fold(Vec::new(), of_segment).await
     }
 
+    /// The session whose records the object was made by.
+    async fn maker(&self) -> Self {
+        match self.standing(&self.root()).await {
+            Ok(Standing::Finished(maker)) => maker,
+            Ok(Standing::Own | Standing::Alias(_)) | Err(_) => self.clone(),
+        }
+    }
+
     /// The parts that the object was made of; empty where the records do not show them.
     pub async fn completed_parts(&self) -> Result<Vec<PartEntry>> {
-        let entries = self.part_entries().await?;
+        let entries = self.maker().await.part_entries().await?;
         let size: u64 = entries.iter().map(|entry| entry.size_bytes).sum();
         let whole = self.root().finished().is_some_and(|object| object.size_bytes == size);
         Ok(if whole { entries } else { Vec::new() })
@@ -318,85 +316,8 @@ impl Session {
             Some(u32::from(offsets[at].0) - 1)
         });
         let Some(index) = found else { return Ok(None) };
-        Ok(self.segment(plan::segment_of(index)).await?.stored(index).cloned())
-    }
-
-    /// As `complete_claimed`, with nothing stated and without a condition.
-    pub async fn complete_parts(&self, chosen: &[ChosenEntry]) -> Result<Finished> {
-        self.complete_claimed(chosen, &ObjectClaim::default(), None).await
-    }
-
-    /// Makes the object of the parts that its client lists, ascending, if the object at the target
-    /// is as the condition demands. Before anything changes, what the client states of the object
-    /// is compared with the records. **Errors**: `InvalidPart`, `PartTooSmall`, `ConditionFailed`
-    /// (the upload stays open), those of `ObjectClaim::check` and of `finalize`.
-    pub async fn complete_claimed(
-        &self,
-        chosen: &[ChosenEntry],
-        claim: &ObjectClaim,
-        condition: Option<TargetCondition>,
-    ) -> Result<Finished> {
-        let root = self.current_root().await?.value;
-        if let Status::Complete { object, .. } = &root.status {
-            if *claim != ObjectClaim::default() {
-                claim.check(&root, chosen, &self.part_entries().await?)?;
-            }
-            return self.check_finished(object, &Checks { condition, ..Checks::default() });
-        }
-        let content = self.chosen_content(chosen, claim).await?;
-        if root.plan.shape == Shape::Chunks {
-            // All chunks of the plan are parts of the object.
-            return self.finalize_as(Checks { condition, ..Checks::default() }).await;
-        }
-        let invalid = |number: u16| Error::InvalidPart { id: root.backup_id.clone(), number };
-        let parts = Some(chosen.iter().map(|entry| entry.number.get()).collect());
-        // With the digest, because by number alone a part that is put again before the root says
-        // `finalizing` would be accepted.
-        match self.finalize_as(Checks { expected: content, parts, condition }).await {
-            Err(Error::Incomplete { missing }) => {
-                let number = missing
-                    .first()
-                    .map_or(0, |range| u16::try_from(range.first + 1).unwrap_or(u16::MAX));
-                Err(invalid(number))
-            }
-            Err(Error::DigestMismatch { .. }) => {
-                self.chosen_content(chosen, claim).await?;
-                Err(invalid(chosen.first().map_or(0, |entry| entry.number.get())))
-            }
-            other => other,
-        }
-    }
-
-    /// The digest over the parts that a client lists; None where it lists none. **Errors**:
-    /// `InvalidPart` where a part is not as recorded, `PartTooSmall`.
-    async fn chosen_content(
-        &self,
-        chosen: &[ChosenEntry],
-        claim: &ObjectClaim,
-    ) -> Result<Option<Expected>> {
-        let entries = self.part_entries().await?;
-        claim.check(&self.root(), chosen, &entries)?;
-        let min_bytes = self.0.shared.documents.store.limits().min_part_bytes;
-        let mut content = RunningSha256::default();
-        for (at, listed) in chosen.iter().enumerate() {
-            let number = listed.number.get();
-            let found = entries
-                .binary_search_by_key(&number, |entry| entry.number)
-                .ok()
-                .map(|found| &entries[found]);
-            let invalid = || Error::InvalidPart { id: self.root().backup_id.clone(), number };
-            let entry = found.filter(|entry| entry.etag == listed.etag).ok_or_else(invalid)?;
-            if entry.size_bytes < min_bytes && at + 1 < chosen.len() {
-                return Err(Error::PartTooSmall {
-                    number,
-                    size_bytes: entry.size_bytes,
-                    least: min_bytes,
-                });
-            }
-            content.update(&entry.sha256().0);
-        }
-        let content = Expected { kind: DigestKind::Sha256Chunks, hex: content.finish().hex() };
-        Ok(Some(content).filter(|_| !chosen.is_empty()))
+        let segment = self.maker().await.segment(plan::segment_of(index)).await?;
+        Ok(segment.stored(index).cloned())
     }
 
     /// The length of every chunk but the last; 0 where an S3 session has no first part yet.

@@ -7,13 +7,14 @@
 //! **Errors**: `NotOpen`; `StoreUnavailable` if the change may or may not be recorded. It does not
 //! know what the changes mean: `manifest` does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::names::Key;
 use crate::records::{self, Applied, Documents, GroupCommit, GroupOwner, Snapshot};
 
 use super::super::error::{Error, Result};
-use super::super::manifest::{Change, Outcome, Segment};
+use super::super::manifest::{Change, Outcome, Root, Segment, Status};
 use super::Session;
 
 impl Session {
@@ -23,13 +24,12 @@ impl Session {
         records::commit(self, segment, change).await
     }
 
-    /// Fails unless the root, read again, is open; not read if no change depends on it.
-    async fn check_open_after(&self, changes: &[Change]) -> Result<()> {
+    /// The root, read again; None if no change depends on it.
+    async fn root_after(&self, changes: &[Change]) -> Result<Option<Arc<Root>>> {
         if !changes.iter().any(Change::needs_open) {
-            return Ok(());
+            return Ok(None);
         }
-        let root = self.current_root().await?.value;
-        if root.is_open() { Ok(()) } else { Err(Self::not_open(&root)) }
+        Ok(Some(self.current_root().await?.value))
     }
 }
 
@@ -54,7 +54,7 @@ impl GroupOwner for Session {
 
     fn apply(&self, segment: &mut Segment, change: &Change) -> Applied<Outcome> {
         match segment.apply(change, self.root().policy) {
-            outcome @ Outcome::Recorded => Applied::Changed(outcome),
+            outcome @ (Outcome::Recorded | Outcome::Replaced) => Applied::Changed(outcome),
             outcome @ (Outcome::Known | Outcome::Conflict { .. }) => Applied::Unchanged(outcome),
         }
     }
@@ -85,14 +85,18 @@ impl GroupOwner for Session {
         changes: &[Change],
         results: Vec<Result<Outcome>>,
     ) -> Vec<Result<Outcome>> {
-        let open = self.check_open_after(changes).await;
-        let confirmed = changes.iter().zip(results).map(|(change, result)| match (&open, result) {
-            (Err(error), Ok(Outcome::Recorded | Outcome::Known)) if change.needs_open() => {
-                Err(error.for_batch())
+        let root = self.root_after(changes).await;
+        let confirm = |change: &Change, outcome: Outcome| match &root {
+            Err(error) if change.needs_open() => Err(error.for_batch()),
+            Ok(Some(root)) if change.needs_open() && !outcome.counts(&root.status) => {
+                Err(Self::refused(root))
             }
-            (_, result) => result,
-        });
-        confirmed.collect()
+            Ok(_) | Err(_) => Ok(outcome),
+        };
+        let confirmed = changes.iter().zip(results);
+        confirmed
+            .map(|(change, result)| result.and_then(|outcome| confirm(change, outcome)))
+            .collect()
     }
 }
 
@@ -101,10 +105,23 @@ impl Change {
     /// acknowledged later; groups and invalidations belong to finalize itself.
     fn needs_open(&self) -> bool {
         match self {
-            Self::Chunk { .. } | Self::Unhashed { .. } => true,
-            Self::Group { .. } | Self::InvalidateChunk { .. } | Self::InvalidateGroup { .. } => {
-                false
-            }
+            Self::Chunk { .. } | Self::Unhashed { .. } | Self::BeginReplace { .. } => true,
+            Self::Group { .. }
+            | Self::EndReplace { .. }
+            | Self::InvalidateChunk { .. }
+            | Self::InvalidateGroup { .. } => false,
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether it may be acknowledged with this status, read after it was recorded.
+    fn counts(&self, status: &Status) -> bool {
+        match self {
+            Self::Recorded | Self::Known => status.takes_records(),
+            // The finalize waits for the put.
+            Self::Replaced => status.takes_records() || matches!(status, Status::Finalizing { .. }),
+            Self::Conflict { .. } => true,
         }
     }
 }

@@ -2,8 +2,9 @@
 //! its client disconnected in the middle of a part.
 //!
 //! Guarantees: the first heartbeat is written before the first byte of a part goes to the store,
-//! unless the last one is younger than [`INTERVAL`]; so a client that resumes late is refused
-//! before it overwrites a part that a successor has taken over. At most one heartbeat per session,
+//! unless the last one is younger than [`INTERVAL`]; so a client that resumes late is stopped
+//! before it overwrites a part that a successor has taken over, and a session that stores a part
+//! of its own takes over no predecessor any more. At most one heartbeat per session,
 //! gateway and [`INTERVAL`]. A session for which another gateway has sent a heartbeat is not marked
 //! as disconnected. Source: docs/architecture.md#heartbeats.
 
@@ -43,18 +44,25 @@ impl Session {
         if self.heartbeat_is_recent() {
             return Ok(());
         }
-        let now = self.now();
-        let changed = self
-            .change_root(|root| {
-                let is_open = root.is_open();
-                if let Some(s3) = &mut root.s3 {
-                    s3.heartbeats += 1;
-                    s3.client_disconnected = false;
-                }
-                is_open
-            })
-            .await?;
-        let root = changed.map_err(|root| Self::not_open(&root.value))?.value;
+        let (now, root) = loop {
+            let now = self.now();
+            let changed = self
+                .change_root(|root| {
+                    let may_begin = root.is_open() && root.claim().is_none();
+                    if let Some(s3) = &mut root.s3 {
+                        s3.predecessors.clear();
+                        s3.heartbeats += 1;
+                        s3.client_disconnected = false;
+                    }
+                    may_begin
+                })
+                .await?;
+            match changed {
+                Ok(root) => break (now, root.value),
+                Err(root) if root.value.claim().is_some() => self.settle_claim().await?,
+                Err(root) => return Err(Self::refused(&root.value)),
+            }
+        };
         let heartbeats = root.s3.as_ref().map_or(0, |s3| s3.heartbeats);
         *lock(&self.0.heartbeat.last) = Some((now, heartbeats));
         Ok(())
@@ -63,9 +71,11 @@ impl Session {
     /// Whether this gateway's last heartbeat is recent, and nobody has marked the session as
     /// disconnected since.
     fn heartbeat_is_recent(&self) -> bool {
-        let is_disconnected = self.root().s3.as_ref().is_some_and(|s3| s3.client_disconnected);
+        let root = self.root();
+        let is_disconnected = root.s3.as_ref().is_some_and(|s3| s3.client_disconnected);
         let now = self.now();
         !is_disconnected
+            && !root.is_undecided()
             && lock(&self.0.heartbeat.last).is_some_and(|(at, _)| now.saturating_sub(at) < INTERVAL)
     }
 
@@ -87,7 +97,9 @@ impl Session {
             }
             match self.send_heartbeat().await {
                 Ok(()) => {}
-                Err(error @ (Error::NotOpen { .. } | Error::NoSuchBackup(_))) => return Err(error),
+                Err(error @ (Error::NotOpen { .. } | Error::Busy(_) | Error::NoSuchBackup(_))) => {
+                    return Err(error);
+                }
                 // The store is slow or unavailable: the part itself succeeds or fails.
                 Err(error) => {
                     tracing::debug!(backup = self.root().backup_id.as_str(), %error, "a heartbeat was not sent")

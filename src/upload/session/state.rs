@@ -51,6 +51,10 @@ pub(in crate::upload) struct Inner {
     pub in_flight: InFlight,
     pub heartbeat: Heartbeat,
     pub whole_sha256: WholeSha256,
+    /// Held by the part that looks for a predecessor: all others wait for what it decides.
+    pub looking: tokio::sync::Mutex<()>,
+    /// When the first part looked for one, by the monotonic clock.
+    pub first_look: OnceLock<Duration>,
     /// Parts of grouped chunks that are being put together by this gateway.
     pub assembling: dashmap::DashSet<u16>,
     /// The number and the offset of each part of a completed S3 upload, once a chunk of it was
@@ -102,6 +106,8 @@ impl Session {
             group_commit: GroupCommit::default(),
             in_flight: InFlight::default(),
             heartbeat: Heartbeat::default(),
+            looking: tokio::sync::Mutex::default(),
+            first_look: OnceLock::new(),
             assembling: dashmap::DashSet::new(),
             part_offsets: OnceLock::new(),
         }))
@@ -115,7 +121,9 @@ impl Session {
     /// The root, revalidated unless it is fresh. **Errors**: `NoSuchBackup` if it is gone.
     pub async fn fresh_root(&self) -> Result<Arc<Root>> {
         let (known, asked_at) = self.cached_root();
-        if self.is_fresh(asked_at) {
+        // A finalize ends soon, and whoever is told to try again must see its end.
+        let is_passing = matches!(known.value.status, Status::Finalizing { .. });
+        if self.is_fresh(asked_at) && !is_passing {
             Ok(known.value)
         } else {
             self.current_root().await.map(|root| root.value)
@@ -368,8 +376,21 @@ impl Session {
         self.now().saturating_sub(asked_at) < FRESH
     }
 
+    /// Why the session takes no chunk now.
     pub(in crate::upload) fn not_open(root: &Root) -> Error {
+        if matches!(root.status, Status::Finalizing { .. }) {
+            return Error::Busy(root.backup_id.clone());
+        }
         Error::NotOpen { id: root.backup_id.clone(), status: root.status.word().to_owned() }
+    }
+
+    /// As `not_open`, for a put that began before the status changed: it may be repeated where the
+    /// session takes parts in another way now.
+    pub(in crate::upload) fn refused(root: &Root) -> Error {
+        if root.status.is_usable() {
+            return Error::Busy(root.backup_id.clone());
+        }
+        Self::not_open(root)
     }
 }
 

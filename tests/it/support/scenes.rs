@@ -41,6 +41,11 @@ pub enum Scene {
     AllChunks,
     /// As `Idle`, and the successor of an aborted upload whose parts it may adopt.
     Successor,
+    /// As `Successor`, of an upload whose client may go on. The operation that is delayed is on the
+    /// alias, the other one on its successor.
+    Alias,
+    /// As `Alias`, the other way round.
+    Owner,
     /// Aborted by its client; its parts are kept for a successor for another half minute.
     PartsKept,
     /// Aborted so long ago that its parts may be freed.
@@ -116,6 +121,8 @@ pub struct World {
     pub case: Case,
     /// `None`: the session that a listing of the target shows.
     id: Option<String>,
+    /// The session of the operation that starts meanwhile, where it is another one.
+    other_id: Option<String>,
     pub outcomes: Mutex<Outcomes>,
 }
 
@@ -126,11 +133,19 @@ impl World {
             fleet: Fleet::new(min_part_bytes).await,
             case,
             id: None,
+            other_id: None,
             outcomes: Mutex::default(),
         };
         if case.scene != Scene::NoSession {
             let session = world.set_up().await.unwrap();
             world.id = Some(session.root().backup_id.to_string());
+        }
+        if let Scene::Alias | Scene::Owner = case.scene {
+            let second = world.join(world.id.clone().unwrap()).await.unwrap();
+            world.other_id = Some(second);
+            if case.scene == Scene::Owner {
+                std::mem::swap(&mut world.id, &mut world.other_id);
+            }
         }
         let old = Body::from(OLD_OBJECT.to_vec());
         world.fleet.store.put(&"b".into(), &"k".into(), old, PutOptions::default()).await.unwrap();
@@ -138,6 +153,7 @@ impl World {
             Scene::NoSession => Duration::ZERO,
             Scene::PartsKept => DAY - MINUTE / 2,
             Scene::Aborted => 16 * MINUTE,
+            Scene::Alias | Scene::Owner => MINUTE,
             Scene::Idle | Scene::AllChunks | Scene::Successor | Scene::Freed | Scene::Replaced => {
                 8 * DAY
             }
@@ -163,7 +179,7 @@ impl World {
             self.put(&session, index, chunk(index).into()).await?;
         }
         match scene {
-            Scene::NoSession | Scene::Idle | Scene::AllChunks => {}
+            Scene::NoSession | Scene::Idle | Scene::AllChunks | Scene::Alias | Scene::Owner => {}
             Scene::Successor => {
                 session.abort_and_keep("the client went away").await?;
                 session = self.create(&gateway).await?.1;
@@ -181,6 +197,18 @@ impl World {
         // Staged chunks are assembled in the background within this time.
         self.fleet.clock.pause(MINUTE).await;
         Ok(session)
+    }
+
+    /// Creates a second upload, which adopts the first one. Its client sends the first part only.
+    async fn join(&self, first: String) -> Result<String, Error> {
+        let gateway = self.fleet.gateway();
+        let first = gateway.open(&"home".into(), &first.into()).await?;
+        self.fleet.clock.pause(6 * MINUTE).await;
+        let second = self.create(&gateway).await?.1;
+        self.put(&second, 0, chunk(0).into()).await?;
+        self.fleet.clock.pause(MINUTE).await;
+        assert_eq!(first.fresh_root().await?.status.word(), "superseded");
+        Ok(second.root().backup_id.to_string())
     }
 
     async fn create(&self, gateway: &Uploads) -> Result<(Created, Session), Error> {
@@ -213,14 +241,15 @@ impl World {
     }
 
     /// The session of the scene, or the one that a listing of the target shows.
-    async fn session(&self, gateway: &Uploads) -> Result<Session, Error> {
+    async fn session(&self, gateway: &Uploads, starting: bool) -> Result<Session, Error> {
         let query = ListQuery {
             bucket: Some("b".into()),
             key: Some("k".into()),
             limit: 1000,
             ..ListQuery::default()
         };
-        let id = match &self.id {
+        let other = self.other_id.as_ref().filter(|_| starting);
+        let id = match other.or(self.id.as_ref()) {
             Some(id) => id.clone(),
             None => {
                 let listed = gateway.list(&"home".into(), &query).await?.roots;
@@ -231,14 +260,20 @@ impl World {
         gateway.open(&"home".into(), &id.clone().into()).await
     }
 
-    pub async fn run(&self, operation: Operation, gateway: Uploads) -> Result<(), Error> {
+    /// `starting`: the operation is the one that starts while another is delayed.
+    pub async fn run(
+        &self,
+        operation: Operation,
+        gateway: Uploads,
+        starting: bool,
+    ) -> Result<(), Error> {
         match operation {
             Create => {
                 let (_, session) = self.create(&gateway).await?;
                 self.outcomes.lock().unwrap().created.push(session);
             }
             Put => {
-                let session = self.session(&gateway).await?;
+                let session = self.session(&gateway, starting).await?;
                 let (index, bytes) = match self.case.scene {
                     Scene::NoSession => (0, chunk(0)),
                     // Other bytes than recorded: refused, except in an S3 upload, where the last
@@ -246,6 +281,8 @@ impl World {
                     Scene::AllChunks => (0, chunk(100)),
                     Scene::Successor => (1, chunk(1)),
                     Scene::Idle
+                    | Scene::Alias
+                    | Scene::Owner
                     | Scene::PartsKept
                     | Scene::Aborted
                     | Scene::Freed
@@ -255,7 +292,8 @@ impl World {
                 self.put(&session, index, bytes.into()).await?;
                 let now =
                     self.fleet.gateway().open(&"home".into(), &session.root().backup_id).await;
-                let session_was_open = now.is_ok_and(|session| session.root().is_open());
+                // A finalize waits for a put that replaces a part.
+                let session_was_open = now.is_ok_and(|session| session.root().status.is_usable());
                 self.outcomes.lock().unwrap().chunks.push(Acknowledged {
                     session,
                     index,
@@ -264,13 +302,13 @@ impl World {
                 });
             }
             Finalize => {
-                self.finalize(&self.session(&gateway).await?).await?;
+                self.finalize(&self.session(&gateway, starting).await?).await?;
                 // In `Replaced` the finalize only repeats its old response, and the newer object
                 // stays.
                 self.outcomes.lock().unwrap().finalized |= self.case.scene != Scene::Replaced;
             }
             Abort => {
-                let session = self.session(&gateway).await?;
+                let session = self.session(&gateway, starting).await?;
                 if self.case.kind == SessionKind::Parts && self.case.scene != Scene::PartsKept {
                     session.abort_and_keep("the client asked for it").await?;
                 } else {
@@ -284,7 +322,7 @@ impl World {
             }
             Forget => {
                 // Only a session that has ended is forgotten.
-                if let Ok(session) = self.session(&gateway).await {
+                if let Ok(session) = self.session(&gateway, starting).await {
                     session.abort("the client asked for it").await.ok();
                 }
                 for _ in 0..2 {
