@@ -28,6 +28,7 @@ mod object_checksum;
 mod plan;
 mod quota;
 mod s3;
+mod segment;
 mod session;
 mod session_cache;
 mod uploads;

@@ -6,8 +6,9 @@
 //! at any time exactly one of the files, and exists from the first acknowledged Complete on
 //! (docs/architecture.md#complete-means-equal); an acknowledged part can be completed while its
 //! upload is open (docs/architecture.md#acknowledged-means-durable); where all tools send one file,
-//! no upload is gone before its own client ends it (docs/architecture.md#aliases); in the end a run without
-//! faults completes, and sweeps leave nothing (docs/architecture.md#abandoned-sessions-end).
+//! no upload is gone before its own client ends it (docs/architecture.md#aliases); in the end a run
+//! without faults completes, and sweeps leave nothing
+//! (docs/architecture.md#abandoned-sessions-end).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -2,9 +2,9 @@
 //! gateway and with two.
 //!
 //! Checked in each round: exactly one of Complete and UploadPart comes first. If Complete succeeds,
-//! the object has the old bytes, and the writer is refused for good, but only then; until then it is
-//! told to try again. If the writer is acknowledged, its part is the one that a listing shows, and
-//! Complete fails with `InvalidPart`. A listing never shows less than was acknowledged.
+//! the object has the old bytes, and the writer is refused for good, but only then; until then it
+//! is told to try again. If the writer is acknowledged, its part is the one that a listing shows,
+//! and Complete fails with `InvalidPart`. A listing never shows less than was acknowledged.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,7 +86,7 @@ async fn round(lab: &Lab, gateways: [&Uploads; 2], at: u64, way: &Way, counts: &
     let chosen = [ChosenEntry { number: part_number(1), etag, checksum: None }];
     let writing = gateways[1].open(&"home".into(), &id).await.unwrap();
     // Each side is ahead in half of the rounds, by a different number of steps.
-    let (ahead, steps) = (at % 2 == 0, at / 2 % 40);
+    let (ahead, steps) = (at.is_multiple_of(2), at / 2 % 40);
     let wait = |waits: bool| async move {
         for _ in 0..if waits { steps } else { 0 } {
             tokio::task::yield_now().await;

@@ -140,6 +140,7 @@ pub const PURE: &[&str] = &[
     "object/cors",
     "upload/plan",
     "upload/manifest",
+    "upload/segment",
     "upload/object_checksum",
     "upload/codec",
     "upload/layout",

@@ -3,8 +3,8 @@
 //! Guarantees: new bytes replace a recorded part only after the record says so and the root, read
 //! after that, says `in_progress`; finalize reads the records after it changed the root, and waits
 //! for such puts, so no part of an upload that is being finalized is replaced. Bytes that are
-//! recorded already are not stored again. A part without a record costs at most one conditional read
-//! here. Source:
+//! recorded already are not stored again. A part without a record costs at most one conditional
+//! read here. Source:
 //! docs/architecture.md#replaced-parts, docs/architecture.md#aliases.
 
 use std::sync::{Arc, Mutex};

@@ -83,12 +83,13 @@ impl Session {
         Ok(found)
     }
 
-    /// What the newest record of a successor of an alias says.
+    /// What the newest record of a successor of an alias says, read from the store: its bytes must
+    /// not be replaced.
     pub(in crate::upload) async fn record_of_successors(
         &self,
         index: ChunkIndex,
     ) -> Result<Option<Record>> {
-        newest_record(&self.successors(&self.root()).await?, index).await
+        newest_current_record(&self.successors(&self.root()).await?, index).await
     }
 
     /// Decides whether the body of a part of an alias is needed.
