@@ -106,6 +106,7 @@ mod tests {
                     size_bytes: 0,
                     etag: ETag::from(""),
                     modified: UNIX_EPOCH,
+                    storage_class: None,
                 };
                 Ok(key.map(listed))
             })

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::digest::{Checksum, Sha256};
+use crate::header_names::STORAGE_CLASS;
 
 /// The largest body.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -279,6 +280,7 @@ impl Store for Memory {
                 size_bytes: object.size_bytes,
                 etag: object.etag.clone(),
                 modified: object.modified,
+                storage_class: object.attributes.headers.get(STORAGE_CLASS.as_str()).cloned(),
             }))
         })
     }

@@ -373,6 +373,8 @@ pub struct Listed {
     pub size_bytes: u64,
     pub etag: ETag,
     pub modified: SystemTime,
+    /// None: STANDARD.
+    pub storage_class: Option<String>,
 }
 
 /// A page of a listing, in the byte order of the keys.

@@ -159,6 +159,9 @@ impl Status {
 #[serde(rename_all = "camelCase")]
 pub struct Finished {
     pub etag: ETag,
+    /// In a bucket with versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     pub size_bytes: u64,
     /// All digests that were computed; `sha256-chunks` always is.
     pub digests: Vec<Expected>,

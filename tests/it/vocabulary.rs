@@ -319,3 +319,30 @@ async fn what_is_acted_on_is_not_passed_over() {
     }
     assert!(passed_over.is_empty(), "a nonsensical value was passed over: {passed_over:#?}");
 }
+
+#[tokio::test]
+async fn the_storage_class_is_in_every_answer_that_shows_an_object() {
+    let gateway = start(settings()).await;
+    let class = ("x-amz-storage-class", "STANDARD_IA");
+    ok(&gateway, s3("PUT", "/bucket/k").body(NEW).header(class.0, class.1)).await;
+    let created = s3("POST", "/bucket/up?uploads=").header(class.0, class.1);
+    let created = text(&ok(&gateway, created).await);
+    let parts = format!("/bucket/up?uploadId={}", element(&created, "UploadId"));
+    let attributes =
+        s3("GET", "/bucket/k?attributes=").header("x-amz-object-attributes", "StorageClass");
+    let shown = [
+        s3("GET", "/bucket"),
+        s3("GET", "/bucket?list-type=2"),
+        s3("GET", "/bucket?versions="),
+        s3("GET", "/bucket?uploads="),
+        s3("GET", &parts),
+        attributes,
+    ];
+    for request in shown {
+        let target = request.target.clone();
+        let found = text(&ok(&gateway, request).await);
+        assert_eq!(element(&found, "StorageClass"), class.1, "{target}: {found}");
+    }
+    let found = ok(&gateway, s3("HEAD", "/bucket/k")).await;
+    assert_eq!(found.header(class.0), Some(class.1));
+}

@@ -7,7 +7,7 @@
 //! hold leaves the upload open.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::error::S3Error;
 use super::xml::Xml;
@@ -15,6 +15,7 @@ use super::{
     AuthedRequest, HandlerResult, S3Api, checksums, conditions, document, location, xml_reply,
 };
 use crate::accounts::Access;
+use crate::header_names::VERSION_ID;
 use crate::object::PutMode;
 use crate::upload::{self, TargetCondition};
 use crate::web::{Declared, RequestBody};
@@ -54,7 +55,10 @@ impl S3Api {
         if let Some(checksum) = &object.checksum {
             checksums::write(&mut xml, checksum);
         }
-        Ok(xml_reply(xml.finish()))
+        let mut reply = xml_reply(xml.finish());
+        let version = object.version.and_then(|version| HeaderValue::from_str(&version).ok());
+        reply.headers_mut().extend(version.map(|version| (VERSION_ID, version)));
+        Ok(reply)
     }
 
     /// The condition on the object at the target. **Errors**: `NotImplemented` for one that the

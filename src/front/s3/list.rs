@@ -9,11 +9,12 @@ use std::borrow::Cow;
 
 use percent_encoding::utf8_percent_encode;
 
+use super::attributes::DEFAULT_STORAGE_CLASS;
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, token, xml_reply};
 use crate::accounts::Access;
-use crate::object::{ListApi, ListOptions, Page};
+use crate::object::{ListApi, ListOptions, Listed, Page};
 use crate::sigv4::URI_PATH;
 
 const MAX_KEYS: usize = 1000;
@@ -157,6 +158,11 @@ pub(super) fn write_owner(xml: &mut Xml) {
     xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();
 }
 
+/// The storage class of a listed object.
+pub(super) fn class_of(object: &Listed) -> &str {
+    object.storage_class.as_deref().unwrap_or(DEFAULT_STORAGE_CLASS)
+}
+
 /// Writes what both versions have after their own elements.
 fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) {
     xml.element("MaxKeys", list.max_keys);
@@ -169,7 +175,7 @@ fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) 
         xml.open("Contents").element("Key", list.name(object.key.as_str()));
         xml.element("LastModified", timestamp(object.modified))
             .element("ETag", format_args!("\"{}\"", object.etag));
-        xml.element("Size", object.size_bytes).element("StorageClass", "STANDARD");
+        xml.element("Size", object.size_bytes).element("StorageClass", class_of(object));
         if with_owner {
             write_owner(xml);
         }

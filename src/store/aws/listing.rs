@@ -95,6 +95,7 @@ enum Element {
     LastModified,
     ETag,
     Size,
+    StorageClass,
     CommonPrefixes,
     Prefix,
     IsTruncated,
@@ -111,6 +112,7 @@ impl From<&str> for Element {
             "Contents" => Self::Contents,
             "Key" => Self::Key,
             "LastModified" => Self::LastModified,
+            "StorageClass" => Self::StorageClass,
             "ETag" => Self::ETag,
             "Size" => Self::Size,
             "CommonPrefixes" => Self::CommonPrefixes,
@@ -185,6 +187,9 @@ impl Parsed {
                 object.modified =
                     DateTime::from_str(value, Format::DateTimeWithOffset)?.try_into()?;
             }
+            ([_, Element::Contents, Element::StorageClass], Some(object)) => {
+                object.storage_class = Some(value.to_owned()).filter(|class| !class.is_empty());
+            }
             ([_, Element::CommonPrefixes, Element::Prefix], _) => {
                 self.page.prefixes.push(value.to_owned())
             }
@@ -233,6 +238,7 @@ fn empty_entry() -> Listed {
         size_bytes: 0,
         etag: ETag::from(""),
         modified: SystemTime::UNIX_EPOCH,
+        storage_class: None,
     }
 }
 

@@ -250,6 +250,7 @@ impl Inventory {
     pub fn finished(&self, root: &Root, written: &Written) -> Finished {
         Finished {
             etag: written.etag.clone(),
+            version: written.version.clone(),
             size_bytes: self.size_bytes,
             digests: self.digests.clone(),
             checksum: self.checksum(root),

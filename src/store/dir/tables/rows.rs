@@ -135,6 +135,18 @@ struct ListedHead {
     etag: ETag,
     size_bytes: u64,
     modified_ms: u64,
+    attributes: ListedAttributes,
+}
+
+#[derive(Deserialize)]
+struct ListedAttributes {
+    headers: ListedHeaders,
+}
+
+#[derive(Deserialize)]
+struct ListedHeaders {
+    #[serde(rename = "x-amz-storage-class")]
+    storage_class: Option<String>,
 }
 
 impl ObjectRow {
@@ -197,8 +209,9 @@ impl ObjectRow {
 
 /// The entry of a listing for an object's row.
 pub(in super::super) fn listed(key: Key, row: &[u8]) -> Result<Listed> {
-    let ListedHead { etag, size_bytes, modified_ms } = from_json(split(row)?.0)?;
-    Ok(Listed { key, size_bytes, etag, modified: time(modified_ms) })
+    let ListedHead { etag, size_bytes, modified_ms, attributes } = from_json(split(row)?.0)?;
+    let storage_class = attributes.headers.storage_class;
+    Ok(Listed { key, size_bytes, etag, modified: time(modified_ms), storage_class })
 }
 
 /// The encoded head of an object's row, and the bytes of an inline object.
