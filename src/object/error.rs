@@ -3,7 +3,8 @@
 //! Errors of the store and of the records are passed on unchanged: a front has a status for each of
 //! their kinds.
 
-use crate::{store, upload};
+use crate::store;
+use crate::upload;
 
 use super::{PartNumber, Stored};
 

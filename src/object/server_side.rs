@@ -136,13 +136,11 @@ impl Objects {
 
 /// The server refuses the trial for its headers: the client can change them, and no retry helps.
 fn refused(error: Error) -> Error {
-    match error.kind() {
-        Kind::Denied => {
-            let what = format!("the store refuses the headers of the object: {error}");
-            Error::new(Kind::Invalid, what).because(error)
-        }
-        _ => error,
+    if error.kind() != Kind::Denied {
+        return error;
     }
+    let what = format!("the store refuses the headers of the object: {error}");
+    Error::new(Kind::Invalid, what).because(error)
 }
 
 fn unsupported(name: &HeaderName) -> Error {

@@ -15,6 +15,7 @@ pub mod faulty;
 pub mod memory;
 pub mod probe;
 
+mod attributes;
 mod body;
 mod conditions;
 mod copying;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 
 use crate::digest::Algorithm;
 use crate::names::{Bucket, Key};
+pub use attributes::{Attributes, acts_on_metadata};
 pub use body::{Body, BodyError};
 pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, TagCondition};
 pub use copying::{ByteSpan, CopiedPart, CopyOptions, CopySource};
@@ -36,9 +38,9 @@ pub use error::{Error, Kind, Marker};
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use tags::Tags;
 pub use values::{
-    Attributes, BucketInfo, ChosenPart, Completion, ETag, GetOptions, GetRange, Head, Limits,
-    ListApi, ListOptions, Listed, Next, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode,
-    PutOptions, StoredPart, UploadId, Written, WrittenPart, acts_on_metadata,
+    BucketInfo, ChosenPart, Completion, ETag, GetOptions, GetRange, Head, Limits, ListApi,
+    ListOptions, Listed, Next, Page, PartNumber, PartOptions, PartPage, PartTag, PutMode,
+    PutOptions, StoredPart, UploadId, Written, WrittenPart,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;

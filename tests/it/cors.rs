@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use ratchet::clock::Clock;
 use ratchet::front::s3::CorsSettings;
-use ratchet::store::faulty::{Call, Fault, Faulty};
-use ratchet::store::memory::Memory;
-use ratchet::store::{Kind, Store};
+use ratchet::store::{
+    Kind, Store,
+    faulty::{Call, Fault, Faulty},
+    memory::Memory,
+};
 
 use crate::support::gateway::{Gateway, LIMITED, READER, serve, settings, start};
 use crate::support::request::{Request, s3};

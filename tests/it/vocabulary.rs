@@ -4,8 +4,10 @@
 //!
 //! The cases are generated from `front/s3/vocabulary`; each runs against a gateway of its own.
 
-use ratchet::front::s3::vocabulary::Meaning;
-use ratchet::front::s3::vocabulary::table::{Entry, entries};
+use ratchet::front::s3::vocabulary::{
+    Meaning,
+    table::{Entry, entries},
+};
 
 use crate::support::form::form;
 use crate::support::gateway::{Gateway, settings, start};

@@ -48,7 +48,8 @@ pub const ROOMS: Rows = &[
     ("upload", &["names", "store", "records", "clock", "digest", "digest/verified", "hex"]),
     // `digest`: a PUT passes the client's checksum on to the store.
     // `records`: the settings of buckets.
-    ("object", &["names", "store", "records", "upload", "digest"]),
+    // `header_names`: it decides which headers an S3 server is given.
+    ("object", &["names", "store", "records", "upload", "digest", "header_names"]),
     ("gc", &["names", "records", "upload", "clock"]),
     // HTTP.
     (

@@ -12,9 +12,10 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use crate::accounts::Access;
 use crate::api::{self, ProblemType};
 use crate::escape::error_chain;
+use crate::header_names;
 use crate::names::Bucket;
+use crate::upload;
 use crate::web::{self, Reply, full};
-use crate::{header_names, upload};
 
 /// The most ranges that one problem lists.
 const MAX_RANGES: usize = 1000;

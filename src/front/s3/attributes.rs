@@ -21,7 +21,8 @@ use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;
 
-/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>, `x-amz-storage-class`.
+/// The values of `x-amz-storage-class`. Source:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
 const STORAGE_CLASSES: [&str; 15] = [
     DEFAULT_STORAGE_CLASS,
     "REDUCED_REDUNDANCY",
@@ -45,7 +46,8 @@ const MAX_METADATA_BYTES: usize = 2048;
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
 /// The attributes that the headers of a request set. **Errors**: `MetadataTooLarge`,
-/// `InvalidArgument`, `InvalidStorageClass`, `InvalidRedirectLocation`, and those of [`acl::check`].
+/// `InvalidArgument`, `InvalidStorageClass`, `InvalidRedirectLocation`, and those of
+/// [`acl::check_object`].
 pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     acl::check_object(headers)?;
     let mut user = BTreeMap::new();
@@ -102,8 +104,8 @@ fn with_known_class(
     Ok(headers)
 }
 
-/// Writes how an object is encrypted to the response of what created it: the store was seen to act on
-/// these headers before (`Objects::require_server_side`).
+/// Writes how an object is encrypted to the response of what created it: the store was seen to act
+/// on these headers before (`Objects::require_server_side`).
 pub fn write_encryption(stated: &BTreeMap<String, String>, headers: &mut HeaderMap) {
     let encryption = stated.iter().filter(|(name, _)| name.starts_with(ENCRYPTION.as_str()));
     for (name, value) in encryption {

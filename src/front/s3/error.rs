@@ -12,9 +12,10 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attributes;
 use super::xml::Xml;
+use crate::header_names;
 use crate::object::{CopyError, Marker, ReadError, StoreError, StoreKind};
+use crate::upload;
 use crate::web::{self, Reply, full};
-use crate::{header_names, upload};
 
 /// `Retry-After` of a 503 for which nothing better is known.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -197,8 +197,8 @@ impl S3Api {
     }
 
     /// What every operation on an authenticated request begins with. **Errors**: those of
-    /// `require_visible`, `vocabulary` and `hoist`; `AccessDenied` where the request expects another
-    /// owner of the bucket.
+    /// `require_visible`, `vocabulary` and `hoist`; `AccessDenied` where the request expects
+    /// another owner of the bucket.
     fn prepare(&self, operation: S3Operation, request: &mut AuthedRequest) -> Result<(), S3Error> {
         self.require_visible(&request.target)?;
         vocabulary::check(operation, &request.query, &request.head.headers)?;

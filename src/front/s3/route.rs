@@ -114,11 +114,11 @@ impl S3Operation {
 
     /// The name in S3's documentation, for messages.
     pub fn s3_name(self) -> String {
-        match self {
-            Self::PassThrough(passed) => format!("{} ?{}", passed.method, passed.subresource),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "each is named as in S3")]
-            other => format!("{other:?}"),
+        if let Self::PassThrough(passed) = self {
+            return format!("{} ?{}", passed.method, passed.subresource);
         }
+        // Each variant is named as in S3.
+        format!("{self:?}")
     }
 }
 

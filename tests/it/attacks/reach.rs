@@ -172,6 +172,7 @@ async fn no_header_or_metadata_reaches_beyond_a_prefix() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of requests")]
 async fn no_header_or_document_reaches_beyond_the_grants() {
     let home = tempfile::tempdir().unwrap();
     for setup in setups(home.path()).await {

@@ -100,7 +100,8 @@ pub fn check_headers(operation: S3Operation, headers: &HeaderMap) -> Result<(), 
         .try_for_each(|(name, value)| check_header(operation, name, value))
 }
 
-/// What a form asks for stands in its fields, so the head that it is sent with must ask for nothing.
+/// What a form asks for stands in its fields, so the head that it is sent with must ask for
+/// nothing.
 fn require_plain_head(headers: &HeaderMap) -> Result<(), S3Error> {
     let operation = S3Operation::PostObject;
     let asks = |name: &&HeaderName| {

@@ -33,7 +33,8 @@ impl Operations {
     pub const COMPLETE_UPLOAD: Self = Self(1 << 20);
     pub const ABORT_UPLOAD: Self = Self(1 << 21);
     pub const LIST_PARTS: Self = Self(1 << 22);
-    /// Operations that only an S3 server behind the gateway has; they have their own lists of names.
+    /// Operations that only an S3 server behind the gateway has; they have their own lists of
+    /// names.
     pub const PASSED_READS: Self = Self(1 << 23);
     pub const PASSED_WRITES: Self = Self(1 << 24);
 

@@ -152,12 +152,16 @@ fn the_page_is_made_from_the_rows() {
 }
 
 fn page() -> String {
-    let intro = "# Headers and parameters of S3 requests\n\n\
-        Made from `src/front/s3/vocabulary`. A header that begins with `x-amz-`, or a query parameter, that stands in \
-        no row of its operation is refused with `NotImplemented`, which names it; so is one that stands here as \
-        refused. Reads pass over parameters that have a value and stand in no row, as S3 does. `x-amz-` headers \
-        may stand in the query of a presigned URL, and in the fields of a form. Operations that are passed \
-        to an S3 server take the parameters and headers of their own page at AWS.\n";
+    let intro = [
+        "# Headers and parameters of S3 requests\n",
+        "Made from `src/front/s3/vocabulary`. A header that begins with `x-amz-`, or a query parameter,",
+        "that stands in no row of its operation is refused with `NotImplemented`, which names it; so is",
+        "one that stands here as refused. Reads pass over parameters that have a value and stand in no",
+        "row, as S3 does. `x-amz-` headers may stand in the query of a presigned URL, and in the fields",
+        "of a form. Operations that are passed to an S3 server take the parameters and headers of their",
+        "own page at AWS.\n",
+    ];
+    let intro = intro.join("\n");
     let tables = [("Headers", HEADERS), ("Query parameters", PARAMETERS)].map(|(title, rows)| {
         let lines: String = rows.iter().enumerate().map(|(at, row)| line(rows, at, row)).collect();
         format!("\n## {title}\n\n| name | operations | what the gateway does |\n| --- | --- | --- |\n{lines}")
