@@ -8,7 +8,7 @@ import unittest
 
 import botocore.session
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "s3-requests.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs/s3-requests.md"
 
 # A header of HTTP, which has no row.
 OF_HTTP = {"content-length"}

@@ -2,9 +2,10 @@
 //!
 //! Guarantees: the source is pinned by its ETag; attributes and tags of the target are always sent
 //! (`x-amz-metadata-directive: REPLACE`, likewise for tags), so the server takes over none that the
-//! gateway keeps for itself; an error document with status 200 is an error. A copy under a condition on its target is
-//! not sent, because servers pass over it (docs/backends.md#conditions-on-delete-and-copy); the
-//! caller then streams the bytes, as it does where the server refuses the copy as such. Source:
+//! gateway keeps for itself; an error document with status 200 is an error. A copy under a
+//! condition on its target is not sent, because servers pass over it
+//! (docs/backends.md#conditions-on-delete-and-copy); the caller then streams the bytes, as it does
+//! where the server refuses the copy as such. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>, `API_UploadPartCopy.html`.
 
 use http::{HeaderName, Method, Response};

@@ -138,7 +138,7 @@ fn the_head_of_a_form_asks_for_nothing() {
     assert!(check(form, &with_parameter("x-amz-acl", "private"), &HeaderMap::new()).is_err());
 }
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/s3-requests.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/", "docs/s3-requests.md");
 
 /// `RATCHET_TEST_BLESS=1 cargo test --lib vocabulary` writes the page.
 #[test]
