@@ -220,7 +220,13 @@ impl Parsed {
         if more {
             let token = token.filter(|token| !token.is_empty());
             let marker = marker.filter(|marker| !marker.is_empty());
-            let marker = marker.map(|text| if encoded { decoded(&text) } else { text });
+            // SeaweedFS encodes keys, but not the marker: of its two readings, the one that is the
+            // last name of the page is the right one
+            // (docs/backends.md#the-marker-of-an-encoded-listing).
+            let marker = marker.map(|text| {
+                let is_last = page.last() == Some(text.as_str());
+                if encoded && !is_last { decoded(&text) } else { text }
+            });
             let last = marker.or_else(|| page.last().map(str::to_owned));
             // A server may end a page before its first key, if it says how the listing continues.
             let after = last.or_else(|| token.as_ref().map(|_| String::new()));
@@ -320,6 +326,11 @@ mod tests {
         assert_eq!(next(&format!("{url}{token}")), of("", Some("a%2F+")));
         assert_eq!(next(&format!("{url}{key}<NextMarker>a%2F</NextMarker>")), of("a/", None));
         assert_eq!(next(&format!("{key}<NextMarker>a%2F</NextMarker>")), of("a%2F", None));
+        let odd = "<Contents><Key>a%2Bb%2541</Key></Contents>";
+        for marker in ["a+b%41", "a%2Bb%2541"] {
+            let marker = format!("<NextMarker>{marker}</NextMarker>");
+            assert_eq!(next(&format!("{url}{odd}{marker}")), of("a+b%41", None));
+        }
         assert_eq!(next(&format!("{key}<NextMarker/><NextContinuationToken/>")), of("a", None));
     }
 
