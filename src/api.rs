@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The path of the chunk API. No bucket can have it: bucket names do not begin with `_`.
 pub const ROOT: &str = "/_ratchet/v1";
@@ -18,9 +18,14 @@ pub struct CreateBackup {
     pub bucket: String,
     pub key: String,
     /// Bytes of every chunk but the last.
+    #[serde(deserialize_with = "whole_number")]
     pub chunk_size: u64,
     /// Bytes of the whole file, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole_number_or_null"
+    )]
     pub size: Option<u64>,
     /// The client's name for the content; the same file id finds the open backup again.
     #[serde(default)]
@@ -33,6 +38,45 @@ pub struct CreateBackup {
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+}
+
+/// An integer as JSON Schema has it: `1.0` is the same number as `1` (draft 2020-12 §6.1.1), and
+/// languages without integers print it so.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WholeNumber {
+    Integer(u64),
+    Float(f64),
+}
+
+impl WholeNumber {
+    fn value<E: serde::de::Error>(self) -> Result<u64, E> {
+        /// Above this, a float may stand for another integer than the one that was meant.
+        const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+        match self {
+            Self::Integer(value) => Ok(value),
+            Self::Float(value) if value.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&value) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked"
+                )]
+                let value = value as u64;
+                Ok(value)
+            }
+            Self::Float(value) => Err(E::custom(format!("{value} is not a whole number from 0"))),
+        }
+    }
+}
+
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    WholeNumber::deserialize(deserializer)?.value()
+}
+
+fn whole_number_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    Option::<WholeNumber>::deserialize(deserializer)?.map(WholeNumber::value).transpose()
 }
 
 /// The state of a backup: `in_progress` → `finalizing` → `complete`, or `aborted`, or `superseded`.
@@ -150,11 +194,13 @@ pub enum ProblemType {
     NotFound,
     MethodNotAllowed,
     NoSuchBackup,
+    NoSuchChunk,
     NoSuchBucket,
     LengthRequired,
     ChunkSizeMismatch,
     ChecksumMismatch,
     DigestMismatch,
+    DigestUnavailable,
     ChecksumConflict,
     BackupConflict,
     Incomplete,

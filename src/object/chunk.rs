@@ -18,14 +18,14 @@ pub struct ChunkRead {
 
 impl Objects {
     /// A chunk of a complete backup. **Errors**: `NotOpen` (it is not complete, or its records do
-    /// not show where the chunk lies), `BadRequest` (no such chunk), `ObjectChanged`, `Store…`. The
+    /// not show where the chunk lies), `NoSuchChunk`, `ObjectChanged`, `Store…`. The
     /// body can fail before its end.
     pub async fn read_chunk(&self, session: &Session, index: u64) -> upload::Result<ChunkRead> {
         let root = session.root();
         let Status::Complete { object, .. } = &root.status else {
             return Err(unreadable(&root, format!("{}, not complete", root.status.word())));
         };
-        let absent = || upload::Error::BadRequest(format!("the backup has no chunk {index}"));
+        let absent = || upload::Error::NoSuchChunk(index);
         let chunk = u32::try_from(index).map_err(|_| absent())?;
         let segment = session.segment(chunk / SEGMENT).await?;
         let record = segment.stored(chunk).ok_or_else(absent)?.clone();

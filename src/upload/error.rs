@@ -25,6 +25,8 @@ pub enum Kind {
     BadRequest,
     /// No session of this account has that id.
     NoSuchBackup,
+    /// The plan of the backup has no chunk with this index, or a complete one has fewer.
+    NoSuchChunk,
     /// Create the bucket first.
     NoSuchBucket,
     /// The chunk does not have the length that the plan demands.
@@ -33,6 +35,8 @@ pub enum Kind {
     ChecksumMismatch,
     /// The whole file is not what `expectedDigest` says.
     DigestMismatch,
+    /// A digest of this kind cannot be computed for this backup.
+    DigestUnavailable,
     /// Another checksum is stored for this chunk: begin a fresh backup.
     ChecksumConflict,
     /// The id is taken by a backup with other parameters.
@@ -73,6 +77,8 @@ pub enum Error {
     BadRequest(String),
     #[error("no backup {0:?}")]
     NoSuchBackup(BackupId),
+    #[error("the backup has no chunk {0}")]
+    NoSuchChunk(u64),
     #[error("no bucket {0:?}")]
     NoSuchBucket(Bucket),
     #[error("chunk {index} must have {wanted} bytes, not {offered}")]
@@ -81,6 +87,8 @@ pub enum Error {
     ChecksumMismatch { index: u64, declared: Sha256, found: Sha256 },
     #[error("the object has {found}, not {expected}")]
     DigestMismatch { expected: Expected, found: Expected },
+    #[error("{0}")]
+    DigestUnavailable(String),
     #[error("chunk {index} is stored with {stored}, not {offered}")]
     ChecksumConflict { index: u64, stored: Sha256, offered: Sha256 },
     #[error("backup {id:?} exists with another {field}")]
@@ -130,10 +138,12 @@ impl Error {
         match self {
             Self::BadRequest(_) => Kind::BadRequest,
             Self::NoSuchBackup(_) => Kind::NoSuchBackup,
+            Self::NoSuchChunk(_) => Kind::NoSuchChunk,
             Self::NoSuchBucket(_) => Kind::NoSuchBucket,
             Self::ChunkSizeMismatch { .. } => Kind::ChunkSizeMismatch,
             Self::ChecksumMismatch { .. } => Kind::ChecksumMismatch,
             Self::DigestMismatch { .. } | Self::WrongChecksum(_) => Kind::DigestMismatch,
+            Self::DigestUnavailable(_) => Kind::DigestUnavailable,
             Self::ChecksumConflict { .. } => Kind::ChecksumConflict,
             Self::BackupConflict { .. } => Kind::BackupConflict,
             Self::Incomplete { .. } => Kind::Incomplete,
@@ -157,10 +167,12 @@ impl Error {
             Self::Busy(_) => Some(BUSY_RETRY_AFTER),
             Self::BadRequest(_)
             | Self::NoSuchBackup(_)
+            | Self::NoSuchChunk(_)
             | Self::NoSuchBucket(_)
             | Self::ChunkSizeMismatch { .. }
             | Self::ChecksumMismatch { .. }
             | Self::DigestMismatch { .. }
+            | Self::DigestUnavailable(_)
             | Self::WrongChecksum(_)
             | Self::ChecksumConflict { .. }
             | Self::BackupConflict { .. }

@@ -27,10 +27,9 @@ pub(super) const READ_AHEAD: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
     pub bucket: Option<Bucket>,
-    /// Of the key; only together with a bucket.
+    /// Of the key. Without a bucket, all entries of the account are read.
     pub prefix: String,
-    /// Exactly this key, instead of a prefix; only together with a bucket. Reads only the sessions
-    /// of this key.
+    /// Exactly this key. With a bucket, only the sessions of this key are read.
     pub key: Option<Key>,
     pub file_id: Option<String>,
     /// A word of `Status::word`.
@@ -55,11 +54,12 @@ impl Uploads {
         let limit = query.limit.clamp(1, MAX_ENTRIES);
         let mut entries_read = 0;
         let mut page = ListPage::default();
-        let prefixes = match (&query.bucket, &query.key) {
-            (Some(bucket), Some(key)) => layout::key_prefixes(account, bucket, key),
-            (bucket, _) => layout::index_prefixes(account, bucket.as_ref(), &query.prefix),
+        let (prefixes, delimiter) = match (&query.bucket, &query.key) {
+            (Some(bucket), Some(key)) => {
+                (layout::key_prefixes(account, bucket, key), Some("/".to_owned()))
+            }
+            (bucket, _) => (layout::index_prefixes(account, bucket.as_ref(), &query.prefix), None),
         };
-        let delimiter = query.key.as_ref().map(|_| "/".to_owned());
         let searched =
             prefixes.into_iter().filter(|(index, _)| may_hold(*index, query.status.as_deref()));
         // A cursor is `<rank>:<key>`: the prefix by its rank in this order, and the last entry that

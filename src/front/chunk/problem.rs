@@ -73,6 +73,11 @@ fn row(problem_type: ProblemType) -> (StatusCode, &'static str, &'static str) {
         ProblemType::NoSuchBackup => {
             (S::NOT_FOUND, "no such backup", "check the id, or create the backup")
         }
+        ProblemType::NoSuchChunk => (
+            S::NOT_FOUND,
+            "the backup has no such chunk",
+            "count the chunks from 0, by the backup's chunkSize and size",
+        ),
         ProblemType::NoSuchBucket => {
             (S::NOT_FOUND, "no such bucket", "create the bucket, or name another one")
         }
@@ -93,6 +98,11 @@ fn row(problem_type: ProblemType) -> (StatusCode, &'static str, &'static str) {
             S::UNPROCESSABLE_ENTITY,
             "the file does not match the expected digest",
             "read the file again, and start a new backup if it changed",
+        ),
+        ProblemType::DigestUnavailable => (
+            S::CONFLICT,
+            "this digest cannot be computed for this backup",
+            "expect sha256-chunks, or name the digest when you create the backup",
         ),
         ProblemType::ChecksumConflict => (
             S::CONFLICT,
@@ -142,10 +152,12 @@ fn type_of_upload_error(kind: upload::Kind) -> ProblemType {
     match kind {
         upload::Kind::BadRequest => ProblemType::BadRequest,
         upload::Kind::NoSuchBackup => ProblemType::NoSuchBackup,
+        upload::Kind::NoSuchChunk => ProblemType::NoSuchChunk,
         upload::Kind::NoSuchBucket => ProblemType::NoSuchBucket,
         upload::Kind::ChunkSizeMismatch => ProblemType::ChunkSizeMismatch,
         upload::Kind::ChecksumMismatch => ProblemType::ChecksumMismatch,
         upload::Kind::DigestMismatch => ProblemType::DigestMismatch,
+        upload::Kind::DigestUnavailable => ProblemType::DigestUnavailable,
         upload::Kind::ChecksumConflict => ProblemType::ChecksumConflict,
         upload::Kind::BackupConflict => ProblemType::BackupConflict,
         upload::Kind::Incomplete => ProblemType::Incomplete,
@@ -327,6 +339,8 @@ impl From<upload::Error> for Problem {
             }
             upload::Error::BadRequest(_)
             | upload::Error::NoSuchBackup(_)
+            | upload::Error::NoSuchChunk(_)
+            | upload::Error::DigestUnavailable(_)
             | upload::Error::NoSuchBucket(_)
             | upload::Error::ChunkSizeMismatch { .. }
             | upload::Error::WrongChecksum(_)

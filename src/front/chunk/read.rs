@@ -98,14 +98,10 @@ fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
             serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
         known.map_err(|_| Problem::bad(format!("status {status:?} is not known")))?;
     }
-    let (bucket, prefix, key) = (text("bucket"), text("prefix").unwrap_or_default(), text("key"));
-    if bucket.is_none() && !(prefix.is_empty() && key.is_none()) {
-        return Err(Problem::bad("prefix and key can only be given with bucket"));
-    }
     Ok(ListQuery {
-        bucket: bucket.map(Bucket::from),
-        prefix,
-        key: key.map(Key::from),
+        bucket: text("bucket").map(Bucket::from),
+        prefix: text("prefix").unwrap_or_default(),
+        key: text("key").map(Key::from),
         file_id: text("fileId"),
         status: text("status"),
         after: text("after"),

@@ -356,7 +356,9 @@ impl From<upload::Error> for S3Error {
         }
         let (status, code) = match error.kind() {
             upload::Kind::ConditionFailed => return Self::precondition(),
-            upload::Kind::BadRequest => (S::BAD_REQUEST, "InvalidRequest"),
+            upload::Kind::BadRequest
+            | upload::Kind::NoSuchChunk
+            | upload::Kind::DigestUnavailable => (S::BAD_REQUEST, "InvalidRequest"),
             upload::Kind::NoSuchBackup | upload::Kind::NotOpen => return Self::no_such_upload(),
             upload::Kind::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket"),
             upload::Kind::ChunkSizeMismatch => (S::BAD_REQUEST, "EntityTooLarge"),

@@ -69,13 +69,12 @@ pub enum Stored {
 
 impl Session {
     /// Decides whether the body of a chunk is needed, before any byte of it is read: from memory,
-    /// or after two conditional reads. **Errors**: `BadRequest` (no such index),
+    /// or after two conditional reads. **Errors**: `NoSuchChunk`,
     /// `ChunkSizeMismatch`, `ChecksumConflict`, `NotOpen`.
     pub async fn admit(&self, index: u64, sha256: Sha256, len_bytes: u64) -> Result<Admission> {
         let rule = self.len_rule(index).await?;
         let chunk = u32::try_from(index).ok().zip(rule);
-        let (chunk, rule) =
-            chunk.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
+        let (chunk, rule) = chunk.ok_or_else(|| Error::NoSuchChunk(index))?;
         if !rule.allows(len_bytes) {
             return Err(Error::ChunkSizeMismatch {
                 index,
@@ -304,10 +303,8 @@ impl PutPermit {
             put: Arc::clone(put),
         };
         let (body, outcome, sha256) = chunk.verified(self.sha256);
-        let slot = root
-            .plan
-            .slot(self.index)
-            .ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {}", self.index)))?;
+        let slot =
+            root.plan.slot(self.index).ok_or_else(|| Error::NoSuchChunk(u64::from(self.index)))?;
         let decided = Decision::default();
         let body = match slot.chunks {
             1 => body.gated(decided.clone().decide(

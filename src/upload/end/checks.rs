@@ -49,5 +49,5 @@ pub(super) fn not_computed(kind: DigestKind) -> Error {
     let what = format!(
         "the digest {kind} was not named when the backup was created, so it is not computed"
     );
-    Error::BadRequest(what)
+    Error::DigestUnavailable(what)
 }

@@ -32,7 +32,7 @@ pub(in crate::upload) enum FinalizeStep {
 impl Session {
     /// Makes the object. Idempotent. **Durability**: on success the object is complete in the
     /// store.
-    /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `BadRequest` (a digest that cannot be
+    /// **Errors**: `Incomplete`, `DigestMismatch`, `NotOpen`, `DigestUnavailable` (it cannot be
     /// computed), `Store…` (then the session may be `finalizing`; repeat the call).
     pub async fn finalize(&self, expected: Option<Expected>) -> Result<Finished> {
         self.finalize_as(Checks { expected, ..Checks::default() }).await
@@ -214,7 +214,7 @@ impl Session {
         }
         let what = "a sha256: digest of chunks that did not come in order requires reading the object back, which requires a \
                     bucket that keeps versions; use blake3, crc64nvme or sha256-chunks, or turn versioning on";
-        Err(Error::BadRequest(what.to_owned()))
+        Err(Error::DigestUnavailable(what.to_owned()))
     }
 
     /// Completes the store upload. None: the parts changed, read the root again.
@@ -413,8 +413,10 @@ fn is_permanent(error: &Error) -> bool {
     use super::super::Kind;
     match error.kind() {
         Kind::BadRequest
+        | Kind::NoSuchChunk
         | Kind::Incomplete
         | Kind::DigestMismatch
+        | Kind::DigestUnavailable
         | Kind::ChunkSizeMismatch
         | Kind::ChecksumMismatch
         | Kind::ChecksumConflict

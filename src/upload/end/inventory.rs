@@ -181,8 +181,7 @@ impl InventoryBuilder {
 
     fn add_row(&mut self, index: u32, record: &Record, segment: &Segment) -> Result<()> {
         let slot = self.root.plan.slot(index);
-        let slot =
-            slot.ok_or_else(|| Error::BadRequest(format!("the backup has no chunk {index}")))?;
+        let slot = slot.ok_or_else(|| Error::NoSuchChunk(u64::from(index)))?;
         if let Some(row) = self.rows.last_mut().filter(|row| row.slot == slot) {
             row.end = u64::from(index) + 1;
             row.size_bytes += record.digests.len_bytes;
