@@ -6,19 +6,21 @@
 //! is told to try again. If the writer is acknowledged, its part is the one that a listing shows,
 //! and Complete fails with `InvalidPart`. A listing never shows less than was acknowledged.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ratchet::digest::Sha256;
-use ratchet::names::Key;
-use ratchet::store::{GetRange, PutOptions};
+use ratchet::names::{Bucket, Key};
+use ratchet::store::{GetRange, PutOptions, faulty::Op};
 use ratchet::upload::{
     Admission, ChosenEntry, Error, Kind, NewBackup, NewUpload, PartAdmission, PartClaim,
-    PartCopied, PartSource, Session, Uploads,
+    PartCopied, PartEntry, PartSource, Session, Uploads,
 };
 use tokio::sync::Notify;
 
-use crate::support::fleet::part_number;
+use crate::support::fleet::{Fleet, part_number};
 use crate::support::lab::{self, Lab, pattern};
 
 /// The rounds on a store of this machine; an S3 server gets a tenth.
@@ -173,6 +175,59 @@ async fn a_part_is_replaced_or_completed_in_a_directory() {
 async fn a_part_is_replaced_or_completed_on_an_s3_server() {
     if let Some(lab) = lab::s3().await {
         races(lab, "s3", ROUNDS / 10).await;
+    }
+}
+
+/// Complete begins while the store copies another object over the part. It waits for the copy; for
+/// one that does not end it stops waiting, and then the copy comes too late.
+#[tokio::test(start_paused = true)]
+async fn complete_waits_for_a_copy_over_a_part() {
+    for (copy_seconds, is_waited_for) in [(5, true), (60, false)] {
+        let fleet = Fleet::new(1).await;
+        let (bucket, key) = (Bucket::from("b"), Key::from("source"));
+        let (old, new) = (pattern(1000, 1), pattern(1000, 2));
+        let put_source = fleet.store.put(&bucket, &key, new.into(), PutOptions::default());
+        let etag = put_source.await.unwrap().etag;
+        let (version, span, sha256, checksum) = (None, None, None, None);
+        let source = PartSource { bucket, key, version, etag, span, sha256, checksum };
+        let copies = Arc::new(Notify::new());
+        let copy_begins = Arc::clone(&copies);
+        let copying = fleet.slow_gateway(move |call| {
+            if call.op != Op::CopyPart {
+                return Duration::ZERO;
+            }
+            copy_begins.notify_one();
+            Duration::from_secs(copy_seconds)
+        });
+        let new = NewUpload { bucket: "b".into(), key: "k".into(), ..NewUpload::default() };
+        let completing = fleet.gateway().create_upload(&"home".into(), new).await.unwrap();
+        put(&completing, &old, &Way::Declared).await.unwrap();
+        let chosen = |part: &PartEntry| ChosenEntry {
+            number: part_number(1),
+            etag: part.etag.clone(),
+            checksum: None,
+        };
+        let before = completing.part_entries().await.unwrap().remove(0);
+        let writing = copying.open(&"home".into(), &completing.root().backup_id).await.unwrap();
+        let way = Way::Copied(source);
+        let copy = put(&writing, &old, &way);
+        let complete = async {
+            copies.notified().await;
+            completing.complete_parts(&[chosen(&before)]).await
+        };
+        let (copied, completed) = tokio::join!(copy, complete);
+        if is_waited_for {
+            copied.unwrap();
+            assert_eq!(completed.unwrap_err().kind(), Kind::InvalidPart);
+            let after = completing.part_entries().await.unwrap().remove(0);
+            assert_ne!(after.etag, before.etag, "the copy is listed");
+            completing.complete_parts(&[chosen(&after)]).await.unwrap();
+        } else {
+            assert_eq!(completed.unwrap().size_bytes, 1000);
+            assert_eq!(copied.unwrap_err().kind(), Kind::SlowDown);
+            let again = put(&writing, &old, &way).await.unwrap_err();
+            assert_eq!(again.kind(), Kind::NotOpen, "a client that tries again is told");
+        }
     }
 }
 
