@@ -107,8 +107,12 @@ pub(super) fn add_header_names(text: &mut String, names: &[HeaderName]) {
 
 /// The signature of a canonical request, as lower-case hex.
 pub(super) fn signature(request: &[u8], time: &str, scope: &Scope, key: &SigningKey) -> String {
+    hex(&key.mac(&string_to_sign(request, time, scope)))
+}
+
+pub(super) fn string_to_sign(request: &[u8], time: &str, scope: &Scope) -> String {
     let hash = hex(&sha2::Sha256::digest(request));
-    hex(&key.mac(&[ALGORITHM, time, &scope.text(), &hash].join("\n")))
+    [ALGORITHM, time, &scope.text(), &hash].join("\n")
 }
 
 /// The name-value pairs of the query, still percent-encoded.

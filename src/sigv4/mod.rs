@@ -7,6 +7,7 @@
 
 mod canonical;
 mod date;
+mod error;
 mod policy;
 mod secret;
 mod sign;
@@ -17,16 +18,19 @@ mod verify;
 
 use http::HeaderName;
 
+pub use error::{Argument, Compared, Error, Expiry};
 pub use policy::{PolicySignature, PolicyVersion};
 pub use secret::Secret;
 pub use sign::{SignError, presign, sign};
 pub use stream::ChunkVerifier;
 pub use uri_encoding::{URI_COMPONENT, URI_PATH};
 pub use v2::V2Signature;
-pub use verify::{Error, RequestSignature, SignedPayload, StreamForm, Verified, parse};
+pub use verify::{RequestSignature, SignedPayload, StreamForm, Verified, parse};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "s3";
+/// The last word of a credential.
+const TERMINAL: &str = "aws4_request";
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
@@ -76,24 +80,37 @@ struct Scope {
 }
 
 impl Scope {
-    /// The access key id and the scope of a credential. **Errors**: what is wrong with it.
-    fn of_credential(credential: &str) -> Result<(&str, Self), &'static str> {
+    /// The access key id and the scope of a credential. **Errors**: what is wrong with it, in the
+    /// words of S3.
+    fn of_credential(credential: &str) -> Result<(&str, Self), String> {
         let words: Vec<&str> = credential.split('/').collect();
         let [key, day, region, service, end] = words[..] else {
-            return Err("the credential is not <key>/<date>/<region>/s3/aws4_request");
+            return Err("the Credential is mal-formed; expecting \
+                        \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"."
+                .to_owned());
         };
         if service != SERVICE {
-            return Err("the credential names another service than s3");
+            return Err(format!(
+                "incorrect service \"{service}\". This endpoint belongs to \"{SERVICE}\"."
+            ));
         }
-        if end != "aws4_request" {
-            return Err("the credential does not end with aws4_request");
+        if end != TERMINAL {
+            return Err(format!(
+                "incorrect terminal \"{end}\". This endpoint uses \"{TERMINAL}\"."
+            ));
+        }
+        if date::parse(&format!("{day}T000000Z")).is_none() {
+            return Err(format!(
+                "incorrect date format \"{day}\". This date in the credential must be in the \
+                 format \"yyyyMMdd\"."
+            ));
         }
         Ok((key, Self { day: day.to_owned(), region: region.to_owned() }))
     }
 
     /// The scope as the string to sign and the credential contain it.
     fn text(&self) -> String {
-        [&self.day, &*self.region, SERVICE, "aws4_request"].join("/")
+        [&self.day, &*self.region, SERVICE, TERMINAL].join("/")
     }
 }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use subtle::ConstantTimeEq;
 
-use super::{ALGORITHM, Error, Scope, Secret};
+use super::{ALGORITHM, Compared, Error, Scope, Secret, date};
 use crate::hex::hex;
 
 /// The fields of a form that carry its signature.
@@ -24,7 +24,7 @@ pub struct PolicySignature<'a> {
 /// What the versions of a signature do not share.
 #[derive(Clone, Copy, Debug)]
 pub enum PolicyVersion<'a> {
-    V4 { algorithm: &'a str, credential: &'a str },
+    V4 { algorithm: &'a str, credential: &'a str, date: &'a str },
     V2 { access_key_id: &'a str },
 }
 
@@ -38,12 +38,20 @@ impl<'a> PolicySignature<'a> {
         }
     }
 
-    /// The region of the credential. **Errors**: `Malformed`.
+    /// The credential; None: version 2 has none.
+    pub fn credential(&self) -> Option<&'a str> {
+        match self.version {
+            PolicyVersion::V4 { credential, .. } => Some(credential),
+            PolicyVersion::V2 { .. } => None,
+        }
+    }
+
+    /// The region of the credential. **Errors**: `InvalidArgument`.
     pub fn region(&self) -> Result<Option<String>, Error> {
         Ok(self.scope()?.map(|scope| scope.region))
     }
 
-    /// **Errors**: `Malformed`, `Mismatch`. The expiry is in the policy and is not checked here.
+    /// **Errors**: `InvalidArgument`, `Mismatch`. The expiry is in the policy and is not checked here.
     pub fn verify(&self, secret: &Secret) -> Result<(), Error> {
         let expected = match self.scope()? {
             Some(scope) => hex(&secret.signing_key(&scope).mac(self.policy)),
@@ -57,17 +65,30 @@ impl<'a> PolicySignature<'a> {
         if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             Ok(())
         } else {
-            Err(Error::Mismatch)
+            Err(Error::Mismatch(Box::new(Compared {
+                access_key_id: self.access_key_id().to_owned(),
+                signature: self.signature.to_owned(),
+                string_to_sign: self.policy.as_bytes().to_owned(),
+                canonical_request: None,
+            })))
         }
     }
 
     /// None: version 2 has none.
     fn scope(&self) -> Result<Option<Scope>, Error> {
-        let PolicyVersion::V4 { algorithm, credential } = self.version else { return Ok(None) };
+        let PolicyVersion::V4 { algorithm, credential, date } = self.version else {
+            return Ok(None);
+        };
         if algorithm != ALGORITHM {
-            return Err(Error::Malformed("the algorithm is not AWS4-HMAC-SHA256"));
+            let what = "Only AWS4-HMAC-SHA256 is supported";
+            return Err(Error::argument("X-Amz-Algorithm", algorithm, what));
         }
-        let (_, scope) = Scope::of_credential(credential).map_err(Error::Malformed)?;
+        if date::parse(date).is_none() {
+            let what = "X-Amz-Date must be formated via ISO8601 Long format";
+            return Err(Error::argument("X-Amz-Date", date, what));
+        }
+        let (_, scope) = Scope::of_credential(credential)
+            .map_err(|what| Error::argument("x-amz-credential", credential, what))?;
         Ok(Some(scope))
     }
 }
@@ -84,6 +105,7 @@ mod tests {
             version: PolicyVersion::V4 {
                 algorithm: "AWS4-HMAC-SHA256",
                 credential: "AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request",
+                date: "20151229T000000Z",
             },
             signature: "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e",
             policy,
@@ -93,6 +115,7 @@ mod tests {
             signature.verify(&Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")),
             Ok(())
         );
-        assert_eq!(signature.verify(&Secret::new("other")), Err(Error::Mismatch));
+        let other = signature.verify(&Secret::new("other"));
+        assert!(matches!(other, Err(Error::Mismatch(_))));
     }
 }

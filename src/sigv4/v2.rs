@@ -21,8 +21,8 @@ use http::{HeaderName, HeaderValue};
 use subtle::ConstantTimeEq;
 
 use super::canonical::{decoded, decoded_bytes, query_pairs};
-use super::verify::NO_DATE;
-use super::{DATE, Error, Secret, date};
+use super::error::{Compared, Error, Expiry, NO_DATE};
+use super::{DATE, Secret, date};
 
 /// Query parameters that the signature covers.
 const SIGNED_PARAMETERS: &[&str] = &[
@@ -129,9 +129,10 @@ impl V2Signature {
         let Some(line) = line.to_str().ok().and_then(|line| line.strip_prefix("AWS ")) else {
             return Ok(None);
         };
-        let (key, signature) = line.trim().split_once(':').ok_or(Error::InvalidArgument(
-            "the Authorization header of signature version 2 is \"AWS <access key id>:<signature>\"",
-        ))?;
+        let (key, signature) = line.trim().split_once(':').ok_or_else(|| {
+            let what = "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature";
+            Error::argument("Authorization", &format!("AWS {line}"), what)
+        })?;
         let text = parts.headers.get(DATE).or_else(|| parts.headers.get(HTTP_DATE));
         let text = text.and_then(|value| value.to_str().ok()).ok_or(NO_DATE)?;
         let signed_at = date::parse(text).or_else(|| date::parse_http(text)).ok_or(NO_DATE)?;
@@ -182,7 +183,8 @@ impl V2Signature {
                     .parse()
                     .map_err(|_| Error::Denied("Expires is not a number of seconds since 1970"))?;
                 if now > expires_at {
-                    return Err(Error::Expired);
+                    let expiry = Expiry { validity: None, until: expires_at, now };
+                    return Err(Error::Expired(expiry));
                 }
                 self.headers_in_url(parts).map(drop)
             }
@@ -217,7 +219,15 @@ impl V2Signature {
         // botocore signs a bucket with a slash at its end, and requests it without.
         let is_bucket = bucket.is_none() && parts.uri.path().rfind('/') == Some(0);
         let is_valid = matches("")? || (is_bucket && matches("/")?);
-        if is_valid { Ok(()) } else { Err(Error::Mismatch) }
+        if is_valid {
+            return Ok(());
+        }
+        Err(Error::Mismatch(Box::new(Compared {
+            access_key_id: self.access_key_id.clone(),
+            signature: self.signature.clone(),
+            string_to_sign: self.string_to_sign(parts, bucket, "")?,
+            canonical_request: None,
+        })))
     }
 
     /// `end`: what follows the path of the request.
@@ -332,8 +342,8 @@ mod tests {
             signature.verify(&parts, Some(bucket), &secret, now, SKEW)
         };
         assert_eq!(verify("johnsmith", 1_175_139_620), Ok(()));
-        assert_eq!(verify("johnsmith", 1_175_139_621), Err(Error::Expired));
-        assert_eq!(verify("another", 1_175_139_620), Err(Error::Mismatch));
+        assert!(matches!(verify("johnsmith", 1_175_139_621), Err(Error::Expired(_))));
+        assert!(matches!(verify("another", 1_175_139_620), Err(Error::Mismatch(_))));
     }
 
     #[test]
@@ -399,9 +409,8 @@ mod tests {
             verify("response-content-type=a&uploads", "?response-content-type=a&uploads"),
             Ok(())
         );
-        assert_eq!(
-            verify("versionId=%FF", "?versionId=\u{fffd}"),
-            Err(Error::Mismatch),
+        assert!(
+            matches!(verify("versionId=%FF", "?versionId=\u{fffd}"), Err(Error::Mismatch(_))),
             "bytes that are not UTF-8 are compared unchanged"
         );
     }
@@ -410,13 +419,14 @@ mod tests {
     fn expiry_is_reported_whatever_the_secret() {
         let late = UNIX_EPOCH + Duration::from_secs(101);
         let (parts, signature) = signed("marker=a", "another string to sign");
+        let expiry = Expiry { validity: None, until: 100, now: 101 };
         assert_eq!(
             signature.verify(&parts, None, &Secret::new("secret"), late, SKEW),
-            Err(Error::Expired)
+            Err(Error::Expired(expiry))
         );
         assert_eq!(
             signature.verify(&parts, None, &Secret::new("another"), late, SKEW),
-            Err(Error::Expired)
+            Err(Error::Expired(expiry))
         );
     }
 
@@ -483,7 +493,7 @@ mod tests {
                 |parts: &Parts, bucket, at| claim.verify(parts, Some(bucket), &secret, at, SKEW);
             // The page renamed its bucket, but not in what it signed.
             assert_eq!(verify(&parts, "johnsmith", at), Ok(()), "{method}");
-            assert_eq!(verify(&parts, "another", at), Err(Error::Mismatch));
+            assert!(matches!(verify(&parts, "another", at), Err(Error::Mismatch(_))));
             assert_eq!(verify(&parts, "johnsmith", at + 2 * SKEW), Err(Error::Skewed));
             parts.uri = "/photos/puppy.jpg?x-id=a".parse().unwrap();
             assert!(matches!(verify(&parts, "johnsmith", at), Err(Error::Denied(_))));

@@ -19,41 +19,12 @@ use http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::canonical::{self, Reading, decoded, query_pairs};
+use super::error::{Compared, Error, Expiry, NO_DATE, OTHER_MECHANISM};
 use super::{
     ALGORITHM, CONTENT_SHA256, ChunkVerifier, DATE, MAX_EXPIRY_SECONDS, Scope, Secret, V2Signature,
     date,
 };
 use crate::hex::unhex;
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    #[error("the request is not signed")]
-    Unsigned,
-    #[error("the header {0} is not covered by the signature")]
-    HeaderUnsigned(String),
-    /// In a header or in a form.
-    #[error("the signature is malformed: {0}")]
-    Malformed(&'static str),
-    #[error("the signature in the URL is malformed: {0}")]
-    MalformedQuery(&'static str),
-    /// The kind of signature is not accepted, or a header that it needs is absent.
-    #[error("{0}")]
-    Unsupported(&'static str),
-    #[error("{0}")]
-    InvalidArgument(&'static str),
-    #[error("{0}")]
-    Denied(&'static str),
-    #[error("the request has expired")]
-    Expired,
-    #[error("the signature's date is too far from the gateway's time; check the clock")]
-    Skewed,
-    #[error("the signature does not match; check the secret and what was signed")]
-    Mismatch,
-}
-
-/// The refusal of a signature in the headers whose time is unknown.
-pub(super) const NO_DATE: Error =
-    Error::Denied("a signature needs a valid Date or x-amz-date header");
 
 /// Where a signature stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +34,19 @@ pub(super) enum Place {
 }
 
 impl Place {
-    fn malformed(self, what: &'static str) -> Error {
+    fn malformed(self, what: impl Into<Cow<'static, str>>) -> Error {
         match self {
-            Self::Header => Error::Malformed(what),
-            Self::Query => Error::MalformedQuery(what),
+            Self::Header => Error::Malformed(what.into()),
+            Self::Query => Error::MalformedQuery(what.into()),
+        }
+    }
+
+    fn malformed_credential(self, what: String) -> Error {
+        match self {
+            Self::Header => self.malformed(what),
+            Self::Query => {
+                self.malformed(format!("Error parsing the X-Amz-Credential parameter; {what}"))
+            }
         }
     }
 }
@@ -108,9 +88,20 @@ impl SignedPayload {
             "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => {
                 Ok(Self::Streaming(StreamForm::UnsignedTrailer))
             }
-            text => unhex(text).map(Self::Hash).ok_or(Error::InvalidArgument(
-                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, one of the STREAMING- values, or a SHA-256 in hex",
-            )),
+            text if text.starts_with("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD") => {
+                Err(OTHER_MECHANISM)
+            }
+            text => unhex(text).map(Self::Hash).ok_or_else(|| {
+                Error::argument(
+                    "x-amz-content-sha256",
+                    text,
+                    "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, \
+                     STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, \
+                     STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
+                     STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, \
+                     STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+                )
+            }),
         }
     }
 }
@@ -160,41 +151,66 @@ pub fn parse(parts: &Parts) -> Result<RequestSignature, Error> {
         (Some(_), None, false) if !V2Signature::is_in_url(parts) => {
             from_fields(header_fields(parts)?)
         }
-        _ => Err(Error::InvalidArgument(
-            "only one signature is allowed: in one Authorization header or in the URL",
+        (Some(line), ..) => Err(Error::argument(
+            "Authorization",
+            line.to_str().unwrap_or_default(),
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature \
+             query string parameter or the Authorization header should be specified",
         )),
     }
 }
 
 fn header_fields(parts: &Parts) -> Result<Fields<'_>, Error> {
     let line = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let line = line.ok_or(Error::Malformed("the Authorization header is not plain text"))?;
-    let Some(line) = line.strip_prefix(ALGORITHM) else {
-        return Err(match line.split(' ').next() {
-            Some("AWS") => Error::Unsupported(
-                "signature version 2 in the Authorization header is not accepted; use AWS4-HMAC-SHA256",
-            ),
-            Some(kind) if kind.starts_with("AWS4-") => Error::Unsupported(
-                "the authorization mechanism is not accepted; use AWS4-HMAC-SHA256",
-            ),
-            _ => Error::InvalidArgument("the authorization type is not supported"),
-        });
+    let line = line.ok_or(Error::Malformed("it is not plain text.".into()))?;
+    let invalid = |value, what| Err(Error::argument("Authorization", value, what));
+    let Some((kind, fields)) = line.split_once(' ') else {
+        return invalid(
+            line,
+            "Authorization header is invalid -- one and only one ' ' (space) required.",
+        );
     };
-    let fields: BTreeMap<&str, &str> =
-        line.split(',').filter_map(|field| field.trim().split_once('=')).collect();
-    let field = |name| {
-        fields.get(name).map(|text| Cow::Borrowed(*text)).ok_or(Error::Malformed(
-            "the Authorization header needs Credential, SignedHeaders and Signature",
-        ))
-    };
+    match kind {
+        ALGORITHM => {}
+        "AWS" => return Err(OTHER_MECHANISM),
+        kind if kind.starts_with("AWS4-") => return Err(OTHER_MECHANISM),
+        kind => return invalid(kind, "Unsupported Authorization Type"),
+    }
+    let [credential, signed_headers, signature] = components(fields)?;
     Ok(Fields {
         place: Place::Header,
-        credential: field("Credential")?,
-        signed_headers: field("SignedHeaders")?,
-        signature: field("Signature")?,
+        credential: Cow::Borrowed(credential),
+        signed_headers: Cow::Borrowed(signed_headers),
+        signature: Cow::Borrowed(signature),
         time: header_time(parts)?,
         expires: None,
     })
+}
+
+/// The values of the components of an `Authorization` header. **Errors**: `Malformed`.
+fn components(fields: &str) -> Result<[&str; 3], Error> {
+    let fields: Vec<&str> =
+        fields.split(',').map(str::trim).filter(|field| !field.is_empty()).collect();
+    if fields.len() < 3 {
+        return Err(Error::Malformed(
+            "the authorization header requires three components: Credential, SignedHeaders, and \
+             Signature."
+                .into(),
+        ));
+    }
+    let mut values = BTreeMap::new();
+    for field in fields {
+        let (name, value) = field.split_once('=').ok_or_else(|| {
+            Error::Malformed(
+                format!("the authorization component \"{field}\" is malformed.").into(),
+            )
+        })?;
+        values.insert(name, value);
+    }
+    let value = |name: &str| {
+        values.get(name).copied().ok_or_else(|| Error::Malformed(format!("missing {name}.").into()))
+    };
+    Ok([value("Credential")?, value("SignedHeaders")?, value("Signature")?])
 }
 
 /// The time of a signature in the headers. **Errors**: `Denied`.
@@ -214,28 +230,45 @@ fn header_time(parts: &Parts) -> Result<Cow<'_, str>, Error> {
 fn query_fields(parts: &Parts) -> Result<Fields<'static>, Error> {
     let query: BTreeMap<String, String> =
         query_pairs(parts).map(|(name, value)| (decoded(name), decoded(value))).collect();
+    let malformed = |what: &'static str| Error::MalformedQuery(what.into());
     let field = |name| {
-        query.get(name).cloned().map(Cow::Owned).ok_or(Error::MalformedQuery(
-            "it needs the parameters X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, \
-             X-Amz-SignedHeaders and X-Amz-Expires",
-        ))
+        let value = query.get(name).filter(|value| !value.is_empty()).cloned().map(Cow::Owned);
+        value.ok_or_else(|| {
+            malformed(
+                "Query-string authentication version 4 requires the X-Amz-Algorithm, \
+                 X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and \
+                 X-Amz-Expires parameters.",
+            )
+        })
     };
-    if field("X-Amz-Algorithm")? != ALGORITHM {
-        return Err(Error::MalformedQuery("X-Amz-Algorithm is not AWS4-HMAC-SHA256"));
+    match &*field("X-Amz-Algorithm")? {
+        ALGORITHM => {}
+        "AWS4-ECDSA-P256-SHA256" => {
+            return Err(malformed("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""));
+        }
+        _ => {
+            return Err(malformed(
+                "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\"",
+            ));
+        }
     }
     let (credential, signed_headers) = (field("X-Amz-Credential")?, field("X-Amz-SignedHeaders")?);
     let (signature, time) = (field("X-Amz-Signature")?, field("X-Amz-Date")?);
     if date::parse(&time).is_none() {
-        return Err(Error::MalformedQuery("X-Amz-Date is not of the form yyyyMMdd'T'HHmmss'Z'"));
+        return Err(malformed(
+            "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
+        ));
     }
     let expires = field("X-Amz-Expires")?;
-    let expires = expires
-        .parse::<i128>()
-        .map_err(|_| Error::MalformedQuery("X-Amz-Expires should be a number"))?;
-    let expires = u64::try_from(expires)
-        .map_err(|_| Error::MalformedQuery("X-Amz-Expires must be non-negative"))?;
+    let expires =
+        expires.parse::<i128>().map_err(|_| malformed("X-Amz-Expires should be a number"))?;
+    let expires = u64::try_from(expires.min(i128::from(u64::MAX)))
+        .map_err(|_| malformed("X-Amz-Expires must be non-negative"))?;
     if expires > MAX_EXPIRY_SECONDS {
-        return Err(Error::MalformedQuery("X-Amz-Expires must be at most a week (604800 seconds)"));
+        return Err(malformed(
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires \
+             must be less than 604800 seconds",
+        ));
     }
     let (place, expires) = (Place::Query, Some(expires));
     Ok(Fields { place, credential, signed_headers, signature, time, expires })
@@ -243,17 +276,22 @@ fn query_fields(parts: &Parts) -> Result<Fields<'static>, Error> {
 
 fn from_fields(fields: Fields<'_>) -> Result<RequestSignature, Error> {
     let place = fields.place;
-    let (key, scope) =
-        Scope::of_credential(&fields.credential).map_err(|what| place.malformed(what))?;
-    if !fields.time.starts_with(&*scope.day) || scope.day.len() != 8 {
-        return Err(place.malformed("the credential names another day than the date"));
+    let (key, scope) = Scope::of_credential(&fields.credential)
+        .map_err(|what| place.malformed_credential(what))?;
+    // Both have at least eight digits, which are the day.
+    if !fields.time.starts_with(&*scope.day) {
+        return Err(place.malformed(format!(
+            "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
+            scope.day,
+            &fields.time[..8]
+        )));
     }
     let signed_headers =
         fields.signed_headers.split(';').map(|name| name.parse().ok()).collect::<Option<Vec<_>>>();
-    let signed_headers =
-        signed_headers.ok_or_else(|| place.malformed("the name of a signed header"))?;
+    let signed_headers = signed_headers
+        .ok_or_else(|| place.malformed("SignedHeaders has a name that no header can have."))?;
     if !signed_headers.contains(&HOST) {
-        return Err(place.malformed("host is not signed"));
+        return Err(place.malformed("SignedHeaders does not name host."));
     }
     Ok(RequestSignature {
         access_key_id: key.to_owned(),
@@ -281,7 +319,7 @@ impl RequestSignature {
     }
 
     /// Checks everything but the signature itself, which needs the secret. **Errors**:
-    /// `InvalidArgument`, `Unsupported`, `HeaderUnsigned`, `Expired`, `Denied`, `Skewed`.
+    /// `InvalidArgument`, `Unsupported`, `HeadersUnsigned`, `Expired`, `Denied`, `Skewed`.
     pub fn check(&self, parts: &Parts, now: SystemTime, skew: Duration) -> Result<(), Error> {
         SignedPayload::parse(self.payload(parts)?)?;
         self.check_headers(parts)?;
@@ -294,7 +332,9 @@ impl RequestSignature {
             // What is not text is no value that is accepted.
             Some(value) => Ok(value.to_str().unwrap_or_default()),
             None if self.is_in_url() => Ok("UNSIGNED-PAYLOAD"),
-            None => Err(Error::Unsupported("the header x-amz-content-sha256 is missing")),
+            None => Err(Error::Unsupported(
+                "Missing required header for this request: x-amz-content-sha256",
+            )),
         }
     }
 
@@ -311,18 +351,28 @@ impl RequestSignature {
         let payload = self.payload(parts)?;
         let signed_payload = SignedPayload::parse(payload)?;
         let key = secret.signing_key(&self.scope);
-        let matches = |reading| {
-            let place = if self.is_in_url() { Place::Query } else { Place::Header };
-            let request = canonical::request(parts, &self.signed_headers, payload, reading)
-                .ok_or_else(|| place.malformed("a signed header is absent"))?;
-            let expected = canonical::signature(&request, &self.time, &self.scope, &key);
-            Ok(bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())))
+        let place = if self.is_in_url() { Place::Query } else { Place::Header };
+        let canonical = |reading| {
+            canonical::request(parts, &self.signed_headers, payload, reading).ok_or_else(|| {
+                place.malformed("SignedHeaders names a header that the request does not have.")
+            })
+        };
+        let matches = |request: &[u8]| {
+            let expected = canonical::signature(request, &self.time, &self.scope, &key);
+            bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes()))
         };
         // Clients that write a header in Latin-1 sign it as they send it, or its text in UTF-8.
         let latin1 = || canonical::has_latin1(parts, &self.signed_headers);
-        let is_valid = matches(Reading::AsSent)? || (latin1() && matches(Reading::Latin1)?);
+        let request = canonical(Reading::AsSent)?;
+        let is_valid = matches(&request) || (latin1() && matches(&canonical(Reading::Latin1)?));
         if !is_valid {
-            return Err(Error::Mismatch);
+            let string_to_sign = canonical::string_to_sign(&request, &self.time, &self.scope);
+            return Err(Error::Mismatch(Box::new(Compared {
+                access_key_id: self.access_key_id,
+                signature: self.signature,
+                string_to_sign: string_to_sign.into_bytes(),
+                canonical_request: Some(request),
+            })));
         }
         let chunk_verifier = ChunkVerifier::new(key, self.scope, self.time, self.signature);
         Ok(Verified { payload: signed_payload, chunk_verifier })
@@ -331,9 +381,14 @@ impl RequestSignature {
     fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
         let covered =
             |name: &HeaderName| ALWAYS_SIGNED.contains(name) || self.signed_headers.contains(name);
-        let uncovered =
-            parts.headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !covered(name));
-        uncovered.map_or(Ok(()), |name| Err(Error::HeaderUnsigned(name.as_str().to_owned())))
+        let names = parts.headers.keys().filter(|name| name.as_str().starts_with("x-amz-"));
+        let mut uncovered: Vec<&str> =
+            names.filter(|name| !covered(name)).map(HeaderName::as_str).collect();
+        if uncovered.is_empty() {
+            return Ok(());
+        }
+        uncovered.sort_unstable();
+        Err(Error::HeadersUnsigned(uncovered.join(", ")))
     }
 
     fn check_time(&self, now: SystemTime, skew: Duration) -> Result<(), Error> {
@@ -342,7 +397,10 @@ impl RequestSignature {
         let is_early = signed_at > now + skew.as_secs();
         match self.expires {
             Some(_) if is_early => Err(Error::Denied("the presigned URL is not valid yet")),
-            Some(expires) if now > signed_at + expires => Err(Error::Expired),
+            Some(validity) if now > signed_at + validity => {
+                let until = signed_at + validity;
+                Err(Error::Expired(Expiry { validity: Some(validity), until, now }))
+            }
             None if is_early || now > signed_at + skew.as_secs() => Err(Error::Skewed),
             Some(_) | None => Ok(()),
         }

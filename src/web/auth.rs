@@ -67,7 +67,15 @@ pub fn authenticate(
             return authenticate_v2(&v2, head, accounts, now, settings);
         }
     };
-    require_region(claim.region(), claim.is_in_url(), settings)?;
+    let malformed = |what: String| {
+        if claim.is_in_url() {
+            let what = format!("Error parsing the X-Amz-Credential parameter; {what}");
+            sigv4::Error::MalformedQuery(what.into())
+        } else {
+            sigv4::Error::Malformed(what.into())
+        }
+    };
+    require_region(claim.region(), settings, malformed)?;
     claim.check(head, now, settings.max_skew).map_err(refusal)?;
     let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
     let verified = claim.verify(head, &secret, now, settings.max_skew).map_err(refusal)?;
@@ -116,7 +124,9 @@ pub fn authenticate_policy(
     settings: &Settings,
 ) -> Result<Identity, Error> {
     if let Some(region) = claim.region().map_err(refusal)? {
-        require_region(&region, false, settings)?;
+        let credential = claim.credential().unwrap_or_default();
+        let malformed = |what| sigv4::Error::argument("x-amz-credential", credential, what);
+        require_region(&region, settings, malformed)?;
     }
     let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
     claim.verify(&secret).map_err(refusal)?;
@@ -131,29 +141,43 @@ fn known(accounts: &Accounts, access_key_id: &str) -> Result<Credentials, Error>
     })
 }
 
-/// **Errors**: `Unauthorized`, `MalformedUrlSignature` where the settings name another region.
-fn require_region(found: &str, in_url: bool, settings: &Settings) -> Result<(), Error> {
+/// **Errors**: `malformed` where the settings name another region.
+fn require_region(
+    found: &str,
+    settings: &Settings,
+    malformed: impl FnOnce(String) -> sigv4::Error,
+) -> Result<(), Error> {
     let Some(region) = settings.region.as_deref().filter(|region| *region != found) else {
         return Ok(());
     };
-    let kind = if in_url { Kind::MalformedUrlSignature } else { Kind::Unauthorized };
-    let what =
-        format!("the signature is malformed: the region {found:?} is wrong; expecting {region:?}");
-    Err(Error::new(kind, what).with(Detail::Region(region.to_owned())))
+    let what = format!("the region '{found}' is wrong; expecting '{region}'");
+    let refusal = refusal(malformed(what));
+    Err(refusal.with(Detail::Region(region.to_owned())))
 }
 
 fn refusal(error: sigv4::Error) -> Error {
     let kind = match error {
-        sigv4::Error::Unsigned | sigv4::Error::HeaderUnsigned(_) | sigv4::Error::Denied(_) => {
-            Kind::Unsigned
-        }
+        sigv4::Error::Unsigned => Kind::Unsigned,
+        sigv4::Error::HeadersUnsigned(_) | sigv4::Error::Denied(_) => Kind::NotCovered,
         sigv4::Error::Malformed(_) => Kind::Unauthorized,
         sigv4::Error::MalformedQuery(_) => Kind::MalformedUrlSignature,
         sigv4::Error::Unsupported(_) => Kind::UnsupportedSignature,
         sigv4::Error::InvalidArgument(_) => Kind::InvalidSignatureArgument,
-        sigv4::Error::Expired => Kind::Expired,
+        sigv4::Error::Expired(_) => Kind::Expired,
         sigv4::Error::Skewed => Kind::Skewed,
-        sigv4::Error::Mismatch => Kind::SignatureMismatch,
+        sigv4::Error::Mismatch(_) => Kind::SignatureMismatch,
     };
-    Error::new(kind, error.to_string())
+    let refusal = Error::new(kind, error.to_string());
+    match error {
+        sigv4::Error::HeadersUnsigned(names) => refusal.with(Detail::HeadersUnsigned(names)),
+        sigv4::Error::InvalidArgument(argument) => refusal.with(Detail::Argument(*argument)),
+        sigv4::Error::Expired(expiry) => refusal.with(Detail::Expired(expiry)),
+        sigv4::Error::Mismatch(compared) => refusal.with(Detail::Mismatch(*compared)),
+        sigv4::Error::Unsigned
+        | sigv4::Error::Denied(_)
+        | sigv4::Error::Malformed(_)
+        | sigv4::Error::MalformedQuery(_)
+        | sigv4::Error::Unsupported(_)
+        | sigv4::Error::Skewed => refusal,
+    }
 }

@@ -4,6 +4,8 @@
 
 use std::error::Error as StdError;
 
+use crate::sigv4::{Argument, Compared, Expiry};
+
 /// What the client must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -29,8 +31,10 @@ pub enum Kind {
     Skewed,
     /// Check secret and signing: the signature of the request, or of a chunk of its body, is wrong.
     SignatureMismatch,
-    /// Sign the request, or a header of it that must be signed.
+    /// Sign the request.
     Unsigned,
+    /// Sign all of the request: a header, a parameter or the time is not covered.
+    NotCovered,
     /// Correct the digest or checksum that the request declares: it is malformed.
     InvalidDigest,
     /// Send the body again: its bytes do not match the declared digest or checksum.
@@ -50,6 +54,18 @@ pub enum Detail {
     Region(String),
     /// The access key that does not exist.
     AccessKeyId(String),
+    /// What has a wrong value.
+    Argument(Argument),
+    /// The names of headers that the signature must cover.
+    HeadersUnsigned(String),
+    Expired(Expiry),
+    /// What a signature was computed of.
+    Mismatch(Compared),
+    /// A digest of the body: the declared one, and that of the bytes that came.
+    Digest {
+        declared: String,
+        found: String,
+    },
 }
 
 /// A request that is refused.
@@ -58,7 +74,8 @@ pub enum Detail {
 pub struct Error {
     kind: Kind,
     what: String,
-    detail: Option<Detail>,
+    /// Boxed, because few errors have one.
+    detail: Option<Box<Detail>>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -82,7 +99,7 @@ impl Error {
     /// Adds a value that the answer names beside its text.
     #[must_use]
     pub fn with(mut self, detail: Detail) -> Self {
-        self.detail = Some(detail);
+        self.detail = Some(Box::new(detail));
         self
     }
 
@@ -91,6 +108,6 @@ impl Error {
     }
 
     pub fn detail(&self) -> Option<&Detail> {
-        self.detail.as_ref()
+        self.detail.as_deref()
     }
 }

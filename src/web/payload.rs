@@ -23,12 +23,13 @@ use http::{HeaderMap, HeaderName, header, request};
 use super::auth::PayloadSignature;
 use super::aws_chunked::Decoder;
 use super::body::RequestBody;
-use super::error::{Error, Kind};
+use super::error::{Detail, Error, Kind};
 use crate::digest::verified::{
     BodySource, Expectation, Mismatch, Outcome, Sha256Check, SourceError, VerifiedBody,
 };
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, Digests, Sha256};
 use crate::header_names::{DECODED_LENGTH, TRAILER};
+use crate::hex::hex;
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -305,8 +306,10 @@ impl BodySource for PayloadSource {
                 let what = format!("the body ended after {received} of {len} bytes");
                 Error::new(Kind::IncompleteBody, what)
             }
-            Mismatch::Sha256 { .. } if self.is_hash_signed => {
-                Error::new(Kind::PayloadMismatch, "the body does not have its declared SHA-256")
+            Mismatch::Sha256 { declared, found } if self.is_hash_signed => {
+                let what = "the body does not have its declared SHA-256";
+                let (declared, found) = (hex(&declared.0), hex(&found.0));
+                Error::new(Kind::PayloadMismatch, what).with(Detail::Digest { declared, found })
             }
             Mismatch::Sha256 { .. } => wrong_checksum(Algorithm::Sha256),
             Mismatch::Md5 => {

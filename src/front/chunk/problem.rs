@@ -188,7 +188,8 @@ fn type_of_web_error(kind: web::Kind) -> ProblemType {
         | web::Kind::Expired
         | web::Kind::Skewed
         | web::Kind::SignatureMismatch
-        | web::Kind::Unsigned => ProblemType::Unauthorized,
+        | web::Kind::Unsigned
+        | web::Kind::NotCovered => ProblemType::Unauthorized,
         web::Kind::InvalidDigest | web::Kind::IncompleteBody => ProblemType::BadRequest,
         web::Kind::SlowDown => ProblemType::SlowDown,
         web::Kind::BadDigest | web::Kind::PayloadMismatch => ProblemType::ChecksumMismatch,

@@ -6,19 +6,26 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
 //! docs/backends.md#error-codes-that-tools-expect.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attributes;
-use super::xml::Xml;
+use super::xml::{Xml, iso_seconds};
 use crate::header_names;
 use crate::object::{CopyError, Marker, ReadError, StoreError, StoreKind};
+use crate::sigv4::Compared;
 use crate::upload;
 use crate::web::{self, Reply, full};
 
 /// `Retry-After` of a 503 for which nothing better is known.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A longer canonical request is not in an answer: nobody looks for a mistake in it, and each byte
+/// is four bytes of the answer.
+const MAX_SHOWN_BYTES: usize = 8 << 10;
+/// The last second of the year 9999.
+const MAX_TIME_SECONDS: u64 = 253_402_300_799;
 
 /// A failure, as an S3 client gets it.
 #[derive(Clone, Debug)]
@@ -62,13 +69,19 @@ impl S3Error {
     }
 
     pub fn denied() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "AccessDenied", "the account has no permission for this")
+        Self::access_denied("the account has no permission for this")
+    }
+
+    /// S3 has several sentences with this code; this is the general one.
+    fn access_denied(detail: impl ToString) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied.")
+            .with_element("Detail", detail)
     }
 
     /// `header` names an owner whom the client expects, and who is another.
     pub fn other_owner(header: &str) -> Self {
         let message = format!("the bucket does not belong to the account that {header} names");
-        Self::new(StatusCode::FORBIDDEN, "AccessDenied", message)
+        Self::access_denied(message)
     }
 
     pub fn no_such_upload() -> Self {
@@ -127,6 +140,16 @@ impl S3Error {
     pub fn with_element(mut self, name: &'static str, value: impl ToString) -> Self {
         self.extras.get_or_insert_default().elements.push((name, value.to_string()));
         self
+    }
+
+    /// The failure with the header, parameter or field that has a wrong value.
+    #[must_use]
+    pub fn with_argument(self, name: &'static str, value: Option<&str>) -> Self {
+        let failure = self.with_element("ArgumentName", name);
+        match value {
+            Some(value) => failure.with_element("ArgumentValue", value),
+            None => failure,
+        }
     }
 
     pub fn message(&self) -> &str {
@@ -200,7 +223,7 @@ fn sentence(code: &str) -> Option<&'static str> {
              upload may have been aborted or completed."
         }
         "NoSuchVersion" => "The specified version does not exist.",
-        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
+        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold.",
         "RequestTimeTooSkewed" => {
             "The difference between the request time and the server's time is too large."
         }
@@ -231,7 +254,8 @@ impl From<web::Error> for S3Error {
                 (S::BAD_REQUEST, "AuthorizationQueryParametersError")
             }
             web::Kind::UnknownAccessKey => (S::FORBIDDEN, "InvalidAccessKeyId"),
-            web::Kind::Unsigned | web::Kind::Expired => (S::FORBIDDEN, "AccessDenied"),
+            web::Kind::Unsigned => return Self::access_denied(error),
+            web::Kind::NotCovered | web::Kind::Expired => (S::FORBIDDEN, "AccessDenied"),
             web::Kind::Skewed => (S::FORBIDDEN, "RequestTimeTooSkewed"),
             web::Kind::SignatureMismatch => (S::FORBIDDEN, "SignatureDoesNotMatch"),
             web::Kind::LengthRequired => (S::LENGTH_REQUIRED, "MissingContentLength"),
@@ -244,12 +268,61 @@ impl From<web::Error> for S3Error {
         };
         let failure = Self::new(status, code, error.to_string());
         match error.detail() {
+            Some(detail) => failure.with_detail(detail),
+            None => failure,
+        }
+    }
+}
+
+impl S3Error {
+    fn with_detail(self, detail: &web::Detail) -> Self {
+        match detail {
             // Clients send the request again with the region that they find in the header.
-            Some(web::Detail::Region(region)) => failure
+            web::Detail::Region(region) => self
                 .with_element("Region", region)
                 .with_header(HeaderName::from_static("x-amz-bucket-region"), region),
-            Some(web::Detail::AccessKeyId(id)) => failure.with_element("AWSAccessKeyId", id),
-            None => failure,
+            web::Detail::AccessKeyId(id) => self.with_element("AWSAccessKeyId", id),
+            web::Detail::Argument(argument) => {
+                self.with_argument(argument.name, Some(&argument.value))
+            }
+            web::Detail::HeadersUnsigned(names) => self.with_element("HeadersNotSigned", names),
+            web::Detail::Expired(expiry) => {
+                let time = |seconds| iso_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
+                let failure = match expiry.validity {
+                    Some(validity) => self.with_element("X-Amz-Expires", validity),
+                    None => self,
+                };
+                // A signature of version 2 may name any time.
+                let until = expiry.until.min(MAX_TIME_SECONDS);
+                failure
+                    .with_element("Expires", time(until))
+                    .with_element("ServerTime", time(expiry.now))
+            }
+            web::Detail::Mismatch(compared) => self.with_compared(compared),
+            web::Detail::Digest { declared, found } => self
+                .with_element("ClientComputedContentSHA256", declared)
+                .with_element("S3ComputedContentSHA256", found),
+        }
+    }
+
+    /// With the texts that a client needs to find what it signed in another way. The bytes are
+    /// there too, as in S3, because a text does not show every one.
+    fn with_compared(self, compared: &Compared) -> Self {
+        let bytes = |bytes: &[u8]| {
+            let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            pairs.join(" ")
+        };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let failure = self
+            .with_element("AWSAccessKeyId", &compared.access_key_id)
+            .with_element("StringToSign", text(&compared.string_to_sign))
+            .with_element("SignatureProvided", &compared.signature)
+            .with_element("StringToSignBytes", bytes(&compared.string_to_sign));
+        match &compared.canonical_request {
+            Some(request) if request.len() <= MAX_SHOWN_BYTES => failure
+                .with_element("CanonicalRequest", text(request))
+                .with_element("CanonicalRequestBytes", bytes(request)),
+            Some(_) | None => failure,
         }
     }
 }
@@ -284,7 +357,10 @@ impl From<StoreError> for S3Error {
         if status.is_server_error() || error.kind() == StoreKind::Denied {
             tracing::warn!(%error, source = ?std::error::Error::source(&error), "the store failed");
         }
-        let mut failure = Self::new(status, code, error.to_string());
+        let mut failure = match error.kind() {
+            StoreKind::Denied => Self::access_denied(&error),
+            _ => Self::new(status, code, error.to_string()),
+        };
         failure.retry_after = error.pause().or(failure.retry_after);
         match error.marker() {
             Some(marker) => failure.at_marker(marker),

@@ -114,11 +114,12 @@ impl S3Api {
     /// `InvalidArgument` where one of its fields is missing; those of `authenticate_policy`.
     fn sender(&self, fields: &BTreeMap<String, String>) -> Result<Identity, S3Error> {
         let has = |name: &str| fields.contains_key(name);
-        let field = |name: &str| fields.get(name).map(String::as_str).ok_or_else(|| missing(name));
-        let v4 = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature"];
+        let field =
+            |name: &'static str| fields.get(name).map(String::as_str).ok_or_else(|| missing(name));
+        let v4 = ["x-amz-algorithm", "x-amz-credential", "x-amz-signature", "x-amz-date"];
         let version = if v4.into_iter().any(has) {
             let (algorithm, credential) = (field("x-amz-algorithm")?, field("x-amz-credential")?);
-            PolicyVersion::V4 { algorithm, credential }
+            PolicyVersion::V4 { algorithm, credential, date: field("x-amz-date")? }
         } else if ["awsaccesskeyid", "signature", "policy"].into_iter().any(has) {
             PolicyVersion::V2 { access_key_id: field("awsaccesskeyid")? }
         } else {
@@ -181,10 +182,13 @@ impl S3Api {
     }
 }
 
-fn missing(name: &str) -> S3Error {
-    S3Error::invalid(format!(
-        "Bucket POST must contain a field named '{name}'. If it is specified, please check the order of the fields."
-    ))
+/// With two spaces between its sentences, as in S3.
+fn missing(name: &'static str) -> S3Error {
+    let failure = S3Error::invalid(format!(
+        "Bucket POST must contain a field named '{name}'.  If it is specified, please check the \
+         order of the fields."
+    ));
+    failure.with_argument(name, None)
 }
 
 /// The header of PutObject that a field stands for. None: it stands for none, because it is of the

@@ -42,6 +42,7 @@ async fn post_to(
     let credential = format!("{}/{}", ROOT.0, scope(&date));
     let mut all = vec![json!(["starts-with", "$key", ""]), json!({"x-amz-credential": credential})];
     all.push(json!({"x-amz-algorithm": "AWS4-HMAC-SHA256"}));
+    all.push(json!({"x-amz-date": date}));
     all.extend(conditions.iter().cloned());
     all.extend(more.iter().map(|(name, value)| json!({*name: value})));
     let policy = STANDARD
@@ -51,6 +52,7 @@ async fn post_to(
         ("key", "mine/form"),
         ("x-amz-credential", &*credential),
         ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("x-amz-date", &*date),
         ("policy", &*policy),
         ("x-amz-signature", &*signature),
     ];

@@ -173,6 +173,7 @@ fn form(object: &str, key: Option<AccessKey>) -> Request {
         "expiration": "2023-11-14T23:00:00Z",
         "conditions": [
             {"bucket": bucket}, {"key": name}, {"x-amz-credential": credential}, {"x-amz-algorithm": "AWS4-HMAC-SHA256"},
+            {"x-amz-date": NOW},
         ],
     });
     let policy = STANDARD.encode(policy.to_string());
@@ -181,6 +182,7 @@ fn form(object: &str, key: Option<AccessKey>) -> Request {
         ("key", name),
         ("x-amz-credential", &credential),
         ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("x-amz-date", NOW),
         ("policy", &policy),
         ("x-amz-signature", &signature),
         ("file", "new"),

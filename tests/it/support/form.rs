@@ -17,12 +17,14 @@ pub fn form(key: &str, more: &[(&str, &str)]) -> Request {
 /// As `form`, with a policy that expires at this time.
 pub fn form_until(expiration: &str, key: &str, more: &[(&str, &str)]) -> Request {
     let credential = format!("{}/{}", ROOT.0, scope(NOW));
-    let policy = policy(expiration, more, &["key", "x-amz-credential", "x-amz-algorithm"]);
+    let policy =
+        policy(expiration, more, &["key", "x-amz-credential", "x-amz-algorithm", "x-amz-date"]);
     let signature = sign_text(ROOT.1, NOW, &policy);
     let fields = [
         ("key", key),
         ("x-amz-credential", &credential),
         ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("x-amz-date", NOW),
         ("policy", &policy),
         ("x-amz-signature", &signature),
     ];

@@ -71,6 +71,7 @@ const HTTP: &[web::Kind] = &[
     web::Kind::Skewed,
     web::Kind::SignatureMismatch,
     web::Kind::Unsigned,
+    web::Kind::NotCovered,
     web::Kind::InvalidDigest,
     web::Kind::BadDigest,
     web::Kind::PayloadMismatch,
