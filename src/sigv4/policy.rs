@@ -51,7 +51,8 @@ impl<'a> PolicySignature<'a> {
         Ok(self.scope()?.map(|scope| scope.region))
     }
 
-    /// **Errors**: `InvalidArgument`, `Mismatch`. The expiry is in the policy and is not checked here.
+    /// **Errors**: `InvalidArgument`, `Mismatch`. The expiry is in the policy and is not checked
+    /// here.
     pub fn verify(&self, secret: &Secret) -> Result<(), Error> {
         let expected = match self.scope()? {
             Some(scope) => hex(&secret.signing_key(&scope).mac(self.policy)),

@@ -14,8 +14,8 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll, ready};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, header, request};
@@ -29,7 +29,6 @@ use crate::digest::verified::{
 };
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, Digests, Sha256};
 use crate::header_names::{DECODED_LENGTH, TRAILER};
-use crate::hex::hex;
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -101,8 +100,14 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     text.transpose().map_err(|_| Error::bad(format!("{name} is not plain text")))
 }
 
+/// The last character of an MD5 has bits that mean nothing; S3 takes any.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 fn parse_md5(text: &str) -> Result<[u8; 16], Error> {
-    let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    let bytes = LENIENT.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| Error::new(Kind::InvalidDigest, "Content-MD5 is not the Base64 of an MD5"))
 }
 
@@ -308,7 +313,7 @@ impl BodySource for PayloadSource {
             }
             Mismatch::Sha256 { declared, found } if self.is_hash_signed => {
                 let what = "the body does not have its declared SHA-256";
-                let (declared, found) = (hex(&declared.0), hex(&found.0));
+                let (declared, found) = (declared.hex(), found.hex());
                 Error::new(Kind::PayloadMismatch, what).with(Detail::Digest { declared, found })
             }
             Mismatch::Sha256 { .. } => wrong_checksum(Algorithm::Sha256),

@@ -134,3 +134,210 @@ async fn latin_1_metadata_is_signed_as_sent_and_kept() {
         assert!(received.windows(line.len()).any(|window| window == line), "{received:?}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_signature_is_explained_in_the_words_of_s3() {
+    let gateway = start(settings()).await;
+    let malformed = |what: &str| {
+        format!(
+            "<Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is \
+             malformed; {what}</Message>"
+        )
+    };
+    let argument = |name: &str, value: &str, what: &str| {
+        (
+            format!("<Code>InvalidArgument</Code><Message>{what}</Message>"),
+            format!("<ArgumentName>{name}</ArgumentName><ArgumentValue>{value}</ArgumentValue>"),
+        )
+    };
+    let none = String::new;
+    let good = s3("GET", "/bucket").head(gateway.address);
+    let replaced = |from: &str, to: &str| {
+        assert!(good.contains(from), "{good}");
+        good.replacen(from, to, 1)
+    };
+    let (before, after) = good.split_once("authorization: ").unwrap();
+    let (_, after) = after.split_once("\r\n").unwrap();
+    let with_line = |line: &str| format!("{before}authorization: {line}\r\n{after}");
+    let table = [
+        (
+            with_line("nonsense"),
+            argument(
+                "Authorization",
+                "nonsense",
+                "Authorization header is invalid -- one and only one &apos; &apos; (space) required.",
+            ),
+        ),
+        (
+            with_line("Bearer x"),
+            argument("Authorization", "Bearer", "Unsupported Authorization Type"),
+        ),
+        (
+            with_line("AWS a:b"),
+            (
+                "<Code>InvalidRequest</Code><Message>The authorization mechanism you have provided \
+                 is not supported. Please use AWS4-HMAC-SHA256.</Message>"
+                    .to_owned(),
+                none(),
+            ),
+        ),
+        (
+            with_line("AWS4-HMAC-SHA256 Credential=a,Signature=b"),
+            (
+                malformed(
+                    "the authorization header requires three components: Credential, \
+                     SignedHeaders, and Signature.",
+                ),
+                none(),
+            ),
+        ),
+        (
+            with_line("AWS4-HMAC-SHA256 Credential=a,SignedHeaders-b,Signature=c"),
+            (
+                malformed("the authorization component &quot;SignedHeaders-b&quot; is malformed."),
+                none(),
+            ),
+        ),
+        (replaced("Credential=", "X="), (malformed("missing Credential."), none())),
+        (replaced("SignedHeaders=", "X="), (malformed("missing SignedHeaders."), none())),
+        (replaced("Signature=", "X="), (malformed("missing Signature."), none())),
+        (
+            replaced("/s3/aws4_request", "/s3"),
+            (
+                malformed(
+                    "the Credential is mal-formed; expecting \
+                     &quot;&lt;YOUR-AKID&gt;/YYYYMMDD/REGION/SERVICE/aws4_request&quot;.",
+                ),
+                none(),
+            ),
+        ),
+        (
+            replaced("/s3/", "/ec2/"),
+            (
+                malformed(
+                    "incorrect service &quot;ec2&quot;. This endpoint belongs to &quot;s3&quot;.",
+                ),
+                none(),
+            ),
+        ),
+        (
+            replaced("/aws4_request", "/aws5"),
+            (
+                malformed(
+                    "incorrect terminal &quot;aws5&quot;. This endpoint uses \
+                     &quot;aws4_request&quot;.",
+                ),
+                none(),
+            ),
+        ),
+        (
+            replaced("/20231114/", "/2023111/"),
+            (
+                malformed(
+                    "incorrect date format &quot;2023111&quot;. This date in the credential must \
+                     be in the format &quot;yyyyMMdd&quot;.",
+                ),
+                none(),
+            ),
+        ),
+        (
+            replaced("/20231114/", "/20231113/"),
+            (
+                malformed(
+                    "Invalid credential date &quot;20231113&quot;. This date is not the same as \
+                     X-Amz-Date: &quot;20231114&quot;.",
+                ),
+                none(),
+            ),
+        ),
+        (
+            replaced("x-amz-content-sha256: ", "x-amz-content-sha256: x"),
+            ("<ArgumentName>x-amz-content-sha256</ArgumentName>".to_owned(), none()),
+        ),
+        (
+            replaced("\r\n\r\n", "\r\nx-amz-acl: private\r\nx-amz-a: b\r\n\r\n"),
+            (
+                "<Code>AccessDenied</Code><Message>There were headers present in the request which \
+                 were not signed</Message>"
+                    .to_owned(),
+                "<HeadersNotSigned>x-amz-a, x-amz-acl</HeadersNotSigned>".to_owned(),
+            ),
+        ),
+        (
+            replaced("Signature=", "Signature=0"),
+            (
+                format!("<AWSAccessKeyId>{}</AWSAccessKeyId><StringToSign>AWS4-HMAC", ROOT.0),
+                "<CanonicalRequest>GET\n/bucket\n".to_owned(),
+            ),
+        ),
+        (
+            format!("{before}{after}"),
+            (
+                "<Code>AccessDenied</Code><Message>Access Denied.</Message><Resource>".to_owned(),
+                "<Detail>the request is not signed</Detail>".to_owned(),
+            ),
+        ),
+    ];
+    for (head, (text, element)) in table {
+        let response = exchange_and_close(gateway.address, &head, b"").await;
+        let body = String::from_utf8(response.body).unwrap();
+        assert!(body.contains(&text) && body.contains(&element), "{head}{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_url_is_explained_in_the_words_of_s3() {
+    let gateway = start(settings()).await;
+    let url = |expires| s3("GET", "/bucket").presigned(expires, gateway.address);
+    let credential = |what: &str| format!("Error parsing the X-Amz-Credential parameter; {what}");
+    let required = "Query-string authentication version 4 requires the X-Amz-Algorithm, \
+                    X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and \
+                    X-Amz-Expires parameters.";
+    let table = [
+        ("X-Amz-Algorithm=AWS4-HMAC-SHA256&", "", required.to_owned()),
+        ("X-Amz-Expires=60", "X-Amz-Expires=", required.to_owned()),
+        ("X-Amz-Expires=60", "X-Amz-Expires=a", "X-Amz-Expires should be a number".to_owned()),
+        ("X-Amz-Expires=60", "X-Amz-Expires=-1", "X-Amz-Expires must be non-negative".to_owned()),
+        (
+            "X-Amz-Expires=60",
+            "X-Amz-Expires=604801",
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires \
+             must be less than 604800 seconds"
+                .to_owned(),
+        ),
+        (
+            "AWS4-HMAC-SHA256",
+            "AWS4-ECDSA-P256-SHA256",
+            "X-Amz-Algorithm only supports &quot;AWS4-HMAC-SHA256&quot;".to_owned(),
+        ),
+        (
+            "%2Fs3%2F",
+            "%2Fsns%2F",
+            credential("incorrect service &quot;sns&quot;. This endpoint belongs to &quot;s3&quot;."),
+        ),
+        (
+            "%2F20231114%2F",
+            "%2F20231113%2F",
+            "Invalid credential date &quot;20231113&quot;. This date is not the same as X-Amz-Date: \
+             &quot;20231114&quot;."
+                .to_owned(),
+        ),
+    ];
+    for (from, to, message) in table {
+        let head = url(60);
+        assert!(head.contains(from), "{head}");
+        let head = head.replacen(from, to, 1);
+        let response = exchange_and_close(gateway.address, &head, b"").await;
+        let expected =
+            format!("<Code>AuthorizationQueryParametersError</Code><Message>{message}</Message>");
+        let body = String::from_utf8(response.body).unwrap();
+        assert!(response.status == 400 && body.contains(&expected), "{head}{body}");
+    }
+    let old = s3("GET", "/bucket").dated("20231114T221200Z").presigned(60, gateway.address);
+    let response = exchange_and_close(gateway.address, &old, b"").await;
+    let body = String::from_utf8(response.body).unwrap();
+    let expected = "<X-Amz-Expires>60</X-Amz-Expires><Expires>2023-11-14T22:13:00Z</Expires>\
+                    <ServerTime>2023-11-14T22:13:20Z</ServerTime>";
+    assert!(body.contains("<Message>Request has expired.</Message>"), "{body}");
+    assert!(body.contains(expected), "{body}");
+}

@@ -67,7 +67,7 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
         return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
     }
     check_redirect(headers)?;
-    let content_type = headers.get(CONTENT_TYPE);
+    let content_type = headers.get(CONTENT_TYPE).filter(|value| !value.is_empty());
     Ok(Attributes {
         content_type: content_type.map(|value| Attributes::text_of(value.as_bytes())),
         headers: with_known_class(Attributes::headers_in(headers))?,

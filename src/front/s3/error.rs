@@ -6,26 +6,19 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
 //! docs/backends.md#error-codes-that-tools-expect.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attributes;
-use super::xml::{Xml, iso_seconds};
+use super::xml::Xml;
 use crate::header_names;
 use crate::object::{CopyError, Marker, ReadError, StoreError, StoreKind};
-use crate::sigv4::Compared;
 use crate::upload;
 use crate::web::{self, Reply, full};
 
 /// `Retry-After` of a 503 for which nothing better is known.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// A longer canonical request is not in an answer: nobody looks for a mistake in it, and each byte
-/// is four bytes of the answer.
-const MAX_SHOWN_BYTES: usize = 8 << 10;
-/// The last second of the year 9999.
-const MAX_TIME_SECONDS: u64 = 253_402_300_799;
 
 /// A failure, as an S3 client gets it.
 #[derive(Clone, Debug)]
@@ -66,6 +59,21 @@ impl S3Error {
             "MalformedXML",
             "the XML is not well formed, or not what this operation expects",
         )
+    }
+
+    /// `resource`: the kind that S3 names, in capitals.
+    pub fn method_not_allowed(method: &Method, resource: &str) -> Self {
+        let message = format!("{method} is not allowed here");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+            .with_element("Method", method)
+            .with_element("ResourceType", resource)
+    }
+
+    /// A document is longer than this.
+    pub fn too_long(max_bytes: usize) -> Self {
+        let message = format!("a document has at most {max_bytes} bytes here");
+        Self::new(StatusCode::BAD_REQUEST, "MaxMessageLengthExceeded", message)
+            .with_element("MaxMessageLengthBytes", max_bytes)
     }
 
     pub fn denied() -> Self {
@@ -189,17 +197,24 @@ impl S3Error {
 }
 
 /// What S3 says with a code for which it has one sentence. People search for it, and some tools
-/// compare it. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+/// compare it.
 fn sentence(code: &str) -> Option<&'static str> {
     Some(match code {
+        "AccessControlListNotSupported" => "The bucket does not allow ACLs.",
         "BucketAlreadyOwnedByYou" => {
             "Your previous request to create the named bucket succeeded and you already own it."
         }
         "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
+        "EntityTooLarge" => "Your proposed upload exceeds the maximum allowed object size.",
         "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
         "IncompleteBody" => "The request body terminated unexpectedly",
         "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
+        "InvalidBucketAclWithObjectOwnership" => {
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+        }
         "InvalidBucketName" => "The specified bucket is not valid.",
+        "InvalidDigest" => "The Content-Md5 you specified is not valid.",
+        "InvalidLocationConstraint" => "The specified location-constraint is not valid",
         "InvalidPart" => {
             "One or more of the specified parts could not be found.  The part may not have been \
              uploaded, or the specified entity tag may not match the part's entity tag."
@@ -209,11 +224,21 @@ fn sentence(code: &str) -> Option<&'static str> {
             "The list of parts was not in ascending order. Parts must be ordered by part number."
         }
         "InvalidRange" => "The requested range is not satisfiable",
+        "InvalidRedirectLocation" => {
+            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+        }
         "KeyTooLongError" => "Your key is too long",
+        "MalformedACLError" => {
+            "The XML you provided was not well-formed or did not validate against our published schema."
+        }
+        "MalformedPOSTRequest" => {
+            "The body of your POST request is not well-formed multipart/form-data."
+        }
         "MalformedXML" => {
             "The XML you provided was not well-formed or did not validate against our published \
              schema."
         }
+        "MaxMessageLengthExceeded" => "Your request was too big.",
         "MethodNotAllowed" => "The specified method is not allowed against this resource.",
         "MissingContentLength" => "You must provide the Content-Length HTTP header.",
         "NoSuchBucket" => "The specified bucket does not exist.",
@@ -270,59 +295,6 @@ impl From<web::Error> for S3Error {
         match error.detail() {
             Some(detail) => failure.with_detail(detail),
             None => failure,
-        }
-    }
-}
-
-impl S3Error {
-    fn with_detail(self, detail: &web::Detail) -> Self {
-        match detail {
-            // Clients send the request again with the region that they find in the header.
-            web::Detail::Region(region) => self
-                .with_element("Region", region)
-                .with_header(HeaderName::from_static("x-amz-bucket-region"), region),
-            web::Detail::AccessKeyId(id) => self.with_element("AWSAccessKeyId", id),
-            web::Detail::Argument(argument) => {
-                self.with_argument(argument.name, Some(&argument.value))
-            }
-            web::Detail::HeadersUnsigned(names) => self.with_element("HeadersNotSigned", names),
-            web::Detail::Expired(expiry) => {
-                let time = |seconds| iso_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
-                let failure = match expiry.validity {
-                    Some(validity) => self.with_element("X-Amz-Expires", validity),
-                    None => self,
-                };
-                // A signature of version 2 may name any time.
-                let until = expiry.until.min(MAX_TIME_SECONDS);
-                failure
-                    .with_element("Expires", time(until))
-                    .with_element("ServerTime", time(expiry.now))
-            }
-            web::Detail::Mismatch(compared) => self.with_compared(compared),
-            web::Detail::Digest { declared, found } => self
-                .with_element("ClientComputedContentSHA256", declared)
-                .with_element("S3ComputedContentSHA256", found),
-        }
-    }
-
-    /// With the texts that a client needs to find what it signed in another way. The bytes are
-    /// there too, as in S3, because a text does not show every one.
-    fn with_compared(self, compared: &Compared) -> Self {
-        let bytes = |bytes: &[u8]| {
-            let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            pairs.join(" ")
-        };
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let failure = self
-            .with_element("AWSAccessKeyId", &compared.access_key_id)
-            .with_element("StringToSign", text(&compared.string_to_sign))
-            .with_element("SignatureProvided", &compared.signature)
-            .with_element("StringToSignBytes", bytes(&compared.string_to_sign));
-        match &compared.canonical_request {
-            Some(request) if request.len() <= MAX_SHOWN_BYTES => failure
-                .with_element("CanonicalRequest", text(request))
-                .with_element("CanonicalRequestBytes", bytes(request)),
-            Some(_) | None => failure,
         }
     }
 }

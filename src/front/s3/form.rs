@@ -34,13 +34,19 @@ pub(super) fn malformed(what: &str) -> S3Error {
 }
 
 fn without_file() -> S3Error {
-    S3Error::invalid("the form must have one file, in the field \"file\"")
+    S3Error::invalid("POST requires exactly one file upload per request.")
+        .with_argument("file", None)
+}
+
+/// Whether a content type is that of a form.
+pub fn is_form(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
 /// The boundary that a content type names.
 pub fn boundary(content_type: &str) -> Option<String> {
-    let (kind, _) = content_type.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+    if !is_form(content_type) {
         return None;
     }
     parameter(content_type, "boundary").filter(|found| (1..=70).contains(&found.len()))

@@ -102,14 +102,29 @@ impl File {
 }
 
 /// **Errors**: `EntityTooSmall`, `EntityTooLarge`.
-pub fn require_length(bytes: u64, allowed: &RangeInclusive<u64>) -> Result<(), S3Error> {
-    let code = match bytes {
-        bytes if bytes < *allowed.start() => "EntityTooSmall",
-        bytes if bytes > *allowed.end() => "EntityTooLarge",
-        _ => return Ok(()),
+fn require_length(bytes: u64, allowed: &RangeInclusive<u64>) -> Result<(), S3Error> {
+    require_possible_length(&(bytes..=bytes), allowed)
+        .map_err(|error| error.with_element("ProposedSize", bytes))
+}
+
+/// Checks that a file which has one of these lengths can have an allowed one. **Errors**:
+/// `EntityTooSmall`, `EntityTooLarge`.
+pub fn require_possible_length(
+    possible: &RangeInclusive<u64>,
+    allowed: &RangeInclusive<u64>,
+) -> Result<(), S3Error> {
+    let refused = |code, name, limit: &u64| {
+        let message = "the file does not have an allowed length";
+        let error = S3Error::new(http::StatusCode::BAD_REQUEST, code, message);
+        Err(error.with_element(name, limit))
     };
-    let message = "the file does not have an allowed length";
-    Err(S3Error::new(http::StatusCode::BAD_REQUEST, code, message))
+    if possible.end() < allowed.start() {
+        refused("EntityTooSmall", "MinSizeAllowed", allowed.start())
+    } else if possible.start() > allowed.end() {
+        refused("EntityTooLarge", "MaxSizeAllowed", allowed.end())
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks what follows a file: parts, which are ignored, and the last delimiter. Its line end may

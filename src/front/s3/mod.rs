@@ -20,6 +20,7 @@ mod cors;
 mod delete;
 mod document;
 mod error;
+mod error_details;
 mod form;
 mod form_file;
 #[cfg(fuzzing)]

@@ -29,8 +29,15 @@ const UNCONDITIONAL_FIELDS: &[&str] = &[
 
 /// The decoded policy. **Errors**: `InvalidPolicyDocument`.
 pub(super) fn parse(base64: &str) -> Result<Value, S3Error> {
-    let json = STANDARD.decode(base64).map_err(|_| invalid("it is not Base64"))?;
-    serde_json::from_slice(&json).map_err(|_| invalid("it is not JSON"))
+    if base64.is_empty() {
+        return Err(invalid("Expecting '{' but found End-of-Input"));
+    }
+    let json = STANDARD.decode(base64).map_err(|_| invalid("invalid Base64 encoding."))?;
+    serde_json::from_slice(&json).map_err(|_| invalid_json())
+}
+
+fn invalid_json() -> S3Error {
+    invalid("Invalid JSON.")
 }
 
 fn invalid(what: &str) -> S3Error {
@@ -66,16 +73,25 @@ impl Posted<'_> {
 /// Checks that the policy allows the fields; returns the lengths that it allows for the file.
 /// **Errors**: `AccessDenied`, `InvalidPolicyDocument`.
 pub(super) fn allow(policy: &Value, posted: Posted<'_>) -> Result<RangeInclusive<u64>, S3Error> {
-    let expiration = policy["expiration"]
-        .as_str()
-        .filter(|text| is_utc(text))
-        .ok_or_else(|| invalid("Invalid 'expiration' value"))?;
+    let members = policy.as_object().ok_or_else(invalid_json)?;
+    let other = members.keys().find(|name| !["expiration", "conditions"].contains(&name.as_str()));
+    if let Some(other) = other {
+        return Err(invalid(&format!("Unexpected: \"{other}\"")));
+    }
+    let member = |name: &str, missing| members.get(name).ok_or_else(|| invalid(missing));
+    let expiration = member("expiration", "Policy missing expiration.")?;
+    let expiration = expiration.as_str().ok_or_else(invalid_json)?;
+    if !is_utc(expiration) {
+        return Err(invalid(&format!("Invalid 'expiration' value: '{expiration}'")));
+    }
     // Both are `YYYY-MM-DDTHH:MM:SS…` in UTC, so texts compare like times.
     if expiration[..19] < posted.now[..19] {
         return Err(refused("Policy expired."));
     }
-    let conditions =
-        policy["conditions"].as_array().ok_or_else(|| invalid("Invalid 'conditions' value"))?;
+    let conditions = member("conditions", "Policy missing conditions.")?;
+    let conditions = conditions
+        .as_array()
+        .ok_or_else(|| invalid("Invalid 'conditions' value: must be a List."))?;
     let (mut named, mut lengths) = (Vec::new(), 0..=u64::MAX);
     for condition in conditions {
         match Condition::parse(condition)? {
@@ -84,7 +100,7 @@ pub(super) fn allow(policy: &Value, posted: Posted<'_>) -> Result<RangeInclusive
             }
             Condition::Field { name, test } => {
                 if !test.holds(&name, posted.value(&name)) {
-                    return Err(refused(&format!("Policy Condition failed: {condition}")));
+                    return Err(failed(condition));
                 }
                 // A bucket must be matched exactly, as S3 does: a prefix could be that of every
                 // bucket.
@@ -96,7 +112,7 @@ pub(super) fn allow(policy: &Value, posted: Posted<'_>) -> Result<RangeInclusive
     }
     // Without a bucket, the policy would allow uploads to every bucket of the account.
     if !named.iter().any(|name| name == "bucket") {
-        return Err(refused("it names no bucket"));
+        return Err(refused("Extra input fields: bucket"));
     }
     let is_allowed = |name: &str| {
         UNCONDITIONAL_FIELDS.contains(&name)
@@ -105,6 +121,16 @@ pub(super) fn allow(policy: &Value, posted: Posted<'_>) -> Result<RangeInclusive
     };
     let extra = posted.fields.keys().find(|name| !is_allowed(name));
     extra.map_or(Ok(lengths), |name| Err(refused(&format!("Extra input fields: {name}"))))
+}
+
+/// S3 shows a simple condition as the list that it stands for.
+fn failed(condition: &Value) -> S3Error {
+    let simple = condition.as_object().and_then(|exact| exact.iter().next());
+    let shown = match simple {
+        Some((name, value)) => format!("[\"eq\", \"${name}\", {value}]"),
+        None => condition.to_string(),
+    };
+    refused(&format!("Policy Condition failed: {shown}"))
 }
 
 enum Condition {
@@ -131,38 +157,46 @@ impl Test {
 }
 
 impl Condition {
-    /// **Errors**: `InvalidPolicyDocument`.
+    /// **Errors**: `InvalidPolicyDocument`; `AccessDenied` for a condition of no field.
     fn parse(condition: &Value) -> Result<Self, S3Error> {
         if let Some(exact) = condition.as_object() {
             let mut pairs = exact.iter();
             let (Some((name, value)), None) = (pairs.next(), pairs.next()) else {
-                return Err(invalid("a simple condition must have exactly one property"));
+                return Err(invalid(
+                    "Invalid Simple-Condition: Simple-Conditions must have exactly one property \
+                     specified.",
+                ));
             };
             let value = value
                 .as_str()
-                .ok_or_else(|| invalid("the value of a simple condition must be a string"))?;
+                .ok_or_else(|| invalid("Invalid Simple-Condition: value must be a string."))?;
             let test = Test::Equals(value.to_owned());
             return Ok(Self::Field { name: name.to_ascii_lowercase(), test });
         }
-        let parts: Vec<&Value> =
-            condition.as_array().map(|parts| parts.iter().collect()).unwrap_or_default();
-        let [kind, one, two] = parts[..] else {
-            return Err(invalid("a condition does not have three parts"));
+        let Some(parts) = condition.as_array() else {
+            return Err(invalid("Invalid condition test: must be a List or Object."));
         };
-        let kind = kind.as_str().unwrap_or_default().to_ascii_lowercase();
+        let Some((kind, operands)) = parts.split_first() else {
+            return Err(invalid("Invalid Condition: missing operation identifier."));
+        };
+        let given = kind.as_str().ok_or_else(invalid_json)?;
+        let kind = given.to_ascii_lowercase();
+        if !["eq", "starts-with", "content-length-range"].contains(&&*kind) {
+            return Err(invalid(&format!("Invalid Condition: unknown operation '{given}'.")));
+        }
+        let [one, two] = operands else {
+            return Err(invalid(&format!("Invalid {given}: wrong number of arguments.")));
+        };
         if kind == "content-length-range" {
-            let bounds = number(one).zip(number(two));
-            let (least, most) = bounds.ok_or_else(|| invalid("a length is not a number"))?;
+            let (least, most) = number(one).zip(number(two)).ok_or_else(invalid_json)?;
             return Ok(Self::Length(least..=most));
         }
-        let name =
-            one.as_str().and_then(|name| name.strip_prefix('$')).map(str::to_ascii_lowercase);
-        let (name, operand) =
-            name.zip(two.as_str()).ok_or_else(|| invalid("a condition names no field"))?;
+        let (field, operand) = one.as_str().zip(two.as_str()).ok_or_else(invalid_json)?;
+        // What names no field holds for no form.
+        let name = field.strip_prefix('$').ok_or_else(|| failed(condition))?.to_ascii_lowercase();
         let test = match &*kind {
             "eq" => Test::Equals(operand.to_owned()),
-            "starts-with" => Test::StartsWith(operand.to_owned()),
-            _ => return Err(invalid("a condition is of an unknown kind")),
+            _ => Test::StartsWith(operand.to_owned()),
         };
         Ok(Self::Field { name, test })
     }
@@ -250,6 +284,55 @@ mod tests {
         assert_eq!(code(json!([["starts-with", "$bucket", "b"]]), &[]), denied.map(|()| 0..=0));
         let ranges = json!([{"bucket": "bucket"}, ["content-length-range", 1, 9], ["content-length-range", "3", "99"]]);
         assert_eq!(code(ranges, &[]), Ok(3..=9));
+    }
+
+    #[test]
+    fn a_document_is_refused_in_the_words_of_s3() {
+        let message = |policy: &str| {
+            let posted = Posted {
+                fields: &BTreeMap::new(),
+                bucket: &Bucket::from("b"),
+                now: "2023-11-14T22:13:20",
+            };
+            let outcome = parse(&STANDARD.encode(policy)).and_then(|policy| allow(&policy, posted));
+            outcome.unwrap_err().message().to_owned()
+        };
+        let with = |conditions: &str| {
+            message(&format!(
+                "{{\"expiration\": \"2023-11-14T23:00:00Z\", \"conditions\": {conditions}}}"
+            ))
+        };
+        for (policy, expected) in [
+            ("", "Expecting '{' but found End-of-Input"),
+            ("x", "Invalid JSON."),
+            ("[]", "Invalid JSON."),
+            ("{\"conditions\": []}", "Policy missing expiration."),
+            ("{\"expiration\": 1, \"conditions\": []}", "Invalid JSON."),
+            ("{\"expiration\": \"x\"}", "Invalid 'expiration' value: 'x'"),
+            ("{\"expiration\": \"2099-01-01T00:00:00Z\"}", "Policy missing conditions."),
+            ("{\"other\": 1}", "Unexpected: \"other\""),
+        ] {
+            assert_eq!(message(policy), format!("Invalid Policy: {expected}"), "{policy}");
+        }
+        for (conditions, expected) in [
+            ("1", "Invalid Policy: Invalid 'conditions' value: must be a List."),
+            ("[1]", "Invalid Policy: Invalid condition test: must be a List or Object."),
+            ("[[]]", "Invalid Policy: Invalid Condition: missing operation identifier."),
+            ("[[\"in\", 1, 2]]", "Invalid Policy: Invalid Condition: unknown operation 'in'."),
+            ("[[\"eq\", 1]]", "Invalid Policy: Invalid eq: wrong number of arguments."),
+            ("[[\"eq\", \"$key\", 1]]", "Invalid Policy: Invalid JSON."),
+            (
+                "[[\"eq\", \"key\", \"\"]]",
+                "Invalid according to Policy: Policy Condition failed: [\"eq\",\"key\",\"\"]",
+            ),
+            (
+                "[{\"acl\": \"a\"}]",
+                "Invalid according to Policy: Policy Condition failed: [\"eq\", \"$acl\", \"a\"]",
+            ),
+            ("[]", "Invalid according to Policy: Extra input fields: bucket"),
+        ] {
+            assert_eq!(with(conditions), expected, "{conditions}");
+        }
     }
 
     #[test]

@@ -171,7 +171,17 @@ fn is_header_in_query(name: &str) -> bool {
     is_amz && !parameters::SIGNATURE.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
+/// The names of headers with a checksum begin so.
+const CHECKSUM: &str = "x-amz-checksum-";
+
 fn refusal(kind: &str, name: &str, operation: S3Operation) -> S3Error {
+    let is_known = HEADERS.iter().any(|row| row.name == name);
+    if name.starts_with(CHECKSUM) && !is_known {
+        return S3Error::invalid_request(
+            "The algorithm type you specified in x-amz-checksum- header is invalid.",
+        )
+        .with_element("Detail", format!("the {kind} {name:?} names no algorithm"));
+    }
     S3Error::not_implemented(&format!("the {kind} {name:?} with {}", operation.s3_name()))
 }
 
