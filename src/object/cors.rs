@@ -26,7 +26,8 @@ pub struct CorsRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expose: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_age_s: Option<u32>,
+    /// A negative one lets nothing be kept, as zero does.
+    pub max_age_s: Option<i64>,
 }
 
 /// A request of a page, as far as rules are about it.

@@ -99,6 +99,15 @@ async fn requests_are_judged_by_the_rules_of_the_bucket() {
         ),
         (
             "OPTIONS",
+            "/bucket/a",
+            vec![("origin", "a.put"), (method, "PUT"), ("access-control-request-headers", "a b")],
+            400,
+            None,
+            None,
+        ),
+        ("OPTIONS", "/bucket", vec![("origin", ""), (method, "GET")], 400, None, None),
+        (
+            "OPTIONS",
             "/bucket/x",
             vec![("origin", "foo.suffix"), (method, "GET")],
             200,
@@ -192,6 +201,9 @@ async fn a_refused_preflight_tells_nothing_of_the_bucket() {
         assert_eq!((response.status, response.code().as_str()), (403, "AccessForbidden"), "{text}");
         let message = text.split_once("<Message>").unwrap().1.split_once("</Message>").unwrap().0;
         assert!(message.starts_with("CORSResponse: This CORS request is not allowed"), "{message}");
+        let kind = if target.ends_with("/k") { "OBJECT" } else { "BUCKET" };
+        let asked = format!("<Method>GET</Method><ResourceType>{kind}</ResourceType>");
+        assert!(text.contains(&asked), "{text}");
     }
 }
 

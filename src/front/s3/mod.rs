@@ -112,7 +112,7 @@ impl Front for S3Api {
         let target = route::target(head.uri.path(), &head.headers, domain)?;
         if head.method == Method::OPTIONS {
             log.op = "s3-preflight";
-            return Ok(Route::Open(OpenOperation::Preflight(Preflight { bucket: target.bucket })));
+            return Ok(Route::Open(OpenOperation::Preflight(Preflight { target })));
         }
         let query = Query::parse(head.uri.query())?;
         let operation = route::route(&head.method, &target, &query, &head.headers)?;

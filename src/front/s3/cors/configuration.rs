@@ -27,8 +27,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<CorsRule>, S3Error> {
             ["CORSRule", "AllowedHeader"] => rule.headers.push(text.to_owned()),
             ["CORSRule", "ExposeHeader"] => rule.expose.push(text.to_owned()),
             ["CORSRule", "MaxAgeSeconds"] if rule.max_age_s.is_none() => {
-                let seconds = text.parse::<i32>().ok().and_then(|seconds| seconds.try_into().ok());
-                rule.max_age_s = Some(seconds.ok_or_else(S3Error::malformed_xml)?);
+                let seconds = text.parse::<i32>().map_err(|_| S3Error::malformed_xml())?;
+                rule.max_age_s = Some(seconds.into());
             }
             ["CORSRule"] => {
                 let complete = std::mem::take(&mut rule);
@@ -89,7 +89,8 @@ pub(super) fn check_patterns(rule: &CorsRule) -> Result<(), String> {
     // A `*` is a character that a name may have.
     let mut names = rule.headers.iter().chain(&rule.expose);
     let invalid = names.find(|name| HeaderName::from_bytes(name.as_bytes()).is_err());
-    invalid.map_or(Ok(()), |name| Err(format!("{name:?} is not the name of a header.")))
+    invalid
+        .map_or(Ok(()), |name| Err(format!("AllowedHeader \"{name}\" contains invalid character.")))
 }
 
 fn is_visible(text: &str) -> bool {
@@ -156,7 +157,7 @@ mod tests {
             (rule("<AllowedHeader>a b</AllowedHeader>"), Err("InvalidRequest")),
             (rule("<ExposeHeader>x-*</ExposeHeader>"), Err("InvalidRequest")),
             (rule("<ExposeHeader>a: b\nc</ExposeHeader>"), Err("InvalidRequest")),
-            (rule("<MaxAgeSeconds>-1</MaxAgeSeconds>"), Err("MalformedXML")),
+            (rule("<MaxAgeSeconds>-1</MaxAgeSeconds>"), Ok(1)),
             (rule("<MaxAgeSeconds>x</MaxAgeSeconds>"), Err("MalformedXML")),
             (rule(&format!("<ID>{}</ID>", "i".repeat(256))), Err("InvalidRequest")),
             (rule("<Other>x</Other>"), Err("MalformedXML")),

@@ -17,7 +17,8 @@ use http::header::{
 use http::{StatusCode, request};
 
 use super::super::error::S3Error;
-use super::super::{HandlerResult, S3Api, empty_reply, route, validate};
+use super::super::route::{self, Target};
+use super::super::{HandlerResult, S3Api, empty_reply, validate};
 use super::CorsSettings;
 use crate::front::envelope::OriginRequest;
 use crate::names::Bucket;
@@ -33,7 +34,7 @@ const DEPENDS_ON: &str = "Origin, Access-Control-Request-Headers, Access-Control
 /// A request by which a browser asks what a page may send.
 #[derive(Debug)]
 pub struct Preflight {
-    pub bucket: Bucket,
+    pub target: Target,
 }
 
 impl S3Api {
@@ -44,7 +45,8 @@ impl S3Api {
         head: request::Parts,
     ) -> HandlerResult {
         let bad = |message: String| S3Error::new(StatusCode::BAD_REQUEST, "BadRequest", message);
-        let origin = text(&head.headers, &ORIGIN).ok_or_else(|| {
+        let origin = text(&head.headers, &ORIGIN).filter(|origin| !origin.is_empty());
+        let origin = origin.ok_or_else(|| {
             bad("Insufficient information. Origin request header needed.".to_owned())
         })?;
         let method = text(&head.headers, &ACCESS_CONTROL_REQUEST_METHOD);
@@ -52,23 +54,32 @@ impl S3Api {
             bad(format!("Invalid Access-Control-Request-Method: {}", method.unwrap_or("null")))
         })?;
         let asked = head.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
-        let asked: Vec<String> = asked
-            .flat_map(|line| line.to_str().unwrap_or_default().split(','))
-            .map(|name| name.trim().to_ascii_lowercase())
-            .filter(|name| !name.is_empty())
-            .collect();
-        let headers: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let lines: Vec<_> = asked.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let asked: Vec<String> = lines
+            .iter()
+            .flat_map(|line| line.split(','))
+            .map(|name| match HeaderName::from_bytes(name.trim().as_bytes()) {
+                Ok(known) => Ok(known.as_str().to_owned()),
+                Err(_) if name.trim().is_empty() => Ok(String::new()),
+                Err(_) => Err(bad(format!(
+                    "Access-Control-Request-Headers \"{name}\" contains invalid character."
+                ))),
+            })
+            .collect::<Result<_, _>>()?;
+        let headers: Vec<&str> =
+            asked.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let request = CrossOrigin { origin, method, headers: &headers };
-        let rules = self.rules(&preflight.bucket).await?;
+        let Target { bucket, key } = &preflight.target;
+        let rules = self.rules(bucket).await?;
         let mut reply = empty_reply(StatusCode::OK);
         if !allow(&rules, request, &mut reply) {
-            return Err(S3Error::new(
-                StatusCode::FORBIDDEN,
-                "AccessForbidden",
-                "CORSResponse: This CORS request is not allowed. This is usually because the \
+            let message = "CORSResponse: This CORS request is not allowed. This is usually because the \
                  evalution of Origin, request method / Access-Control-Request-Method or \
-                 Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
-            ));
+                 Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.";
+            let kind = if key.is_empty() { "BUCKET" } else { "OBJECT" };
+            return Err(S3Error::new(StatusCode::FORBIDDEN, "AccessForbidden", message)
+                .with_element("Method", method)
+                .with_element("ResourceType", kind));
         }
         if !headers.is_empty() {
             put(&mut reply, ACCESS_CONTROL_ALLOW_HEADERS, &headers.join(", "));

@@ -71,7 +71,7 @@ impl CorsSettings {
             methods: self.methods.clone(),
             headers: self.headers.clone(),
             expose: self.expose.clone(),
-            max_age_s: Some(self.max_age_s),
+            max_age_s: Some(self.max_age_s.into()),
         }
     }
 
