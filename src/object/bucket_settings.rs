@@ -32,9 +32,9 @@ pub struct BucketSettings {
     pub cors: Vec<CorsRule>,
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// Whether a client set the ownership `BucketOwnerEnforced`, which always applies.
+    /// Whether a client removed the ownership `BucketOwnerEnforced`, with which a bucket begins.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub owner_enforced: bool,
+    pub ownership_removed: bool,
     /// Which of the four blocks of public access are on, by S3's names. None: not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_access_block: Option<BTreeSet<String>>,
@@ -120,11 +120,17 @@ impl Objects {
         Err(Error::new(Kind::Unavailable, what))
     }
 
-    /// `with_lock`: objects in it can be locked. **Errors**: `BucketExists`; `Denied` for the state
-    /// bucket; `Unsupported` where the store has no locks.
-    pub async fn create_bucket(&self, bucket: &Bucket, with_lock: bool) -> Result<()> {
+    /// `with_lock`: objects in it can be locked. A crash may leave the bucket without its tags; the
+    /// client has no answer then. **Errors**: `BucketExists`; `Denied` for the state bucket;
+    /// `Unsupported` where the store has no locks, and for tags in front of an S3 server, whose
+    /// buckets have tags of its own.
+    pub async fn create_bucket(&self, bucket: &Bucket, with_lock: bool, tags: Tags) -> Result<()> {
         self.require_visible(bucket)
             .map_err(|_| Error::new(Kind::Denied, format!("{bucket} is the gateway's own")))?;
+        if !tags.is_empty() && self.store.is_server() {
+            let what = "Tags of a new bucket is not implemented in front of an S3 server";
+            return Err(Error::new(Kind::Unsupported, what));
+        }
         if with_lock {
             self.require_locks()?;
         }
@@ -141,6 +147,9 @@ impl Objects {
             let empty = BucketSettings { stamp, ..BucketSettings::default() };
             // Lost: somebody has set the new bucket's own settings already.
             documents.swap(&document_key(bucket), Some(&stale), empty).await.map_err(of_record)?;
+        }
+        if !tags.is_empty() {
+            self.change_bucket_settings(bucket, |settings| settings.tags.clone_from(&tags)).await?;
         }
         self.cors.forget(bucket);
         Ok(())

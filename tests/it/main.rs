@@ -5,6 +5,7 @@
 mod aliases;
 mod attacks;
 mod authorization;
+mod buckets;
 mod chaos;
 mod checksums;
 mod chunk_api;

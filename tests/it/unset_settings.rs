@@ -21,7 +21,7 @@ const READS: &[(&str, Result<&str, &str>)] = &[
     ("website", Err("NoSuchWebsiteConfiguration")),
     ("encryption", Err("ServerSideEncryptionConfigurationNotFoundError")),
     ("object-lock", Err("ObjectLockConfigurationNotFoundError")),
-    ("ownershipControls", Err("OwnershipControlsNotFoundError")),
+    ("ownershipControls", Ok("<ObjectOwnership>BucketOwnerEnforced<")),
     ("publicAccessBlock", Err("NoSuchPublicAccessBlockConfiguration")),
     ("logging", Ok("<BucketLoggingStatus ")),
     ("notification", Ok("<NotificationConfiguration ")),
@@ -89,10 +89,15 @@ async fn a_value_that_applies_is_accepted_and_any_other_is_refused_by_name() {
     let payer = |who: &str| {
         format!("<RequestPaymentConfiguration><Payer>{who}</Payer></RequestPaymentConfiguration>")
     };
+    let versioning = |status: &str| {
+        format!("<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>")
+    };
+    let lock = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>\
+                </ObjectLockConfiguration>";
     let table: Vec<(&str, String, u16, &str)> = vec![
         ("/bucket?acl", private.to_owned(), 200, ""),
         ("/bucket/k?acl", private.to_owned(), 200, ""),
-        ("/bucket/k?acl", public, 501, "NotImplemented"),
+        ("/bucket/k?acl", public, 400, "AccessControlListNotSupported"),
         ("/bucket/k?acl", "<x/>".to_owned(), 400, "MalformedACLError"),
         ("/bucket/k?acl", String::new(), 400, "MissingSecurityHeader"),
         ("/bucket?requestPayment", payer("BucketOwner"), 200, ""),
@@ -110,7 +115,16 @@ async fn a_value_that_applies_is_accepted_and_any_other_is_refused_by_name() {
         ("/bucket?ownershipControls", ownership("ObjectWriter"), 501, "NotImplemented"),
         ("/bucket?policy", "{}".to_owned(), 501, "NotImplemented"),
         ("/bucket?lifecycle", "<LifecycleConfiguration/>".to_owned(), 501, "NotImplemented"),
-        ("/bucket?object-lock", "<ObjectLockConfiguration/>".to_owned(), 409, "InvalidBucketState"),
+        ("/bucket?ownershipControls", ownership("x"), 400, "MalformedXML"),
+        ("/bucket?object-lock", "<ObjectLockConfiguration/>".to_owned(), 400, "MalformedXML"),
+        ("/bucket?object-lock", String::new(), 400, "MissingRequestBodyError"),
+        ("/bucket?object-lock", lock.to_owned(), 409, "InvalidBucketState"),
+        ("/missing?object-lock", lock.to_owned(), 404, "NoSuchBucket"),
+        ("/bucket?versioning", versioning("Enabled"), 501, "NotImplemented"),
+        ("/bucket?versioning", versioning("Suspended"), 501, "NotImplemented"),
+        ("/bucket?versioning", versioning("x"), 400, "MalformedXML"),
+        ("/missing?versioning", versioning("Enabled"), 404, "NoSuchBucket"),
+        ("/bucket?tagging", "x".repeat((1 << 20) + 1), 400, "MaxMessageLengthExceeded"),
         ("/bucket/k?retention", "<Retention/>".to_owned(), 400, "InvalidRequest"),
         ("/bucket/k?legal-hold", "<LegalHold/>".to_owned(), 400, "InvalidRequest"),
         ("/missing?requestPayment", payer("BucketOwner"), 404, "NoSuchBucket"),
@@ -118,14 +132,18 @@ async fn a_value_that_applies_is_accepted_and_any_other_is_refused_by_name() {
     for (target, document, status, expected) in table {
         let request = s3("PUT", target).body(document.as_bytes());
         let (found, code, text) = outcome(&gateway, request).await;
-        assert_eq!((found, code.as_str()), (status, expected), "{target} {document} {text}");
+        assert_eq!((found, code.as_str()), (status, expected), "{target} {text}");
     }
-    for (acl, status) in [("private", 200), ("public-read", 501), ("bogus", 400)] {
+    for (acl, status) in [("private", 200), ("public-read", 400), ("bogus", 400)] {
         let request = s3("PUT", "/bucket/k?acl").header("x-amz-acl", acl);
         assert_eq!(outcome(&gateway, request).await.0, status, "{acl}");
     }
     let grant = s3("PUT", "/bucket/k?acl").header("x-amz-grant-read", "id=x");
-    assert!(outcome(&gateway, grant).await.2.contains("x-amz-grant-read"));
+    assert!(outcome(&gateway, grant.clone()).await.2.contains("x-amz-grant-read"));
+    let both = grant.header("x-amz-acl", "private");
+    assert_eq!(outcome(&gateway, both).await.1, "InvalidRequest");
+    let twice = s3("PUT", "/bucket?acl").header("x-amz-acl", "private").body(private.as_bytes());
+    assert_eq!(outcome(&gateway, twice).await.1, "UnexpectedContent");
 }
 
 #[tokio::test]

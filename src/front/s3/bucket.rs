@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
@@ -16,6 +16,8 @@ use crate::names::Bucket;
 use crate::web::RequestBody;
 
 const MAX_DOCUMENT: usize = 64 << 10;
+const MAX_REGION_BYTES: usize = 64;
+const BUCKET_ARN: HeaderName = HeaderName::from_static("x-amz-bucket-arn");
 /// The region of all buckets where no setting names another.
 const REGION: &str = "us-east-1";
 
@@ -29,8 +31,6 @@ struct BucketsQuery<'a> {
     /// The last bucket of the page before.
     after: Option<String>,
     limit: usize,
-    /// Whether anything is asked for: S3 then names the region of each bucket.
-    is_given: bool,
 }
 
 impl<'a> BucketsQuery<'a> {
@@ -46,23 +46,21 @@ impl<'a> BucketsQuery<'a> {
         });
         let limit = match text("max-buckets") {
             None => MAX_BUCKETS,
-            Some(text) => {
-                text.parse().ok().filter(|limit| (1..=MAX_BUCKETS).contains(limit)).ok_or_else(
-                    || {
-                        let message = "Argument max-buckets must be an integer between 1 and 10000";
-                        S3Error::invalid(message).with_element("ArgumentName", "max-buckets")
-                    },
-                )?
-            }
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=MAX_BUCKETS).contains(limit))
+                .ok_or_else(|| {
+                    let message = "Argument max-buckets must be an integer between 1 and 10000.";
+                    S3Error::invalid(message).with_argument("max-buckets", Some(text))
+                })?,
         };
         let (prefix, region) = (text("prefix"), text("bucket-region"));
-        let is_given = [prefix, region, token, text("max-buckets")].iter().any(Option::is_some);
-        Ok(Self { prefix, region, after: after.transpose()?, limit, is_given })
+        Ok(Self { prefix, region, after: after.transpose()?, limit })
     }
 
     fn wants(&self, bucket: &Bucket) -> bool {
         self.prefix.is_none_or(|prefix| bucket.as_str().starts_with(prefix))
-            && self.region.is_none_or(|region| region == REGION)
             && self.after.as_deref().is_none_or(|after| bucket.as_str() > after)
     }
 }
@@ -72,7 +70,10 @@ impl S3Api {
         let identity = &request.identity;
         let query = BucketsQuery::read(&request)?;
         let mut buckets = self.shared.objects.buckets().await?;
-        buckets.retain(|info| identity.sees(&info.bucket) && query.wants(&info.bucket));
+        let region = self.region();
+        let in_region = query.region.is_none_or(|asked| asked == region);
+        buckets
+            .retain(|info| in_region && identity.sees(&info.bucket) && query.wants(&info.bucket));
         let more = buckets.len() > query.limit;
         buckets.truncate(query.limit);
         let mut xml = Xml::new("ListAllMyBucketsResult");
@@ -84,7 +85,7 @@ impl S3Api {
         for info in &buckets {
             xml.open("Bucket").element("Name", &info.bucket);
             xml.element("CreationDate", timestamp(info.created));
-            xml.maybe("BucketRegion", query.is_given.then_some(REGION)).close();
+            xml.element("BucketRegion", region).close();
         }
         xml.close();
         let last = buckets.last().filter(|_| more);
@@ -111,12 +112,45 @@ impl S3Api {
         }
         acl::check_bucket(&request.head.headers)?;
         let with_lock = request.flag("x-amz-bucket-object-lock-enabled")?;
-        document::bucket_configuration(&request.read_document(body, MAX_DOCUMENT).await?)?;
-        self.shared.objects.create_bucket(&bucket, with_lock).await?;
+        let document = request.read_document(body, MAX_DOCUMENT).await?;
+        let asked = document::bucket_configuration(&document)?;
+        asked.location.map_or(Ok(()), |location| self.require_location(&location))?;
+        self.shared.objects.create_bucket(&bucket, with_lock, asked.tags).await?;
         let mut reply = empty_reply(StatusCode::OK);
+        if let Ok(arn) = HeaderValue::from_str(&format!("arn:aws:s3:::{bucket}")) {
+            reply.headers_mut().insert(BUCKET_ARN, arn);
+        }
         let location = location::of_bucket(&request.head, &bucket, &self.shared.http);
         reply.headers_mut().insert(http::header::LOCATION, location);
         Ok(reply)
+    }
+
+    /// Checks where a new bucket is to be. Without a setting the gateway is in every region, and
+    /// SDKs send the one that they are set to. **Errors**: `InvalidLocationConstraint`,
+    /// `IllegalLocationConstraintException`.
+    fn require_location(&self, location: &str) -> Result<(), S3Error> {
+        let refused = |code, message: String| {
+            let error = S3Error::new(StatusCode::BAD_REQUEST, code, message);
+            Err(error.with_element("LocationConstraint", location))
+        };
+        let is_region = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if location.is_empty()
+            || location.len() > MAX_REGION_BYTES
+            || !location.bytes().all(is_region)
+        {
+            return refused("InvalidLocationConstraint", "it names no region".to_owned());
+        }
+        match &self.shared.http.region {
+            // Old names of two regions: `EU` is eu-west-1, and `US` is us-east-1.
+            Some(region) if region != location && !is_old_name(location, region) => refused(
+                "IllegalLocationConstraintException",
+                format!(
+                    "The {location} location constraint is incompatible for the region specific \
+                     endpoint this request was sent to."
+                ),
+            ),
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) async fn head_bucket(&self, request: AuthedRequest) -> HandlerResult {
@@ -162,6 +196,11 @@ impl S3Api {
         }
         Ok(self.shared.objects.find_bucket(&request.target.bucket).await?)
     }
+}
+
+/// Whether a location is the name by which the first clients of S3 knew this region.
+fn is_old_name(location: &str, region: &str) -> bool {
+    matches!((location, region), ("EU", "eu-west-1") | ("US", "us-east-1"))
 }
 
 fn already_exists(bucket: &Bucket) -> S3Error {

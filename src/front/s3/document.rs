@@ -10,9 +10,10 @@ use quick_xml::events::Event;
 
 use super::conditions::{tag_condition, time, unquoted};
 use super::error::S3Error;
+use super::tagging;
 use crate::digest::{Algorithm, Checksum};
 use crate::names::Key;
-use crate::object::{DeleteOptions, PartNumber};
+use crate::object::{DeleteOptions, PartNumber, Tags};
 use crate::upload::ChosenEntry;
 
 /// No document of S3 is nested deeper.
@@ -125,18 +126,43 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
     Ok(parts)
 }
 
-/// Checks the document of CreateBucket, which may be absent. A location of any name is accepted: it
-/// is that of the gateway, and SDKs send the region that they are set to. **Errors**:
-/// `MalformedXML`; `NotImplemented` for what asks for another kind of bucket.
-pub fn bucket_configuration(bytes: &[u8]) -> Result<(), S3Error> {
+/// What the document of CreateBucket asks for.
+#[derive(Debug, Default)]
+pub struct BucketConfiguration {
+    pub location: Option<String>,
+    pub tags: Tags,
+}
+
+/// The document of CreateBucket, which may be absent. **Errors**: `MalformedXML`, `InvalidTag`,
+/// `BadRequest`; `NotImplemented` for what asks for another kind of bucket.
+pub fn bucket_configuration(bytes: &[u8]) -> Result<BucketConfiguration, S3Error> {
+    let mut asked = BucketConfiguration::default();
     if bytes.is_empty() {
-        return Ok(());
+        return Ok(asked);
     }
-    let found = elements(bytes, "CreateBucketConfiguration")?;
-    let other = found.into_iter().find(|(path, _)| path[..] != ["LocationConstraint"]);
-    other.map_or(Ok(()), |(path, _)| {
-        Err(S3Error::not_implemented(&format!("{} of a new bucket", path.join("/"))))
-    })
+    let (mut name, mut value, mut pairs) = (None, None, Vec::new());
+    for (path, text) in elements(bytes, "CreateBucketConfiguration")? {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        match path[..] {
+            ["LocationConstraint"] if asked.location.is_none() => {
+                asked.location = Some(text.trim().to_owned());
+            }
+            ["Tags", "Tag", "Key"] if name.is_none() => name = Some(text),
+            ["Tags", "Tag", "Value"] if value.is_none() => value = Some(text),
+            ["Tags", "Tag"] => {
+                let pair = name.take().zip(value.take());
+                pairs.push(pair.ok_or_else(S3Error::malformed_xml)?);
+            }
+            ["Tags"] => {}
+            ["LocationConstraint" | "Tags", ..] => return Err(S3Error::malformed_xml()),
+            _ => {
+                let what = format!("{} of a new bucket", path.join("/"));
+                return Err(S3Error::not_implemented(&what));
+            }
+        }
+    }
+    asked.tags = tagging::of_bucket(pairs)?;
+    Ok(asked)
 }
 
 /// The checksum that the document states of a part. **Errors**: `InvalidArgument`.

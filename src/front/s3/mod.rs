@@ -28,6 +28,7 @@ pub mod fuzz;
 mod get;
 mod list;
 mod location;
+mod lock_configuration;
 mod multipart;
 mod object_attributes;
 mod parameters;
@@ -148,6 +149,7 @@ impl Front for S3Api {
         if let Err(error) = self.prepare(operation, &mut request) {
             return Box::pin(ready(Err(error)));
         }
+        let bucket = request.target.bucket.clone();
         match operation {
             S3Operation::ListBuckets => Box::pin(self.list_buckets(request)),
             S3Operation::CreateBucket => Box::pin(self.create_bucket(request, body)),
@@ -169,11 +171,19 @@ impl Front for S3Api {
             S3Operation::DeleteObject => Box::pin(self.delete_object(request)),
             S3Operation::GetObjectAttributes => Box::pin(self.object_attributes(request)),
             S3Operation::CreateMultipartUpload => Box::pin(self.create_upload(request)),
-            S3Operation::UploadPart => Box::pin(self.upload_part(request, body)),
-            S3Operation::UploadPartCopy => Box::pin(self.upload_part_copy(request)),
-            S3Operation::CompleteMultipartUpload => Box::pin(self.complete_upload(request, body)),
-            S3Operation::AbortMultipartUpload => Box::pin(self.abort_upload(request)),
-            S3Operation::ListParts => Box::pin(self.list_parts(request)),
+            S3Operation::UploadPart => {
+                Box::pin(self.in_upload(bucket, self.upload_part(request, body)))
+            }
+            S3Operation::UploadPartCopy => {
+                Box::pin(self.in_upload(bucket, self.upload_part_copy(request)))
+            }
+            S3Operation::CompleteMultipartUpload => {
+                Box::pin(self.in_upload(bucket, self.complete_upload(request, body)))
+            }
+            S3Operation::AbortMultipartUpload => {
+                Box::pin(self.in_upload(bucket, self.abort_upload(request)))
+            }
+            S3Operation::ListParts => Box::pin(self.in_upload(bucket, self.list_parts(request))),
             S3Operation::PassThrough(operation) => {
                 Box::pin(self.pass_through(operation, request, body))
             }
@@ -195,6 +205,20 @@ impl Front for S3Api {
 impl S3Api {
     pub fn new(shared: Shared, settings: Settings, keeps_aborted_uploads: bool) -> Self {
         Self { shared, settings, keeps_aborted_uploads }
+    }
+
+    /// Runs an operation on an upload. A missing bucket is named before a missing upload; whether
+    /// there is one is asked only then.
+    async fn in_upload(
+        &self,
+        bucket: Bucket,
+        operation: impl Future<Output = HandlerResult> + Send,
+    ) -> HandlerResult {
+        let outcome = operation.await;
+        if outcome.as_ref().is_err_and(|error| error.code == "NoSuchUpload") {
+            self.shared.objects.find_bucket(&bucket).await?;
+        }
+        outcome
     }
 
     /// What every operation on an authenticated request begins with. **Errors**: those of
@@ -253,8 +277,8 @@ impl AuthedRequest {
         require_owner(&self.head.headers, header, &self.identity)
     }
 
-    /// Reads the whole body and verifies it. **Errors**: those of its digests; `MalformedXML` if it
-    /// is longer than `max_bytes`.
+    /// Reads the whole body and verifies it. **Errors**: those of its digests;
+    /// `MaxMessageLengthExceeded` if it is longer than `max_bytes`.
     async fn read_document(&self, body: RequestBody, max_bytes: usize) -> Result<Bytes, S3Error> {
         self.read_declared(Declared::read(&self.head, &self.payload)?, body, max_bytes).await
     }
@@ -267,7 +291,7 @@ impl AuthedRequest {
         max_bytes: usize,
     ) -> Result<Bytes, S3Error> {
         if declared.len_bytes.is_some_and(|len| len > max_bytes as u64) {
-            return Err(S3Error::malformed_xml());
+            return Err(S3Error::too_long(max_bytes));
         }
         let (payload, outcome) = Payload::new(declared, &self.payload, body);
         let mut document = Vec::new();
@@ -275,7 +299,7 @@ impl AuthedRequest {
         while let Some(frame) = payload.next().await {
             let frame = frame.map_err(|_| payload_error(&outcome))?;
             if document.len() + frame.len() > max_bytes {
-                return Err(S3Error::malformed_xml());
+                return Err(S3Error::too_long(max_bytes));
             }
             document.extend_from_slice(&frame);
         }

@@ -12,21 +12,9 @@ use super::document::elements;
 use super::error::S3Error;
 use super::unset::{delete_unset, no_lock, refused};
 use super::xml::Xml;
-use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, acl, empty_reply, lock_configuration, xml_reply};
 use crate::object::{Level, Operation};
 
-/// Canned ACLs that give nobody but the owner access, as the owner of a bucket is that of its
-/// objects.
-const PRIVATE_ACLS: [&str; 3] = ["private", "bucket-owner-full-control", "bucket-owner-read"];
-const PUBLIC_ACLS: [&str; 5] = [
-    "authenticated-read",
-    "aws-exec-read",
-    "log-delivery-write",
-    "public-read",
-    "public-read-write",
-];
-
-const OWNER_ENFORCED: &str = "BucketOwnerEnforced";
 const PUBLIC_ACCESS_BLOCKS: [&str; 4] =
     ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"];
 
@@ -64,6 +52,7 @@ impl S3Api {
         }
     }
 
+    /// A new bucket has S3's default, which is what applies here always.
     async fn ownership_controls(
         &self,
         operation: &Operation,
@@ -71,28 +60,24 @@ impl S3Api {
         document: &[u8],
     ) -> HandlerResult {
         let (objects, bucket) = (&self.shared.objects, &request.target.bucket);
-        let (enforced, status) = match operation.method.as_str() {
-            "GET" if !objects.bucket_settings(bucket).await?.owner_enforced => {
+        let (removed, status) = match operation.method.as_str() {
+            "GET" if objects.bucket_settings(bucket).await?.ownership_removed => {
                 return self.read_unset(operation, request);
             }
             "GET" => {
                 let mut xml = Xml::new("OwnershipControls");
-                xml.open("Rule").element("ObjectOwnership", OWNER_ENFORCED);
+                xml.open("Rule").element("ObjectOwnership", acl::OWNER_ENFORCED);
                 return Ok(xml_reply(xml.finish()));
             }
             "PUT" => {
                 let ownership =
                     single_text(document, "OwnershipControls", &["Rule", "ObjectOwnership"])?;
-                if ownership != OWNER_ENFORCED {
-                    return Err(S3Error::not_implemented(&format!(
-                        "the object ownership {ownership:?}"
-                    )));
-                }
-                (true, StatusCode::OK)
+                acl::require_enforced(&ownership, S3Error::malformed_xml)?;
+                (false, StatusCode::OK)
             }
-            _ => (false, StatusCode::NO_CONTENT),
+            _ => (true, StatusCode::NO_CONTENT),
         };
-        objects.change_bucket_settings(bucket, |kept| kept.owner_enforced = enforced).await?;
+        objects.change_bucket_settings(bucket, |kept| kept.ownership_removed = removed).await?;
         Ok(empty_reply(status))
     }
 
@@ -153,11 +138,23 @@ fn put_value_that_applies(
     match (operation.level, operation.subresource) {
         (_, "acl") => require_private(request, document),
         (Level::Object, "legal-hold" | "retention") => Err(no_lock()),
-        (Level::Bucket, "object-lock") => Err(S3Error::new(
-            StatusCode::CONFLICT,
-            "InvalidBucketState",
-            "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
-        )),
+        (Level::Bucket, "object-lock") => {
+            lock_configuration::check(document)?;
+            Err(S3Error::new(
+                StatusCode::CONFLICT,
+                "InvalidBucketState",
+                "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
+            ))
+        }
+        (Level::Bucket, "versioning") => {
+            let status = single_text(document, "VersioningConfiguration", &["Status"])?;
+            match status.as_str() {
+                "Enabled" | "Suspended" => Err(S3Error::not_implemented(&format!(
+                    "the status {status:?} in a PUT of ?versioning"
+                ))),
+                _ => Err(S3Error::malformed_xml()),
+            }
+        }
         (Level::Bucket, "requestPayment") => {
             match single_text(document, "RequestPaymentConfiguration", &["Payer"])?.as_str() {
                 "BucketOwner" => Ok(()),
@@ -203,35 +200,33 @@ fn as_texts(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
-/// **Errors**: `NotImplemented` for an ACL that gives anybody else access; `InvalidArgument`,
-/// `MalformedACLError`, `MissingSecurityHeader`.
+/// **Errors**: `AccessControlListNotSupported` for an ACL that gives anybody else access;
+/// `InvalidArgument`, `MalformedACLError`, `MissingSecurityHeader`.
 fn require_private(request: &AuthedRequest, document: &[u8]) -> Result<(), S3Error> {
-    let mut names = request.head.headers.keys().map(http::HeaderName::as_str);
-    if let Some(grant) = names.find(|name| name.starts_with("x-amz-grant-")) {
-        return Err(S3Error::not_implemented(&format!("the header {grant:?}")));
-    }
+    acl::check_object(&request.head.headers)?;
     match request.header("x-amz-acl") {
-        Some(acl) if PRIVATE_ACLS.contains(&acl) => Ok(()),
-        Some(acl) if PUBLIC_ACLS.contains(&acl) => {
-            Err(S3Error::not_implemented(&format!("the ACL {acl:?}")))
-        }
-        Some(acl) => Err(S3Error::invalid(format!("{acl:?} is no canned ACL"))),
+        Some(_) if !document.is_empty() => Err(S3Error::new(
+            StatusCode::BAD_REQUEST,
+            "UnexpectedContent",
+            "This request does not support content.",
+        )),
+        Some(_) => Ok(()),
         None if document.is_empty() => Err(S3Error::new(
             StatusCode::BAD_REQUEST,
             "MissingSecurityHeader",
-            "the request has neither x-amz-acl nor a document",
+            "Your request was missing a required header.",
         )),
         None => require_owner_only(document, request.identity.account_name()),
     }
 }
 
-/// **Errors**: `NotImplemented`, `MalformedACLError`.
+/// **Errors**: `AccessControlListNotSupported`, `MalformedACLError`.
 fn require_owner_only(document: &[u8], owner: &str) -> Result<(), S3Error> {
     let malformed = || {
         let message = "the XML is not well formed, or not an access control policy";
         S3Error::new(StatusCode::BAD_REQUEST, "MalformedACLError", message)
     };
-    let others = || S3Error::not_implemented("an ACL with another grant than the owner's");
+    let others = || acl::not_supported("an ACL with another grant than the owner's");
     let (mut grants, mut is_owner, mut is_full) = (0, false, false);
     for (path, text) in elements(document, "AccessControlPolicy").map_err(|_| malformed())? {
         match as_texts(&path)[..] {
@@ -275,12 +270,15 @@ mod tests {
         let all = "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI>";
         let table = [
             (acl("me", mine.clone()), None),
-            (acl("you", mine.clone()), Some("NotImplemented")),
-            (acl("me", mine.clone() + &grant(all, "READ")), Some("NotImplemented")),
-            (acl("me", grant("<ID>me</ID>", "READ")), Some("NotImplemented")),
-            (acl("me", grant("<ID>you</ID>", "FULL_CONTROL")), Some("NotImplemented")),
-            (acl("me", mine + "<Grant></Grant>"), Some("NotImplemented")),
-            (acl("me", String::new()), Some("NotImplemented")),
+            (acl("you", mine.clone()), Some("AccessControlListNotSupported")),
+            (acl("me", mine.clone() + &grant(all, "READ")), Some("AccessControlListNotSupported")),
+            (acl("me", grant("<ID>me</ID>", "READ")), Some("AccessControlListNotSupported")),
+            (
+                acl("me", grant("<ID>you</ID>", "FULL_CONTROL")),
+                Some("AccessControlListNotSupported"),
+            ),
+            (acl("me", mine + "<Grant></Grant>"), Some("AccessControlListNotSupported")),
+            (acl("me", String::new()), Some("AccessControlListNotSupported")),
             ("<AccessControlPolicy><X/></AccessControlPolicy>".into(), Some("MalformedACLError")),
             ("x".into(), Some("MalformedACLError")),
         ];

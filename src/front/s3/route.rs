@@ -207,7 +207,8 @@ pub fn target(path: &str, headers: &HeaderMap, domain: Option<&str>) -> Result<T
 }
 
 /// **Errors**: `NotImplemented`, which names the subresource; `MethodNotAllowed` without one;
-/// `InvalidArgument` for two subresources, because the store could use the other one.
+/// `InvalidRequest` and `InvalidArgument` for what belongs to other operations, and for two
+/// subresources, because the store could use the other one.
 pub fn route(
     method: &Method,
     target: &Target,
@@ -221,6 +222,9 @@ pub fn route(
             "the query parameters {one} and {two} exclude each other"
         )));
     }
+    if let Some(error) = misuse(method, target, subresource, query, headers) {
+        return Err(error);
+    }
     let operation = match (target.bucket.is_empty(), target.key.is_empty()) {
         (true, _) => service(method, subresource),
         (false, true) => bucket(method, subresource, query),
@@ -230,9 +234,53 @@ pub fn route(
         if let Some(subresource) = subresource {
             return S3Error::not_implemented(&format!("{method} ?{subresource}"));
         }
-        let message = format!("{method} is not allowed here");
-        S3Error::new(http::StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+        let resource = match (target.bucket.is_empty(), target.key.is_empty()) {
+            (true, _) => "SERVICE",
+            (false, true) => "BUCKET",
+            (false, false) => "OBJECT",
+        };
+        S3Error::method_not_allowed(method, resource)
     })
+}
+
+/// What S3 answers to a request that is no operation because of one name in it.
+fn misuse(
+    method: &Method,
+    target: &Target,
+    subresource: Option<&str>,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Option<S3Error> {
+    let may_copy = *method == Method::PUT;
+    let may_be_other = *method == Method::POST && subresource != Some("uploadId");
+    if !may_copy
+        && !may_be_other
+        && let Some(source) = headers.get(COPY_SOURCE)
+    {
+        let message = "You can only specify a copy source header for copy requests.";
+        let source = String::from_utf8_lossy(source.as_bytes());
+        return Some(S3Error::invalid(message).with_argument(COPY_SOURCE, Some(&source)));
+    }
+    if target.key.is_empty() {
+        return None;
+    }
+    let part = query.get("partNumber");
+    match (method.as_str(), subresource) {
+        ("PUT", None) if part.is_some() => {
+            let message = "This operation does not accept partNumber without uploadId";
+            Some(S3Error::invalid(message).with_argument("partNumber", part))
+        }
+        ("PUT", Some("uploadId")) if part.is_none() => {
+            Some(S3Error::method_not_allowed(method, "UPLOAD"))
+        }
+        ("GET", Some("uploads")) => Some(S3Error::invalid_request(
+            "Key is not expected for the GET method ?uploads subresource",
+        )),
+        ("GET", Some("versions")) => Some(S3Error::invalid_request(
+            "There is no such thing as the ?versions sub-resource for a key",
+        )),
+        _ => None,
+    }
 }
 
 fn service(method: &Method, subresource: Option<&str>) -> Option<S3Operation> {
@@ -273,9 +321,6 @@ fn object(
     Some(match (method.as_str(), subresource) {
         ("GET", None) => S3Operation::GetObject,
         ("HEAD", None) => S3Operation::HeadObject,
-        // Not a plain PutObject: a part number without an upload is an error of the client, and
-        // must not replace the object.
-        ("PUT", None) if part => return None,
         ("PUT", None) if copies => S3Operation::CopyObject,
         ("PUT", None) => S3Operation::PutObject,
         ("DELETE", None) => S3Operation::DeleteObject,

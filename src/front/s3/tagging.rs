@@ -88,6 +88,15 @@ fn decoded(text: &str) -> Option<String> {
     percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(String::from)
 }
 
+/// The tags of a new bucket. **Errors**: `InvalidTag`, `BadRequest`.
+pub fn of_bucket(pairs: Vec<(String, String)>) -> Result<Tags, S3Error> {
+    Tagged::Bucket.collect(pairs.into_iter(), repeated_name)
+}
+
+fn repeated_name() -> S3Error {
+    invalid("Cannot provide multiple Tags with the same key")
+}
+
 /// The tags of a document. **Errors**: `MalformedXML`, `InvalidTag`, `BadRequest`.
 pub fn of_document(bytes: &[u8], tagged: Tagged) -> Result<Tags, S3Error> {
     let (mut name, mut value) = (None, None);
@@ -108,8 +117,7 @@ pub fn of_document(bytes: &[u8], tagged: Tagged) -> Result<Tags, S3Error> {
     if !has_set {
         return Err(S3Error::malformed_xml());
     }
-    let repeated = || invalid("Cannot provide multiple Tags with the same key");
-    tagged.collect(pairs.into_iter(), repeated)
+    tagged.collect(pairs.into_iter(), repeated_name)
 }
 
 /// **Errors**: `InvalidTag`.
@@ -196,7 +204,7 @@ pub fn of_copy(request: &AuthedRequest) -> Result<Option<Tags>, S3Error> {
 
 /// The error for the tags of a bucket that has none.
 pub fn no_tags() -> S3Error {
-    S3Error::new(StatusCode::NOT_FOUND, "NoSuchTagSet", "The TagSet does not exist")
+    S3Error::new(StatusCode::NOT_FOUND, "NoSuchTagSet", "The TagSet does not exist.")
 }
 
 #[cfg(test)]

@@ -47,18 +47,18 @@ const OF_BUCKETS: &[(&str, Unset)] = &[
         "object-lock",
         Unset::Absent(
             "ObjectLockConfigurationNotFoundError",
-            "Object Lock configuration does not exist for this bucket",
+            "Object Lock configuration does not exist for this bucket.",
         ),
     ),
     (
         "ownershipControls",
         Unset::Absent(
             "OwnershipControlsNotFoundError",
-            "The bucket ownership controls were not found",
+            "The bucket ownership controls were not found.",
         ),
     ),
-    ("policy", Unset::Absent("NoSuchBucketPolicy", "The bucket policy does not exist")),
-    ("policyStatus", Unset::Absent("NoSuchBucketPolicy", "The bucket policy does not exist")),
+    ("policy", Unset::Absent("NoSuchBucketPolicy", "The bucket policy does not exist.")),
+    ("policyStatus", Unset::Absent("NoSuchBucketPolicy", "The bucket policy does not exist.")),
     (
         "publicAccessBlock",
         Unset::Absent(

@@ -100,7 +100,7 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-object-lock-legal-hold", O::WITH_METADATA, Forwarded),
     row("x-amz-object-lock-mode", O::WITH_METADATA, Forwarded),
     row("x-amz-object-lock-retain-until-date", O::WITH_METADATA, Forwarded),
-    row("x-amz-object-ownership", O::CREATE_BUCKET, Only(&["BucketOwnerEnforced"])),
+    row("x-amz-object-ownership", O::CREATE_BUCKET, ActedOn),
     // Nothing here is archived, so no object has a restore status.
     row(
         "x-amz-optional-object-attributes",
