@@ -33,25 +33,34 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     if bytes.len() != 16 || bytes[8] != b'T' || bytes[15] != b'Z' {
         return None;
     }
-    let number = |from: usize, to: usize| {
-        let digits = text
-            .get(from..to)
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
-        digits.parse::<u64>().ok()
-    };
-    let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
-    let (hour, minute, second) = (number(9, 11)?, number(11, 13)?, number(13, 15)?);
+    let days = parse_day(text.get(..8)?)?;
+    let (hour, minute, second) =
+        (number(text, 9, 11)?, number(text, 11, 13)?, number(text, 13, 15)?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+fn number(text: &str, from: usize, to: usize) -> Option<u64> {
+    let digits = text.get(from..to)?;
+    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// The days since 1970 of a day in exactly the format `YYYYMMDD`.
+pub(super) fn parse_day(text: &str) -> Option<u64> {
+    let (year, month, day) = (number(text, 0, 4)?, number(text, 4, 6)?, number(text, 6, 8)?);
     let in_range = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !in_range || hour > 23 || minute > 59 || second > 60 {
+    if !in_range || text.len() != 8 {
         return None;
     }
     let (shifted, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let (era, year_of_era) = (shifted / 400, shifted % 400);
     let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100
-        + day_of_year
-        - 719_468;
-    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+    Some(
+        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year
+            - 719_468,
+    )
 }
 
 /// The seconds since 1970 of a `Date` header. Signatures of version 2 also have `+0000` for `GMT`.

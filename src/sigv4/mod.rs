@@ -99,7 +99,7 @@ impl Scope {
                 "incorrect terminal \"{end}\". This endpoint uses \"{TERMINAL}\"."
             ));
         }
-        if date::parse(&format!("{day}T000000Z")).is_none() {
+        if date::parse_day(day).is_none() {
             return Err(format!(
                 "incorrect date format \"{day}\". This date in the credential must be in the \
                  format \"yyyyMMdd\"."

@@ -198,17 +198,14 @@ fn components(fields: &str) -> Result<[&str; 3], Error> {
                 .into(),
         ));
     }
-    let mut values = BTreeMap::new();
-    for field in fields {
-        let (name, value) = field.split_once('=').ok_or_else(|| {
-            Error::Malformed(
-                format!("the authorization component \"{field}\" is malformed.").into(),
-            )
-        })?;
-        values.insert(name, value);
+    if let Some(field) = fields.iter().find(|field| !field.contains('=')) {
+        let what = format!("the authorization component \"{field}\" is malformed.");
+        return Err(Error::Malformed(what.into()));
     }
     let value = |name: &str| {
-        values.get(name).copied().ok_or_else(|| Error::Malformed(format!("missing {name}.").into()))
+        let mut named = fields.iter().filter_map(|field| field.split_once('='));
+        let found = named.find(|(known, _)| *known == name).map(|(_, value)| value);
+        found.ok_or_else(|| Error::Malformed(format!("missing {name}.").into()))
     };
     Ok([value("Credential")?, value("SignedHeaders")?, value("Signature")?])
 }

@@ -329,9 +329,10 @@ impl From<StoreError> for S3Error {
         if status.is_server_error() || error.kind() == StoreKind::Denied {
             tracing::warn!(%error, source = ?std::error::Error::source(&error), "the store failed");
         }
-        let mut failure = match error.kind() {
-            StoreKind::Denied => Self::access_denied(&error),
-            _ => Self::new(status, code, error.to_string()),
+        let mut failure = if error.kind() == StoreKind::Denied {
+            Self::access_denied(&error)
+        } else {
+            Self::new(status, code, error.to_string())
         };
         failure.retry_after = error.pause().or(failure.retry_after);
         match error.marker() {

@@ -149,7 +149,6 @@ impl Front for S3Api {
         if let Err(error) = self.prepare(operation, &mut request) {
             return Box::pin(ready(Err(error)));
         }
-        let bucket = request.target.bucket.clone();
         match operation {
             S3Operation::ListBuckets => Box::pin(self.list_buckets(request)),
             S3Operation::CreateBucket => Box::pin(self.create_bucket(request, body)),
@@ -171,19 +170,21 @@ impl Front for S3Api {
             S3Operation::DeleteObject => Box::pin(self.delete_object(request)),
             S3Operation::GetObjectAttributes => Box::pin(self.object_attributes(request)),
             S3Operation::CreateMultipartUpload => Box::pin(self.create_upload(request)),
-            S3Operation::UploadPart => {
-                Box::pin(self.in_upload(bucket, self.upload_part(request, body)))
-            }
-            S3Operation::UploadPartCopy => {
-                Box::pin(self.in_upload(bucket, self.upload_part_copy(request)))
-            }
-            S3Operation::CompleteMultipartUpload => {
-                Box::pin(self.in_upload(bucket, self.complete_upload(request, body)))
-            }
+            S3Operation::UploadPart => Box::pin(
+                self.in_upload(request.target.bucket.clone(), self.upload_part(request, body)),
+            ),
+            S3Operation::UploadPartCopy => Box::pin(
+                self.in_upload(request.target.bucket.clone(), self.upload_part_copy(request)),
+            ),
+            S3Operation::CompleteMultipartUpload => Box::pin(
+                self.in_upload(request.target.bucket.clone(), self.complete_upload(request, body)),
+            ),
             S3Operation::AbortMultipartUpload => {
-                Box::pin(self.in_upload(bucket, self.abort_upload(request)))
+                Box::pin(self.in_upload(request.target.bucket.clone(), self.abort_upload(request)))
             }
-            S3Operation::ListParts => Box::pin(self.in_upload(bucket, self.list_parts(request))),
+            S3Operation::ListParts => {
+                Box::pin(self.in_upload(request.target.bucket.clone(), self.list_parts(request)))
+            }
             S3Operation::PassThrough(operation) => {
                 Box::pin(self.pass_through(operation, request, body))
             }
