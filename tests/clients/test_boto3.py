@@ -138,6 +138,17 @@ class Boto3(OnEachStore):
                 self.assertEqual(head[name], value)
                 self.refused("BadDigest", self.s3.put_object, Key="bad", Body=b"other", **{name: value})
 
+    def test_each_answer_names_the_same_owner(self):
+        if self.server_name != "dir":
+            self.skipTest("other servers name their own owner in access control lists")
+        self.put("k")
+        owner = self.s3.list_buckets()["Owner"]
+        self.assertEqual(self.s3.get_object_acl(**self.here, Key="k")["Owner"], owner)
+        self.assertEqual(self.s3.list_objects(**self.here)["Contents"][0]["Owner"], owner)
+        fetched = self.s3.list_objects_v2(**self.here, FetchOwner=True)["Contents"][0]
+        self.assertEqual(fetched["Owner"], owner)
+        self.assertEqual(self.s3.list_object_versions(**self.here)["Versions"][0]["Owner"], owner)
+
     def test_listings_are_paged_in_order(self):
         keys = sorted(["a", "b/1", "b/2", "b/c/3", "d", "e/4", "f"], key=str.encode)
         for key in keys:

@@ -46,7 +46,7 @@ impl S3Api {
         xml.element("Name", &request.target.bucket)
             .element("Prefix", list.name(&list.options.prefix));
         xml.element("Marker", list.name(&marker));
-        write_page(&mut xml, &list, &page, true);
+        write_page(&mut xml, &list, &page, Some(owner_of(&request)));
         let last = page.objects.last().map(|object| object.key.as_str());
         // S3 sends it only with a delimiter; otherwise clients use the last key. Where the store
         // would not continue behind that key, they must not.
@@ -79,7 +79,8 @@ impl S3Api {
         xml.maybe("StartAfter", start_after.map(|after| list.name(after)));
         xml.maybe("ContinuationToken", token);
         xml.element("KeyCount", page.objects.len() + page.prefixes.len());
-        write_page(&mut xml, &list, &page, request.query.get("fetch-owner") == Some("true"));
+        let with_owner = request.query.get("fetch-owner") == Some("true");
+        write_page(&mut xml, &list, &page, with_owner.then(|| owner_of(&request)));
         xml.maybe(
             "NextContinuationToken",
             page.next.as_ref().map(|next| token::write(next, bucket, &list.options)),
@@ -153,9 +154,14 @@ pub(super) fn url_encoded(text: &str) -> String {
     utf8_percent_encode(text, URI_PATH).to_string()
 }
 
-/// Writes the owner of an object: the gateway.
-pub(super) fn write_owner(xml: &mut Xml) {
-    xml.open("Owner").element("ID", "ratchet").element("DisplayName", "ratchet").close();
+/// The owner of the objects that a request lists: to each account what it sees is its own, as in
+/// the answers for buckets, access control lists and uploads.
+pub(super) fn owner_of(request: &AuthedRequest) -> &str {
+    request.identity.account_name().as_str()
+}
+
+pub(super) fn write_owner(xml: &mut Xml, owner: &str) {
+    xml.open("Owner").element("ID", owner).element("DisplayName", owner).close();
 }
 
 /// The storage class of a listed object.
@@ -164,7 +170,7 @@ pub(super) fn class_of(object: &Listed) -> &str {
 }
 
 /// Writes what both versions have after their own elements.
-fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) {
+fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, owner: Option<&str>) {
     xml.element("MaxKeys", list.max_keys);
     xml.maybe("Delimiter", list.options.delimiter.as_deref().map(|text| list.name(text)));
     if list.url_encoded {
@@ -176,8 +182,8 @@ fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, with_owner: bool) 
         xml.element("LastModified", timestamp(object.modified))
             .element("ETag", format_args!("\"{}\"", object.etag));
         xml.element("Size", object.size_bytes).element("StorageClass", class_of(object));
-        if with_owner {
-            write_owner(xml);
+        if let Some(owner) = owner {
+            write_owner(xml, owner);
         }
         xml.close();
     }
