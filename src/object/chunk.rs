@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(read.body.collect(64).await.unwrap(), bytes, "part {number}");
         }
         let missing = objects.read_chunk(&session, 2).await.unwrap_err();
-        assert_eq!(missing.kind(), upload::Kind::BadRequest);
+        assert_eq!(missing.kind(), upload::Kind::NoSuchChunk);
     }
 
     #[tokio::test]

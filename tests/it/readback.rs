@@ -90,7 +90,7 @@ async fn without_versioning_the_finalize_is_refused_before_it_replaces_anything(
     lab.put(KEY, "older", PutMode::Overwrite).await.unwrap();
     let file = pattern(CHUNK + 1000, 3);
     let error = upload_and_finalize(&lab, &file, Sha256::of(&file)).await.unwrap_err();
-    assert_eq!(error.kind(), upload::Kind::BadRequest, "{error}");
+    assert_eq!(error.kind(), upload::Kind::DigestUnavailable, "{error}");
     assert!(error.to_string().contains("keeps versions"), "{error}");
     assert_eq!(lab.text(KEY).await, "older");
 }
