@@ -77,10 +77,7 @@ impl S3Api {
         let more = buckets.len() > query.limit;
         buckets.truncate(query.limit);
         let mut xml = Xml::new("ListAllMyBucketsResult");
-        xml.open("Owner")
-            .element("ID", identity.account_name())
-            .element("DisplayName", identity.account_name())
-            .close();
+        xml.account("Owner", identity.account_name());
         xml.open("Buckets");
         for info in &buckets {
             xml.open("Bucket").element("Name", &info.bucket);

@@ -160,10 +160,6 @@ pub(super) fn owner_of(request: &AuthedRequest) -> &str {
     request.identity.account_name().as_str()
 }
 
-pub(super) fn write_owner(xml: &mut Xml, owner: &str) {
-    xml.open("Owner").element("ID", owner).element("DisplayName", owner).close();
-}
-
 /// The storage class of a listed object.
 pub(super) fn class_of(object: &Listed) -> &str {
     object.storage_class.as_deref().unwrap_or(DEFAULT_STORAGE_CLASS)
@@ -183,7 +179,7 @@ fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, owner: Option<&str
             .element("ETag", format_args!("\"{}\"", object.etag));
         xml.element("Size", object.size_bytes).element("StorageClass", class_of(object));
         if let Some(owner) = owner {
-            write_owner(xml, owner);
+            xml.account("Owner", owner);
         }
         xml.close();
     }

@@ -182,7 +182,7 @@ const MAX_ID_BYTES: usize = 64;
 /// Writes `Initiator` and `Owner`.
 fn owner(xml: &mut Xml, root: &Root) {
     for name in ["Initiator", "Owner"] {
-        xml.open(name).element("ID", &root.account).element("DisplayName", &root.account).close();
+        xml.account(name, &root.account);
     }
 }
 

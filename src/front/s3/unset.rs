@@ -178,12 +178,9 @@ pub fn is_unknown_to_server(method: &Method, status: u16) -> bool {
 /// The ACL by which only the owner has access.
 fn owner_acl(owner: &str) -> super::Reply {
     let mut xml = Xml::new("AccessControlPolicy");
-    let party = |xml: &mut Xml| {
-        xml.element("ID", owner).element("DisplayName", owner).close();
-    };
-    party(xml.open("Owner"));
-    xml.open("AccessControlList").open("Grant");
-    party(xml.open_typed("Grantee", "CanonicalUser"));
+    xml.account("Owner", owner).open("AccessControlList").open("Grant");
+    xml.open_typed("Grantee", "CanonicalUser");
+    xml.element("ID", owner).element("DisplayName", owner).close();
     xml.element("Permission", "FULL_CONTROL");
     xml_reply(xml.finish())
 }

@@ -9,7 +9,7 @@
 use http::Method;
 
 use super::error::S3Error;
-use super::list::{ListRequest, class_of, list_request, owner_of, write_owner};
+use super::list::{ListRequest, class_of, list_request, owner_of};
 use super::pass_through::without_document;
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, xml_reply};
@@ -87,7 +87,7 @@ fn document(request: &AuthedRequest, list: &ListRequest, markers: &Markers, page
             .element("ETag", format_args!("\"{}\"", object.etag))
             .element("Size", object.size_bytes)
             .element("StorageClass", class_of(object));
-        write_owner(&mut xml, owner_of(request));
+        xml.account("Owner", owner_of(request));
         xml.close();
     }
     for prefix in &page.prefixes {

@@ -71,6 +71,11 @@ impl Xml {
         self.text.push('>');
     }
 
+    /// Writes an account, in an element that says what it is.
+    pub fn account(&mut self, name: &'static str, account: &str) -> &mut Self {
+        self.open(name).element("ID", account).element("DisplayName", account).close()
+    }
+
     /// Writes an element if there is a value.
     pub fn maybe(&mut self, name: &str, value: Option<impl std::fmt::Display>) -> &mut Self {
         if let Some(value) = value {
