@@ -170,21 +170,11 @@ impl Front for S3Api {
             S3Operation::DeleteObject => Box::pin(self.delete_object(request)),
             S3Operation::GetObjectAttributes => Box::pin(self.object_attributes(request)),
             S3Operation::CreateMultipartUpload => Box::pin(self.create_upload(request)),
-            S3Operation::UploadPart => Box::pin(
-                self.in_upload(request.target.bucket.clone(), self.upload_part(request, body)),
-            ),
-            S3Operation::UploadPartCopy => Box::pin(
-                self.in_upload(request.target.bucket.clone(), self.upload_part_copy(request)),
-            ),
-            S3Operation::CompleteMultipartUpload => Box::pin(
-                self.in_upload(request.target.bucket.clone(), self.complete_upload(request, body)),
-            ),
-            S3Operation::AbortMultipartUpload => {
-                Box::pin(self.in_upload(request.target.bucket.clone(), self.abort_upload(request)))
-            }
-            S3Operation::ListParts => {
-                Box::pin(self.in_upload(request.target.bucket.clone(), self.list_parts(request)))
-            }
+            S3Operation::UploadPart => Box::pin(self.upload_part(request, body)),
+            S3Operation::UploadPartCopy => Box::pin(self.upload_part_copy(request)),
+            S3Operation::CompleteMultipartUpload => Box::pin(self.complete_upload(request, body)),
+            S3Operation::AbortMultipartUpload => Box::pin(self.abort_upload(request)),
+            S3Operation::ListParts => Box::pin(self.list_parts(request)),
             S3Operation::PassThrough(operation) => {
                 Box::pin(self.pass_through(operation, request, body))
             }
@@ -206,20 +196,6 @@ impl Front for S3Api {
 impl S3Api {
     pub fn new(shared: Shared, settings: Settings, keeps_aborted_uploads: bool) -> Self {
         Self { shared, settings, keeps_aborted_uploads }
-    }
-
-    /// Runs an operation on an upload. A missing bucket is named before a missing upload; whether
-    /// there is one is asked only then.
-    async fn in_upload(
-        &self,
-        bucket: Bucket,
-        operation: impl Future<Output = HandlerResult> + Send,
-    ) -> HandlerResult {
-        let outcome = operation.await;
-        if outcome.as_ref().is_err_and(|error| error.code == "NoSuchUpload") {
-            self.shared.objects.find_bucket(&bucket).await?;
-        }
-        outcome
     }
 
     /// What every operation on an authenticated request begins with. **Errors**: those of

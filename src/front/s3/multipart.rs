@@ -11,7 +11,7 @@ use super::list::{is_url_encoded, page_limit, page_limit_or, url_encoded};
 use super::xml::{Xml, timestamp};
 use super::{AuthedRequest, HandlerResult, S3Api, attributes, checksums, empty_reply, xml_reply};
 use crate::accounts::Access;
-use crate::upload::{NewUpload, OpenQuery, Root, Session};
+use crate::upload::{Kind, NewUpload, OpenQuery, Root, Session};
 
 impl S3Api {
     pub(super) async fn create_upload(&self, request: AuthedRequest) -> HandlerResult {
@@ -45,7 +45,8 @@ impl S3Api {
         Ok(reply)
     }
 
-    /// The session that `uploadId` names. **Errors**: `AccessDenied`, `NoSuchUpload`.
+    /// The session that `uploadId` names. As in S3, a missing bucket is named before a missing
+    /// upload. **Errors**: `AccessDenied`, `NoSuchBucket`, `NoSuchUpload`.
     pub(super) async fn upload_of(
         &self,
         request: &AuthedRequest,
@@ -53,15 +54,17 @@ impl S3Api {
     ) -> Result<Session, S3Error> {
         request.require(access)?;
         let id = request.query.get("uploadId").unwrap_or_default();
-        if id.len() > MAX_ID_BYTES || !is_id_or_marker(id) {
-            return Err(S3Error::no_such_upload());
+        let (account, target) = (request.identity.account_name(), &request.target);
+        if id.len() <= MAX_ID_BYTES && is_id_or_marker(id) {
+            let (uploads, id) = (&self.shared.uploads, id.into());
+            match uploads.open_upload(account, &target.bucket, &target.key, &id).await {
+                Err(error) if error.kind() == Kind::NoSuchBackup => {}
+                opened => return Ok(opened?),
+            }
         }
-        let account = request.identity.account_name();
-        Ok(self
-            .shared
-            .uploads
-            .open_upload(account, &request.target.bucket, &request.target.key, &id.into())
-            .await?)
+        // Only now, so that an upload that is there costs no look-up of its bucket.
+        self.shared.objects.find_bucket(&target.bucket).await?;
+        Err(S3Error::no_such_upload())
     }
 
     pub(super) async fn abort_upload(&self, request: AuthedRequest) -> HandlerResult {
