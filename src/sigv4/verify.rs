@@ -310,6 +310,15 @@ impl RequestSignature {
         &self.scope.region
     }
 
+    /// The refusal of a credential, with what is wrong with it.
+    pub fn malformed_credential(&self, what: String) -> Error {
+        self.place().malformed_credential(what)
+    }
+
+    fn place(&self) -> Place {
+        if self.is_in_url() { Place::Query } else { Place::Header }
+    }
+
     /// Whether the signature is in the URL.
     pub fn is_in_url(&self) -> bool {
         self.expires.is_some()
@@ -348,7 +357,7 @@ impl RequestSignature {
         let payload = self.payload(parts)?;
         let signed_payload = SignedPayload::parse(payload)?;
         let key = secret.signing_key(&self.scope);
-        let place = if self.is_in_url() { Place::Query } else { Place::Header };
+        let place = self.place();
         let canonical = |reading| {
             canonical::request(parts, &self.signed_headers, payload, reading).ok_or_else(|| {
                 place.malformed("SignedHeaders names a header that the request does not have.")

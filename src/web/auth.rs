@@ -67,15 +67,7 @@ pub fn authenticate(
             return authenticate_v2(&v2, head, accounts, now, settings);
         }
     };
-    let malformed = |what: String| {
-        if claim.is_in_url() {
-            let what = format!("Error parsing the X-Amz-Credential parameter; {what}");
-            sigv4::Error::MalformedQuery(what.into())
-        } else {
-            sigv4::Error::Malformed(what.into())
-        }
-    };
-    require_region(claim.region(), settings, malformed)?;
+    require_region(claim.region(), settings, |what| claim.malformed_credential(what))?;
     claim.check(head, now, settings.max_skew).map_err(refusal)?;
     let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
     let verified = claim.verify(head, &secret, now, settings.max_skew).map_err(refusal)?;
