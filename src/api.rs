@@ -43,7 +43,7 @@ pub struct CreateBackup {
 /// An integer as JSON Schema has it: `1.0` is the same number as `1` (draft 2020-12 §6.1.1), and
 /// languages without integers print it so.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number from 0")]
 enum WholeNumber {
     Integer(u64),
     Float(f64),

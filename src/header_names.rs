@@ -53,5 +53,7 @@ pub static SERVER_STATE: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-missing-meta"),
 ];
 
+/// The prefix of headers with a checksum, and of three that say something about one.
+pub const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
 /// The algorithm of the checksum that an upload, a copy or a form is to have.
 pub const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");

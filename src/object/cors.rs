@@ -25,8 +25,8 @@ pub struct CorsRule {
     /// names in the configuration of a bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expose: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     /// A negative one lets nothing be kept, as zero does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_s: Option<i64>,
 }
 

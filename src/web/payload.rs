@@ -28,12 +28,11 @@ use crate::digest::verified::{
     BodySource, Expectation, Mismatch, Outcome, Sha256Check, SourceError, VerifiedBody,
 };
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, Digests, Sha256};
-use crate::header_names::{DECODED_LENGTH, TRAILER};
+use crate::header_names::{CHECKSUM_PREFIX, DECODED_LENGTH, TRAILER};
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
-/// The prefix of headers with a checksum, and of three that say something about one.
-const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
+/// Headers with the prefix of checksums that only say something about one.
 const ABOUT_CHECKSUMS: [&str; 3] = ["algorithm", "mode", "type"];
 const SDK_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
 

@@ -197,7 +197,7 @@ impl S3Error {
 }
 
 /// What S3 says with a code for which it has one sentence. People search for it, and some tools
-/// compare it.
+/// compare it. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
 fn sentence(code: &str) -> Option<&'static str> {
     Some(match code {
         "AccessControlListNotSupported" => "The bucket does not allow ACLs.",
@@ -228,13 +228,10 @@ fn sentence(code: &str) -> Option<&'static str> {
             "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
         }
         "KeyTooLongError" => "Your key is too long",
-        "MalformedACLError" => {
-            "The XML you provided was not well-formed or did not validate against our published schema."
-        }
         "MalformedPOSTRequest" => {
             "The body of your POST request is not well-formed multipart/form-data."
         }
-        "MalformedXML" => {
+        "MalformedACLError" | "MalformedXML" => {
             "The XML you provided was not well-formed or did not validate against our published \
              schema."
         }

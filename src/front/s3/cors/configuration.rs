@@ -87,10 +87,13 @@ pub(super) fn check_patterns(rule: &CorsRule) -> Result<(), String> {
         return Err(format!("AllowedHeader \"{name}\" contains more than one wildcard."));
     }
     // A `*` is a character that a name may have.
-    let mut names = rule.headers.iter().chain(&rule.expose);
-    let invalid = names.find(|name| HeaderName::from_bytes(name.as_bytes()).is_err());
-    invalid
-        .map_or(Ok(()), |name| Err(format!("AllowedHeader \"{name}\" contains invalid character.")))
+    for (element, names) in [("AllowedHeader", &rule.headers), ("ExposeHeader", &rule.expose)] {
+        let invalid = names.iter().find(|name| HeaderName::from_bytes(name.as_bytes()).is_err());
+        if let Some(name) = invalid {
+            return Err(format!("{element} \"{name}\" contains invalid character."));
+        }
+    }
+    Ok(())
 }
 
 fn is_visible(text: &str) -> bool {

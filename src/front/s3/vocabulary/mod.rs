@@ -24,6 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::S3Error;
 use super::route::S3Operation;
+use crate::header_names::CHECKSUM_PREFIX;
 use crate::web::Query;
 
 pub use headers::HEADERS;
@@ -171,12 +172,9 @@ fn is_header_in_query(name: &str) -> bool {
     is_amz && !parameters::SIGNATURE.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// The names of headers with a checksum begin so.
-const CHECKSUM: &str = "x-amz-checksum-";
-
 fn refusal(kind: &str, name: &str, operation: S3Operation) -> S3Error {
     let is_known = HEADERS.iter().any(|row| row.name == name);
-    if name.starts_with(CHECKSUM) && !is_known {
+    if name.starts_with(CHECKSUM_PREFIX) && !is_known {
         return S3Error::invalid_request(
             "The algorithm type you specified in x-amz-checksum- header is invalid.",
         )
