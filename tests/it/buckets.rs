@@ -68,6 +68,10 @@ async fn what_a_new_bucket_cannot_have_is_refused_and_creates_nothing() {
         let found = outcome(&gateway, s3("PUT", "/fresh").header(name, value)).await;
         assert_eq!((found.0, found.1.as_str()), (status, code), "{name}: {value} {}", found.2);
     }
+    for name in ["fresh.-label", "fresh-.label", "fr..esh", "Fresh"] {
+        let found = outcome(&gateway, create(name, "")).await;
+        assert_eq!((found.0, found.1.as_str()), (400, "InvalidBucketName"), "{name}");
+    }
     assert_eq!(outcome(&gateway, s3("GET", "/fresh")).await.1, "NoSuchBucket");
     let enforced = s3("PUT", "/fresh").header(ownership, "BucketOwnerEnforced");
     assert_eq!(outcome(&gateway, enforced).await.0, 200);

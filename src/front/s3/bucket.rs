@@ -107,6 +107,7 @@ impl S3Api {
                 identity.sees(&bucket) && self.shared.objects.find_bucket(&bucket).await.is_ok();
             return Err(if exists { already_exists(&bucket) } else { S3Error::denied() });
         }
+        validate::new_bucket(&bucket)?;
         acl::check_bucket(&request.head.headers)?;
         let with_lock = request.flag("x-amz-bucket-object-lock-enabled")?;
         let document = request.read_document(body, MAX_DOCUMENT).await?;

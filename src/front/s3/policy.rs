@@ -61,11 +61,16 @@ pub(super) struct Posted<'a> {
 }
 
 impl Posted<'_> {
-    /// The value of a field. A field `bucket` does not count: the request says which bucket it is.
-    fn value(&self, name: &str) -> &str {
+    /// Whether a field passes a test. The bucket is that of the URL, and a field with its name must
+    /// not claim another.
+    fn passes(&self, name: &str, test: &Test) -> bool {
+        let field = self.fields.get(name).map(String::as_str);
         match name {
-            "bucket" => self.bucket,
-            name => self.fields.get(name).map_or("", String::as_str),
+            "bucket" => [Some(self.bucket.as_str()), field]
+                .into_iter()
+                .flatten()
+                .all(|bucket| test.holds(name, bucket)),
+            name => test.holds(name, field.unwrap_or_default()),
         }
     }
 }
@@ -99,7 +104,7 @@ pub(super) fn allow(policy: &Value, posted: Posted<'_>) -> Result<RangeInclusive
                 lengths = *lengths.start().max(range.start())..=*lengths.end().min(range.end());
             }
             Condition::Field { name, test } => {
-                if !test.holds(&name, posted.value(&name)) {
+                if !posted.passes(&name, &test) {
                     return Err(failed(condition));
                 }
                 // A bucket must be matched exactly, as S3 does: a prefix could be that of every
@@ -245,8 +250,10 @@ mod tests {
     #[test]
     fn conditions_decide_as_in_s3() {
         let (denied, invalid) = (Err("AccessDenied"), Err("InvalidPolicyDocument"));
-        let table: [(Value, &[(&str, &str)], _); 16] = [
+        let table: [(Value, &[(&str, &str)], _); 18] = [
             (json!([]), &[("key", "a")], Ok(())),
+            (json!([]), &[("bucket", "bucket")], Ok(())),
+            (json!([]), &[("bucket", "other")], denied),
             (json!([["STARTS-WITH", "$KEY", "a"]]), &[("key", "abc")], Ok(())),
             (json!([["starts-with", "$key", "b"]]), &[("key", "abc")], denied),
             (

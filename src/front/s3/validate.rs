@@ -23,6 +23,17 @@ pub fn bucket(name: &str) -> Result<(), S3Error> {
     Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message))
 }
 
+/// The name of a bucket that is to be created: each label is one of a host name too, so that the
+/// bucket can be reached by it. Buckets that a store has under other names are served.
+/// **Errors**: `InvalidBucketName`.
+pub fn new_bucket(name: &str) -> Result<(), S3Error> {
+    if name.split('.').all(|label| !label.starts_with('-') && !label.ends_with('-')) {
+        return Ok(());
+    }
+    let message = format!("{name:?} has a label that begins or ends with -");
+    Err(S3Error::new(StatusCode::BAD_REQUEST, "InvalidBucketName", message))
+}
+
 /// The id of a version that a request names. **Errors**: `InvalidArgument` for what no store has as
 /// an id; whether there is such a version, the store says.
 pub fn version(id: Option<&str>) -> Result<Option<&str>, S3Error> {
