@@ -144,9 +144,8 @@ impl GetRange {
             Self::Range { first, last } if first < size && first <= last => {
                 Some((first, last.saturating_add(1).min(size)))
             }
-            Self::Suffix(bytes) if bytes > 0 && size > 0 => {
-                Some((size.saturating_sub(bytes), size))
-            }
+            // RFC 9110 §14.1.2: satisfiable for an object without bytes too.
+            Self::Suffix(bytes) if bytes > 0 => Some((size.saturating_sub(bytes), size)),
             Self::Range { .. } | Self::Suffix(_) => None,
         }
     }

@@ -170,6 +170,21 @@ async fn a_refusal_has_its_code_and_changes_nothing() {
 
 /// The part is known from an aborted predecessor: 200 with `Connection: close`, without
 /// `100 Continue`, and without reading a byte of the body.
+/// RFC 9110 §14.1.2: a suffix that is not empty is satisfiable, also where there is no byte.
+#[tokio::test]
+async fn an_empty_object_has_only_suffix_ranges() {
+    let gateway = start(settings()).await;
+    assert_eq!(s3("PUT", "/bucket/empty").send(&gateway).await.status, 200);
+    for (range, status) in
+        [("bytes=-1", 200), ("bytes=-0", 416), ("bytes=0-", 416), ("bytes=0-0", 416)]
+    {
+        let found = s3("GET", "/bucket/empty").header("range", range).send(&gateway).await;
+        assert_eq!(found.status, status, "{range}");
+        let size = (status == 416).then_some("bytes */0");
+        assert_eq!(found.header("content-range"), size, "{range}");
+    }
+}
+
 #[tokio::test]
 async fn a_known_part_gets_its_response_before_its_body() {
     let gateway = start(settings()).await;
