@@ -79,6 +79,12 @@ impl From<Sha256> for Checksum {
 }
 
 impl Checksum {
+    pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let mut hasher = ChecksumHasher::new(algorithm);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
     /// None where the algorithm is another one.
     pub fn sha256(&self) -> Option<Sha256> {
         let bytes = <[u8; 32]>::try_from(self.bytes.as_slice()).ok()?;

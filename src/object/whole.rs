@@ -98,7 +98,12 @@ impl Objects {
     pub async fn put(&self, bucket: &Bucket, key: &Key, new: NewObject) -> Result<Written> {
         self.require_visible(bucket)?;
         let mut attributes = new.attributes;
-        let checksum = new.trailer.filter(|_| new.checksum.is_none());
+        // As in S3, every object has a checksum. An S3 server gives it one itself.
+        let usual = || Some(Algorithm::Crc64Nvme).filter(|_| !self.store.is_server());
+        let checksum = match new.checksum {
+            Some(_) => None,
+            None => new.trailer.or_else(usual),
+        };
         attributes
             .user
             .extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));

@@ -112,10 +112,10 @@ impl Memory {
             etag: etag.clone(),
             modified: self.clock.wall(),
             attributes: options.attributes,
-            checksum,
+            checksum: checksum.clone(),
         };
         contents.objects.insert(key.to_string(), object);
-        Ok(Written { etag, version: None })
+        Ok(Written { etag, version: None, checksum })
     }
 }
 
@@ -364,7 +364,7 @@ impl Store for Memory {
         completion.mode.check(existing, target.key)?;
         contents.uploads.remove(&target.upload.0);
         contents.objects.insert(target.key.to_string(), object);
-        Ok(Written { etag, version: None })
+        Ok(Written { etag, version: None, checksum: None })
     }
 
     async fn abort(&self, target: UploadTarget<'_>) -> Result<()> {
@@ -391,7 +391,7 @@ impl Store for Memory {
         object.attributes = options.attributes;
         object.checksum = None;
         contents.objects.insert(key.to_string(), object);
-        Ok(Some(Written { etag: source.etag.clone(), version: None }))
+        Ok(Some(Written { etag: source.etag.clone(), version: None, checksum: None }))
     }
 
     async fn copy_part(

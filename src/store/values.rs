@@ -117,6 +117,8 @@ pub struct Written {
     pub etag: ETag,
     /// Only in a bucket with versioning.
     pub version: Option<String>,
+    /// The checksum that the store computed (`PutOptions::checksum`).
+    pub checksum: Option<Checksum>,
 }
 
 /// The bytes that a `get` reads.

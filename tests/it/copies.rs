@@ -353,7 +353,7 @@ async fn a_copy_has_the_checksum_of_the_whole_object() {
             ("put", None, Some(Crc32c)),
             ("put", Some("crc64nvme"), Some(Crc64Nvme)),
             ("plain", Some("CRC32"), Some(Crc32)),
-            ("plain", None, None),
+            ("plain", None, Some(Crc64Nvme)),
         ];
         for (from, asked, expected) in table {
             setup.streamed();

@@ -86,7 +86,10 @@ impl S3Api {
             }
         };
         let mut reply = written_reply(&written);
-        write_checksum(outcome.verified().flatten(), &mut reply);
+        write_checksum(
+            outcome.verified().flatten().or_else(|| written.checksum.clone()),
+            &mut reply,
+        );
         let url = location::of_object(&head, &bucket, &key, &self.shared.http);
         success.write(&mut reply, &url, (&bucket, &key), &written.etag.0);
         Ok(reply)

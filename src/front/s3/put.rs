@@ -72,7 +72,10 @@ impl S3Api {
         };
         let mut reply = written_reply(&written);
         attributes::write_encryption(&stated, reply.headers_mut());
-        write_checksum(outcome.verified().flatten(), &mut reply);
+        write_checksum(
+            outcome.verified().flatten().or_else(|| written.checksum.clone()),
+            &mut reply,
+        );
         Ok(reply)
     }
 
@@ -91,7 +94,7 @@ impl S3Api {
     }
 }
 
-/// Writes the checksum that the client sent to the response.
+/// Writes the checksum of an object to the response of what created it.
 pub(super) fn write_checksum(checksum: Option<Checksum>, reply: &mut Reply) {
     let Some(checksum) = checksum else { return };
     let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");

@@ -202,7 +202,11 @@ pub(super) async fn complete(
             let named = matches!(completion.mode, PutMode::IfMatch(_));
             if named { error } else { as_no_such_upload(error) }
         })?;
-    Ok(Written { etag: etag(response.e_tag()), version: response.version_id().map(str::to_owned) })
+    Ok(Written {
+        etag: etag(response.e_tag()),
+        version: response.version_id().map(str::to_owned),
+        checksum: None,
+    })
 }
 
 pub(super) async fn abort(client: &Client, target: UploadTarget<'_>) -> Result<()> {

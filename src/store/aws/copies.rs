@@ -51,7 +51,7 @@ pub(super) async fn copy(
     let user = attribute_headers(options.attributes, &mut headers);
     let request = request((bucket, key), String::new(), headers, user);
     let Some(answer) = send(client, request).await? else { return Ok(None) };
-    Ok(Some(Written { etag: answer.etag, version: answer.version }))
+    Ok(Some(Written { etag: answer.etag, version: answer.version, checksum: None }))
 }
 
 /// None: this copy is not the server's to make.

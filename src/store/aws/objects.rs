@@ -60,7 +60,11 @@ pub(super) async fn put(
         payload,
     };
     let (response, _) = client.send(request, body).await?;
-    Ok(Written { etag: etag(response.headers()), version: owned(response.headers(), &VERSION_ID) })
+    Ok(Written {
+        etag: etag(response.headers()),
+        version: owned(response.headers(), &VERSION_ID),
+        checksum: None,
+    })
 }
 
 pub(super) async fn put_part(

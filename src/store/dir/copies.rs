@@ -36,7 +36,7 @@ pub(super) async fn copy(
             tables.put(&bucket, &key, &mode, &row)
         })
         .await?;
-    Ok(Written { etag, version: None })
+    Ok(Written { etag, version: None, checksum: None })
 }
 
 pub(super) async fn copy_part(

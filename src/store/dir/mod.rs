@@ -45,6 +45,7 @@ use super::{
     Result, Store, Tags, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
+use crate::digest::Checksum;
 
 use files::Files;
 use index::Index;
@@ -142,26 +143,26 @@ impl Store for Dir {
         options: PutOptions,
     ) -> Result<Written> {
         self.index.require_bucket(bucket)?;
-        let fits_inline = body.len_bytes() <= INLINE_BYTES;
-        let (body, checksum) = body.with_checksum(options.checksum);
-        let (size_bytes, content, etag) = if fits_inline {
+        let (size_bytes, content, etag, checksum) = if body.len_bytes() <= INLINE_BYTES {
             let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
-            let etag = ETag(received.md5_hex());
-            (received.bytes.len() as u64, Content::Inline(received.bytes.to_vec()), etag)
+            let (etag, bytes) = (ETag(received.md5_hex()), received.bytes);
+            let checksum = options.checksum.map(|algorithm| Checksum::of(algorithm, &bytes));
+            (bytes.len() as u64, Content::Inline(bytes.to_vec()), etag, checksum)
         } else {
+            let (body, checksum) = body.with_checksum(options.checksum);
             let written = self
                 .files
                 .write(self.clock.random_id(), body, options.sha256, files::Tag::Md5)
                 .await?;
             let len_bytes = written.len_bytes;
             let file = FileRef::whole(written.id.clone(), len_bytes);
-            (len_bytes, Content::Files(vec![file]), written.etag)
+            (len_bytes, Content::Files(vec![file]), written.etag, checksum.get())
         };
         let row = ObjectRow {
             etag: etag.clone(),
             size_bytes,
             modified_ms: self.now_ms(),
-            attributes: AttributesRow::new(options.attributes, checksum.get()),
+            attributes: AttributesRow::new(options.attributes, checksum.clone()),
             content,
         };
         let (bucket, key, mode) = (bucket.clone(), key.clone(), options.mode);
@@ -169,7 +170,7 @@ impl Store for Dir {
         self.index
             .write_with_file(file, move |tables| tables.put(&bucket, &key, &mode, &row))
             .await?;
-        Ok(Written { etag, version: None })
+        Ok(Written { etag, version: None, checksum })
     }
 
     async fn get(
@@ -275,7 +276,7 @@ impl Store for Dir {
                 tables.complete(owner.borrow(), (&parts, files), new)
             })
             .await?;
-        Ok(Written { etag, version: None })
+        Ok(Written { etag, version: None, checksum: None })
     }
 
     async fn abort(&self, upload: UploadTarget<'_>) -> Result<()> {

@@ -312,7 +312,11 @@ impl Session {
         loop {
             match self.0.shared.documents.store.head(&bucket, &key).await {
                 Ok(head) if head.attributes.user.get(TAG) == Some(&root.upload_tag) => {
-                    return Ok(Some(Written { etag: head.etag, version: head.version }));
+                    return Ok(Some(Written {
+                        etag: head.etag,
+                        version: head.version,
+                        checksum: None,
+                    }));
                 }
                 Ok(_) => return Ok(None),
                 Err(error)
