@@ -84,7 +84,10 @@ pub enum Mismatch {
         declared: Sha256,
         found: Sha256,
     },
-    Md5,
+    Md5 {
+        declared: [u8; 16],
+        found: [u8; 16],
+    },
 }
 
 /// How the verification of a body ended; shared by its stream and its owner.
@@ -194,8 +197,10 @@ impl<S: BodySource> VerifiedBody<S> {
         {
             return Err(self.source.mismatch(Mismatch::Sha256 { declared, found }));
         }
-        if digests.md5 != self.expected.md5 {
-            return Err(self.source.mismatch(Mismatch::Md5));
+        if let (Some(declared), Some(found)) = (self.expected.md5, digests.md5)
+            && declared != found
+        {
+            return Err(self.source.mismatch(Mismatch::Md5 { declared, found }));
         }
         let verified = self.source.finish(digests)?;
         if let (Some(passed), Some(sha256)) = (&self.sha256, digests.sha256) {

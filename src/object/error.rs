@@ -42,6 +42,6 @@ pub enum CopyError {
          {max_bytes}"
     )]
     TooLarge { max_bytes: u64 },
-    #[error("the range is not valid for a source object of {size_bytes} bytes")]
+    #[error("Range specified is not valid for source object of size: {size_bytes}")]
     Range { size_bytes: u64 },
 }

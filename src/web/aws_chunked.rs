@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use sha2::Digest;
 
 use super::error::{Error, Kind};
+use crate::hex::unhex;
 use crate::sigv4::ChunkVerifier;
 
 /// The longest line of a chunk's header.
@@ -66,7 +67,7 @@ impl Decoder {
     }
 
     /// Removes the next payload from `input`. None: more input is needed.
-    /// **Errors**: `BadRequest` (the framing), `SignatureMismatch`.
+    /// **Errors**: `IncompleteBody` (the framing), `MalformedTrailer`, `SignatureMismatch`.
     pub fn next(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, Error> {
         while !input.is_empty() {
             match self.state {
@@ -87,9 +88,8 @@ impl Decoder {
                     self.handle_line(&line)?;
                 }
                 State::Done => {
-                    return Err(Error::bad(
-                        "there are bytes after the end of the aws-chunked body",
-                    ));
+                    let what = "there are bytes after the end of the aws-chunked body";
+                    return Err(Error::new(Kind::MalformedTrailer, what));
                 }
             }
         }
@@ -104,10 +104,7 @@ impl Decoder {
             self.end()?;
         }
         if self.state != State::Done {
-            return Err(Error::new(
-                Kind::IncompleteBody,
-                "the aws-chunked body ended before its last chunk",
-            ));
+            return Err(broken("the aws-chunked body ended before its last chunk"));
         }
         Ok(std::mem::take(&mut self.trailers))
     }
@@ -119,7 +116,7 @@ impl Decoder {
             if self.state == State::Trailer { MAX_TRAILER_BYTES } else { MAX_LINE_BYTES };
         let taken = end.map_or(input.len(), |end| end + 1);
         if self.line.len() + self.canonical.len() + taken > max_bytes {
-            return Err(Error::bad("a line of the aws-chunked body is too long"));
+            return Err(broken("a line of the aws-chunked body is too long"));
         }
         self.line.extend_from_slice(&input[..taken]);
         input.advance(taken);
@@ -130,8 +127,10 @@ impl Decoder {
         if self.state == State::Trailer && self.completes_line_end(&line) {
             return self.take_line(input);
         }
-        let len =
-            line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n")).map_or(line.len(), <[u8]>::len);
+        // Only fields of the trailer may end in a bare line feed.
+        let bare = line.strip_suffix(b"\n").filter(|_| self.state == State::Trailer);
+        let ended = line.strip_suffix(b"\r\n").or(bare);
+        let len = ended.ok_or_else(|| broken("a line of the aws-chunked body has no CRLF"))?.len();
         line.truncate(len);
         Ok(Some(line))
     }
@@ -152,7 +151,7 @@ impl Decoder {
                 Ok(())
             }
             State::DataEnd => {
-                Err(Error::bad("a chunk of the aws-chunked body is longer than its header says"))
+                Err(broken("a chunk of the aws-chunked body is longer than its header says"))
             }
             State::Trailer if line.is_empty() => self.end(),
             State::Trailer => self.trailer(line),
@@ -161,14 +160,14 @@ impl Decoder {
     }
 
     fn header(&mut self, line: &[u8]) -> Result<(), Error> {
-        let malformed = || Error::bad("a chunk header of the aws-chunked body is malformed");
+        let malformed = || broken("a chunk header of the aws-chunked body is malformed");
         let text = std::str::from_utf8(line).map_err(|_| malformed())?;
         let (size, extension) = text.split_once(';').unwrap_or((text, ""));
         let is_hex = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_hexdigit());
         let size = u64::from_str_radix(size, 16).ok().filter(|_| is_hex).ok_or_else(malformed)?;
         self.signature = extension.strip_prefix("chunk-signature=").unwrap_or_default().to_owned();
-        if self.signer.is_some() && self.signature.is_empty() {
-            return Err(Error::new(Kind::SignatureMismatch, "a chunk of the body is not signed"));
+        if self.signer.is_some() && unhex::<32>(&self.signature).is_none() {
+            return Err(broken("a chunk of the aws-chunked body has no signature"));
         }
         self.state = State::Data { remaining: size };
         if size == 0 {
@@ -189,8 +188,10 @@ impl Decoder {
 
     fn trailer(&mut self, line: &[u8]) -> Result<(), Error> {
         let text = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':'));
-        let (name, value) =
-            text.ok_or_else(|| Error::bad("the trailer of the aws-chunked body is malformed"))?;
+        let (name, value) = text.ok_or_else(|| {
+            let what = "the trailer of the aws-chunked body is malformed";
+            Error::new(Kind::MalformedTrailer, what)
+        })?;
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
         if name != TRAILER_SIGNATURE {
             self.canonical.extend_from_slice(format!("{name}:{value}\n").as_bytes());
@@ -210,6 +211,11 @@ impl Decoder {
         }
         Err(Error::new(Kind::SignatureMismatch, "the signature of the trailer does not match"))
     }
+}
+
+/// The framing is broken. S3 has one code for it and for a body that ends too early.
+fn broken(what: &str) -> Error {
+    Error::new(Kind::IncompleteBody, what)
 }
 
 #[cfg(test)]

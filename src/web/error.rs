@@ -41,8 +41,12 @@ pub enum Kind {
     BadDigest,
     /// Send the body again: its bytes do not match `x-amz-content-sha256`.
     PayloadMismatch,
-    /// Send the body again: it ended before its declared length.
+    /// Send the body again: it ended early, or its framing is broken.
     IncompleteBody,
+    /// Send the body again: it does not have its declared length.
+    WrongLength,
+    /// Correct the trailer of the body: it is malformed, or not the declared one.
+    MalformedTrailer,
     /// Wait, then retry: too many requests are being served.
     SlowDown,
 }
@@ -61,11 +65,18 @@ pub enum Detail {
     Expired(Expiry),
     /// What a signature was computed of.
     Mismatch(Compared),
-    /// A digest of the body: the declared one, and that of the bytes that came.
-    Digest {
+    /// The signed SHA-256 of the body, and that of the bytes that came.
+    Sha256 {
         declared: String,
         found: String,
     },
+    /// The MD5 of `Content-MD5` in hex, and that of the bytes that came in Base64, as S3 shows them.
+    Md5 {
+        declared: String,
+        found: String,
+    },
+    /// A `Content-MD5` that is no MD5.
+    ContentMd5(String),
 }
 
 /// A request that is refused.

@@ -33,7 +33,7 @@ pub use metrics::Metrics;
 pub use payload::{Declared, Payload, PayloadOutcome, checksum_header, named_algorithm};
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use smuggling::refuse_smuggling;
-pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, segments};
+pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, percent_decoded, segments};
 
 use std::time::Duration;
 

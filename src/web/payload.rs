@@ -29,6 +29,7 @@ use crate::digest::verified::{
 };
 use crate::digest::{Algorithm, Checksum, ChecksumHasher, Digests, Sha256};
 use crate::header_names::{CHECKSUM_PREFIX, DECODED_LENGTH, TRAILER};
+use crate::hex::hex;
 use crate::sigv4::{SignedPayload, StreamForm};
 
 const MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -50,16 +51,15 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// **Errors**: `BadRequest`, `InvalidDigest`.
+    /// **Errors**: `BadRequest`, `InvalidDigest`, `BadDigest`, `LengthRequired`.
     pub fn read(head: &request::Parts, signature: &PayloadSignature) -> Result<Self, Error> {
         let declared =
             Self { checksum: checksum(&head.headers)?, ..Self::without_checksum(head, signature)? };
         let from_checksum = declared.checksum.as_ref().and_then(Checksum::sha256);
         let signed = signature.sha256();
         if signed.is_some() && from_checksum.is_some() && signed != from_checksum {
-            return Err(Error::bad(
-                "x-amz-content-sha256 and x-amz-checksum-sha256 declare different bytes",
-            ));
+            // Whatever the bytes are, one of the two is wrong.
+            return Err(wrong_checksum(Algorithm::Sha256));
         }
         if declared.checksum.is_some() && declared.trailer.is_some() {
             return Err(Error::bad(ONE_CHECKSUM));
@@ -77,8 +77,11 @@ impl Declared {
         let headers = &head.headers;
         let framed = matches!(signature.claim, SignedPayload::Streaming(_));
         let name = if framed { DECODED_LENGTH } else { header::CONTENT_LENGTH };
-        let number =
-            |text: &str| text.parse().map_err(|_| Error::bad(format!("{name} is not a number")));
+        // As at S3, a length that is no number declares none.
+        let number = |text: &str| {
+            let what = format!("{name} is not a number");
+            text.parse().map_err(|_| Error::new(Kind::LengthRequired, what))
+        };
         Ok(Self {
             len_bytes: text(headers, &name)?.map(number).transpose()?,
             sha256: signature.sha256(),
@@ -107,7 +110,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 fn parse_md5(text: &str) -> Result<[u8; 16], Error> {
     let bytes = LENIENT.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| Error::new(Kind::InvalidDigest, "Content-MD5 is not the Base64 of an MD5"))
+    bytes.ok_or_else(|| {
+        Error::new(Kind::InvalidDigest, "Content-MD5 is not the Base64 of an MD5")
+            .with(Detail::ContentMd5(text.to_owned()))
+    })
 }
 
 fn parse_trailer(text: &str) -> Result<Algorithm, Error> {
@@ -258,9 +264,19 @@ impl PayloadSource {
         }
     }
 
+    /// The refusal of a field that was not declared: its checksum would not be compared.
+    fn undeclared_trailer(&self) -> Option<Error> {
+        let declared = self.declared.trailer.map(|algorithm| algorithm.header());
+        let is_declared = |name: &str| declared.as_ref().is_some_and(|known| known == name);
+        let name = self.trailers.keys().find(|name| !is_declared(name))?;
+        let what = format!("the trailer has {name:?}, which x-amz-trailer does not declare");
+        Some(Error::new(Kind::MalformedTrailer, what))
+    }
+
     fn checksum_in_trailer(&self, algorithm: Algorithm) -> Result<Checksum, Error> {
         let name = algorithm.header();
-        let absent = || Error::bad(format!("the trailer {name} is missing"));
+        let absent =
+            || Error::new(Kind::MalformedTrailer, format!("{name} is missing from the trailer"));
         let text = self.trailers.get(name.as_str()).ok_or_else(absent)?;
         let malformed = || Error::bad(format!("Value for {name} trailing header is invalid."));
         Checksum::from_base64(algorithm, text).ok_or_else(malformed)
@@ -292,7 +308,7 @@ impl BodySource for PayloadSource {
         match self.decoder.as_mut().map(Decoder::finish).transpose() {
             Ok(trailers) => {
                 self.trailers = trailers.unwrap_or_default();
-                Poll::Ready(None)
+                Poll::Ready(self.undeclared_trailer().map(|error| Err(SourceError::Refused(error))))
             }
             Err(error) => Poll::Ready(Some(Err(SourceError::Refused(error)))),
         }
@@ -304,20 +320,24 @@ impl BodySource for PayloadSource {
 
     fn mismatch(&self, mismatch: Mismatch) -> Error {
         match mismatch {
-            Mismatch::TooLong { .. } => Error::bad("the body is longer than its declared length"),
+            Mismatch::TooLong { .. } => {
+                Error::new(Kind::WrongLength, "the body is longer than its declared length")
+            }
             Mismatch::TooShort { received } => {
                 let len = self.declared.len_bytes.unwrap_or_default();
                 let what = format!("the body ended after {received} of {len} bytes");
-                Error::new(Kind::IncompleteBody, what)
+                Error::new(Kind::WrongLength, what)
             }
             Mismatch::Sha256 { declared, found } if self.is_hash_signed => {
                 let what = "the body does not have its declared SHA-256";
                 let (declared, found) = (declared.hex(), found.hex());
-                Error::new(Kind::PayloadMismatch, what).with(Detail::Digest { declared, found })
+                Error::new(Kind::PayloadMismatch, what).with(Detail::Sha256 { declared, found })
             }
             Mismatch::Sha256 { .. } => wrong_checksum(Algorithm::Sha256),
-            Mismatch::Md5 => {
-                Error::new(Kind::BadDigest, "the body does not have the MD5 of Content-MD5")
+            Mismatch::Md5 { declared, found } => {
+                let what = "The Content-MD5 you specified did not match what we received.";
+                let (declared, found) = (hex(&declared), LENIENT.encode(found));
+                Error::new(Kind::BadDigest, what).with(Detail::Md5 { declared, found })
             }
         }
     }

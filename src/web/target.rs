@@ -87,14 +87,17 @@ pub fn key_fits(key: &str) -> bool {
 }
 
 fn decode(text: &str) -> Result<String, Error> {
+    percent_decoded(text)
+        .ok_or_else(|| Error::bad(format!("{text:?} is not percent-encoded UTF-8")))
+}
+
+/// The text that is percent-encoded; None for what is malformed, or no UTF-8.
+pub fn percent_decoded(text: &str) -> Option<String> {
     let is_well_formed = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     });
-    let decoded = is_well_formed.then(|| percent_decode_str(text).decode_utf8().ok()).flatten();
-    decoded
-        .map(String::from)
-        .ok_or_else(|| Error::bad(format!("{text:?} is not percent-encoded UTF-8")))
+    is_well_formed.then(|| percent_decode_str(text).decode_utf8().ok()).flatten().map(String::from)
 }
 
 #[cfg(test)]

@@ -151,6 +151,42 @@ async fn a_trailer_is_read_as_clients_frame_it() {
     }
 }
 
+/// The checksum of a field that was not declared would not be compared.
+#[tokio::test]
+async fn a_trailer_must_be_the_declared_one() {
+    let gateway = start(settings()).await;
+    let put = || s3("PUT", "/bucket/k").payload_hash("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+    let crc32 = format!("x-amz-checksum-crc32:{}", sum(Algorithm::Crc32, b"hello").base64());
+    let declared = Some("x-amz-checksum-crc32");
+    let malformed = (400, "MalformedTrailerError");
+    for (declared, field, expected) in [
+        (None, crc32.as_str(), malformed),
+        (declared, "", malformed),
+        (declared, "x-amz-checksum-crc32c:AAAAAA==", malformed),
+        (declared, "no field", malformed),
+        (declared, "x-amz-checksum-crc32:bad", (400, "InvalidRequest")),
+        (Some("x-amz-meta-a"), "x-amz-meta-a:b", (400, "InvalidRequest")),
+        (declared, crc32.as_str(), (200, "")),
+    ] {
+        let request =
+            declared.into_iter().fold(put(), |put, name| put.header("x-amz-trailer", name));
+        let end = if field.is_empty() { "" } else { "\r\n" };
+        let (head, body) = framed(&gateway, request, field, end);
+        let response = exchange(&gateway, &head, &body).await;
+        assert_eq!((response.status, &*response.code()), expected, "{declared:?} {field:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_without_a_checksum_gets_a_crc64nvme() {
+    let gateway = start(settings()).await;
+    let value = sum(Algorithm::Crc64Nvme, b"hello").base64();
+    let full = (Some(value.as_str()), Some("FULL_OBJECT"));
+    let stored = expect(&gateway, s3("PUT", "/bucket/k").body(b"hello"), 200, "").await;
+    assert_eq!(shown(&stored, Algorithm::Crc64Nvme), full);
+    assert_eq!(shown(&head(&gateway, "/bucket/k").await, Algorithm::Crc64Nvme), full);
+}
+
 const PARTS: [&[u8]; 2] = [b"hello ", b"world"];
 
 /// Uploads both parts. Returns the UploadId and the document of Complete, with each part's

@@ -190,7 +190,10 @@ fn type_of_web_error(kind: web::Kind) -> ProblemType {
         | web::Kind::SignatureMismatch
         | web::Kind::Unsigned
         | web::Kind::NotCovered => ProblemType::Unauthorized,
-        web::Kind::InvalidDigest | web::Kind::IncompleteBody => ProblemType::BadRequest,
+        web::Kind::InvalidDigest
+        | web::Kind::IncompleteBody
+        | web::Kind::WrongLength
+        | web::Kind::MalformedTrailer => ProblemType::BadRequest,
         web::Kind::SlowDown => ProblemType::SlowDown,
         web::Kind::BadDigest | web::Kind::PayloadMismatch => ProblemType::ChecksumMismatch,
         web::Kind::LengthRequired => ProblemType::LengthRequired,

@@ -64,7 +64,9 @@ pub fn read(headers: &HeaderMap) -> Result<Attributes, S3Error> {
     let bytes: usize = user.iter().map(|(name, value)| name.len() + len_of(value)).sum();
     if bytes > MAX_METADATA_BYTES {
         let message = format!("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}");
-        return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message));
+        return Err(S3Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", message)
+            .with_element("Size", bytes)
+            .with_element("MaxSizeAllowed", MAX_METADATA_BYTES));
     }
     check_redirect(headers)?;
     let content_type = headers.get(CONTENT_TYPE).filter(|value| !value.is_empty());

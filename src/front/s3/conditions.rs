@@ -138,7 +138,8 @@ pub fn write_mode(headers: &HeaderMap) -> Result<PutMode, S3Error> {
         (Some(tag), None) if tag != "*" && !tag.contains(',') => {
             Ok(PutMode::IfMatch(unquoted(tag)))
         }
-        _ => Err(S3Error::not_implemented("this condition on a write")),
+        (Some(_), _) => Err(S3Error::header_not_implemented(&IF_MATCH)),
+        (None, _) => Err(S3Error::header_not_implemented(&IF_NONE_MATCH)),
     }
 }
 

@@ -9,7 +9,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::conditions::{self, COPY_SOURCE_CONDITIONS};
-use super::copy_source::{self, CopySource};
+use super::copy_source::{self, COPY_SOURCE, COPY_SOURCE_RANGE, CopySource};
 use super::error::S3Error;
 use super::part::part_number;
 use super::xml::{Xml, timestamp};
@@ -22,6 +22,8 @@ use crate::upload::ChecksumKind;
 use crate::web::{Reply, named_algorithm};
 
 const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
+
+const DIRECTIVE: &str = "x-amz-metadata-directive";
 
 /// Headers that change an object which is copied onto itself with its metadata kept. Source: the
 /// message of S3's `InvalidRequest`.
@@ -42,12 +44,15 @@ impl S3Api {
         let headers = &request.head.headers;
         let source = self.source(&request)?;
         let replaces = replaces_metadata(&request)?;
+        let tags = tagging::of_copy(&request)?;
+        let algorithm = named_algorithm(headers, &CHECKSUM_ALGORITHM)?;
         let target = &request.target;
         let is_itself = source.bucket == target.bucket && source.key == target.key;
         if is_itself && !replaces && source.version.is_none() && !changes_itself(headers) {
             return Err(S3Error::invalid_request(
-                "this copy request is illegal because it is trying to copy an object to itself without changing \
-                 the object's metadata, storage class, website redirect location or encryption attributes",
+                "This copy request is illegal because it is trying to copy an object to itself without \
+                 changing the object's metadata, storage class, website redirect location or encryption \
+                 attributes.",
             ));
         }
         let attributes = attributes::read(headers)?;
@@ -60,8 +65,8 @@ impl S3Api {
             mode,
             replaces,
             attributes,
-            tags: tagging::of_copy(&request)?,
-            algorithm: named_algorithm(headers, &CHECKSUM_ALGORITHM)?,
+            tags,
+            algorithm,
         };
         let from = copy_from(&request, &source);
         let copied = match self.shared.objects.copy(&from, to).await {
@@ -88,10 +93,11 @@ impl S3Api {
 
     pub(super) async fn upload_part_copy(&self, request: AuthedRequest) -> HandlerResult {
         let number = part_number(&request)?;
-        let session = self.upload_of(&request, Access::Write).await?;
+        request.require(Access::Write)?;
         request.require_owner("x-amz-source-expected-bucket-owner")?;
         let source = self.source(&request)?;
-        let span = request.header("x-amz-copy-source-range").map(copy_source::range).transpose()?;
+        let span = request.header(COPY_SOURCE_RANGE).map(copy_source::range).transpose()?;
+        let session = self.upload_of(&request, Access::Write).await?;
         let from = copy_from(&request, &source);
         let copied = self.shared.objects.copy_part(&from, span, (&session, number)).await?;
         self.shared.metrics.chunk_stored();
@@ -109,7 +115,7 @@ impl S3Api {
     /// The source, if the sender may read it. **Errors**: `InvalidArgument`, `NotImplemented`,
     /// `AccessDenied`, and those of `require_bucket`.
     fn source(&self, request: &AuthedRequest) -> Result<CopySource, S3Error> {
-        let source = copy_source::parse(request.header("x-amz-copy-source").unwrap_or_default())?;
+        let source = copy_source::parse(request.header(COPY_SOURCE).unwrap_or_default())?;
         self.require_bucket(&source.bucket)?;
         validate::key(&source.key)?;
         if !request.identity.allows(Access::Read, &source.bucket, &source.key) {
@@ -133,10 +139,13 @@ fn copy_from<'a>(request: &'a AuthedRequest, source: &'a CopySource) -> CopyFrom
 
 /// **Errors**: `InvalidArgument`.
 fn replaces_metadata(request: &AuthedRequest) -> Result<bool, S3Error> {
-    match request.header("x-amz-metadata-directive") {
+    match request.header(DIRECTIVE) {
         None | Some("COPY") => Ok(false),
         Some("REPLACE") => Ok(true),
-        Some(_) => Err(S3Error::invalid("x-amz-metadata-directive must be COPY or REPLACE")),
+        Some(other) => {
+            Err(S3Error::invalid("Unknown metadata directive.")
+                .with_argument(DIRECTIVE, Some(other)))
+        }
     }
 }
 

@@ -7,7 +7,11 @@
 use super::error::S3Error;
 use crate::names::{Bucket, Key};
 use crate::object::ByteSpan;
-use crate::web::segments;
+use crate::web::{bucket_name_fits, key_fits, segments};
+
+/// The header that makes a copy of a put; in a presigned URL it stands in the query.
+pub const COPY_SOURCE: &str = "x-amz-copy-source";
+pub const COPY_SOURCE_RANGE: &str = "x-amz-copy-source-range";
 
 /// The object that a copy is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,29 +24,31 @@ pub struct CopySource {
 /// Parses `/bucket/key?versionId=id`, percent-encoded, with or without the first slash. **Errors**:
 /// `InvalidArgument`; `NotImplemented` for an access point.
 pub fn parse(text: &str) -> Result<CopySource, S3Error> {
-    let malformed = || {
-        S3Error::invalid(
-            "x-amz-copy-source must be bucket/key or bucket/key?versionId=id, percent-encoded",
-        )
-    };
+    let invalid = |message: &str| S3Error::invalid(message).with_argument(COPY_SOURCE, Some(text));
     let (path, query) = match text.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (text, None),
     };
+    let malformed = || invalid("Invalid copy source encoding");
     let names = segments(path).map_err(|_| malformed())?;
-    let (bucket, rest) = names.split_first().ok_or_else(malformed)?;
+    let (bucket, rest) =
+        names.split_first().ok_or_else(|| invalid("Invalid copy source bucket name"))?;
     if bucket.starts_with("arn:") {
         return Err(S3Error::not_implemented("an access point in x-amz-copy-source"));
     }
     let key = rest.join("/");
-    if bucket.is_empty() || key.is_empty() {
-        return Err(malformed());
+    if !bucket_name_fits(bucket) {
+        return Err(invalid("Invalid copy source bucket name"));
+    }
+    if key.is_empty() || !key_fits(&key) {
+        return Err(invalid("Invalid copy source object key"));
     }
     let version = query.map(|query| {
-        let version = query.strip_prefix("versionId=").ok_or_else(malformed)?;
+        let other = || invalid("the only parameter of x-amz-copy-source is versionId");
+        let version = query.strip_prefix("versionId=").ok_or_else(other)?;
         let decoded = segments(version).map_err(|_| malformed())?.join("/");
         if decoded.is_empty() || version.contains(['&', '?']) {
-            return Err(S3Error::invalid("the version id of x-amz-copy-source is not valid"));
+            return Err(invalid("the version id of x-amz-copy-source is not valid"));
         }
         Ok(decoded)
     });
@@ -57,9 +63,10 @@ pub fn parse(text: &str) -> Result<CopySource, S3Error> {
 pub fn range(text: &str) -> Result<ByteSpan, S3Error> {
     let malformed = || {
         S3Error::invalid(
-            "the x-amz-copy-source-range value must be of the form bytes=first-last where first and last are \
-             the zero-based offsets of the first and last bytes to copy",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and \
+             last are the zero-based offsets of the first and last bytes to copy",
         )
+        .with_argument(COPY_SOURCE_RANGE, Some(text))
     };
     // A number that is too large for the type is too large for every source.
     let number = |text: &str| {
@@ -85,21 +92,23 @@ mod tests {
     #[test]
     fn only_a_bare_question_mark_separates_the_version() {
         let table = [
-            ("/b/k", Ok(("b", "k", None))),
-            ("b/a/c", Ok(("b", "a/c", None))),
-            ("/b/a%2Fc%3FversionId%3D1", Ok(("b", "a/c?versionId=1", None))),
-            ("b/%C3%A4+%20x//", Ok(("b", "\u{e4}+ x//", None))),
-            ("/b/k?versionId=v%2F1", Ok(("b", "k", Some("v/1")))),
-            ("b/a%3Fb?versionId=null", Ok(("b", "a?b", Some("null")))),
-            ("/b/k?versionId=", Err("InvalidArgument")),
-            ("/b/k?versionId=a&x=1", Err("InvalidArgument")),
-            ("/b/k?partNumber=1", Err("InvalidArgument")),
-            ("/b/k?", Err("InvalidArgument")),
-            ("/b/%zz", Err("InvalidArgument")),
-            ("/b/%ff", Err("InvalidArgument")),
-            ("/b/", Err("InvalidArgument")),
-            ("/b", Err("InvalidArgument")),
+            ("/bkt/k", Ok(("bkt", "k", None))),
+            ("bkt/a/c", Ok(("bkt", "a/c", None))),
+            ("/bkt/a%2Fc%3FversionId%3D1", Ok(("bkt", "a/c?versionId=1", None))),
+            ("bkt/%C3%A4+%20x//", Ok(("bkt", "\u{e4}+ x//", None))),
+            ("/bkt/k?versionId=v%2F1", Ok(("bkt", "k", Some("v/1")))),
+            ("bkt/a%3Fb?versionId=null", Ok(("bkt", "a?b", Some("null")))),
+            ("/bkt/k?versionId=", Err("InvalidArgument")),
+            ("/bkt/k?versionId=a&x=1", Err("InvalidArgument")),
+            ("/bkt/k?partNumber=1", Err("InvalidArgument")),
+            ("/bkt/k?", Err("InvalidArgument")),
+            ("/bkt/%zz", Err("InvalidArgument")),
+            ("/bkt/%ff", Err("InvalidArgument")),
+            ("/bkt/", Err("InvalidArgument")),
+            ("/bkt", Err("InvalidArgument")),
             ("//k", Err("InvalidArgument")),
+            ("/192.168.1.1/k", Err("InvalidArgument")),
+            ("/bkt/../k", Err("InvalidArgument")),
             ("", Err("InvalidArgument")),
             ("arn:aws:s3:eu-west-1:1:accesspoint/mine/object/k", Err("NotImplemented")),
         ];

@@ -76,8 +76,8 @@ fn set_option(options: &mut DeleteOptions, name: &str, text: &str) -> Result<(),
 /// A part as the document of a CompleteMultipartUpload states it.
 #[derive(Default)]
 struct StatedPart {
-    number: Option<u32>,
-    etag: String,
+    number: Option<String>,
+    etag: Option<String>,
     checksums: Vec<(Algorithm, String)>,
 }
 
@@ -89,12 +89,12 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
         ["Part"] => parts.push(StatedPart::default()),
         ["Part", "PartNumber"] => {
             if let Some(last) = parts.last_mut() {
-                last.number = text.parse().ok();
+                last.number = Some(text.to_owned());
             }
         }
         ["Part", "ETag"] => {
             if let Some(last) = parts.last_mut() {
-                text.clone_into(&mut last.etag);
+                last.etag = Some(text.to_owned());
             }
         }
         ["Part", name] => {
@@ -109,12 +109,10 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
         return Err(S3Error::malformed_xml());
     }
     let entry = |part: StatedPart| {
-        let number = part.number.ok_or_else(S3Error::malformed_xml)?;
-        let number = PartNumber::new(number)
-            .ok_or_else(|| S3Error::invalid("a part number must be in [1, 10000]"))?;
+        let (number, etag) = part.number.zip(part.etag).ok_or_else(S3Error::malformed_xml)?;
         Ok(ChosenEntry {
-            number,
-            etag: unquoted(&part.etag),
+            number: part_number(&number)?,
+            etag: unquoted(&etag),
             checksum: part_checksum(&part.checksums)?,
         })
     };
@@ -124,6 +122,16 @@ pub fn chosen_parts(bytes: &[u8]) -> Result<Vec<ChosenEntry>, S3Error> {
         return Err(S3Error::new(http::StatusCode::BAD_REQUEST, "InvalidPartOrder", message));
     }
     Ok(parts)
+}
+
+/// **Errors**: `MalformedXML` for what is no number, `InvalidArgument` for one out of range.
+fn part_number(text: &str) -> Result<PartNumber, S3Error> {
+    let number: i64 = text.trim().parse().map_err(|_| S3Error::malformed_xml())?;
+    u32::try_from(number).ok().and_then(PartNumber::new).ok_or_else(|| {
+        let bound = if number < 1 { ">= 1" } else { "<= 10000" };
+        S3Error::invalid(format!("PartNumber must be {bound}"))
+            .with_argument("PartNumber", Some(text))
+    })
 }
 
 /// What the document of CreateBucket asks for.
@@ -357,7 +365,18 @@ mod tests {
         let code = |text: String| chosen_parts(text.as_bytes()).unwrap_err().code;
         assert_eq!(code(document(&[part("2", "a"), part("1", "b")])), "InvalidPartOrder");
         assert_eq!(code(document(&[part("1", "a"), part("1", "b")])), "InvalidPartOrder");
-        assert_eq!(code(document(&[part("0", "a")])), "InvalidArgument");
+        for (number, expected) in [
+            ("0", "InvalidArgument"),
+            ("-4", "InvalidArgument"),
+            ("10001", "InvalidArgument"),
+            ("x", "MalformedXML"),
+        ] {
+            assert_eq!(code(document(&[part(number, "a")])), expected, "{number}");
+        }
+        for incomplete in ["<PartNumber>1</PartNumber>", "<ETag>a</ETag>"] {
+            let text = document(&[format!("<Part>{incomplete}</Part>")]);
+            assert_eq!(code(text), "MalformedXML", "{incomplete}");
+        }
         let summed = |sums: &str| document(&[part("1", "a").replacen("<ETag>", sums, 1)]);
         let one = "<ChecksumXXHASH64>RLws9a13CZk=</ChecksumXXHASH64><ETag>";
         let found = chosen_parts(summed(one).as_bytes()).unwrap();

@@ -11,6 +11,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attributes;
+use super::copy_source::COPY_SOURCE_RANGE;
+use super::sentences::sentence;
 use super::xml::Xml;
 use crate::header_names;
 use crate::object::{CopyError, Marker, ReadError, StoreError, StoreKind};
@@ -92,6 +94,22 @@ impl S3Error {
         Self::access_denied(message)
     }
 
+    /// The body ended early, or its framing is broken.
+    pub fn incomplete_body(detail: impl ToString) -> Self {
+        Self::of_body("The request body terminated unexpectedly", detail)
+    }
+
+    /// The body does not have its declared length.
+    fn wrong_length(detail: impl ToString) -> Self {
+        let message =
+            "You did not provide the number of bytes specified by the Content-Length HTTP header";
+        Self::of_body(message, detail)
+    }
+
+    fn of_body(message: &str, detail: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "IncompleteBody", message).with_element("Detail", detail)
+    }
+
     pub fn no_such_upload() -> Self {
         let message =
             "the upload does not exist: it was completed, aborted, or taken over by a newer one";
@@ -115,6 +133,13 @@ impl S3Error {
             "NotImplemented",
             format!("{what} is not implemented here"),
         )
+    }
+
+    /// For a header whose value S3 does not implement either, in S3's words.
+    pub fn header_not_implemented(name: &HeaderName) -> Self {
+        let message = "A header you provided implies functionality that is not implemented.";
+        Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
+            .with_element("Header", name)
     }
 
     pub fn precondition() -> Self {
@@ -196,70 +221,6 @@ impl S3Error {
     }
 }
 
-/// What S3 says with a code for which it has one sentence. People search for it, and some tools
-/// compare it. Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
-fn sentence(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "AccessControlListNotSupported" => "The bucket does not allow ACLs.",
-        "BucketAlreadyOwnedByYou" => {
-            "Your previous request to create the named bucket succeeded and you already own it."
-        }
-        "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
-        "EntityTooLarge" => "Your proposed upload exceeds the maximum allowed object size.",
-        "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
-        "IncompleteBody" => "The request body terminated unexpectedly",
-        "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
-        "InvalidBucketAclWithObjectOwnership" => {
-            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-        }
-        "InvalidBucketName" => "The specified bucket is not valid.",
-        "InvalidDigest" => "The Content-Md5 you specified is not valid.",
-        "InvalidLocationConstraint" => "The specified location-constraint is not valid",
-        "InvalidPart" => {
-            "One or more of the specified parts could not be found.  The part may not have been \
-             uploaded, or the specified entity tag may not match the part's entity tag."
-        }
-        "InvalidPartNumber" => "The requested partnumber is not satisfiable.",
-        "InvalidPartOrder" => {
-            "The list of parts was not in ascending order. Parts must be ordered by part number."
-        }
-        "InvalidRange" => "The requested range is not satisfiable",
-        "InvalidRedirectLocation" => {
-            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
-        }
-        "KeyTooLongError" => "Your key is too long",
-        "MalformedPOSTRequest" => {
-            "The body of your POST request is not well-formed multipart/form-data."
-        }
-        "MalformedACLError" | "MalformedXML" => {
-            "The XML you provided was not well-formed or did not validate against our published \
-             schema."
-        }
-        "MaxMessageLengthExceeded" => "Your request was too big.",
-        "MethodNotAllowed" => "The specified method is not allowed against this resource.",
-        "MissingContentLength" => "You must provide the Content-Length HTTP header.",
-        "NoSuchBucket" => "The specified bucket does not exist.",
-        "NoSuchKey" => "The specified key does not exist.",
-        "NoSuchUpload" => {
-            "The specified multipart upload does not exist. The upload ID may be invalid, or the \
-             upload may have been aborted or completed."
-        }
-        "NoSuchVersion" => "The specified version does not exist.",
-        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold.",
-        "RequestTimeTooSkewed" => {
-            "The difference between the request time and the server's time is too large."
-        }
-        "SignatureDoesNotMatch" => {
-            "The request signature we calculated does not match the signature you provided. Check \
-             your key and signing method."
-        }
-        "XAmzContentSHA256Mismatch" => {
-            "The provided 'x-amz-content-sha256' header does not match what was computed."
-        }
-        _ => return None,
-    })
-}
-
 fn number(value: u128) -> HeaderValue {
     HeaderValue::from_str(&value.to_string()).expect("digits are a header value")
 }
@@ -285,7 +246,9 @@ impl From<web::Error> for S3Error {
             web::Kind::InvalidDigest => (S::BAD_REQUEST, "InvalidDigest"),
             web::Kind::BadDigest => (S::BAD_REQUEST, "BadDigest"),
             web::Kind::PayloadMismatch => (S::BAD_REQUEST, "XAmzContentSHA256Mismatch"),
-            web::Kind::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody"),
+            web::Kind::IncompleteBody => return Self::incomplete_body(error),
+            web::Kind::WrongLength => return Self::wrong_length(error),
+            web::Kind::MalformedTrailer => (S::BAD_REQUEST, "MalformedTrailerError"),
             web::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
         };
         let failure = Self::new(status, code, error.to_string());
@@ -314,7 +277,7 @@ impl From<StoreError> for S3Error {
             StoreKind::TooSmall => (S::BAD_REQUEST, "EntityTooSmall"),
             StoreKind::Range => (S::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             StoreKind::Checksum => (S::BAD_REQUEST, "BadDigest"),
-            StoreKind::Body => (S::BAD_REQUEST, "IncompleteBody"),
+            StoreKind::Body => return Self::incomplete_body(error),
             StoreKind::Denied => (S::FORBIDDEN, "AccessDenied"),
             StoreKind::Invalid => (S::BAD_REQUEST, "InvalidArgument"),
             StoreKind::Unsupported => (S::NOT_IMPLEMENTED, "NotImplemented"),
@@ -389,7 +352,8 @@ impl From<CopyError> for S3Error {
             // S3 responds with 412 for each of the four conditions.
             CopyError::Unmet => Self::precondition(),
             CopyError::TooLarge { .. } => Self::invalid_request(message),
-            CopyError::Range { .. } => Self::invalid(message),
+            CopyError::Range { size_bytes } => Self::invalid(message)
+                .with_argument(COPY_SOURCE_RANGE, Some(&size_bytes.to_string())),
         }
     }
 }
@@ -417,7 +381,7 @@ impl From<upload::Error> for S3Error {
             upload::Kind::PartTooSmall => (S::BAD_REQUEST, "EntityTooSmall"),
             upload::Kind::ObjectChanged => (S::NOT_FOUND, "NoSuchKey"),
             upload::Kind::QuotaExceeded => (S::FORBIDDEN, "QuotaExceeded"),
-            upload::Kind::BodyBroken => (S::BAD_REQUEST, "IncompleteBody"),
+            upload::Kind::BodyBroken => return Self::incomplete_body(error),
             upload::Kind::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown"),
             upload::Kind::StoreFull => (S::INSUFFICIENT_STORAGE, "XMinioStorageFull"),
             upload::Kind::StoreUnavailable => (S::SERVICE_UNAVAILABLE, "ServiceUnavailable"),

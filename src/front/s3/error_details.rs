@@ -43,9 +43,13 @@ impl S3Error {
                     .with_element("ServerTime", time(expiry.now))
             }
             web::Detail::Mismatch(compared) => self.with_compared(compared),
-            web::Detail::Digest { declared, found } => self
+            web::Detail::Sha256 { declared, found } => self
                 .with_element("ClientComputedContentSHA256", declared)
                 .with_element("S3ComputedContentSHA256", found),
+            web::Detail::Md5 { declared, found } => self
+                .with_element("ExpectedDigest", declared)
+                .with_element("CalculatedDigest", found),
+            web::Detail::ContentMd5(text) => self.with_element("Content-MD5", text),
         }
     }
 

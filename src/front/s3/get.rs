@@ -99,7 +99,7 @@ fn selection(request: &AuthedRequest) -> Result<Selection, S3Error> {
     if request.query.get("partNumber").is_some() {
         if request.header("range").is_some() {
             return Err(S3Error::invalid_request(
-                "a Range header and the query parameter partNumber exclude each other",
+                "Cannot specify both Range header and partNumber query parameter",
             ));
         }
         return part_number(request).map(Selection::Part);

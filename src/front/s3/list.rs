@@ -135,8 +135,12 @@ pub(super) fn page_limit_or(
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     let number = text.parse::<u32>().ok().filter(|number| is_number && *number <= MAX_INTEGER);
     number.map(|number| max.min(number as usize)).ok_or_else(|| {
-        let message = format!("Argument {name} must be an integer between 0 and {MAX_INTEGER}");
-        S3Error::invalid(message).with_element("ArgumentName", name)
+        let message = if text.parse::<i32>().is_ok() {
+            format!("Argument {name} must be an integer between 0 and {MAX_INTEGER}")
+        } else {
+            format!("Provided {name} not an integer or within integer range")
+        };
+        S3Error::invalid(message).with_argument(name, Some(text))
     })
 }
 

@@ -40,6 +40,7 @@ mod put;
 mod put_setting;
 mod restore;
 mod route;
+mod sentences;
 mod tagging;
 mod token;
 mod unset;

@@ -133,12 +133,16 @@ impl S3Api {
         let encode = is_url_encoded(&request)?;
         let name = |text: &str| if encode { url_encoded(text) } else { text.to_owned() };
         let marker = (text("key-marker").unwrap_or_default(), text("upload-id-marker"));
+        if let Some(id) = marker.1.filter(|id| !is_id_or_marker(id)) {
+            return Err(S3Error::invalid("Invalid uploadId marker")
+                .with_argument("upload-id-marker", Some(id)));
+        }
         let query = OpenQuery {
             bucket: request.target.bucket.clone(),
             prefix: prefix.to_owned(),
             delimiter: text("delimiter").map(str::to_owned),
             key_marker: marker.0.into(),
-            id_marker: marker.1.filter(|id| is_id_or_marker(id)).map(str::to_owned),
+            id_marker: marker.1.map(str::to_owned),
             limit,
         };
         let identity = &request.identity;

@@ -127,12 +127,12 @@ async fn read_to_end(
 
 /// **Errors**: `InvalidArgument`.
 pub(super) fn part_number(request: &AuthedRequest) -> Result<PartNumber, S3Error> {
-    let number = request
-        .query
-        .get("partNumber")
-        .and_then(|text| text.parse().ok())
-        .and_then(PartNumber::new);
-    number.ok_or_else(|| S3Error::invalid("partNumber must be in [1, 10000]"))
+    let text = request.query.get("partNumber");
+    let number = text.and_then(|text| text.parse().ok()).and_then(PartNumber::new);
+    number.ok_or_else(|| {
+        S3Error::invalid("Part number must be an integer between 1 and 10000, inclusive.")
+            .with_argument("partNumber", text)
+    })
 }
 
 fn reply(etag: Option<ETag>, checksum: Option<Checksum>) -> Reply {

@@ -6,6 +6,7 @@
 
 use http::{HeaderMap, Method};
 
+use super::copy_source::COPY_SOURCE;
 use super::error::S3Error;
 use crate::names::{Bucket, Key};
 use crate::object::{Level, Operation};
@@ -121,9 +122,6 @@ impl S3Operation {
         format!("{self:?}")
     }
 }
-
-/// The header that makes a copy of a put; in a presigned URL it stands in the query.
-const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// The bucket and key of a request; both may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,15 +8,16 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, StatusCode};
-use percent_encoding::percent_decode_str;
 
 use super::document::elements;
 use super::error::S3Error;
 use super::xml::Xml;
 use super::{AuthedRequest, HandlerResult, S3Api, empty_reply, xml_reply};
 use crate::object::Tags;
+use crate::web::percent_decoded;
 
-const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
+const TAGGING_NAME: &str = "x-amz-tagging";
+const TAGGING: HeaderName = HeaderName::from_static(TAGGING_NAME);
 const DIRECTIVE: &str = "x-amz-tagging-directive";
 
 const MAX_NAME_UNITS: usize = 128;
@@ -71,6 +72,7 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Tags, S3Error> {
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query \
              parameters without tag name duplicates.",
         )
+        .with_argument(TAGGING_NAME, None)
     };
     let mut lines = headers.get_all(TAGGING).iter();
     let Some(line) = lines.next() else { return Ok(Tags::default()) };
@@ -78,14 +80,14 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Tags, S3Error> {
     let mut pairs = Vec::new();
     for pair in text.ok_or_else(malformed)?.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = decoded(name).zip(decoded(value));
+        let decoded = decoded(name).zip(decoded(value)).filter(|(name, _)| !name.is_empty());
         pairs.push(decoded.ok_or_else(malformed)?);
     }
     Tagged::Object.collect(pairs.into_iter(), malformed)
 }
 
 fn decoded(text: &str) -> Option<String> {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(String::from)
+    percent_decoded(&text.replace('+', " "))
 }
 
 /// The tags of a new bucket. **Errors**: `InvalidTag`, `BadRequest`.
@@ -198,7 +200,10 @@ pub fn of_copy(request: &AuthedRequest) -> Result<Option<Tags>, S3Error> {
     match request.header(DIRECTIVE) {
         None | Some("COPY") => Ok(None),
         Some("REPLACE") => of_headers(&request.head.headers).map(Some),
-        Some(_) => Err(S3Error::invalid("x-amz-tagging-directive must be COPY or REPLACE")),
+        Some(other) => {
+            Err(S3Error::invalid("Unknown tagging directive.")
+                .with_argument(DIRECTIVE, Some(other)))
+        }
     }
 }
 
@@ -234,7 +239,9 @@ mod tests {
         for (text, code) in [
             ("a=1&a=2", "InvalidArgument"),
             ("a=%FF", "InvalidArgument"),
-            ("=1", "InvalidTag"),
+            ("a%", "InvalidArgument"),
+            ("=1", "InvalidArgument"),
+            ("=", "InvalidArgument"),
             ("a=!", "InvalidTag"),
             ("aws:x=1", "InvalidTag"),
             ("a&b&c&d&e&f&g&h&i&j&k", "BadRequest"),

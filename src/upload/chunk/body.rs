@@ -88,7 +88,7 @@ impl BodySource for ClientChunk {
             Mismatch::Sha256 { declared, found } => {
                 Error::ChecksumMismatch { index, declared, found }
             }
-            Mismatch::Md5 => unreachable!("no MD5 is declared for a chunk"),
+            Mismatch::Md5 { .. } => unreachable!("no MD5 is declared for a chunk"),
         }
     }
 

@@ -77,12 +77,11 @@ async fn check_refused_names(gateway: &mut Target) {
     for source in
         ["/bucket/../ratchet-state/v1/k", "bucket/%2e%2e/k", "/bucket/a%00", "/../k", "k", ""]
     {
-        let expected = if source == "/../k" { bucket } else { argument };
         gateway
             .refuses_request(
                 source,
                 s3("PUT", "/bucket/x").header("x-amz-copy-source", source),
-                expected,
+                argument,
             )
             .await;
     }

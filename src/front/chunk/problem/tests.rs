@@ -76,6 +76,8 @@ const HTTP: &[web::Kind] = &[
     web::Kind::BadDigest,
     web::Kind::PayloadMismatch,
     web::Kind::IncompleteBody,
+    web::Kind::WrongLength,
+    web::Kind::MalformedTrailer,
 ];
 
 #[test]
