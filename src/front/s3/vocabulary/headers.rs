@@ -90,6 +90,8 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-meta-*", O::WITH_METADATA, Kept),
     row("x-amz-meta-*", O::READS, Nothing("S3 ignores the metadata of a read")),
     row("x-amz-metadata-directive", O::COPY_OBJECT, ActedOn),
+    // s3fs says so of a copy in parts: the request's own metadata, as always at create.
+    row("x-amz-metadata-directive", O::CREATE_UPLOAD, Only(&["REPLACE"])),
     row("x-amz-mfa", O::DELETE_OBJECT.and(O::DELETE_OBJECTS), Refused),
     row("x-amz-mp-object-size", O::COMPLETE_UPLOAD, ActedOn),
     row("x-amz-object-annotation-directive", O::COPY_OBJECT, Refused),
