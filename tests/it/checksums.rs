@@ -284,6 +284,8 @@ async fn an_upload_is_completed_only_with_the_checksum_of_its_object() {
             .header("x-amz-max-parts", "1")
             .header("x-amz-part-number-marker", "1");
         let attributes = text(&expect(&gateway, attributes, 200, "").await);
+        // As in S3, without the number of parts.
+        let element = element.replace("-2<", "<");
         for expected in [
             format!("<Checksum>{element}<ChecksumType>{kind}</ChecksumType></Checksum>"),
             format!(

@@ -135,7 +135,18 @@ pub fn of_part(entry: &PartEntry, named: Option<(Algorithm, ChecksumKind)>) -> O
 
 /// Writes the checksum of an object and its type.
 pub fn write(xml: &mut Xml, checksum: &ObjectChecksum) {
-    xml.element(&format!("Checksum{}", checksum.algorithm), &checksum.value);
+    write_value(xml, checksum, &checksum.value);
+}
+
+/// As [`write`], without the number of parts behind a composite checksum: GetObjectAttributes has
+/// it in an element of its own.
+pub fn write_without_count(xml: &mut Xml, checksum: &ObjectChecksum) {
+    let value = checksum.value.split_once('-').map_or(&*checksum.value, |(digest, _)| digest);
+    write_value(xml, checksum, value);
+}
+
+fn write_value(xml: &mut Xml, checksum: &ObjectChecksum, value: &str) {
+    xml.element(&format!("Checksum{}", checksum.algorithm), value);
     xml.element("ChecksumType", checksum.kind.name());
 }
 

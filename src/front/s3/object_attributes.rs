@@ -83,7 +83,7 @@ impl S3Api {
             xml.element("ETag", &head.etag);
         }
         if let Some(checksum) = &found.checksum {
-            checksums::write(xml.open("Checksum"), checksum);
+            checksums::write_without_count(xml.open("Checksum"), checksum);
             xml.close();
         }
         if !found.parts.is_empty() {
