@@ -303,6 +303,22 @@ async fn an_upload_is_completed_only_with_the_checksum_of_its_object() {
 }
 
 #[tokio::test]
+async fn a_put_that_names_an_algorithm_and_no_checksum_gets_it_made() {
+    let gateway = start(settings()).await;
+    for algorithm in [Algorithm::Crc32c, Algorithm::Sha1, Algorithm::Sha512] {
+        let value = sum(algorithm, b"hello").base64();
+        let put = s3("PUT", "/bucket/k").body(b"hello");
+        let put = put.header("x-amz-checksum-algorithm", algorithm.name());
+        expect(&gateway, put.clone(), 200, "").await;
+        let found = head(&gateway, "/bucket/k").await;
+        assert_eq!(shown(&found, algorithm), (Some(value.as_str()), Some("FULL_OBJECT")));
+        let other = sum(Algorithm::Crc32, b"hello").base64();
+        let put = put.header("x-amz-checksum-crc32", &other);
+        expect(&gateway, put, 400, "InvalidRequest").await;
+    }
+}
+
+#[tokio::test]
 async fn an_upload_without_an_algorithm_has_a_crc64nvme() {
     let gateway = start(settings()).await;
     let algorithm = Algorithm::Crc64Nvme;

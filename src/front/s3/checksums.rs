@@ -44,15 +44,16 @@ pub fn of_upload(headers: &HeaderMap) -> Result<Option<(Algorithm, ChecksumKind)
     )))
 }
 
-/// Checks that a request whose `x-amz-checksum-algorithm` names an algorithm has a checksum in it.
-/// **Errors**: `InvalidRequest`.
-pub fn require_named(headers: &HeaderMap, declared: &Declared) -> Result<(), S3Error> {
-    match named_algorithm(headers, &CHECKSUM_ALGORITHM)? {
-        Some(named) if declared.algorithm() != Some(named) => {
-            let what = format!("{CHECKSUM_ALGORITHM} is {named}, but there is no such checksum");
-            Err(S3Error::invalid_request(what))
-        }
-        Some(_) | None => Ok(()),
+/// The algorithm of the checksum that the store makes of an object's bytes: that of the trailer, or
+/// the one that `x-amz-checksum-algorithm` names where no checksum is stated (minio-go over http).
+/// **Errors**: `InvalidRequest` where one of another algorithm is stated.
+pub fn to_be_made(headers: &HeaderMap, declared: &Declared) -> Result<Option<Algorithm>, S3Error> {
+    match (named_algorithm(headers, &CHECKSUM_ALGORITHM)?, declared.algorithm()) {
+        (Some(named), Some(stated)) if named != stated => Err(S3Error::invalid_request(format!(
+            "{CHECKSUM_ALGORITHM} is {named}, but the checksum of the request is a {stated}"
+        ))),
+        (Some(named), None) => Ok(Some(named)),
+        (Some(_) | None, _) => Ok(declared.trailer),
     }
 }
 

@@ -62,7 +62,8 @@ impl S3Api {
         let success = Success::read(&form.fields)?;
         let (file, refusal) = form.file.limited(lengths);
         let declared = declared(&headers)?;
-        checksums::require_named(&headers, &declared)?;
+        let made = checksums::to_be_made(&headers, &declared)?;
+        self.require_made(made)?;
         let (sha256, checksum) = (declared.sha256, declared.checksum.clone());
         let Shared { clock, http, .. } = &self.shared;
         let file = StreamBody::new(file.map_ok(Frame::data));
@@ -73,7 +74,7 @@ impl S3Api {
         let (payload, outcome) = Payload::new(declared, &PayloadSignature::unsigned(), file);
         let (least, most) = form.len_bytes.into_inner();
         let body = Body::verified(most, payload).with_slack(most - least);
-        let new = NewObject { body, mode, attributes, sha256, checksum, trailer: None };
+        let new = NewObject { body, mode, attributes, sha256, checksum, trailer: made };
         let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {

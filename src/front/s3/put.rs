@@ -12,7 +12,7 @@ use super::{
     payload_error,
 };
 use crate::accounts::Access;
-use crate::digest::Checksum;
+use crate::digest::{Algorithm, Checksum};
 use crate::header_names::VERSION_ID;
 use crate::names::{Bucket, Key};
 use crate::object::{Body, GetOptions, GetRange, NewObject, PutMode, StoreKind, Written};
@@ -30,24 +30,18 @@ impl S3Api {
     ) -> HandlerResult {
         request.require(Access::Write)?;
         let declared = Declared::read(&request.head, &request.payload)?;
-        checksums::require_named(&request.head.headers, &declared)?;
+        let made = checksums::to_be_made(&request.head.headers, &declared)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         if len_bytes > MAX_BYTES {
             let message =
                 format!("PutObject takes at most {MAX_BYTES} bytes; use a multipart upload");
             return Err(S3Error::new(StatusCode::BAD_REQUEST, "EntityTooLarge", message));
         }
-        if let Some(algorithm) = declared.trailer
-            && !self.shared.objects.stores_trailer(algorithm)
-        {
-            let what = format!("the trailer {} in front of an S3 server", algorithm.header());
-            return Err(S3Error::not_implemented(&what));
-        }
+        self.require_made(made)?;
         let mode = conditions::write_mode(&request.head.headers)?;
         let attributes = attributes::read(&request.head.headers)?;
         self.shared.objects.require_server_side(&request.target.bucket, &attributes).await?;
-        let (sha256, checksum, trailer) =
-            (declared.sha256, declared.checksum.clone(), declared.trailer);
+        let (sha256, checksum) = (declared.sha256, declared.checksum.clone());
         let (bucket, key) = (request.target.bucket.clone(), request.target.key.clone());
         let replaces = matches!(mode, PutMode::IfMatch(_));
         let (payload, outcome) = Payload::new(declared, &request.payload, body);
@@ -55,7 +49,7 @@ impl S3Api {
         let stated = attributes.headers.clone();
         // A slow body can take long; meanwhile only what is still needed takes memory.
         drop(request);
-        let new = NewObject { body, mode, attributes, sha256, checksum, trailer };
+        let new = NewObject { body, mode, attributes, sha256, checksum, trailer: made };
         let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {
@@ -77,6 +71,15 @@ impl S3Api {
             &mut reply,
         );
         Ok(reply)
+    }
+
+    /// **Errors**: `NotImplemented` where the store does not make checksums of this algorithm.
+    pub(super) fn require_made(&self, made: Option<Algorithm>) -> Result<(), S3Error> {
+        let Some(algorithm) = made.filter(|made| !self.shared.objects.stores_trailer(*made)) else {
+            return Ok(());
+        };
+        let what = format!("the trailer {} in front of an S3 server", algorithm.header());
+        Err(S3Error::not_implemented(&what))
     }
 
     /// The error for a refused If-Match: some servers respond with 412 also if there is no object
