@@ -171,9 +171,9 @@ class OnEachStore(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
-    def received_bytes(self):
-        """The number of bytes of request bodies that the gateway has read."""
-        metrics = urllib.request.urlopen(f"{self.server.url}/metrics").read().decode()
+    def received_bytes(self, url=None):
+        """The number of bytes of request bodies that a gateway has read: the server, or the one at `url`."""
+        metrics = urllib.request.urlopen(f"{url or self.server.url}/metrics").read().decode()
         return int(re.search(r"^ratchet_request_bytes_total (\d+)$", metrics, re.MULTILINE).group(1))
 
     def file(self, name, size, seed=0):

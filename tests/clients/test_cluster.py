@@ -2,91 +2,23 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import unittest
-import urllib.request
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-from harness import BINARY, MIB, ROOT, TIMEOUT, Gateway, OnEachStore
-
-DEBIAN = ROOT / "target/debian"
-BALANCER = """
-global
-    log stdout format raw local0 emerg
-defaults
-    mode http
-    balance roundrobin
-    option redispatch
-    option httpchk GET /readyz
-    # A gateway that goes down is taken out at once; requests that it has not begun to read go to another one.
-    retries 3
-    retry-on conn-failure empty-response
-    timeout connect 2s
-    # Without this a check that takes longer than `inter` counts as failed.
-    timeout check 10s
-    timeout client 60s
-    timeout server 60s
-frontend in
-    bind 127.0.0.1:{port}
-    default_backend gateways
-backend gateways
-    default-server check inter 100ms fall 1 rise 1 observe layer4 error-limit 1 on-error mark-down
-{servers}
-"""
+from balanced import Balanced, behind_haproxy
+from harness import BINARY, MIB, TIMEOUT
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports
-
-
-class Cluster(OnEachStore):
-    server_name = "s3"
+class Cluster(Balanced):
+    count = 3
 
     def setUp(self):
         super().setUp()
-        haproxy = DEBIAN / "usr/sbin/haproxy"
-        if not haproxy.exists():
-            self.skipTest("haproxy could not be installed")
-        port, *self.ports = free_ports(4)
-        self.store = "s3+" + os.environ["RATCHET_TEST_S3"]
         self.direct = boto3.client("s3", endpoint_url=os.environ["RATCHET_TEST_S3"])
-        self.state = f"state-{self.bucket}"
-        self.gateways = [self.gateway(at) for at in range(3)]
-        self.addCleanup(lambda: [gateway.stop() for gateway in self.gateways])
-        config = self.home / "haproxy.cfg"
-        servers = "\n".join(f"    server g{at} 127.0.0.1:{port}" for at, port in enumerate(self.ports))
-        config.write_text(BALANCER.format(port=port, servers=servers))
-        libraries = {"LD_LIBRARY_PATH": str(DEBIAN / "usr/lib/x86_64-linux-gnu")}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        balancer = subprocess.Popen([haproxy, "-db", "-f", config], env=libraries, **quiet)
-        self.addCleanup(lambda: (balancer.kill(), balancer.wait()))
-        self.url = f"http://127.0.0.1:{port}"
-        self.until(lambda: urllib.request.urlopen(f"{self.url}/readyz").status == 200)
-
-    def gateway(self, at):
-        return Gateway(self.store, listen=f"127.0.0.1:{self.ports[at]}", RATCHET_STATE_BUCKET=self.state)
-
-    def until(self, holds):
-        """Waits for a condition. An error while checking counts as not yet."""
-        end = time.monotonic() + TIMEOUT
-        while time.monotonic() < end:
-            try:
-                if holds():
-                    return
-            except (OSError, BotoCoreError, ClientError):
-                pass
-        self.fail("the condition did not become true in time")
 
     def start(self, *command):
-        environment = self.environment(AWS_ENDPOINT_URL=self.url, AWS_MAX_ATTEMPTS="10")
+        environment = self.environment(AWS_MAX_ATTEMPTS="10")
         words = [str(word) for word in command]
         process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close()))
@@ -103,7 +35,7 @@ class Cluster(OnEachStore):
 
     def restart_gateways(self, sent_signal):
         """Clients upload while one gateway after the other is stopped and started; no client fails."""
-        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}", AWS_ENDPOINT_URL=self.url)
+        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
         keys = ["backup0", "backup1", "part0", "part1"]
         files = {key: self.file(f"of-{key}", 96 * MIB, seed) for seed, key in enumerate(keys)}
         slow = "import boto3, sys\nfrom boto3.s3.transfer import TransferConfig as T\n"
@@ -140,10 +72,10 @@ class Cluster(OnEachStore):
         self.restart_gateways(signal.SIGKILL)
 
     def test_all_gateways_return_the_same(self):
-        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}", AWS_ENDPOINT_URL=self.url)
+        self.run_client(self.need("aws"), "s3", "mb", f"s3://{self.bucket}")
         file = self.file("file", 40 * MIB)
         target = f"s3://{self.bucket}/k"
-        self.run_client(BINARY, "backup", file, target, AWS_ENDPOINT_URL=self.url)
+        self.run_client(BINARY, "backup", file, target)
         outputs = {self.run_client(BINARY, "status", target, "--json", AWS_ENDPOINT_URL=one.url) for one in self.gateways}
         self.assertEqual(len(outputs), 1, outputs)
         # Each call of one upload goes to another gateway.
@@ -165,5 +97,4 @@ class Cluster(OnEachStore):
 
 
 def load_tests(loader, _tests, _pattern):
-    available = "RATCHET_TEST_S3" in os.environ and "RATCHET_CLIENTS_ENDPOINT" not in os.environ
-    return loader.loadTestsFromTestCase(Cluster) if available else unittest.TestSuite()
+    return behind_haproxy(loader, Cluster)
