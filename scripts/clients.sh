@@ -18,8 +18,8 @@ command -v chromium >/dev/null || why=$(apt-get install -y --no-install-recommen
 modules=target/clients/js
 if ! command -v npm >/dev/null; then
     echo "SKIP lib-storage: npm is not installed"
-elif [ ! -d $modules/node_modules/@uppy/aws-s3 ]; then
+elif [ ! -d $modules/node_modules/@uppy/aws-s3 ] || [ ! -d $modules/node_modules/@aws-sdk/s3-request-presigner ]; then
     mkdir -p $modules
     why=$(cd $modules && npm install --no-audit --no-fund --silent @aws-sdk/client-s3 @aws-sdk/lib-storage \
-        @uppy/core @uppy/aws-s3 esbuild 2>&1) || echo "SKIP lib-storage, Uppy: ${why##*$'\n'}"
+        @aws-sdk/s3-request-presigner @uppy/core @uppy/aws-s3 esbuild 2>&1) || echo "SKIP lib-storage, Uppy: ${why##*$'\n'}"
 fi

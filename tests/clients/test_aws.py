@@ -40,6 +40,35 @@ class Aws(OnEachStore):
         self.aws("s3", "sync", f"s3://{self.bucket}/tree", back)
         self.assertSameTree(tree, back)
 
+    def test_sync_with_delete_removes_what_the_source_lacks(self):
+        tree, target = self.tree("tree"), f"s3://{self.bucket}/tree"
+        self.aws("s3", "sync", tree, target)
+        self.aws("s3", "cp", tree / "a.txt", f"s3://{self.bucket}/treetop")
+        (tree / "dir/b.bin").unlink()
+        self.file("tree/new", 11)
+        self.aws("s3", "sync", "--delete", tree, target)
+        listed = [line.split(None, 3)[3] for line in self.aws("s3", "ls", "--recursive", target).decode().splitlines()]
+        self.assertEqual(listed, ["tree/a.txt", "tree/dir/sub/c d+ü.bin", "tree/empty", "tree/new", "treetop"])
+        self.file("back/extra", 3)
+        self.aws("s3", "sync", "--delete", target, self.home / "back")
+        self.assertSameTree(tree, self.home / "back")
+
+    def test_a_copy_onto_itself_changes_the_storage_class(self):
+        for name, size in (("small", 100), ("large", 20 * MIB + 1)):
+            with self.subTest(name):
+                file, target = self.file(name, size), f"s3://{self.bucket}/{name}"
+                self.aws("s3", "cp", file, target, "--metadata", "a=1", "--content-type", "text/x")
+                before = self.api("head-object", "--key", name)
+                # The same key, nothing changed: S3 refuses that, and the CLI says so.
+                self.aws("s3api", "copy-object", "--bucket", self.bucket, "--key", name, "--copy-source", f"{self.bucket}/{name}", ok=False)
+                self.aws("s3", "cp", target, target, "--storage-class", "STANDARD_IA")
+                after = self.api("head-object", "--key", name)
+                self.assertEqual(after["StorageClass"], "STANDARD_IA")
+                for field in ("ContentLength", "Metadata", "ContentType"):
+                    self.assertEqual(after[field], before[field])
+                self.aws("s3", "cp", target, self.home / "back")
+                self.assertSameFile(file, self.home / "back")
+
     def test_version_2_copies_in_parts_with_the_tags(self):
         debian = ROOT / "target/debian"
         if not (debian / "packages/awscli.done").exists():

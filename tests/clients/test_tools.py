@@ -33,6 +33,20 @@ class S5cmd(OnEachStore):
         self.s5cmd("rm", f"s3://{self.bucket}/*")
         self.s5cmd("rb", f"s3://{self.bucket}")
 
+    def test_all_versions_are_listed_and_removed(self):
+        self.s5cmd("mb", f"s3://{self.bucket}")
+        file, all_of_it = self.file("file", 10), f"s3://{self.bucket}/*"
+        for key in ("a", "dir/b", "dir/b", "c"):
+            self.s5cmd("cp", file, f"s3://{self.bucket}/{key}")
+        listed = [line.split() for line in self.s5cmd("ls", "--all-versions", all_of_it).decode().splitlines()]
+        self.assertEqual([line[-2:] for line in listed], [["a", "null"], ["c", "null"], ["dir/b", "null"]])
+        self.s5cmd("rm", "--version-id", "null", f"s3://{self.bucket}/c")
+        # SeaweedFS answers 204 and removes nothing.
+        self.s5cmd("rm", "--version-id", "absent", f"s3://{self.bucket}/a", ok=self.server_name != "dir")
+        removed = self.s5cmd("rm", "--all-versions", all_of_it).decode().splitlines()
+        self.assertEqual(len(removed), 2, removed)
+        self.s5cmd("rb", f"s3://{self.bucket}")
+
 
 class Rclone(OnEachStore):
     def rclone(self, *words, **arguments):
@@ -59,6 +73,21 @@ class Rclone(OnEachStore):
         self.rclone("sync", tree, f"r:{self.bucket}/tree")
         self.rclone("copy", f"r:{self.bucket}/tree", self.home / "back")
         self.assertSameTree(tree, self.home / "back")
+        self.rclone("purge", f"r:{self.bucket}")
+
+    def test_versions_are_listed_and_copied(self):
+        tree = self.tree("tree")
+        for _ in range(2):
+            self.rclone("copy", "--ignore-times", tree, f"r:{self.bucket}")
+        every = ["--s3-versions", "lsf", "--recursive", "--files-only", f"r:{self.bucket}"]
+        names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file())
+        self.assertEqual(sorted(self.rclone(*every).decode().splitlines()), names)
+        self.rclone("--s3-versions", "copy", f"r:{self.bucket}", self.home / "back")
+        self.assertSameTree(tree, self.home / "back")
+        self.rclone("--s3-versions", "deletefile", f"r:{self.bucket}/a.txt")
+        names.remove("a.txt")
+        self.assertEqual(sorted(self.rclone(*every).decode().splitlines()), names)
+        self.rclone("backend", "cleanup-hidden", f"r:{self.bucket}")
         self.rclone("purge", f"r:{self.bucket}")
 
 
