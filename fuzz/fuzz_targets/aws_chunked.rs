@@ -23,8 +23,9 @@ static SIGNER: LazyLock<ChunkVerifier> = LazyLock::new(|| {
     )
     .expect("signed");
     let claim = sigv4::parse(&head).expect("a claim");
-    claim
-        .verify(&head, &Secret::new("secret"), now, Duration::from_secs(1))
+    let checked = claim.check(&head, now, Duration::from_secs(1)).expect("checked");
+    checked
+        .verify(&head, &Secret::new("secret"))
         .expect("verified")
         .chunk_verifier
 });

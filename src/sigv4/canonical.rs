@@ -51,11 +51,15 @@ pub(super) fn request(
         add_header(&mut text, parts, name, reading)?;
         text.push(b'\n');
     }
-    let mut end = String::from("\n");
-    add_header_names(&mut end, signed_headers);
-    end.push('\n');
-    end.push_str(payload);
-    text.extend_from_slice(end.as_bytes());
+    text.push(b'\n');
+    for (index, name) in signed_headers.iter().enumerate() {
+        if index > 0 {
+            text.push(b';');
+        }
+        text.extend_from_slice(name.as_str().as_bytes());
+    }
+    text.push(b'\n');
+    text.extend_from_slice(payload.as_bytes());
     Some(text)
 }
 

@@ -1,5 +1,5 @@
-//! Verifying a request's signature: it is parsed, the caller looks up the secret of its access key,
-//! then it is verified.
+//! Verifying a request's signature: it is parsed and checked, the caller looks up the secret of its
+//! access key, then it is verified.
 //!
 //! Guarantees: no request makes it panic; the signature is compared last, so that every other
 //! refusal is the same for every secret; the service must be `s3`, and the caller judges the
@@ -124,6 +124,13 @@ pub struct RequestSignature {
     time: String,
     /// **Unit**: seconds. Some for a presigned URL only.
     expires: Option<u64>,
+}
+
+/// A signature that is right in all that does not need its secret.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    signature: RequestSignature,
+    payload: SignedPayload,
 }
 
 /// The fields of a signature, from the header or the query.
@@ -301,10 +308,6 @@ fn from_fields(fields: Fields<'_>) -> Result<RequestSignature, Error> {
 }
 
 impl RequestSignature {
-    pub fn access_key_id(&self) -> &str {
-        &self.access_key_id
-    }
-
     /// The region of the credential.
     pub fn region(&self) -> &str {
         &self.scope.region
@@ -326,10 +329,11 @@ impl RequestSignature {
 
     /// Checks everything but the signature itself, which needs the secret. **Errors**:
     /// `InvalidArgument`, `Unsupported`, `HeadersUnsigned`, `Expired`, `Denied`, `Skewed`.
-    pub fn check(&self, parts: &Parts, now: SystemTime, skew: Duration) -> Result<(), Error> {
-        SignedPayload::parse(self.payload(parts)?)?;
+    pub fn check(self, parts: &Parts, now: SystemTime, skew: Duration) -> Result<Checked, Error> {
+        let payload = SignedPayload::parse(self.payload(parts)?)?;
         self.check_headers(parts)?;
-        self.check_time(now, skew)
+        self.check_time(now, skew)?;
+        Ok(Checked { signature: self, payload })
     }
 
     /// The value of `x-amz-content-sha256`.
@@ -342,46 +346,6 @@ impl RequestSignature {
                 "Missing required header for this request: x-amz-content-sha256",
             )),
         }
-    }
-
-    /// Verifies the request with the secret of its access key. **Errors**: those of `check`;
-    /// `Malformed` where a signed header is absent; `Mismatch` only where none of these applies.
-    pub fn verify(
-        self,
-        parts: &Parts,
-        secret: &Secret,
-        now: SystemTime,
-        skew: Duration,
-    ) -> Result<Verified, Error> {
-        self.check(parts, now, skew)?;
-        let payload = self.payload(parts)?;
-        let signed_payload = SignedPayload::parse(payload)?;
-        let key = secret.signing_key(&self.scope);
-        let place = self.place();
-        let canonical = |reading| {
-            canonical::request(parts, &self.signed_headers, payload, reading).ok_or_else(|| {
-                place.malformed("SignedHeaders names a header that the request does not have.")
-            })
-        };
-        let matches = |request: &[u8]| {
-            let expected = canonical::signature(request, &self.time, &self.scope, &key);
-            bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes()))
-        };
-        // Clients that write a header in Latin-1 sign it as they send it, or its text in UTF-8.
-        let latin1 = || canonical::has_latin1(parts, &self.signed_headers);
-        let request = canonical(Reading::AsSent)?;
-        let is_valid = matches(&request) || (latin1() && matches(&canonical(Reading::Latin1)?));
-        if !is_valid {
-            let string_to_sign = canonical::string_to_sign(&request, &self.time, &self.scope);
-            return Err(Error::Mismatch(Box::new(Compared {
-                access_key_id: self.access_key_id,
-                signature: self.signature,
-                string_to_sign: string_to_sign.into_bytes(),
-                canonical_request: Some(request),
-            })));
-        }
-        let chunk_verifier = ChunkVerifier::new(key, self.scope, self.time, self.signature);
-        Ok(Verified { payload: signed_payload, chunk_verifier })
     }
 
     fn check_headers(&self, parts: &Parts) -> Result<(), Error> {
@@ -410,5 +374,44 @@ impl RequestSignature {
             None if is_early || now > signed_at + skew.as_secs() => Err(Error::Skewed),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl Checked {
+    pub fn access_key_id(&self) -> &str {
+        &self.signature.access_key_id
+    }
+
+    /// Verifies the request with the secret of its access key. **Errors**: `Malformed` where a
+    /// signed header is absent; `Mismatch`.
+    pub fn verify(self, parts: &Parts, secret: &Secret) -> Result<Verified, Error> {
+        let Self { signature: claim, payload } = self;
+        let text = claim.payload(parts)?;
+        let key = secret.signing_key(&claim.scope);
+        let canonical = |reading| {
+            canonical::request(parts, &claim.signed_headers, text, reading).ok_or_else(|| {
+                let what = "SignedHeaders names a header that the request does not have.";
+                claim.place().malformed(what)
+            })
+        };
+        let matches = |request: &[u8]| {
+            let expected = canonical::signature(request, &claim.time, &claim.scope, &key);
+            bool::from(expected.as_bytes().ct_eq(claim.signature.as_bytes()))
+        };
+        // Clients that write a header in Latin-1 sign it as they send it, or its text in UTF-8.
+        let latin1 = || canonical::has_latin1(parts, &claim.signed_headers);
+        let request = canonical(Reading::AsSent)?;
+        let is_valid = matches(&request) || (latin1() && matches(&canonical(Reading::Latin1)?));
+        if !is_valid {
+            let string_to_sign = canonical::string_to_sign(&request, &claim.time, &claim.scope);
+            return Err(Error::Mismatch(Box::new(Compared {
+                access_key_id: claim.access_key_id,
+                signature: claim.signature,
+                string_to_sign: string_to_sign.into_bytes(),
+                canonical_request: Some(request),
+            })));
+        }
+        let chunk_verifier = ChunkVerifier::new(key, claim.scope, claim.time, claim.signature);
+        Ok(Verified { payload, chunk_verifier })
     }
 }

@@ -68,9 +68,9 @@ pub fn authenticate(
         }
     };
     require_region(claim.region(), settings, |what| claim.malformed_credential(what))?;
-    claim.check(head, now, settings.max_skew).map_err(refusal)?;
-    let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
-    let verified = claim.verify(head, &secret, now, settings.max_skew).map_err(refusal)?;
+    let checked = claim.check(head, now, settings.max_skew).map_err(refusal)?;
+    let Credentials { secret, identity } = known(accounts, checked.access_key_id())?;
+    let verified = checked.verify(head, &secret).map_err(refusal)?;
     let payload =
         PayloadSignature { claim: verified.payload, chunks: Some(verified.chunk_verifier) };
     Ok((identity, payload))

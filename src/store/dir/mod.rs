@@ -199,8 +199,8 @@ impl Store for Dir {
             )
         };
         let (first, end) = read.span(row.size_bytes).ok_or_else(unsatisfiable)?;
-        let head = row.head(self.clock.wall());
-        let body = read::body(&self.files, row.content, first, end);
+        let (head, content) = row.into_head(self.clock.wall(), options.checksum);
+        let body = read::body(&self.files, content, first, end);
         drop(lookup);
         Ok((head, body))
     }

@@ -124,19 +124,20 @@ fn check_header(
     name: &HeaderName,
     value: &HeaderValue,
 ) -> Result<(), S3Error> {
-    let value = String::from_utf8_lossy(value.as_bytes());
     if let S3Operation::PassThrough(passed) = operation
         && passed.has_header(name.as_str())
     {
         return Ok(());
     }
-    let refused = || refusal("header", name.as_str(), operation);
     match meaning(HEADERS, name.as_str(), operation) {
-        Some(Meaning::Only(values)) if !values.contains(&value.trim()) => {
-            Err(S3Error::not_implemented(&format!("the value {value:?} of the header {name}")))
+        Some(Meaning::Only(values)) => {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let refused = || format!("the value {value:?} of the header {name}");
+            let is_taken = values.contains(&value.trim());
+            if is_taken { Ok(()) } else { Err(S3Error::not_implemented(&refused())) }
         }
         Some(meaning) if meaning != Meaning::Refused => Ok(()),
-        Some(_) | None => Err(refused()),
+        Some(_) | None => Err(refusal("header", name.as_str(), operation)),
     }
 }
 

@@ -193,17 +193,21 @@ impl ObjectRow {
         Existing { etag, size_bytes, modified: time(self.modified_ms) }
     }
 
-    pub fn head(&self, date: SystemTime) -> Head {
-        Head {
-            etag: self.etag.clone(),
+    /// The head, with its checksum where it is asked for, and the content.
+    pub fn into_head(self, date: SystemTime, with_checksum: bool) -> (Head, Content) {
+        let text = self.attributes.checksum.as_deref().filter(|_| with_checksum);
+        let checksum = text.and_then(|text| text.parse().ok());
+        let head = Head {
+            etag: self.etag,
             size_bytes: self.size_bytes,
             modified: time(self.modified_ms),
             date,
-            attributes: self.attributes.clone().into(),
             tag_count: self.attributes.tags.len(),
+            attributes: self.attributes.into(),
             version: None,
-            checksum: self.attributes.checksum.as_deref().and_then(|text| text.parse().ok()),
-        }
+            checksum,
+        };
+        (head, self.content)
     }
 }
 
