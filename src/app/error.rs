@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::store;
+use crate::store::{self, dir};
 use crate::upload;
 
 /// What a supervisor or an operator must do next.
@@ -13,6 +13,8 @@ pub enum Kind {
     WrongUse,
     /// Make the store reachable.
     Unreachable,
+    /// Look at what is wrong with the store's directory.
+    NotDone,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,10 @@ pub enum Error {
     },
     #[error("the store cannot be used: {check}: {detail}; `ratchet doctor` repeats the check")]
     Unusable { check: &'static str, detail: String },
+    #[error(transparent)]
+    Directory(dir::OpenError),
+    #[error("{0} is not an embedded store: this command is for dir:PATH")]
+    NotDirectory(String),
     #[error("the access key in {} cannot be written or read: {what}", path.display())]
     Credentials { path: PathBuf, what: String },
 }
@@ -63,7 +69,14 @@ impl Error {
             | Self::Tls(_)
             | Self::Accounts(_)
             | Self::Credentials { .. }
+            | Self::NotDirectory(_)
             | Self::Unusable { .. } => Kind::WrongUse,
+            Self::Directory(error) => match error {
+                dir::OpenError::InUse(_)
+                | dir::OpenError::NoStore(_)
+                | dir::OpenError::Target(..) => Kind::WrongUse,
+                dir::OpenError::Damaged(..) | dir::OpenError::Failed { .. } => Kind::NotDone,
+            },
             Self::Store { source, .. } => match source.kind() {
                 store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,
                 store::Kind::NotFound
@@ -90,9 +103,10 @@ impl Error {
         }
     }
 
-    /// 2: wrong use, 3: not reachable (docs/architecture.md#exit-codes).
+    /// 1: not done, 2: wrong use, 3: not reachable (docs/architecture.md#exit-codes).
     pub fn exit_code(&self) -> u8 {
         match self.kind() {
+            Kind::NotDone => 1,
             Kind::WrongUse => 2,
             Kind::Unreachable => 3,
         }

@@ -5,6 +5,7 @@
 //! and prints nothing.
 
 mod credentials;
+mod directory;
 mod error;
 mod rotation;
 mod stores;
@@ -25,8 +26,10 @@ use crate::upload::Uploads;
 use crate::web::{Admission, Metrics};
 
 pub use crate::gc::{ReclaimedSession, Report};
+pub use crate::store::dir::{CheckReport, Finding, Snapshot};
 pub use crate::store::probe::{Check, Weight};
 pub use credentials::GeneratedKey;
+pub use directory::{check, snapshot};
 pub use error::Error;
 pub use rotation::LoadAccounts;
 

@@ -6,12 +6,14 @@
 
 mod abort;
 mod backup;
+mod check;
 mod connection;
 mod doctor;
 mod gc;
 mod ls;
 mod restore;
 mod serve;
+mod snapshot;
 mod status;
 mod store;
 mod verify;
@@ -51,6 +53,10 @@ enum Command {
     Gc(gc::Args),
     /// Check that a store has the properties that the gateway depends on.
     Doctor(doctor::Args),
+    /// Copy the directory of an embedded store, also while a gateway runs on it.
+    Snapshot(snapshot::Args),
+    /// Compare the index of an embedded store with its files.
+    Check(check::Args),
 }
 
 /// Parses the arguments and runs the command.
@@ -78,6 +84,8 @@ pub fn run() -> ExitCode {
         Command::Abort(args) => runtime.block_on(abort::run(args)),
         Command::Gc(args) => runtime.block_on(gc::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
+        Command::Snapshot(args) => runtime.block_on(snapshot::run(args)),
+        Command::Check(args) => runtime.block_on(check::run(args)),
     };
     ExitCode::from(code)
 }

@@ -35,11 +35,10 @@ const READ_BUDGET_BYTES: usize = 64 * BUFFER_BYTES;
 /// Memory of all frames that wait to be written through the page cache (`cached`).
 const WRITE_BUDGET_BYTES: usize = 16 << 20;
 
-/// The directories of a store.
+/// The files of a store.
 #[derive(Debug)]
 pub(super) struct Files {
-    data: PathBuf,
-    incoming: PathBuf,
+    places: Places,
     /// For reads.
     pub buffers: Arc<Buffers>,
     pub read_budget: Arc<MemoryBudget>,
@@ -75,8 +74,7 @@ impl Files {
     /// Creates the store's directory if it is missing, and restricts it to its owner. Blocks.
     pub fn open(path: &Path, repair: &mut ModeRepair) -> io::Result<Self> {
         let files = Self {
-            data: path.join("data"),
-            incoming: path.join("incoming"),
+            places: Places::of(path),
             buffers: Buffers::new(BUFFER_BYTES, SPARE_BUFFERS),
             read_budget: MemoryBudget::new(READ_BUDGET_BYTES),
             write_budget: MemoryBudget::new(WRITE_BUDGET_BYTES),
@@ -86,7 +84,7 @@ impl Files {
         create_directory(path)?;
         // First: nobody else gets in while the modes below it are repaired.
         repair.restrict_directory(path)?;
-        for directory in [&files.incoming, &files.data] {
+        for directory in [&files.places.incoming, &files.places.data] {
             create_directory(directory)?;
         }
         sync_directory(path)?;
@@ -96,14 +94,14 @@ impl Files {
     /// Creates the directories for files if they are missing, and gives them and the files in them
     /// their modes; if the directories have theirs, their files are not read. Blocks.
     pub fn prepare(&self, repair: &mut ModeRepair) -> io::Result<()> {
-        repair.restrict_directory(&self.data)?;
-        repair.repair_directory(&self.incoming)?;
-        self.shards().try_for_each(|shard| repair.repair_directory(&shard))?;
-        sync_directory(&self.data)
+        repair.restrict_directory(&self.places.data)?;
+        repair.repair_directory(&self.places.incoming)?;
+        self.places.shards().try_for_each(|shard| repair.repair_directory(&shard))?;
+        sync_directory(&self.places.data)
     }
 
-    fn shards(&self) -> impl Iterator<Item = PathBuf> {
-        (0..=255_u8).map(|shard| self.data.join(format!("{shard:02x}")))
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Writes a body to a new file under `incoming/`. **Durability**: the file is synced; its name
@@ -116,7 +114,7 @@ impl Files {
         declared: Option<Sha256>,
         tag: Tag,
     ) -> Result<WrittenFile> {
-        let (path, len_bytes) = (self.incoming.join(&id), body.len_bytes());
+        let (path, len_bytes) = (self.places.incoming.join(&id), body.len_bytes());
         let file = Arc::new(
             blocking("creating a file", move || PendingFile::create(path, len_bytes)).await?,
         );
@@ -144,9 +142,11 @@ impl Files {
     /// Moves a committed file to its place under `data/`; success if it is there already. Blocks.
     /// After a crash before it, opening the store moves the file.
     pub fn publish(&self, id: &str) -> io::Result<()> {
-        match fs::rename(self.incoming.join(id), self.data_path(id)) {
+        let Places { incoming, .. } = &self.places;
+        match fs::rename(incoming.join(id), self.places.data_path(id)) {
             Err(error)
-                if error.kind() == io::ErrorKind::NotFound && self.data_path(id).exists() =>
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.places.data_path(id).exists() =>
             {
                 Ok(())
             }
@@ -157,7 +157,7 @@ impl Files {
     /// Removes a file from wherever it is; success if there is none. Blocks.
     pub fn remove(&self, id: &str) -> io::Result<()> {
         // In this order: the writer may move the file between the two attempts.
-        for path in [self.incoming.join(id), self.data_path(id)] {
+        for path in [self.places.incoming.join(id), self.places.data_path(id)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
@@ -170,7 +170,7 @@ impl Files {
     /// does not know any more. Blocks.
     pub fn sync_removal(&self, ids: &[String]) -> io::Result<()> {
         let shards: BTreeSet<&str> = ids.iter().map(|id| shard(id)).collect();
-        shards.into_iter().try_for_each(|shard| sync_directory(&self.data.join(shard)))
+        shards.into_iter().try_for_each(|shard| sync_directory(&self.places.data.join(shard)))
     }
 
     /// Ids of the files under `incoming/`: those that are being written, or were committed and not
@@ -179,34 +179,59 @@ impl Files {
         let name = |entry: io::Result<fs::DirEntry>| {
             entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
         };
-        fs::read_dir(&self.incoming)?.map(name).collect()
+        fs::read_dir(&self.places.incoming)?.map(name).collect()
     }
 
     /// Opens a file for reading, under `data/` or `incoming/`. Blocks.
     pub fn read(&self, id: &str) -> io::Result<fs::File> {
-        let is_missing = |opened: &io::Result<fs::File>| {
-            opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        // Under `data/` once more: the file may have been moved between the first two attempts.
-        let paths = [self.data_path(id), self.incoming.join(id), self.data_path(id)];
-        let mut attempts = paths.into_iter().map(fs::File::open);
-        attempts
-            .find(|opened| !is_missing(opened))
-            .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+        self.places.find(id, |path| fs::File::open(path))
     }
 
     /// Makes the names of all files under `incoming/` durable. Blocks.
     pub fn sync_names(&self) -> io::Result<()> {
-        sync_directory(&self.incoming)
+        sync_directory(&self.places.incoming)
+    }
+}
+
+/// Where a store's directory has its files.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    pub data: PathBuf,
+    pub incoming: PathBuf,
+}
+
+impl Places {
+    /// Those of the store in this directory.
+    pub fn of(path: &Path) -> Self {
+        Self { data: path.join("data"), incoming: path.join("incoming") }
     }
 
-    fn data_path(&self, id: &str) -> PathBuf {
+    /// The directories below `data/`.
+    pub fn shards(&self) -> impl Iterator<Item = PathBuf> {
+        (0..=255_u8).map(|shard| self.data.join(format!("{shard:02x}")))
+    }
+
+    pub fn data_path(&self, id: &str) -> PathBuf {
         self.data.join(shard(id)).join(id)
+    }
+
+    /// Does something with a file under `data/` or `incoming/`, wherever it is. Blocks. **Errors**:
+    /// `NotFound` if it is in neither.
+    pub fn find<T>(&self, id: &str, attempt: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        let is_missing = |done: &io::Result<T>| {
+            done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        // Under `data/` once more: the file may have been moved between the first two attempts.
+        let paths = [self.data_path(id), self.incoming.join(id), self.data_path(id)];
+        let mut attempts = paths.iter().map(|path| attempt(path));
+        attempts
+            .find(|done| !is_missing(done))
+            .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
     }
 }
 
 /// Makes the names in a directory durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 

@@ -23,7 +23,7 @@ use super::modes::create_or_restrict_file;
 use super::tables::{FILES, GARBAGE, Tables, index_error};
 
 /// The size of redb's cache.
-const CACHE_BYTES: usize = 16 << 20;
+pub(super) const CACHE_BYTES: usize = 16 << 20;
 
 /// The index of one directory.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ impl Handle {
     pub fn open(path: PathBuf) -> std::result::Result<Self, DatabaseError> {
         let database = RwLock::new(Ok(open(&path)?));
         Ok(Self { path, database })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Creates the tables of a new index, and those that an older version did not have.

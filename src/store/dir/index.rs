@@ -47,7 +47,7 @@ impl Index {
             path: path.into(),
             source,
         };
-        let handle = Handle::open(path.join("index.redb")).map_err(|error| {
+        let handle = Handle::open(path.join(super::INDEX)).map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
                 return OpenError::InUse(path.into());
             }
@@ -62,6 +62,10 @@ impl Index {
         let writer =
             Writer::start(Arc::clone(&handle), files).map_err(|error| failed(error.into()))?;
         Ok(Self { handle, writer })
+    }
+
+    pub fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 
     /// Runs a change on the writer thread and returns once it is committed. A change that fails

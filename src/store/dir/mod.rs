@@ -8,14 +8,17 @@
 //! on to its end with the bytes that it began with, although the object is replaced or removed
 //! meanwhile (`pins`). It keeps no versions.
 //!
+//! `snapshot` copies a store in use, `check` compares its index with its files.
+//!
 //! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB);
 //! `incoming/<32 hex>` (bodies that are being written, or were committed before a crash and not yet
-//! moved). Small objects are in the index.
+//! moved); `snapshot.sock` (while it is open). Small objects are in the index.
 //! **Errors**: `Full` for a full disk; writes succeed again without a restart once there is space.
 //! Opening a directory that another process has open is refused.
 
 mod buffers;
 mod cached;
+mod check;
 mod copies;
 mod direct;
 mod disk;
@@ -28,6 +31,7 @@ mod pending_file;
 mod pins;
 mod read;
 mod reaper;
+mod snapshot;
 mod tables;
 mod writer;
 
@@ -47,10 +51,17 @@ use super::{
 use crate::clock::Clock;
 use crate::digest::Checksum;
 
+pub use check::{CheckReport, Finding, check, rebuild};
+pub use snapshot::{Snapshot, snapshot};
+
 use files::Files;
 use index::Index;
 use modes::ModeRepair;
+use snapshot::Listener;
 use tables::{AttributesRow, Content, FileRef, NewObject, ObjectRow, PartRow, Tables, UploadRow};
+
+/// The index's file.
+const INDEX: &str = "index.redb";
 
 /// Objects up to this size are stored in the index: JSON documents cost one commit and no file.
 const INLINE_BYTES: u64 = 64 << 10;
@@ -60,6 +71,8 @@ const INLINE_BYTES: u64 = 64 << 10;
 pub struct Dir {
     clock: Clock,
     limits: Limits,
+    /// Before `index`: it goes first when the store is dropped.
+    _snapshots: Option<Listener>,
     files: Arc<Files>,
     index: Index,
 }
@@ -69,6 +82,14 @@ pub struct Dir {
 pub enum OpenError {
     #[error("{0} is open in another process; stop that process, or choose another directory")]
     InUse(PathBuf),
+    #[error(
+        "the index of {0} is damaged; `ratchet check --rebuild` makes one of what is left of it"
+    )]
+    Damaged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("{0} cannot be written as a snapshot")]
+    Target(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("there is no store in {0}, and nothing was created there")]
+    NoStore(PathBuf),
     #[error("{path} cannot be opened as a store")]
     Failed {
         path: PathBuf,
@@ -81,6 +102,14 @@ impl Dir {
     /// Opens the store, or creates it, and removes what a crash left behind. Blocks.
     pub fn open(path: &Path, clock: Clock) -> std::result::Result<Self, OpenError> {
         Self::with_limits(path, Limits::S3, clock)
+    }
+
+    /// As [`Dir::open`], for a store that must exist: creates nothing. **Errors**: `NoStore`.
+    pub fn open_existing(path: &Path, clock: Clock) -> std::result::Result<Self, OpenError> {
+        if !path.join(INDEX).is_file() {
+            return Err(OpenError::NoStore(path.into()));
+        }
+        Self::open(path, clock)
     }
 
     /// As [`Dir::open`], with other limits than S3's: tests then need no parts of 5 MiB.
@@ -96,7 +125,9 @@ impl Dir {
         let mut repair = ModeRepair::default();
         let files = Arc::new(Files::open(path, &mut repair).map_err(|error| failed(error.into()))?);
         let index = Index::open(path, Arc::clone(&files), &mut repair)?;
-        Ok(Self { clock, limits, files, index })
+        let (handle, of) = (Arc::clone(index.handle()), Arc::clone(&files));
+        let snapshots = Listener::start(path, handle, of, clock.clone());
+        Ok(Self { clock, limits, _snapshots: snapshots, files, index })
     }
 
     /// The number of files that objects and parts consist of, for checks. `data/` also has those

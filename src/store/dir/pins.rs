@@ -2,8 +2,9 @@
 //!
 //! Guarantees: a file that a body is to read from stays on the disk until the body has read it, or
 //! is dropped, although its object is replaced or removed meanwhile. No file is held open for that,
-//! so an object of many parts costs no more descriptors than any other. Pins are in memory only: a
-//! crash ends the reads too, and the next opening removes what they kept.
+//! so an object of many parts costs no more descriptors than any other. While a snapshot is taken
+//! no file is removed at all. Pins and holds are in memory only: a crash ends the reads and the
+//! snapshots too, and the next opening removes what they kept.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -26,7 +27,13 @@ struct State {
     counts: HashMap<String, usize>,
     /// Garbage that the reaper left because it was pinned.
     left: HashSet<String>,
+    /// How many snapshots are being taken.
+    holds: usize,
 }
+
+/// Keeps all files until it is dropped.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Pins>);
 
 /// Keeps one file until it is dropped.
 #[derive(Debug)]
@@ -52,11 +59,27 @@ impl Pins {
         Pin { pins: Arc::clone(self), id: id.to_owned() }
     }
 
-    /// Keeps in `garbage` only the files that no body needs. The others are left until they are
-    /// unpinned, which wakes the reaper.
+    /// Keeps all files. To be called before the index is read that names them.
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        self.state().holds += 1;
+        Hold(Arc::clone(self))
+    }
+
+    fn wake_reaper(&self) {
+        if let Some(reaper) = self.reaper.get() {
+            reaper.unpark();
+        }
+    }
+
+    /// Keeps in `garbage` only the files that no body and no snapshot needs. The others are left
+    /// until they are unpinned or no snapshot is being taken, which wakes the reaper.
     pub fn retain_unpinned(&self, garbage: &mut Vec<String>) {
         let _alone = self.lookups.write().unwrap_or_else(PoisonError::into_inner);
-        let State { counts, left } = &mut *self.state();
+        let State { counts, left, holds } = &mut *self.state();
+        if *holds > 0 {
+            garbage.clear();
+            return;
+        }
         garbage.retain(|id| {
             let is_pinned = counts.contains_key(id);
             if is_pinned {
@@ -87,10 +110,18 @@ impl Drop for Pin {
             return;
         }
         state.counts.remove(&self.id);
-        if state.left.remove(&self.id)
-            && let Some(reaper) = self.pins.reaper.get()
-        {
-            reaper.unpark();
+        if state.left.remove(&self.id) {
+            self.pins.wake_reaper();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.holds -= 1;
+        if state.holds == 0 {
+            self.0.wake_reaper();
         }
     }
 }
@@ -114,5 +145,20 @@ mod tests {
         drop(two);
         assert_eq!(unpinned(), ["a", "b"]);
         assert!(pins.state().counts.is_empty() && pins.state().left.is_empty());
+    }
+
+    #[test]
+    fn every_file_is_kept_until_the_last_snapshot_is_taken() {
+        let pins = Arc::new(Pins::default());
+        let unpinned = || {
+            let mut garbage = vec!["a".to_owned()];
+            pins.retain_unpinned(&mut garbage);
+            garbage
+        };
+        let (one, two) = (pins.hold(), pins.hold());
+        drop(one);
+        assert!(unpinned().is_empty());
+        drop(two);
+        assert_eq!(unpinned(), ["a"]);
     }
 }

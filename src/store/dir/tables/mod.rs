@@ -8,6 +8,7 @@ mod buckets;
 mod copies;
 mod files;
 mod objects;
+mod restored;
 mod rows;
 mod uploads;
 

@@ -187,6 +187,14 @@ impl ObjectRow {
         }
     }
 
+    /// How many bytes are in the row itself; None if they are in files.
+    pub fn inline_bytes(&self) -> Option<usize> {
+        match &self.content {
+            Content::Inline(bytes) => Some(bytes.len()),
+            Content::Files(_) => None,
+        }
+    }
+
     /// What conditions are compared with.
     pub fn as_existing(&self) -> Existing<'_> {
         let (etag, size_bytes) = (&self.etag, self.size_bytes);
