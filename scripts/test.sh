@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs everything: the checks, the Rust tests on every store, the tests with third-party clients.
-# Needs Rust and python3, and installs the rest. Whatever is not available is reported as `SKIP …` with the reason.
+# A `minio` on the PATH is tested too. Needs Rust and python3, and installs the rest. Whatever is not available is reported as `SKIP …` with the reason.
 # The last line is `N passed, N failed, N skipped`. The complete output is kept in target/test.log.
 #   RATCHET_TEST_S3=http://HOST:PORT AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… scripts/test.sh   on a server of yours
 set -euo pipefail
@@ -12,9 +12,13 @@ mkdir -p target
 : >"$log"
 server_started=
 
+minio_started=
+
 stop_server() {
     [ -z "$server_started" ] || scripts/s3-server.sh stop >>"$log" 2>&1 || echo "the S3 server did not stop" >&2
     server_started=
+    [ -z "$minio_started" ] || scripts/minio.sh stop >>"$log" 2>&1 || echo "MinIO did not stop" >&2
+    minio_started=
 }
 trap stop_server EXIT
 trap 'exit 130' INT
@@ -62,6 +66,27 @@ client_tests() {
         exit $code' client {}
 }
 
+# The tests that run on an S3 server, on MinIO, where there is one: a gateway in front of it, as processes and as a
+# library. The clients of other people depend on the gateway, not on the server behind it.
+minio_tests() {
+    (
+        # shellcheck source=/dev/null
+        . target/minio.env
+        unset RATCHET_TEST_WEED
+        cargo test --locked --no-fail-fast --test it -- --show-output commands:: resume:: s3_api:: serve::
+    )
+}
+
+start_minio() {
+    minio_started=yes
+    if scripts/minio.sh start >target/minio.env 2> >(tee -a "$log" >&2); then
+        run "cargo test on MinIO" minio_tests
+    else
+        minio_started=
+        say "SKIP tests on MinIO: no program minio on the PATH, or it does not start; RATCHET_TEST_MINIO names another"
+    fi
+}
+
 # Adds up the results of cargo test and unittest, the failed checks, and the SKIP lines.
 sum_up() {
     awk '
@@ -81,6 +106,7 @@ scripts/debian.sh libfaketime >>"$log" 2>&1 || true
 start_server
 run "checks" scripts/check.sh
 run "cargo test" cargo test --locked --no-fail-fast -- --show-output
+start_minio
 say "== installing third-party clients"
 scripts/clients.sh | tee -a "$log"
 if [ -x .venv/bin/python ]; then
