@@ -21,14 +21,36 @@ use tower_service::Service;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A listening socket. **Errors**: the system's, for example that the port is in use.
+/// A listening socket. **Errors**: as [`reserve`].
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await?;
+    reserve(address)?.listen()
+}
+
+/// Connections that wait to be accepted, at most.
+const BACKLOG: u32 = 1024;
+
+/// A port that is reserved, on which nobody can connect yet.
+#[derive(Debug)]
+pub struct Reserved(TcpSocket);
+
+/// Reserves the port of an address. **Errors**: the system's, for example that the port is in use.
+pub fn reserve(address: SocketAddr) -> io::Result<Reserved> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port is free although connections of an earlier process linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
     if address.ip().is_loopback() {
         // Accepted sockets inherit the option.
-        disable_pacing(&listener);
+        disable_pacing(&socket);
     }
-    Ok(listener)
+    Ok(Reserved(socket))
+}
+
+impl Reserved {
+    /// Lets clients connect. **Errors**: as `reserve`, where somebody else was faster.
+    pub fn listen(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)
+    }
 }
 
 /// Selects Reno, which does not pace and which every Linux has.

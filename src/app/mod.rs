@@ -1,7 +1,8 @@
 //! Builds the parts of a gateway from its settings and runs it.
 //!
-//! Guarantees: no port is opened before the settings and accounts are valid and the store responds;
-//! each failure says what the operator must correct. It serves no request itself, parses nothing
+//! Guarantees: no client can connect before the settings and accounts are valid and the store
+//! responds; where the port is in use or the certificate is invalid, no store is created; each
+//! failure says what the operator must correct. It serves no request itself, parses nothing
 //! and prints nothing.
 
 mod credentials;
@@ -52,28 +53,46 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let clock = Clock::system();
+    let entrance = Entrance::prepare(&settings, &clock)?;
     let store = stores::open(&settings.store, &clock).await?;
-    serve_on((store, clock), settings, Some(load_accounts), ready, shutdown).await
+    serve_on((store, clock), entrance, settings, Some(load_accounts), ready, shutdown).await
 }
 
-/// Probes the store for the features that the gateway uses; for `ratchet doctor`.
+/// What clients will come in by.
+struct Entrance {
+    port: tcp::Reserved,
+    tls: Option<Tls>,
+}
+
+impl Entrance {
+    fn prepare(settings: &Settings, clock: &Clock) -> Result<Self, Error> {
+        let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone()));
+        let tls = tls.transpose().map_err(|error| Error::Tls(error.to_string()))?;
+        let address = settings.listen;
+        let port = tcp::reserve(address).map_err(|source| Error::Bind { address, source })?;
+        Ok(Self { port, tls })
+    }
+}
+
+/// Probes the store for the features that the gateway uses; for `ratchet doctor`. An embedded store
+/// must exist.
 pub async fn examine(settings: &Settings) -> Result<Vec<Check>, Error> {
     let clock = Clock::system();
-    let store = stores::open(&settings.store, &clock).await?;
+    let store = stores::open_existing(&settings.store, &clock).await?;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     stores::examine(&store, settings, &clock).await
 }
 
 /// Sweeps the store once and calls `on_reclaimed` for each session; with `dry_run` nothing is
-/// removed. None: a gateway is sweeping the store.
+/// removed. None: a gateway is sweeping the store. An embedded store must exist.
 pub async fn sweep(
     settings: &Settings,
     dry_run: bool,
     on_reclaimed: impl FnMut(&ReclaimedSession) + Send + Sync,
 ) -> Result<Option<Report>, Error> {
     let clock = Clock::system();
-    let store = stores::open(&settings.store, &clock).await?;
+    let store = stores::open_existing(&settings.store, &clock).await?;
     let uploads = Uploads::new(store, clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     let mode = if dry_run { Mode::Dry } else { Mode::Now };
@@ -89,11 +108,13 @@ pub async fn run_on(
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    serve_on((store, clock), settings, None, ready, shutdown).await
+    let entrance = Entrance::prepare(&settings, &clock)?;
+    serve_on((store, clock), entrance, settings, None, ready, shutdown).await
 }
 
 async fn serve_on(
     (store, clock): (Arc<dyn Store>, Clock),
+    Entrance { port, tls }: Entrance,
     settings: Settings,
     load_accounts: Option<LoadAccounts>,
     ready: impl FnOnce(Ready),
@@ -105,10 +126,8 @@ async fn serve_on(
     let accounts =
         Accounts::new(&configured).map_err(|error| Error::Accounts(error.to_string()))?;
     let (fronts, sweeper) = gateway(store, &accounts, &settings, &clock).await?;
-    let tls = settings.server.tls.clone().map(|files| Tls::open(files, clock.clone())).transpose();
-    let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
-    let listener = tcp::listen(settings.listen).await.map_err(bind_failed)?;
+    let listener = port.listen().map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
     let workers = Workers::start(settings.server.workers).await.map_err(Error::Workers)?;
     ready(Ready { address, tls: tls.is_some(), generated_key });

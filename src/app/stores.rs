@@ -3,6 +3,7 @@
 //! Guarantees: an opened embedded store is used by this process only; an opened S3 store has
 //! credentials. Whether an S3 store responds is found out when the documents are prepared.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -10,14 +11,33 @@ use crate::settings::{Settings, StoreChoice, StoreSettings};
 use crate::store::{
     self, Store,
     aws::{self, Aws},
-    dir::Dir,
+    dir::{Dir, OpenError},
     probe::{self, Check},
 };
 
 use super::Error;
 
-/// Opens the store. **Errors**: `Store`.
+/// How a directory is opened.
+type OpenDir = fn(&Path, Clock) -> Result<Dir, OpenError>;
+
+/// Opens the store, and creates an embedded one that is not there. **Errors**: `Store`.
 pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>, Error> {
+    open_by(settings, clock, Dir::open).await
+}
+
+/// As `open`, but creates nothing. **Errors**: `Directory` if there is no embedded store.
+pub async fn open_existing(
+    settings: &StoreSettings,
+    clock: &Clock,
+) -> Result<Arc<dyn Store>, Error> {
+    open_by(settings, clock, Dir::open_existing).await
+}
+
+async fn open_by(
+    settings: &StoreSettings,
+    clock: &Clock,
+    open_dir: OpenDir,
+) -> Result<Arc<dyn Store>, Error> {
     let failure = |what: String, source: Box<dyn std::error::Error + Send + Sync>| Error::Store {
         place: location(settings),
         source: store::Error::new(store::Kind::Invalid, what).because(source),
@@ -25,11 +45,13 @@ pub async fn open(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Sto
     match &settings.choice {
         StoreChoice::Dir(path) => {
             let (path, clock) = (path.clone(), clock.clone());
-            let opened = tokio::task::spawn_blocking(move || Dir::open(&path, clock)).await;
+            let opened = tokio::task::spawn_blocking(move || open_dir(&path, clock)).await;
             let opened =
                 opened.map_err(|error| failure("opening it failed".to_owned(), error.into()))?;
-            let dir =
-                opened.map_err(|error| failure("it cannot be opened".to_owned(), error.into()))?;
+            let dir = opened.map_err(|error| match error {
+                OpenError::NoStore(_) => Error::Directory(error),
+                error => failure("it cannot be opened".to_owned(), error.into()),
+            })?;
             Ok(Arc::new(dir))
         }
         StoreChoice::S3(endpoint) => {

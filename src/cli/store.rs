@@ -1,4 +1,4 @@
-//! The arguments of the commands that open a gateway's store themselves: `gc` and `doctor`.
+//! The arguments of the commands that open a gateway's store themselves: `gc`, `doctor`, `check`.
 
 use std::path::PathBuf;
 
@@ -15,6 +15,11 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Whether an argument says which store is meant.
+    pub fn names_a_store(&self) -> bool {
+        self.config.is_some() || self.store.is_some()
+    }
+
     /// Joins the arguments with the file and the environment. **Errors**: the exit code; the error
     /// itself is already printed.
     pub fn settings(self) -> Result<Settings, u8> {

@@ -12,6 +12,7 @@
 mod chunking;
 mod endpoint;
 mod error;
+mod gateway_checks;
 mod progress;
 mod remote;
 mod restore;
@@ -25,6 +26,7 @@ mod verify;
 pub use crate::digest::Kind as DigestKind;
 pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
+pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use progress::Progress;
 pub use remote::{abort, list, statuses};
 pub use restore::{ByteRange, RestoreOptions, RestoreReport, restore_to_file, restore_to_stdout};

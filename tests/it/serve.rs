@@ -93,6 +93,7 @@ fn the_error_for_a_port_in_use_names_it() {
         (Some(2), true),
         "{message}"
     );
+    assert!(!home.path().join("ratchet-data").exists(), "a store or a key is left behind");
 }
 
 #[test]
@@ -278,6 +279,8 @@ fn a_backup_over_tls_succeeds_and_a_certificate_without_key_is_refused() {
 fn doctor_reports_what_a_store_guarantees() {
     let home = tempfile::tempdir().unwrap();
     for store in crate::support::process::stores(home.path()) {
+        // Makes the embedded store; doctor does not.
+        drop(Gateway::start(&store));
         let output =
             Command::new(PROGRAM).args(["doctor", "--store", &store, "--json"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -295,4 +298,31 @@ fn doctor_reports_what_a_store_guarantees() {
             "the embedded store passes every check: {checks}"
         );
     }
+}
+
+#[test]
+fn doctor_asks_the_gateway() {
+    let home = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(&format!("dir:{}", home.path().join("store").display()));
+    let output = gateway.run(&["doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let checks = String::from_utf8(output.stdout).unwrap();
+    let all_passed = checks.lines().all(|line| line.contains("\"passed\":true"));
+    assert!(checks.lines().count() == 3 && all_passed, "{checks}");
+    let mut wrong_key = gateway.client(&["doctor"]);
+    let output = wrong_key.env("AWS_SECRET_ACCESS_KEY", "wrong-secret-wrong-secret").output();
+    let output = output.unwrap();
+    let checks = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), checks.contains("FAIL")), (Some(1), true), "{checks}");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut nobody = gateway.client(&["doctor", "--store", "dir:nowhere"]);
+    nobody.current_dir(home.path());
+    let output = nobody.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "the store that is not there too: {output:?}");
+    let url = format!("http://{free}");
+    let credentials =
+        [("AWS_ACCESS_KEY_ID", "unused"), ("AWS_SECRET_ACCESS_KEY", "unused-secret-unused")];
+    let mut command = Command::new(PROGRAM);
+    let output = command.args(["doctor", "--endpoint", &url]).envs(credentials).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
