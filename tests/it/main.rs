@@ -37,6 +37,7 @@ mod s3_listings;
 mod serve;
 mod shapes;
 mod signatures;
+mod snapshot;
 mod store_responses;
 mod support;
 mod sweep;

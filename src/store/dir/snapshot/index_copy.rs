@@ -38,8 +38,8 @@ pub(super) fn copy_index(
     copy_table(from, &to, PARTS, stop)?;
     copy_table(from, &to, FILES, stop)?;
     copy_table(from, &to, SHARED, stop)?;
-    // Garbage is not part of a snapshot.
-    to.open_table(GARBAGE).map_err(index_error)?;
+    // A snapshot has none of these files, and whoever opens it forgets them; a check needs to know.
+    copy_table(from, &to, GARBAGE, stop)?;
     to.commit().map_err(index_error)?;
     copy.close().map_err(index_error)
 }

@@ -68,14 +68,14 @@ pub fn snapshot(
 enum Kept {
     Elsewhere(Offer),
     // The store is dropped after its hold.
-    Here(Held, Box<Dir>),
+    Here { held: Held, _store: Box<Dir> },
 }
 
 impl Kept {
     fn index(&self) -> &str {
         match self {
             Self::Elsewhere(offer) => &offer.index,
-            Self::Here(held, _) => held.index(),
+            Self::Here { held, .. } => held.index(),
         }
     }
 }
@@ -88,7 +88,8 @@ fn hold(directory: &Path, clock: Clock) -> std::result::Result<Kept, OpenError> 
     let store = Dir::open(directory, clock.clone())?;
     let stop = AtomicBool::new(false);
     let held = Held::take(store.index.handle(), &store.files, clock.random_id(), &stop);
-    Ok(Kept::Here(held.map_err(|error| failed(error.into()))?, Box::new(store)))
+    let held = held.map_err(|error| failed(error.into()))?;
+    Ok(Kept::Here { held, _store: Box::new(store) })
 }
 
 /// Creates the directory that becomes the snapshot.
