@@ -6,7 +6,7 @@ COPY src src
 # Cargo.toml names the test targets: they are not built here, but cargo requires the files.
 RUN mkdir -p tests/it && touch tests/layers.rs tests/it/main.rs
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin ratchet && cp target/release/ratchet /ratchet
+    cargo build --profile dist --locked --bin ratchet && cp target/dist/ratchet /ratchet
 
 FROM debian:bookworm-slim
 RUN apt-get update \

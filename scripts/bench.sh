@@ -17,7 +17,7 @@ tools=$PWD/target/bench-tools
 s3s_proxy_version=0.14.1
 
 bench() {
-    cargo bench --locked --quiet --bench gateway -- "$@"
+    cargo bench --profile dist --locked --quiet --bench gateway -- "$@"
 }
 
 # Runs a command; if it fails, prints SKIP with the last line of its output.
@@ -64,7 +64,7 @@ embedded() {
 
 micro() {
     echo '```'
-    cargo bench --locked --quiet --bench micro -- "$@" 2>/dev/null
+    cargo bench --profile dist --locked --quiet --bench micro -- "$@" 2>/dev/null
     echo '```'
 }
 
