@@ -60,14 +60,8 @@ no_testing_code_in_the_program() {
     fi
 }
 
-# Not installed here, because cargo-deny takes minutes to build.
 deny() {
-    local tool=target/tools/bin/cargo-deny
-    [ -x "$tool" ] || tool=$(command -v cargo-deny) || {
-        echo "cargo-deny is not installed; scripts/soak.sh installs it"
-        return 69
-    }
-    "$tool" --locked "$@"
+    scripts/cargo-deny.sh --locked "$@"
 }
 
 licences_sources_and_duplicates() {

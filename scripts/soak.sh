@@ -14,8 +14,6 @@ trap 'exit 143' TERM
 : >"$log"
 
 scripts/venv.sh >>"$log" 2>&1
-[ -x target/tools/bin/cargo-deny ] || cargo install --quiet --locked cargo-deny@0.20.2 --root target/tools >>"$log" 2>&1 ||
-    echo "SKIP cargo-deny: it cannot be installed"
 scripts/check.sh | grep -E '^ok +(licences|known)|^FAIL|^SKIP (licences|known)' || failed=1
 scripts/debian.sh libfaketime >>"$log" 2>&1 || echo "SKIP clock jumps: libfaketime is not available"
 if scripts/s3-server.sh start >target/s3-server.env 2>>"$log"; then
