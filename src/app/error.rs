@@ -75,7 +75,9 @@ impl Error {
                 dir::OpenError::InUse(_)
                 | dir::OpenError::NoStore(_)
                 | dir::OpenError::Target(..) => Kind::WrongUse,
-                dir::OpenError::Damaged(..) | dir::OpenError::Failed { .. } => Kind::NotDone,
+                dir::OpenError::Damaged(..)
+                | dir::OpenError::NoSnapshot(..)
+                | dir::OpenError::Failed { .. } => Kind::NotDone,
             },
             Self::Store { source, .. } => match source.kind() {
                 store::Kind::Unavailable | store::Kind::SlowDown => Kind::Unreachable,

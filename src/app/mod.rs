@@ -27,8 +27,10 @@ use crate::upload::Uploads;
 use crate::web::{Admission, Metrics};
 
 pub use crate::gc::{ReclaimedSession, Report};
-pub use crate::store::dir::{CheckReport, Finding, Snapshot};
-pub use crate::store::probe::{Check, Weight};
+pub use crate::store::{
+    dir::{CheckReport, Finding, Snapshot},
+    probe::{Check, Weight},
+};
 pub use credentials::GeneratedKey;
 pub use directory::{check, snapshot};
 pub use error::Error;

@@ -86,6 +86,8 @@ pub enum OpenError {
         "the index of {0} is damaged; `ratchet check --rebuild` makes one of what is left of it"
     )]
     Damaged(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("no snapshot of {0} was made")]
+    NoSnapshot(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("{0} cannot be written as a snapshot")]
     Target(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("there is no store in {0}, and nothing was created there")]

@@ -4,7 +4,7 @@
 //! also those that the index no longer used: of several rows with one key the newest counts whose
 //! files are all whole; a row of which a file is missing is taken for one of a removed object. So
 //! what was removed or replaced shortly before the damage may be there again. It knows the form of
-//! redb's leaf pages (redb, `docs/design.md`, *Leaf page*), and nothing of trees and commits.
+//! redb's leaf pages (in its design document), and nothing of trees and commits.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -40,8 +40,8 @@ pub struct Snapshot {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a snapshot of the store in `directory` at `to`, which must not exist or be an empty
-/// directory. Blocks. **Errors**: `NoStore`, `InUse`; `Failed` otherwise, and then `to` is as it
-/// was.
+/// directory. Blocks. **Errors**: `NoStore`, `InUse`, `Target`; `NoSnapshot` otherwise. `to` is as
+/// it was then.
 pub fn snapshot(
     directory: &Path,
     to: &Path,
@@ -50,7 +50,7 @@ pub fn snapshot(
     if !directory.join(INDEX).is_file() {
         return Err(OpenError::NoStore(directory.into()));
     }
-    let failed = |source| OpenError::Failed { path: directory.into(), source };
+    let failed = |source| OpenError::NoSnapshot(directory.into(), source);
     let partial = begin(directory, to).map_err(|source| OpenError::Target(to.into(), source))?;
     let taken = hold(directory, clock).and_then(|hold| {
         fill(directory, &partial, hold)
@@ -81,7 +81,7 @@ impl Kept {
 }
 
 fn hold(directory: &Path, clock: Clock) -> std::result::Result<Kept, OpenError> {
-    let failed = |source| OpenError::Failed { path: directory.into(), source };
+    let failed = |source| OpenError::NoSnapshot(directory.into(), source);
     if let Some(offer) = ask(directory).map_err(|error| failed(error.into()))? {
         return Ok(Kept::Elsewhere(offer));
     }
@@ -150,7 +150,7 @@ fn fill(directory: &Path, partial: &Path, kept: Kept) -> std::result::Result<Sna
     if let Some(first) = missing.first() {
         let what = format!(
             "{} files that its index names are lost, the first is {first}; `ratchet check` says \
-             which objects they belong to",
+             which objects need them",
             missing.len()
         );
         return Err(what.into());
