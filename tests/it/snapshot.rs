@@ -190,7 +190,7 @@ fn a_snapshot_is_made_of_a_stopped_store_too_and_on_another_file_system() {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&target), mode(&target.join("index.redb"))), (0o700, 0o600));
         assert_eq!(fs::read_to_string(target.join("credentials")).unwrap(), "[ratchet]\n");
-        assert_eq!(get(&Gateway::start(&store_of(&target)), key), (200, body.clone()));
+        assert_eq!(get(&Gateway::start(&store_of(&target)), key), (200, body.to_vec()));
         let (code, message) = refused(&["snapshot", text(&directory), text(&target)]);
         assert_eq!((code, message.contains("not empty")), (Some(2), true), "{message}");
     }
