@@ -4,19 +4,20 @@
 //! With `--json` it prints one object on stdout: `backupId`, `bytesRead`, `bytesKept`, or the same
 //! as `backup` for a directory. It prints nothing else where stdout gets the file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use crate::client::{
-    ByteRange, Error, Progress, RestoreOptions, RestoreReport, Result, Target, TreeReport,
-    restore_to_file, restore_to_stdout, restore_tree,
+    ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
+    TreeReport, restore, restore_tree,
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// s3://bucket/key; for a directory s3://bucket/prefix/.
     target: String,
-    /// A file, a directory, or - for stdout.
+    /// A file, a directory, a device, a FIFO, or - for stdout. In a directory a file gets the name
+    /// that its key ends in.
     to: PathBuf,
     /// Restore only these bytes, both ends included, such as 0-1048575.
     #[arg(long, value_name = "FIRST-LAST")]
@@ -33,11 +34,21 @@ enum Outcome {
     Tree(TreeReport),
 }
 
+/// Where everything below a prefix, or one file, is restored to.
+enum To {
+    Directory,
+    File(Destination),
+}
+
 /// Restores. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let to_stdout = args.to == Path::new("-");
+    let (target, to) = match find_destination(&args) {
+        Ok(found) => found,
+        Err(error) => return exit_code_of(Err(error), |()| 0),
+    };
+    let to_stdout = matches!(to, To::File(Destination::Stdout));
     let progress = Progress::new(args.connection.json || to_stdout);
-    let outcome = restore(&args, to_stdout, &progress).await;
+    let outcome = restore_to(&args, &target, &to, &progress).await;
     progress.finish();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
@@ -47,9 +58,13 @@ pub async fn run(args: Args) -> u8 {
                 print_json(&restored);
             } else {
                 let RestoreReport { bytes_read, bytes_kept, .. } = restored;
+                let path = match &to {
+                    To::File(destination) => destination.path().unwrap_or(&args.to),
+                    To::Directory => &args.to,
+                };
                 print(&format!(
                     "{} restored: {bytes_read} bytes received, {bytes_kept} there already",
-                    args.to.display()
+                    path.display()
                 ));
             }
             0
@@ -57,23 +72,38 @@ pub async fn run(args: Args) -> u8 {
     })
 }
 
-async fn restore(args: &Args, to_stdout: bool, progress: &Progress) -> Result<Outcome> {
+/// What is written, found out before the gateway is asked for anything.
+fn find_destination(args: &Args) -> Result<(Target, To)> {
     let target = Target::parse(&args.target)?;
+    if !target.is_prefix() {
+        let destination = Destination::find(&args.to, &target)?;
+        return Ok((target, To::File(destination)));
+    }
+    if args.to.as_os_str() == "-" || args.range.is_some() {
+        return Err(Error::WrongUse(format!(
+            "{target} is a prefix, which can only be restored to a directory and without --range"
+        )));
+    }
+    if std::fs::metadata(&args.to).is_ok_and(|meta| !meta.is_dir()) {
+        return Err(Error::WrongUse(format!(
+            "{target} is a prefix, and {} is no directory to restore it to",
+            args.to.display()
+        )));
+    }
+    Ok((target, To::Directory))
+}
+
+async fn restore_to(args: &Args, target: &Target, to: &To, progress: &Progress) -> Result<Outcome> {
     let transport = args.connection.open()?;
-    let options = RestoreOptions { jobs: args.jobs, range: args.range };
-    if target.is_prefix() {
-        if to_stdout || args.range.is_some() {
-            return Err(Error::WrongUse(format!(
-                "{target} is a prefix, which can only be restored to a directory and without \
-                 --range"
-            )));
+    match to {
+        To::Directory => {
+            let report = restore_tree(&transport, target, &args.to, args.jobs, progress).await?;
+            Ok(Outcome::Tree(report))
         }
-        return restore_tree(&transport, &target, &args.to, args.jobs, progress)
-            .await
-            .map(Outcome::Tree);
+        To::File(destination) => {
+            let options = RestoreOptions { jobs: args.jobs, range: args.range };
+            let report = restore(&transport, target, destination, options, progress).await?;
+            Ok(Outcome::One(report))
+        }
     }
-    if to_stdout {
-        return restore_to_stdout(&transport, &target, options, progress).await.map(Outcome::One);
-    }
-    restore_to_file(&transport, &target, &args.to, options, progress).await.map(Outcome::One)
 }

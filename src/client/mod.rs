@@ -9,6 +9,7 @@
 //! retries); `source` (what is read here), `remote` (what the gateway has); `uploader`, `restore`,
 //! `verify` (one file); `tree` (directories).
 
+mod attributes;
 mod chunking;
 mod endpoint;
 mod error;
@@ -29,7 +30,7 @@ pub use error::{Error, Kind, Result};
 pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use progress::Progress;
 pub use remote::{abort, list, statuses};
-pub use restore::{ByteRange, RestoreOptions, RestoreReport, restore_to_file, restore_to_stdout};
+pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};
 pub use target::{Target, parse_size};
 pub use transport::Transport;
 pub use tree::{TreeReport, backup_tree, restore_tree};

@@ -5,71 +5,12 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use ratchet::clock::Clock;
-
+use crate::support::client::{on_each_store, text, wait};
 use crate::support::lab::pattern;
-use crate::support::process::{Gateway, same_bytes, stores};
-
-/// A gateway, a directory for files, and a bucket that no other test uses.
-struct Setup {
-    home: tempfile::TempDir,
-    gateway: Gateway,
-    bucket: String,
-}
-
-fn on_each_store(test: impl Fn(&Setup)) {
-    let store_home = tempfile::tempdir().unwrap();
-    for store in stores(store_home.path()) {
-        let bucket = format!("s3://b{}", Clock::system().random_id());
-        test(&Setup {
-            home: tempfile::tempdir().unwrap(),
-            gateway: Gateway::start(&store),
-            bucket,
-        });
-    }
-}
-
-impl Setup {
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.home.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    fn target(&self, key: &str) -> String {
-        format!("{}/{key}", self.bucket)
-    }
-
-    fn restored(&self, key: &str) -> Vec<u8> {
-        let restored_file = self.home.path().join("back");
-        self.gateway.json(&["restore", &self.target(key), text(&restored_file)]);
-        let bytes = fs::read(&restored_file).unwrap();
-        fs::remove_file(&restored_file).unwrap();
-        bytes
-    }
-
-    fn stored_chunks(&self, key: &str) -> u64 {
-        let output = self.gateway.run(&["status", &self.target(key), "--json"]).stdout;
-        let status: Option<serde_json::Value> = serde_json::from_slice(&output).ok();
-        status.and_then(|status| status["stored"].as_u64()).unwrap_or(0)
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn wait(child: Child) -> (Option<i32>, String, String) {
-    let output = child.wait_with_output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
+use crate::support::process::{Gateway, same_bytes};
 
 /// Kind with mode, modification time and bytes of each path below the root.
 fn tree(root: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {

@@ -29,6 +29,7 @@ mod permissions;
 mod quota;
 mod readback;
 mod replaced_parts;
+mod restore_targets;
 mod resume;
 mod rotation;
 mod s3_api;

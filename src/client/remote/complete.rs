@@ -2,6 +2,8 @@
 //!
 //! Guarantees: a chunk is returned only if its SHA-256 is the recorded one.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::RemoteBackup;
@@ -44,6 +46,11 @@ impl CompleteBackup {
 
     pub fn chunking(&self) -> Chunking {
         self.chunking
+    }
+
+    /// The user metadata of its object.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.remote.summary.metadata
     }
 
     /// The indexes and checksums of all chunks, in order.

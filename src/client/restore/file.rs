@@ -1,40 +1,55 @@
 //! Restores a backup to a file, by way of `<file>.ratchet-part`.
 //!
-//! Guarantees: the file gets its name only when it is complete and synced to disk; an interrupted
-//! restore continues with the chunks that `<file>.ratchet-part` already has.
+//! Guarantees: the file gets its name only when it is complete, has its attributes and is synced to
+//! disk; an interrupted restore continues with the chunks that `<file>.ratchet-part` already has.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use rustix::fs::OFlags;
 
 use super::byte_range::{bytes_to_restore, clip};
+use super::part_file::PartFile;
 use super::{RestoreOptions, RestoreReport};
-use crate::api::ProblemType;
+use crate::api::{ProblemType, Summary};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
-    remote::{CompleteBackup, complete_backups_of_key, no_complete_backup},
+    attributes::{mode_in, restore_attributes},
+    remote::{CompleteBackup, no_complete_backup},
 };
 use crate::digest::Sha256;
 
-/// Restores the newest backup whose object still exists. With a range the file gets only those
-/// bytes.
-pub async fn restore_to_file(
+/// Restores the first of these backups whose object still exists. With a range the file gets only
+/// those bytes.
+pub(in crate::client) async fn restore_to_file(
     transport: &Transport,
-    target: &Target,
+    (target, backups): (&Target, &[Summary]),
     path: &Path,
     options: RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
-    for listed in complete_backups_of_key(transport, target).await? {
-        let backup = CompleteBackup::load(transport, &listed).await?;
+    let mut left_part = None;
+    for listed in backups {
+        let backup = CompleteBackup::load(transport, listed).await?;
         let restore = FileRestore { transport, backup: &backup, path, options, progress };
-        match restore.run().await {
-            Err(error) if error.is_problem(ProblemType::ObjectChanged) => continue,
-            Err(error) => return Err(error),
+        let (part, outcome) = restore.run().await;
+        match outcome {
+            Err(error) if error.is_problem(ProblemType::ObjectChanged) => left_part = part,
+            Err(error) => {
+                if let Some(part) = part {
+                    // A range is not resumed: no checksum says which of its bytes are there.
+                    if options.range.is_some() {
+                        part.discard()
+                    } else {
+                        part.discard_unless_useful()
+                    }
+                }
+                return Err(error);
+            }
             Ok(()) => {
                 return Ok(RestoreReport {
                     backup_id: backup.id().to_owned(),
@@ -43,6 +58,9 @@ pub async fn restore_to_file(
                 });
             }
         }
+    }
+    if let Some(part) = left_part {
+        part.discard();
     }
     Err(no_complete_backup(target))
 }
@@ -56,31 +74,74 @@ struct FileRestore<'a> {
     progress: &'a Progress,
 }
 
-/// `<file>.ratchet-part`, which holds what was restored so far.
-struct PartFile {
-    file: Arc<File>,
-    path: PathBuf,
-}
-
 impl FileRestore<'_> {
-    async fn run(&self) -> Result<()> {
+    /// Restores. After a failure the part file is returned too, if it was opened.
+    async fn run(&self) -> (Option<PartFile>, Result<()>) {
         let chunking = self.backup.chunking();
-        let bytes = bytes_to_restore(self.options.range, chunking.size())?;
+        let bytes = match bytes_to_restore(self.options.range, chunking.size()) {
+            Ok(bytes) => bytes,
+            Err(error) => return (None, Err(error)),
+        };
         self.progress.add_expected(bytes.end - bytes.start);
         if self.options.range.is_none() && is_restored(self.path, self.backup).await {
-            self.backup.require_current(self.transport).await?;
-            self.progress.add_skipped(chunking.size());
-            return Ok(());
+            return (None, self.keep_restored().await);
         }
-        let part = PartFile::open(self.path, bytes.end - bytes.start)?;
-        let (part, bytes) = (&part, &bytes);
-        let restores = stream::iter(chunking.chunks_of(bytes))
-            .map(|index| self.restore_chunk(part, index, bytes));
+        if fs::symlink_metadata(self.path).is_ok_and(|meta| meta.is_dir()) {
+            let text =
+                format!("{} is a directory, which a file cannot replace", self.path.display());
+            return (None, Err(Error::NotDone(text)));
+        }
+        let part = match PartFile::open(self.path, bytes.end - bytes.start, self.mode()) {
+            Ok(part) => part,
+            Err(error) => return (None, Err(error)),
+        };
+        let outcome = self.fill(&part, &bytes).await;
+        (Some(part), outcome)
+    }
+
+    /// The file has all bytes already; it may lack attributes.
+    async fn keep_restored(&self) -> Result<()> {
+        self.backup.require_current(self.transport).await?;
+        self.progress.add_skipped(self.backup.chunking().size());
+        restore_attributes(self.path, self.backup.metadata())
+    }
+
+    /// Writes the missing chunks and gives the file its name.
+    async fn fill(&self, part: &PartFile, bytes: &Range<u64>) -> Result<()> {
+        let chunks = self.backup.chunking().chunks_of(bytes);
+        let restores = stream::iter(chunks).map(|index| self.restore_chunk(part, index, bytes));
         let restores = restores.buffer_unordered(self.options.max_concurrent_chunks());
         restores.try_collect::<Vec<()>>().await?;
+        if self.options.range.is_none() {
+            self.give_attributes(part)?;
+        }
         part.file.sync_all().map_err(Error::io(&part.path, "cannot be synced"))?;
-        std::fs::rename(&part.path, self.path)
-            .map_err(Error::io(self.path, "cannot be replaced by the restored file"))
+        part.rename_to(self.path)
+    }
+
+    /// Gives the file what the backup recorded. If it recorded nothing, the file keeps the mode of
+    /// the one that it replaces.
+    fn give_attributes(&self, part: &PartFile) -> Result<()> {
+        if mode_in(self.backup.metadata()).is_some() {
+            return restore_attributes(&part.path, self.backup.metadata());
+        }
+        match fs::symlink_metadata(self.path) {
+            Ok(replaced) if replaced.is_file() => {
+                let mode = fs::Permissions::from_mode(replaced.permissions().mode() & 0o777);
+                fs::set_permissions(&part.path, mode)
+                    .map_err(Error::io(&part.path, "its mode cannot be set"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The mode that the file will have, if it is known yet.
+    fn mode(&self) -> Option<u32> {
+        let replaced = || {
+            let meta = fs::symlink_metadata(self.path).ok().filter(|meta| meta.is_file())?;
+            Some(meta.permissions().mode())
+        };
+        mode_in(self.backup.metadata()).or_else(replaced)
     }
 
     /// Writes what lies in the range of one chunk, unless the file has the chunk already.
@@ -98,35 +159,18 @@ impl FileRestore<'_> {
         let chunk = self.backup.fetch(self.transport, index).await?;
         let bytes = clip(&chunk, offset, range);
         self.progress.add_transferred(bytes.len() as u64);
-        let file = Arc::clone(&part.file);
-        let write =
-            tokio::task::spawn_blocking(move || file.write_all_at(&bytes, offset_in_part)).await;
-        write
-            .map_err(std::io::Error::other)
-            .flatten()
-            .map_err(Error::io(&part.path, "cannot be written"))
-    }
-}
-
-impl PartFile {
-    /// Opens or creates the file and gives it its final length.
-    fn open(restored_path: &Path, len: u64) -> Result<Self> {
-        let mut path = restored_path.as_os_str().to_owned();
-        path.push(".ratchet-part");
-        let path = PathBuf::from(path);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(Error::io(&path, "cannot be opened"))?;
-        // An earlier restore of a longer file must not leave its end in this one.
-        file.set_len(len).map_err(Error::io(&path, "its length cannot be set"))?;
-        Ok(Self { file: Arc::new(file), path })
+        part.write(bytes, offset_in_part).await
     }
 }
 
 /// Whether the file is already the restored one: it has the right length and all chunks.
 async fn is_restored(path: &Path, backup: &CompleteBackup) -> bool {
     let chunking = backup.chunking();
-    let Ok(file) = File::open(path) else { return false };
+    // A link or a FIFO that lies in the way is replaced, not read.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
+        return false;
+    };
     if !file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == chunking.size()) {
         return false;
     }

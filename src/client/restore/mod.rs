@@ -1,17 +1,22 @@
-//! Restores complete backups to a file or to stdout.
+//! Restores complete backups to a file, to stdout, or into what is no regular file.
 //!
-//! Guarantees: every byte that is written was checked against the SHA-256 of its chunk. At most
-//! `jobs` chunks are in memory.
+//! Guarantees: every byte that is written was checked against the SHA-256 of its chunk. What is
+//! written was found out before a byte is fetched. At most `jobs` chunks are in memory.
 
 mod byte_range;
+mod destination;
 mod file;
+mod key;
 mod options;
-mod stdout;
+mod part_file;
+mod stream;
 
 pub use byte_range::ByteRange;
-pub use file::restore_to_file;
+pub use destination::Destination;
+pub use key::restore;
 pub use options::RestoreOptions;
-pub use stdout::restore_to_stdout;
+
+pub(super) use file::restore_to_file;
 
 /// The result of a restore.
 #[derive(Clone, Debug, serde::Serialize)]

@@ -5,15 +5,19 @@
 //! a retry must send exactly the bytes that were hashed. A chunk that is only compared is never
 //! completely in memory.
 
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
 use super::Chunk;
-use crate::client::{Error, Result, chunking::Chunking, error::chunk_too_large};
+use crate::client::{
+    Error, Result, attributes::attributes_of, chunking::Chunking, error::chunk_too_large,
+};
 use crate::digest::{ChunkDigests, ChunkHasher, Kind, RunningSha256};
 
 /// The size of one read of a chunk that is only hashed.
@@ -41,10 +45,17 @@ struct FileState {
 impl FileSource {
     /// Opens a file, to be read in chunks of the requested size or more.
     pub fn open(path: &Path, requested_chunk_size: u64) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path, "cannot be opened"))?;
+        // Opening a FIFO would wait for its writer.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = file.map_err(Error::io(path, "cannot be opened"))?;
         let meta = file.metadata().map_err(Error::io(path, "its attributes cannot be read"))?;
         if !meta.is_file() {
-            return Err(Error::WrongUse(format!("{} is not a regular file", path.display())));
+            return Err(Error::WrongUse(format!(
+                "{0} is not a regular file; to back up what can be read from it, write `ratchet \
+                 backup - TARGET < {0}`",
+                path.display()
+            )));
         }
         Ok(Self {
             file: Arc::new(file),
@@ -52,6 +63,13 @@ impl FileSource {
             opened: FileState::of(&meta),
             chunking: Chunking::for_upload(meta.len(), requested_chunk_size),
         })
+    }
+
+    /// The attributes of the open file.
+    pub fn attributes(&self) -> Result<BTreeMap<String, String>> {
+        let meta = self.file.metadata();
+        let meta = meta.map_err(Error::io(&self.path, "its attributes cannot be read"))?;
+        Ok(attributes_of(&meta))
     }
 
     pub fn chunking(&self) -> Chunking {

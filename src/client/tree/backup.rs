@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 
 use super::TreeReport;
-use super::attributes::attributes_of;
 use crate::client::{
     BackupOptions, Error, Progress, Result, Target, Transport,
+    attributes::attributes_of,
     uploader::{backup_directory, backup_file},
 };
 

@@ -6,7 +6,6 @@
 //! files one after the other with several chunks at a time, so that at most `jobs` chunks are in
 //! memory.
 
-mod attributes;
 mod backup;
 mod restore;
 

@@ -10,11 +10,12 @@ use std::path::{Component, Path, PathBuf};
 use futures_util::{StreamExt, stream};
 
 use super::TreeReport;
-use super::attributes::restore_attributes;
 use crate::api::Summary;
 use crate::client::{
-    Error, Progress, RestoreOptions, Result, Target, Transport, remote::complete_backups_below,
-    restore_to_file,
+    Error, Progress, RestoreOptions, Result, Target, Transport,
+    attributes::restore_attributes,
+    remote::{complete_backups_below, complete_backups_of_key},
+    restore::restore_to_file,
 };
 
 /// Where a tree is restored from and to.
@@ -93,7 +94,10 @@ impl TreeRestore<'_> {
             create_directories(self.root, path.parent())?;
             let target = self.target.with_key(backup.key.clone());
             let options = RestoreOptions { jobs: self.jobs, range: None };
-            restore_to_file(self.transport, &target, &path, options, self.progress).await?;
+            let backups = complete_backups_of_key(self.transport, &target).await?;
+            let backups = (&target, backups.as_slice());
+            restore_to_file(self.transport, backups, &path, options, self.progress).await?;
+            return Ok(());
         }
         restore_attributes(&path, &backup.metadata)
     }

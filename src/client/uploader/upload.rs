@@ -36,6 +36,9 @@ pub async fn backup_file(
     progress: &Progress,
 ) -> Result<BackupReport> {
     let source = FileSource::open(path, options.chunk_size)?;
+    let mut options = options.clone();
+    options.metadata.extend(source.attributes()?);
+    let options = &options;
     let chunking = source.chunking();
     let file_id = match &options.file_id {
         Some(id) => id.clone(),

@@ -1,6 +1,7 @@
 //! Tools of the tests: gateways and stores to start, requests to sign and send, faults to inject.
 //! No cases.
 
+pub mod client;
 pub mod fake_clock;
 pub mod faults;
 pub mod faulty_link;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::client::{Error, Result};
+use super::{Error, Result};
 
 /// Octal permission bits. The gateway refuses names that begin with `ratchet-`.
 const MODE: &str = "file-mode";
@@ -25,6 +25,13 @@ pub(super) fn attributes_of(meta: &Metadata) -> BTreeMap<String, String> {
     BTreeMap::from([(MODE.to_owned(), mode), (MTIME.to_owned(), mtime.to_string())])
 }
 
+/// The permission bits, if the metadata has them.
+pub(super) fn mode_in(metadata: &BTreeMap<String, String>) -> Option<u32> {
+    let mode = metadata.get(MODE).or(metadata.get(OLD_MODE))?;
+    // Permission bits only: a store must not be able to make a set-uid program.
+    u32::from_str_radix(mode, 8).ok().map(|mode| mode & 0o777)
+}
+
 /// Gives a restored file or directory its time and mode, as far as the metadata has them.
 pub(super) fn restore_attributes(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
     let mtime = metadata.get(MTIME).or(metadata.get(OLD_MTIME));
@@ -33,11 +40,8 @@ pub(super) fn restore_attributes(path: &Path, metadata: &BTreeMap<String, String
         file.set_modified(UNIX_EPOCH + Duration::from_nanos(nanoseconds))
             .map_err(Error::io(path, "its time cannot be set"))?;
     }
-    let mode = metadata.get(MODE).or(metadata.get(OLD_MODE));
-    if let Some(mode) = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
-        // Permission bits only: a store must not be able to make a set-uid program.
-        let permissions = Permissions::from_mode(mode & 0o777);
-        fs::set_permissions(path, permissions)
+    if let Some(mode) = mode_in(metadata) {
+        fs::set_permissions(path, Permissions::from_mode(mode))
             .map_err(Error::io(path, "its mode cannot be set"))?;
     }
     Ok(())
