@@ -93,7 +93,7 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
         })?;
         target = target.with_key(format!("{}{name}", target.key));
     }
-    let transport = args.connection.open_with_rate_limit(args.limit_rate)?;
+    let transport = args.connection.open_with(progress, args.limit_rate)?;
     if is_directory {
         return backup_tree(&transport, &args.source, &target, &options, progress)
             .await

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::client::{Endpoint, Error, Result, Transport, TreeReport};
+use crate::client::{Endpoint, Error, Progress, Result, Transport, TreeReport};
 use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
@@ -15,8 +15,8 @@ pub struct Connection {
     /// profile, or http://127.0.0.1:9010].
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// How long the pauses between retries of one request may be together while the gateway or the
-    /// network is unavailable.
+    /// How long a request that fails is tried again: while the gateway, the network or the store is
+    /// away.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_for: u64,
     /// Print JSON objects on stdout, and no progress bar.
@@ -25,14 +25,27 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// For commands without a progress bar.
     pub fn open(&self) -> Result<Transport> {
-        self.open_with_rate_limit(None)
+        self.transport(None, |text| eprintln!("ratchet: {}", escaped(text)))
     }
 
-    /// Limits how many bytes are sent per second.
-    pub fn open_with_rate_limit(&self, bytes_per_second: Option<u64>) -> Result<Transport> {
+    /// `bytes_per_second` limits how many bytes are sent.
+    pub fn open_with(
+        &self,
+        progress: &Progress,
+        bytes_per_second: Option<u64>,
+    ) -> Result<Transport> {
+        self.transport(bytes_per_second, progress.printer())
+    }
+
+    fn transport(
+        &self,
+        bytes_per_second: Option<u64>,
+        tell: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Transport> {
         let endpoint = Endpoint::find(self.endpoint.as_deref())?;
-        Transport::new(endpoint, Duration::from_secs(self.retry_for), bytes_per_second)
+        Transport::new(endpoint, Duration::from_secs(self.retry_for), bytes_per_second, tell)
     }
 }
 

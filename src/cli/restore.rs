@@ -94,7 +94,7 @@ fn find_destination(args: &Args) -> Result<(Target, To)> {
 }
 
 async fn restore_to(args: &Args, target: &Target, to: &To, progress: &Progress) -> Result<Outcome> {
-    let transport = args.connection.open()?;
+    let transport = args.connection.open_with(progress, None)?;
     match to {
         To::Directory => {
             let report = restore_tree(&transport, target, &args.to, args.jobs, progress).await?;

@@ -39,6 +39,6 @@ pub async fn run(args: Args) -> u8 {
 }
 
 async fn verify_newest(args: &Args, progress: &Progress) -> Result<Verification> {
-    let transport = args.connection.open()?;
+    let transport = args.connection.open_with(progress, None)?;
     verify(&transport, &Target::parse(&args.target)?, args.jobs, progress).await
 }

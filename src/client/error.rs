@@ -55,6 +55,15 @@ pub enum Error {
          {recorded}; the stored object is damaged: back the file up again"
     )]
     CorruptChunk { index: u64, received: String, recorded: String },
+    /// The response with a chunk ends early, always after so many bytes.
+    #[error(
+        "the response broke off after {received_bytes} bytes, twice; in the store a file is \
+         missing or too short, see the gateway's log"
+    )]
+    BrokenOff { received_bytes: u64 },
+    /// An earlier request could not reach the gateway, or there is no room left.
+    #[error("not tried, because the same failure would end it")]
+    NotTried,
     #[error("{0}")]
     NotDone(String),
 }
@@ -63,12 +72,13 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::WrongUse(_) => Kind::WrongUse,
-            Self::Unreachable { .. } => Kind::Unreachable,
+            Self::Unreachable { .. } | Self::NotTried => Kind::Unreachable,
             Self::Problem(_)
             | Self::NotChunkApi { .. }
             | Self::Io { .. }
             | Self::SourceChanged(_)
             | Self::CorruptChunk { .. }
+            | Self::BrokenOff { .. }
             | Self::NotDone(_) => Kind::NotDone,
         }
     }

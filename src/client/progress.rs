@@ -50,7 +50,13 @@ impl Progress {
 
     /// Prints a line on stderr without damaging the bar.
     pub(super) fn print(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("ratchet: {}", escaped(text)));
+        self.printer()(text);
+    }
+
+    /// The same for whoever does not have the progress itself.
+    pub fn printer(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |text| bar.suspend(|| eprintln!("ratchet: {}", escaped(text)))
     }
 
     /// Removes the bar.

@@ -31,6 +31,7 @@ mod readback;
 mod replaced_parts;
 mod restore_targets;
 mod resume;
+mod retries;
 mod rotation;
 mod s3_api;
 mod s3_conditions;

@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::Method;
 
 use super::upload::Upload;
 use crate::api::{ProblemType, StoredChunk};
@@ -123,16 +122,12 @@ impl Upload<'_> {
             Some(_) => return Ok(ChunkOutcome::ContentDiffers),
             None => {}
         }
-        let request = ApiRequest {
-            method: Method::PUT,
-            path: format!("/backups/{}/chunks/{index}", remote.id()),
-            headers: vec![
-                ("content-digest", format!("sha-256=:{}:", sha256.base64())),
-                ("content-type", "application/octet-stream".to_owned()),
-            ],
-            body: bytes,
-            sha256,
-        };
+        let path = format!("/backups/{}/chunks/{index}", remote.id());
+        let headers = vec![
+            ("content-digest", format!("sha-256=:{}:", sha256.base64())),
+            ("content-type", "application/octet-stream".to_owned()),
+        ];
+        let request = ApiRequest::put(path, headers, bytes, sha256);
         match self.transport.send(&request, MAX_RESPONSE_BYTES).await {
             Ok(body) => {
                 self.transport.parse::<StoredChunk>(&body)?;

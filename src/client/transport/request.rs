@@ -1,0 +1,75 @@
+//! Requests that can be sent repeatedly.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use percent_encoding::utf8_percent_encode;
+
+use crate::api::ROOT;
+use crate::digest::Sha256;
+use crate::sigv4::URI_COMPONENT;
+
+/// A request of the chunk API, or one of S3, which can be sent repeatedly.
+#[derive(Clone, Debug)]
+pub(in crate::client) struct ApiRequest {
+    pub method: Method,
+    /// What the path lies below: the chunk API, or nothing for an S3 request.
+    pub root: &'static str,
+    /// The path with its query, percent-encoded.
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Bytes,
+    /// The SHA-256 of `body`, which is signed.
+    pub sha256: Sha256,
+    /// Whether the gateway may have to work for minutes before it responds.
+    pub is_long: bool,
+    /// How long failures that the gateway responds with are retried, if not as long as all others.
+    pub max_refused: Option<Duration>,
+}
+
+impl ApiRequest {
+    pub fn get(path: String) -> Self {
+        Self::new(Method::GET, path, Bytes::new())
+    }
+
+    /// It may wait for a finalize under way.
+    pub fn delete(path: String) -> Self {
+        Self { is_long: true, ..Self::new(Method::DELETE, path, Bytes::new()) }
+    }
+
+    /// The S3 request HeadObject.
+    pub fn head_object(path: String) -> Self {
+        Self { root: "", ..Self::new(Method::HEAD, path, Bytes::new()) }
+    }
+
+    pub fn post(path: &str, body: &impl serde::Serialize) -> Self {
+        let body = Bytes::from(
+            serde_json::to_vec(body).expect("requests have string keys and no failing parts"),
+        );
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Self { headers, is_long: true, ..Self::new(Method::POST, path.to_owned(), body) }
+    }
+
+    /// **Shape**: `sha256` is that of `body`.
+    pub fn put(
+        path: String,
+        headers: Vec<(&'static str, String)>,
+        body: Bytes,
+        sha256: Sha256,
+    ) -> Self {
+        let empty = Self::new(Method::PUT, path, Bytes::new());
+        Self { headers, body, sha256, ..empty }
+    }
+
+    fn new(method: Method, path: String, body: Bytes) -> Self {
+        let sha256 = Sha256::of(&body);
+        let (headers, is_long, max_refused) = (Vec::new(), false, None);
+        Self { method, root: ROOT, path, headers, body, sha256, is_long, max_refused }
+    }
+}
+
+/// Percent-encodes the value of a query parameter.
+pub(in crate::client) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, URI_COMPONENT).to_string()
+}
