@@ -1,4 +1,5 @@
-//! `ratchet backup`: backs up a file, a directory or stdin to `s3://bucket/key`.
+//! `ratchet backup`: backs up a file, a directory, stdin or the output of a command to
+//! `s3://bucket/key`.
 //!
 //! With `--json` it prints one object: for a file `backupId`, `bucket`, `key`, `etag`, `size`,
 //! `digests`, `bytesSent`, `bytesSkipped`; for a directory `done`, `failed`, `leftOut`,
@@ -9,15 +10,21 @@ use std::path::{Path, PathBuf};
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use crate::client::{
     BackupOptions, BackupReport, DigestKind, Error, Progress, Result, Target, TreeReport,
-    backup_file, backup_stdin, backup_tree, parse_size,
+    backup_command, backup_file, backup_stdin, backup_tree, parse_size,
 };
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "ratchet backup [OPTIONS] <SOURCE> <TARGET>\n       \
+                            ratchet backup [OPTIONS] --stdin-from-command <COMMAND> <TARGET>")]
 pub struct Args {
-    /// A file, a directory, or - for stdin.
-    source: PathBuf,
-    /// s3://bucket/key; for a directory s3://bucket/prefix/.
-    target: String,
+    /// A file, a directory, or - for stdin; then s3://bucket/key, for a directory
+    /// s3://bucket/prefix/.
+    #[arg(required = true, num_args = 1..=2, value_names = ["SOURCE", "TARGET"])]
+    paths: Vec<PathBuf>,
+    /// Back up what this shell command prints, in place of SOURCE. The backup is complete only if
+    /// the command, with every part of a pipe in it, ends with exit code 0.
+    #[arg(long, value_name = "COMMAND")]
+    stdin_from_command: Option<String>,
     /// How many chunks to send at the same time.
     #[arg(long, default_value_t = BackupOptions::default().jobs)]
     jobs: usize,
@@ -67,8 +74,37 @@ pub async fn run(args: Args) -> u8 {
     })
 }
 
+/// What is backed up.
+enum Source<'a> {
+    Path(&'a Path),
+    Stdin,
+    Command(&'a str),
+}
+
+impl Args {
+    /// **Errors**: `WrongUse` if one is missing or there is one too many.
+    fn source_and_target(&self) -> Result<(Source<'_>, Target)> {
+        let wrong = |text: &str| Err(Error::WrongUse(text.to_owned()));
+        let (source, target) = match (&self.stdin_from_command, self.paths.as_slice()) {
+            (Some(command), [target]) => (Source::Command(command), target),
+            (Some(_), _) => {
+                return wrong(
+                    "--stdin-from-command takes the place of SOURCE; name the target alone",
+                );
+            }
+            (None, [source, target]) if source == Path::new("-") => (Source::Stdin, target),
+            (None, [source, target]) => (Source::Path(source), target),
+            (None, _) => return wrong("name what to back up, and then s3://bucket/key"),
+        };
+        let target = target.to_str().ok_or_else(|| {
+            Error::WrongUse(format!("{} is not of the form s3://bucket/key", target.display()))
+        })?;
+        Ok((source, Target::parse(target)?))
+    }
+}
+
 async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
-    let mut target = Target::parse(&args.target)?;
+    let (source, mut target) = args.source_and_target()?;
     let options = BackupOptions {
         jobs: args.jobs,
         chunk_size: args.chunk_size,
@@ -76,15 +112,17 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
         file_id: args.file_id.clone(),
         ..BackupOptions::default()
     };
-    let is_stdin = args.source == Path::new("-");
-    let is_directory = !is_stdin && args.source.is_dir();
+    let is_directory = matches!(source, Source::Path(path) if path.is_dir());
     if is_directory && !target.is_prefix() {
         return Err(Error::WrongUse(format!(
             "a directory is backed up to a prefix, and {target} is a key; write {target}/"
         )));
     }
     if !is_directory && target.is_prefix() {
-        let name = args.source.file_name().and_then(|name| name.to_str()).filter(|_| !is_stdin);
+        let name = match source {
+            Source::Path(path) => path.file_name().and_then(|name| name.to_str()),
+            Source::Stdin | Source::Command(_) => None,
+        };
         let name = name.ok_or_else(|| {
             Error::WrongUse(format!(
                 "{target} is a prefix, and the source has no name to make a key of; write \
@@ -94,15 +132,16 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
         target = target.with_key(format!("{}{name}", target.key));
     }
     let transport = args.connection.open_with(progress, args.limit_rate)?;
-    if is_directory {
-        return backup_tree(&transport, &args.source, &target, &options, progress)
-            .await
-            .map(Outcome::Tree);
-    }
-    let completed = if is_stdin {
-        backup_stdin(&transport, &target, &options, progress).await?
-    } else {
-        backup_file(&transport, &args.source, &target, &options, progress).await?
+    let completed = match source {
+        Source::Path(path) if is_directory => {
+            let report = backup_tree(&transport, path, &target, &options, progress).await?;
+            return Ok(Outcome::Tree(report));
+        }
+        Source::Path(path) => backup_file(&transport, path, &target, &options, progress).await?,
+        Source::Stdin => backup_stdin(&transport, &target, &options, progress).await?,
+        Source::Command(command) => {
+            backup_command(&transport, command, &target, &options, progress).await?
+        }
     };
     Ok(Outcome::One(Box::new(completed)))
 }

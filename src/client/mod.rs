@@ -34,5 +34,5 @@ pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore
 pub use target::{Target, parse_size};
 pub use transport::Transport;
 pub use tree::{TreeReport, backup_tree, restore_tree};
-pub use uploader::{BackupOptions, BackupReport, backup_file, backup_stdin};
+pub use uploader::{BackupOptions, BackupReport, backup_command, backup_file, backup_stdin};
 pub use verify::{Verification, verify};

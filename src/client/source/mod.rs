@@ -1,14 +1,16 @@
-//! What a backup reads on this machine: a file, or stdin.
+//! What a backup reads on this machine: a file, stdin, or the output of a command.
 //!
 //! Guarantees: a chunk is read completely or not at all.
 
+mod command;
 mod file;
-mod stdin;
+mod reader;
 
 use bytes::Bytes;
 
+pub(super) use command::RunningCommand;
 pub(super) use file::FileSource;
-pub(super) use stdin::stdin_chunks;
+pub(super) use reader::chunks_of;
 
 /// The bytes of one chunk and its place in the source.
 #[derive(Debug)]

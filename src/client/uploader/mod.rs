@@ -1,4 +1,4 @@
-//! Backs up one file, stdin, or the attributes of a directory.
+//! Backs up one file, stdin, the output of a command, or the attributes of a directory.
 //!
 //! Guarantees: only chunks that are not recorded are sent; every other local chunk is compared with
 //! its record, and if one differs a fresh backup is begun, once; a backup counts as complete only
@@ -9,13 +9,15 @@ mod existing;
 mod finalize;
 mod options;
 mod send;
+mod stream;
 mod upload;
 
 use crate::api::Finalized;
 
 pub use options::BackupOptions;
+pub use stream::{backup_command, backup_stdin};
 pub(super) use upload::backup_directory;
-pub use upload::{backup_file, backup_stdin};
+pub use upload::backup_file;
 
 /// The result of a backup that is complete.
 #[derive(Clone, Debug, serde::Serialize)]

@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
-use futures_util::{StreamExt, TryStreamExt};
-
 use super::send::{ChunkOutcome, LocalDigests};
 use super::{BackupOptions, BackupReport};
 use crate::api::{CreateBackup, Finalized, ProblemType, Summary};
 use crate::client::{
-    Error, Progress, Result, Target, Transport,
-    remote::RemoteBackup,
-    source::{FileSource, stdin_chunks},
+    Error, Progress, Result, Target, Transport, remote::RemoteBackup, source::FileSource,
     transport::ApiRequest,
 };
 
@@ -101,48 +97,9 @@ pub(in crate::client) async fn backup_directory(
     upload.finalize(&remote, &LocalDigests::default(), None).await
 }
 
-/// Backs up stdin. **Errors**: as for `backup_file`. Stdin cannot be read a second time, so a chunk
-/// that differs from its record is an error at once.
-pub async fn backup_stdin(
-    transport: &Transport,
-    target: &Target,
-    options: &BackupOptions,
-    progress: &Progress,
-) -> Result<BackupReport> {
-    let upload = Upload {
-        transport,
-        progress,
-        options,
-        target,
-        chunk_size: options.chunk_size.max(1),
-        size: None,
-        file_id: options.file_id.clone().unwrap_or_else(|| "stdin".to_owned()),
-    };
-    let (remote, local) = (upload.create().await?, LocalDigests::default());
-    let sends = stdin_chunks(upload.chunk_size)?.map(|chunk| async {
-        let chunk = chunk?;
-        progress.add_expected(chunk.bytes.len() as u64);
-        upload.send_chunk(&remote, &local, chunk).await
-    });
-    let mut outcomes = Box::pin(sends.buffer_unordered(options.max_concurrent_chunks()));
-    while let Some(outcome) = outcomes.try_next().await? {
-        match outcome {
-            ChunkOutcome::Recorded => {}
-            ChunkOutcome::ContentDiffers | ChunkOutcome::BackupNotOpen => {
-                return Err(Error::NotDone(format!(
-                    "another backup of {target} from stdin has other content; run the command \
-                     again with a --file-id of its own"
-                )));
-            }
-        }
-    }
-    drop(outcomes);
-    upload.finalize(&remote, &local, None).await
-}
-
 impl Upload<'_> {
     /// Makes the next `create` begin another backup instead of returning the existing one.
-    fn use_fresh_file_id(&mut self) {
+    pub fn use_fresh_file_id(&mut self) {
         self.file_id = format!("{}-{}", self.file_id, self.transport.clock().random_id());
         self.progress.print(&format!(
             "the recorded backup is of other content, or another client ended it: beginning a \
@@ -152,7 +109,7 @@ impl Upload<'_> {
     }
 
     /// Creates the backup, or finds the open one of the same content.
-    async fn create(&self) -> Result<RemoteBackup> {
+    pub async fn create(&self) -> Result<RemoteBackup> {
         let create = CreateBackup {
             bucket: self.target.bucket.clone(),
             key: self.target.key.clone(),
