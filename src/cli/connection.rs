@@ -9,6 +9,9 @@ use std::time::Duration;
 use crate::client::{Endpoint, Error, Progress, Result, Transport, TreeReport};
 use crate::escape::escaped;
 
+/// The exit code for a gateway that cannot be reached.
+const UNREACHABLE: u8 = 3;
+
 #[derive(Debug, clap::Args)]
 pub struct Connection {
     /// The gateway [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url of the AWS
@@ -77,13 +80,23 @@ pub fn print_json(value: &impl serde::Serialize) {
     print(&serde_json::to_string(value).expect("results have string keys and no failing parts"));
 }
 
+/// Says why restored files belong to whoever restores them. That is no failure: `cp`, `tar` and
+/// `rsync` do the same.
+pub fn note_other_owner() {
+    eprintln!("ratchet: owners and groups are not as backed up: only root can give files away");
+}
+
 /// Prints what was done with a directory. Returns the exit code.
 pub fn print_tree_report(report: &TreeReport, json: bool) -> u8 {
     if json {
         print_json(report);
     } else {
+        let not_tried = match report.not_tried {
+            0 => String::new(),
+            count => format!(", {count} not tried"),
+        };
         print(&format!(
-            "{} done, {} failed, {} left out",
+            "{} done, {} failed, {} left out{not_tried}",
             report.done,
             report.failed.len(),
             report.left_out.len()
@@ -92,11 +105,15 @@ pub fn print_tree_report(report: &TreeReport, json: bool) -> u8 {
     for (name, reason) in &report.failed {
         eprintln!("ratchet: {}", escaped(format_args!("{name}: {reason}")));
     }
-    for name in &report.left_out {
-        eprintln!(
-            "ratchet: {}: left out, because it is not a regular file or its name is not UTF-8",
-            escaped(name)
-        );
+    for (name, reason) in &report.left_out {
+        eprintln!("ratchet: {}", escaped(format_args!("{name}: left out: {reason}")));
     }
-    u8::from(!report.failed.is_empty())
+    if report.other_owner {
+        note_other_owner();
+    }
+    if report.unreachable {
+        return UNREACHABLE;
+    }
+    let is_done = report.failed.is_empty() && report.left_out.is_empty() && report.not_tried == 0;
+    u8::from(!is_done)
 }

@@ -6,11 +6,14 @@
 
 use std::path::PathBuf;
 
-use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
+use super::connection::{
+    Connection, exit_code_of, note_other_owner, print, print_json, print_tree_report,
+};
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
     TreeReport, restore, restore_tree,
 };
+use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -57,7 +60,7 @@ pub async fn run(args: Args) -> u8 {
             if args.connection.json {
                 print_json(&restored);
             } else {
-                let RestoreReport { bytes_read, bytes_kept, .. } = restored;
+                let RestoreReport { bytes_read, bytes_kept, .. } = &restored;
                 let path = match &to {
                     To::File(destination) => destination.path().unwrap_or(&args.to),
                     To::Directory => &args.to,
@@ -67,7 +70,16 @@ pub async fn run(args: Args) -> u8 {
                     path.display()
                 ));
             }
-            0
+            for reason in &restored.kept.left_out {
+                eprintln!(
+                    "ratchet: {}",
+                    escaped(format_args!("{}: left out: {reason}", args.to.display()))
+                );
+            }
+            if restored.kept.other_owner {
+                note_other_owner();
+            }
+            u8::from(!restored.kept.left_out.is_empty())
         }
     })
 }

@@ -56,14 +56,13 @@ pub enum Error {
     )]
     CorruptChunk { index: u64, received: String, recorded: String },
     /// The response with a chunk ends early, always after so many bytes.
-    #[error(
-        "the response broke off after {received_bytes} bytes, twice; in the store a file is \
-         missing or too short, see the gateway's log"
-    )]
+    #[error("the response broke off after {received_bytes} bytes, twice")]
     BrokenOff { received_bytes: u64 },
     /// An earlier request could not reach the gateway, or there is no room left.
     #[error("not tried, because the same failure would end it")]
     NotTried,
+    #[error("{0} was replaced or removed since it was backed up")]
+    ObjectChanged(String),
     #[error("{0}")]
     NotDone(String),
 }
@@ -79,6 +78,7 @@ impl Error {
             | Self::SourceChanged(_)
             | Self::CorruptChunk { .. }
             | Self::BrokenOff { .. }
+            | Self::ObjectChanged(_)
             | Self::NotDone(_) => Kind::NotDone,
         }
     }
@@ -95,6 +95,18 @@ impl Error {
     /// Whether the gateway responded with a problem of this type.
     pub fn is_problem(&self, problem_type: ProblemType) -> bool {
         matches!(self, Self::Problem(problem) if problem.problem_type() == Some(problem_type))
+    }
+
+    /// Whether the object is not that of the backup any more.
+    pub(super) fn is_object_changed(&self) -> bool {
+        matches!(self, Self::ObjectChanged(_)) || self.is_problem(ProblemType::ObjectChanged)
+    }
+
+    /// Whether the file system here is full.
+    pub(super) fn is_no_room(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), StorageFull | QuotaExceeded)
     }
 
     /// Makes an `Io` error of a system error: `.map_err(Error::io(path, "cannot be opened"))`.

@@ -6,8 +6,8 @@
 //! gateway is the progress. It knows neither `upload` nor `store`.
 //!
 //! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
-//! retries); `source` (what is read here), `remote` (what the gateway has); `uploader`, `restore`,
-//! `verify` (one file); `tree` (directories).
+//! retries); `source` (what is read here), `remote` (what the gateway has); `attributes` (what is
+//! kept besides bytes); `uploader`, `restore`, `verify` (one file); `tree` (directories).
 
 mod attributes;
 mod chunking;

@@ -45,5 +45,6 @@ mod store_responses;
 mod support;
 mod sweep;
 mod tagging;
+mod trees;
 mod unset_settings;
 mod vocabulary;

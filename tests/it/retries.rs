@@ -1,4 +1,5 @@
-//! How long the client tries again: each command, whatever the failure is.
+//! How long the client tries again: each command, whatever the failure is; and what a directory's
+//! summary says when the gateway goes away.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -61,6 +62,22 @@ fn every_command_waits_for_a_gateway_that_is_not_there_yet() {
         assert!(rest.contains("responds again"), "{rest}");
     }
     assert_eq!(fs::read(&back).unwrap(), b"content");
+}
+
+#[test]
+fn a_directory_is_summed_up_when_the_gateway_is_away() {
+    let home = tempfile::tempdir().unwrap();
+    let from = home.path().join("from");
+    fs::create_dir(&from).unwrap();
+    for name in ["a", "b", "c", "d", "e"] {
+        fs::write(from.join(name), name).unwrap();
+    }
+    let args = ["backup", text(&from), "s3://bucket/tree/", "--retry-for", "1", "--jobs", "1"];
+    let output = client(free_address(), &args).output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stdout.contains("0 done, 1 failed, 0 left out, 4 not tried"), "{stdout}{stderr}");
 }
 
 #[test]

@@ -2,13 +2,11 @@
 //!
 //! Guarantees: a chunk is returned only if its SHA-256 is the recorded one.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
-use super::RemoteBackup;
+use super::{RemoteBackup, current_etag};
 use crate::api::Summary;
-use crate::client::{Error, Result, Transport, chunking::Chunking, transport::ApiRequest};
+use crate::client::{Error, Result, Target, Transport, chunking::Chunking, transport::ApiRequest};
 use crate::digest::Sha256;
 
 /// How often a chunk is requested at most while it is received with a wrong checksum.
@@ -48,11 +46,6 @@ impl CompleteBackup {
         self.chunking
     }
 
-    /// The user metadata of its object.
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.remote.summary.metadata
-    }
-
     /// The indexes and checksums of all chunks, in order.
     pub fn checksums(&self) -> impl ExactSizeIterator<Item = (u64, &Sha256)> {
         self.remote.checksums.iter().map(|(index, checksum)| (*index, checksum))
@@ -62,13 +55,24 @@ impl CompleteBackup {
         self.remote.checksum_of(index)
     }
 
-    /// **Errors**: the problem `object-changed` if the object is not this backup's any more. The
-    /// order of the list does not tell: two backups may have been completed in the same second.
-    pub async fn require_current(&self, transport: &Transport) -> Result<()> {
-        match self.remote.checksums.keys().next_back() {
-            Some(last) => self.fetch(transport, *last).await.map(drop),
-            None => Ok(()),
+    /// **Errors**: `ObjectChanged` if the object is not this backup's any more. The order of the
+    /// list does not tell: two backups may have been completed in the same second, and the object
+    /// may have been removed.
+    pub async fn require_current(&self, transport: &Transport, target: &Target) -> Result<()> {
+        let recorded = self.remote.summary.object.as_ref().map(|object| &object.etag);
+        if current_etag(transport, target).await?.as_ref() == recorded {
+            return Ok(());
         }
+        Err(Error::ObjectChanged(target.to_string()))
+    }
+
+    /// Reads all chunks. For what is small.
+    pub async fn fetch_all(&self, transport: &Transport) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for index in 0..self.chunking.count() {
+            bytes.extend_from_slice(&self.fetch(transport, index).await?);
+        }
+        Ok(bytes)
     }
 
     /// Reads one chunk and checks it. A chunk with a wrong checksum is requested again, because it

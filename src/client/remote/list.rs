@@ -1,5 +1,7 @@
 //! Lists the backups of a target.
 
+use std::cmp::Reverse;
+
 use crate::api::{BackupList, Summary};
 use crate::client::{
     Error, Result, Target, Transport,
@@ -80,15 +82,30 @@ pub(super) async fn backups_of_key(transport: &Transport, target: &Target) -> Re
     Query::of_key(target).all_pages(transport).await
 }
 
-/// The complete backups of exactly the target's key, the newest first. **Shape**: at least one.
-/// **Errors**: `NotDone` if there is none.
-pub(in crate::client) async fn complete_backups_of_key(
+/// The complete backups of exactly the target's key, the newest first.
+pub(in crate::client) async fn complete_backups(
     transport: &Transport,
     target: &Target,
 ) -> Result<Vec<Summary>> {
     let query = Query { complete_only: true, ..Query::of_key(target) };
     let mut backups = query.all_pages(transport).await?;
-    backups.sort_by_key(|backup| std::cmp::Reverse(backup.completed_at));
+    newest_first(&mut backups);
+    Ok(backups)
+}
+
+/// Sorts backups of one key. Of the same second those with bytes come first: reading them shows
+/// whether they are current.
+pub(in crate::client) fn newest_first(backups: &mut [Summary]) {
+    let is_empty = |backup: &Summary| backup.object.as_ref().is_some_and(|object| object.size == 0);
+    backups.sort_by_key(|backup| (Reverse(backup.completed_at), is_empty(backup)));
+}
+
+/// The same. **Shape**: at least one. **Errors**: `NotDone` if there is none.
+pub(in crate::client) async fn complete_backups_of_key(
+    transport: &Transport,
+    target: &Target,
+) -> Result<Vec<Summary>> {
+    let backups = complete_backups(transport, target).await?;
     if backups.is_empty() { Err(no_complete_backup(target)) } else { Ok(backups) }
 }
 

@@ -5,6 +5,7 @@
 mod complete;
 mod list;
 mod manifest;
+mod object;
 mod status;
 
 pub use list::list;
@@ -12,6 +13,8 @@ pub use status::{abort, statuses};
 
 pub(super) use complete::CompleteBackup;
 pub(super) use list::{
-    complete_backups_below, complete_backups_of_file, complete_backups_of_key, no_complete_backup,
+    complete_backups, complete_backups_below, complete_backups_of_file, complete_backups_of_key,
+    newest_first, no_complete_backup,
 };
 pub(super) use manifest::RemoteBackup;
+pub(super) use object::current_etag;

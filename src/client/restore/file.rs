@@ -15,46 +15,63 @@ use rustix::fs::OFlags;
 use super::byte_range::{bytes_to_restore, clip};
 use super::part_file::PartFile;
 use super::{RestoreOptions, RestoreReport};
-use crate::api::{ProblemType, Summary};
+use crate::api::Summary;
 use crate::client::{
     Error, Progress, Result, Target, Transport,
-    attributes::{mode_in, restore_attributes},
+    attributes::{AttributeEntries, Attributes, Kept, apply_attributes},
     remote::{CompleteBackup, no_complete_backup},
 };
 use crate::digest::Sha256;
+
+/// What may be restored: the backups of a key, the one to prefer first, and their attributes.
+#[derive(Clone, Copy)]
+pub(in crate::client) struct Restorable<'a> {
+    pub target: &'a Target,
+    pub backups: &'a [Summary],
+    pub entries: &'a AttributeEntries,
+}
 
 /// Restores the first of these backups whose object still exists. With a range the file gets only
 /// those bytes.
 pub(in crate::client) async fn restore_to_file(
     transport: &Transport,
-    (target, backups): (&Target, &[Summary]),
+    restorable: Restorable<'_>,
     path: &Path,
     options: RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
     let mut left_part = None;
-    for listed in backups {
+    for listed in restorable.backups {
         let backup = CompleteBackup::load(transport, listed).await?;
-        let restore = FileRestore { transport, backup: &backup, path, options, progress };
+        let attributes = &restorable.entries.attributes_of(transport, listed).await?;
+        let restore = FileRestore {
+            transport,
+            target: restorable.target,
+            backup: &backup,
+            attributes,
+            path,
+            options,
+            progress,
+        };
         let (part, outcome) = restore.run().await;
         match outcome {
-            Err(error) if error.is_problem(ProblemType::ObjectChanged) => left_part = part,
+            Err(error) if error.is_object_changed() => left_part = part,
             Err(error) => {
                 if let Some(part) = part {
                     // A range is not resumed: no checksum says which of its bytes are there.
-                    if options.range.is_some() {
-                        part.discard()
-                    } else {
-                        part.discard_unless_useful()
+                    match options.range {
+                        Some(_) => part.discard(),
+                        None => part.discard_unless_useful(),
                     }
                 }
                 return Err(error);
             }
-            Ok(()) => {
+            Ok(kept) => {
                 return Ok(RestoreReport {
                     backup_id: backup.id().to_owned(),
                     bytes_read: progress.transferred(),
                     bytes_kept: progress.skipped(),
+                    kept,
                 });
             }
         }
@@ -62,13 +79,15 @@ pub(in crate::client) async fn restore_to_file(
     if let Some(part) = left_part {
         part.discard();
     }
-    Err(no_complete_backup(target))
+    Err(no_complete_backup(restorable.target))
 }
 
 /// The restore of one backup to one file.
 struct FileRestore<'a> {
     transport: &'a Transport,
+    target: &'a Target,
     backup: &'a CompleteBackup,
+    attributes: &'a Attributes,
     path: &'a Path,
     options: RestoreOptions,
     progress: &'a Progress,
@@ -76,7 +95,7 @@ struct FileRestore<'a> {
 
 impl FileRestore<'_> {
     /// Restores. After a failure the part file is returned too, if it was opened.
-    async fn run(&self) -> (Option<PartFile>, Result<()>) {
+    async fn run(&self) -> (Option<PartFile>, Result<Kept>) {
         let chunking = self.backup.chunking();
         let bytes = match bytes_to_restore(self.options.range, chunking.size()) {
             Ok(bytes) => bytes,
@@ -100,39 +119,39 @@ impl FileRestore<'_> {
     }
 
     /// The file has all bytes already; it may lack attributes.
-    async fn keep_restored(&self) -> Result<()> {
-        self.backup.require_current(self.transport).await?;
+    async fn keep_restored(&self) -> Result<Kept> {
+        self.backup.require_current(self.transport, self.target).await?;
         self.progress.add_skipped(self.backup.chunking().size());
-        restore_attributes(self.path, self.backup.metadata())
+        Ok(apply_attributes(self.path, self.attributes))
     }
 
     /// Writes the missing chunks and gives the file its name.
-    async fn fill(&self, part: &PartFile, bytes: &Range<u64>) -> Result<()> {
+    async fn fill(&self, part: &PartFile, bytes: &Range<u64>) -> Result<Kept> {
         let chunks = self.backup.chunking().chunks_of(bytes);
         let restores = stream::iter(chunks).map(|index| self.restore_chunk(part, index, bytes));
         let restores = restores.buffer_unordered(self.options.max_concurrent_chunks());
         restores.try_collect::<Vec<()>>().await?;
-        if self.options.range.is_none() {
-            self.give_attributes(part)?;
+        if bytes.is_empty() {
+            self.backup.require_current(self.transport, self.target).await?;
         }
+        let kept = match self.options.range {
+            None => self.give_attributes(part)?,
+            Some(_) => Kept::default(),
+        };
         part.file.sync_all().map_err(Error::io(&part.path, "cannot be synced"))?;
-        part.rename_to(self.path)
+        part.rename_to(self.path)?;
+        Ok(kept)
     }
 
-    /// Gives the file what the backup recorded. If it recorded nothing, the file keeps the mode of
+    /// Gives the file what the backup recorded. If it recorded no mode, the file keeps the mode of
     /// the one that it replaces.
-    fn give_attributes(&self, part: &PartFile) -> Result<()> {
-        if mode_in(self.backup.metadata()).is_some() {
-            return restore_attributes(&part.path, self.backup.metadata());
+    fn give_attributes(&self, part: &PartFile) -> Result<Kept> {
+        if let (None, Some(mode)) = (self.attributes.mode, self.mode()) {
+            let mode = fs::Permissions::from_mode(mode & 0o777);
+            fs::set_permissions(&part.path, mode)
+                .map_err(Error::io(&part.path, "its mode cannot be set"))?;
         }
-        match fs::symlink_metadata(self.path) {
-            Ok(replaced) if replaced.is_file() => {
-                let mode = fs::Permissions::from_mode(replaced.permissions().mode() & 0o777);
-                fs::set_permissions(&part.path, mode)
-                    .map_err(Error::io(&part.path, "its mode cannot be set"))
-            }
-            _ => Ok(()),
-        }
+        Ok(apply_attributes(&part.path, self.attributes))
     }
 
     /// The mode that the file will have, if it is known yet.
@@ -141,7 +160,7 @@ impl FileRestore<'_> {
             let meta = fs::symlink_metadata(self.path).ok().filter(|meta| meta.is_file())?;
             Some(meta.permissions().mode())
         };
-        mode_in(self.backup.metadata()).or_else(replaced)
+        self.attributes.mode.or_else(replaced)
     }
 
     /// Writes what lies in the range of one chunk, unless the file has the chunk already.

@@ -7,16 +7,21 @@ mod byte_range;
 mod destination;
 mod file;
 mod key;
+mod node;
 mod options;
 mod part_file;
 mod stream;
+
+use super::attributes::Kept;
 
 pub use byte_range::ByteRange;
 pub use destination::Destination;
 pub use key::restore;
 pub use options::RestoreOptions;
 
-pub(super) use file::restore_to_file;
+pub(super) use file::{Restorable, restore_to_file};
+pub(super) use node::restore_node;
+pub(super) use part_file::path_beside;
 
 /// The result of a restore.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -27,4 +32,7 @@ pub struct RestoreReport {
     pub bytes_read: u64,
     /// Bytes that the file had already.
     pub bytes_kept: u64,
+    /// What became of its attributes.
+    #[serde(flatten)]
+    pub kept: Kept,
 }

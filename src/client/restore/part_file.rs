@@ -101,7 +101,7 @@ impl PartFile {
 
 /// The path of the part file: the name of the restored file, shortened where the suffix would make
 /// it too long, and the suffix.
-pub(super) fn path_beside(restored_path: &Path) -> PathBuf {
+pub(in crate::client) fn path_beside(restored_path: &Path) -> PathBuf {
     let name = restored_path.file_name().unwrap_or_default();
     let mut bytes = name.as_bytes().to_vec();
     if bytes.len() + SUFFIX.len() > MAX_NAME_BYTES {

@@ -11,9 +11,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::byte_range::{bytes_to_restore, clip};
 use super::destination::open_stream;
 use super::{RestoreOptions, RestoreReport};
-use crate::api::{ProblemType, Summary};
+use crate::api::Summary;
 use crate::client::{
     Error, Progress, Result, Target, Transport,
+    attributes::Kept,
     remote::{CompleteBackup, no_complete_backup},
 };
 
@@ -36,14 +37,14 @@ pub(super) async fn restore_in_order(
         let backup = CompleteBackup::load(transport, listed).await?;
         match write(transport, &backup, sink, options, progress).await {
             // An older backup can replace this one only while nothing of this one was written.
-            Err(error)
-                if error.is_problem(ProblemType::ObjectChanged) && progress.transferred() == 0 => {}
+            Err(error) if error.is_object_changed() && progress.transferred() == 0 => {}
             Err(error) => return Err(error),
             Ok(()) => {
                 return Ok(RestoreReport {
                     backup_id: backup.id().to_owned(),
                     bytes_read: progress.transferred(),
                     bytes_kept: 0,
+                    kept: Kept::default(),
                 });
             }
         }

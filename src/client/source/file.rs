@@ -5,19 +5,16 @@
 //! a retry must send exactly the bytes that were hashed. A chunk that is only compared is never
 //! completely in memory.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
+use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 
 use super::Chunk;
-use crate::client::{
-    Error, Result, attributes::attributes_of, chunking::Chunking, error::chunk_too_large,
-};
+use crate::client::{Error, Result, chunking::Chunking, error::chunk_too_large};
 use crate::digest::{ChunkDigests, ChunkHasher, Kind, RunningSha256};
 
 /// The size of one read of a chunk that is only hashed.
@@ -28,6 +25,8 @@ const READ_BYTES: usize = 256 << 10;
 pub(in crate::client) struct FileSource {
     file: Arc<File>,
     path: PathBuf,
+    /// Whether the path names it.
+    has_name: bool,
     opened: FileState,
     chunking: Chunking,
 }
@@ -60,16 +59,32 @@ impl FileSource {
         Ok(Self {
             file: Arc::new(file),
             path: path.to_owned(),
+            has_name: true,
+            opened: FileState::of(&meta),
+            chunking: Chunking::for_upload(meta.len(), requested_chunk_size),
+        })
+    }
+
+    /// Bytes that are in no file, such as the target of a link.
+    pub fn of_bytes(bytes: &[u8], requested_chunk_size: u64) -> Result<Self> {
+        let path = Path::new("memory");
+        let failed = || Error::io(path, "no room for a few bytes can be had");
+        let memory = memfd_create("ratchet", MemfdFlags::CLOEXEC);
+        let file = File::from(memory.map_err(|error| failed()(error.into()))?);
+        file.write_all_at(bytes, 0).map_err(failed())?;
+        let meta = file.metadata().map_err(failed())?;
+        Ok(Self {
+            file: Arc::new(file),
+            path: path.to_owned(),
+            has_name: false,
             opened: FileState::of(&meta),
             chunking: Chunking::for_upload(meta.len(), requested_chunk_size),
         })
     }
 
     /// The attributes of the open file.
-    pub fn attributes(&self) -> Result<BTreeMap<String, String>> {
-        let meta = self.file.metadata();
-        let meta = meta.map_err(Error::io(&self.path, "its attributes cannot be read"))?;
-        Ok(attributes_of(&meta))
+    pub fn metadata(&self) -> Result<Metadata> {
+        self.file.metadata().map_err(Error::io(&self.path, "its attributes cannot be read"))
     }
 
     pub fn chunking(&self) -> Chunking {
@@ -126,8 +141,11 @@ impl FileSource {
     pub fn require_unchanged(&self) -> Result<()> {
         let open =
             self.file.metadata().map_err(Error::io(&self.path, "its attributes cannot be read"))?;
-        let named =
-            std::fs::metadata(&self.path).map_err(|_| Error::SourceChanged(self.path.clone()))?;
+        let named = match std::fs::metadata(&self.path) {
+            _ if !self.has_name => open.clone(),
+            Ok(named) => named,
+            Err(_) => return Err(Error::SourceChanged(self.path.clone())),
+        };
         if FileState::of(&open) == self.opened && FileState::of(&named) == self.opened {
             return Ok(());
         }

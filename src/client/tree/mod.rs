@@ -1,20 +1,23 @@
-//! Backs up and restores directories: one backup for each file, with its mode and time.
+//! Backs up and restores directories: one backup for each file, directory, link and special file.
 //!
-//! Guarantees: a file that fails does not stop the others, and is reported at the end. Symbolic
-//! links, special files and names that are not UTF-8 are left out and reported. A directory is an
-//! empty object whose key ends in `/`. Files of one chunk are processed several at a time, larger
-//! files one after the other with several chunks at a time, so that at most `jobs` chunks are in
-//! memory.
+//! Guarantees: what fails does not stop the others, and is reported at the end; what cannot be kept
+//! is reported with its reason. A directory is an empty object whose key ends in `/`. Files of one
+//! chunk are processed several at a time, larger files one after the other with several chunks at a
+//! time, so that at most `jobs` chunks are in memory.
 
 mod backup;
+mod plan;
 mod restore;
+mod walk;
 
+use super::attributes::Kept;
 use super::{Error, Result};
+use crate::escape::error_chain;
 
 pub use backup::backup_tree;
 pub use restore::restore_tree;
 
-/// What was done with the files and directories of a tree.
+/// What was done with what lies in a tree.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TreeReport {
@@ -22,23 +25,38 @@ pub struct TreeReport {
     pub done: u64,
     /// Names and reasons.
     pub failed: Vec<(String, String)>,
-    /// Symbolic links, special files, and names that cannot be keys.
-    pub left_out: Vec<String>,
+    /// Names, and what of them could not be kept and why.
+    pub left_out: Vec<(String, String)>,
     /// Bytes that were sent or received.
     pub bytes_moved: u64,
     /// Bytes that the destination had already.
     pub bytes_skipped: u64,
+    /// Whether something restored belongs to another user, because only root can give files away.
+    pub other_owner: bool,
+    /// How many were not tried, because the gateway could not be reached or no room was left.
+    pub not_tried: u64,
+    /// Whether the gateway could not be reached.
+    pub unreachable: bool,
 }
 
 impl TreeReport {
-    /// Adds the outcome of one file or directory. **Errors**: those that every other file would
-    /// have too.
-    fn add(&mut self, name: String, outcome: Result<()>) -> Result<()> {
+    /// Adds the outcome of one file or directory.
+    fn add(&mut self, name: String, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.done += 1,
-            Err(error @ (Error::Unreachable { .. } | Error::WrongUse(_))) => return Err(error),
-            Err(error) => self.failed.push((name, error.to_string())),
+            Err(Error::NotTried) => self.not_tried += 1,
+            Err(error) => {
+                self.unreachable |= matches!(error, Error::Unreachable { .. });
+                self.failed.push((name, error_chain(&error)));
+            }
         }
-        Ok(())
+    }
+
+    /// The same with what the restored file could not be given.
+    fn add_kept(&mut self, name: String, outcome: Result<Kept>) {
+        let kept = outcome.map(|kept| {
+            self.left_out.extend(kept.left_out.into_iter().map(|reason| (name.clone(), reason)));
+        });
+        self.add(name, kept);
     }
 }

@@ -1,21 +1,22 @@
 //! Restores a directory and everything below it.
 //!
 //! Guarantees: nothing is written outside the directory, whatever the keys are and whatever
-//! symbolic links the directory contains.
+//! symbolic links the directory or the backup contains.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 
 use super::TreeReport;
-use crate::api::Summary;
+use super::plan::{Found, plan};
 use crate::client::{
     Error, Progress, RestoreOptions, Result, Target, Transport,
-    attributes::restore_attributes,
-    remote::{complete_backups_below, complete_backups_of_key},
-    restore::restore_to_file,
+    attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes},
+    remote::{complete_backups_below, no_complete_backup},
+    restore::{Restorable, restore_node, restore_to_file},
 };
 
 /// Where a tree is restored from and to.
@@ -25,6 +26,17 @@ struct TreeRestore<'a> {
     root: &'a Path,
     jobs: usize,
     progress: &'a Progress,
+    entries: AttributeEntries,
+    /// Whether something belongs to another user than recorded.
+    other_owner: AtomicBool,
+    /// Whether the file system of the directory is full.
+    is_full: AtomicBool,
+}
+
+/// One key to restore, with the attributes of its newest backup.
+struct Item {
+    found: Found,
+    attributes: Attributes,
 }
 
 /// Restores everything below the target's prefix to `root`.
@@ -35,82 +47,179 @@ pub async fn restore_tree(
     jobs: usize,
     progress: &Progress,
 ) -> Result<TreeReport> {
-    TreeRestore { transport, target, root, jobs, progress }.run().await
+    let listed = complete_backups_below(transport, target).await?;
+    let mut report = TreeReport::default();
+    let (found, entries) = plan(&target.key, root, listed, &mut report);
+    if found.is_empty() && report.failed.is_empty() {
+        return Err(Error::NotDone(format!("there is no complete backup below {target}")));
+    }
+    let restore = TreeRestore {
+        transport,
+        target,
+        root,
+        jobs,
+        progress,
+        entries,
+        other_owner: AtomicBool::new(false),
+        is_full: AtomicBool::new(false),
+    };
+    restore.run(found, &mut report).await;
+    (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
+    report.other_owner = restore.other_owner.into_inner();
+    Ok(report)
 }
 
 impl TreeRestore<'_> {
-    async fn run(&self) -> Result<TreeReport> {
-        let newest = self.newest_backups().await?;
-        let (directories, files): (Vec<Summary>, Vec<Summary>) =
-            newest.into_iter().partition(|backup| backup.key.ends_with('/'));
-        let (small, large): (Vec<Summary>, Vec<Summary>) = files.into_iter().partition(|backup| {
-            backup.object.as_ref().is_some_and(|object| object.size <= backup.chunk_size)
-        });
-        let mut report = TreeReport::default();
+    async fn run(&self, found: Vec<Found>, report: &mut TreeReport) {
+        let mut items = self.items(found, report).await;
+        let directories: Vec<Item> =
+            items.extract_if(.., |item| item.attributes.kind == EntryKind::Directory).collect();
+        let nodes: Vec<Item> =
+            items.extract_if(.., |item| item.attributes.kind != EntryKind::File).collect();
+        let (first_names, other_names) = by_hard_link(items);
+        let (small, large): (Vec<Item>, Vec<Item>) =
+            first_names.into_iter().partition(|item| item.has_one_chunk());
+        let mut restored = HashMap::new();
         for (files, max_concurrent) in [(small, self.jobs.max(1)), (large, 1)] {
-            let restores = stream::iter(files).map(|file| async move {
-                let outcome = self.restore_entry(&file).await;
-                (file.key, outcome)
+            let restores = stream::iter(files).map(|item| async move {
+                let outcome = self.restore_file(&item).await;
+                (item, outcome)
             });
             let mut restores = std::pin::pin!(restores.buffer_unordered(max_concurrent));
-            while let Some((key, outcome)) = restores.next().await {
-                report.add(key, outcome)?;
+            while let Some((item, outcome)) = restores.next().await {
+                if let Some(link) = item.content_and_link().filter(|_| outcome.is_ok()) {
+                    restored.insert(link, item.found.path);
+                }
+                report.add_kept(item.found.key, outcome);
             }
         }
-        // After all files: a file that is created in a directory changes the directory's time, and
+        for item in other_names {
+            let first = item.content_and_link().and_then(|link| restored.get(&link));
+            let outcome = match first {
+                Some(first) if self.hard_link(first, &item).is_ok() => Ok(Kept::default()),
+                _ => self.restore_file(&item).await,
+            };
+            report.add_kept(item.found.key, outcome);
+        }
+        // After all files, so that none is written through a restored link.
+        for item in nodes {
+            let outcome = self.restore_node(&item).await;
+            report.add_kept(item.found.key, outcome);
+        }
+        // After everything: a file that is created in a directory changes the directory's time, and
         // the directory's mode may forbid to create it. The deepest first, for the same reason.
-        for directory in directories.into_iter().rev() {
-            let outcome = self.restore_entry(&directory).await;
-            report.add(directory.key, outcome)?;
+        for item in directories.into_iter().rev() {
+            let outcome = create_directories(self.root, Some(&item.found.path))
+                .map(|()| apply_attributes(&item.found.path, &item.attributes));
+            report.add_kept(item.found.key, outcome.inspect(|kept| self.note(kept)));
         }
-        report.bytes_moved = self.progress.transferred();
-        report.bytes_skipped = self.progress.skipped();
-        Ok(report)
     }
 
-    /// The newest complete backup of each key, in order of the keys. **Shape**: at least one.
-    async fn newest_backups(&self) -> Result<Vec<Summary>> {
-        let mut backups = complete_backups_below(self.transport, self.target).await?;
-        backups.sort_by_key(|backup| backup.completed_at);
-        let newest: BTreeMap<String, Summary> =
-            backups.into_iter().map(|backup| (backup.key.clone(), backup)).collect();
-        if newest.is_empty() {
-            return Err(Error::NotDone(format!(
-                "there is no complete backup below {}",
-                self.target
-            )));
+    /// Adds the attributes to what was found. What cannot be had is reported.
+    async fn items(&self, found: Vec<Found>, report: &mut TreeReport) -> Vec<Item> {
+        let loads = stream::iter(found).map(|found| async move {
+            let attributes = self.entries.attributes_of(self.transport, &found.backups[0]).await;
+            (found, attributes)
+        });
+        let mut loads = std::pin::pin!(loads.buffered(self.jobs.max(1)));
+        let mut items = Vec::new();
+        while let Some((found, attributes)) = loads.next().await {
+            match attributes {
+                Ok(attributes) => items.push(Item { found, attributes }),
+                Err(error) => report.add(found.key, Err(error)),
+            }
         }
-        Ok(newest.into_values().collect())
+        items
     }
 
-    async fn restore_entry(&self, backup: &Summary) -> Result<()> {
-        let relative = backup.key.strip_prefix(&self.target.key).unwrap_or(&backup.key);
-        let path = path_below(self.root, relative).ok_or_else(|| {
-            Error::NotDone("its key does not name a path below the directory".to_owned())
-        })?;
-        if relative.ends_with('/') {
-            create_directories(self.root, Some(&path))?;
-        } else {
-            create_directories(self.root, path.parent())?;
-            let target = self.target.with_key(backup.key.clone());
-            let options = RestoreOptions { jobs: self.jobs, range: None };
-            let backups = complete_backups_of_key(self.transport, &target).await?;
-            let backups = (&target, backups.as_slice());
-            restore_to_file(self.transport, backups, &path, options, self.progress).await?;
+    /// **Errors**: `NotTried` once a file had no room.
+    async fn restore_file(&self, item: &Item) -> Result<Kept> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(Error::NotTried);
+        }
+        let outcome = self.try_restore_file(item).await;
+        if outcome.as_ref().is_err_and(Error::is_no_room) {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    async fn try_restore_file(&self, item: &Item) -> Result<Kept> {
+        let path = &item.found.path;
+        create_directories(self.root, path.parent())?;
+        let target = self.target.with_key(item.found.key.clone());
+        let backups = &item.found.backups;
+        let restorable = Restorable { target: &target, backups, entries: &self.entries };
+        let options = RestoreOptions { jobs: self.jobs, range: None };
+        let report =
+            restore_to_file(self.transport, restorable, path, options, self.progress).await?;
+        self.note(&report.kept);
+        Ok(report.kept)
+    }
+
+    async fn restore_node(&self, item: &Item) -> Result<Kept> {
+        create_directories(self.root, item.found.path.parent())?;
+        for backup in &item.found.backups {
+            let attributes = self.entries.attributes_of(self.transport, backup).await?;
+            let made = restore_node(self.transport, backup, &item.found.path, &attributes).await?;
+            if let Some(kept) = made {
+                self.note(&kept);
+                return Ok(kept);
+            }
+        }
+        Err(no_complete_backup(&self.target.with_key(item.found.key.clone())))
+    }
+
+    /// Makes the path another name of a restored file.
+    fn hard_link(&self, first: &Path, item: &Item) -> Result<()> {
+        let path = &item.found.path;
+        create_directories(self.root, path.parent())?;
+        let failed = || Error::io(path, "cannot be linked");
+        if is_same_file(first, path) {
             return Ok(());
         }
-        restore_attributes(&path, &backup.metadata)
+        let beside = crate::client::restore::path_beside(path);
+        // An error: nothing was left of an earlier restore.
+        fs::remove_file(&beside).ok();
+        fs::hard_link(first, &beside).map_err(failed())?;
+        fs::rename(&beside, path).map_err(failed())?;
+        self.progress.add_skipped(item.size());
+        Ok(())
+    }
+
+    fn note(&self, kept: &Kept) {
+        self.other_owner.fetch_or(kept.other_owner, Ordering::Relaxed);
     }
 }
 
-/// The path of a key below `root`; None if the key does not name exactly one path there.
-fn path_below(root: &Path, key: &str) -> Option<PathBuf> {
-    let relative = Path::new(key);
-    let stays_below = relative.components().all(|part| matches!(part, Component::Normal(_)));
-    // `components` removes `.` and empty segments: two keys would name the same file.
-    let is_unique =
-        key.trim_end_matches('/').split('/').all(|segment| !segment.is_empty() && segment != ".");
-    (stays_below && is_unique && !key.contains('\0')).then(|| root.join(relative))
+impl Item {
+    fn size(&self) -> u64 {
+        self.found.backups[0].object.as_ref().map_or(0, |object| object.size)
+    }
+
+    fn has_one_chunk(&self) -> bool {
+        self.size() <= self.found.backups[0].chunk_size
+    }
+
+    /// What files must have in common to be names of one file: the recorded group, and the content,
+    /// because a name of the group may have got another one since.
+    fn content_and_link(&self) -> Option<(String, String)> {
+        let link = self.attributes.hard_link.clone()?;
+        let object = self.found.backups[0].object.as_ref()?;
+        Some((link, format!("{} {:?}", object.size, object.digests)))
+    }
+}
+
+/// The files, and those of them that are further names of one of them.
+fn by_hard_link(items: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
+    let mut seen = std::collections::HashSet::new();
+    items.into_iter().partition(|item| item.content_and_link().is_none_or(|link| seen.insert(link)))
+}
+
+fn is_same_file(left: &Path, right: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path| fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    id(left).is_some_and(|left| id(right) == Some(left))
 }
 
 /// Creates the directories from `root` down to `dir`. **Errors**: `NotDone` if something on the way
@@ -130,23 +239,12 @@ fn create_directories(root: &Path, dir: Option<&Path>) -> Result<()> {
                     path.display()
                 )));
             }
-            Err(_) => fs::create_dir(&path).map_err(Error::io(&path, "cannot be created"))?,
+            // Another file of the same directory may have made it meanwhile.
+            Err(_) => match fs::create_dir(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                created => created.map_err(Error::io(&path, "cannot be created"))?,
+            },
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_that_lead_out_of_the_directory_are_refused() {
-        let root = Path::new("/r");
-        assert_eq!(path_below(root, "a/b"), Some(PathBuf::from("/r/a/b")));
-        assert_eq!(path_below(root, "a/"), Some(PathBuf::from("/r/a/")));
-        for refused in ["../a", "a/../../b", "/etc/passwd", "a//b", "./a", "a/./b", ""] {
-            assert_eq!(path_below(root, refused), None, "{refused}");
-        }
-    }
 }

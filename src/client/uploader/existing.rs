@@ -11,15 +11,13 @@ use super::upload::Upload;
 use crate::api::{ProblemType, Summary};
 use crate::client::{
     Result,
-    remote::{RemoteBackup, complete_backups_of_file},
+    remote::{RemoteBackup, complete_backups_of_file, current_etag},
     source::FileSource,
-    transport::ApiRequest,
 };
 
 impl Upload<'_> {
-    /// The newest complete backup of the same content at the target, if there is one. Without a
-    /// source the content is empty.
-    pub async fn find_complete(&self, source: Option<&FileSource>) -> Result<Option<BackupReport>> {
+    /// The newest complete backup of the same content at the target, if there is one.
+    pub async fn find_complete(&self, source: &FileSource) -> Result<Option<BackupReport>> {
         let list = complete_backups_of_file(self.transport, self.target, &self.file_id).await;
         let backups = match list {
             Ok(backups) => backups,
@@ -36,20 +34,24 @@ impl Upload<'_> {
         let is_same =
             |backup: &&Summary| backup.size == self.size && backup.chunk_size == self.chunk_size;
         let newest = backups.iter().filter(is_same).max_by_key(|backup| backup.completed_at);
-        let Some(Summary { backup_id, object: Some(object), .. }) = newest else {
+        let Some((newest, object)) =
+            newest.and_then(|newest| Some((newest, newest.object.as_ref()?)))
+        else {
             return Ok(None);
         };
-        if let Some(source) = source
-            && !self.has_same_chunks(backup_id, source).await?
-        {
+        if !self.has_same_chunks((&newest.backup_id, &object.etag), source).await? {
             return Ok(None);
         }
         self.progress.add_skipped(self.size.unwrap_or(0));
-        Ok(Some(self.report(backup_id, object.clone())))
+        Ok(Some(self.report(&newest.backup_id, object.clone(), newest.metadata.clone())))
     }
 
     /// Whether a complete backup has exactly the chunks of the file, and its object still exists.
-    async fn has_same_chunks(&self, id: &str, source: &FileSource) -> Result<bool> {
+    async fn has_same_chunks(
+        &self,
+        (id, etag): (&str, &String),
+        source: &FileSource,
+    ) -> Result<bool> {
         let remote = RemoteBackup::load(self.transport, id).await?;
         let local = LocalDigests::default();
         let count = source.chunking().count();
@@ -66,13 +68,7 @@ impl Upload<'_> {
         }
         drop(comparisons);
         source.require_unchanged()?;
-        let Some(last) = count.checked_sub(1) else { return Ok(true) };
         // The object may have been replaced since by something other than a backup.
-        let last_chunk = ApiRequest::get(format!("/backups/{id}/chunks/{last}"));
-        match self.transport.send(&last_chunk, usize::MAX).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_problem(ProblemType::ObjectChanged) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(current_etag(self.transport, self.target).await?.as_ref() == Some(etag))
     }
 }

@@ -33,7 +33,7 @@ impl Upload<'_> {
             let finalize = Finalize { expected_digest: Some(expected) };
             let request = ApiRequest::post(&format!("/backups/{id}/finalize"), &finalize);
             let error = match self.transport.send_for_json::<Finalized>(&request).await {
-                Ok(object) => return Ok(self.report(id, object)),
+                Ok(object) => return Ok(self.report(id, object, remote.summary.metadata.clone())),
                 Err(error) => error,
             };
             let (Some(source), Error::Problem(problem)) = (source, &error) else {

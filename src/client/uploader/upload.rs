@@ -1,6 +1,6 @@
 //! The course of a backup, from creating it to finalizing it.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use super::send::{ChunkOutcome, LocalDigests};
 use super::{BackupOptions, BackupReport};
@@ -22,19 +22,15 @@ pub(super) struct Upload<'a> {
     pub file_id: String,
 }
 
-/// Backs up a file. **Errors**: `SourceChanged`, `Problem`, `Unreachable`; running the command
-/// again continues where it failed.
-pub async fn backup_file(
+/// Backs up the bytes of a source that has some. **Errors**: `SourceChanged`, `Problem`,
+/// `Unreachable`; running the command again continues where it failed.
+pub(in crate::client) async fn backup_source(
     transport: &Transport,
-    path: &Path,
+    source: &FileSource,
     target: &Target,
     options: &BackupOptions,
     progress: &Progress,
 ) -> Result<BackupReport> {
-    let source = FileSource::open(path, options.chunk_size)?;
-    let mut options = options.clone();
-    options.metadata.extend(source.attributes()?);
-    let options = &options;
     let chunking = source.chunking();
     let file_id = match &options.file_id {
         Some(id) => id.clone(),
@@ -50,7 +46,7 @@ pub async fn backup_file(
         file_id,
     };
     progress.add_expected(chunking.size());
-    if let Some(completed) = upload.find_complete(Some(&source)).await? {
+    if let Some(completed) = upload.find_complete(source).await? {
         return Ok(completed);
     }
     for is_fresh in [false, true] {
@@ -58,11 +54,11 @@ pub async fn backup_file(
             upload.use_fresh_file_id();
         }
         let (remote, local) = (upload.create().await?, LocalDigests::default());
-        match upload.send_missing(&source, &remote, &local, 0..chunking.count()).await? {
+        match upload.send_missing(source, &remote, &local, 0..chunking.count()).await? {
             ChunkOutcome::ContentDiffers => continue,
             ChunkOutcome::Recorded | ChunkOutcome::BackupNotOpen => {}
         }
-        match upload.finalize(&remote, &local, Some(&source)).await {
+        match upload.finalize(&remote, &local, Some(source)).await {
             Err(error) if error.is_problem(ProblemType::NotOpen) && !is_fresh => {}
             outcome => return outcome,
         }
@@ -71,30 +67,6 @@ pub async fn backup_file(
         "another client changed the backup of {target} twice; find out who else writes there, then \
          run the command again"
     )))
-}
-
-/// Backs up a directory itself: an empty object with metadata. The options must have a file id that
-/// differs when the metadata differs.
-pub(in crate::client) async fn backup_directory(
-    transport: &Transport,
-    target: &Target,
-    options: &BackupOptions,
-    progress: &Progress,
-) -> Result<BackupReport> {
-    let upload = Upload {
-        transport,
-        progress,
-        options,
-        target,
-        chunk_size: options.chunk_size,
-        size: Some(0),
-        file_id: options.file_id.clone().unwrap_or_default(),
-    };
-    if let Some(completed) = upload.find_complete(None).await? {
-        return Ok(completed);
-    }
-    let remote = upload.create().await?;
-    upload.finalize(&remote, &LocalDigests::default(), None).await
 }
 
 impl Upload<'_> {
@@ -125,12 +97,18 @@ impl Upload<'_> {
         RemoteBackup::load(self.transport, &created.backup_id).await
     }
 
-    pub fn report(&self, id: &str, object: Finalized) -> BackupReport {
+    pub fn report(
+        &self,
+        id: &str,
+        object: Finalized,
+        metadata: BTreeMap<String, String>,
+    ) -> BackupReport {
         BackupReport {
             backup_id: id.to_owned(),
             bucket: self.target.bucket.clone(),
             key: self.target.key.clone(),
             object,
+            metadata,
             bytes_sent: self.progress.transferred(),
             bytes_skipped: self.progress.skipped(),
         }

@@ -1,0 +1,56 @@
+//! Restores symbolic links and special files.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rustix::fs::makedev;
+
+use super::part_file::path_beside;
+use crate::api::Summary;
+use crate::client::{
+    Result, Transport,
+    attributes::{Attributes, DeviceNumber, EntryKind, Kept, apply_attributes, make_node},
+    remote::CompleteBackup,
+};
+
+/// Makes the link or special file with its attributes, unless it is there. Returns None if the
+/// backup's object was replaced since.
+pub(in crate::client) async fn restore_node(
+    transport: &Transport,
+    backup: &Summary,
+    path: &Path,
+    attributes: &Attributes,
+) -> Result<Option<Kept>> {
+    let mut link_target = Vec::new();
+    if attributes.kind == EntryKind::Symlink {
+        let complete = CompleteBackup::load(transport, backup).await?;
+        match complete.fetch_all(transport).await {
+            Ok(bytes) => link_target = bytes,
+            Err(error) if error.is_object_changed() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    if !is_there(path, &attributes.kind, &link_target) {
+        make_node(path, &path_beside(path), &attributes.kind, &link_target)?;
+    }
+    Ok(Some(apply_attributes(path, attributes)))
+}
+
+fn is_there(path: &Path, kind: &EntryKind, link_target: &[u8]) -> bool {
+    let Ok(meta) = fs::symlink_metadata(path) else { return false };
+    let (found, has_number) = (meta.file_type(), |number: &DeviceNumber| {
+        meta.rdev() == makedev(number.major, number.minor)
+    });
+    match kind {
+        EntryKind::Symlink => {
+            fs::read_link(path).is_ok_and(|link| link.as_os_str().as_bytes() == link_target)
+        }
+        EntryKind::Fifo => found.is_fifo(),
+        EntryKind::Socket => found.is_socket(),
+        EntryKind::CharacterDevice(number) => found.is_char_device() && has_number(number),
+        EntryKind::BlockDevice(number) => found.is_block_device() && has_number(number),
+        EntryKind::File | EntryKind::Directory | EntryKind::Unknown(_) => false,
+    }
+}

@@ -1,0 +1,89 @@
+//! Backs up what has no bytes: an empty file, a directory, a special file.
+//!
+//! Guarantees: of several backups of one key the last one is the newest by its time, which has
+//! whole seconds: nothing else tells empty objects apart.
+
+use std::time::Duration;
+
+use super::send::LocalDigests;
+use super::upload::Upload;
+use super::{BackupOptions, BackupReport};
+use crate::api::{ProblemType, Summary};
+use crate::client::{
+    Progress, Result, Target, Transport,
+    remote::{complete_backups, current_etag},
+};
+use crate::digest::Sha256;
+
+/// The unit of `completedAt`.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often an object is made again whose time is that of an older one.
+const MAX_REPEATS: usize = 3;
+
+/// Backs up an empty object with the metadata of the options.
+pub(super) async fn backup_empty(
+    transport: &Transport,
+    target: &Target,
+    options: &BackupOptions,
+    progress: &Progress,
+) -> Result<BackupReport> {
+    let named = format!("{:?}", options.metadata);
+    let mut upload = Upload {
+        transport,
+        progress,
+        options,
+        target,
+        chunk_size: options.chunk_size.max(1),
+        size: Some(0),
+        file_id: Sha256::of(named.as_bytes()).hex(),
+    };
+    let earlier = match complete_backups(transport, target).await {
+        Ok(earlier) => earlier,
+        // A missing bucket may be created, and a missing right is reported better, by the request
+        // that creates the backup.
+        Err(error)
+            if error.is_problem(ProblemType::NoSuchBucket)
+                || error.is_problem(ProblemType::Forbidden) =>
+        {
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(newest) = single_newest(&earlier)
+        && newest.metadata == options.metadata
+        && let Some(object) = newest.object.as_ref().filter(|object| object.size == 0)
+        && current_etag(transport, target).await?.as_deref() == Some(object.etag.as_str())
+    {
+        return Ok(upload.report(&newest.backup_id, object.clone(), newest.metadata.clone()));
+    }
+    let mut report = upload.back_up_nothing().await?;
+    if earlier.is_empty() {
+        return Ok(report);
+    }
+    for _ in 0..MAX_REPEATS {
+        let all = complete_backups(transport, target).await?;
+        if single_newest(&all).is_some_and(|newest| newest.backup_id == report.backup_id) {
+            break;
+        }
+        transport.clock().pause(SECOND).await;
+        upload.file_id = transport.clock().random_id();
+        report = upload.back_up_nothing().await?;
+    }
+    Ok(report)
+}
+
+/// The newest backup, if no other one was completed in the same second.
+fn single_newest(backups: &[Summary]) -> Option<&Summary> {
+    match backups {
+        [newest] => Some(newest),
+        [newest, second, ..] if newest.completed_at > second.completed_at => Some(newest),
+        _ => None,
+    }
+}
+
+impl Upload<'_> {
+    async fn back_up_nothing(&self) -> Result<BackupReport> {
+        let remote = self.create().await?;
+        self.finalize(&remote, &LocalDigests::default(), None).await
+    }
+}
