@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use crate::client::{
-    BackupOptions, BackupReport, DigestKind, Error, Progress, Result, Target, TreeReport,
+    BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Target, TreeReport,
     backup_command, backup_file, backup_stdin, backup_tree, parse_size,
 };
 
@@ -38,6 +38,9 @@ pub struct Args {
     /// A name for this content [default: the hash of its size, first and last chunk].
     #[arg(long)]
     file_id: Option<String>,
+    /// Read what is stored already of the same content, and send it again if it is damaged.
+    #[arg(long)]
+    check: bool,
     /// The most bytes to send per second, over all jobs, such as 10MiB.
     #[arg(long, value_parser = parse_size)]
     limit_rate: Option<u64>,
@@ -110,6 +113,7 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
         chunk_size: args.chunk_size,
         digest: args.digest,
         file_id: args.file_id.clone(),
+        known: if args.check { Known::Check } else { Known::Keep },
         ..BackupOptions::default()
     };
     let is_directory = matches!(source, Source::Path(path) if path.is_dir());

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Target;
 use crate::api::{Problem, ProblemType};
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -51,12 +52,24 @@ pub enum Error {
     )]
     SourceChanged(PathBuf),
     #[error(
-        "chunk {index} was received with the checksum {received}, but the backup recorded \
-         {recorded}; the stored object is damaged: back the file up again"
+        "chunk {index} of {target} was received with the checksum {received}, but the backup \
+         recorded {recorded}; the stored object is damaged, and `ratchet verify --repair FILE \
+         {target}` sends the file again"
     )]
-    CorruptChunk { index: u64, received: String, recorded: String },
+    CorruptChunk { target: Target, index: u64, received: String, recorded: String },
+    /// The gateway, or the store behind it, fails each time at the same chunk.
+    #[error("chunk {index} of {target} cannot be read")]
+    UnreadableChunk {
+        target: Target,
+        index: u64,
+        #[source]
+        source: Box<Error>,
+    },
     /// The response with a chunk ends early, always after so many bytes.
-    #[error("the response broke off after {received_bytes} bytes, twice")]
+    #[error(
+        "the response broke off after {received_bytes} bytes, twice; in the store a file is \
+         missing or too short, see the gateway's log"
+    )]
     BrokenOff { received_bytes: u64 },
     /// An earlier request could not reach the gateway, or there is no room left.
     #[error("not tried, because the same failure would end it")]
@@ -77,6 +90,7 @@ impl Error {
             | Self::Io { .. }
             | Self::SourceChanged(_)
             | Self::CorruptChunk { .. }
+            | Self::UnreadableChunk { .. }
             | Self::BrokenOff { .. }
             | Self::ObjectChanged(_)
             | Self::NotDone(_) => Kind::NotDone,

@@ -7,7 +7,7 @@
 //!
 //! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
 //! retries); `source` (what is read here), `remote` (what the gateway has); `attributes` (what is
-//! kept besides bytes); `uploader`, `restore`, `verify` (one file); `tree` (directories).
+//! kept besides bytes); `uploader`, `restore`, `verify`, `repair` (one file); `tree` (directories).
 
 mod attributes;
 mod chunking;
@@ -16,6 +16,7 @@ mod error;
 mod gateway_checks;
 mod progress;
 mod remote;
+mod repair;
 mod restore;
 mod source;
 mod target;
@@ -30,9 +31,10 @@ pub use error::{Error, Kind, Result};
 pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use progress::Progress;
 pub use remote::{abort, list, statuses};
+pub use repair::{Repair, verify_and_repair};
 pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};
 pub use target::{Target, parse_size};
 pub use transport::Transport;
 pub use tree::{TreeReport, backup_tree, restore_tree};
-pub use uploader::{BackupOptions, BackupReport, backup_command, backup_file, backup_stdin};
+pub use uploader::{BackupOptions, BackupReport, Known, backup_command, backup_file, backup_stdin};
 pub use verify::{Verification, verify};

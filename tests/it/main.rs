@@ -29,6 +29,7 @@ mod open_uploads;
 mod permissions;
 mod quota;
 mod readback;
+mod repair;
 mod replaced_parts;
 mod restore_targets;
 mod resume;

@@ -13,7 +13,7 @@ use crate::client::{
     BackupOptions, Error, Progress, Result, Target, Transport,
     remote::{CompleteBackup, complete_backups},
     source::FileSource,
-    uploader::backup_source,
+    uploader::{Known, backup_source},
 };
 
 /// The directory of the entries, beside what they belong to.
@@ -69,6 +69,7 @@ pub(in crate::client) async fn backup_attributes(
     let content = serde_json::to_vec(&content).expect("texts and maps of texts are JSON");
     let options = BackupOptions {
         file_id: None,
+        known: Known::Keep,
         metadata: BTreeMap::from([(OF.to_owned(), backup_id.to_owned())]),
         ..options.clone()
     };

@@ -2,6 +2,8 @@
 //!
 //! Guarantees: a chunk is returned only if its SHA-256 is the recorded one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{RemoteBackup, current_etag};
@@ -75,15 +77,37 @@ impl CompleteBackup {
         Ok(bytes)
     }
 
+    /// What the backup is of.
+    pub fn target(&self) -> Target {
+        let Summary { bucket, key, .. } = &self.remote.summary;
+        Target { bucket: bucket.clone(), key: key.clone() }
+    }
+
+    pub fn summary(&self) -> &Summary {
+        &self.remote.summary
+    }
+
     /// Reads one chunk and checks it. A chunk with a wrong checksum is requested again, because it
-    /// may have been damaged on the way. **Errors**: `CorruptChunk`.
+    /// may have been damaged on the way. **Errors**: `CorruptChunk`, `UnreadableChunk`.
     pub async fn fetch(&self, transport: &Transport, index: u64) -> Result<Bytes> {
+        self.fetch_within(transport, index, None).await
+    }
+
+    /// The same, where what the gateway refuses is asked for again only so long.
+    pub async fn fetch_within(
+        &self,
+        transport: &Transport,
+        index: u64,
+        max_refused: Option<Duration>,
+    ) -> Result<Bytes> {
         let request = ApiRequest::get(format!("/backups/{}/chunks/{index}", self.id()));
+        let request = ApiRequest { max_refused, ..request };
         let max_bytes = usize::try_from(self.chunking.len_of(index)).unwrap_or(usize::MAX);
         let recorded = self.checksum_of(index);
         let mut reads = 1;
         loop {
-            let bytes = transport.send(&request, max_bytes).await?;
+            let bytes = transport.send(&request, max_bytes).await;
+            let bytes = bytes.map_err(|error| self.of_chunk(index, error))?;
             let received = Sha256::of(&bytes);
             if recorded == Some(&received) {
                 return Ok(bytes);
@@ -91,10 +115,20 @@ impl CompleteBackup {
             if reads == MAX_READS || recorded.is_none() {
                 let recorded =
                     recorded.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
-                let received = received.to_string();
-                return Err(Error::CorruptChunk { index, received, recorded });
+                let (target, received) = (self.target(), received.to_string());
+                return Err(Error::CorruptChunk { target, index, received, recorded });
             }
             reads += 1;
         }
+    }
+
+    /// The error with the chunk's name, if it is this chunk's alone.
+    fn of_chunk(&self, index: u64, error: Error) -> Error {
+        let is_of_chunk = matches!(error, Error::BrokenOff { .. } | Error::NotChunkApi { .. })
+            || matches!(&error, Error::Problem(problem) if problem.status >= 500);
+        if !is_of_chunk {
+            return error;
+        }
+        Error::UnreadableChunk { target: self.target(), index, source: Box::new(error) }
     }
 }

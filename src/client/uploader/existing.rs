@@ -17,7 +17,10 @@ use crate::client::{
 
 impl Upload<'_> {
     /// The newest complete backup of the same content at the target, if there is one.
-    pub async fn find_complete(&self, source: &FileSource) -> Result<Option<BackupReport>> {
+    pub async fn find_complete(
+        &self,
+        source: &FileSource,
+    ) -> Result<Option<(BackupReport, Summary)>> {
         let list = complete_backups_of_file(self.transport, self.target, &self.file_id).await;
         let backups = match list {
             Ok(backups) => backups,
@@ -43,7 +46,8 @@ impl Upload<'_> {
             return Ok(None);
         }
         self.progress.add_skipped(self.size.unwrap_or(0));
-        Ok(Some(self.report(&newest.backup_id, object.clone(), newest.metadata.clone())))
+        let report = self.report(&newest.backup_id, object.clone(), newest.metadata.clone());
+        Ok(Some((report, newest.clone())))
     }
 
     /// Whether a complete backup has exactly the chunks of the file, and its object still exists.

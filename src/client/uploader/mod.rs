@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 
 use crate::api::Finalized;
 
-pub use options::BackupOptions;
+pub use options::{BackupOptions, Known};
 pub use path::backup_file;
 pub use stream::{backup_command, backup_stdin};
 
-pub(super) use path::{Place, backup_path};
+pub(super) use path::{Place, backup_again, backup_path};
 pub(super) use upload::backup_source;
 
 /// The result of a backup that is complete.

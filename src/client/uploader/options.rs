@@ -16,6 +16,19 @@ pub struct BackupOptions {
     /// Names the content; without it the size, the first and the last chunk do.
     pub file_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    pub known: Known,
+}
+
+/// What is done about content that is backed up already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// It is not sent again.
+    #[default]
+    Keep,
+    /// It is read, and sent again if it is damaged.
+    Check,
+    /// It is sent again.
+    Replace,
 }
 
 impl Default for BackupOptions {
@@ -26,6 +39,7 @@ impl Default for BackupOptions {
             digest: Kind::Sha256Chunks,
             file_id: None,
             metadata: BTreeMap::new(),
+            known: Known::Keep,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::empty::backup_empty;
 use super::upload::backup_source;
-use super::{BackupOptions, BackupReport};
+use super::{BackupOptions, BackupReport, Known};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
     attributes::{
@@ -66,6 +66,20 @@ pub(in crate::client) async fn backup_path(
     let attributes = Attributes { hard_link, name, ..attributes };
     let with_attributes = WithAttributes { transport, target, attributes, options, progress };
     with_attributes.back_up(source.as_ref()).await
+}
+
+/// Backs up a source whose bytes may be backed up already, with attributes that are known.
+pub(in crate::client) async fn backup_again(
+    transport: &Transport,
+    source: &FileSource,
+    target: &Target,
+    attributes: Attributes,
+    options: &BackupOptions,
+    progress: &Progress,
+) -> Result<BackupReport> {
+    let options = &BackupOptions { known: Known::Replace, ..options.clone() };
+    let with_attributes = WithAttributes { transport, target, attributes, options, progress };
+    with_attributes.back_up(Some(source)).await
 }
 
 struct WithAttributes<'a> {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::send::{ChunkOutcome, LocalDigests};
-use super::{BackupOptions, BackupReport};
+use super::{BackupOptions, BackupReport, Known};
 use crate::api::{CreateBackup, Finalized, ProblemType, Summary};
 use crate::client::{
-    Error, Progress, Result, Target, Transport, remote::RemoteBackup, source::FileSource,
+    Error, Progress, Result, Target, Transport,
+    remote::{CompleteBackup, RemoteBackup},
+    source::FileSource,
     transport::ApiRequest,
+    verify::verify_backup,
 };
 
 /// The parameters of one backup.
@@ -46,8 +49,22 @@ pub(in crate::client) async fn backup_source(
         file_id,
     };
     progress.add_expected(chunking.size());
-    if let Some(completed) = upload.find_complete(source).await? {
-        return Ok(completed);
+    match options.known {
+        Known::Replace => upload.renew_file_id(),
+        Known::Keep | Known::Check => {
+            if let Some((completed, summary)) = upload.find_complete(source).await? {
+                match upload.count_bad_chunks(&summary).await? {
+                    0 => return Ok(completed),
+                    bad => {
+                        progress.print(&format!(
+                            "{bad} chunks of {target} are damaged: sending the file again"
+                        ));
+                        upload.renew_file_id();
+                        progress.add_expected(chunking.size());
+                    }
+                }
+            }
+        }
     }
     for is_fresh in [false, true] {
         if is_fresh {
@@ -70,9 +87,28 @@ pub(in crate::client) async fn backup_source(
 }
 
 impl Upload<'_> {
+    fn renew_file_id(&mut self) {
+        self.file_id = format!("{}-{}", self.file_id, self.transport.clock().random_id());
+    }
+
+    /// How many chunks of a complete backup are bad, if that is to be checked.
+    async fn count_bad_chunks(&self, completed: &Summary) -> Result<usize> {
+        if self.options.known != Known::Check {
+            return Ok(0);
+        }
+        let backup = CompleteBackup::load(self.transport, completed).await?;
+        let jobs = self.options.max_concurrent_chunks();
+        let verification =
+            verify_backup(self.transport, self.target, &backup, jobs, self.progress).await?;
+        for reason in verification.reasons.values() {
+            self.progress.print(reason);
+        }
+        Ok(verification.bad.len())
+    }
+
     /// Makes the next `create` begin another backup instead of returning the existing one.
     pub fn use_fresh_file_id(&mut self) {
-        self.file_id = format!("{}-{}", self.file_id, self.transport.clock().random_id());
+        self.renew_file_id();
         self.progress.print(&format!(
             "the recorded backup is of other content, or another client ended it: beginning a \
              fresh backup of {}",

@@ -4,11 +4,13 @@
 //! that a client that waits for `100 Continue` sends nothing; the bytes are hashed once, in
 //! `upload`. Source: docs/api.md#put-a-chunk, docs/architecture.md#known-chunks; RFC 9530.
 
+use futures_util::TryStreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api;
 use crate::digest::Sha256;
+use crate::escape::error_chain;
 use crate::names::BackupId;
 use crate::upload::{Admission, Body, Stored};
 use crate::web::{Reply, RequestBody, content_digest, print_sha256, streamed};
@@ -51,7 +53,14 @@ impl ChunkApi {
         let session = self.session(&request.identity, &id, Access::Read).await?;
         let chunk = self.shared.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
-        let mut reply = Response::new(streamed(chunk.body));
+        let root = session.root();
+        // The status is sent by then: only the log can say which bytes of the store are damaged.
+        let body = chunk.body.inspect_err(move |error| {
+            let (bucket, key) = (root.bucket.as_str(), root.key.as_str());
+            let cause = error_chain(error.as_ref());
+            tracing::error!(bucket, key, chunk = index, cause, "a chunk cannot be read");
+        });
+        let mut reply = Response::new(streamed(body));
         let headers = reply.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(header::CONTENT_LENGTH, len_bytes.into());

@@ -187,6 +187,11 @@ impl Files {
         self.places.find(id, |path| fs::File::open(path))
     }
 
+    /// The error with the path of the file that could not be read.
+    pub fn named(&self, id: &str, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.data_path(id).display()))
+    }
+
     /// Makes the names of all files under `incoming/` durable. Blocks.
     pub fn sync_names(&self) -> io::Result<()> {
         sync_directory(&self.places.incoming)

@@ -62,7 +62,7 @@ impl AsRef<[u8]> for FrameMemory {
 /// The file that is being read; its bytes `[at, end)` are still to be read.
 struct OpenSection {
     file: File,
-    _pin: Pin,
+    pin: Pin,
     at: u64,
     end: u64,
 }
@@ -125,12 +125,15 @@ impl Reader {
             && let Some(section) = self.sections.pop()
         {
             let Section { file: pin, first: at, end } = section;
-            self.open = Some(OpenSection { file: self.files.read(pin.id())?, _pin: pin, at, end });
+            let opened = self.files.read(pin.id());
+            let file = opened.map_err(|error| self.files.named(pin.id(), &error))?;
+            self.open = Some(OpenSection { file, pin, at, end });
         }
         let Some((open, mut memory, len_bytes)) = self.next_read() else {
             return Ok((Bytes::new(), self));
         };
-        open.file.read_exact_at(memory.buffer.prefix_mut(len_bytes), open.at)?;
+        let read = open.file.read_exact_at(memory.buffer.prefix_mut(len_bytes), open.at);
+        read.map_err(|error| self.files.named(open.pin.id(), &error))?;
         Ok((self.frame(memory, len_bytes), self))
     }
 

@@ -1,0 +1,82 @@
+//! Repairs a backup whose object is damaged, from the file that it was made of.
+//!
+//! Guarantees: a file that is not the backed-up one repairs nothing and changes nothing; the
+//! damaged object is replaced only by one whose digest the gateway confirmed. An object cannot be
+//! changed in places, so all of the file is sent.
+
+use std::path::Path;
+
+use super::attributes::AttributeEntries;
+use super::remote::{CompleteBackup, complete_backups_of_key, no_complete_backup};
+use super::source::FileSource;
+use super::uploader::backup_again;
+use super::verify::verify_backup;
+use super::{
+    BackupOptions, BackupReport, Error, Progress, Result, Target, Transport, Verification,
+};
+use crate::digest::Kind;
+
+/// The result of a repair.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repair {
+    #[serde(flatten)]
+    pub found: Verification,
+    /// The backup that took the place of the damaged one; None if nothing was damaged.
+    pub repaired: Option<BackupReport>,
+}
+
+/// Verifies the newest backup of the target whose object still exists, and sends the file again if
+/// a chunk is bad.
+pub async fn verify_and_repair(
+    transport: &Transport,
+    target: &Target,
+    path: &Path,
+    jobs: usize,
+    progress: &Progress,
+) -> Result<Repair> {
+    let listed = complete_backups_of_key(transport, target).await?;
+    for summary in &listed {
+        let backup = CompleteBackup::load(transport, summary).await?;
+        let source = FileSource::open(path, backup.chunking().chunk_size())?;
+        let found = match verify_backup(transport, target, &backup, jobs, progress).await {
+            Ok(found) => found,
+            Err(error) if error.is_object_changed() => continue,
+            Err(error) => return Err(error),
+        };
+        if found.bad.is_empty() {
+            return Ok(Repair { found, repaired: None });
+        }
+        if source.chunking() != backup.chunking() || digests_differ(&source, &backup).await? {
+            return Err(Error::NotDone(format!(
+                "{} is not the file that was backed up to {target}, of which {} chunks are bad; \
+                 nothing was changed",
+                path.display(),
+                found.bad.len()
+            )));
+        }
+        let entries = AttributeEntries::of_key(transport, target).await?;
+        let attributes = entries.attributes_of(transport, summary).await?;
+        let digest = backup.summary().digest.as_deref().and_then(|name| name.parse().ok());
+        let options = BackupOptions {
+            jobs,
+            chunk_size: backup.chunking().chunk_size(),
+            digest: digest.unwrap_or(BackupOptions::default().digest),
+            ..BackupOptions::default()
+        };
+        let repaired =
+            backup_again(transport, &source, target, attributes, &options, progress).await?;
+        return Ok(Repair { found, repaired: Some(repaired) });
+    }
+    Err(no_complete_backup(target))
+}
+
+/// Whether the file has other bytes than were backed up.
+async fn digests_differ(source: &FileSource, backup: &CompleteBackup) -> Result<bool> {
+    for (index, checksum) in backup.checksums() {
+        if source.digests(index, Kind::Sha256Chunks).await?.sha256 != *checksum {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
