@@ -48,9 +48,11 @@ async fn open_by(
             let opened = tokio::task::spawn_blocking(move || open_dir(&path, clock)).await;
             let opened =
                 opened.map_err(|error| failure("opening it failed".to_owned(), error.into()))?;
-            let dir = opened.map_err(|error| match error {
-                OpenError::NoStore(_) => Error::Directory(error),
-                error => failure("it cannot be opened".to_owned(), error.into()),
+            let dir = opened.map_err(|error| {
+                if matches!(error, OpenError::NoStore(_)) {
+                    return Error::Directory(error);
+                }
+                failure("it cannot be opened".to_owned(), error.into())
             })?;
             Ok(Arc::new(dir))
         }

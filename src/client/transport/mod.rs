@@ -200,12 +200,8 @@ impl Transport {
 /// do that. `last` is that of the attempt before.
 fn broken_off_again(last: &mut Option<Retry>, failed: &FailedAttempt) -> Option<Error> {
     let before = last.replace(failed.retry);
-    match failed.retry {
-        Retry::BrokenOff { received_bytes } if before == Some(failed.retry) => {
-            Some(Error::BrokenOff { received_bytes })
-        }
-        _ => None,
-    }
+    let Retry::BrokenOff { received_bytes } = failed.retry else { return None };
+    (before == Some(failed.retry)).then_some(Error::BrokenOff { received_bytes })
 }
 
 /// A time in words, such as `9 min`.

@@ -189,7 +189,7 @@ impl Files {
 
     /// The error with the path of the file that could not be read.
     pub fn named(&self, id: &str, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.data_path(id).display()))
+        io::Error::new(error.kind(), format!("{}: {error}", self.places.data_path(id).display()))
     }
 
     /// Makes the names of all files under `incoming/` durable. Blocks.

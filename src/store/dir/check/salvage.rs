@@ -79,9 +79,12 @@ fn leaf_bytes(page: &[u8], rest_bytes: u64) -> u64 {
     end.unwrap_or(0).max(PAGE_BYTES)
 }
 
+/// A key, its value, and where in the page the value begins.
+type Row<'a> = (&'a [u8], &'a [u8], usize);
+
 /// The keys and values of a leaf, whose values all have this length if one is given. None if the
 /// page is not such a leaf.
-fn rows(page: &[u8], value_bytes: Option<usize>) -> Option<Vec<(&[u8], &[u8], usize)>> {
+fn rows(page: &[u8], value_bytes: Option<usize>) -> Option<Vec<Row<'_>>> {
     let count = entries(page);
     let first = 4 + 4 * count * if value_bytes.is_some() { 1 } else { 2 };
     let end_of = |at: usize| usize::try_from(number(page, 4 + 4 * at)?).ok();
