@@ -152,7 +152,8 @@ impl Transport {
                 return Err(failed.error);
             }
             if backoff.attempts() >= QUIET_FAILURES {
-                self.say_failing(&failed, self.retry_for.saturating_sub(failing_for));
+                let rest = self.retry_for.saturating_sub(failing_for).as_secs();
+                self.say_failing(&failed, Duration::from_secs(rest));
             }
             tracing::debug!(path = request.path, error = %failed.error, ?pause, "retrying");
             self.clock.pause(pause).await;
@@ -175,7 +176,7 @@ impl Transport {
     }
 
     fn say_failing(&self, failed: &FailedAttempt, rest: Duration) {
-        if !self.told.swap(true, Ordering::Relaxed) {
+        if !rest.is_zero() && !self.told.swap(true, Ordering::Relaxed) {
             let why = error_chain(&failed.error);
             (self.tell)(&format!("{why}; trying again for {}", words(rest)));
         }
