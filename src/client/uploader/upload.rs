@@ -57,7 +57,8 @@ pub(in crate::client) async fn backup_source(
                     0 => return Ok(completed),
                     bad => {
                         progress.print(&format!(
-                            "{bad} chunks of {target} are damaged: sending the file again"
+                            "{bad} of {} chunks of {target} damaged: sending the file again",
+                            chunking.count()
                         ));
                         upload.renew_file_id();
                         progress.add_expected(chunking.size());
