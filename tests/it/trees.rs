@@ -161,7 +161,7 @@ fn everything_in_a_directory_comes_back() {
         assert_eq!(fs::metadata(to.join("second")).unwrap().ino(), first);
         // A part of the tree, and one link alone.
         let part = setup.home.path().join("part");
-        setup.gateway.json(&["restore", &setup.target("tree/caf‛E9/"), text(&part)]);
+        setup.gateway.json(&["restore", &setup.target("tree/caf‛E9‛/"), text(&part)]);
         assert!(fs::read(part.join("third")).unwrap() == fs::read(from.join("first")).unwrap());
         let alone = setup.home.path().join("alone");
         setup.gateway.json(&["restore", &setup.target("tree/to-nowhere"), text(&alone)]);

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Attributes;
 use super::codec::Metadata;
-use crate::api::Summary;
+use crate::api::{ProblemType, Summary};
 use crate::client::{
     BackupOptions, Error, Progress, Result, Target, Transport,
-    remote::{CompleteBackup, complete_backups},
+    remote::{CompleteBackup, complete_backups, complete_backups_below},
     source::FileSource,
     uploader::{Known, backup_source},
 };
@@ -97,6 +97,25 @@ impl AttributeEntries {
     pub async fn of_key(transport: &Transport, target: &Target) -> Result<Self> {
         let target = target.with_key(entry_key(&target.key));
         complete_backups(transport, &target).await.map(Self::new)
+    }
+
+    /// Those below a prefix; none if the bucket is missing or must not be listed.
+    pub async fn below(transport: &Transport, target: &Target) -> Result<Self> {
+        match complete_backups_below(transport, target).await {
+            Ok(listed) => Ok(Self::new(listed)),
+            Err(error)
+                if error.is_problem(ProblemType::NoSuchBucket)
+                    || error.is_problem(ProblemType::Forbidden) =>
+            {
+                Ok(Self::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether there is one of this backup.
+    pub fn has(&self, backup_id: &str) -> bool {
+        self.0.contains_key(backup_id)
     }
 
     /// The attributes of a backup: those of its entry, or else of its object.

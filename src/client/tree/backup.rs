@@ -8,7 +8,7 @@ use super::TreeReport;
 use super::walk::{Entry, walk};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
-    attributes::shown,
+    attributes::{AttributeEntries, shown},
     uploader::{Place, backup_path},
 };
 
@@ -22,12 +22,21 @@ pub async fn backup_tree(
 ) -> Result<TreeReport> {
     let mut report = TreeReport::default();
     let entries = walk(root, &target.key, &mut report);
+    let entries_there = &match AttributeEntries::below(transport, target).await {
+        Ok(entries_there) => entries_there,
+        Err(error) => {
+            report.add(target.to_string(), Err(error));
+            report.not_tried = entries.len() as u64;
+            return Ok(report);
+        }
+    };
     let (small, large): (Vec<Entry>, Vec<Entry>) =
         entries.into_iter().partition(|entry| entry.size <= options.chunk_size);
     for (entries, max_concurrent) in [(small, options.jobs.max(1)), (large, 1)] {
         let backups = stream::iter(entries).map(|entry| async move {
             let target = target.with_key(entry.key.clone());
-            let place = Place { target: &target, hard_link: entry.hard_link, name: entry.name };
+            let Entry { hard_link, name, .. } = entry;
+            let place = Place { target: &target, entries: entries_there, hard_link, name };
             let outcome = backup_path(transport, &entry.path, place, options, progress).await;
             (entry.path, outcome.map(drop))
         });

@@ -13,7 +13,8 @@ use super::{BackupOptions, BackupReport, Known};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
     attributes::{
-        Attributes, attributes_of, attributes_of_path, backup_attributes, fits_in_metadata,
+        AttributeEntries, Attributes, attributes_of, attributes_of_path, backup_attributes,
+        fits_in_metadata,
     },
     source::FileSource,
 };
@@ -21,6 +22,8 @@ use crate::client::{
 /// The key of what is backed up, and what only the directory that it lies in shows.
 pub(in crate::client) struct Place<'a> {
     pub target: &'a Target,
+    /// The attribute entries that there are around it.
+    pub entries: &'a AttributeEntries,
     pub hard_link: Option<String>,
     pub name: Option<Vec<u8>>,
 }
@@ -37,7 +40,9 @@ pub async fn backup_file(
     let source = FileSource::open(path, options.chunk_size)?;
     let path = &fs::canonicalize(path).map_err(Error::io(path, "cannot be opened"))?;
     let attributes = attributes_of(path, &source.metadata()?)?;
-    let with_attributes = WithAttributes { transport, target, attributes, options, progress };
+    let (entries, options) = (None, options.clone());
+    let with_attributes =
+        WithAttributes { transport, target, attributes, entries, options, progress };
     with_attributes.back_up(Some(&source)).await
 }
 
@@ -62,9 +67,11 @@ pub(in crate::client) async fn backup_path(
     } else {
         (None, attributes_of_path(path)?)
     };
-    let Place { target, hard_link, name } = place;
+    let Place { target, entries, hard_link, name } = place;
     let attributes = Attributes { hard_link, name, ..attributes };
-    let with_attributes = WithAttributes { transport, target, attributes, options, progress };
+    let (entries, options) = (Some(entries), options.clone());
+    let with_attributes =
+        WithAttributes { transport, target, attributes, entries, options, progress };
     with_attributes.back_up(source.as_ref()).await
 }
 
@@ -77,8 +84,10 @@ pub(in crate::client) async fn backup_again(
     options: &BackupOptions,
     progress: &Progress,
 ) -> Result<BackupReport> {
-    let options = &BackupOptions { known: Known::Replace, ..options.clone() };
-    let with_attributes = WithAttributes { transport, target, attributes, options, progress };
+    let options = BackupOptions { known: Known::Replace, ..options.clone() };
+    let entries = None;
+    let with_attributes =
+        WithAttributes { transport, target, attributes, entries, options, progress };
     with_attributes.back_up(Some(source)).await
 }
 
@@ -86,7 +95,9 @@ struct WithAttributes<'a> {
     transport: &'a Transport,
     target: &'a Target,
     attributes: Attributes,
-    options: &'a BackupOptions,
+    /// None: they are asked for.
+    entries: Option<&'a AttributeEntries>,
+    options: BackupOptions,
     progress: &'a Progress,
 }
 
@@ -102,10 +113,21 @@ impl WithAttributes<'_> {
             Some(source) => backup_source(transport, source, target, &options, progress).await?,
             None => backup_empty(transport, target, &options, progress).await?,
         };
-        if report.metadata != wanted {
+        // An entry that is there counts more than the object, so it must be as wanted too.
+        if report.metadata != wanted || self.has_entry(&report.backup_id).await? {
             let of = (report.backup_id.as_str(), attributes);
             backup_attributes(transport, target, of, &options, progress).await?;
         }
         Ok(report)
+    }
+
+    async fn has_entry(&self, backup_id: &str) -> Result<bool> {
+        match self.entries {
+            Some(entries) => Ok(entries.has(backup_id)),
+            None => {
+                let entries = AttributeEntries::of_key(self.transport, self.target).await?;
+                Ok(entries.has(backup_id))
+            }
+        }
     }
 }
