@@ -67,6 +67,10 @@ impl<'a> Names<'a> {
 
     /// The path of a key below `root`; None if the key does not name exactly one path there.
     fn path_below(&self, root: &Path, prefix: &str, relative: &str) -> Option<PathBuf> {
+        if relative.is_empty() && prefix.ends_with('/') {
+            // The prefix is a directory that was backed up: it is the root.
+            return Some(root.to_owned());
+        }
         let (mut path, mut key) = (root.to_owned(), prefix.to_owned());
         let mut segments = relative.strip_suffix('/').unwrap_or(relative).split('/').peekable();
         while let Some(segment) = segments.next() {
@@ -98,7 +102,8 @@ mod tests {
         let path = |key| names.path_below(root, "p/", key);
         assert_eq!(path("a/b"), Some(PathBuf::from("/r/a/b")));
         assert_eq!(path("a/"), Some(PathBuf::from("/r/a")));
-        for refused in ["../a", "a/../../b", "/etc/passwd", "a//b", "./a", "a/./b", "", "a//"] {
+        assert_eq!(path(""), Some(PathBuf::from("/r")));
+        for refused in ["../a", "a/../../b", "/etc/passwd", "a//b", "./a", "a/./b", "/", "a//"] {
             assert_eq!(path(refused), None, "{refused}");
         }
     }

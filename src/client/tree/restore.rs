@@ -109,8 +109,12 @@ impl TreeRestore<'_> {
         // After everything: a file that is created in a directory changes the directory's time, and
         // the directory's mode may forbid to create it. The deepest first, for the same reason.
         for item in directories.into_iter().rev() {
-            let outcome = create_directories(self.root, Some(&item.found.path))
-                .map(|()| apply_attributes(&item.found.path, &item.attributes));
+            let made = create_directories(self.root, Some(&item.found.path));
+            // The directory that was named as the target is the user's, and stays as it is.
+            let outcome = made.map(|()| match item.found.path == self.root {
+                true => Kept::default(),
+                false => apply_attributes(&item.found.path, &item.attributes),
+            });
             report.add_kept(item.found.key, outcome.inspect(|kept| self.note(kept)));
         }
     }
@@ -125,6 +129,13 @@ impl TreeRestore<'_> {
         let mut items = Vec::new();
         while let Some((found, attributes)) = loads.next().await {
             match attributes {
+                // Whatever the store says, the target is no link.
+                Ok(attributes)
+                    if found.path == self.root && attributes.kind != EntryKind::Directory =>
+                {
+                    let text = "it is no directory, though its key is that of the prefix";
+                    report.add(found.key, Err(Error::NotDone(text.to_owned())));
+                }
                 Ok(attributes) => items.push(Item { found, attributes }),
                 Err(error) => report.add(found.key, Err(error)),
             }
