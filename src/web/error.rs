@@ -70,7 +70,7 @@ pub enum Detail {
         declared: String,
         found: String,
     },
-    /// The MD5 of `Content-MD5` in hex, and that of the bytes that came in Base64, as S3 shows them.
+    /// The MD5 of `Content-MD5` in hex, and that of the bytes that came in Base64, as at S3.
     Md5 {
         declared: String,
         found: String,

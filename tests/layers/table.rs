@@ -61,6 +61,7 @@ pub const ROOMS: Rows = &[
             "digest",
             "digest/verified",
             "header_names",
+            "hex",
             "rate_limit",
             "sigv4",
         ],

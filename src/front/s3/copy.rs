@@ -50,9 +50,9 @@ impl S3Api {
         let is_itself = source.bucket == target.bucket && source.key == target.key;
         if is_itself && !replaces && source.version.is_none() && !changes_itself(headers) {
             return Err(S3Error::invalid_request(
-                "This copy request is illegal because it is trying to copy an object to itself without \
-                 changing the object's metadata, storage class, website redirect location or encryption \
-                 attributes.",
+                "This copy request is illegal because it is trying to copy an object to itself \
+                 without changing the object's metadata, storage class, website redirect location \
+                 or encryption attributes.",
             ));
         }
         let attributes = attributes::read(headers)?;

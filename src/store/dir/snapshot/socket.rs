@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,10 @@ pub(super) fn listen(directory: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    with_short_path(directory, UnixListener::bind)
+    let listener = with_short_path(directory, UnixListener::bind)?;
+    // Whatever the umask is; until now the directory keeps others out.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 pub(super) fn connect(directory: &Path) -> io::Result<UnixStream> {
