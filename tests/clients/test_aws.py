@@ -54,6 +54,8 @@ class Aws(OnEachStore):
         self.assertSameTree(tree, self.home / "back")
 
     def test_a_copy_onto_itself_changes_the_storage_class(self):
+        # Version 1 of the CLI does not take the metadata along where it copies in parts.
+        kept = {"small": ("ContentLength", "Metadata", "ContentType"), "large": ("ContentLength",)}
         for name, size in (("small", 100), ("large", 20 * MIB + 1)):
             with self.subTest(name):
                 file, target = self.file(name, size), f"s3://{self.bucket}/{name}"
@@ -64,7 +66,7 @@ class Aws(OnEachStore):
                 self.aws("s3", "cp", target, target, "--storage-class", "STANDARD_IA")
                 after = self.api("head-object", "--key", name)
                 self.assertEqual(after["StorageClass"], "STANDARD_IA")
-                for field in ("ContentLength", "Metadata", "ContentType"):
+                for field in kept[name]:
                     self.assertEqual(after[field], before[field])
                 self.aws("s3", "cp", target, self.home / "back")
                 self.assertSameFile(file, self.home / "back")
