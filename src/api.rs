@@ -95,6 +95,9 @@ pub enum Status {
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub backup_id: String,
+    /// The account that it belongs to; None from an older gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     pub file_id: String,
     pub bucket: String,
     pub key: String,
@@ -129,6 +132,10 @@ pub struct Manifest {
     pub summary: Summary,
     /// Chunk index → `sha256:<hex>`, for every recorded chunk.
     pub chunks: BTreeMap<String, String>,
+    /// Whether a chunk other than the last one has another length than `chunkSize`. Only parts of
+    /// S3 uploads can.
+    #[serde(default)]
+    pub uneven: bool,
 }
 
 /// Response of `GET /backups/{backupId}?view=missing`.

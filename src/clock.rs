@@ -93,6 +93,20 @@ impl Clock {
     }
 }
 
+/// A time in the form `2009-10-12T17:50:30.000Z`.
+pub fn timestamp(time: std::time::SystemTime) -> String {
+    let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let millis =
+        time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
+    let date =
+        httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+            .to_string();
+    // `Sun, 06 Nov 1994 08:49:37 GMT`: all fields have fixed positions.
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = MONTHS.find(&date[8..11]).map_or(1, |at| at / 3 + 1);
+    format!("{}-{month:02}-{}T{}.{millis:03}Z", &date[12..16], &date[5..7], &date[17..25])
+}
+
 fn system_seed() -> u64 {
     let mut bytes = [0_u8; 8];
     getrandom::fill(&mut bytes)

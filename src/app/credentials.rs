@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::accounts::{AccountSettings, KeySettings, Secret};
+use crate::accounts::{AccountSettings, KeySettings, Secret, Settings as AccountsSettings};
 use crate::clock::Clock;
 
 use super::Error;
@@ -66,6 +66,17 @@ impl GeneratedKey {
         let id = value("aws_access_key_id").ok_or_else(missing)?;
         let secret = value("aws_secret_access_key").ok_or_else(missing)?.into();
         Ok(Self { path, id, secret, is_new: false })
+    }
+
+    /// The key in the directory of the store, if accounts are named and none of them has it.
+    pub fn retired(directory: &Path, configured: &AccountsSettings) -> Option<Self> {
+        if configured.accounts.is_empty() {
+            return None;
+        }
+        // An error: without its file no key was ever generated.
+        let found = Self::find(directory).ok()?;
+        let mut keys = configured.accounts.iter().flat_map(|account| &account.keys);
+        keys.all(|key| key.id != found.id).then_some(found)
     }
 
     /// The account of the key, with admin access to everything.

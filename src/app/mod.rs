@@ -123,6 +123,7 @@ async fn serve_on(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let generated_key = generated_key(&settings, &clock)?;
+    warn_of_retired_key(&settings);
     let mut configured = settings.accounts.clone();
     configured.accounts.extend(generated_key.as_ref().map(GeneratedKey::account));
     let accounts =
@@ -219,6 +220,20 @@ fn with_generated_key(load_accounts: LoadAccounts, settings: &Settings) -> LoadA
         }
         Ok(configured)
     })
+}
+
+/// Says that the generated key does not count any more since the settings name accounts.
+fn warn_of_retired_key(settings: &Settings) {
+    let StoreChoice::Dir(directory) = &settings.store.choice else { return };
+    let Some(retired) = GeneratedKey::retired(directory, &settings.accounts) else { return };
+    let key = &retired.id;
+    tracing::warn!(
+        key,
+        file = %retired.path.display(),
+        "this access key does not work any more, because the settings name accounts; to keep it, \
+         name the account root: [[account]] name = \"root\" root = true, and below it \
+         [[account.key]] id = \"{key}\" secret = the aws_secret_access_key of the file"
+    );
 }
 
 /// The generated key of the embedded store, if the settings name no account.

@@ -86,6 +86,16 @@ pub fn note_other_owner() {
     eprintln!("ratchet: owners and groups are not as backed up: only root can give files away");
 }
 
+/// Says that objects have no checksum. That is no failure: no backup made them.
+pub fn note_unchecked(names: &[String]) {
+    for name in names {
+        eprintln!(
+            "ratchet: {}",
+            escaped(format_args!("{name}: it has no checksum; only its length was checked"))
+        );
+    }
+}
+
 /// Prints what was done with a directory. Returns the exit code.
 pub fn print_tree_report(report: &TreeReport, json: bool) -> u8 {
     if json {
@@ -108,6 +118,7 @@ pub fn print_tree_report(report: &TreeReport, json: bool) -> u8 {
     for (name, reason) in &report.left_out {
         eprintln!("ratchet: {}", escaped(format_args!("{name}: left out: {reason}")));
     }
+    note_unchecked(&report.unchecked);
     if report.other_owner {
         note_other_owner();
     }

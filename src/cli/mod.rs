@@ -10,6 +10,7 @@ mod check;
 mod connection;
 mod doctor;
 mod gc;
+mod human;
 mod ls;
 mod restore;
 mod serve;
@@ -41,11 +42,11 @@ enum Command {
     Backup(backup::Args),
     /// Restore a file or a directory, checking every chunk; run it again to resume.
     Restore(restore::Args),
-    /// List the backups below a target.
+    /// List buckets, or the objects and backups below a target.
     Ls(ls::Args),
-    /// Show what is stored and what is missing of a backup.
+    /// Show what is stored and what is missing of a backup, and whether its object is there.
     Status(status::Args),
-    /// Read every chunk of a complete backup and check it.
+    /// Read a file, or everything below a prefix, and check it.
     Verify(verify::Args),
     /// Abort a backup and free its storage.
     Abort(abort::Args),

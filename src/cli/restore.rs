@@ -1,13 +1,14 @@
 //! `ratchet restore`: restores `s3://bucket/key` to a file or stdout, `s3://bucket/prefix/` to a
 //! directory.
 //!
-//! With `--json` it prints one object on stdout: `backupId`, `bytesRead`, `bytesKept`, or the same
-//! as `backup` for a directory. It prints nothing else where stdout gets the file.
+//! With `--json` it prints one object on stdout: `backupId`, `checkedBy`, `bytesRead`, `bytesKept`,
+//! or the same as `backup` for a directory. It prints nothing else where stdout gets the file.
 
 use std::path::PathBuf;
 
 use super::connection::{
-    Connection, exit_code_of, note_other_owner, print, print_json, print_tree_report,
+    Connection, exit_code_of, note_other_owner, note_unchecked, print, print_json,
+    print_tree_report,
 };
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
@@ -55,21 +56,26 @@ pub async fn run(args: Args) -> u8 {
     progress.finish();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
-        Outcome::One(_) if to_stdout => 0,
+        Outcome::One(restored) if to_stdout => {
+            note_unchecked_one(&args.target, &restored);
+            0
+        }
         Outcome::One(restored) => {
             if args.connection.json {
                 print_json(&restored);
             } else {
-                let RestoreReport { bytes_read, bytes_kept, .. } = &restored;
+                let RestoreReport { bytes_read, bytes_kept, checked_by, .. } = &restored;
                 let path = match &to {
                     To::File(destination) => destination.path().unwrap_or(&args.to),
                     To::Directory => &args.to,
                 };
                 print(&format!(
-                    "{} restored: {bytes_read} bytes received, {bytes_kept} there already",
+                    "{} restored: {bytes_read} bytes received, {bytes_kept} there already; checked \
+                     by {checked_by}",
                     path.display()
                 ));
             }
+            note_unchecked_one(&args.target, &restored);
             for reason in &restored.kept.left_out {
                 eprintln!(
                     "ratchet: {}",
@@ -82,6 +88,12 @@ pub async fn run(args: Args) -> u8 {
             u8::from(!restored.kept.left_out.is_empty())
         }
     })
+}
+
+fn note_unchecked_one(target: &str, restored: &RestoreReport) {
+    if restored.unchecked {
+        note_unchecked(&[target.to_owned()]);
+    }
 }
 
 /// What is written, found out before the gateway is asked for anything.

@@ -1,8 +1,10 @@
-//! `ratchet status`: shows what is stored and what is missing of a backup, by its id or its target.
-//! With `--json` it prints one object per backup.
+//! `ratchet status`: shows what is stored and what is missing of a backup, by its id or its target,
+//! and what became of its object. With `--json` it prints one object per backup.
 
 use super::connection::{Connection, exit_code_of, print, print_json};
-use crate::client::{Result, statuses};
+use super::human::bytes;
+use crate::client::{BackupStatus, Result, State, statuses};
+use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,20 +21,34 @@ pub async fn run(args: Args) -> u8 {
 
 async fn print_statuses(args: &Args) -> Result<()> {
     let transport = args.connection.open()?;
-    for missing in statuses(&transport, &args.backup).await? {
+    for status in statuses(&transport, &args.backup).await? {
         if args.connection.json {
-            print_json(&missing);
-            continue;
+            print_json(&status);
+        } else {
+            print(&escaped(line(&status)));
         }
-        let remaining = missing
-            .remaining
-            .map_or_else(|| "an unknown number".to_owned(), |remaining| remaining.to_string());
-        let status = serde_json::to_value(missing.status).ok();
-        let status = status.as_ref().and_then(serde_json::Value::as_str).unwrap_or("?");
-        print(&format!(
-            "{} {status}: {} chunks stored, {remaining} missing",
-            missing.backup_id, missing.stored
-        ));
     }
     Ok(())
+}
+
+fn line(status: &BackupStatus) -> String {
+    let BackupStatus { missing, state, bucket, key, size } = status;
+    let Some(missing) = missing else {
+        let size = size.map_or_else(String::new, bytes);
+        return format!("s3://{bucket}/{key} {state}: {size}, which no backup made");
+    };
+    let remaining = missing
+        .remaining
+        .map_or_else(|| "an unknown number".to_owned(), |remaining| remaining.to_string());
+    let object = match state {
+        State::Replaced => "; its object was replaced since",
+        State::Removed => "; its object was removed since",
+        State::Complete
+        | State::Object
+        | State::InProgress
+        | State::Finalizing
+        | State::Aborted => "",
+    };
+    let (id, stored) = (&missing.backup_id, missing.stored);
+    format!("{id} {state}: {stored} chunks stored, {remaining} missing{object}")
 }

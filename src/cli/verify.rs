@@ -1,15 +1,22 @@
-//! `ratchet verify`: reads every chunk of the newest complete backup of a key again and checks it.
-//! The exit code is 1 if a chunk is bad and was not repaired.
+//! `ratchet verify`: reads every chunk of a file, or of everything below a prefix, again and checks
+//! it. The exit code is 1 if something is bad and was not repaired.
+//!
+//! With `--json` it prints one object: for a file `backupId`, `checkedBy`, `chunks`, `bad`,
+//! `reasons`; for a prefix the same as `backup` for a directory.
 
 use std::path::PathBuf;
 
-use super::connection::{Connection, exit_code_of, print, print_json};
-use crate::client::{Progress, Repair, Result, Target, verify, verify_and_repair};
+use super::connection::{
+    Connection, exit_code_of, note_unchecked, print, print_json, print_tree_report,
+};
+use crate::client::{
+    Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair, verify_tree,
+};
 use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// s3://bucket/key.
+    /// s3://bucket/key, or s3://bucket/prefix/ for everything below it.
     target: String,
     /// The file that was backed up: if a chunk is bad, all of it is sent again.
     #[arg(long, value_name = "FILE")]
@@ -21,44 +28,69 @@ pub struct Args {
     connection: Connection,
 }
 
+enum Outcome {
+    One(Box<Repair>),
+    Tree(TreeReport),
+}
+
 /// Verifies. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
     let progress = Progress::new(args.connection.json);
-    let outcome = verify_newest(&args, &progress).await;
+    let outcome = verify_target(&args, &progress).await;
     progress.finish();
-    exit_code_of(outcome, |Repair { found, repaired }| {
-        let good = found.chunks - found.bad.len() as u64;
-        for reason in found.reasons.values() {
-            eprintln!("ratchet: {}", escaped(reason));
-        }
-        if args.connection.json {
-            print_json(&Repair { found: found.clone(), repaired: repaired.clone() });
-        } else {
-            print(&format!("{good} of {} chunks are as recorded", found.chunks));
-        }
-        match repaired {
-            Some(repaired) => {
-                if !args.connection.json {
-                    print(&format!(
-                        "{} repaired: {} bytes sent again",
-                        args.target, repaired.object.size
-                    ));
-                }
-                0
-            }
-            None => u8::from(!found.bad.is_empty()),
-        }
+    exit_code_of(outcome, |outcome| match outcome {
+        Outcome::One(repair) => print_repair(&args, &repair),
+        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
     })
 }
 
-async fn verify_newest(args: &Args, progress: &Progress) -> Result<Repair> {
-    let transport = args.connection.open_with(progress, None)?;
+fn print_repair(args: &Args, repair: &Repair) -> u8 {
+    let Repair { found, repaired } = repair;
+    for reason in found.reasons.values() {
+        eprintln!("ratchet: {}", escaped(reason));
+    }
+    if found.unchecked {
+        note_unchecked(std::slice::from_ref(&args.target));
+    }
+    if args.connection.json {
+        print_json(repair);
+    } else if found.backup_id.is_some() {
+        let good = found.chunks - found.bad.len() as u64;
+        print(&format!("{good} of {} chunks are as recorded", found.chunks));
+    } else {
+        print(&format!("{} bytes are as recorded; checked by {}", found.size, found.checked_by));
+    }
+    match repaired {
+        Some(repaired) => {
+            if !args.connection.json {
+                let size = repaired.object.size;
+                print(&format!("{} repaired: {size} bytes sent again", args.target));
+            }
+            0
+        }
+        None => u8::from(!found.bad.is_empty()),
+    }
+}
+
+async fn verify_target(args: &Args, progress: &Progress) -> Result<Outcome> {
     let target = Target::parse(&args.target)?;
-    match &args.repair {
-        Some(path) => verify_and_repair(&transport, &target, path, args.jobs, progress).await,
+    if target.is_prefix() && args.repair.is_some() {
+        return Err(Error::WrongUse(format!(
+            "{target} is a prefix, and --repair takes one file; `ratchet backup --check DIRECTORY \
+             {target}` repairs a directory"
+        )));
+    }
+    let transport = args.connection.open_with(progress, None)?;
+    if target.is_prefix() {
+        let report = verify_tree(&transport, &target, args.jobs, progress).await?;
+        return Ok(Outcome::Tree(report));
+    }
+    let repair = match &args.repair {
+        Some(path) => verify_and_repair(&transport, &target, path, args.jobs, progress).await?,
         None => {
             let found = verify(&transport, &target, args.jobs, progress).await?;
-            Ok(Repair { found, repaired: None })
+            Repair { found, repaired: None }
         }
-    }
+    };
+    Ok(Outcome::One(Box::new(repair)))
 }

@@ -39,6 +39,9 @@ pub enum Error {
          it is a ratchet gateway"
     )]
     NotChunkApi { url: String, status: u16 },
+    /// The gateway refused a request of S3.
+    #[error("{of}: {message}")]
+    S3 { status: u16, code: String, message: String, of: String },
     #[error("{}: {what}", path.display())]
     Io {
         path: PathBuf,
@@ -57,6 +60,12 @@ pub enum Error {
          {target}` sends the file again"
     )]
     CorruptChunk { target: Target, index: u64, received: String, recorded: String },
+    /// An object without a record of chunks is not as its checksum says.
+    #[error(
+        "{target} has {found}, but {recorded} is recorded; the stored object is damaged, and only \
+         another copy of the file can replace it"
+    )]
+    CorruptObject { target: Target, found: String, recorded: String },
     /// The gateway, or the store behind it, fails each time at the same chunk.
     #[error("chunk {index} of {target} cannot be read")]
     UnreadableChunk {
@@ -87,6 +96,8 @@ impl Error {
             Self::Unreachable { .. } | Self::NotTried => Kind::Unreachable,
             Self::Problem(_)
             | Self::NotChunkApi { .. }
+            | Self::S3 { .. }
+            | Self::CorruptObject { .. }
             | Self::Io { .. }
             | Self::SourceChanged(_)
             | Self::CorruptChunk { .. }

@@ -6,14 +6,16 @@
 //! gateway is the progress. It knows neither `upload` nor `store`.
 //!
 //! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
-//! retries); `source` (what is read here), `remote` (what the gateway has); `attributes` (what is
-//! kept besides bytes); `uploader`, `restore`, `verify`, `repair` (one file); `tree` (directories).
+//! retries); `source` (what is read here), `remote` (what the gateway has), `listing`;
+//! `attributes` (what is kept besides bytes); `uploader`, `restore`, `verify`, `repair` (one
+//! file); `tree` (directories).
 
 mod attributes;
 mod chunking;
 mod endpoint;
 mod error;
 mod gateway_checks;
+mod listing;
 mod progress;
 mod remote;
 mod repair;
@@ -24,17 +26,19 @@ mod transport;
 mod tree;
 mod uploader;
 mod verify;
+mod xml;
 
 pub use crate::digest::Kind as DigestKind;
 pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
 pub use gateway_checks::{GatewayCheck, examine_gateway};
+pub use listing::{History, Row, State, list};
 pub use progress::Progress;
-pub use remote::{abort, list, statuses};
+pub use remote::{BackupStatus, ListedBucket, abort, buckets, statuses};
 pub use repair::{Repair, verify_and_repair};
 pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};
 pub use target::{Target, parse_size};
 pub use transport::Transport;
-pub use tree::{TreeReport, backup_tree, restore_tree};
+pub use tree::{TreeReport, backup_tree, restore_tree, verify_tree};
 pub use uploader::{BackupOptions, BackupReport, Known, backup_command, backup_file, backup_stdin};
 pub use verify::{Verification, verify};

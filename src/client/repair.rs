@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::attributes::AttributeEntries;
-use super::remote::{CompleteBackup, complete_backups_of_key, no_complete_backup};
+use super::remote::{CompleteBackup, Current, Readable};
 use super::source::FileSource;
 use super::uploader::backup_again;
 use super::verify::verify_backup;
@@ -26,8 +26,7 @@ pub struct Repair {
     pub repaired: Option<BackupReport>,
 }
 
-/// Verifies the newest backup of the target whose object still exists, and sends the file again if
-/// a chunk is bad.
+/// Verifies the object that the target names, and sends the file again if a chunk is bad.
 pub async fn verify_and_repair(
     transport: &Transport,
     target: &Target,
@@ -35,40 +34,40 @@ pub async fn verify_and_repair(
     jobs: usize,
     progress: &Progress,
 ) -> Result<Repair> {
-    let listed = complete_backups_of_key(transport, target).await?;
-    for summary in &listed {
-        let backup = CompleteBackup::load(transport, summary).await?;
-        let source = FileSource::open(path, backup.chunking().chunk_size())?;
-        let found = match verify_backup(transport, target, &backup, jobs, progress).await {
-            Ok(found) => found,
-            Err(error) if error.is_object_changed() => continue,
-            Err(error) => return Err(error),
-        };
-        if found.bad.is_empty() {
-            return Ok(Repair { found, repaired: None });
-        }
-        if source.chunking() != backup.chunking() || digests_differ(&source, &backup).await? {
-            return Err(Error::NotDone(format!(
-                "{} is not the file that was backed up to {target}, of which {} chunks are bad; \
-                 nothing was changed",
-                path.display(),
-                found.bad.len()
-            )));
-        }
-        let entries = AttributeEntries::of_key(transport, target).await?;
-        let attributes = entries.attributes_of(transport, summary).await?;
-        let digest = backup.summary().digest.as_deref().and_then(|name| name.parse().ok());
-        let options = BackupOptions {
-            jobs,
-            chunk_size: backup.chunking().chunk_size(),
-            digest: digest.unwrap_or(BackupOptions::default().digest),
-            ..BackupOptions::default()
-        };
-        let repaired =
-            backup_again(transport, &source, target, attributes, &options, progress).await?;
-        return Ok(Repair { found, repaired: Some(repaired) });
+    let current = Current::find(transport, target).await?;
+    let (Readable::Backup(backup), Some(summary)) =
+        (current.open(transport).await?, &current.backup)
+    else {
+        return Err(Error::NotDone(format!(
+            "no backup made {target}, so nothing says whether {} is the same file; `ratchet backup` \
+             replaces the object",
+            path.display()
+        )));
+    };
+    let source = FileSource::open(path, backup.chunking().chunk_size())?;
+    let found = verify_backup(transport, target, &backup, jobs, progress).await?;
+    if found.bad.is_empty() {
+        return Ok(Repair { found, repaired: None });
     }
-    Err(no_complete_backup(target))
+    if source.chunking() != backup.chunking() || digests_differ(&source, &backup).await? {
+        return Err(Error::NotDone(format!(
+            "{} is not the file that was backed up to {target}, of which {} chunks are bad; nothing \
+             was changed",
+            path.display(),
+            found.bad.len()
+        )));
+    }
+    let entries = AttributeEntries::of_key(transport, target).await?;
+    let attributes = entries.attributes_of(transport, summary).await?;
+    let digest = backup.summary().digest.as_deref().and_then(|name| name.parse().ok());
+    let options = BackupOptions {
+        jobs,
+        chunk_size: backup.chunking().chunk_size(),
+        digest: digest.unwrap_or(BackupOptions::default().digest),
+        ..BackupOptions::default()
+    };
+    let repaired = backup_again(transport, &source, target, attributes, &options, progress).await?;
+    Ok(Repair { found, repaired: Some(repaired) })
 }
 
 /// Whether the file has other bytes than were backed up.

@@ -1,4 +1,4 @@
-//! Verifies a backup: reads every chunk again and checks it.
+//! Verifies an object: reads every chunk of its backup, or the plain object, again and checks it.
 //!
 //! Guarantees: a chunk that cannot be read ends nothing, the others are read all the same; but if
 //! one after the other cannot be read, the store is away, and that is said.
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::remote::{CompleteBackup, complete_backups_of_key, no_complete_backup};
+use super::remote::{Check, CompleteBackup, Current, MAX_LOOKS, PlainObject, Readable};
 use super::{Error, Progress, Result, Target, Transport};
 use crate::escape::error_chain;
 
@@ -22,31 +22,85 @@ const MAX_UNREADABLE_IN_A_ROW: usize = 16;
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
-    pub backup_id: String,
-    /// How many chunks the backup has.
+    /// None for an object that no backup made.
+    pub backup_id: Option<String>,
+    /// What the bytes were checked by, in words.
+    pub checked_by: String,
+    /// Bytes of the object.
+    pub size: u64,
+    /// How many chunks the backup has; of an object that no backup made, how often it was read.
     pub chunks: u64,
     /// The indexes of the chunks that are not as recorded or cannot be read, ascending.
     pub bad: Vec<u64>,
     /// What is wrong with each of them.
     pub reasons: BTreeMap<u64, String>,
+    /// Whether the object has no checksum, so that only its length was checked.
+    pub unchecked: bool,
 }
 
-/// Verifies the newest complete backup of the target's key whose object still exists, with `jobs`
-/// chunks at the same time.
+/// Verifies the object that the target names, with `jobs` chunks at the same time. **Errors**: also
+/// if it is damaged and has no record of chunks.
 pub async fn verify(
     transport: &Transport,
     target: &Target,
     jobs: usize,
     progress: &Progress,
 ) -> Result<Verification> {
-    for listed in complete_backups_of_key(transport, target).await? {
-        let backup = CompleteBackup::load(transport, &listed).await?;
-        match verify_backup(transport, target, &backup, jobs, progress).await {
-            Err(error) if error.is_object_changed() => {}
+    let current = Current::find(transport, target).await?;
+    verify_current(transport, current, jobs, progress).await
+}
+
+/// The same for an object that was found.
+pub(super) async fn verify_current(
+    transport: &Transport,
+    mut current: Current,
+    jobs: usize,
+    progress: &Progress,
+) -> Result<Verification> {
+    let mut looks = 1;
+    loop {
+        let outcome = match current.open(transport).await? {
+            Readable::Backup(backup) => {
+                verify_backup(transport, &current.target, &backup, jobs, progress).await
+            }
+            Readable::Plain(plain) => verify_plain(transport, &plain, jobs, progress).await,
+        };
+        match outcome {
+            Err(error) if error.is_object_changed() && looks < MAX_LOOKS => {
+                looks += 1;
+                current = Current::find(transport, &current.target).await?;
+            }
             outcome => return outcome,
         }
     }
-    Err(no_complete_backup(target))
+}
+
+/// Reads an object that no backup made. **Errors**: `CorruptObject`.
+async fn verify_plain(
+    transport: &Transport,
+    plain: &PlainObject,
+    jobs: usize,
+    progress: &Progress,
+) -> Result<Verification> {
+    let chunking = plain.chunking();
+    progress.add_expected(chunking.size());
+    let fetches = stream::iter(0..chunking.count()).map(|index| plain.fetch(transport, index));
+    let mut fetches = std::pin::pin!(fetches.buffered(jobs.max(1)));
+    let mut checking = plain.check().start();
+    while let Some(bytes) = fetches.try_next().await? {
+        tokio::task::block_in_place(|| checking.update(&bytes));
+        progress.add_transferred(bytes.len() as u64);
+    }
+    plain.require(checking)?;
+    Ok(Verification {
+        backup_id: None,
+        checked_by: plain.check().to_string(),
+        size: chunking.size(),
+        chunks: chunking.count(),
+        bad: Vec::new(),
+        reasons: BTreeMap::new(),
+        unchecked: *plain.check() == Check::Length,
+    })
 }
 
 /// Verifies one backup. **Errors**: also if its object was replaced.
@@ -85,5 +139,13 @@ pub(super) async fn verify_backup(
         checks.buffer_unordered(jobs.max(1)).try_collect().await?;
     let reasons: BTreeMap<u64, String> = bad.into_iter().flatten().collect();
     let bad = reasons.keys().copied().collect();
-    Ok(Verification { backup_id: backup.id().to_owned(), chunks, bad, reasons })
+    Ok(Verification {
+        backup_id: Some(backup.id().to_owned()),
+        checked_by: "SHA-256 of each chunk".to_owned(),
+        size: backup.chunking().size(),
+        chunks,
+        bad,
+        reasons,
+        unchecked: false,
+    })
 }

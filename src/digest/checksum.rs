@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 use xxhash_rust::xxh64::Xxh64;
 
 use super::{Algorithm, Sha256};
+use crate::hex::unhex;
 
 /// A checksum of some bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,6 +104,12 @@ impl Checksum {
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == algorithm.bytes())?;
         Some(Self { algorithm, bytes })
+    }
+
+    /// An MD5 in the form of an ETag; None for any other text.
+    pub fn md5_from_hex(text: &str) -> Option<Self> {
+        let bytes = unhex::<16>(text)?;
+        Some(Self { algorithm: Algorithm::Md5, bytes: bytes.to_vec() })
     }
 
     fn of_crc(algorithm: Algorithm, crc: u64) -> Self {

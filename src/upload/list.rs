@@ -8,15 +8,18 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::names::{AccountName, Bucket, Key};
+use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::Snapshot;
 use crate::store::ListOptions;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::layout::{self, Index, Layout};
 use super::manifest::{Root, Status};
+use super::session::Session;
 use super::uploads::Uploads;
 
+/// The most accounts that one call looks at.
+const MAX_ACCOUNTS: usize = 16;
 /// The most entries that one call reads. So with a filter a page can be empty and still have a next
 /// one.
 const MAX_ENTRIES: usize = 1000;
@@ -47,7 +50,74 @@ pub struct ListPage {
     pub next: Option<String>,
 }
 
+/// A page of roots, each with the account that its session belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct SharedPage {
+    pub roots: Vec<(AccountName, Arc<Root>)>,
+    pub next: Option<String>,
+}
+
 impl Uploads {
+    /// One page of the sessions of all accounts: those of `own` first, then by account, each in the
+    /// order of `list`. It has nothing that the caller may not read only if the caller leaves it
+    /// out.
+    pub async fn list_shared(&self, own: &AccountName, query: &ListQuery) -> Result<SharedPage> {
+        let limit = query.limit.clamp(1, MAX_ENTRIES);
+        let accounts = self.accounts_beginning_with(own).await?;
+        let mut page = SharedPage::default();
+        // A cursor is `<account>:<cursor of its list>`.
+        let cursor = query.after.as_deref().and_then(|after| after.split_once(':'));
+        let start = cursor.and_then(|(name, after)| {
+            let rank = accounts.iter().position(|account| account.as_str() == name)?;
+            Some((rank, after.to_owned()))
+        });
+        let (rank, mut after) = start.map_or((0, None), |(rank, after)| (rank, Some(after)));
+        for (looked_at, account) in accounts[rank..].iter().enumerate() {
+            if looked_at == MAX_ACCOUNTS || page.roots.len() >= limit {
+                page.next = Some(format!("{account}:"));
+                break;
+            }
+            let limit = limit - page.roots.len();
+            let query = ListQuery { after: after.take(), limit, ..query.clone() };
+            let listed = self.list(account, &query).await?;
+            page.roots.extend(listed.roots.into_iter().map(|root| (account.clone(), root)));
+            if let Some(next) = listed.next {
+                page.next = Some(format!("{account}:{next}"));
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// The session with this id: of `own`, or of another account whose root `sees` accepts.
+    /// **Errors**: `NoSuchBackup`.
+    pub async fn open_shared(
+        &self,
+        own: &AccountName,
+        id: &BackupId,
+        sees: impl Fn(&Root) -> bool,
+    ) -> Result<(AccountName, Session)> {
+        if let Some(session) = self.find(own, id).await? {
+            return Ok((own.clone(), session));
+        }
+        for account in self.accounts_beginning_with(own).await?.into_iter().skip(1) {
+            let found = self.find(&account, id).await?;
+            if let Some(session) = found.filter(|session| sees(&session.root())) {
+                return Ok((account, session));
+            }
+        }
+        Err(Error::NoSuchBackup(id.clone()))
+    }
+
+    /// All accounts with sessions: `own`, and then the others by name.
+    async fn accounts_beginning_with(&self, own: &AccountName) -> Result<Vec<AccountName>> {
+        let mut accounts = self.accounts().await?;
+        accounts.retain(|account| account != own);
+        accounts.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
+        accounts.insert(0, own.clone());
+        Ok(accounts)
+    }
+
     /// One page of the account's sessions, in the order of the index: open before complete, then by
     /// bucket and key.
     pub async fn list(&self, account: &AccountName, query: &ListQuery) -> Result<ListPage> {

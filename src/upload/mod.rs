@@ -39,7 +39,7 @@ pub use create::{Created, NewBackup};
 pub use end::{Retention, SessionRecords, SessionRecordsPage};
 pub use error::{Error, Kind, Result};
 pub use index::{OpenPage, OpenQuery};
-pub use list::{ListPage, ListQuery};
+pub use list::{ListPage, ListQuery, SharedPage};
 pub use manifest::{
     Destination, Finished, GroupRecord, PartFacts, Policy, Record, Root, S3Terms, Segment, Status,
     TargetCondition,

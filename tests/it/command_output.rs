@@ -12,8 +12,10 @@ fn back_up(setup: &Setup, command: &str) -> (Option<i32>, String) {
 }
 
 fn complete(setup: &Setup) -> usize {
-    let listed = setup.gateway.run(&["ls", &setup.target("dump")]).stdout;
-    String::from_utf8(listed).unwrap().lines().filter(|line| line.starts_with("complete")).count()
+    let listed = setup.gateway.run(&["ls", "--all", &setup.target("dump")]).stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    // The second one's object has replaced the first one's.
+    listed.lines().filter(|line| line.contains(" complete ")).count()
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn a_part_file_stays_only_if_the_next_restore_can_use_it() {
         assert_eq!(setup.gateway.s3(key, "DELETE", &path, b"").0, 204);
         let (code, stderr) = setup.gateway.refused(&["restore", &target, text(&file)]);
         assert_eq!(
-            (code, stderr.contains("no complete backup"), names_in(&to).len()),
+            (code, stderr.contains("was removed since"), names_in(&to).len()),
             (Some(1), true, 0),
             "{stderr}"
         );

@@ -17,7 +17,7 @@ fn replace(home: &Path, name: &str, text: &str) {
 
 fn is_accepted(gateway: &Gateway, (id, secret): (&str, &str)) -> bool {
     let mut client = Command::new(PROGRAM);
-    client.args(["ls", "s3://bucket/", "--endpoint", &gateway.url, "--retry-for", "0"]).env_clear();
+    client.args(["ls", "s3://", "--endpoint", &gateway.url, "--retry-for", "0"]).env_clear();
     client.envs([
         ("AWS_ACCESS_KEY_ID", id),
         ("AWS_SECRET_ACCESS_KEY", secret),

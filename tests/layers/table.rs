@@ -153,7 +153,8 @@ pub const OWNERS: Rows = &[
     ("aws_sdk_s3", &["store/aws"]),
     ("aws_config", &["store/aws"]),
     ("aws_smithy*", &["store/aws"]),
-    ("quick_xml", &["front/s3", "store/aws"]),
+    // `client`: listings and errors of S3.
+    ("quick_xml", &["front/s3", "store/aws", "client"]),
     ("redb", &["store/dir"]),
     ("xxhash_rust", &["digest"]),
     ("hyper", &["server", "front", "store/aws"]),

@@ -36,6 +36,11 @@ pub(in crate::client) fn is_reserved(name: &str) -> bool {
     name == DIRECTORY
 }
 
+/// Whether a key lies in a directory of entries.
+pub(in crate::client) fn lies_in_entries(key: &str) -> bool {
+    key.split('/').rev().skip(1).any(is_reserved)
+}
+
 /// The backup whose attributes this one is, if it is an attribute entry.
 pub(in crate::client) fn names_backup(summary: &Summary) -> Option<&str> {
     summary.metadata.get(OF).map(String::as_str)

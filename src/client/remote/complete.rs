@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{RemoteBackup, current_etag};
+use super::{RemoteBackup, current_etag, path_of};
 use crate::api::Summary;
 use crate::client::{Error, Result, Target, Transport, chunking::Chunking, transport::ApiRequest};
 use crate::digest::Sha256;
@@ -21,23 +21,22 @@ pub(in crate::client) struct CompleteBackup {
 }
 
 impl CompleteBackup {
-    /// Loads the manifest of a listed backup. **Errors**: `NotDone` if the backup is not complete,
-    /// or not all of its chunks have the same length.
+    /// As `open`. **Errors**: `NotDone` in place of None.
     pub async fn load(transport: &Transport, listed: &Summary) -> Result<Self> {
-        let id = &listed.backup_id;
-        let remote = RemoteBackup::load(transport, id).await?;
-        let Some(object) = &remote.summary.object else {
-            return Err(Error::NotDone(format!("backup {id} is not complete")));
-        };
-        // The list says 0 for an S3 upload, whose parts may be of any length.
-        if remote.checksums.len() as u64 != Chunking::new(object.size, listed.chunk_size).count() {
-            return Err(Error::NotDone(format!(
-                "the manifest of backup {id} does not list all chunks of the file; if an S3 client \
-                 uploaded it, read the object with an S3 client"
-            )));
-        }
+        Self::open(transport, listed).await?.ok_or_else(|| {
+            let id = &listed.backup_id;
+            Error::NotDone(format!("the manifest of backup {id} does not have all chunks"))
+        })
+    }
+
+    /// Loads the manifest of a listed backup. None if it is not complete, or does not have all
+    /// chunks, or not all of them have the same length, which parts of S3 uploads need not have.
+    pub async fn open(transport: &Transport, listed: &Summary) -> Result<Option<Self>> {
+        let remote = RemoteBackup::load(transport, listed).await?;
+        let Some(object) = &remote.summary.object else { return Ok(None) };
         let chunking = Chunking::new(object.size, remote.summary.chunk_size);
-        Ok(Self { remote, chunking })
+        let all = remote.checksums.keys().copied().eq(0..chunking.count());
+        Ok((all && !remote.is_uneven).then_some(Self { remote, chunking }))
     }
 
     pub fn id(&self) -> &str {
@@ -100,7 +99,7 @@ impl CompleteBackup {
         index: u64,
         max_refused: Option<Duration>,
     ) -> Result<Bytes> {
-        let request = ApiRequest::get(format!("/backups/{}/chunks/{index}", self.id()));
+        let request = ApiRequest::get(path_of(self.summary(), &format!("/chunks/{index}")));
         let request = ApiRequest { max_refused, ..request };
         let max_bytes = usize::try_from(self.chunking.len_of(index)).unwrap_or(usize::MAX);
         let recorded = self.checksum_of(index);

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use crate::api::{BackupList, Summary};
+use crate::api::{BackupList, Status, Summary};
 use crate::client::{
     Error, Result, Target, Transport,
     transport::{ApiRequest, encoded},
@@ -64,7 +64,10 @@ impl<'a> Query<'a> {
 }
 
 /// All backups whose key begins with the target's, the open ones first.
-pub async fn list(transport: &Transport, target: &Target) -> Result<Vec<Summary>> {
+pub(in crate::client) async fn backups_below(
+    transport: &Transport,
+    target: &Target,
+) -> Result<Vec<Summary>> {
     Query::below(target).all_pages(transport).await
 }
 
@@ -78,7 +81,10 @@ pub(in crate::client) async fn complete_backups_below(
 }
 
 /// All backups of exactly the target's key.
-pub(super) async fn backups_of_key(transport: &Transport, target: &Target) -> Result<Vec<Summary>> {
+pub(in crate::client) async fn backups_of_key(
+    transport: &Transport,
+    target: &Target,
+) -> Result<Vec<Summary>> {
     Query::of_key(target).all_pages(transport).await
 }
 
@@ -100,15 +106,6 @@ pub(in crate::client) fn newest_first(backups: &mut [Summary]) {
     backups.sort_by_key(|backup| (Reverse(backup.completed_at), is_empty(backup)));
 }
 
-/// The same. **Shape**: at least one. **Errors**: `NotDone` if there is none.
-pub(in crate::client) async fn complete_backups_of_key(
-    transport: &Transport,
-    target: &Target,
-) -> Result<Vec<Summary>> {
-    let backups = complete_backups(transport, target).await?;
-    if backups.is_empty() { Err(no_complete_backup(target)) } else { Ok(backups) }
-}
-
 /// The complete backups of exactly the target's key with this file id; only the first page.
 pub(in crate::client) async fn complete_backups_of_file(
     transport: &Transport,
@@ -120,11 +117,21 @@ pub(in crate::client) async fn complete_backups_of_file(
     Ok(list.backups)
 }
 
-/// The error for a target of which nothing can be read.
-pub(in crate::client) fn no_complete_backup(target: &Target) -> Error {
-    Error::NotDone(format!(
-        "{target} has no complete backup whose object still exists; see what `ratchet ls` lists"
-    ))
+/// The error for a target that names no object.
+pub(in crate::client) async fn no_object(transport: &Transport, target: &Target) -> Error {
+    let backups = match backups_of_key(transport, target).await {
+        Ok(backups) => backups,
+        Err(error) => return error,
+    };
+    let has = |wanted: fn(Status) -> bool| backups.iter().any(|backup| wanted(backup.status));
+    let what = if has(|status| status == Status::Complete) {
+        "its object was removed since it was backed up"
+    } else if has(|status| matches!(status, Status::InProgress | Status::Finalizing)) {
+        "its backup is not complete yet; run `ratchet backup` again to finish it"
+    } else {
+        "there is no such object; see what `ratchet ls` lists"
+    };
+    Error::NotDone(format!("{target}: {what}"))
 }
 
 #[cfg(test)]

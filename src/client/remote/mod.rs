@@ -1,20 +1,28 @@
-//! What the gateway has: lists of backups, the manifest of one, its status, its end.
+//! What the gateway has: objects, lists of backups, the manifest of one, its status, its end.
 //!
 //! Guarantees: nothing here is cached; each call asks the gateway.
 
+mod below;
 mod complete;
+mod current;
 mod list;
 mod manifest;
 mod object;
+mod plain;
+mod readable;
 mod status;
 
-pub use list::list;
-pub use status::{abort, statuses};
+pub use object::{ListedBucket, buckets};
+pub use status::{BackupStatus, abort, statuses};
 
+pub(super) use below::{current_below, files_below};
 pub(super) use complete::CompleteBackup;
+pub(super) use current::{Current, MAX_LOOKS};
 pub(super) use list::{
-    complete_backups, complete_backups_below, complete_backups_of_file, complete_backups_of_key,
-    newest_first, no_complete_backup,
+    backups_below, backups_of_key, complete_backups, complete_backups_below,
+    complete_backups_of_file, newest_first, no_object,
 };
-pub(super) use manifest::RemoteBackup;
-pub(super) use object::current_etag;
+pub(super) use manifest::{RemoteBackup, path_of};
+pub(super) use object::{ListedObject, current_etag, current_object, objects_below};
+pub(super) use plain::{Check, PlainObject};
+pub(super) use readable::Readable;

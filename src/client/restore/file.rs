@@ -15,78 +15,65 @@ use rustix::fs::OFlags;
 use super::byte_range::{bytes_to_restore, clip};
 use super::part_file::PartFile;
 use super::{RestoreOptions, RestoreReport};
-use crate::api::Summary;
 use crate::client::{
     Error, Progress, Result, Target, Transport,
     attributes::{AttributeEntries, Attributes, Kept, apply_attributes},
-    remote::{CompleteBackup, no_complete_backup},
+    remote::{Current, MAX_LOOKS, PlainObject, Readable},
 };
 use crate::digest::Sha256;
 
-/// What may be restored: the backups of a key, the one to prefer first, and their attributes.
-#[derive(Clone, Copy)]
-pub(in crate::client) struct Restorable<'a> {
-    pub target: &'a Target,
-    pub backups: &'a [Summary],
-    pub entries: &'a AttributeEntries,
-}
+/// How much of a file is read at once.
+const READ_BYTES: usize = 1 << 20;
 
-/// Restores the first of these backups whose object still exists. With a range the file gets only
-/// those bytes.
+/// Restores the object of a key. With a range the file gets only those bytes.
 pub(in crate::client) async fn restore_to_file(
     transport: &Transport,
-    restorable: Restorable<'_>,
+    (found, entries): (&Current, &AttributeEntries),
     path: &Path,
     options: RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
-    let mut left_part = None;
-    for listed in restorable.backups {
-        let backup = CompleteBackup::load(transport, listed).await?;
-        let attributes = &restorable.entries.attributes_of(transport, listed).await?;
+    let mut current = found.clone();
+    let mut looks = 1;
+    loop {
+        let readable = current.open(transport).await?;
+        let attributes = &current.attributes(transport, entries).await?;
+        let target = &current.target;
         let restore = FileRestore {
             transport,
-            target: restorable.target,
-            backup: &backup,
+            target,
+            readable: &readable,
             attributes,
             path,
             options,
             progress,
         };
         let (part, outcome) = restore.run().await;
-        match outcome {
-            Err(error) if error.is_object_changed() => left_part = part,
-            Err(error) => {
-                if let Some(part) = part {
-                    // A range is not resumed: no checksum says which of its bytes are there.
-                    match options.range {
-                        Some(_) => part.discard(),
-                        None => part.discard_unless_useful(),
-                    }
-                }
-                return Err(error);
-            }
-            Ok(kept) => {
-                return Ok(RestoreReport {
-                    backup_id: backup.id().to_owned(),
-                    bytes_read: progress.transferred(),
-                    bytes_kept: progress.skipped(),
-                    kept,
-                });
+        let error = match outcome {
+            Ok(kept) => return Ok(restore.report(kept)),
+            Err(error) => error,
+        };
+        let looks_again = error.is_object_changed() && looks < MAX_LOOKS;
+        if let Some(part) = part.filter(|_| !looks_again) {
+            // No checksum says which bytes of a range, or of a plain object, are there.
+            match (options.range, readable.plain()) {
+                (None, None) => part.discard_unless_useful(),
+                _ => part.discard(),
             }
         }
+        if !looks_again {
+            return Err(error);
+        }
+        looks += 1;
+        current = Current::find(transport, &current.target).await?;
     }
-    if let Some(part) = left_part {
-        part.discard();
-    }
-    Err(no_complete_backup(restorable.target))
 }
 
-/// The restore of one backup to one file.
+/// The restore of one object to one file.
 struct FileRestore<'a> {
     transport: &'a Transport,
     target: &'a Target,
-    backup: &'a CompleteBackup,
+    readable: &'a Readable,
     attributes: &'a Attributes,
     path: &'a Path,
     options: RestoreOptions,
@@ -94,15 +81,26 @@ struct FileRestore<'a> {
 }
 
 impl FileRestore<'_> {
+    fn report(&self, kept: Kept) -> RestoreReport {
+        RestoreReport {
+            backup_id: self.readable.backup_id(),
+            checked_by: self.readable.checked_by(),
+            unchecked: self.readable.is_unchecked(),
+            bytes_read: self.progress.transferred(),
+            bytes_kept: self.progress.skipped(),
+            kept,
+        }
+    }
+
     /// Restores. After a failure the part file is returned too, if it was opened.
     async fn run(&self) -> (Option<PartFile>, Result<Kept>) {
-        let chunking = self.backup.chunking();
+        let chunking = self.readable.chunking();
         let bytes = match bytes_to_restore(self.options.range, chunking.size()) {
             Ok(bytes) => bytes,
             Err(error) => return (None, Err(error)),
         };
         self.progress.add_expected(bytes.end - bytes.start);
-        if self.options.range.is_none() && is_restored(self.path, self.backup).await {
+        if self.options.range.is_none() && is_restored(self.path, self.readable).await {
             return (None, self.keep_restored().await);
         }
         if fs::symlink_metadata(self.path).is_ok_and(|meta| meta.is_dir()) {
@@ -120,19 +118,22 @@ impl FileRestore<'_> {
 
     /// The file has all bytes already; it may lack attributes.
     async fn keep_restored(&self) -> Result<Kept> {
-        self.backup.require_current(self.transport, self.target).await?;
-        self.progress.add_skipped(self.backup.chunking().size());
+        self.readable.require_current(self.transport, self.target).await?;
+        self.progress.add_skipped(self.readable.chunking().size());
         Ok(apply_attributes(self.path, self.attributes))
     }
 
     /// Writes the missing chunks and gives the file its name.
     async fn fill(&self, part: &PartFile, bytes: &Range<u64>) -> Result<Kept> {
-        let chunks = self.backup.chunking().chunks_of(bytes);
+        let chunks = self.readable.chunking().chunks_of(bytes);
         let restores = stream::iter(chunks).map(|index| self.restore_chunk(part, index, bytes));
         let restores = restores.buffer_unordered(self.options.max_concurrent_chunks());
         restores.try_collect::<Vec<()>>().await?;
         if bytes.is_empty() {
-            self.backup.require_current(self.transport, self.target).await?;
+            self.readable.require_current(self.transport, self.target).await?;
+        }
+        if let (None, Some(plain)) = (self.options.range, self.readable.plain()) {
+            check(&part.file, plain).await.map_err(Error::io(&part.path, "cannot be read"))??;
         }
         let kept = match self.options.range {
             None => self.give_attributes(part)?,
@@ -165,17 +166,17 @@ impl FileRestore<'_> {
 
     /// Writes what lies in the range of one chunk, unless the file has the chunk already.
     async fn restore_chunk(&self, part: &PartFile, index: u64, range: &Range<u64>) -> Result<()> {
-        let chunking = self.backup.chunking();
+        let chunking = self.readable.chunking();
         let offset = chunking.offset_of(index);
         let offset_in_part = offset.max(range.start) - range.start;
         if self.options.range.is_none()
-            && let Some(checksum) = self.backup.checksum_of(index)
+            && let Some(checksum) = self.readable.checksum_of(index)
             && has_chunk(&part.file, offset_in_part, chunking.len_of(index), checksum).await
         {
             self.progress.add_skipped(chunking.len_of(index));
             return Ok(());
         }
-        let chunk = self.backup.fetch(self.transport, index).await?;
+        let chunk = self.readable.fetch(self.transport, index).await?;
         let bytes = clip(&chunk, offset, range);
         self.progress.add_transferred(bytes.len() as u64);
         part.write(bytes, offset_in_part).await
@@ -183,8 +184,8 @@ impl FileRestore<'_> {
 }
 
 /// Whether the file is already the restored one: it has the right length and all chunks.
-async fn is_restored(path: &Path, backup: &CompleteBackup) -> bool {
-    let chunking = backup.chunking();
+async fn is_restored(path: &Path, readable: &Readable) -> bool {
+    let chunking = readable.chunking();
     // A link or a FIFO that lies in the way is replaced, not read.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
@@ -194,13 +195,36 @@ async fn is_restored(path: &Path, backup: &CompleteBackup) -> bool {
         return false;
     }
     let file = Arc::new(file);
-    for (index, checksum) in backup.checksums() {
+    if let Some(plain) = readable.plain() {
+        return plain.check().tells_apart() && matches!(check(&file, plain).await, Ok(Ok(())));
+    }
+    for index in 0..chunking.count() {
         let (offset, len) = (chunking.offset_of(index), chunking.len_of(index));
+        let Some(checksum) = readable.checksum_of(index) else { return false };
         if !has_chunk(&file, offset, len, checksum).await {
             return false;
         }
     }
     true
+}
+
+/// Reads a whole file and compares it with the checksum of the object.
+async fn check(file: &Arc<File>, plain: &PlainObject) -> std::io::Result<Result<()>> {
+    let (file, mut checking) = (Arc::clone(file), plain.check().start());
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut bytes, mut offset) = (vec![0; READ_BYTES], 0);
+        loop {
+            match file.read_at(&mut bytes, offset)? {
+                0 => return Ok::<_, std::io::Error>(checking),
+                len => {
+                    checking.update(&bytes[..len]);
+                    offset += len as u64;
+                }
+            }
+        }
+    });
+    let checking = read.await.map_err(std::io::Error::other).flatten()?;
+    Ok(plain.require(checking))
 }
 
 /// Whether the bytes at this place of the file have this checksum.

@@ -1,7 +1,8 @@
-//! Restores complete backups to a file, to stdout, or into what is no regular file.
+//! Restores objects to a file, to stdout, or into what is no regular file.
 //!
-//! Guarantees: every byte that is written was checked against the SHA-256 of its chunk. What is
-//! written was found out before a byte is fetched. At most `jobs` chunks are in memory.
+//! Guarantees: every byte of a backup that is written was checked against the SHA-256 of its chunk;
+//! an object that no backup made is checked as a whole, and what by is said. Where to write is
+//! found out before a byte is fetched. At most `jobs` chunks are in memory.
 
 mod byte_range;
 mod destination;
@@ -19,7 +20,7 @@ pub use destination::Destination;
 pub use key::restore;
 pub use options::RestoreOptions;
 
-pub(super) use file::{Restorable, restore_to_file};
+pub(super) use file::restore_to_file;
 pub(super) use node::restore_node;
 pub(super) use part_file::path_beside;
 
@@ -27,7 +28,12 @@ pub(super) use part_file::path_beside;
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreReport {
-    pub backup_id: String,
+    /// None for an object that no backup made.
+    pub backup_id: Option<String>,
+    /// What the bytes were checked by, in words.
+    pub checked_by: String,
+    /// Whether the object has no checksum, so that only its length was checked.
+    pub unchecked: bool,
     /// Bytes that were received.
     pub bytes_read: u64,
     /// Bytes that the file had already.

@@ -8,34 +8,26 @@ use std::path::Path;
 use rustix::fs::makedev;
 
 use super::part_file::path_beside;
-use crate::api::Summary;
 use crate::client::{
     Result, Transport,
     attributes::{Attributes, DeviceNumber, EntryKind, Kept, apply_attributes, make_node},
-    remote::CompleteBackup,
+    remote::{Current, Readable},
 };
 
-/// Makes the link or special file with its attributes, unless it is there. Returns None if the
-/// backup's object was replaced since.
+/// Makes the link or special file with its attributes, unless it is there.
 pub(in crate::client) async fn restore_node(
     transport: &Transport,
-    backup: &Summary,
+    current: &Current,
     path: &Path,
     attributes: &Attributes,
-) -> Result<Option<Kept>> {
-    let mut link_target = Vec::new();
-    if attributes.kind == EntryKind::Symlink {
-        let complete = CompleteBackup::load(transport, backup).await?;
-        match complete.fetch_all(transport).await {
-            Ok(bytes) => link_target = bytes,
-            Err(error) if error.is_object_changed() => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
+) -> Result<(Readable, Kept)> {
+    let readable = current.open(transport).await?;
+    let is_link = matches!(attributes.kind, EntryKind::Symlink);
+    let link_target = if is_link { readable.fetch_all(transport).await? } else { Vec::new() };
     if !is_there(path, &attributes.kind, &link_target) {
         make_node(path, &path_beside(path), &attributes.kind, &link_target)?;
     }
-    Ok(Some(apply_attributes(path, attributes)))
+    Ok((readable, apply_attributes(path, attributes)))
 }
 
 fn is_there(path: &Path, kind: &EntryKind, link_target: &[u8]) -> bool {

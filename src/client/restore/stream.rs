@@ -1,4 +1,4 @@
-//! Restores a backup in order, to stdout or to what cannot be replaced by a file.
+//! Restores an object in order, to stdout or to what cannot be replaced by a file.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,11 +11,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::byte_range::{bytes_to_restore, clip};
 use super::destination::open_stream;
 use super::{RestoreOptions, RestoreReport};
-use crate::api::Summary;
 use crate::client::{
-    Error, Progress, Result, Target, Transport,
+    Error, Progress, Result, Transport,
     attributes::Kept,
-    remote::{CompleteBackup, no_complete_backup},
+    remote::{Current, MAX_LOOKS, Readable},
 };
 
 /// Where the bytes go: stdout, or what has this path.
@@ -25,23 +24,33 @@ pub(super) enum Sink<'a> {
     Path(&'a Path),
 }
 
-/// Writes the first of these backups whose object still exists.
+/// Writes the object.
 pub(super) async fn restore_in_order(
     transport: &Transport,
-    (target, backups): (&Target, &[Summary]),
+    mut current: Current,
     sink: Sink<'_>,
     options: RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
-    for listed in backups {
-        let backup = CompleteBackup::load(transport, listed).await?;
-        match write(transport, &backup, sink, options, progress).await {
-            // An older backup can replace this one only while nothing of this one was written.
-            Err(error) if error.is_object_changed() && progress.transferred() == 0 => {}
+    let mut looks = 1;
+    loop {
+        let readable = current.open(transport).await?;
+        match write(transport, &readable, sink, options, progress).await {
+            // Another object can take its place only while nothing of this one was written.
+            Err(error)
+                if error.is_object_changed()
+                    && progress.transferred() == 0
+                    && looks < MAX_LOOKS =>
+            {
+                looks += 1;
+                current = Current::find(transport, &current.target).await?;
+            }
             Err(error) => return Err(error),
             Ok(()) => {
                 return Ok(RestoreReport {
-                    backup_id: backup.id().to_owned(),
+                    backup_id: readable.backup_id(),
+                    checked_by: readable.checked_by(),
+                    unchecked: readable.is_unchecked(),
                     bytes_read: progress.transferred(),
                     bytes_kept: 0,
                     kept: Kept::default(),
@@ -49,33 +58,42 @@ pub(super) async fn restore_in_order(
             }
         }
     }
-    Err(no_complete_backup(target))
 }
 
 async fn write(
     transport: &Transport,
-    backup: &CompleteBackup,
+    readable: &Readable,
     sink: Sink<'_>,
     options: RestoreOptions,
     progress: &Progress,
 ) -> Result<()> {
-    let chunking = backup.chunking();
+    let chunking = readable.chunking();
     let range = bytes_to_restore(options.range, chunking.size())?;
     let len = range.end - range.start;
     let (file, path) = sink.open(len, progress).await?;
     progress.add_expected(len);
+    let plain = readable.plain().filter(|_| options.range.is_none());
+    let mut checking = plain.map(|plain| plain.check().start());
     let range = &range;
     let fetches = stream::iter(chunking.chunks_of(range)).map(|index| async move {
-        let chunk = backup.fetch(transport, index).await?;
+        let chunk = readable.fetch(transport, index).await?;
         Ok::<_, Error>(clip(&chunk, chunking.offset_of(index), range))
     });
     let mut fetches = fetches.buffered(options.max_concurrent_chunks());
     while let Some(bytes) = fetches.try_next().await? {
-        let (file, len) = (Arc::clone(&file), bytes.len() as u64);
-        let written = tokio::task::spawn_blocking(move || (&*file).write_all(&bytes)).await;
-        let written = written.map_err(std::io::Error::other).flatten();
-        written.map_err(Error::io(&path, "cannot be written"))?;
+        let (file, len, mut running) = (Arc::clone(&file), bytes.len() as u64, checking.take());
+        let written = tokio::task::spawn_blocking(move || {
+            if let Some(running) = &mut running {
+                running.update(&bytes);
+            }
+            (&*file).write_all(&bytes).map(|()| running)
+        });
+        let written = written.await.map_err(std::io::Error::other).flatten();
+        checking = written.map_err(Error::io(&path, "cannot be written"))?;
         progress.add_transferred(len);
+    }
+    if let (Some(plain), Some(checking)) = (plain, checking) {
+        plain.require(checking)?;
     }
     if matches!(sink, Sink::Stdout) {
         return Ok(());

@@ -10,12 +10,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::ResponseFuture;
+use percent_encoding::percent_decode_str;
 
 use super::activity::{Activity, MAX_LONG_SILENCE, MAX_SILENCE, NotedBody};
 use super::tls::is_final;
 use super::{ApiRequest, MAX_JSON_BYTES, Transport};
 use crate::api::Problem;
-use crate::client::{Endpoint, Error, Result};
+use crate::client::{Endpoint, Error, Result, xml::Element};
 use crate::sigv4::{Payload, sign};
 
 /// A failed attempt.
@@ -45,6 +46,21 @@ impl FailedAttempt {
     }
 }
 
+/// The error in a response of S3. One to a HEAD has no body.
+fn s3_error(request: &ApiRequest, status: u16, body: &[u8]) -> Error {
+    let document = Element::parse(body).filter(|root| root.name() == "Error");
+    let field = |name: &str| document.as_ref().map_or("", |root| root.text_of(name)).to_owned();
+    let message = match (field("Message"), status) {
+        (message, _) if !message.is_empty() => message,
+        (_, 401 | 403) => "access denied".to_owned(),
+        (_, 404) => "there is no such bucket or object".to_owned(),
+        _ => format!("the gateway responded with status {status}"),
+    };
+    let path = percent_decode_str(request.path.split('?').next().unwrap_or_default());
+    let of = format!("s3:/{}", path.decode_utf8_lossy());
+    Error::S3 { status, code: field("Code"), message, of }
+}
+
 impl Transport {
     pub(super) async fn attempt(
         &self,
@@ -57,7 +73,7 @@ impl Transport {
         let signed = signed.map_err(|error| FailedAttempt::new(error, Retry::Never))?;
         let response = self.client.request(signed);
         tokio::select! {
-            outcome = self.exchange(response, max_bytes, &activity) => outcome,
+            outcome = self.exchange(request, response, max_bytes, &activity) => outcome,
             quiet = activity.silence() => {
                 let text = format!("no byte came or went for {} s", quiet.as_secs());
                 Err(FailedAttempt::new(self.unreachable(text), Retry::Unreached))
@@ -67,6 +83,7 @@ impl Transport {
 
     async fn exchange(
         &self,
+        request: &ApiRequest,
         response: ResponseFuture,
         max_bytes: usize,
         activity: &Activity,
@@ -104,6 +121,7 @@ impl Transport {
             head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let error = match serde_json::from_slice::<Problem>(&received) {
             Ok(problem) => Error::Problem(Box::new(problem)),
+            Err(_) if request.is_s3() => s3_error(request, status, &received),
             Err(_) => self.not_chunk_api(status),
         };
         let is_final = (status < 500 || status == 507) && !matches!(status, 408 | 429);

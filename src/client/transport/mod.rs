@@ -192,7 +192,7 @@ impl Transport {
         Error::Unreachable { url: self.endpoint.url.clone(), source: source.into() }
     }
 
-    fn not_chunk_api(&self, status: u16) -> Error {
+    pub(super) fn not_chunk_api(&self, status: u16) -> Error {
         Error::NotChunkApi { url: self.endpoint.url.clone(), status }
     }
 }

@@ -10,6 +10,9 @@ use crate::api::ROOT;
 use crate::digest::Sha256;
 use crate::sigv4::URI_COMPONENT;
 
+/// What the paths of S3 requests lie below.
+const S3_ROOT: &str = "";
+
 /// A request of the chunk API, or one of S3, which can be sent repeatedly.
 #[derive(Clone, Debug)]
 pub(in crate::client) struct ApiRequest {
@@ -38,9 +41,18 @@ impl ApiRequest {
         Self { is_long: true, ..Self::new(Method::DELETE, path, Bytes::new()) }
     }
 
-    /// The S3 request HeadObject.
-    pub fn head_object(path: String) -> Self {
-        Self { root: "", ..Self::new(Method::HEAD, path, Bytes::new()) }
+    /// A request of S3 without a body.
+    pub fn s3(method: Method, path: String) -> Self {
+        Self { root: S3_ROOT, ..Self::new(method, path, Bytes::new()) }
+    }
+
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub fn is_s3(&self) -> bool {
+        self.root == S3_ROOT
     }
 
     pub fn post(path: &str, body: &impl serde::Serialize) -> Self {

@@ -1,4 +1,5 @@
-//! Backs up and restores directories: one backup for each file, directory, link and special file.
+//! Backs up, restores and verifies directories: one backup for each file, directory, link and
+//! special file.
 //!
 //! Guarantees: what fails does not stop the others, and is reported at the end; what cannot be kept
 //! is reported with its reason. A directory is an empty object whose key ends in `/`. Files of one
@@ -8,6 +9,7 @@
 mod backup;
 mod plan;
 mod restore;
+mod verify;
 mod walk;
 
 use super::attributes::Kept;
@@ -16,6 +18,7 @@ use crate::escape::error_chain;
 
 pub use backup::backup_tree;
 pub use restore::restore_tree;
+pub use verify::verify_tree;
 
 /// What was done with what lies in a tree.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -27,6 +30,8 @@ pub struct TreeReport {
     pub failed: Vec<(String, String)>,
     /// Names, and what of them could not be kept and why.
     pub left_out: Vec<(String, String)>,
+    /// Names of objects that have no checksum: only their length was checked.
+    pub unchecked: Vec<String>,
     /// Bytes that were sent or received.
     pub bytes_moved: u64,
     /// Bytes that the destination had already.

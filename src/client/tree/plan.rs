@@ -1,65 +1,56 @@
-//! What is to be restored where: the backups below a prefix, by key, each with its path.
+//! What is to be restored where: the objects below a prefix, each with its path.
 //!
 //! Guarantees: a path lies below the root, whatever the keys and the recorded names are, and a key
 //! names exactly one path.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::TreeReport;
-use crate::api::Summary;
-use crate::client::{
-    attributes::{AttributeEntries, Attributes, names_backup},
-    remote::newest_first,
-};
+use crate::client::{attributes::Attributes, remote::Current};
 
-/// The backups of one key.
+/// The object of one key, and where it is restored to.
 pub(super) struct Found {
     pub key: String,
     pub path: PathBuf,
-    /// The newest first. **Shape**: at least one.
-    pub backups: Vec<Summary>,
+    pub current: Current,
 }
 
-/// Sorts the complete backups below a prefix. What has no path below the root is reported.
+/// Gives each object a path. What has none below the root is reported.
 pub(super) fn plan(
     prefix: &str,
     root: &Path,
-    listed: Vec<Summary>,
+    objects: Vec<Current>,
     report: &mut TreeReport,
-) -> (Vec<Found>, AttributeEntries) {
-    let (mut entries, mut backups): (Vec<Summary>, Vec<Summary>) =
-        listed.into_iter().partition(|backup| names_backup(backup).is_some());
-    newest_first(&mut entries);
-    newest_first(&mut backups);
-    let mut by_key = BTreeMap::<String, Vec<Summary>>::new();
-    for backup in backups {
-        by_key.entry(backup.key.clone()).or_default().push(backup);
-    }
-    let names = Names::of(&by_key);
+) -> Vec<Found> {
+    let names = Names::of(&objects);
     let mut found = Vec::new();
-    for (key, backups) in &by_key {
+    for current in &objects {
+        let key = &current.target.key;
         let relative = key.strip_prefix(prefix).unwrap_or(key);
         match names.path_below(root, prefix, relative) {
-            Some(path) => found.push(Found { key: key.clone(), path, backups: backups.clone() }),
+            Some(path) => found.push(Found { key: key.clone(), path, current: current.clone() }),
+            // What S3 tools make for the directory itself.
+            None if relative.is_empty() && current.size == 0 => {}
             None => {
                 let reason = "its key does not name a path below the directory";
                 report.failed.push((key.clone(), reason.to_owned()));
             }
         }
     }
-    (found, AttributeEntries::new(entries))
+    found
 }
 
 /// Key → the name that its last segment stands for.
 struct Names<'a>(HashMap<&'a str, Vec<u8>>);
 
 impl<'a> Names<'a> {
-    fn of(by_key: &'a BTreeMap<String, Vec<Summary>>) -> Self {
-        let named = by_key.iter().filter_map(|(key, backups)| {
-            let attributes = Attributes::from_metadata(&backups[0].metadata, key);
+    fn of(objects: &'a [Current]) -> Self {
+        let named = objects.iter().filter_map(|current| {
+            let key = &current.target.key;
+            let attributes = Attributes::from_metadata(&current.backup.as_ref()?.metadata, key);
             Some((key.as_str(), attributes.name?))
         });
         Self(named.collect())

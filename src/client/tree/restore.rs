@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
 
@@ -15,14 +16,13 @@ use super::plan::{Found, plan};
 use crate::client::{
     Error, Progress, RestoreOptions, Result, Target, Transport,
     attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes},
-    remote::{complete_backups_below, no_complete_backup},
-    restore::{Restorable, restore_node, restore_to_file},
+    remote::{Current, files_below},
+    restore::{restore_node, restore_to_file},
 };
 
 /// Where a tree is restored from and to.
 struct TreeRestore<'a> {
     transport: &'a Transport,
-    target: &'a Target,
     root: &'a Path,
     jobs: usize,
     progress: &'a Progress,
@@ -31,6 +31,8 @@ struct TreeRestore<'a> {
     other_owner: AtomicBool,
     /// Whether the file system of the directory is full.
     is_full: AtomicBool,
+    /// Keys of objects without a checksum.
+    unchecked: Mutex<Vec<String>>,
 }
 
 /// One key to restore, with the attributes of its newest backup.
@@ -47,24 +49,25 @@ pub async fn restore_tree(
     jobs: usize,
     progress: &Progress,
 ) -> Result<TreeReport> {
-    let listed = complete_backups_below(transport, target).await?;
+    let (objects, entries) = files_below(transport, target).await?;
     let mut report = TreeReport::default();
-    let (found, entries) = plan(&target.key, root, listed, &mut report);
+    let found = plan(&target.key, root, objects, &mut report);
     if found.is_empty() && report.failed.is_empty() {
-        return Err(Error::NotDone(format!("there is no complete backup below {target}")));
+        return Err(Error::NotDone(format!("there is no object below {target}")));
     }
     let restore = TreeRestore {
         transport,
-        target,
         root,
         jobs,
         progress,
         entries,
         other_owner: AtomicBool::new(false),
         is_full: AtomicBool::new(false),
+        unchecked: Mutex::default(),
     };
     restore.run(found, &mut report).await;
     (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
+    report.unchecked = restore.unchecked.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.other_owner = restore.other_owner.into_inner();
     Ok(report)
 }
@@ -122,7 +125,7 @@ impl TreeRestore<'_> {
     /// Adds the attributes to what was found. What cannot be had is reported.
     async fn items(&self, found: Vec<Found>, report: &mut TreeReport) -> Vec<Item> {
         let loads = stream::iter(found).map(|found| async move {
-            let attributes = self.entries.attributes_of(self.transport, &found.backups[0]).await;
+            let attributes = found.current.attributes(self.transport, &self.entries).await;
             (found, attributes)
         });
         let mut loads = std::pin::pin!(loads.buffered(self.jobs.max(1)));
@@ -158,27 +161,23 @@ impl TreeRestore<'_> {
     async fn try_restore_file(&self, item: &Item) -> Result<Kept> {
         let path = &item.found.path;
         create_directories(self.root, path.parent())?;
-        let target = self.target.with_key(item.found.key.clone());
-        let backups = &item.found.backups;
-        let restorable = Restorable { target: &target, backups, entries: &self.entries };
         let options = RestoreOptions { jobs: self.jobs, range: None };
-        let report =
-            restore_to_file(self.transport, restorable, path, options, self.progress).await?;
+        let found = (&item.found.current, &self.entries);
+        let report = restore_to_file(self.transport, found, path, options, self.progress).await?;
+        if report.unchecked {
+            let mut unchecked = self.unchecked.lock().unwrap_or_else(PoisonError::into_inner);
+            unchecked.push(item.found.key.clone());
+        }
         self.note(&report.kept);
         Ok(report.kept)
     }
 
     async fn restore_node(&self, item: &Item) -> Result<Kept> {
         create_directories(self.root, item.found.path.parent())?;
-        for backup in &item.found.backups {
-            let attributes = self.entries.attributes_of(self.transport, backup).await?;
-            let made = restore_node(self.transport, backup, &item.found.path, &attributes).await?;
-            if let Some(kept) = made {
-                self.note(&kept);
-                return Ok(kept);
-            }
-        }
-        Err(no_complete_backup(&self.target.with_key(item.found.key.clone())))
+        let (path, current) = (&item.found.path, &item.found.current);
+        let (_, kept) = restore_node(self.transport, current, path, &item.attributes).await?;
+        self.note(&kept);
+        Ok(kept)
     }
 
     /// Makes the path another name of a restored file.
@@ -205,19 +204,24 @@ impl TreeRestore<'_> {
 
 impl Item {
     fn size(&self) -> u64 {
-        self.found.backups[0].object.as_ref().map_or(0, |object| object.size)
+        self.found.current.size
     }
 
     fn has_one_chunk(&self) -> bool {
-        self.size() <= self.found.backups[0].chunk_size
+        // An object that no backup made, or an S3 tool, is read so much at once.
+        const READ_BYTES: u64 = 8 << 20;
+        let backup = self.found.current.backup.as_ref();
+        self.size() <= backup.map_or(0, |backup| backup.chunk_size).max(READ_BYTES)
     }
 
     /// What files must have in common to be names of one file: the recorded group, and the content,
     /// because a name of the group may have got another one since.
     fn content_and_link(&self) -> Option<(String, String)> {
         let link = self.attributes.hard_link.clone()?;
-        let object = self.found.backups[0].object.as_ref()?;
-        Some((link, format!("{} {:?}", object.size, object.digests)))
+        let Current { size, etag, backup, .. } = &self.found.current;
+        let digests = backup.as_ref().and_then(|backup| Some(&backup.object.as_ref()?.digests));
+        let content = digests.map_or_else(|| etag.clone(), |digests| format!("{digests:?}"));
+        Some((link, format!("{size} {content}")))
     }
 }
 

@@ -42,7 +42,7 @@ impl Upload<'_> {
         else {
             return Ok(None);
         };
-        if !self.has_same_chunks((&newest.backup_id, &object.etag), source).await? {
+        if !self.has_same_chunks((newest, &object.etag), source).await? {
             return Ok(None);
         }
         self.progress.add_skipped(self.size.unwrap_or(0));
@@ -53,10 +53,10 @@ impl Upload<'_> {
     /// Whether a complete backup has exactly the chunks of the file, and its object still exists.
     async fn has_same_chunks(
         &self,
-        (id, etag): (&str, &String),
+        (backup, etag): (&Summary, &String),
         source: &FileSource,
     ) -> Result<bool> {
-        let remote = RemoteBackup::load(self.transport, id).await?;
+        let remote = RemoteBackup::load(self.transport, backup).await?;
         let local = LocalDigests::default();
         let count = source.chunking().count();
         if !(0..count).all(|index| remote.checksum_of(index).is_some()) {

@@ -131,7 +131,7 @@ impl Upload<'_> {
         };
         let created: Summary =
             self.transport.send_for_json(&ApiRequest::post("/backups", &create)).await?;
-        RemoteBackup::load(self.transport, &created.backup_id).await
+        RemoteBackup::load(self.transport, &created).await
     }
 
     pub fn report(

@@ -7,7 +7,6 @@
 use futures_util::TryStreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::accounts::Access;
 use crate::api;
 use crate::digest::Sha256;
 use crate::escape::error_chain;
@@ -27,7 +26,7 @@ impl ChunkApi {
         index: u64,
     ) -> HandlerResult {
         let (sha256, len_bytes) = declared(&request)?;
-        let session = self.session(&request.identity, &id, Access::Write).await?;
+        let session = self.session_to_write(&request.identity, &id).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
             Admission::Wanted(permit) => match permit.store(Body::new(len_bytes, body)).await? {
@@ -50,7 +49,8 @@ impl ChunkApi {
         id: BackupId,
         index: u64,
     ) -> HandlerResult {
-        let session = self.session(&request.identity, &id, Access::Read).await?;
+        let account = request.query.get("account");
+        let (_, session) = self.session_to_read(&request.identity, &id, account).await?;
         let chunk = self.shared.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
         let root = session.root();

@@ -48,7 +48,7 @@ impl ChunkApi {
             made => made,
         };
         let (created, session) = made?;
-        Ok(reply(created, &session))
+        Ok(reply(identity.account_name(), created, &session))
     }
 
     async fn create_once(
@@ -64,13 +64,13 @@ impl ChunkApi {
     }
 }
 
-fn reply(created: Created, session: &Session) -> Reply {
+fn reply(owner: &AccountName, created: Created, session: &Session) -> Reply {
     let root = session.root();
     let status = match created {
         Created::New => StatusCode::CREATED,
         Created::Existing => StatusCode::OK,
     };
-    let mut reply = json::reply(status, &view::summary(&root));
+    let mut reply = json::reply(status, &view::summary(owner, &root));
     let location = format!("{}/backups/{}", api::ROOT, root.backup_id);
     let location =
         HeaderValue::from_str(&location).expect("a backupId has only letters, digits, - and _");

@@ -1,9 +1,10 @@
 //! The chunk API: resumable backups over HTTP.
 //!
-//! Guarantees: every failure is a problem document; nothing but the API description, the probes and
-//! the metrics is served for a request that is not signed by an account with the rights; a backup
-//! of another account looks absent. It decides nothing about sessions: `upload` does. `problem` is
-//! the only file of this front that maps failures to statuses. Source: docs/api.md#calls.
+//! Guarantees: every failure is a problem document; nothing but the API description, the probes
+//! and the metrics is served for a request that is not signed by an account with the rights; a
+//! backup whose target the account may not read looks absent, and one of another account cannot
+//! be changed. It decides nothing about sessions: `upload` does. `problem` is the only file of
+//! this front that maps failures to statuses. Source: docs/api.md#calls.
 
 mod chunks;
 mod create;
@@ -25,8 +26,8 @@ use tokio::sync::Mutex;
 use crate::accounts::{Access, Identity};
 use crate::api;
 use crate::front::envelope::{self, FailedRequest, Front, Route, Shared};
-use crate::names::BackupId;
-use crate::upload::Session;
+use crate::names::{AccountName, BackupId};
+use crate::upload::{Root, Session};
 use crate::web::{AccessLog, Query, Reply, RequestBody};
 
 use problem::Problem;
@@ -115,22 +116,46 @@ impl ChunkApi {
         Self { shared, ready_at: Mutex::default() }
     }
 
-    /// The sender's session, if their grants cover its target. A session that they may not even
-    /// read looks absent.
-    async fn session(
+    /// The sender's own session, if their grants cover its target. One that they may not even read
+    /// looks absent; one of another account that they may read is forbidden.
+    async fn session_to_write(
         &self,
         identity: &Identity,
         id: &BackupId,
-        access: Access,
     ) -> Result<Session, Problem> {
-        validate::backup_id(id)?;
-        let session = self.shared.uploads.open(identity.account_name(), id).await?;
+        let (owner, session) = self.session_to_read(identity, id, None).await?;
         let root = session.root();
-        if identity.allows(access, &root.bucket, &root.key) {
-            return Ok(session);
+        if owner != *identity.account_name() {
+            return Err(Problem::of_another_account(&owner));
         }
-        if identity.allows(Access::Read, &root.bucket, &root.key) {
-            return Err(Problem::forbidden(access, &root.bucket));
+        if !identity.allows(Access::Write, &root.bucket, &root.key) {
+            return Err(Problem::forbidden(Access::Write, &root.bucket));
+        }
+        Ok(session)
+    }
+
+    /// A session whose target the sender may read, with the account that it belongs to: one of
+    /// `account`; else the sender's own one, or that of any account. Any other one looks absent.
+    async fn session_to_read(
+        &self,
+        identity: &Identity,
+        id: &BackupId,
+        account: Option<&str>,
+    ) -> Result<(AccountName, Session), Problem> {
+        validate::backup_id(id)?;
+        let sees = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
+        let uploads = &self.shared.uploads;
+        let (owner, session) = match account {
+            Some(account) => {
+                validate::account_name(account)?;
+                let account = AccountName::from(account);
+                let session = uploads.open(&account, id).await?;
+                (account, session)
+            }
+            None => uploads.open_shared(identity.account_name(), id, sees).await?,
+        };
+        if sees(&session.root()) {
+            return Ok((owner, session));
         }
         Err(crate::upload::Error::NoSuchBackup(id.to_owned()).into())
     }

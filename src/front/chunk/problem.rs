@@ -13,7 +13,7 @@ use crate::accounts::Access;
 use crate::api::{self, ProblemType};
 use crate::escape::error_chain;
 use crate::header_names;
-use crate::names::Bucket;
+use crate::names::{AccountName, Bucket};
 use crate::upload;
 use crate::web::{self, Reply, full};
 
@@ -239,6 +239,15 @@ impl Problem {
         Self::new(
             ProblemType::Forbidden,
             format!("the account may not {verb} this in the bucket {bucket:?}"),
+        )
+    }
+
+    pub fn of_another_account(account: &AccountName) -> Self {
+        Self::new(
+            ProblemType::Forbidden,
+            format!(
+                "the backup belongs to the account {account}; others can read it, not change it"
+            ),
         )
     }
 

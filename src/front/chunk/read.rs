@@ -20,7 +20,8 @@ const DEFAULT_LIST_LIMIT: usize = 100;
 impl ChunkApi {
     pub(super) async fn get(&self, request: AuthedRequest, id: BackupId) -> HandlerResult {
         let view = request.query.get("view").map(str::to_owned);
-        let session = self.session(&request.identity, &id, Access::Read).await?;
+        let account = request.query.get("account");
+        let (owner, session) = self.session_to_read(&request.identity, &id, account).await?;
         match view.as_deref() {
             None => {}
             Some("missing") => {
@@ -59,7 +60,8 @@ impl ChunkApi {
             reply
         } else {
             let (segments, chunk_size) = (session.segments().await?, session.chunk_size().await?);
-            let mut reply = Response::new(streamed(view::manifest(session, chunk_size, segments)));
+            let mut reply =
+                Response::new(streamed(view::manifest(&owner, session, chunk_size, segments)));
             reply
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -73,11 +75,13 @@ impl ChunkApi {
     pub(super) async fn list(&self, request: AuthedRequest) -> HandlerResult {
         let query = list_query(&request)?;
         let identity = &request.identity;
-        let page = self.shared.uploads.list(identity.account_name(), &query).await?;
-        let visible =
-            page.roots.iter().filter(|root| identity.allows(Access::Read, &root.bucket, &root.key));
+        let page = self.shared.uploads.list_shared(identity.account_name(), &query).await?;
+        let visible = page
+            .roots
+            .iter()
+            .filter(|(_, root)| identity.allows(Access::Read, &root.bucket, &root.key));
         let list = api::BackupList {
-            backups: visible.map(|root| view::summary(root)).collect(),
+            backups: visible.map(|(owner, root)| view::summary(owner, root)).collect(),
             next: page.next,
         };
         Ok(json::reply(StatusCode::OK, &list))

@@ -92,11 +92,11 @@ impl ChunkOperation {
     pub fn parameters(&self) -> &'static [&'static str] {
         match self {
             Self::List => &["bucket", "prefix", "key", "fileId", "status", "after", "limit"],
-            Self::Get(_) => &["view"],
+            Self::Get(_) => &["view", "account"],
+            Self::GetChunk(..) => &["account"],
             Self::Create
             | Self::CreateAs(_)
             | Self::PutChunk(..)
-            | Self::GetChunk(..)
             | Self::Finalize(_)
             | Self::Abort(_)
             | Self::Public(_) => &[],

@@ -32,6 +32,14 @@ pub fn backup_id(id: &str) -> Result<(), Problem> {
     )
 }
 
+pub fn account_name(name: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    check(
+        (1..=64).contains(&name.len()) && name.bytes().all(fits),
+        "account must have 1 to 64 of a-z, 0-9 and -",
+    )
+}
+
 pub fn bucket(name: &str) -> Result<(), Problem> {
     check(
         bucket_name_fits(name),

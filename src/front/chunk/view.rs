@@ -3,21 +3,24 @@
 //! Guarantees: a manifest is written segment by segment and never in memory as a whole; its text is
 //! the JSON of `api::Manifest`.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use crate::api;
+use crate::names::AccountName;
 use crate::upload::{Finished, Root, Segment, Session, Shape, Status};
 use crate::web::BoxError;
 
 /// The entry of a list. The chunk size of an S3 session is known only from its first part; here it
 /// is 0.
-pub fn summary(root: &Root) -> api::Summary {
+pub fn summary(owner: &AccountName, root: &Root) -> api::Summary {
     let chunk_size = if root.plan.shape == Shape::Chunks { root.plan.chunk_size } else { 0 };
-    summary_of(root, chunk_size)
+    summary_of(owner, root, chunk_size)
 }
 
-fn summary_of(root: &Root, chunk_size: u64) -> api::Summary {
+fn summary_of(owner: &AccountName, root: &Root, chunk_size: u64) -> api::Summary {
     let (completed_at, object, reason) = match &root.status {
         Status::Complete { object, completed_at, .. } => {
             (Some(*completed_at), Some(finalized(object)), None)
@@ -28,6 +31,7 @@ fn summary_of(root: &Root, chunk_size: u64) -> api::Summary {
     };
     api::Summary {
         backup_id: root.backup_id.to_string(),
+        account: Some(owner.to_string()),
         file_id: root.file_id.clone(),
         bucket: root.bucket.to_string(),
         key: root.key.to_string(),
@@ -66,11 +70,12 @@ pub fn finalized(object: &Finished) -> api::Finalized {
 
 /// Streams the JSON of a manifest.
 pub fn manifest(
+    owner: &AccountName,
     session: Session,
     chunk_size: u64,
     segments: Vec<u32>,
-) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
-    let mut head = serde_json::to_string(&summary_of(&session.root(), chunk_size))
+) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + use<> {
+    let mut head = serde_json::to_string(&summary_of(owner, &session.root(), chunk_size))
         .expect("text and numbers are always JSON");
     head.truncate(head.len() - "}".len());
     head.push_str(",\"chunks\":{");
@@ -78,23 +83,46 @@ pub fn manifest(
         let session = session.clone();
         async move { session.segment(number).await.map_err(BoxError::from) }
     });
-    let mut first = true;
+    let entries = Arc::new(Mutex::new(Entries { chunk_size, last_len: None, uneven: false }));
+    let ended = Arc::clone(&entries);
     let records = records.map(move |segment| {
-        let text = segment.map(|segment| entries(&segment, first))?;
-        first = first && text.is_empty();
-        Ok(Bytes::from(text))
+        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        segment.map(|segment| Bytes::from(entries.of_segment(&segment)))
     });
-    stream::iter([Ok(Bytes::from(head))])
-        .chain(records)
-        .chain(stream::iter([Ok(Bytes::from_static(b"}}"))]))
+    // Not before the records were sent.
+    let end = stream::once(async move {
+        let uneven = ended.lock().unwrap_or_else(PoisonError::into_inner).are_uneven();
+        Ok(Bytes::from(format!("}},\"uneven\":{uneven}}}")))
+    });
+    stream::iter([Ok(Bytes::from(head))]).chain(records).chain(end)
 }
 
-fn entries(segment: &Segment, first: bool) -> String {
-    let mut text = String::new();
-    let shown = segment.chunks.iter().filter(|(_, record)| !record.invalidated);
-    for (index, sha256) in shown.filter_map(|(index, record)| Some((index, record.sha256()?))) {
-        let comma = if first && text.is_empty() { "" } else { "," };
-        text.push_str(&format!("{comma}\"{index}\":\"{sha256}\""));
+/// The entries of a manifest, as they are written in the order of the chunks.
+struct Entries {
+    chunk_size: u64,
+    /// The length of the last chunk that was written; None before the first one.
+    last_len: Option<u64>,
+    /// Whether one before it has another length than `chunk_size`.
+    uneven: bool,
+}
+
+impl Entries {
+    fn of_segment(&mut self, segment: &Segment) -> String {
+        let mut text = String::new();
+        let shown = segment.chunks.iter().filter(|(_, record)| !record.invalidated);
+        let hashed = shown.filter_map(|(index, record)| Some((index, record, record.sha256()?)));
+        for (index, record, sha256) in hashed {
+            let comma = if self.last_len.is_none() { "" } else { "," };
+            text.push_str(&format!("{comma}\"{index}\":\"{sha256}\""));
+            self.uneven |= self.last_len.is_some_and(|len| len != self.chunk_size);
+            self.last_len = Some(record.digests.len_bytes);
+        }
+        text
     }
-    text
+
+    /// Whether a chunk other than the last one has another length than the first, or the last one
+    /// is longer.
+    fn are_uneven(&self) -> bool {
+        self.uneven || self.last_len.is_some_and(|len| len > self.chunk_size)
+    }
 }

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+pub(super) use crate::clock::timestamp;
+
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// A document that is being written.
@@ -138,20 +140,6 @@ fn escape(special: char, text: &mut String) {
 /// As `timestamp`, without fraction and zone.
 pub(super) fn iso_seconds(time: std::time::SystemTime) -> String {
     timestamp(time)[..19].to_owned()
-}
-
-/// A time in the form `2009-10-12T17:50:30.000Z`.
-pub(super) fn timestamp(time: std::time::SystemTime) -> String {
-    let seconds = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let millis =
-        time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
-    let date =
-        httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
-            .to_string();
-    // `Sun, 06 Nov 1994 08:49:37 GMT`: all fields have fixed positions.
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = MONTHS.find(&date[8..11]).map_or(1, |at| at / 3 + 1);
-    format!("{}-{month:02}-{}T{}.{millis:03}Z", &date[12..16], &date[5..7], &date[17..25])
 }
 
 #[cfg(test)]

@@ -1,0 +1,57 @@
+//! Verifies everything below a prefix.
+
+use futures_util::{StreamExt, stream};
+
+use super::TreeReport;
+use crate::client::{
+    Error, Progress, Result, Target, Transport,
+    remote::{Current, current_below},
+    verify::{Verification, verify_current},
+};
+
+/// Objects up to this length are read several at a time.
+const SMALL_BYTES: u64 = 8 << 20;
+
+/// Verifies each object below the target's prefix, the attribute entries among them too.
+pub async fn verify_tree(
+    transport: &Transport,
+    target: &Target,
+    jobs: usize,
+    progress: &Progress,
+) -> Result<TreeReport> {
+    let (objects, _) = current_below(transport, target).await?;
+    if objects.is_empty() {
+        return Err(Error::NotDone(format!("there is no object below {target}")));
+    }
+    let mut report = TreeReport::default();
+    let (small, large): (Vec<Current>, Vec<Current>) =
+        objects.into_iter().partition(|current| current.size <= SMALL_BYTES);
+    for (objects, max_concurrent) in [(small, jobs.max(1)), (large, 1)] {
+        let checks = stream::iter(objects).map(|current| async move {
+            let key = current.target.key.clone();
+            (key, verify_current(transport, current, jobs, progress).await)
+        });
+        let mut checks = std::pin::pin!(checks.buffer_unordered(max_concurrent));
+        while let Some((key, outcome)) = checks.next().await {
+            report.add_verification(key, outcome);
+        }
+    }
+    report.bytes_moved = progress.transferred();
+    Ok(report)
+}
+
+impl TreeReport {
+    fn add_verification(&mut self, key: String, outcome: Result<Verification>) {
+        match outcome {
+            Ok(found) if found.bad.is_empty() => {
+                self.done += 1;
+                self.unchecked.extend(found.unchecked.then_some(key));
+            }
+            Ok(found) => {
+                let reasons: Vec<String> = found.reasons.into_values().collect();
+                self.failed.push((key, reasons.join("; ")));
+            }
+            Err(error) => self.add(key, Err(error)),
+        }
+    }
+}
