@@ -1,8 +1,10 @@
 """boto3 with its default settings through HAProxy in front of two gateways: requests of one transfer reach both."""
 
+import base64
 import urllib.request
 
 import boto3
+from awscrt import checksums
 from balanced import Balanced, behind_haproxy
 from harness import KEY, MIB, SECRET
 
@@ -48,6 +50,32 @@ class Defaults(Balanced):
             headers = {"Content-Type": "multipart/form-data; boundary=bound"}
             self.assertEqual(self.fetch(form["url"], data=text, headers=headers)[0], 204)
             self.assertStored("f/a b.txt", body)
+
+    def test_upload_file_with_each_checksum(self):
+        path = self.file("file", 20 * MIB + 3)
+        data = path.read_bytes()
+        wholes = {
+            "ChecksumCRC32": checksums.crc32(data).to_bytes(4, "big"),
+            "ChecksumCRC32C": checksums.crc32c(data).to_bytes(4, "big"),
+            "ChecksumCRC64NVME": checksums.crc64nvme(data).to_bytes(8, "big"),
+        }
+        stated = [{name: base64.b64encode(digest).decode()} for name, digest in wholes.items()]
+        stated += [{"ChecksumAlgorithm": name.removeprefix("Checksum")} for name in wholes]
+        stated += [{"ChecksumAlgorithm": name} for name in ("SHA1", "SHA256")]
+        before = [self.received_bytes(gateway.url) for gateway in self.gateways]
+        for at, extra in enumerate([{}, *stated]):
+            with self.subTest(extra):
+                key = f"k{at}"
+                self.s3.upload_file(str(path), self.bucket, key, ExtraArgs={**KEPT, **extra})
+                self.assertStored(key, data)
+                head = self.s3.head_object(**self.here, Key=key, ChecksumMode="ENABLED")
+                name = f"Checksum{extra['ChecksumAlgorithm']}" if "ChecksumAlgorithm" in extra else next(iter(extra), "ChecksumCRC32")
+                if head["ChecksumType"] == "FULL_OBJECT":
+                    self.assertEqual(head[name], base64.b64encode(wholes[name]).decode())
+                else:
+                    self.assertTrue(head[name].endswith("-3"), head)
+        after = [self.received_bytes(gateway.url) for gateway in self.gateways]
+        self.assertTrue(all(new - old > 10 * MIB for new, old in zip(after, before)), "both gateways get parts")
 
 
 def load_tests(loader, _tests, _pattern):

@@ -141,10 +141,17 @@ impl Uploads {
             ..ListQuery::default()
         };
         let page = self.list(account, &query).await?;
-        match page.roots.iter().find(|root| root.upload_tag == tag) {
-            Some(root) => self.find(account, &root.backup_id).await,
-            None => Ok(None),
+        let Some(root) = page.roots.iter().find(|root| root.upload_tag == tag) else {
+            return Ok(None);
+        };
+        let found = self.find(account, &root.backup_id).await?;
+        // Where another gateway completed it a moment ago, the root that is known here can still be
+        // an open one that counts as fresh.
+        if let Some(session) = found.as_ref().filter(|session| session.root().finished().is_none())
+        {
+            session.current_root().await?;
         }
+        Ok(found)
     }
 
     /// The session of an upload id at its target. **Errors**: `NoSuchBackup`.
