@@ -52,11 +52,8 @@ pub(super) fn request(
         text.push(b'\n');
     }
     text.push(b'\n');
-    for (index, name) in signed_headers.iter().enumerate() {
-        if index > 0 {
-            text.push(b';');
-        }
-        text.extend_from_slice(name.as_str().as_bytes());
+    for piece in header_names(signed_headers) {
+        text.extend_from_slice(piece.as_bytes());
     }
     text.push(b'\n');
     text.extend_from_slice(payload.as_bytes());
@@ -99,14 +96,10 @@ fn add_header(
     Some(())
 }
 
-/// Appends the names of headers as a signature lists them.
-pub(super) fn add_header_names(text: &mut String, names: &[HeaderName]) {
-    for (index, name) in names.iter().enumerate() {
-        if index > 0 {
-            text.push(';');
-        }
-        text.push_str(name.as_str());
-    }
+/// The pieces of the text in which a signature lists the names of headers.
+pub(super) fn header_names(names: &[HeaderName]) -> impl Iterator<Item = &str> {
+    let separated = |(index, name)| [if index > 0 { ";" } else { "" }, HeaderName::as_str(name)];
+    names.iter().enumerate().flat_map(separated)
 }
 
 /// The signature of a canonical request, as lower-case hex.

@@ -61,7 +61,7 @@ pub fn sign(
     let mut line =
         [ALGORITHM, " Credential=", &credentials.access_key_id, "/", &scope.text()].concat();
     line.push_str(",SignedHeaders=");
-    canonical::add_header_names(&mut line, &signed_headers);
+    line.extend(canonical::header_names(&signed_headers));
     line.push_str(",Signature=");
     line.push_str(&signature);
     parts.headers.insert(AUTHORIZATION, value(&line)?);
