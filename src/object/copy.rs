@@ -192,7 +192,7 @@ impl Objects {
             attributes,
             sha256: None,
             checksum,
-            trailer: None,
+            made: None,
         };
         let put = self.put(to.bucket, to.key, new).await;
         put.map_err(|error| if error.kind() == Kind::Body { unread(error) } else { error })

@@ -27,8 +27,9 @@ pub struct NewObject {
     pub sha256: Option<Sha256>,
     /// Declared by the client.
     pub checksum: Option<Checksum>,
-    /// The algorithm of a checksum that the client sends after the bytes.
-    pub trailer: Option<Algorithm>,
+    /// The algorithm of a checksum that the store makes of the bytes: the client sends it after
+    /// them, or only names the algorithm.
+    pub made: Option<Algorithm>,
 }
 
 /// The head of an object, without the gateway's own metadata.
@@ -102,7 +103,7 @@ impl Objects {
         let usual = || Some(Algorithm::Crc64Nvme).filter(|_| !self.store.is_server());
         let checksum = match new.checksum {
             Some(_) => None,
-            None => new.trailer.or_else(usual),
+            None => new.made.or_else(usual),
         };
         attributes
             .user
@@ -132,8 +133,8 @@ impl Objects {
         self.store.tags(bucket, key, version.as_deref()).await
     }
 
-    /// Whether a put can keep a checksum in this algorithm that follows the bytes.
-    pub fn stores_trailer(&self, algorithm: Algorithm) -> bool {
+    /// Whether a put can make a checksum in this algorithm of the bytes, and keep it.
+    pub fn makes_checksum(&self, algorithm: Algorithm) -> bool {
         self.store.stores_checksum(algorithm)
     }
 

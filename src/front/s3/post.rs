@@ -74,7 +74,7 @@ impl S3Api {
         let (payload, outcome) = Payload::new(declared, &PayloadSignature::unsigned(), file);
         let (least, most) = form.len_bytes.into_inner();
         let body = Body::verified(most, payload).with_slack(most - least);
-        let new = NewObject { body, mode, attributes, sha256, checksum, trailer: made };
+        let new = NewObject { body, mode, attributes, sha256, checksum, made };
         let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {
@@ -87,10 +87,7 @@ impl S3Api {
             }
         };
         let mut reply = written_reply(&written);
-        write_checksum(
-            outcome.verified().flatten().or_else(|| written.checksum.clone()),
-            &mut reply,
-        );
+        write_checksum(&outcome, &written, &mut reply);
         let url = location::of_object(&head, &bucket, &key, &self.shared.http);
         success.write(&mut reply, &url, (&bucket, &key), &written.etag.0);
         Ok(reply)

@@ -12,12 +12,12 @@ use super::{
     payload_error,
 };
 use crate::accounts::Access;
-use crate::digest::{Algorithm, Checksum};
+use crate::digest::Algorithm;
 use crate::header_names::VERSION_ID;
 use crate::names::{Bucket, Key};
 use crate::object::{Body, GetOptions, GetRange, NewObject, PutMode, StoreKind, Written};
 use crate::upload::ChecksumKind;
-use crate::web::{Declared, Payload, Reply, RequestBody};
+use crate::web::{Declared, Payload, PayloadOutcome, Reply, RequestBody};
 
 /// The largest object of one PutObject, as in S3.
 pub(super) const MAX_BYTES: u64 = 5 << 30;
@@ -49,7 +49,7 @@ impl S3Api {
         let stated = attributes.headers.clone();
         // A slow body can take long; meanwhile only what is still needed takes memory.
         drop(request);
-        let new = NewObject { body, mode, attributes, sha256, checksum, trailer: made };
+        let new = NewObject { body, mode, attributes, sha256, checksum, made };
         let written = match self.shared.objects.put(&bucket, &key, new).await {
             Ok(written) => written,
             Err(error) => {
@@ -66,19 +66,17 @@ impl S3Api {
         };
         let mut reply = written_reply(&written);
         attributes::write_encryption(&stated, reply.headers_mut());
-        write_checksum(
-            outcome.verified().flatten().or_else(|| written.checksum.clone()),
-            &mut reply,
-        );
+        write_checksum(&outcome, &written, &mut reply);
         Ok(reply)
     }
 
     /// **Errors**: `NotImplemented` where the store does not make checksums of this algorithm.
     pub(super) fn require_made(&self, made: Option<Algorithm>) -> Result<(), S3Error> {
-        let Some(algorithm) = made.filter(|made| !self.shared.objects.stores_trailer(*made)) else {
+        let Some(algorithm) = made.filter(|made| !self.shared.objects.makes_checksum(*made)) else {
             return Ok(());
         };
-        let what = format!("the trailer {} in front of an S3 server", algorithm.header());
+        let what =
+            format!("{} in a trailer, or to be made, in front of an S3 server", algorithm.header());
         Err(S3Error::not_implemented(&what))
     }
 
@@ -98,8 +96,9 @@ impl S3Api {
 }
 
 /// Writes the checksum of an object to the response of what created it.
-pub(super) fn write_checksum(checksum: Option<Checksum>, reply: &mut Reply) {
-    let Some(checksum) = checksum else { return };
+pub(super) fn write_checksum(outcome: &PayloadOutcome, written: &Written, reply: &mut Reply) {
+    let stated = outcome.verified().flatten();
+    let Some(checksum) = stated.or_else(|| written.checksum.clone()) else { return };
     let value = HeaderValue::from_str(&checksum.base64()).expect("Base64 is printable ASCII");
     let headers = reply.headers_mut();
     headers.insert(checksum.algorithm().header(), value);
