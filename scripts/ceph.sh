@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 state=target/ceph
 access_key=ratchet-test
 secret_key=ratchet-test-secret
+. scripts/server-process.sh
 
 stop() {
     local name pid
@@ -168,8 +169,7 @@ start() {
         return 1
     fi
     echo "Ceph is ready on port $port" >&2
-    printf 'export RATCHET_TEST_S3=http://127.0.0.1:%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=us-east-1\n' \
-        "$port" "$access_key" "$secret_key"
+    print_exports "$port"
 }
 
 case ${1:-} in

@@ -9,22 +9,7 @@ cd "$(dirname "$0")/.."
 state=target/minio
 access_key=ratchet-test
 secret_key=ratchet-test-secret
-
-stop() {
-    [ -f "$state/pid" ] || return 0
-    local pid
-    pid=$(cat "$state/pid")
-    # The process id may belong to another process after a reboot.
-    if grep -aqF "$(cat "$state/data")" "/proc/$pid/cmdline" 2>/dev/null; then
-        kill "$pid" 2>/dev/null || true
-        for _ in $(seq 100); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -9 "$pid" 2>/dev/null || true
-    fi
-    rm -rf "$(cat "$state/data")" "$state"
-}
+. scripts/server-process.sh
 
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -48,8 +33,7 @@ start() {
         if (exec 3<>"/dev/tcp/127.0.0.1/$port" && printf 'GET /minio/health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' >&3 &&
             read -r -t 4 answer <&3 && [[ $answer == 'HTTP/1.1 200'* ]]) 2>/dev/null; then
             echo "$program is ready on port $port" >&2
-            printf 'export RATCHET_TEST_S3=http://127.0.0.1:%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=us-east-1\n' \
-                "$port" "$access_key" "$secret_key"
+            print_exports "$port"
             return 0
         fi
         kill -0 "$(cat "$state/pid")" 2>/dev/null || break

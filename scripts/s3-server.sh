@@ -8,22 +8,7 @@ cd "$(dirname "$0")/.."
 state=target/s3-server
 access_key=ratchet-test
 secret_key=ratchet-test-secret
-
-stop() {
-    [ -f "$state/pid" ] || return 0
-    local pid
-    pid=$(cat "$state/pid")
-    # The process id may belong to another process after a reboot, so only a `weed` is killed.
-    if grep -aq weed "/proc/$pid/cmdline" 2>/dev/null; then
-        kill "$pid" 2>/dev/null || true
-        for _ in $(seq 100); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -9 "$pid" 2>/dev/null || true
-    fi
-    rm -rf "$(cat "$state/data")" "$state"
-}
+. scripts/server-process.sh
 
 # The first of ten consecutive free ports.
 free_port_base() {
@@ -116,8 +101,7 @@ JSON
         return 1
     fi
     echo "SeaweedFS is ready on port $port" >&2
-    printf 'export RATCHET_TEST_S3=http://127.0.0.1:%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=us-east-1\n' \
-        "$port" "$access_key" "$secret_key"
+    print_exports "$port"
     # For tests that start and kill their own server.
     printf 'export RATCHET_TEST_WEED=%q\n' "$PWD/.venv/bin/weed"
 }
