@@ -74,7 +74,7 @@ class Interrupted(OnEachStore):
     def interrupted(self, name, sent_signal, resumes=True, **more):
         """Every try must store the same bytes. How many are sent again also depends on the speed of the machine (clients
         wait one second for `100 Continue`), so only one of three tries has to stay within the limit."""
-        max_again = SIZE // 2 + (IN_FLIGHT[name] + 8) * MIB if resumes else 2 * SIZE
+        max_again = SIZE // 2 + SIZE // 8 + IN_FLIGHT[name] * MIB if resumes else 2 * SIZE
         tries = (self.interrupted_once(name, sent_signal, f"{name}-{at}", **more) for at in range(TRIES))
         self.assertTrue(any(again <= max_again for again in tries), f"{name} sent more than {max_again / MIB:.0f} MiB again")
 
@@ -170,6 +170,10 @@ class Mixed(Interrupted):
 class EarlyClose(Interrupted):
     """rclone sends bodies without waiting; with the setting the gateway responds in the middle of a body."""
 
+    # Over unlimited loopback a part is sent completely before the gateway can respond, and on a busy machine
+    # half of one is sent at the speed of the first run.
+    AGAIN = SIZE // (3 * SECONDS)
+
     def start(self):
         # Only one gateway may use a directory.
         store = self.server.store if self.server_name == "s3" else f"dir:{self.home}/store"
@@ -177,11 +181,10 @@ class EarlyClose(Interrupted):
         self.addCleanup(self.server.stop)
 
     def test_rclone_killed(self):
-        # Over unlimited loopback a part is sent completely before the gateway can respond.
-        self.interrupted("rclone", signal.SIGKILL, again_limit=SIZE // SECONDS)
+        self.interrupted("rclone", signal.SIGKILL, again_limit=self.AGAIN)
 
     def test_rclone_interrupted(self):
-        self.interrupted("rclone", signal.SIGINT, again_limit=SIZE // SECONDS)
+        self.interrupted("rclone", signal.SIGINT, again_limit=self.AGAIN)
 
 
 class OverTls(Interrupted):
