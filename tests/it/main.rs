@@ -51,3 +51,4 @@ mod tagging;
 mod trees;
 mod unset_settings;
 mod vocabulary;
+mod whole;

@@ -70,7 +70,7 @@ impl ChunkApi {
 }
 
 /// The checksum and length that the request declares. **Errors**: `BadRequest`, `LengthRequired`.
-fn declared(request: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
+pub(super) fn declared(request: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
     let headers = &request.head.headers;
     let len = headers.get(header::CONTENT_LENGTH).ok_or_else(Problem::length_required)?;
     let len = len.to_str().ok().and_then(|text| text.parse().ok());

@@ -16,6 +16,7 @@ mod read;
 mod route;
 mod validate;
 mod view;
+mod whole;
 
 use std::time::Duration;
 
@@ -96,6 +97,7 @@ impl Front for ChunkApi {
             ChunkOperation::CreateAs(id) => Box::pin(self.create(request, body, Some(id))),
             ChunkOperation::List => Box::pin(self.list(request)),
             ChunkOperation::Get(id) => Box::pin(self.get(request, id)),
+            ChunkOperation::PutWhole(id) => Box::pin(self.put_whole(request, body, id)),
             ChunkOperation::PutChunk(id, index) => {
                 Box::pin(self.put_chunk(request, body, id, index))
             }

@@ -123,6 +123,11 @@ fn row(problem_type: ProblemType) -> (StatusCode, &'static str, &'static str) {
             "the object was replaced or removed after the backup",
             "back the file up again if it is still needed",
         ),
+        ProblemType::ConditionFailed => (
+            S::PRECONDITION_FAILED,
+            "the object at the target is not as the condition says",
+            "look at the object that is there now, then decide again",
+        ),
         ProblemType::QuotaExceeded => (
             S::FORBIDDEN,
             "the account has too many open uploads",
@@ -164,8 +169,7 @@ fn type_of_upload_error(kind: upload::Kind) -> ProblemType {
         upload::Kind::NotOpen => ProblemType::NotOpen,
         // Only S3 CompleteMultipartUpload lists parts.
         upload::Kind::InvalidPart | upload::Kind::PartTooSmall => ProblemType::BadRequest,
-        // Only S3's Complete has conditions.
-        upload::Kind::ConditionFailed => ProblemType::NotOpen,
+        upload::Kind::ConditionFailed => ProblemType::ConditionFailed,
         upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
         upload::Kind::QuotaExceeded => ProblemType::QuotaExceeded,
         upload::Kind::BodyBroken => ProblemType::RequestTimeout,
