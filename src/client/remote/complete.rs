@@ -32,7 +32,10 @@ impl CompleteBackup {
     /// Loads the manifest of a listed backup. None if it is not complete, or does not have all
     /// chunks, or not all of them have the same length, which parts of S3 uploads need not have.
     pub async fn open(transport: &Transport, listed: &Summary) -> Result<Option<Self>> {
-        let remote = RemoteBackup::load(transport, listed).await?;
+        let remote = match RemoteBackup::of_listed(listed) {
+            Some(remote) => remote,
+            None => RemoteBackup::load(transport, listed).await?,
+        };
         let Some(object) = &remote.summary.object else { return Ok(None) };
         let chunking = Chunking::new(object.size, remote.summary.chunk_size);
         let all = remote.checksums.keys().copied().eq(0..chunking.count());

@@ -106,6 +106,16 @@ pub(in crate::client) fn newest_first(backups: &mut [Summary]) {
     backups.sort_by_key(|backup| (Reverse(backup.completed_at), is_empty(backup)));
 }
 
+/// The newest of these backups of one key, the newest first, if no other one was completed in the
+/// same second.
+pub(in crate::client) fn single_newest(backups: &[Summary]) -> Option<&Summary> {
+    match backups {
+        [newest] => Some(newest),
+        [newest, second, ..] if newest.completed_at > second.completed_at => Some(newest),
+        _ => None,
+    }
+}
+
 /// The complete backups of exactly the target's key with this file id; only the first page.
 pub(in crate::client) async fn complete_backups_of_file(
     transport: &Transport,

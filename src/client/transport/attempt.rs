@@ -137,7 +137,7 @@ impl Transport {
         let uri = format!("{}{}{}", self.endpoint.url, request.root, request.path);
         let mut builder = Request::builder().method(request.method.clone()).uri(uri);
         for (name, value) in &request.headers {
-            builder = builder.header(*name, value);
+            builder = builder.header(name.as_ref(), value);
         }
         let (mut parts, ()) =
             builder.body(()).map_err(|error| invalid(error.to_string()))?.into_parts();

@@ -1,5 +1,6 @@
 //! Requests that can be sent repeatedly.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ pub(in crate::client) struct ApiRequest {
     pub root: &'static str,
     /// The path with its query, percent-encoded.
     pub path: String,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Bytes,
     /// The SHA-256 of `body`, which is signed.
     pub sha256: Sha256,
@@ -46,8 +47,8 @@ impl ApiRequest {
         Self { root: S3_ROOT, ..Self::new(method, path, Bytes::new()) }
     }
 
-    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+    pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: &str) -> Self {
+        self.headers.push((name.into(), value.to_owned()));
         self
     }
 
@@ -59,19 +60,17 @@ impl ApiRequest {
         let body = Bytes::from(
             serde_json::to_vec(body).expect("requests have string keys and no failing parts"),
         );
-        let headers = vec![("content-type", "application/json".to_owned())];
-        Self { headers, is_long: true, ..Self::new(Method::POST, path.to_owned(), body) }
+        let request = Self { is_long: true, ..Self::new(Method::POST, path.to_owned(), body) };
+        request.with_header("content-type", "application/json")
     }
 
-    /// **Shape**: `sha256` is that of `body`.
-    pub fn put(
-        path: String,
-        headers: Vec<(&'static str, String)>,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Self {
-        let empty = Self::new(Method::PUT, path, Bytes::new());
-        Self { headers, body, sha256, ..empty }
+    /// A request with bytes of a file. **Shape**: `sha256` is that of `body`.
+    pub fn put(path: String, body: Bytes, sha256: Sha256) -> Self {
+        // Not left to hyper, which sends no length for an empty body.
+        let len = body.len().to_string();
+        let request = Self { body, sha256, ..Self::new(Method::PUT, path, Bytes::new()) };
+        let digest = format!("sha-256=:{}:", sha256.base64());
+        request.with_header("content-length", &len).with_header("content-digest", &digest)
     }
 
     fn new(method: Method, path: String, body: Bytes) -> Self {

@@ -8,9 +8,13 @@ use super::TreeReport;
 use super::walk::{Entry, walk};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
-    attributes::{AttributeEntries, shown},
+    attributes::shown,
+    remote::Occupied,
     uploader::{Place, backup_path},
 };
+
+/// So many files of this part of a chunk, or less, take the place of one chunk in memory.
+const SMALLEST: u64 = 8;
 
 /// Backs up everything below `root` under the target's prefix.
 pub async fn backup_tree(
@@ -22,21 +26,21 @@ pub async fn backup_tree(
 ) -> Result<TreeReport> {
     let mut report = TreeReport::default();
     let entries = walk(root, &target.key, &mut report);
-    let entries_there = &match AttributeEntries::below(transport, target).await {
-        Ok(entries_there) => entries_there,
+    let occupied = &match Occupied::list(transport, target).await {
+        Ok(occupied) => occupied,
         Err(error) => {
             report.add(target.to_string(), Err(error));
             report.not_tried = entries.len() as u64;
             return Ok(report);
         }
     };
-    let (small, large): (Vec<Entry>, Vec<Entry>) =
-        entries.into_iter().partition(|entry| entry.size <= options.chunk_size);
-    for (entries, max_concurrent) in [(small, options.jobs.max(1)), (large, 1)] {
+    let jobs = options.jobs.max(1);
+    for (entries, max_concurrent) in by_size(entries, options.chunk_size, jobs) {
         let backups = stream::iter(entries).map(|entry| async move {
             let target = target.with_key(entry.key.clone());
             let Entry { hard_link, name, .. } = entry;
-            let place = Place { target: &target, entries: entries_there, hard_link, name };
+            let (at_target, entries) = (occupied.at(&target.key), &occupied.entries);
+            let place = Place { target: &target, at_target, entries, hard_link, name };
             let outcome = backup_path(transport, &entry.path, place, options, progress).await;
             (entry.path, outcome.map(drop))
         });
@@ -47,4 +51,13 @@ pub async fn backup_tree(
     }
     (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
     Ok(report)
+}
+
+/// Entries of a similar size, with how many of them are backed up at the same time.
+fn by_size(entries: Vec<Entry>, chunk_size: u64, jobs: usize) -> [(Vec<Entry>, usize); 3] {
+    let (small, large): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| entry.size <= chunk_size);
+    let (smallest, small): (Vec<Entry>, Vec<Entry>) =
+        small.into_iter().partition(|entry| entry.size <= chunk_size / SMALLEST);
+    [(smallest, SMALLEST as usize * jobs), (small, jobs), (large, 1)]
 }

@@ -16,12 +16,14 @@ use crate::client::{
         AttributeEntries, Attributes, attributes_of, attributes_of_path, backup_attributes,
         fits_in_metadata,
     },
+    remote::AtTarget,
     source::FileSource,
 };
 
 /// The key of what is backed up, and what only the directory that it lies in shows.
 pub(in crate::client) struct Place<'a> {
     pub target: &'a Target,
+    pub at_target: AtTarget<'a>,
     /// The attribute entries that there are around it.
     pub entries: &'a AttributeEntries,
     pub hard_link: Option<String>,
@@ -40,9 +42,9 @@ pub async fn backup_file(
     let source = FileSource::open(path, options.chunk_size)?;
     let path = &fs::canonicalize(path).map_err(Error::io(path, "cannot be opened"))?;
     let attributes = attributes_of(path, &source.metadata()?)?;
-    let (entries, options) = (None, options.clone());
+    let (entries, at_target, options) = (None, AtTarget::Unknown, options.clone());
     let with_attributes =
-        WithAttributes { transport, target, attributes, entries, options, progress };
+        WithAttributes { transport, target, at_target, attributes, entries, options, progress };
     with_attributes.back_up(Some(&source)).await
 }
 
@@ -67,11 +69,11 @@ pub(in crate::client) async fn backup_path(
     } else {
         (None, attributes_of_path(path)?)
     };
-    let Place { target, entries, hard_link, name } = place;
+    let Place { target, at_target, entries, hard_link, name } = place;
     let attributes = Attributes { hard_link, name, ..attributes };
     let (entries, options) = (Some(entries), options.clone());
     let with_attributes =
-        WithAttributes { transport, target, attributes, entries, options, progress };
+        WithAttributes { transport, target, at_target, attributes, entries, options, progress };
     with_attributes.back_up(source.as_ref()).await
 }
 
@@ -85,15 +87,16 @@ pub(in crate::client) async fn backup_again(
     progress: &Progress,
 ) -> Result<BackupReport> {
     let options = BackupOptions { known: Known::Replace, ..options.clone() };
-    let entries = None;
+    let (entries, at_target) = (None, AtTarget::Unknown);
     let with_attributes =
-        WithAttributes { transport, target, attributes, entries, options, progress };
+        WithAttributes { transport, target, at_target, attributes, entries, options, progress };
     with_attributes.back_up(Some(source)).await
 }
 
 struct WithAttributes<'a> {
     transport: &'a Transport,
     target: &'a Target,
+    at_target: AtTarget<'a>,
     attributes: Attributes,
     /// None: they are asked for.
     entries: Option<&'a AttributeEntries>,
@@ -109,9 +112,12 @@ impl WithAttributes<'_> {
         let metadata =
             if fits { wanted.clone() } else { attributes.without_xattrs().to_metadata() };
         let options = BackupOptions { metadata, ..self.options.clone() };
+        let at_target = self.at_target;
         let report = match source.filter(|source| source.chunking().size() > 0) {
-            Some(source) => backup_source(transport, source, target, &options, progress).await?,
-            None => backup_empty(transport, target, &options, progress).await?,
+            Some(source) => {
+                backup_source(transport, source, target, &options, progress, at_target).await?
+            }
+            None => backup_empty(transport, target, &options, progress, at_target).await?,
         };
         // An entry that is there counts more than the object, so it must be as wanted too.
         if report.metadata != wanted || self.has_entry(&report.backup_id).await? {

@@ -123,11 +123,8 @@ impl Upload<'_> {
             None => {}
         }
         let path = format!("/backups/{}/chunks/{index}", remote.id());
-        let headers = vec![
-            ("content-digest", format!("sha-256=:{}:", sha256.base64())),
-            ("content-type", "application/octet-stream".to_owned()),
-        ];
-        let request = ApiRequest::put(path, headers, bytes, sha256);
+        let request = ApiRequest::put(path, bytes, sha256);
+        let request = request.with_header("content-type", "application/octet-stream");
         match self.transport.send(&request, MAX_RESPONSE_BYTES).await {
             Ok(body) => {
                 self.transport.parse::<StoredChunk>(&body)?;
@@ -144,7 +141,7 @@ impl Upload<'_> {
 }
 
 /// Hashes a chunk on a thread that is allowed to block.
-async fn hash(kind: Kind, offset: u64, bytes: Bytes) -> ChunkDigests {
+pub(super) async fn hash(kind: Kind, offset: u64, bytes: Bytes) -> ChunkDigests {
     let hashing = tokio::task::spawn_blocking(move || {
         let mut hasher = ChunkHasher::new(Some(kind), offset);
         hasher.update(&bytes);
