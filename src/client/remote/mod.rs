@@ -5,6 +5,7 @@
 mod below;
 mod complete;
 mod current;
+mod incoming_chunk;
 mod list;
 mod manifest;
 mod object;
@@ -18,6 +19,7 @@ pub use status::{BackupStatus, abort, statuses};
 pub(super) use below::{AtTarget, Occupied, current_below, files_below};
 pub(super) use complete::CompleteBackup;
 pub(super) use current::{Current, MAX_LOOKS};
+pub(super) use incoming_chunk::ChunkPlace;
 pub(super) use list::{
     backups_below, backups_of_key, complete_backups, complete_backups_below,
     complete_backups_of_file, newest_first, no_object, single_newest,

@@ -20,10 +20,10 @@ use crate::client::{
     attributes::{AttributeEntries, Attributes, Kept, apply_attributes},
     remote::{Current, MAX_LOOKS, PlainObject, Readable},
 };
-use crate::digest::Sha256;
+use crate::digest::{RunningSha256, Sha256};
 
 /// How much of a file is read at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 256 << 10;
 
 /// Restores the object of a key. With a range the file gets only those bytes.
 pub(in crate::client) async fn restore_to_file(
@@ -176,6 +176,13 @@ impl FileRestore<'_> {
             self.progress.add_skipped(chunking.len_of(index));
             return Ok(());
         }
+        if let (None, Readable::Backup(backup)) = (self.options.range, self.readable) {
+            let place = part.place(offset_in_part);
+            backup.read(self.transport, index, Some(place), None).await?;
+            part.has_more();
+            self.progress.add_transferred(chunking.len_of(index));
+            return Ok(());
+        }
         let chunk = self.readable.fetch(self.transport, index).await?;
         let bytes = clip(&chunk, offset, range);
         self.progress.add_transferred(bytes.len() as u64);
@@ -231,9 +238,13 @@ async fn check(file: &Arc<File>, plain: &PlainObject) -> std::io::Result<Result<
 async fn has_chunk(file: &Arc<File>, offset: u64, len: u64, checksum: &Sha256) -> bool {
     let file = Arc::clone(file);
     let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; usize::try_from(len).ok()?];
-        file.read_exact_at(&mut bytes, offset).ok()?;
-        Some(Sha256::of(&bytes))
+        let (mut bytes, mut running) = (vec![0; READ_BYTES], RunningSha256::default());
+        for at in (0..len).step_by(READ_BYTES) {
+            let read = READ_BYTES.min(usize::try_from(len - at).unwrap_or(READ_BYTES));
+            file.read_exact_at(&mut bytes[..read], offset + at)?;
+            running.update(&bytes[..read]);
+        }
+        Ok::<_, std::io::Error>(running.finish())
     });
-    matches!(read.await, Ok(Some(found)) if found == *checksum)
+    matches!(read.await, Ok(Ok(found)) if found == *checksum)
 }

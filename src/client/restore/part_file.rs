@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::destination::directory_of;
-use crate::client::{Error, Result};
+use crate::client::{Error, Result, remote::ChunkPlace};
 use crate::digest::Sha256;
 
 const SUFFIX: &str = ".ratchet-part";
@@ -73,8 +73,19 @@ impl PartFile {
         let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, offset)).await;
         let written = written.map_err(std::io::Error::other).flatten();
         written.map_err(Error::io(&self.path, "cannot be written"))?;
-        self.has_chunks.store(true, Ordering::Relaxed);
+        self.has_more();
         Ok(())
+    }
+
+    /// Where bytes of a chunk belong. Whoever writes them there and has checked them calls
+    /// `has_more`.
+    pub fn place(&self, offset: u64) -> ChunkPlace {
+        ChunkPlace { file: Arc::clone(&self.file), path: self.path.clone(), offset }
+    }
+
+    /// A chunk is there.
+    pub fn has_more(&self) {
+        self.has_chunks.store(true, Ordering::Relaxed);
     }
 
     /// Makes it the restored file.

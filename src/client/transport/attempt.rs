@@ -6,15 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
 use percent_encoding::percent_decode_str;
 
 use super::activity::{Activity, MAX_LONG_SILENCE, MAX_SILENCE, NotedBody};
 use super::tls::is_final;
-use super::{ApiRequest, MAX_JSON_BYTES, Transport};
+use super::{ApiRequest, MAX_JSON_BYTES, Receive, Transport};
 use crate::api::Problem;
 use crate::client::{Endpoint, Error, Result, xml::Element};
 use crate::sigv4::{Payload, sign};
@@ -62,18 +63,21 @@ fn s3_error(request: &ApiRequest, status: u16, body: &[u8]) -> Error {
 }
 
 impl Transport {
-    pub(super) async fn attempt(
+    pub(super) async fn attempt<R: Receive>(
         &self,
         request: &ApiRequest,
         max_bytes: usize,
-    ) -> std::result::Result<(HeaderMap, Bytes), FailedAttempt> {
+        receiver: &mut R,
+    ) -> std::result::Result<HeaderMap, FailedAttempt> {
         let allowed = if request.is_long { MAX_LONG_SILENCE } else { MAX_SILENCE };
         let activity = Activity::start(self.clock.clone(), allowed);
         let signed = self.signed(request, &activity);
         let signed = signed.map_err(|error| FailedAttempt::new(error, Retry::Never))?;
+        let final_failure = |error| FailedAttempt::new(error, Retry::Never);
+        receiver.begin().await.map_err(final_failure)?;
         let response = self.client.request(signed);
         tokio::select! {
-            outcome = self.exchange(request, response, max_bytes, &activity) => outcome,
+            outcome = self.exchange(request, response, (max_bytes, receiver), &activity) => outcome,
             quiet = activity.silence() => {
                 let text = format!("no byte came or went for {} s", quiet.as_secs());
                 Err(FailedAttempt::new(self.unreachable(text), Retry::Unreached))
@@ -81,41 +85,25 @@ impl Transport {
         }
     }
 
-    async fn exchange(
+    async fn exchange<R: Receive>(
         &self,
         request: &ApiRequest,
         response: ResponseFuture,
-        max_bytes: usize,
+        (max_bytes, receiver): (usize, &mut R),
         activity: &Activity,
-    ) -> std::result::Result<(HeaderMap, Bytes), FailedAttempt> {
+    ) -> std::result::Result<HeaderMap, FailedAttempt> {
         let response = response.await.map_err(|error| {
             let retry = if is_final(&error) { Retry::Never } else { Retry::Unreached };
             FailedAttempt::new(self.unreachable(error), retry)
         })?;
         activity.responded(MAX_SILENCE);
-        let (head, mut body) = response.into_parts();
-        let is_success = head.status.is_success();
-        // A problem document may be longer than the chunk that was requested.
-        let max_bytes = if is_success { max_bytes } else { MAX_JSON_BYTES };
+        let (head, body) = response.into_parts();
+        if head.status.is_success() {
+            self.receive(body, (max_bytes, receiver), activity).await?;
+            return Ok(head.headers);
+        }
         let mut received = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let received_bytes = received.len() as u64;
-            let frame = frame.map_err(|error| {
-                FailedAttempt::new(self.unreachable(error), Retry::BrokenOff { received_bytes })
-            })?;
-            activity.moved();
-            let data = frame.into_data().unwrap_or_default();
-            if data.len() > max_bytes - received.len() {
-                return Err(FailedAttempt::new(
-                    self.unreachable("the body is too long"),
-                    Retry::Unreached,
-                ));
-            }
-            received.extend_from_slice(&data);
-        }
-        if is_success {
-            return Ok((head.headers, received.freeze()));
-        }
+        self.receive(body, (MAX_JSON_BYTES, &mut received), activity).await?;
         let status = head.status.as_u16();
         let seconds =
             head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -127,6 +115,30 @@ impl Transport {
         let is_final = (status < 500 || status == 507) && !matches!(status, 408 | 429);
         let retry = if is_final { Retry::Never } else { Retry::Refused };
         Err(FailedAttempt { error, retry, retry_after: seconds.map(Duration::from_secs) })
+    }
+
+    async fn receive<R: Receive>(
+        &self,
+        mut body: Incoming,
+        (max_bytes, receiver): (usize, &mut R),
+        activity: &Activity,
+    ) -> std::result::Result<(), FailedAttempt> {
+        let mut received_bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                FailedAttempt::new(self.unreachable(error), Retry::BrokenOff { received_bytes })
+            })?;
+            activity.moved();
+            let data = frame.into_data().unwrap_or_default();
+            received_bytes += data.len() as u64;
+            if received_bytes > max_bytes as u64 {
+                let error = self.unreachable("the body is too long");
+                return Err(FailedAttempt::new(error, Retry::Unreached));
+            }
+            let taken = receiver.take(data).await;
+            taken.map_err(|error| FailedAttempt::new(error, Retry::Never))?;
+        }
+        Ok(())
     }
 
     /// The HTTP request, with a signature of this moment.

@@ -9,13 +9,14 @@
 
 mod activity;
 mod attempt;
+mod receive;
 mod request;
 mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -32,6 +33,7 @@ use crate::tcp;
 use activity::NotedBody;
 use attempt::{FailedAttempt, Retry};
 
+pub(super) use receive::Receive;
 pub(super) use request::{ApiRequest, encoded};
 
 /// The largest JSON response: a manifest of a million chunks.
@@ -98,12 +100,14 @@ impl Transport {
     /// Sends a request until it succeeds, fails finally, or has failed for too long. Returns the
     /// body of the response.
     pub(super) async fn send(&self, request: &ApiRequest, max_bytes: usize) -> Result<Bytes> {
-        self.send_repeatedly(request, max_bytes).await.map(|(_, body)| body)
+        let mut received = BytesMut::new();
+        self.send_into(request, max_bytes, &mut received).await?;
+        Ok(received.freeze())
     }
 
     /// As `send`, for the head of the response.
     pub(super) async fn send_for_head(&self, request: &ApiRequest) -> Result<HeaderMap> {
-        self.send_repeatedly(request, MAX_JSON_BYTES).await.map(|(head, _)| head)
+        self.send_into(request, MAX_JSON_BYTES, &mut BytesMut::new()).await
     }
 
     /// As `send`, for a response in JSON.
@@ -119,11 +123,13 @@ impl Transport {
         serde_json::from_slice(body).map_err(|_| self.not_chunk_api(200))
     }
 
-    async fn send_repeatedly(
+    /// As `send`, for a body that is taken while it comes. Returns the head of the response.
+    pub(super) async fn send_into<R: Receive>(
         &self,
         request: &ApiRequest,
         max_bytes: usize,
-    ) -> Result<(HeaderMap, Bytes)> {
+        receiver: &mut R,
+    ) -> Result<HeaderMap> {
         let mut backoff = self.policy.start();
         let mut failing_since = None;
         let mut last = None;
@@ -133,7 +139,7 @@ impl Transport {
             }
             self.rate_limit.acquire(request.body.len() as u64).await;
             let started = self.clock.monotonic();
-            let failed = match self.attempt(request, max_bytes).await {
+            let failed = match self.attempt(request, max_bytes, receiver).await {
                 Ok(response) => {
                     self.say_reached();
                     return Ok(response);
