@@ -119,8 +119,7 @@ fn course(
     let gateway = gateway(args, store, &home)?;
     let mut control = Client::new(&gateway.host);
     let bucket = format!("{BUCKET}-{}", format!("{name:?}").to_lowercase());
-    control
-        .call(&Request { method: "PUT", path: &format!("/{bucket}"), ..Request::default() })?;
+    control.call(&Request { method: "PUT", path: &format!("/{bucket}"), ..Request::default() })?;
     let to = home.join("to");
     let mut phases = Vec::new();
     for phase in [Phase::Up, Phase::Again, Phase::Down] {
@@ -155,8 +154,11 @@ fn gateway(args: &Args, store: &str, home: &Path) -> io::Result<Process> {
 
 /// How many requests the gateway has answered.
 fn requests(control: &mut Client) -> io::Result<u64> {
-    let reply =
-        control.call(&Request { method: "GET", path: "/_ratchet/v1/metrics", ..Request::default() })?;
+    let reply = control.call(&Request {
+        method: "GET",
+        path: "/_ratchet/v1/metrics",
+        ..Request::default()
+    })?;
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     let counts = text.lines().filter(|line| line.starts_with("ratchet_requests_total{"));
     Ok(counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
@@ -182,32 +184,26 @@ fn command(
     match name {
         Name::Ratchet if is_down => command.args(["restore", &target]).arg(to),
         Name::Ratchet => command.arg("backup").arg(from).arg(&target),
-        Name::Rclone if is_down => {
-            command.args(["copy", &format!("here:{bucket}/t")]).arg(to)
-        }
+        Name::Rclone if is_down => command.args(["copy", &format!("here:{bucket}/t")]).arg(to),
         Name::Rclone => command.arg("copy").arg(from).arg(format!("here:{bucket}/t")),
         Name::S5cmd if is_down => {
             command.args(["sync", &format!("{target}*")]).arg(format!("{}/", to.display()))
         }
         Name::S5cmd => command.arg("sync").arg(format!("{}/", from.display())).arg(&target),
-        Name::Aws if is_down => {
-            command.args(["s3", "sync", "--only-show-errors", &target]).arg(to)
-        }
+        Name::Aws if is_down => command.args(["s3", "sync", "--only-show-errors", &target]).arg(to),
         Name::Aws => command.args(["s3", "sync", "--only-show-errors"]).arg(from).arg(&target),
     };
-    command
-        .envs([("AWS_ENDPOINT_URL_S3", &endpoint), ("S3_ENDPOINT_URL", &endpoint)])
-        .envs([
-            ("AWS_ACCESS_KEY_ID", KEY.0),
-            ("AWS_SECRET_ACCESS_KEY", KEY.1),
-            ("AWS_REGION", "us-east-1"),
-            ("RCLONE_CONFIG", "/dev/null"),
-            ("RCLONE_CONFIG_HERE_TYPE", "s3"),
-            ("RCLONE_CONFIG_HERE_PROVIDER", "Other"),
-            ("RCLONE_CONFIG_HERE_ACCESS_KEY_ID", KEY.0),
-            ("RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY", KEY.1),
-            ("RCLONE_CONFIG_HERE_ENDPOINT", endpoint.as_str()),
-        ]);
+    command.envs([("AWS_ENDPOINT_URL_S3", &endpoint), ("S3_ENDPOINT_URL", &endpoint)]).envs([
+        ("AWS_ACCESS_KEY_ID", KEY.0),
+        ("AWS_SECRET_ACCESS_KEY", KEY.1),
+        ("AWS_REGION", "us-east-1"),
+        ("RCLONE_CONFIG", "/dev/null"),
+        ("RCLONE_CONFIG_HERE_TYPE", "s3"),
+        ("RCLONE_CONFIG_HERE_PROVIDER", "Other"),
+        ("RCLONE_CONFIG_HERE_ACCESS_KEY_ID", KEY.0),
+        ("RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY", KEY.1),
+        ("RCLONE_CONFIG_HERE_ENDPOINT", endpoint.as_str()),
+    ]);
     command
 }
 

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request};
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
 use percent_encoding::percent_decode_str;
 
@@ -119,7 +119,7 @@ impl Transport {
 
     async fn receive<R: Receive>(
         &self,
-        mut body: Incoming,
+        mut body: impl Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
         (max_bytes, receiver): (usize, &mut R),
         activity: &Activity,
     ) -> std::result::Result<(), FailedAttempt> {
