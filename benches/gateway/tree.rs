@@ -118,7 +118,8 @@ fn course(
     let home = work.join(format!("{store}-{name:?}"));
     let gateway = gateway(args, store, &home)?;
     let mut control = Client::new(&gateway.host);
-    let bucket = format!("{BUCKET}-{}", format!("{name:?}").to_lowercase());
+    // Nothing of an earlier run is in it, and nobody deletes the objects one by one.
+    let bucket = format!("{BUCKET}-{:08x}", fastrand::u32(..));
     control.call(&Request { method: "PUT", path: &format!("/{bucket}"), ..Request::default() })?;
     let to = home.join("to");
     let mut phases = Vec::new();

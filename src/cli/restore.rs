@@ -125,7 +125,8 @@ async fn restore_to(args: &Args, target: &Target, to: &To, progress: &Progress) 
             Ok(Outcome::Tree(report))
         }
         To::File(destination) => {
-            let options = RestoreOptions { jobs: args.jobs, range: args.range };
+            let options =
+                RestoreOptions { jobs: args.jobs, range: args.range, ..Default::default() };
             let report = restore(&transport, target, destination, options, progress).await?;
             Ok(Outcome::One(report))
         }

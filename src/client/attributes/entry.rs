@@ -11,7 +11,7 @@ use super::codec::Metadata;
 use crate::api::Summary;
 use crate::client::{
     BackupOptions, Error, Progress, Result, Target, Transport,
-    remote::{AtTarget, CompleteBackup, complete_backups},
+    remote::{AtTarget, CompleteBackup, Occupied, complete_backups},
     source::FileSource,
     uploader::{Known, backup_source},
 };
@@ -61,6 +61,7 @@ pub(in crate::client) async fn backup_attributes(
     (backup_id, attributes): (&str, &Attributes),
     options: &BackupOptions,
     progress: &Progress,
+    occupied: Option<&Occupied>,
 ) -> Result<()> {
     let target = target.with_key(entry_key(&target.key));
     if target.key.len() > MAX_KEY_BYTES {
@@ -79,7 +80,7 @@ pub(in crate::client) async fn backup_attributes(
         ..options.clone()
     };
     let source = FileSource::of_bytes(&content, options.chunk_size)?;
-    let at_target = AtTarget::Unknown;
+    let at_target = occupied.map_or(AtTarget::Unknown, |occupied| occupied.at(&target.key));
     backup_source(transport, &source, &target, &options, progress, at_target).await.map(drop)
 }
 

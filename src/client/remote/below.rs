@@ -42,8 +42,10 @@ struct Below {
 
 impl Below {
     async fn list(transport: &Transport, target: &Target) -> Result<Self> {
-        let objects = objects_below(transport, target).await?;
-        let listed = complete_backups_below(transport, target).await?;
+        let (objects, listed) = tokio::try_join!(
+            objects_below(transport, target),
+            complete_backups_below(transport, target)
+        )?;
         let entries = listed.iter().filter(|backup| names_backup(backup).is_some());
         let mut entries: Vec<Summary> = entries.cloned().collect();
         newest_first(&mut entries);

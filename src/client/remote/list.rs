@@ -8,6 +8,9 @@ use crate::client::{
     transport::{ApiRequest, encoded},
 };
 
+/// The most backups of one page.
+const MAX_LIMIT: usize = 1000;
+
 /// Which backups the gateway lists.
 struct Query<'a> {
     bucket: &'a str,
@@ -51,7 +54,7 @@ impl<'a> Query<'a> {
     }
 
     async fn all_pages(&self, transport: &Transport) -> Result<Vec<Summary>> {
-        let first_page = self.path();
+        let first_page = format!("{}&limit={MAX_LIMIT}", self.path());
         let mut backups = Vec::new();
         let mut page = first_page.clone();
         loop {

@@ -13,7 +13,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rustix::fs::OFlags;
 
 use super::byte_range::{bytes_to_restore, clip};
-use super::part_file::PartFile;
+use super::destination::directory_of;
+use super::part_file::{PartFile, sync_directory};
 use super::{RestoreOptions, RestoreReport};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
@@ -135,12 +136,20 @@ impl FileRestore<'_> {
         if let (None, Some(plain)) = (self.options.range, self.readable.plain()) {
             check(&part.file, plain).await.map_err(Error::io(&part.path, "cannot be read"))??;
         }
+        tokio::task::block_in_place(|| self.finish(part))
+    }
+
+    /// Makes the part file the restored one.
+    fn finish(&self, part: &PartFile) -> Result<Kept> {
         let kept = match self.options.range {
             None => self.give_attributes(part)?,
             Some(_) => Kept::default(),
         };
         part.file.sync_all().map_err(Error::io(&part.path, "cannot be synced"))?;
         part.rename_to(self.path)?;
+        if !self.options.is_in_tree {
+            sync_directory(directory_of(self.path))?;
+        }
         Ok(kept)
     }
 

@@ -88,13 +88,10 @@ impl PartFile {
         self.has_chunks.store(true, Ordering::Relaxed);
     }
 
-    /// Makes it the restored file.
+    /// Makes it the restored file. Durable once its directory is synced.
     pub fn rename_to(&self, path: &Path) -> Result<()> {
         fs::rename(&self.path, path)
-            .map_err(Error::io(path, "cannot be replaced by the restored file"))?;
-        let dir = directory_of(path);
-        let synced = File::open(dir).and_then(|dir| dir.sync_all());
-        synced.map_err(Error::io(dir, "cannot be synced"))
+            .map_err(Error::io(path, "cannot be replaced by the restored file"))
     }
 
     /// Removes it after a failure, unless the next restore can continue with it.
@@ -108,6 +105,12 @@ impl PartFile {
         // An error: it is gone already, or the failure that is being reported prevents this too.
         fs::remove_file(&self.path).ok();
     }
+}
+
+/// Makes the names in a directory durable.
+pub(in crate::client) fn sync_directory(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|dir| dir.sync_all());
+    synced.map_err(Error::io(path, "cannot be synced"))
 }
 
 /// The path of the part file: the name of the restored file, shortened where the suffix would make

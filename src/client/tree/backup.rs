@@ -4,17 +4,14 @@ use std::path::Path;
 
 use futures_util::{StreamExt, stream};
 
-use super::TreeReport;
 use super::walk::{Entry, walk};
+use super::{TreeReport, by_size};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
     attributes::shown,
     remote::Occupied,
     uploader::{Place, backup_path},
 };
-
-/// So many files of this part of a chunk, or less, take the place of one chunk in memory.
-const SMALLEST: u64 = 8;
 
 /// Backs up everything below `root` under the target's prefix.
 pub async fn backup_tree(
@@ -35,12 +32,12 @@ pub async fn backup_tree(
         }
     };
     let jobs = options.jobs.max(1);
-    for (entries, max_concurrent) in by_size(entries, options.chunk_size, jobs) {
+    for (entries, max_concurrent) in by_size(entries, options.chunk_size, jobs, |entry| entry.size)
+    {
         let backups = stream::iter(entries).map(|entry| async move {
             let target = target.with_key(entry.key.clone());
             let Entry { hard_link, name, .. } = entry;
-            let (at_target, entries) = (occupied.at(&target.key), &occupied.entries);
-            let place = Place { target: &target, at_target, entries, hard_link, name };
+            let place = Place { target: &target, occupied, hard_link, name };
             let outcome = backup_path(transport, &entry.path, place, options, progress).await;
             (entry.path, outcome.map(drop))
         });
@@ -51,13 +48,4 @@ pub async fn backup_tree(
     }
     (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
     Ok(report)
-}
-
-/// Entries of a similar size, with how many of them are backed up at the same time.
-fn by_size(entries: Vec<Entry>, chunk_size: u64, jobs: usize) -> [(Vec<Entry>, usize); 3] {
-    let (small, large): (Vec<Entry>, Vec<Entry>) =
-        entries.into_iter().partition(|entry| entry.size <= chunk_size);
-    let (smallest, small): (Vec<Entry>, Vec<Entry>) =
-        small.into_iter().partition(|entry| entry.size <= chunk_size / SMALLEST);
-    [(smallest, SMALLEST as usize * jobs), (small, jobs), (large, 1)]
 }

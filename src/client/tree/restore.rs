@@ -3,22 +3,25 @@
 //! Guarantees: nothing is written outside the directory, whatever the keys are and whatever
 //! symbolic links the directory or the backup contains.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
 
-use super::TreeReport;
 use super::plan::{Found, plan};
+use super::{TreeReport, by_size};
 use crate::client::{
     Error, Progress, RestoreOptions, Result, Target, Transport,
-    attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes},
+    attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes, shown},
     remote::{Current, files_below},
-    restore::{restore_node, restore_to_file},
+    restore::{restore_node, restore_to_file, sync_directory},
 };
+
+/// Files up to this length are restored several at a time.
+const READ_BYTES: u64 = 8 << 20;
 
 /// Where a tree is restored from and to.
 struct TreeRestore<'a> {
@@ -33,6 +36,8 @@ struct TreeRestore<'a> {
     is_full: AtomicBool,
     /// Keys of objects without a checksum.
     unchecked: Mutex<Vec<String>>,
+    /// Directories in which files got their names.
+    changed: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// One key to restore, with the attributes of its newest backup.
@@ -64,6 +69,7 @@ pub async fn restore_tree(
         other_owner: AtomicBool::new(false),
         is_full: AtomicBool::new(false),
         unchecked: Mutex::default(),
+        changed: Mutex::default(),
     };
     restore.run(found, &mut report).await;
     (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
@@ -80,10 +86,8 @@ impl TreeRestore<'_> {
         let nodes: Vec<Item> =
             items.extract_if(.., |item| item.attributes.kind != EntryKind::File).collect();
         let (first_names, other_names) = by_hard_link(items);
-        let (small, large): (Vec<Item>, Vec<Item>) =
-            first_names.into_iter().partition(|item| item.has_one_chunk());
         let mut restored = HashMap::new();
-        for (files, max_concurrent) in [(small, self.jobs.max(1)), (large, 1)] {
+        for (files, max_concurrent) in by_size(first_names, READ_BYTES, self.jobs, Item::size) {
             let restores = stream::iter(files).map(|item| async move {
                 let outcome = self.restore_file(&item).await;
                 (item, outcome)
@@ -104,6 +108,7 @@ impl TreeRestore<'_> {
             };
             report.add_kept(item.found.key, outcome);
         }
+        self.sync_directories(report);
         // After all files, so that none is written through a restored link.
         for item in nodes {
             let outcome = self.restore_node(&item).await;
@@ -120,6 +125,18 @@ impl TreeRestore<'_> {
             });
             report.add_kept(item.found.key, outcome.inspect(|kept| self.note(kept)));
         }
+    }
+
+    /// Makes the names of the restored files durable: once for each directory, not for each file.
+    fn sync_directories(&self, report: &mut TreeReport) {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::task::block_in_place(|| {
+            for directory in changed.iter() {
+                if let Err(error) = sync_directory(directory) {
+                    report.add(shown(directory), Err(error));
+                }
+            }
+        });
     }
 
     /// Adds the attributes to what was found. What cannot be had is reported.
@@ -161,8 +178,11 @@ impl TreeRestore<'_> {
     async fn try_restore_file(&self, item: &Item) -> Result<Kept> {
         let path = &item.found.path;
         create_directories(self.root, path.parent())?;
-        let options = RestoreOptions { jobs: self.jobs, range: None };
+        let options =
+            RestoreOptions { jobs: self.jobs, is_in_tree: true, ..RestoreOptions::default() };
         let found = (&item.found.current, &self.entries);
+        let directory = path.parent().map(Path::to_owned);
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(directory);
         let report = restore_to_file(self.transport, found, path, options, self.progress).await?;
         if report.unchecked {
             let mut unchecked = self.unchecked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,13 +225,6 @@ impl TreeRestore<'_> {
 impl Item {
     fn size(&self) -> u64 {
         self.found.current.size
-    }
-
-    fn has_one_chunk(&self) -> bool {
-        // An object that no backup made, or an S3 tool, is read so much at once.
-        const READ_BYTES: u64 = 8 << 20;
-        let backup = self.found.current.backup.as_ref();
-        self.size() <= backup.map_or(0, |backup| backup.chunk_size).max(READ_BYTES)
     }
 
     /// What files must have in common to be names of one file: the recorded group, and the content,

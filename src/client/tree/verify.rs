@@ -2,10 +2,10 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::TreeReport;
+use super::{TreeReport, by_size};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
-    remote::{Current, current_below},
+    remote::current_below,
     verify::{Verification, verify_current},
 };
 
@@ -24,9 +24,7 @@ pub async fn verify_tree(
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
     let mut report = TreeReport::default();
-    let (small, large): (Vec<Current>, Vec<Current>) =
-        objects.into_iter().partition(|current| current.size <= SMALL_BYTES);
-    for (objects, max_concurrent) in [(small, jobs.max(1)), (large, 1)] {
+    for (objects, max_concurrent) in by_size(objects, SMALL_BYTES, jobs, |current| current.size) {
         let checks = stream::iter(objects).map(|current| async move {
             let key = current.target.key.clone();
             (key, verify_current(transport, current, jobs, progress).await)

@@ -16,16 +16,15 @@ use crate::client::{
         AttributeEntries, Attributes, attributes_of, attributes_of_path, backup_attributes,
         fits_in_metadata,
     },
-    remote::AtTarget,
+    remote::{AtTarget, Occupied},
     source::FileSource,
 };
 
 /// The key of what is backed up, and what only the directory that it lies in shows.
 pub(in crate::client) struct Place<'a> {
     pub target: &'a Target,
-    pub at_target: AtTarget<'a>,
-    /// The attribute entries that there are around it.
-    pub entries: &'a AttributeEntries,
+    /// What is there already around it.
+    pub occupied: &'a Occupied,
     pub hard_link: Option<String>,
     pub name: Option<Vec<u8>>,
 }
@@ -42,9 +41,9 @@ pub async fn backup_file(
     let source = FileSource::open(path, options.chunk_size)?;
     let path = &fs::canonicalize(path).map_err(Error::io(path, "cannot be opened"))?;
     let attributes = attributes_of(path, &source.metadata()?)?;
-    let (entries, at_target, options) = (None, AtTarget::Unknown, options.clone());
+    let (occupied, options) = (None, options.clone());
     let with_attributes =
-        WithAttributes { transport, target, at_target, attributes, entries, options, progress };
+        WithAttributes { transport, target, occupied, attributes, options, progress };
     with_attributes.back_up(Some(&source)).await
 }
 
@@ -69,11 +68,11 @@ pub(in crate::client) async fn backup_path(
     } else {
         (None, attributes_of_path(path)?)
     };
-    let Place { target, at_target, entries, hard_link, name } = place;
+    let Place { target, occupied, hard_link, name } = place;
     let attributes = Attributes { hard_link, name, ..attributes };
-    let (entries, options) = (Some(entries), options.clone());
+    let (occupied, options) = (Some(occupied), options.clone());
     let with_attributes =
-        WithAttributes { transport, target, at_target, attributes, entries, options, progress };
+        WithAttributes { transport, target, occupied, attributes, options, progress };
     with_attributes.back_up(source.as_ref()).await
 }
 
@@ -87,19 +86,18 @@ pub(in crate::client) async fn backup_again(
     progress: &Progress,
 ) -> Result<BackupReport> {
     let options = BackupOptions { known: Known::Replace, ..options.clone() };
-    let (entries, at_target) = (None, AtTarget::Unknown);
+    let occupied = None;
     let with_attributes =
-        WithAttributes { transport, target, at_target, attributes, entries, options, progress };
+        WithAttributes { transport, target, occupied, attributes, options, progress };
     with_attributes.back_up(Some(source)).await
 }
 
 struct WithAttributes<'a> {
     transport: &'a Transport,
     target: &'a Target,
-    at_target: AtTarget<'a>,
+    /// None: it is asked for.
+    occupied: Option<&'a Occupied>,
     attributes: Attributes,
-    /// None: they are asked for.
-    entries: Option<&'a AttributeEntries>,
     options: BackupOptions,
     progress: &'a Progress,
 }
@@ -112,7 +110,8 @@ impl WithAttributes<'_> {
         let metadata =
             if fits { wanted.clone() } else { attributes.without_xattrs().to_metadata() };
         let options = BackupOptions { metadata, ..self.options.clone() };
-        let at_target = self.at_target;
+        let at_target =
+            self.occupied.map_or(AtTarget::Unknown, |occupied| occupied.at(&target.key));
         let report = match source.filter(|source| source.chunking().size() > 0) {
             Some(source) => {
                 backup_source(transport, source, target, &options, progress, at_target).await?
@@ -122,14 +121,14 @@ impl WithAttributes<'_> {
         // An entry that is there counts more than the object, so it must be as wanted too.
         if report.metadata != wanted || self.has_entry(&report.backup_id).await? {
             let of = (report.backup_id.as_str(), attributes);
-            backup_attributes(transport, target, of, &options, progress).await?;
+            backup_attributes(transport, target, of, &options, progress, self.occupied).await?;
         }
         Ok(report)
     }
 
     async fn has_entry(&self, backup_id: &str) -> Result<bool> {
-        match self.entries {
-            Some(entries) => Ok(entries.has(backup_id)),
+        match self.occupied {
+            Some(occupied) => Ok(occupied.entries.has(backup_id)),
             None => {
                 let entries = AttributeEntries::of_key(self.transport, self.target).await?;
                 Ok(entries.has(backup_id))
