@@ -49,7 +49,11 @@ pub async fn run(args: Args) -> u8 {
             return WRONG_USE;
         }
     };
-    observe::start(&settings.log);
+    if let Err(error) = observe::start(&settings.log) {
+        let path = settings.log.access.unwrap_or_default();
+        eprintln!("ratchet: log.access: {} cannot be opened: {error}", path.display());
+        return WRONG_USE;
+    }
     raise_descriptor_limit();
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {

@@ -9,6 +9,7 @@
 
 mod activity;
 mod connection;
+mod figures;
 mod lingering_close;
 mod peers;
 mod serve;
@@ -18,6 +19,7 @@ mod workers;
 
 use std::time::Duration;
 
+pub use figures::Connections;
 pub use serve::Server;
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use workers::Workers;

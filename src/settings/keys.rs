@@ -4,6 +4,7 @@
 //! table, and accounts. A key's environment variable is `RATCHET_` and the key in capitals, with
 //! `_` for `.`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Environment, Error, Origin, Settings};
@@ -396,6 +397,12 @@ pub const KEYS: &[Key] = &[
         meaning: "Log level: error, warn, info, debug, trace, off, or a filter such as info,ratchet::upload=debug.",
         show: |s| quoted(&s.log.level),
         set: |s, text| s.log.set_level(text),
+    },
+    Key {
+        name: "log.access",
+        meaning: "File that gets a line for every request; empty: stderr has them at debug, and refused ones as warnings.",
+        show: |s| quoted(s.log.access.as_deref().unwrap_or(Path::new("")).display()),
+        set: |s, text| s.log.set_access(text),
     },
 ];
 

@@ -58,6 +58,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("gc.sessions_per_s", "7", &["0", "10001", "-1"]),
     ("log.format", "json", &["", "xml"]),
     ("log.level", "info,ratchet::upload=debug", &["", "loud", "a=loud"]),
+    ("log.access", "/var/log/ratchet/access.log", &[]),
 ];
 
 fn read(text: &str) -> Result<Settings, Error> {

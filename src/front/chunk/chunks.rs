@@ -26,7 +26,7 @@ impl ChunkApi {
         index: u64,
     ) -> HandlerResult {
         let (sha256, len_bytes) = declared(&request)?;
-        let session = self.session_to_write(&request.identity, &id).await?;
+        let session = self.session_to_write(&request, &id).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
             Admission::Wanted(permit) => match permit.store(Body::new(len_bytes, body)).await? {
@@ -50,7 +50,7 @@ impl ChunkApi {
         index: u64,
     ) -> HandlerResult {
         let account = request.query.get("account");
-        let (_, session) = self.session_to_read(&request.identity, &id, account).await?;
+        let (_, session) = self.session_to_read(&request, &id, account).await?;
         let chunk = self.shared.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
         let root = session.root();

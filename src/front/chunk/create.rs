@@ -6,7 +6,7 @@
 
 use http::{HeaderValue, StatusCode, header};
 
-use crate::accounts::{Access, Identity};
+use crate::accounts::Access;
 use crate::api;
 use crate::names::{AccountName, BackupId};
 use crate::upload::{self, Created, NewBackup, Session};
@@ -26,7 +26,7 @@ impl ChunkApi {
         let (identity, id) = (&request.identity, id.as_ref());
         id.map_or(Ok(()), |id| validate::backup_id(id))?;
         let new = validate::create(json::read::<api::CreateBackup>(body, &request.payload).await?)?;
-        self.require_target(identity, &new)?;
+        self.require_target(&request, &new)?;
         let bucket = new.bucket.clone();
         let made = match self.create_once(identity.account_name(), id, new.clone()).await {
             // Created for a sender who may create it.
@@ -46,16 +46,17 @@ impl ChunkApi {
     /// **Errors**: the target is not one that a client may use, or not one of this sender's.
     pub(super) fn require_target(
         &self,
-        identity: &Identity,
+        request: &AuthedRequest,
         new: &NewBackup,
     ) -> Result<(), Problem> {
+        request.subject.is(&new.bucket, &new.key);
         if self.shared.objects.reserves(&new.bucket) {
             return Err(Problem::reserved_bucket(&new.bucket));
         }
         if self.shared.uploads.is_state_bucket(&new.bucket) {
             return Err(upload::Error::NoSuchBucket(new.bucket.clone()).into());
         }
-        if !identity.allows(Access::Write, &new.bucket, &new.key) {
+        if !request.identity.allows(Access::Write, &new.bucket, &new.key) {
             return Err(Problem::forbidden(Access::Write, &new.bucket));
         }
         Ok(())

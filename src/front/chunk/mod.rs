@@ -18,13 +18,14 @@ mod validate;
 mod view;
 mod whole;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::request;
 use tokio::sync::Mutex;
 
-use crate::accounts::{Access, Identity};
+use crate::accounts::Access;
 use crate::api;
 use crate::front::envelope::{self, FailedRequest, Front, Route, Shared};
 use crate::names::{AccountName, BackupId};
@@ -108,6 +109,10 @@ impl Front for ChunkApi {
         }
     }
 
+    fn code(error: &Problem) -> Cow<'static, str> {
+        Cow::Owned(error.word())
+    }
+
     fn error_reply(&self, error: Problem, request: &FailedRequest<'_>) -> Reply {
         error.reply(request.id)
     }
@@ -122,10 +127,11 @@ impl ChunkApi {
     /// looks absent; one of another account that they may read is forbidden.
     async fn session_to_write(
         &self,
-        identity: &Identity,
+        request: &AuthedRequest,
         id: &BackupId,
     ) -> Result<Session, Problem> {
-        let (owner, session) = self.session_to_read(identity, id, None).await?;
+        let identity = &request.identity;
+        let (owner, session) = self.session_to_read(request, id, None).await?;
         let root = session.root();
         if owner != *identity.account_name() {
             return Err(Problem::of_another_account(&owner));
@@ -140,10 +146,11 @@ impl ChunkApi {
     /// `account`; else the sender's own one, or that of any account. Any other one looks absent.
     async fn session_to_read(
         &self,
-        identity: &Identity,
+        request: &AuthedRequest,
         id: &BackupId,
         account: Option<&str>,
     ) -> Result<(AccountName, Session), Problem> {
+        let identity = &request.identity;
         validate::backup_id(id)?;
         let sees = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
         let uploads = &self.shared.uploads;
@@ -156,7 +163,9 @@ impl ChunkApi {
             }
             None => uploads.open_shared(identity.account_name(), id, sees).await?,
         };
-        if sees(&session.root()) {
+        let root = session.root();
+        request.subject.is(&root.bucket, &root.key);
+        if sees(&root) {
             return Ok((owner, session));
         }
         Err(crate::upload::Error::NoSuchBackup(id.to_owned()).into())

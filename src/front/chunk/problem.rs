@@ -206,6 +206,11 @@ fn type_of_web_error(kind: web::Kind) -> ProblemType {
 }
 
 impl Problem {
+    /// The word of its type, such as `no-such-backup`.
+    pub fn word(&self) -> String {
+        word(self.problem_type)
+    }
+
     fn new(problem_type: ProblemType, detail: impl Into<String>) -> Self {
         Self {
             problem_type,
@@ -316,8 +321,12 @@ impl Problem {
 }
 
 fn type_uri(problem_type: ProblemType) -> String {
+    format!("{}{}", api::PROBLEM_BASE, word(problem_type))
+}
+
+fn word(problem_type: ProblemType) -> String {
     let word = serde_json::to_value(problem_type).expect("a problem type is always JSON");
-    format!("{}{}", api::PROBLEM_BASE, word.as_str().unwrap_or_default())
+    word.as_str().unwrap_or_default().to_owned()
 }
 
 impl From<web::Error> for Problem {

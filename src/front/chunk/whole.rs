@@ -29,7 +29,7 @@ impl ChunkApi {
         validate::backup_id(&id)?;
         let (sha256, len_bytes) = chunks::declared(&request)?;
         let new = validate::create(document(&request, len_bytes)?)?;
-        self.require_target(&request.identity, &new)?;
+        self.require_target(&request, &new)?;
         let (mode, account) = (condition(&request)?, request.identity.account_name().clone());
         let body = Body::new(len_bytes, body);
         let file = WholeFile { body, sha256, mode };

@@ -7,10 +7,11 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use tokio::task::JoinHandle;
 
-use super::super::{Error, Kind, Result};
+use super::super::{Disk, Error, Kind, Result};
 
 /// Space that bodies leave free: a removal writes to the index before it frees space.
 const RESERVE_BYTES: u64 = 16 << 20;
@@ -48,6 +49,16 @@ pub fn require_room(file: impl AsFd, len_bytes: u64) -> io::Result<()> {
     } else {
         Err(io::ErrorKind::StorageFull.into())
     }
+}
+
+/// The file system of a store, and the size of its index.
+pub fn disk(directory: &Path, index: &Path) -> io::Result<Disk> {
+    let found = rustix::fs::statvfs(directory)?;
+    Ok(Disk {
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        index_bytes: std::fs::metadata(index)?.len(),
+    })
 }
 
 /// Preallocates a range of a file; its length stays. A file system that cannot is used without
