@@ -13,8 +13,8 @@ use crate::accounts::{AccountSettings, GrantSettings, KeySettings, Settings as A
 use super::file::{File, scalar};
 use super::{Environment, Error, Origin, Settings};
 
-const ID: &str = "RATCHET_ACCESS_KEY_ID";
-const SECRET: &str = "RATCHET_SECRET_ACCESS_KEY";
+pub(super) const ID: &str = "RATCHET_ACCESS_KEY_ID";
+pub(super) const SECRET: &str = "RATCHET_SECRET_ACCESS_KEY";
 
 /// The name of the account of a key that is given without an account.
 pub const ROOT_ACCOUNT: &str = "root";

@@ -11,7 +11,7 @@ use super::{Environment, Error, Origin, Settings};
 use crate::front::s3::CorsSettings;
 
 /// Origins that may use every bucket, separated by commas.
-const ORIGINS: &str = "RATCHET_CORS_ORIGINS";
+pub(super) const ORIGINS: &str = "RATCHET_CORS_ORIGINS";
 
 /// Adds the rules of the file.
 pub fn apply(

@@ -7,7 +7,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Environment, Error, Origin, Settings};
+use super::similar::similar;
+use super::{Environment, Error, Origin, PREFIX, Settings};
 use crate::server::TlsSettings;
 
 /// A single setting.
@@ -408,7 +409,7 @@ pub const KEYS: &[Key] = &[
 
 /// The name of a key's environment variable.
 pub fn variable(key: &str) -> String {
-    format!("RATCHET_{}", key.to_ascii_uppercase().replace('.', "_"))
+    format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
 /// Sets one key to the value in `text`. **Errors**: `UnknownKey`, `Value`.
@@ -424,8 +425,7 @@ pub fn set(settings: &mut Settings, name: &str, text: &str, origin: &Origin) -> 
     })
 }
 
-/// Sets every key whose variable is in the environment. Other variables are ignored: orchestrators
-/// set `RATCHET_PORT` and the like for a service of this name.
+/// Sets every key whose variable is in the environment.
 pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
     for key in KEYS {
         let name = variable(key.name);
@@ -439,9 +439,11 @@ pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> 
 /// The error for an unknown key, with a similar key as a suggestion.
 pub fn unknown_key(name: &str, origin: &Origin) -> Error {
     let last = name.rsplit('.').next().unwrap_or(name);
-    let similar = KEYS.iter().find(|key| key.name.ends_with(last) || last.contains(key.name));
-    let fix = match similar {
-        Some(key) => format!("did you mean {:?}? config/ratchet.toml shows every key", key.name),
+    let known = || KEYS.iter().map(|key| key.name);
+    // Or it stands in another table than it should.
+    let elsewhere = || known().find(|known| known.ends_with(last) || last.contains(known));
+    let fix = match similar(name, known()).or_else(elsewhere) {
+        Some(key) => format!("did you mean {key:?}? config/ratchet.toml shows every key"),
         None => "remove it; config/ratchet.toml shows every key".to_owned(),
     };
     Error::UnknownKey { key: name.to_owned(), origin: origin.clone(), fix }

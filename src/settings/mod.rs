@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod keys;
 mod reference;
+mod similar;
 mod store;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,11 @@ use crate::web::Settings as WebSettings;
 pub use error::{Error, Origin};
 pub use reference::reference;
 pub use store::{StoreChoice, StoreSettings};
+
+/// What the names of all variables begin with.
+const PREFIX: &str = "RATCHET_";
+/// The variable that names the settings file.
+const CONFIG: &str = "RATCHET_CONFIG";
 
 /// The flags of the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +81,7 @@ pub type Environment = BTreeMap<String, String>;
 pub fn environment() -> Environment {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    variables.filter(|(name, _)| name.starts_with("RATCHET_")).collect()
+    variables.filter(|(name, _)| name.starts_with(PREFIX)).collect()
 }
 
 /// Loads the settings of a gateway, and checks that it can start with them. **Errors**: the first
@@ -90,8 +96,7 @@ pub fn load_for_gateway(args: &Args, environment: &Environment) -> Result<Settin
 /// the first invalid setting.
 pub fn load(args: &Args, environment: &Environment) -> Result<Settings, Error> {
     let mut settings = Settings::default();
-    let config =
-        args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
+    let config = args.config.clone().or_else(|| environment.get(CONFIG).map(PathBuf::from));
     if let Some(path) = config {
         file::apply(&path, &mut settings)?;
     }
@@ -103,9 +108,28 @@ pub fn load(args: &Args, environment: &Environment) -> Result<Settings, Error> {
             keys::set(&mut settings, key, value, &Origin::Flag(flag))?;
         }
     }
+    refuse_misspelt(environment)?;
     accounts::add_root_key(environment, &mut settings)?;
     cors::add_origins(environment, &mut settings)?;
     Ok(settings)
+}
+
+/// **Errors**: a variable that is a setting's but for a typing mistake. Others are ignored:
+/// orchestrators set `RATCHET_PORT` and the like for a service of this name.
+fn refuse_misspelt(environment: &Environment) -> Result<(), Error> {
+    let mut known: Vec<String> = keys::KEYS.iter().map(|key| keys::variable(key.name)).collect();
+    known.extend([CONFIG, accounts::ID, accounts::SECRET, cors::ORIGINS].map(str::to_owned));
+    // What all names begin with says nothing about which is meant.
+    let word = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+    let words: Vec<String> = known.iter().map(|name| word(name)).collect();
+    for name in environment.keys().filter(|name| !known.contains(name)) {
+        if let Some(meant) = similar::similar(&word(name), words.iter().map(String::as_str)) {
+            let fix = format!("did you mean {PREFIX}{meant}? rename or unset it");
+            let origin = Origin::Variable(name.clone());
+            return Err(Error::UnknownKey { key: name.clone(), origin, fix });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
