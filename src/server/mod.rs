@@ -12,6 +12,7 @@ mod connection;
 mod figures;
 mod lingering_close;
 mod peers;
+mod plain_http;
 mod serve;
 mod service;
 mod tls;

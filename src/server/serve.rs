@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 
 use crate::clock::Clock;
 
 use super::figures::Connections;
 use super::peers::Peers;
 use super::service::{HttpService, ResponseBody};
-use super::{Settings, Tls, Workers, connection};
+use super::{Settings, Tls, Workers, connection, plain_http};
 
 /// How long accepting pauses after an error, such as that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -117,6 +118,12 @@ async fn accept(listener: &TcpListener, clock: &Clock) -> (std::net::TcpStream, 
     }
 }
 
+/// A connection to a port that speaks TLS, by what its client speaks.
+enum Accepted {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
 /// Registers a connection with the runtime of its worker, and serves it. **Errors**: of the socket
 /// or of the TLS handshake.
 async fn start_connection<S, B>(
@@ -139,9 +146,22 @@ where
         return Ok(());
     };
     let head_timeout = context.settings.head_timeout;
+    let timed_out = context.clock.pause(head_timeout);
+    let accepted = Box::pin(async {
+        if plain_http::is_spoken(&socket).await? {
+            return Ok(Accepted::Plain(socket));
+        }
+        tls.accept(socket).await.map(|encrypted| Accepted::Tls(Box::new(encrypted)))
+    });
     let socket = tokio::select! {
-        encrypted = Box::pin(tls.accept(socket)) => encrypted?,
-        () = context.clock.pause(head_timeout) => return Err(std::io::ErrorKind::TimedOut.into()),
+        accepted = accepted => match accepted? {
+            Accepted::Tls(encrypted) => *encrypted,
+            Accepted::Plain(socket) => {
+                Box::pin(plain_http::refuse(socket, &context.clock, head_timeout)).await;
+                return Ok(());
+            }
+        },
+        () = timed_out => return Err(std::io::ErrorKind::TimedOut.into()),
     };
     Box::pin(connection::serve(socket, peer, service, context)).await;
     Ok(())
