@@ -31,9 +31,18 @@ pub async fn join<T>(what: &str, work: JoinHandle<io::Result<T>>) -> Result<T> {
 
 /// An I/O error as the store's error.
 pub fn disk_error(what: &str, error: io::Error) -> Error {
-    let kind = if is_full(&error) { Kind::Full } else { Kind::Unavailable };
-    Error::new(kind, format!("{what} failed")).because(error)
+    if !is_full(&error) {
+        return Error::new(Kind::Unavailable, format!("{what} failed")).because(error);
+    }
+    let left = error.get_ref().and_then(|cause| cause.downcast_ref::<RoomLeft>());
+    let left = left.map_or_else(String::new, |left| format!(": {left}"));
+    Error::new(Kind::Full, format!("the store has no room{left}")).because(error)
 }
+
+/// What a disk still has, where that is too little.
+#[derive(Debug, thiserror::Error)]
+#[error("{} MB left", .0 / 1_000_000)]
+struct RoomLeft(u64);
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -47,7 +56,7 @@ pub fn require_room(file: impl AsFd, len_bytes: u64) -> io::Result<()> {
     if free >= len_bytes.saturating_add(RESERVE_BYTES) {
         Ok(())
     } else {
-        Err(io::ErrorKind::StorageFull.into())
+        Err(io::Error::new(io::ErrorKind::StorageFull, RoomLeft(free)))
     }
 }
 
