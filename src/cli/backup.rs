@@ -7,7 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
+use super::connection::{
+    Connection, Moved, exit_code_of, pace, print_for_people, print_json, print_tree_report,
+};
+use super::human::bytes;
 use crate::client::{
     BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Target, TreeReport,
     backup_command, backup_file, backup_stdin, backup_tree, parse_size,
@@ -55,9 +58,10 @@ enum Outcome {
 
 /// Backs up. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = Progress::new(args.connection.json);
+    let progress = args.connection.progress(false);
     let outcome = back_up(&args, &progress).await;
     progress.finish();
+    let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::One(completed) => {
             if args.connection.json {
@@ -65,15 +69,16 @@ pub async fn run(args: Args) -> u8 {
             } else {
                 let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } =
                     *completed;
-                print(&format!(
-                    "s3://{bucket}/{key} complete: {} bytes, {bytes_sent} sent, {bytes_skipped} \
-                     stored already",
-                    object.size
+                print_for_people(&format!(
+                    "s3://{bucket}/{key} complete: {}, {} there already; {}",
+                    bytes(object.size),
+                    bytes(bytes_skipped),
+                    pace(bytes_sent, Moved::Sent, elapsed)
                 ));
             }
             0
         }
-        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::Tree(report) => print_tree_report(&report, Moved::Sent, args.connection.json),
     })
 }
 

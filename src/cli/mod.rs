@@ -9,8 +9,10 @@ mod backup;
 mod check;
 mod connection;
 mod doctor;
+mod failure;
 mod gc;
 mod human;
+mod interrupt;
 mod ls;
 mod restore;
 mod serve;
@@ -25,6 +27,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::escape::{error_chain, escaped};
+use interrupt::{INTERRUPTED, unless_interrupted};
 
 /// Resumable, verified uploads to any S3 store.
 #[derive(Debug, Parser)]
@@ -62,7 +65,16 @@ enum Command {
 
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    // Before the arguments are parsed: their errors are printed so too.
+    failure::print_as_json(std::env::args_os().any(|argument| argument == "--json"));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && failure::prints_json() => {
+            failure::report_text(error.to_string().trim_end(), failure::WRONG_USE, None);
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
     let mut builder = Builder::new_multi_thread();
     if matches!(cli.command, Command::Serve(_)) {
         // Connections are served by threads of their own, see `server`.
@@ -77,17 +89,21 @@ pub fn run() -> ExitCode {
     };
     let code = match cli.command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
-        Command::Backup(args) => runtime.block_on(backup::run(args)),
-        Command::Restore(args) => runtime.block_on(restore::run(args)),
+        Command::Backup(args) => runtime.block_on(unless_interrupted(backup::run(args))),
+        Command::Restore(args) => runtime.block_on(unless_interrupted(restore::run(args))),
         Command::Ls(args) => runtime.block_on(ls::run(args)),
         Command::Status(args) => runtime.block_on(status::run(args)),
-        Command::Verify(args) => runtime.block_on(verify::run(args)),
+        Command::Verify(args) => runtime.block_on(unless_interrupted(verify::run(args))),
         Command::Abort(args) => runtime.block_on(abort::run(args)),
         Command::Gc(args) => runtime.block_on(gc::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Snapshot(args) => runtime.block_on(snapshot::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
     };
+    if code == INTERRUPTED {
+        // A thread may wait for stdin, and would be waited for.
+        runtime.shutdown_background();
+    }
     ExitCode::from(code)
 }
 

@@ -7,14 +7,15 @@
 use std::path::PathBuf;
 
 use super::connection::{
-    Connection, exit_code_of, note_other_owner, note_unchecked, print, print_json,
-    print_tree_report,
+    Connection, Moved, exit_code_of, note_other_owner, note_unchecked, pace, print_for_people,
+    print_json, print_tree_report,
 };
+use super::failure;
+use super::human::bytes;
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
     TreeReport, restore, restore_tree,
 };
-use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -51,11 +52,12 @@ pub async fn run(args: Args) -> u8 {
         Err(error) => return exit_code_of(Err(error), |()| 0),
     };
     let to_stdout = matches!(to, To::File(Destination::Stdout));
-    let progress = Progress::new(args.connection.json || to_stdout);
+    let progress = args.connection.progress(to_stdout);
     let outcome = restore_to(&args, &target, &to, &progress).await;
     progress.finish();
+    let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
-        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::Tree(report) => print_tree_report(&report, Moved::Received, args.connection.json),
         Outcome::One(restored) if to_stdout => {
             note_unchecked_one(&args.target, &restored);
             0
@@ -69,18 +71,16 @@ pub async fn run(args: Args) -> u8 {
                     To::File(destination) => destination.path().unwrap_or(&args.to),
                     To::Directory => &args.to,
                 };
-                print(&format!(
-                    "{} restored: {bytes_read} bytes received, {bytes_kept} there already; checked \
-                     by {checked_by}",
-                    path.display()
+                print_for_people(&format!(
+                    "{} restored: {}, {} there already; checked by {checked_by}",
+                    path.display(),
+                    pace(*bytes_read, Moved::Received, elapsed),
+                    bytes(*bytes_kept)
                 ));
             }
             note_unchecked_one(&args.target, &restored);
             for reason in &restored.kept.left_out {
-                eprintln!(
-                    "ratchet: {}",
-                    escaped(format_args!("{}: left out: {reason}", args.to.display()))
-                );
+                failure::note(format_args!("{}: left out: {reason}", args.to.display()));
             }
             if restored.kept.other_owner {
                 note_other_owner();

@@ -5,14 +5,16 @@
 //! `reasons`; for a prefix the same as `backup` for a directory.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::connection::{
-    Connection, exit_code_of, note_unchecked, print, print_json, print_tree_report,
+    Connection, Moved, exit_code_of, note_unchecked, pace, print_for_people, print_json,
+    print_tree_report,
 };
+use super::failure;
 use crate::client::{
     Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair, verify_tree,
 };
-use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -35,19 +37,20 @@ enum Outcome {
 
 /// Verifies. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = Progress::new(args.connection.json);
+    let progress = args.connection.progress(false);
     let outcome = verify_target(&args, &progress).await;
     progress.finish();
+    let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
-        Outcome::One(repair) => print_repair(&args, &repair),
-        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::One(repair) => print_repair(&args, &repair, elapsed),
+        Outcome::Tree(report) => print_tree_report(&report, Moved::Read, args.connection.json),
     })
 }
 
-fn print_repair(args: &Args, repair: &Repair) -> u8 {
+fn print_repair(args: &Args, repair: &Repair, elapsed: Duration) -> u8 {
     let Repair { found, repaired } = repair;
     for reason in found.reasons.values() {
-        eprintln!("ratchet: {}", escaped(reason));
+        failure::note(reason);
     }
     if found.unchecked {
         note_unchecked(std::slice::from_ref(&args.target));
@@ -56,15 +59,17 @@ fn print_repair(args: &Args, repair: &Repair) -> u8 {
         print_json(repair);
     } else if found.backup_id.is_some() {
         let good = found.chunks - found.bad.len() as u64;
-        print(&format!("{good} of {} chunks are as recorded", found.chunks));
+        let pace = pace(found.size, Moved::Read, elapsed);
+        print_for_people(&format!("{good} of {} chunks are as recorded; {pace}", found.chunks));
     } else {
-        print(&format!("{} bytes are as recorded; checked by {}", found.size, found.checked_by));
+        let (pace, by) = (pace(found.size, Moved::Read, elapsed), &found.checked_by);
+        print_for_people(&format!("the object is as recorded; checked by {by}; {pace}"));
     }
     match repaired {
         Some(repaired) => {
             if !args.connection.json {
                 let size = repaired.object.size;
-                print(&format!("{} repaired: {size} bytes sent again", args.target));
+                print_for_people(&format!("{} repaired: {size} bytes sent again", args.target));
             }
             0
         }

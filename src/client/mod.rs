@@ -33,7 +33,7 @@ pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
 pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use listing::{History, Row, State, list};
-pub use progress::Progress;
+pub use progress::{Progress, for_terminal, human_bytes, human_time};
 pub use remote::{BackupStatus, ListedBucket, abort, buckets, statuses};
 pub use repair::{Repair, verify_and_repair};
 pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};

@@ -46,6 +46,7 @@ pub async fn verify(
     jobs: usize,
     progress: &Progress,
 ) -> Result<Verification> {
+    let progress = &progress.only_file(&target.to_string());
     let current = Current::find(transport, target).await?;
     verify_current(transport, current, jobs, progress).await
 }

@@ -136,7 +136,7 @@ fn one_damaged_file_ends_one_file_of_a_directory() {
     let (stdout, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stdout.contains("2 done, 1 failed, 0 left out"), "{stdout}{stderr}");
+    assert!(stdout.contains("2 read, 0 skipped, 1 failed"), "{stdout}{stderr}");
     assert!(stderr.contains("chunk 1 of s3://tree/t/b"), "{stderr}");
     assert_eq!(
         (fs::read(to.join("a")).unwrap(), fs::read(to.join("c")).unwrap()),

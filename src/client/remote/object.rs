@@ -122,7 +122,8 @@ pub(in crate::client) async fn object_bytes(
 ) -> Result<Bytes> {
     let request = ApiRequest::s3(http::Method::GET, object_path(target))
         .with_header("range", &format!("bytes={}-{}", range.start, range.end - 1))
-        .with_header("if-match", &format!("\"{etag}\""));
+        .with_header("if-match", &format!("\"{etag}\""))
+        .for_data();
     let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     match transport.send(&request, len).await {
         Err(Error::S3 { status: 404 | 412 | 416, .. }) => {

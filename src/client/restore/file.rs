@@ -120,7 +120,7 @@ impl FileRestore<'_> {
     /// The file has all bytes already; it may lack attributes.
     async fn keep_restored(&self) -> Result<Kept> {
         self.readable.require_current(self.transport, self.target).await?;
-        self.progress.add_skipped(self.readable.chunking().size());
+        self.progress.add_known(self.readable.chunking().size());
         Ok(apply_attributes(self.path, self.attributes))
     }
 
@@ -182,7 +182,7 @@ impl FileRestore<'_> {
             && let Some(checksum) = self.readable.checksum_of(index)
             && has_chunk(&part.file, offset_in_part, chunking.len_of(index), checksum).await
         {
-            self.progress.add_skipped(chunking.len_of(index));
+            self.progress.add_resumed(chunking.len_of(index));
             return Ok(());
         }
         if let (None, Readable::Backup(backup)) = (self.options.range, self.readable) {

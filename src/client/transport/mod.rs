@@ -23,7 +23,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
-use super::{Endpoint, Error, Result};
+use super::{Endpoint, Error, Progress, Result};
 use crate::clock::Clock;
 use crate::escape::error_chain;
 use crate::rate_limit::RateLimit;
@@ -50,8 +50,10 @@ pub struct Transport {
     policy: Policy,
     /// How long one request may go on failing.
     retry_for: Duration,
-    /// Prints a line for the user.
-    tell: Box<dyn Fn(&str) + Send + Sync>,
+    /// Gets what goes over the wire, and whether the gateway is away.
+    progress: Progress,
+    /// Whether a request has succeeded.
+    reached: AtomicBool,
     /// Whether the user was told that the gateway is away.
     told: AtomicBool,
     /// Whether a request was given up because the gateway could not be reached.
@@ -59,13 +61,12 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// `bytes_per_second` limits the bodies of all requests together; `tell` prints a line for the
-    /// user.
+    /// `bytes_per_second` limits the bodies of all requests together.
     pub fn new(
         endpoint: Endpoint,
         retry_for: Duration,
         bytes_per_second: Option<u64>,
-        tell: impl Fn(&str) + Send + Sync + 'static,
+        progress: &Progress,
     ) -> Result<Self> {
         let builder =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls::tls_config(&endpoint)?);
@@ -87,7 +88,8 @@ impl Transport {
                 budget: Duration::MAX,
             },
             retry_for,
-            tell: Box::new(tell),
+            progress: progress.handle(),
+            reached: AtomicBool::new(false),
             told: AtomicBool::new(false),
             gave_up: AtomicBool::new(false),
         })
@@ -183,14 +185,18 @@ impl Transport {
 
     fn say_failing(&self, failed: &FailedAttempt, rest: Duration) {
         if !rest.is_zero() && !self.told.swap(true, Ordering::Relaxed) {
-            let why = error_chain(&failed.error);
-            (self.tell)(&format!("{why}; trying again for {}", words(rest)));
+            let url = &self.endpoint.url;
+            if let Error::Unreachable { source, .. } = &failed.error {
+                self.progress.gateway_away(url, &error_chain(source.as_ref()), rest);
+            } else {
+                self.progress.gateway_refuses(&error_chain(&failed.error), rest);
+            }
         }
     }
 
     fn say_reached(&self) {
         if self.told.swap(false, Ordering::Relaxed) {
-            (self.tell)(&format!("{} responds again", self.endpoint.url));
+            self.progress.gateway_back(&self.endpoint.url);
         }
     }
 
@@ -209,12 +215,4 @@ fn broken_off_again(last: &mut Option<Retry>, failed: &FailedAttempt) -> Option<
     let before = last.replace(failed.retry);
     let Retry::BrokenOff { received_bytes } = failed.retry else { return None };
     (before == Some(failed.retry)).then_some(Error::BrokenOff { received_bytes })
-}
-
-/// A time in words, such as `9 min`.
-fn words(time: Duration) -> String {
-    match time.as_secs() {
-        seconds if seconds < 120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
-    }
 }

@@ -28,6 +28,8 @@ pub(in crate::client) struct ApiRequest {
     pub sha256: Sha256,
     /// Whether the gateway may have to work for minutes before it responds.
     pub is_long: bool,
+    /// Whether the response has bytes of a file.
+    pub is_data: bool,
     /// How long failures that the gateway responds with are retried, if not as long as all others.
     pub max_refused: Option<Duration>,
 }
@@ -35,6 +37,11 @@ pub(in crate::client) struct ApiRequest {
 impl ApiRequest {
     pub fn get(path: String) -> Self {
         Self::new(Method::GET, path, Bytes::new())
+    }
+
+    /// Its response has bytes of a file.
+    pub fn for_data(self) -> Self {
+        Self { is_data: true, ..self }
     }
 
     /// It may wait for a finalize under way.
@@ -75,8 +82,8 @@ impl ApiRequest {
 
     fn new(method: Method, path: String, body: Bytes) -> Self {
         let sha256 = Sha256::of(&body);
-        let (headers, is_long, max_refused) = (Vec::new(), false, None);
-        Self { method, root: ROOT, path, headers, body, sha256, is_long, max_refused }
+        let (headers, is_long, is_data, max_refused) = (Vec::new(), false, false, None);
+        Self { method, root: ROOT, path, headers, body, sha256, is_long, is_data, max_refused }
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn backup_tree(
     progress: &Progress,
 ) -> Result<TreeReport> {
     let mut report = TreeReport::default();
-    let entries = walk(root, &target.key, &mut report);
+    let entries = walk(root, &target.key, &mut report, progress);
     let occupied = &match Occupied::list(transport, target).await {
         Ok(occupied) => occupied,
         Err(error) => {
@@ -38,6 +38,7 @@ pub async fn backup_tree(
             let target = target.with_key(entry.key.clone());
             let Entry { hard_link, name, .. } = entry;
             let place = Place { target: &target, occupied, hard_link, name };
+            let progress = &progress.file(&shown(&entry.path), entry.size);
             let outcome = backup_path(transport, &entry.path, place, options, progress).await;
             (entry.path, outcome.map(drop))
         });
@@ -46,6 +47,6 @@ pub async fn backup_tree(
             report.add(shown(&path), outcome);
         }
     }
-    (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
+    report.add_progress(progress);
     Ok(report)
 }

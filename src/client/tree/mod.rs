@@ -13,7 +13,7 @@ mod verify;
 mod walk;
 
 use super::attributes::Kept;
-use super::{Error, Result};
+use super::{Error, Kind, Progress, Result};
 use crate::escape::error_chain;
 
 pub use backup::backup_tree;
@@ -45,6 +45,8 @@ fn by_size<T>(
 pub struct TreeReport {
     /// How many were backed up or restored, or were unchanged.
     pub done: u64,
+    /// How many of them were there already.
+    pub there_already: u64,
     /// Names and reasons.
     pub failed: Vec<(String, String)>,
     /// Names, and what of them could not be kept and why.
@@ -55,6 +57,8 @@ pub struct TreeReport {
     pub bytes_moved: u64,
     /// Bytes that the destination had already.
     pub bytes_skipped: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
     /// Whether something restored belongs to another user, because only root can give files away.
     pub other_owner: bool,
     /// How many were not tried, because the gateway could not be reached or no room was left.
@@ -64,14 +68,24 @@ pub struct TreeReport {
 }
 
 impl TreeReport {
+    /// Takes over what was counted, at the end.
+    fn add_progress(&mut self, progress: &Progress) {
+        (self.bytes_moved, self.bytes_skipped) = (progress.transferred(), progress.skipped());
+        self.there_already = progress.known_files();
+        self.elapsed_ms = u64::try_from(progress.elapsed().as_millis()).unwrap_or(u64::MAX);
+    }
+
     /// Adds the outcome of one file or directory.
     fn add(&mut self, name: String, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.done += 1,
             Err(Error::NotTried) => self.not_tried += 1,
             Err(error) => {
-                self.unreachable |= matches!(error, Error::Unreachable { .. });
-                self.failed.push((name, error_chain(&error)));
+                self.unreachable |= error.kind() == Kind::Unreachable;
+                let reason = error_chain(&error);
+                // The error of a path begins with the path.
+                let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(&reason);
+                self.failed.push((name, reason.to_owned()));
             }
         }
     }

@@ -54,12 +54,15 @@ pub async fn restore_tree(
     jobs: usize,
     progress: &Progress,
 ) -> Result<TreeReport> {
+    progress.begin_count();
     let (objects, entries) = files_below(transport, target).await?;
     let mut report = TreeReport::default();
     let found = plan(&target.key, root, objects, &mut report);
     if found.is_empty() && report.failed.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
+    found.iter().for_each(|found| progress.count(found.current.size));
+    progress.end_count();
     let restore = TreeRestore {
         transport,
         root,
@@ -72,7 +75,7 @@ pub async fn restore_tree(
         changed: Mutex::default(),
     };
     restore.run(found, &mut report).await;
-    (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
+    report.add_progress(progress);
     report.unchecked = restore.unchecked.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.other_owner = restore.other_owner.into_inner();
     Ok(report)
@@ -103,7 +106,12 @@ impl TreeRestore<'_> {
         for item in other_names {
             let first = item.content_and_link().and_then(|link| restored.get(&link));
             let outcome = match first {
-                Some(first) if self.hard_link(first, &item).is_ok() => Ok(Kept::default()),
+                Some(first) if self.hard_link(first, &item).is_ok() => {
+                    let progress = item.at_work(self.progress);
+                    progress.add_expected(item.size());
+                    progress.add_known(item.size());
+                    Ok(Kept::default())
+                }
                 _ => self.restore_file(&item).await,
             };
             report.add_kept(item.found.key, outcome);
@@ -117,6 +125,7 @@ impl TreeRestore<'_> {
         // After everything: a file that is created in a directory changes the directory's time, and
         // the directory's mode may forbid to create it. The deepest first, for the same reason.
         for item in directories.into_iter().rev() {
+            let _at_work = item.at_work(self.progress);
             let made = create_directories(self.root, Some(&item.found.path));
             // The directory that was named as the target is the user's, and stays as it is.
             let outcome = made.map(|()| match item.found.path == self.root {
@@ -154,10 +163,14 @@ impl TreeRestore<'_> {
                     if found.path == self.root && attributes.kind != EntryKind::Directory =>
                 {
                     let text = "it is no directory, though its key is that of the prefix";
+                    drop(self.progress.file(&found.key, found.current.size));
                     report.add(found.key, Err(Error::NotDone(text.to_owned())));
                 }
                 Ok(attributes) => items.push(Item { found, attributes }),
-                Err(error) => report.add(found.key, Err(error)),
+                Err(error) => {
+                    drop(self.progress.file(&found.key, found.current.size));
+                    report.add(found.key, Err(error));
+                }
             }
         }
         items
@@ -177,13 +190,14 @@ impl TreeRestore<'_> {
 
     async fn try_restore_file(&self, item: &Item) -> Result<Kept> {
         let path = &item.found.path;
+        let progress = &item.at_work(self.progress);
         create_directories(self.root, path.parent())?;
         let options =
             RestoreOptions { jobs: self.jobs, is_in_tree: true, ..RestoreOptions::default() };
         let found = (&item.found.current, &self.entries);
         let directory = path.parent().map(Path::to_owned);
         self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(directory);
-        let report = restore_to_file(self.transport, found, path, options, self.progress).await?;
+        let report = restore_to_file(self.transport, found, path, options, progress).await?;
         if report.unchecked {
             let mut unchecked = self.unchecked.lock().unwrap_or_else(PoisonError::into_inner);
             unchecked.push(item.found.key.clone());
@@ -193,6 +207,7 @@ impl TreeRestore<'_> {
     }
 
     async fn restore_node(&self, item: &Item) -> Result<Kept> {
+        let _at_work = item.at_work(self.progress);
         create_directories(self.root, item.found.path.parent())?;
         let (path, current) = (&item.found.path, &item.found.current);
         let (_, kept) = restore_node(self.transport, current, path, &item.attributes).await?;
@@ -213,7 +228,6 @@ impl TreeRestore<'_> {
         fs::remove_file(&beside).ok();
         fs::hard_link(first, &beside).map_err(failed())?;
         fs::rename(&beside, path).map_err(failed())?;
-        self.progress.add_skipped(item.size());
         Ok(())
     }
 
@@ -225,6 +239,11 @@ impl TreeRestore<'_> {
 impl Item {
     fn size(&self) -> u64 {
         self.found.current.size
+    }
+
+    /// The progress of this item, for as long as it is at work.
+    fn at_work(&self, progress: &Progress) -> Progress {
+        progress.file(&self.found.key, self.size())
     }
 
     /// What files must have in common to be names of one file: the recorded group, and the content,

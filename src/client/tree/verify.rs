@@ -19,7 +19,10 @@ pub async fn verify_tree(
     jobs: usize,
     progress: &Progress,
 ) -> Result<TreeReport> {
+    progress.begin_count();
     let (objects, _) = current_below(transport, target).await?;
+    objects.iter().for_each(|current| progress.count(current.size));
+    progress.end_count();
     if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
@@ -27,6 +30,7 @@ pub async fn verify_tree(
     for (objects, max_concurrent) in by_size(objects, SMALL_BYTES, jobs, |current| current.size) {
         let checks = stream::iter(objects).map(|current| async move {
             let key = current.target.key.clone();
+            let progress = &progress.file(&key, current.size);
             (key, verify_current(transport, current, jobs, progress).await)
         });
         let mut checks = std::pin::pin!(checks.buffer_unordered(max_concurrent));
@@ -34,7 +38,7 @@ pub async fn verify_tree(
             report.add_verification(key, outcome);
         }
     }
-    report.bytes_moved = progress.transferred();
+    report.add_progress(progress);
     Ok(report)
 }
 

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::TreeReport;
+use crate::client::Progress;
 use crate::client::attributes::{MAX_KEY_BYTES, is_reserved, shown};
 use crate::digest::Sha256;
 
@@ -32,9 +33,16 @@ pub(super) struct Entry {
 }
 
 /// Everything below `root`, in order of names; a directory comes after what it contains.
-pub(super) fn walk(root: &Path, prefix: &str, report: &mut TreeReport) -> Vec<Entry> {
-    let mut walk = Walk { entries: Vec::new(), linked: BTreeMap::new(), report };
+pub(super) fn walk(
+    root: &Path,
+    prefix: &str,
+    report: &mut TreeReport,
+    progress: &Progress,
+) -> Vec<Entry> {
+    let mut walk = Walk { entries: Vec::new(), linked: BTreeMap::new(), report, progress };
+    progress.begin_count();
     walk.directory(root, prefix);
+    progress.end_count();
     for places in walk.linked.values().filter(|places| places.len() > 1) {
         // Not of the inode: its number may be another one after the next start of the machine.
         let group = Sha256::of(walk.entries[places[0]].key.as_bytes()).hex();
@@ -50,6 +58,7 @@ struct Walk<'a> {
     /// Device and inode of files with several names → their places in `entries`.
     linked: BTreeMap<(u64, u64), Vec<usize>>,
     report: &'a mut TreeReport,
+    progress: &'a Progress,
 }
 
 impl Walk<'_> {
@@ -57,14 +66,20 @@ impl Walk<'_> {
         let children = fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let children = match children {
             Ok(children) => children,
-            Err(error) => return self.report.failed.push((shown(dir), error.to_string())),
+            Err(error) => {
+                let reason = format!("the directory cannot be read: {error}");
+                return self.report.failed.push((shown(dir), reason));
+            }
         };
         let names = children.into_iter().map(|child| child.file_name()).collect();
         for (name, segment) in segments(names) {
             let path = dir.join(&name);
             match fs::symlink_metadata(&path) {
                 Ok(meta) => self.child(path, (name, segment), prefix, &meta),
-                Err(error) => self.report.failed.push((shown(&path), error.to_string())),
+                Err(error) => {
+                    let reason = format!("its attributes cannot be read: {error}");
+                    self.report.failed.push((shown(&path), reason));
+                }
             }
         }
     }
@@ -96,6 +111,7 @@ impl Walk<'_> {
         }
         let size = if meta.is_file() { meta.len() } else { 0 };
         let name = name.to_str().is_none().then(|| name.into_vec());
+        self.progress.count(size);
         self.entries.push(Entry { path, key, size, hard_link: None, name });
     }
 }

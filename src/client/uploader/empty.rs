@@ -62,6 +62,7 @@ pub(super) async fn backup_empty(
         && let Some(object) = newest.object.as_ref().filter(|object| object.size == 0)
         && current_etag(transport, target).await?.as_deref() == Some(object.etag.as_str())
     {
+        progress.add_known(0);
         return Ok(upload.report(&newest.backup_id, object.clone(), newest.metadata.clone()));
     }
     let mut report = upload.back_up_nothing().await?;
@@ -94,6 +95,9 @@ impl Upload<'_> {
             current.is_newest && current.size == 0 && backup.metadata == self.options.metadata
         });
         let same = same.and_then(|same| Some((same, same.object.clone()?)));
+        if same.is_some() {
+            self.progress.add_known(0);
+        }
         Ok(same.map(|(same, object)| self.report(&same.backup_id, object, same.metadata.clone())))
     }
 

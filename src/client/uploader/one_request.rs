@@ -45,7 +45,7 @@ impl Upload<'_> {
         source.require_unchanged()?;
         let digests = hash(self.options.digest, 0, bytes.clone()).await;
         if let Some(report) = current.as_ref().and_then(|current| self.known(current, &digests)) {
-            self.progress.add_skipped(digests.len_bytes);
+            self.progress.add_known(digests.len_bytes);
             return Ok(Some(report));
         }
         if self.options.file_id.is_none() {

@@ -14,7 +14,7 @@ use crate::client::{
     Error, Progress, Result, Target, Transport,
     attributes::{
         AttributeEntries, Attributes, attributes_of, attributes_of_path, backup_attributes,
-        fits_in_metadata,
+        fits_in_metadata, shown,
     },
     remote::{AtTarget, Occupied},
     source::FileSource,
@@ -38,6 +38,7 @@ pub async fn backup_file(
     options: &BackupOptions,
     progress: &Progress,
 ) -> Result<BackupReport> {
+    let progress = &progress.only_file(&shown(path));
     let source = FileSource::open(path, options.chunk_size)?;
     let path = &fs::canonicalize(path).map_err(Error::io(path, "cannot be opened"))?;
     let attributes = attributes_of(path, &source.metadata()?)?;

@@ -65,7 +65,7 @@ impl Upload<'_> {
             let Some(bytes) = self.compare(remote, local, source, index).await? else {
                 return Ok(ChunkOutcome::ContentDiffers);
             };
-            self.progress.add_skipped(bytes);
+            self.progress.add_resumed(bytes);
             Ok(ChunkOutcome::Recorded)
         });
         let sends = stream::iter(missing).map(|index| async move {
@@ -116,7 +116,7 @@ impl Upload<'_> {
         local.insert(index, digests);
         match remote.checksum_of(index) {
             Some(recorded) if *recorded == sha256 => {
-                self.progress.add_skipped(len);
+                self.progress.add_resumed(len);
                 return Ok(ChunkOutcome::Recorded);
             }
             Some(_) => return Ok(ChunkOutcome::ContentDiffers),

@@ -104,8 +104,9 @@ impl Upload<'_> {
         }
         let backup = CompleteBackup::load(self.transport, completed).await?;
         let jobs = self.options.max_concurrent_chunks();
+        let checking = &self.progress.checking(&self.target.to_string());
         let verification =
-            verify_backup(self.transport, self.target, &backup, jobs, self.progress).await?;
+            verify_backup(self.transport, self.target, &backup, jobs, checking).await?;
         for reason in verification.reasons.values() {
             self.progress.print(reason);
         }
@@ -115,6 +116,7 @@ impl Upload<'_> {
     /// Makes the next `create` begin another backup instead of returning the existing one.
     pub fn use_fresh_file_id(&mut self) {
         self.renew_file_id();
+        self.progress.begin_again();
         self.progress.print(&format!(
             "the recorded backup is of other content, or another client ended it: beginning a \
              fresh backup of {}",
