@@ -210,7 +210,7 @@ fn errors_for_machines_are_one_object_with_a_stable_code() {
     let free = format!("http://{}", no_one.local_addr().unwrap());
     drop(no_one);
     let table = [
-        (gateway.run(&["ls", "s3://no-such-bucket", "--json"]), "no-such-bucket", true),
+        (gateway.run(&["ls", "s3://no-such-bucket", "--json"]), "NoSuchBucket", true),
         (gateway.run(&["backup", text(&absent), "s3://b/k", "--json"]), "io", false),
         (gateway.run(&["backup", text(&absent), "b/k", "--json"]), "wrong-use", false),
         (gateway.run(&["backup", "--jbos", "1", "--json"]), "wrong-use", false),

@@ -140,13 +140,7 @@ fn is_own_authority(error: &rustls::Error) -> bool {
 /// The error for a failure to connect that comes again however often it is tried: the certificate
 /// is not trusted, or the other side does not speak TLS.
 pub(super) fn final_error(url: &str, error: &(dyn std::error::Error + 'static)) -> Option<Error> {
-    let source = std::iter::successors(Some(error), |error| error.source()).find_map(|cause| {
-        // `io::Error` gives the cause of its inner error as its own, and hides the inner error.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        inner
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .or_else(|| cause.downcast_ref::<rustls::Error>())
-    })?;
+    let source = rustls_error(error)?;
     let what = if let rustls::Error::InvalidCertificate(error) = source {
         certificate_advice(url, error)
     } else if speaks_something_else(source) {
@@ -156,6 +150,18 @@ pub(super) fn final_error(url: &str, error: &(dyn std::error::Error + 'static)) 
         return None;
     };
     Some(Error::Tls { what, source: Some(source.clone()) })
+}
+
+/// The error of rustls among the causes.
+fn rustls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    // `io::Error` gives the cause of its inner error as its own, and hides the inner error, which
+    // may be an `io::Error` too.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
+    inner.and_then(rustls_error).or_else(|| error.source().and_then(rustls_error))
 }
 
 fn speaks_something_else(error: &rustls::Error) -> bool {

@@ -12,8 +12,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::TreeReport;
-use crate::client::Progress;
-use crate::client::attributes::{MAX_KEY_BYTES, is_reserved, shown};
+use crate::client::{
+    Progress,
+    attributes::{MAX_KEY_BYTES, is_reserved, shown},
+};
 use crate::digest::Sha256;
 
 /// Marks a byte that is not UTF-8, as rclone does (U+201B).
