@@ -214,7 +214,7 @@ fn errors_for_machines_are_one_object_with_a_stable_code() {
         (gateway.run(&["backup", text(&absent), "s3://b/k", "--json"]), "io", false),
         (gateway.run(&["backup", text(&absent), "b/k", "--json"]), "wrong-use", false),
         (gateway.run(&["backup", "--jbos", "1", "--json"]), "wrong-use", false),
-        (wrong_key(&["ls", "s3://b", "--json"]), "unauthorized", true),
+        (wrong_key(&["ls", "s3://b", "--json"]), "SignatureDoesNotMatch", true),
         (list(&free, &unreachable[2..]), "unreachable", false),
         (serve.output().unwrap(), "directory", false),
         (misspelt.output().unwrap(), "unknown-setting", false),
