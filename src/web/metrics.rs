@@ -16,7 +16,8 @@ pub struct Metrics(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    requests: Mutex<Requests>,
+    /// By operation.
+    requests: Mutex<BTreeMap<&'static str, Requests>>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     in_flight: AtomicU64,
@@ -25,11 +26,12 @@ struct Inner {
     sources: Vec<Arc<dyn Source>>,
 }
 
+/// The requests of one operation.
 #[derive(Clone, Default)]
 struct Requests {
-    ended: BTreeMap<(&'static str, u16), u64>,
-    /// By operation.
-    seconds: BTreeMap<&'static str, Arc<Histogram>>,
+    /// By status.
+    ended: BTreeMap<u16, u64>,
+    seconds: Arc<Histogram>,
 }
 
 /// A request that ended, whether or not its response was sent in full.
@@ -58,8 +60,9 @@ impl Metrics {
         self.0.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
         self.0.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
         let mut requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        *requests.ended.entry((op, status)).or_default() += 1;
-        requests.seconds.entry(op).or_default().add(took);
+        let requests = requests.entry(op).or_default();
+        *requests.ended.entry(status).or_default() += 1;
+        requests.seconds.add(took);
     }
 
     pub fn chunk_stored(&self) {
@@ -74,13 +77,13 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = Text::default();
         let requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let ended = requests
-            .ended
-            .iter()
-            .map(|((op, status), count)| (format!("op=\"{op}\",status=\"{status}\""), *count));
+        let ended = requests.iter().flat_map(|(op, requests)| {
+            let label = move |status: &u16| format!("op=\"{op}\",status=\"{status}\"");
+            requests.ended.iter().map(move |(status, count)| (label(status), *count))
+        });
         text.counters("ratchet_requests_total", "Requests by operation and status.", ended);
-        let seconds = requests.seconds.iter();
-        let seconds = seconds.map(|(op, histogram)| (format!("op=\"{op}\""), &**histogram));
+        let seconds = requests.iter();
+        let seconds = seconds.map(|(op, requests)| (format!("op=\"{op}\""), &*requests.seconds));
         let help = "From the head of a request to the end of its response.";
         text.histograms("ratchet_request_seconds", help, seconds);
         let value = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
