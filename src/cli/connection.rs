@@ -16,14 +16,14 @@ const UNREACHABLE: u8 = 3;
 pub struct Connection {
     /// The gateway [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url of the AWS
     /// profile, or http://127.0.0.1:9010].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     endpoint: Option<String>,
     /// How long a request that fails is tried again: while the gateway, the network or the store is
     /// away.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_for: u64,
     /// Print JSON objects on stdout, and no progress bar.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 

@@ -21,7 +21,8 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::escape::{error_chain, escaped};
@@ -30,8 +31,22 @@ use crate::escape::{error_chain, escaped};
 #[derive(Debug, Parser)]
 #[command(name = "ratchet", version, propagate_version = true)]
 pub struct Cli {
+    #[command(flatten)]
+    anywhere: Anywhere,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What may stand before the command as well as after it. Where a command has an option of the same
+/// name, that one takes the value.
+#[derive(Debug, clap::Args)]
+struct Anywhere {
+    /// The gateway, for commands that ask one.
+    #[arg(long, value_name = "URL", global = true)]
+    endpoint: Option<String>,
+    /// Print JSON objects on stdout, for commands that print results.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,9 +75,40 @@ enum Command {
     Check(check::Args),
 }
 
+impl Command {
+    /// The option of `Anywhere` that was given and that the command has no use for.
+    fn useless(&self, anywhere: &Anywhere) -> Option<&'static str> {
+        let (asks_gateway, prints_results) = match self {
+            Self::Serve(_) => (false, false),
+            Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Ls(_)
+            | Self::Status(_)
+            | Self::Verify(_)
+            | Self::Abort(_)
+            | Self::Doctor(_) => (true, true),
+            Self::Gc(_) | Self::Snapshot(_) | Self::Check(_) => (false, true),
+        };
+        if anywhere.endpoint.is_some() && !asks_gateway {
+            return Some("--endpoint");
+        }
+        (anywhere.json && !prints_results).then_some("--json")
+    }
+}
+
+/// The arguments, as far as they fit together. Otherwise the process ends, with exit code 2.
+fn parse() -> Cli {
+    let cli = Cli::parse();
+    if let Some(option) = cli.command.useless(&cli.anywhere) {
+        let text = format!("{option} is of no use to this command; leave it out");
+        Cli::command().error(ErrorKind::ArgumentConflict, text).exit();
+    }
+    cli
+}
+
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     let mut builder = Builder::new_multi_thread();
     if matches!(cli.command, Command::Serve(_)) {
         // Connections are served by threads of their own, see `server`.

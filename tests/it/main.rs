@@ -9,6 +9,7 @@ mod buckets;
 mod chaos;
 mod checksums;
 mod chunk_api;
+mod command_line;
 mod command_output;
 mod commands;
 mod conformance;
