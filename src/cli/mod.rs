@@ -6,6 +6,7 @@
 
 mod abort;
 mod backup;
+mod cat;
 mod check;
 mod connection;
 mod doctor;
@@ -57,6 +58,8 @@ enum Command {
     Backup(backup::Args),
     /// Restore a file or a directory, checking every chunk; run it again to resume.
     Restore(restore::Args),
+    /// Write objects to stdout, checking every chunk.
+    Cat(cat::Args),
     /// List buckets, or the objects and backups below a target.
     Ls(ls::Args),
     /// Show what is stored and what is missing of a backup, and whether its object is there.
@@ -82,6 +85,7 @@ impl Command {
             Self::Serve(_) => (false, false),
             Self::Backup(_)
             | Self::Restore(_)
+            | Self::Cat(_)
             | Self::Ls(_)
             | Self::Status(_)
             | Self::Verify(_)
@@ -125,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
         Command::Backup(args) => runtime.block_on(backup::run(args)),
         Command::Restore(args) => runtime.block_on(restore::run(args)),
+        Command::Cat(args) => runtime.block_on(cat::run(args)),
         Command::Ls(args) => runtime.block_on(ls::run(args)),
         Command::Status(args) => runtime.block_on(status::run(args)),
         Command::Verify(args) => runtime.block_on(verify::run(args)),

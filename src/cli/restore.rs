@@ -23,8 +23,9 @@ pub struct Args {
     /// A file, a directory, a device, a FIFO, or - for stdout. In a directory a file gets the name
     /// that its key ends in.
     to: PathBuf,
-    /// Restore only these bytes, both ends included, such as 0-1048575.
-    #[arg(long, value_name = "FIRST-LAST")]
+    /// Restore only these bytes, both ends included, such as 0-1048575; 100- for all from there
+    /// on, -500 for the last ones.
+    #[arg(long, value_name = "FIRST-LAST", allow_hyphen_values = true)]
     range: Option<ByteRange>,
     /// How many chunks to receive at the same time.
     #[arg(long, default_value_t = RestoreOptions::default().jobs)]

@@ -44,6 +44,7 @@ mod serve;
 mod shapes;
 mod shared_backups;
 mod signatures;
+mod small_commands;
 mod snapshot;
 mod store_responses;
 mod support;
