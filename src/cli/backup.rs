@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
+use super::pace::Pace;
 use crate::client::{
     BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Target, TreeReport,
     backup_command, backup_file, backup_stdin, backup_tree, parse_size,
@@ -41,9 +42,8 @@ pub struct Args {
     /// Read what is stored already of the same content, and send it again if it is damaged.
     #[arg(long)]
     check: bool,
-    /// The most bytes to send per second, over all jobs, such as 10MiB.
-    #[arg(long, value_parser = parse_size)]
-    limit_rate: Option<u64>,
+    #[command(flatten)]
+    pace: Pace,
     #[command(flatten)]
     connection: Connection,
 }
@@ -135,7 +135,7 @@ async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
         })?;
         target = target.with_key(format!("{}{name}", target.key));
     }
-    let transport = args.connection.open_with(progress, args.limit_rate)?;
+    let transport = args.connection.open_with(progress, &args.pace)?;
     let completed = match source {
         Source::Path(path) if is_directory => {
             let report = backup_tree(&transport, path, &target, &options, progress).await?;

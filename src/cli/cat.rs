@@ -2,6 +2,7 @@
 //! written. It prints nothing else there.
 
 use super::connection::{Connection, exit_code_of, note_unchecked};
+use super::pace::Pace;
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, Result, Target, restore,
 };
@@ -18,6 +19,8 @@ pub struct Args {
     /// How many chunks to receive at the same time.
     #[arg(long, default_value_t = RestoreOptions::default().jobs)]
     jobs: usize,
+    #[command(flatten)]
+    pace: Pace,
     #[command(flatten)]
     connection: Connection,
 }
@@ -37,7 +40,7 @@ async fn write(args: &Args) -> Result<Vec<String>> {
     if let Some(prefix) = targets.iter().find(|target| target.is_prefix()) {
         return Err(Error::WrongUse(format!("{prefix} is a prefix; name objects")));
     }
-    let transport = args.connection.open_with(&Progress::new(true), None)?;
+    let transport = args.connection.open_with(&Progress::new(true), &args.pace)?;
     let options = RestoreOptions { jobs: args.jobs, range: args.range };
     let mut unchecked = Vec::new();
     for target in &targets {

@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::client::{Endpoint, Error, Progress, Result, Transport, TreeReport};
+use super::pace::Pace;
+use crate::client::{Endpoint, Error, Progress, Rates, Result, Transport, TreeReport};
 use crate::escape::escaped;
 
 /// The exit code for a gateway that cannot be reached.
@@ -33,22 +34,18 @@ impl Connection {
         self.transport(None, |text| eprintln!("ratchet: {}", escaped(text)))
     }
 
-    /// `bytes_per_second` limits how many bytes are sent.
-    pub fn open_with(
-        &self,
-        progress: &Progress,
-        bytes_per_second: Option<u64>,
-    ) -> Result<Transport> {
-        self.transport(bytes_per_second, progress.printer())
+    /// `pace` limits how many bytes of files are sent and received.
+    pub fn open_with(&self, progress: &Progress, pace: &Pace) -> Result<Transport> {
+        self.transport(pace.limit_rate.clone(), progress.printer())
     }
 
     fn transport(
         &self,
-        bytes_per_second: Option<u64>,
+        rates: Option<Rates>,
         tell: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Transport> {
         let endpoint = Endpoint::find(self.endpoint.as_deref())?;
-        Transport::new(endpoint, Duration::from_secs(self.retry_for), bytes_per_second, tell)
+        Transport::new(endpoint, Duration::from_secs(self.retry_for), rates, tell)
     }
 }
 

@@ -13,6 +13,7 @@ mod doctor;
 mod gc;
 mod human;
 mod ls;
+mod pace;
 mod restore;
 mod serve;
 mod snapshot;

@@ -10,6 +10,7 @@ use super::connection::{
     Connection, exit_code_of, note_other_owner, note_unchecked, print, print_json,
     print_tree_report,
 };
+use super::pace::Pace;
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
     TreeReport, restore, restore_tree,
@@ -30,6 +31,8 @@ pub struct Args {
     /// How many chunks to receive at the same time.
     #[arg(long, default_value_t = RestoreOptions::default().jobs)]
     jobs: usize,
+    #[command(flatten)]
+    pace: Pace,
     #[command(flatten)]
     connection: Connection,
 }
@@ -119,7 +122,7 @@ fn find_destination(args: &Args) -> Result<(Target, To)> {
 }
 
 async fn restore_to(args: &Args, target: &Target, to: &To, progress: &Progress) -> Result<Outcome> {
-    let transport = args.connection.open_with(progress, None)?;
+    let transport = args.connection.open_with(progress, &args.pace)?;
     match to {
         To::Directory => {
             let report = restore_tree(&transport, target, &args.to, args.jobs, progress).await?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::connection::{
     Connection, exit_code_of, note_unchecked, print, print_json, print_tree_report,
 };
+use super::pace::Pace;
 use crate::client::{
     Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair, verify_tree,
 };
@@ -24,6 +25,8 @@ pub struct Args {
     /// How many chunks to read at the same time.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
+    #[command(flatten)]
+    pace: Pace,
     #[command(flatten)]
     connection: Connection,
 }
@@ -80,7 +83,7 @@ async fn verify_target(args: &Args, progress: &Progress) -> Result<Outcome> {
              {target}` repairs a directory"
         )));
     }
-    let transport = args.connection.open_with(progress, None)?;
+    let transport = args.connection.open_with(progress, &args.pace)?;
     if target.is_prefix() {
         let report = verify_tree(&transport, &target, args.jobs, progress).await?;
         return Ok(Outcome::Tree(report));

@@ -30,6 +30,7 @@ mod objects_of_others;
 mod open_uploads;
 mod permissions;
 mod quota;
+mod rates;
 mod readback;
 mod repair;
 mod replaced_parts;

@@ -165,6 +165,7 @@ pub const OWNERS: Rows = &[
     ("tokio_rustls", &["server"]),
     ("rustls", &["server", "client", "store/aws"]),
     ("toml", &["settings"]),
+    ("jiff", &["clock"]),
     ("getrandom", &["clock"]),
     ("fastrand", &["clock"]),
 ];

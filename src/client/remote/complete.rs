@@ -100,7 +100,7 @@ impl CompleteBackup {
         max_refused: Option<Duration>,
     ) -> Result<Bytes> {
         let request = ApiRequest::get(path_of(self.summary(), &format!("/chunks/{index}")));
-        let request = ApiRequest { max_refused, ..request };
+        let request = ApiRequest { max_refused, ..request.expecting(self.chunking.len_of(index)) };
         let max_bytes = usize::try_from(self.chunking.len_of(index)).unwrap_or(usize::MAX);
         let recorded = self.checksum_of(index);
         let mut reads = 1;

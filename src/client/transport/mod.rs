@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use super::{Endpoint, Error, Result};
 use crate::clock::Clock;
 use crate::escape::error_chain;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{RateLimit, Rates};
 use crate::retry::Policy;
 use crate::tcp;
 
@@ -57,12 +57,12 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// `bytes_per_second` limits the bodies of all requests together; `tell` prints a line for the
-    /// user.
+    /// `rates` limit the bodies of all requests, and the bytes of files in responses, together;
+    /// `tell` prints a line for the user.
     pub fn new(
         endpoint: Endpoint,
         retry_for: Duration,
-        bytes_per_second: Option<u64>,
+        rates: Option<Rates>,
         tell: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self> {
         let builder =
@@ -77,7 +77,10 @@ impl Transport {
         Ok(Self {
             client,
             endpoint,
-            rate_limit: RateLimit::new(bytes_per_second, clock.clone()),
+            rate_limit: RateLimit::with_rates(
+                rates.unwrap_or(Rates::constant(None)),
+                clock.clone(),
+            ),
             clock,
             policy: Policy {
                 base_pause: Duration::from_millis(200),
@@ -131,7 +134,7 @@ impl Transport {
             if self.gave_up.load(Ordering::Relaxed) {
                 return Err(Error::NotTried);
             }
-            self.rate_limit.acquire(request.body.len() as u64).await;
+            self.rate_limit.acquire(request.counted_bytes()).await;
             let started = self.clock.monotonic();
             let failed = match self.attempt(request, max_bytes).await {
                 Ok(response) => {

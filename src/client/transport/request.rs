@@ -27,6 +27,8 @@ pub(in crate::client) struct ApiRequest {
     pub sha256: Sha256,
     /// Whether the gateway may have to work for minutes before it responds.
     pub is_long: bool,
+    /// How many bytes of a file the response will have, which count for a limit of the rate.
+    pub expected_bytes: u64,
     /// How long failures that the gateway responds with are retried, if not as long as all others.
     pub max_refused: Option<Duration>,
 }
@@ -44,6 +46,16 @@ impl ApiRequest {
     /// A request of S3 without a body.
     pub fn s3(method: Method, path: String) -> Self {
         Self { root: S3_ROOT, ..Self::new(method, path, Bytes::new()) }
+    }
+
+    /// The same request for so many bytes of a file.
+    pub fn expecting(self, bytes: u64) -> Self {
+        Self { expected_bytes: bytes, ..self }
+    }
+
+    /// Bytes that count for a limit of the rate.
+    pub fn counted_bytes(&self) -> u64 {
+        self.expected_bytes + self.body.len() as u64
     }
 
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
@@ -77,7 +89,18 @@ impl ApiRequest {
     fn new(method: Method, path: String, body: Bytes) -> Self {
         let sha256 = Sha256::of(&body);
         let (headers, is_long, max_refused) = (Vec::new(), false, None);
-        Self { method, root: ROOT, path, headers, body, sha256, is_long, max_refused }
+        let expected_bytes = 0;
+        Self {
+            method,
+            root: ROOT,
+            path,
+            headers,
+            body,
+            sha256,
+            is_long,
+            expected_bytes,
+            max_refused,
+        }
     }
 }
 
