@@ -29,6 +29,7 @@ mod model_uploads;
 mod objects_of_others;
 mod open_uploads;
 mod permissions;
+mod proxies;
 mod quota;
 mod rates;
 mod readback;

@@ -281,7 +281,10 @@ fn without_root_files_belong_to_whoever_restores_them() {
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         command.arg(client.get_program()).args(client.get_args());
         for (name, value) in client.get_envs() {
-            command.env(name, value.unwrap());
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         let Ok(output) = command.output() else {
             println!("SKIP owners: there is no setpriv");

@@ -157,9 +157,10 @@ pub const OWNERS: Rows = &[
     ("quick_xml", &["front/s3", "store/aws", "client"]),
     ("redb", &["store/dir"]),
     ("xxhash_rust", &["digest"]),
-    ("hyper", &["server", "front", "store/aws"]),
+    // `client`: what a connection through a proxy is to the HTTP client.
+    ("hyper", &["server", "front", "store/aws", "client"]),
     ("hyper_util", &["server", "client", "store/aws", "tcp"]),
-    ("tower_service", &["tcp"]),
+    ("tower_service", &["tcp", "client"]),
     ("clap", &["cli"]),
     ("indicatif", &["client"]),
     ("tokio_rustls", &["server"]),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::ResponseFuture;
@@ -144,6 +145,9 @@ impl Transport {
         let Endpoint { credentials, region, .. } = &self.endpoint;
         sign(&mut parts, credentials, region, Payload::Sha256(request.sha256.0), self.clock.wall())
             .map_err(|error| invalid(error.to_string()))?;
+        if let Some(authorization) = &self.proxy_authorization {
+            parts.headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
         let body = NotedBody::new(request.body.clone(), Arc::clone(activity));
         Ok(Request::from_parts(parts, body))
     }

@@ -9,6 +9,7 @@
 
 mod activity;
 mod attempt;
+mod proxy;
 mod request;
 mod tls;
 
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -27,10 +28,10 @@ use crate::clock::Clock;
 use crate::escape::error_chain;
 use crate::rate_limit::{RateLimit, Rates};
 use crate::retry::Policy;
-use crate::tcp;
 
 use activity::NotedBody;
 use attempt::{FailedAttempt, Retry};
+use proxy::Connector;
 
 pub(super) use request::{ApiRequest, encoded};
 
@@ -41,7 +42,9 @@ const QUIET_FAILURES: u32 = 3;
 
 /// A connection to one gateway.
 pub struct Transport {
-    client: Client<HttpsConnector<tcp::Connector>, NotedBody>,
+    client: Client<HttpsConnector<Connector>, NotedBody>,
+    /// For a proxy that forwards requests.
+    proxy_authorization: Option<HeaderValue>,
     endpoint: Endpoint,
     clock: Clock,
     rate_limit: RateLimit,
@@ -67,15 +70,16 @@ impl Transport {
     ) -> Result<Self> {
         let builder =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls::tls_config(&endpoint)?);
+        let connector = Connector::find(&endpoint)?;
+        let proxy_authorization = connector.authorization();
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .build(
-                builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::default()),
-            );
+            .build(builder.https_or_http().enable_http1().wrap_connector(connector));
         let clock = Clock::system();
         Ok(Self {
             client,
+            proxy_authorization,
             endpoint,
             rate_limit: RateLimit::with_rates(
                 rates.unwrap_or(Rates::constant(None)),
