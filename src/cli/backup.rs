@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use super::pace::Pace;
+use super::talk::{Summary, Talk};
 use crate::client::{
     BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Target, TreeReport,
     backup_command, backup_file, backup_stdin, backup_tree, parse_size,
@@ -45,6 +46,8 @@ pub struct Args {
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -55,26 +58,31 @@ enum Outcome {
 
 /// Backs up. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = Progress::new(args.connection.json);
+    let progress = args.talk.progress(args.connection.json);
     let outcome = back_up(&args, &progress).await;
     progress.finish();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::One(completed) => {
-            if args.connection.json {
-                print_json(&completed);
-            } else {
-                let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } =
-                    *completed;
-                print(&format!(
-                    "s3://{bucket}/{key} complete: {} bytes, {bytes_sent} sent, {bytes_skipped} \
-                     stored already",
-                    object.size
-                ));
+            match args.talk.summary(args.connection.json) {
+                Summary::Json => print_json(&completed),
+                Summary::Nothing => {}
+                Summary::Text => print_completed(*completed),
             }
             0
         }
-        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::Tree(report) => {
+            let summary = args.talk.summary(args.connection.json);
+            print_tree_report(&report, summary)
+        }
     })
+}
+
+fn print_completed(completed: BackupReport) {
+    let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } = completed;
+    print(&format!(
+        "s3://{bucket}/{key} complete: {} bytes, {bytes_sent} sent, {bytes_skipped} stored already",
+        object.size
+    ));
 }
 
 /// What is backed up.

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::pace::Pace;
+use super::talk::Summary;
 use crate::client::{Endpoint, Error, Progress, Rates, Result, Transport, TreeReport};
 use crate::escape::escaped;
 
@@ -93,21 +94,21 @@ pub fn note_unchecked(names: &[String]) {
     }
 }
 
+fn counts(report: &TreeReport) -> String {
+    let (failed, left_out) = (report.failed.len(), report.left_out.len());
+    let mut text = format!("{} done, {failed} failed, {left_out} left out", report.done);
+    if report.not_tried > 0 {
+        text.push_str(&format!(", {} not tried", report.not_tried));
+    }
+    text
+}
+
 /// Prints what was done with a directory. Returns the exit code.
-pub fn print_tree_report(report: &TreeReport, json: bool) -> u8 {
-    if json {
-        print_json(report);
-    } else {
-        let not_tried = match report.not_tried {
-            0 => String::new(),
-            count => format!(", {count} not tried"),
-        };
-        print(&format!(
-            "{} done, {} failed, {} left out{not_tried}",
-            report.done,
-            report.failed.len(),
-            report.left_out.len()
-        ));
+pub fn print_tree_report(report: &TreeReport, summary: Summary) -> u8 {
+    match summary {
+        Summary::Json => print_json(report),
+        Summary::Nothing => {}
+        Summary::Text => print(&counts(report)),
     }
     for (name, reason) in &report.failed {
         eprintln!("ratchet: {}", escaped(format_args!("{name}: {reason}")));

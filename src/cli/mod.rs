@@ -19,6 +19,7 @@ mod serve;
 mod snapshot;
 mod status;
 mod store;
+mod talk;
 mod verify;
 
 use std::process::ExitCode;

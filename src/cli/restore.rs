@@ -4,13 +4,14 @@
 //! With `--json` it prints one object on stdout: `backupId`, `checkedBy`, `bytesRead`, `bytesKept`,
 //! or the same as `backup` for a directory. It prints nothing else where stdout gets the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::connection::{
     Connection, exit_code_of, note_other_owner, note_unchecked, print, print_json,
     print_tree_report,
 };
 use super::pace::Pace;
+use super::talk::{Summary, Talk};
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
     TreeReport, restore, restore_tree,
@@ -34,6 +35,8 @@ pub struct Args {
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -55,29 +58,27 @@ pub async fn run(args: Args) -> u8 {
         Err(error) => return exit_code_of(Err(error), |()| 0),
     };
     let to_stdout = matches!(to, To::File(Destination::Stdout));
-    let progress = Progress::new(args.connection.json || to_stdout);
+    let progress = args.talk.progress(args.connection.json || to_stdout);
     let outcome = restore_to(&args, &target, &to, &progress).await;
     progress.finish();
     exit_code_of(outcome, |outcome| match outcome {
-        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::Tree(report) => {
+            let summary = args.talk.summary(args.connection.json);
+            print_tree_report(&report, summary)
+        }
         Outcome::One(restored) if to_stdout => {
             note_unchecked_one(&args.target, &restored);
             0
         }
         Outcome::One(restored) => {
-            if args.connection.json {
-                print_json(&restored);
-            } else {
-                let RestoreReport { bytes_read, bytes_kept, checked_by, .. } = &restored;
-                let path = match &to {
-                    To::File(destination) => destination.path().unwrap_or(&args.to),
-                    To::Directory => &args.to,
-                };
-                print(&format!(
-                    "{} restored: {bytes_read} bytes received, {bytes_kept} there already; checked \
-                     by {checked_by}",
-                    path.display()
-                ));
+            let path = match &to {
+                To::File(destination) => destination.path().unwrap_or(&args.to),
+                To::Directory => &args.to,
+            };
+            match args.talk.summary(args.connection.json) {
+                Summary::Json => print_json(&restored),
+                Summary::Nothing => {}
+                Summary::Text => print_restored(path, &restored),
             }
             note_unchecked_one(&args.target, &restored);
             for reason in &restored.kept.left_out {
@@ -92,6 +93,15 @@ pub async fn run(args: Args) -> u8 {
             u8::from(!restored.kept.left_out.is_empty())
         }
     })
+}
+
+fn print_restored(path: &Path, restored: &RestoreReport) {
+    let RestoreReport { bytes_read, bytes_kept, checked_by, .. } = restored;
+    print(&format!(
+        "{} restored: {bytes_read} bytes received, {bytes_kept} there already; checked by \
+         {checked_by}",
+        path.display()
+    ));
 }
 
 fn note_unchecked_one(target: &str, restored: &RestoreReport) {

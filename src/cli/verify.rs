@@ -10,6 +10,7 @@ use super::connection::{
     Connection, exit_code_of, note_unchecked, print, print_json, print_tree_report,
 };
 use super::pace::Pace;
+use super::talk::{Summary, Talk};
 use crate::client::{
     Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair, verify_tree,
 };
@@ -28,6 +29,8 @@ pub struct Args {
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -38,12 +41,15 @@ enum Outcome {
 
 /// Verifies. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = Progress::new(args.connection.json);
+    let progress = args.talk.progress(args.connection.json);
     let outcome = verify_target(&args, &progress).await;
     progress.finish();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::One(repair) => print_repair(&args, &repair),
-        Outcome::Tree(report) => print_tree_report(&report, args.connection.json),
+        Outcome::Tree(report) => {
+            let summary = args.talk.summary(args.connection.json);
+            print_tree_report(&report, summary)
+        }
     })
 }
 
@@ -55,17 +61,22 @@ fn print_repair(args: &Args, repair: &Repair) -> u8 {
     if found.unchecked {
         note_unchecked(std::slice::from_ref(&args.target));
     }
-    if args.connection.json {
-        print_json(repair);
-    } else if found.backup_id.is_some() {
-        let good = found.chunks - found.bad.len() as u64;
-        print(&format!("{good} of {} chunks are as recorded", found.chunks));
-    } else {
-        print(&format!("{} bytes are as recorded; checked by {}", found.size, found.checked_by));
+    let summary = args.talk.summary(args.connection.json);
+    match summary {
+        Summary::Json => print_json(repair),
+        Summary::Nothing => {}
+        Summary::Text if found.backup_id.is_some() => {
+            let good = found.chunks - found.bad.len() as u64;
+            print(&format!("{good} of {} chunks are as recorded", found.chunks));
+        }
+        Summary::Text => {
+            let (size, checked_by) = (found.size, &found.checked_by);
+            print(&format!("{size} bytes are as recorded; checked by {checked_by}"));
+        }
     }
     match repaired {
         Some(repaired) => {
-            if !args.connection.json {
+            if summary == Summary::Text {
                 let size = repaired.object.size;
                 print(&format!("{} repaired: {size} bytes sent again", args.target));
             }

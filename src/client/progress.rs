@@ -4,16 +4,22 @@
 //! transfer are counted separately.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::escape::escaped;
 
+/// Prints a line for the user.
+pub(super) type Printer = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// The byte counts of one command.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    /// Whether each file is named.
+    names_files: bool,
     transferred: AtomicU64,
     skipped: AtomicU64,
 }
@@ -27,7 +33,18 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Self { bar, transferred: AtomicU64::new(0), skipped: AtomicU64::new(0) }
+        let (transferred, skipped) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { bar, names_files: false, transferred, skipped }
+    }
+
+    /// Names each file that is done.
+    pub fn naming_files(self) -> Self {
+        Self { names_files: true, ..self }
+    }
+
+    /// What names files, for whoever does not have the progress itself; None: nobody asked for it.
+    pub(super) fn names(&self) -> Option<Printer> {
+        self.names_files.then(|| Arc::new(self.printer()) as Printer)
     }
 
     /// Adds bytes that are still to be processed.

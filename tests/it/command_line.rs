@@ -47,3 +47,36 @@ fn endpoint_and_json_stand_before_or_after_the_command() {
         assert!(aborted["backupId"].is_string() && aborted["state"] == "aborted", "{stdout}");
     });
 }
+
+#[test]
+fn verbose_names_each_file_and_quiet_says_nothing() {
+    on_each_store(|setup| {
+        let dir = setup.home.path().join("dir");
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::fs::write(dir.join("sub/file"), b"content").unwrap();
+        let (target, back) = (setup.target("dir/"), setup.home.path().join("back"));
+        let commands: [(&[&str], &str); 3] = [
+            (&["backup", text(&dir), &target], "sub/file: done"),
+            (&["verify", &target], "dir/sub/file: as recorded"),
+            (&["restore", &target, text(&back)], "dir/sub/file: done"),
+        ];
+        for (args, named) in commands {
+            let run = |option| {
+                let output = setup.gateway.run(&[args, &[option]].concat());
+                assert_eq!(output.status.code(), Some(0), "{args:?} {option}");
+                let text = |bytes| String::from_utf8(bytes).unwrap();
+                (text(output.stdout), text(output.stderr))
+            };
+            let (stdout, stderr) = run("-v");
+            assert!(stderr.contains(named), "{args:?}: {stderr}");
+            assert_eq!(stdout.lines().count(), 1, "{stdout}");
+            assert_eq!(run("-q").0, "", "{args:?}");
+            assert!(!run("--retry-for=600").1.contains(named));
+        }
+        let (code, _) = setup.gateway.refused(&["verify", &target, "-v", "-q"]);
+        assert_eq!(code, Some(2));
+        // What failed is said all the same.
+        let (code, stderr) = setup.gateway.refused(&["verify", "-q", &setup.target("none")]);
+        assert_eq!((code, stderr.is_empty()), (Some(1), false));
+    });
+}

@@ -20,7 +20,7 @@ pub async fn backup_tree(
     options: &BackupOptions,
     progress: &Progress,
 ) -> Result<TreeReport> {
-    let mut report = TreeReport::default();
+    let mut report = TreeReport::naming(progress);
     let entries = walk(root, &target.key, &mut report);
     let entries_there = &match AttributeEntries::below(transport, target).await {
         Ok(entries_there) => entries_there,

@@ -8,60 +8,12 @@
 
 mod backup;
 mod plan;
+mod report;
 mod restore;
 mod verify;
 mod walk;
 
-use super::attributes::Kept;
-use super::{Error, Result};
-use crate::escape::error_chain;
-
 pub use backup::backup_tree;
+pub use report::TreeReport;
 pub use restore::restore_tree;
 pub use verify::verify_tree;
-
-/// What was done with what lies in a tree.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TreeReport {
-    /// How many were backed up or restored, or were unchanged.
-    pub done: u64,
-    /// Names and reasons.
-    pub failed: Vec<(String, String)>,
-    /// Names, and what of them could not be kept and why.
-    pub left_out: Vec<(String, String)>,
-    /// Names of objects that have no checksum: only their length was checked.
-    pub unchecked: Vec<String>,
-    /// Bytes that were sent or received.
-    pub bytes_moved: u64,
-    /// Bytes that the destination had already.
-    pub bytes_skipped: u64,
-    /// Whether something restored belongs to another user, because only root can give files away.
-    pub other_owner: bool,
-    /// How many were not tried, because the gateway could not be reached or no room was left.
-    pub not_tried: u64,
-    /// Whether the gateway could not be reached.
-    pub unreachable: bool,
-}
-
-impl TreeReport {
-    /// Adds the outcome of one file or directory.
-    fn add(&mut self, name: String, outcome: Result<()>) {
-        match outcome {
-            Ok(()) => self.done += 1,
-            Err(Error::NotTried) => self.not_tried += 1,
-            Err(error) => {
-                self.unreachable |= matches!(error, Error::Unreachable { .. });
-                self.failed.push((name, error_chain(&error)));
-            }
-        }
-    }
-
-    /// The same with what the restored file could not be given.
-    fn add_kept(&mut self, name: String, outcome: Result<Kept>) {
-        let kept = outcome.map(|kept| {
-            self.left_out.extend(kept.left_out.into_iter().map(|reason| (name.clone(), reason)));
-        });
-        self.add(name, kept);
-    }
-}

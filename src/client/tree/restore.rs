@@ -50,7 +50,7 @@ pub async fn restore_tree(
     progress: &Progress,
 ) -> Result<TreeReport> {
     let (objects, entries) = files_below(transport, target).await?;
-    let mut report = TreeReport::default();
+    let mut report = TreeReport::naming(progress);
     let found = plan(&target.key, root, objects, &mut report);
     if found.is_empty() && report.failed.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));

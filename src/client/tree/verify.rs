@@ -23,7 +23,7 @@ pub async fn verify_tree(
     if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
-    let mut report = TreeReport::default();
+    let mut report = TreeReport::naming(progress);
     let (small, large): (Vec<Current>, Vec<Current>) =
         objects.into_iter().partition(|current| current.size <= SMALL_BYTES);
     for (objects, max_concurrent) in [(small, jobs.max(1)), (large, 1)] {
@@ -44,6 +44,7 @@ impl TreeReport {
     fn add_verification(&mut self, key: String, outcome: Result<Verification>) {
         match outcome {
             Ok(found) if found.bad.is_empty() => {
+                self.name(&key, "as recorded");
                 self.done += 1;
                 self.unchecked.extend(found.unchecked.then_some(key));
             }
