@@ -13,8 +13,10 @@ mod doctor;
 mod gc;
 mod human;
 mod ls;
+mod mb;
 mod pace;
 mod restore;
+mod rm;
 mod serve;
 mod snapshot;
 mod status;
@@ -70,6 +72,10 @@ enum Command {
     Verify(verify::Args),
     /// Abort a backup and free its storage.
     Abort(abort::Args),
+    /// Remove an object, or everything below a prefix.
+    Rm(rm::Args),
+    /// Make a bucket.
+    Mb(mb::Args),
     /// Free the storage of abandoned uploads once; `serve` does so regularly.
     Gc(gc::Args),
     /// Check that a store has the properties that the gateway depends on.
@@ -92,6 +98,8 @@ impl Command {
             | Self::Status(_)
             | Self::Verify(_)
             | Self::Abort(_)
+            | Self::Rm(_)
+            | Self::Mb(_)
             | Self::Doctor(_) => (true, true),
             Self::Gc(_) | Self::Snapshot(_) | Self::Check(_) => (false, true),
         };
@@ -136,6 +144,8 @@ pub fn run() -> ExitCode {
         Command::Status(args) => runtime.block_on(status::run(args)),
         Command::Verify(args) => runtime.block_on(verify::run(args)),
         Command::Abort(args) => runtime.block_on(abort::run(args)),
+        Command::Rm(args) => runtime.block_on(rm::run(args)),
+        Command::Mb(args) => runtime.block_on(mb::run(args)),
         Command::Gc(args) => runtime.block_on(gc::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Snapshot(args) => runtime.block_on(snapshot::run(args)),

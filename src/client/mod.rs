@@ -8,7 +8,7 @@
 //! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
 //! retries); `source` (what is read here), `remote` (what the gateway has), `listing`;
 //! `attributes` (what is kept besides bytes); `uploader`, `restore`, `verify`, `repair` (one
-//! file); `tree` (directories).
+//! file); `tree` (directories); `removal`.
 
 mod attributes;
 mod chunking;
@@ -19,6 +19,7 @@ mod listing;
 mod progress;
 mod rates;
 mod remote;
+mod removal;
 mod repair;
 mod restore;
 mod source;
@@ -37,7 +38,8 @@ pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use listing::{History, Row, State, list};
 pub use progress::Progress;
 pub use rates::parse_rates;
-pub use remote::{BackupStatus, ListedBucket, abort, buckets, statuses};
+pub use remote::{BackupStatus, ListedBucket, abort, buckets, make_bucket, statuses};
+pub use removal::{Mode, RemovalReport, remove};
 pub use repair::{Repair, verify_and_repair};
 pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};
 pub use target::{Target, parse_size};

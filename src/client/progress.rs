@@ -42,6 +42,13 @@ impl Progress {
         Self { names_files: true, ..self }
     }
 
+    /// Names a file, and says what was done with it, if that was asked for.
+    pub(super) fn name(&self, text: &str) {
+        if self.names_files {
+            self.print(text);
+        }
+    }
+
     /// What names files, for whoever does not have the progress itself; None: nobody asked for it.
     pub(super) fn names(&self) -> Option<Printer> {
         self.names_files.then(|| Arc::new(self.printer()) as Printer)

@@ -47,7 +47,7 @@ pub(in crate::client) fn names_backup(summary: &Summary) -> Option<&str> {
 }
 
 /// The key of the attribute entry of a key.
-fn entry_key(key: &str) -> String {
+pub(in crate::client) fn entry_key(key: &str) -> String {
     let key = key.trim_end_matches('/');
     let (parent, name) = key.rsplit_once('/').map_or(("", key), |(parent, name)| (parent, name));
     let slash = if parent.is_empty() { "" } else { "/" };

@@ -5,6 +5,7 @@
 mod below;
 mod complete;
 mod current;
+mod delete;
 mod list;
 mod manifest;
 mod object;
@@ -12,12 +13,13 @@ mod plain;
 mod readable;
 mod status;
 
-pub use object::{ListedBucket, buckets};
+pub use object::{ListedBucket, buckets, make_bucket};
 pub use status::{BackupStatus, abort, statuses};
 
 pub(super) use below::{current_below, files_below};
 pub(super) use complete::CompleteBackup;
 pub(super) use current::{Current, MAX_LOOKS};
+pub(super) use delete::delete_objects;
 pub(super) use list::{
     backups_below, backups_of_key, complete_backups, complete_backups_below,
     complete_backups_of_file, newest_first, no_object,

@@ -48,6 +48,11 @@ impl ApiRequest {
         Self { root: S3_ROOT, ..Self::new(method, path, Bytes::new()) }
     }
 
+    /// A request of S3 with a document as its body.
+    pub fn s3_document(method: Method, path: String, document: String) -> Self {
+        Self { root: S3_ROOT, ..Self::new(method, path, Bytes::from(document)) }
+    }
+
     /// The same request for so many bytes of a file.
     pub fn expecting(self, bytes: u64) -> Self {
         Self { expected_bytes: bytes, ..self }
