@@ -1,8 +1,8 @@
-//! `ratchet backup`: backs up a file, a directory, stdin or the output of a command to
+//! `ratchet backup`: backs up files, directories, stdin or the output of a command to
 //! `s3://bucket/key`.
 //!
 //! With `--json` it prints one object: for a file `backupId`, `bucket`, `key`, `etag`, `size`,
-//! `digests`, `bytesSent`, `bytesSkipped`; for a directory `done`, `failed`, `leftOut`,
+//! `digests`, `bytesSent`, `bytesSkipped`; for a directory `done`, `failed`, `leftOut`, `deleted`,
 //! `bytesMoved`, `bytesSkipped`.
 
 use std::path::{Path, PathBuf};
@@ -10,18 +10,20 @@ use std::path::{Path, PathBuf};
 use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
+use super::tree::TreeArgs;
 use crate::client::{
-    BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Target, TreeReport,
-    backup_command, backup_file, backup_stdin, backup_tree, parse_size,
+    BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Sources, Target,
+    TreeReport, backup_command, backup_file, backup_stdin, backup_tree, parse_size,
 };
 
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "ratchet backup [OPTIONS] <SOURCE> <TARGET>\n       \
+#[command(override_usage = "ratchet backup [OPTIONS] <SOURCE>... <TARGET>\n       \
                             ratchet backup [OPTIONS] --stdin-from-command <COMMAND> <TARGET>")]
 pub struct Args {
     /// A file, a directory, or - for stdin; then s3://bucket/key, for a directory
-    /// s3://bucket/prefix/.
-    #[arg(required = true, num_args = 1..=2, value_names = ["SOURCE", "TARGET"])]
+    /// s3://bucket/prefix/. Of several files and directories each is backed up under its own name
+    /// below the prefix.
+    #[arg(required = true, num_args = 1.., value_names = ["SOURCE", "TARGET"])]
     paths: Vec<PathBuf>,
     /// Back up what this shell command prints, in place of SOURCE. The backup is complete only if
     /// the command, with every part of a pipe in it, ends with exit code 0.
@@ -43,6 +45,8 @@ pub struct Args {
     /// Read what is stored already of the same content, and send it again if it is damaged.
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    tree: TreeArgs,
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
@@ -72,7 +76,7 @@ pub async fn run(args: Args) -> u8 {
         }
         Outcome::Tree(report) => {
             let summary = args.talk.summary(args.connection.json);
-            print_tree_report(&report, summary)
+            print_tree_report(&report, summary, args.tree.delete())
         }
     })
 }
@@ -88,6 +92,8 @@ fn print_completed(completed: BackupReport) {
 /// What is backed up.
 enum Source<'a> {
     Path(&'a Path),
+    /// More than one.
+    Paths(&'a [PathBuf]),
     Stdin,
     Command(&'a str),
 }
@@ -105,6 +111,9 @@ impl Args {
             }
             (None, [source, target]) if source == Path::new("-") => (Source::Stdin, target),
             (None, [source, target]) => (Source::Path(source), target),
+            (None, [sources @ .., target]) if !sources.is_empty() => {
+                (Source::Paths(sources), target)
+            }
             (None, _) => return wrong("name what to back up, and then s3://bucket/key"),
         };
         let target = target.to_str().ok_or_else(|| {
@@ -112,47 +121,76 @@ impl Args {
         })?;
         Ok((source, Target::parse(target)?))
     }
+
+    fn options(&self) -> BackupOptions {
+        BackupOptions {
+            jobs: self.jobs,
+            chunk_size: self.chunk_size,
+            digest: self.digest,
+            file_id: self.file_id.clone(),
+            known: if self.check { Known::Check } else { Known::Keep },
+            ..BackupOptions::default()
+        }
+    }
+}
+
+/// The tree that the source is; None for a single file. **Errors**: `WrongUse` for a tree without a
+/// prefix to back it up to.
+fn sources_of_tree(source: &Source<'_>, target: &Target) -> Result<Option<Sources>> {
+    let sources = match source {
+        Source::Path(path) if path.is_dir() => Sources::Below(path.to_path_buf()),
+        Source::Paths(paths) => Sources::each(paths)?,
+        Source::Path(_) | Source::Stdin | Source::Command(_) => return Ok(None),
+    };
+    if target.is_prefix() {
+        return Ok(Some(sources));
+    }
+    let what = match sources {
+        Sources::Below(_) => "a directory is backed up",
+        Sources::Each(_) => "several sources are backed up",
+    };
+    Err(Error::WrongUse(format!("{what} to a prefix, and {target} is a key; write {target}/")))
+}
+
+/// The key of a single file. **Errors**: `WrongUse` if there is no name to make one of.
+fn target_of_file(source: &Source<'_>, target: Target) -> Result<Target> {
+    if !target.is_prefix() {
+        return Ok(target);
+    }
+    let name = match source {
+        Source::Path(path) => path.file_name().and_then(|name| name.to_str()),
+        Source::Paths(_) | Source::Stdin | Source::Command(_) => None,
+    };
+    let name = name.ok_or_else(|| {
+        Error::WrongUse(format!(
+            "{target} is a prefix, and the source has no name to make a key of; write \
+             s3://bucket/key"
+        ))
+    })?;
+    Ok(target.with_key(format!("{}{name}", target.key)))
 }
 
 async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
-    let (source, mut target) = args.source_and_target()?;
-    let options = BackupOptions {
-        jobs: args.jobs,
-        chunk_size: args.chunk_size,
-        digest: args.digest,
-        file_id: args.file_id.clone(),
-        known: if args.check { Known::Check } else { Known::Keep },
-        ..BackupOptions::default()
-    };
-    let is_directory = matches!(source, Source::Path(path) if path.is_dir());
-    if is_directory && !target.is_prefix() {
-        return Err(Error::WrongUse(format!(
-            "a directory is backed up to a prefix, and {target} is a key; write {target}/"
-        )));
+    let (source, target) = args.source_and_target()?;
+    let options = args.options();
+    if let Some(sources) = sources_of_tree(&source, &target)? {
+        let tree = args.tree.options()?;
+        let transport = args.connection.open_with(progress, &args.pace)?;
+        let report = backup_tree(&transport, &sources, &target, &options, &tree, progress).await?;
+        return Ok(Outcome::Tree(report));
     }
-    if !is_directory && target.is_prefix() {
-        let name = match source {
-            Source::Path(path) => path.file_name().and_then(|name| name.to_str()),
-            Source::Stdin | Source::Command(_) => None,
-        };
-        let name = name.ok_or_else(|| {
-            Error::WrongUse(format!(
-                "{target} is a prefix, and the source has no name to make a key of; write \
-                 s3://bucket/key"
-            ))
-        })?;
-        target = target.with_key(format!("{}{name}", target.key));
-    }
+    args.tree.require_tree(false)?;
+    let target = target_of_file(&source, target)?;
     let transport = args.connection.open_with(progress, &args.pace)?;
     let completed = match source {
-        Source::Path(path) if is_directory => {
-            let report = backup_tree(&transport, path, &target, &options, progress).await?;
-            return Ok(Outcome::Tree(report));
-        }
         Source::Path(path) => backup_file(&transport, path, &target, &options, progress).await?,
         Source::Stdin => backup_stdin(&transport, &target, &options, progress).await?,
         Source::Command(command) => {
             backup_command(&transport, command, &target, &options, progress).await?
+        }
+        // They are a tree.
+        Source::Paths(_) => {
+            return Err(Error::WrongUse("several sources need a prefix".to_owned()));
         }
     };
     Ok(Outcome::One(Box::new(completed)))

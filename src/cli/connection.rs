@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use super::talk::Summary;
-use crate::client::{Endpoint, Error, Progress, Rates, Result, Transport, TreeReport};
+use crate::client::{Delete, Endpoint, Error, Progress, Rates, Result, Transport, TreeReport};
 use crate::escape::escaped;
 
 /// The exit code for a gateway that cannot be reached.
@@ -94,21 +94,28 @@ pub fn note_unchecked(names: &[String]) {
     }
 }
 
-fn counts(report: &TreeReport) -> String {
+fn counts(report: &TreeReport, delete: Delete) -> String {
     let (failed, left_out) = (report.failed.len(), report.left_out.len());
     let mut text = format!("{} done, {failed} failed, {left_out} left out", report.done);
     if report.not_tried > 0 {
         text.push_str(&format!(", {} not tried", report.not_tried));
     }
+    if delete != Delete::Never {
+        text.push_str(&format!(", {} deleted", report.deleted.len()));
+    }
     text
 }
 
 /// Prints what was done with a directory. Returns the exit code.
-pub fn print_tree_report(report: &TreeReport, summary: Summary) -> u8 {
+pub fn print_tree_report(report: &TreeReport, summary: Summary, delete: Delete) -> u8 {
     match summary {
         Summary::Json => print_json(report),
         Summary::Nothing => {}
-        Summary::Text => print(&counts(report)),
+        Summary::Text if delete == Delete::Show => {
+            report.deleted.iter().for_each(|name| print(&escaped(name)));
+            print(&format!("{} would be deleted", report.deleted.len()));
+        }
+        Summary::Text => print(&counts(report, delete)),
     }
     for (name, reason) in &report.failed {
         eprintln!("ratchet: {}", escaped(format_args!("{name}: {reason}")));

@@ -22,6 +22,7 @@ mod snapshot;
 mod status;
 mod store;
 mod talk;
+mod tree;
 mod verify;
 
 use std::process::ExitCode;

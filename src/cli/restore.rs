@@ -12,6 +12,7 @@ use super::connection::{
 };
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
+use super::tree::TreeArgs;
 use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
     TreeReport, restore, restore_tree,
@@ -32,6 +33,8 @@ pub struct Args {
     /// How many chunks to receive at the same time.
     #[arg(long, default_value_t = RestoreOptions::default().jobs)]
     jobs: usize,
+    #[command(flatten)]
+    tree: TreeArgs,
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
@@ -64,7 +67,7 @@ pub async fn run(args: Args) -> u8 {
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::Tree(report) => {
             let summary = args.talk.summary(args.connection.json);
-            print_tree_report(&report, summary)
+            print_tree_report(&report, summary, args.tree.delete())
         }
         Outcome::One(restored) if to_stdout => {
             note_unchecked_one(&args.target, &restored);
@@ -115,6 +118,7 @@ fn find_destination(args: &Args) -> Result<(Target, To)> {
     let target = Target::parse(&args.target)?;
     if !target.is_prefix() {
         let destination = Destination::find(&args.to, &target)?;
+        args.tree.require_tree(false)?;
         return Ok((target, To::File(destination)));
     }
     if args.to.as_os_str() == "-" || args.range.is_some() {
@@ -135,7 +139,9 @@ async fn restore_to(args: &Args, target: &Target, to: &To, progress: &Progress) 
     let transport = args.connection.open_with(progress, &args.pace)?;
     match to {
         To::Directory => {
-            let report = restore_tree(&transport, target, &args.to, args.jobs, progress).await?;
+            let tree = args.tree.options()?;
+            let (to, jobs) = (&args.to, args.jobs);
+            let report = restore_tree(&transport, target, to, jobs, &tree, progress).await?;
             Ok(Outcome::Tree(report))
         }
         To::File(destination) => {

@@ -11,8 +11,10 @@ use super::connection::{
 };
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
+use super::tree::FilterArgs;
 use crate::client::{
-    Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair, verify_tree,
+    Delete, Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair,
+    verify_tree,
 };
 use crate::escape::escaped;
 
@@ -26,6 +28,8 @@ pub struct Args {
     /// How many chunks to read at the same time.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     pace: Pace,
     #[command(flatten)]
@@ -48,7 +52,7 @@ pub async fn run(args: Args) -> u8 {
         Outcome::One(repair) => print_repair(&args, &repair),
         Outcome::Tree(report) => {
             let summary = args.talk.summary(args.connection.json);
-            print_tree_report(&report, summary)
+            print_tree_report(&report, summary, Delete::Never)
         }
     })
 }
@@ -94,9 +98,11 @@ async fn verify_target(args: &Args, progress: &Progress) -> Result<Outcome> {
              {target}` repairs a directory"
         )));
     }
+    args.filter.require_tree(target.is_prefix())?;
     let transport = args.connection.open_with(progress, &args.pace)?;
     if target.is_prefix() {
-        let report = verify_tree(&transport, &target, args.jobs, progress).await?;
+        let filter = args.filter.filter()?;
+        let report = verify_tree(&transport, &target, args.jobs, &filter, progress).await?;
         return Ok(Outcome::Tree(report));
     }
     let repair = match &args.repair {

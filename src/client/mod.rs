@@ -44,6 +44,9 @@ pub use repair::{Repair, verify_and_repair};
 pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};
 pub use target::{Target, parse_size};
 pub use transport::Transport;
-pub use tree::{TreeReport, backup_tree, restore_tree, verify_tree};
+pub use tree::{
+    Delete, Filter, Pattern, Sources, TreeOptions, TreeReport, backup_tree, restore_tree,
+    verify_tree,
+};
 pub use uploader::{BackupOptions, BackupReport, Known, backup_command, backup_file, backup_stdin};
 pub use verify::{Verification, verify};

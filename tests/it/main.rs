@@ -52,6 +52,7 @@ mod store_responses;
 mod support;
 mod sweep;
 mod tagging;
+mod tree_options;
 mod trees;
 mod unset_settings;
 mod vocabulary;

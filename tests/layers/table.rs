@@ -166,6 +166,7 @@ pub const OWNERS: Rows = &[
     ("tokio_rustls", &["server"]),
     ("rustls", &["server", "client", "store/aws"]),
     ("toml", &["settings"]),
+    ("ignore", &["client"]),
     ("jiff", &["clock"]),
     ("getrandom", &["clock"]),
     ("fastrand", &["clock"]),

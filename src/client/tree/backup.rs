@@ -1,27 +1,33 @@
 //! Backs up a directory and everything below it.
 
-use std::path::Path;
-
 use futures_util::{StreamExt, stream};
 
-use super::TreeReport;
+use super::delete::Extra;
 use super::walk::{Entry, walk};
+use super::{Delete, Sources, TreeOptions, TreeReport};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
     attributes::{AttributeEntries, shown},
     uploader::{Place, backup_path},
 };
 
-/// Backs up everything below `root` under the target's prefix.
+/// Backs up what the sources are under the target's prefix, and then deletes there what they do not
+/// have, if that is wanted.
 pub async fn backup_tree(
     transport: &Transport,
-    root: &Path,
+    sources: &Sources,
     target: &Target,
     options: &BackupOptions,
+    tree: &TreeOptions,
     progress: &Progress,
 ) -> Result<TreeReport> {
     let mut report = TreeReport::naming(progress);
-    let entries = walk(root, &target.key, &mut report);
+    let entries = walk(sources, &target.key, &tree.filter, &mut report);
+    let extra = Extra::new(sources, target, &entries, tree);
+    if tree.delete == Delete::Show {
+        extra.delete(transport, progress, &mut report).await;
+        return Ok(report);
+    }
     let entries_there = &match AttributeEntries::below(transport, target).await {
         Ok(entries_there) => entries_there,
         Err(error) => {
@@ -45,6 +51,7 @@ pub async fn backup_tree(
             report.add(shown(&path), outcome);
         }
     }
+    extra.delete(transport, progress, &mut report).await;
     (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
     Ok(report)
 }

@@ -25,6 +25,8 @@ pub struct TreeReport {
     pub not_tried: u64,
     /// Whether the gateway could not be reached.
     pub unreachable: bool,
+    /// Names of what was deleted, or would be, because the source does not have it.
+    pub deleted: Vec<String>,
     /// Names each file that is done, if that was asked for.
     #[serde(skip)]
     names: Names,
@@ -43,6 +45,11 @@ impl TreeReport {
     /// A report that names each file that is done, if that was asked for.
     pub(super) fn naming(progress: &Progress) -> Self {
         Self { names: Names(progress.names()), ..Self::default() }
+    }
+
+    /// Whether everything was done so far that was to be.
+    pub(super) fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.not_tried == 0
     }
 
     /// Names one file and what was done with it, if that was asked for.

@@ -5,14 +5,15 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
 
-use super::TreeReport;
+use super::delete::delete_local;
 use super::plan::{Found, plan};
+use super::{Delete, TreeOptions, TreeReport};
 use crate::client::{
     Error, Progress, RestoreOptions, Result, Target, Transport,
     attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes},
@@ -41,19 +42,27 @@ struct Item {
     attributes: Attributes,
 }
 
-/// Restores everything below the target's prefix to `root`.
+/// Restores everything below the target's prefix to `root`, and then deletes there what the backup
+/// does not have, if that is wanted.
 pub async fn restore_tree(
     transport: &Transport,
     target: &Target,
     root: &Path,
     jobs: usize,
+    tree: &TreeOptions,
     progress: &Progress,
 ) -> Result<TreeReport> {
     let (objects, entries) = files_below(transport, target).await?;
     let mut report = TreeReport::naming(progress);
-    let found = plan(&target.key, root, objects, &mut report);
+    let mut found = plan(&target.key, root, objects, &mut report);
     if found.is_empty() && report.failed.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
+    }
+    found.retain(|found| !tree.filter.excludes_key(&found.key, &target.key));
+    let paths: Vec<PathBuf> = found.iter().map(|found| found.path.clone()).collect();
+    if tree.delete == Delete::Show {
+        delete_local(root, &paths, tree, progress, &mut report);
+        return Ok(report);
     }
     let restore = TreeRestore {
         transport,
@@ -66,6 +75,7 @@ pub async fn restore_tree(
         unchecked: Mutex::default(),
     };
     restore.run(found, &mut report).await;
+    delete_local(root, &paths, tree, progress, &mut report);
     (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
     report.unchecked = restore.unchecked.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.other_owner = restore.other_owner.into_inner();

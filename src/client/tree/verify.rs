@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::TreeReport;
+use super::{Filter, TreeReport};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
     remote::{Current, current_below},
@@ -12,17 +12,20 @@ use crate::client::{
 /// Objects up to this length are read several at a time.
 const SMALL_BYTES: u64 = 8 << 20;
 
-/// Verifies each object below the target's prefix, the attribute entries among them too.
+/// Verifies each object below the target's prefix, the attribute entries among them too, but for
+/// what the filter excludes.
 pub async fn verify_tree(
     transport: &Transport,
     target: &Target,
     jobs: usize,
+    filter: &Filter,
     progress: &Progress,
 ) -> Result<TreeReport> {
-    let (objects, _) = current_below(transport, target).await?;
+    let (mut objects, _) = current_below(transport, target).await?;
     if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
+    objects.retain(|current| !filter.excludes_key(&current.target.key, &target.key));
     let mut report = TreeReport::naming(progress);
     let (small, large): (Vec<Current>, Vec<Current>) =
         objects.into_iter().partition(|current| current.size <= SMALL_BYTES);

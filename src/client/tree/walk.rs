@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::TreeReport;
+use super::{Filter, Sources, TreeReport};
 use crate::client::attributes::{MAX_KEY_BYTES, is_reserved, shown};
 use crate::digest::Sha256;
 
@@ -31,10 +31,19 @@ pub(super) struct Entry {
     pub name: Option<Vec<u8>>,
 }
 
-/// Everything below `root`, in order of names; a directory comes after what it contains.
-pub(super) fn walk(root: &Path, prefix: &str, report: &mut TreeReport) -> Vec<Entry> {
-    let mut walk = Walk { entries: Vec::new(), linked: BTreeMap::new(), report };
-    walk.directory(root, prefix);
+/// Everything that the sources are, in order of names; a directory comes after what it contains.
+pub(super) fn walk(
+    sources: &Sources,
+    prefix: &str,
+    filter: &Filter,
+    report: &mut TreeReport,
+) -> Vec<Entry> {
+    let (entries, linked) = (Vec::new(), BTreeMap::new());
+    let mut walk = Walk { root_prefix: prefix, filter, entries, linked, report };
+    match sources {
+        Sources::Below(root) => walk.directory(root, prefix),
+        Sources::Each(named) => walk.each(named, prefix),
+    }
     for places in walk.linked.values().filter(|places| places.len() > 1) {
         // Not of the inode: its number may be another one after the next start of the machine.
         let group = Sha256::of(walk.entries[places[0]].key.as_bytes()).hex();
@@ -46,6 +55,8 @@ pub(super) fn walk(root: &Path, prefix: &str, report: &mut TreeReport) -> Vec<En
 }
 
 struct Walk<'a> {
+    root_prefix: &'a str,
+    filter: &'a Filter,
     entries: Vec<Entry>,
     /// Device and inode of files with several names → their places in `entries`.
     linked: BTreeMap<(u64, u64), Vec<usize>>,
@@ -69,6 +80,18 @@ impl Walk<'_> {
         }
     }
 
+    fn each(&mut self, named: &BTreeMap<OsString, PathBuf>, prefix: &str) {
+        for (name, segment) in segments(named.keys().cloned().collect()) {
+            let path = &named[&name];
+            // A link that is named is followed, as where it is the only source.
+            let found = fs::canonicalize(path);
+            match found.and_then(|path| Ok((fs::symlink_metadata(&path)?, path))) {
+                Ok((meta, path)) => self.child(path, (name, segment), prefix, &meta),
+                Err(error) => self.report.failed.push((shown(path), error.to_string())),
+            }
+        }
+    }
+
     fn child(
         &mut self,
         path: PathBuf,
@@ -76,13 +99,18 @@ impl Walk<'_> {
         prefix: &str,
         meta: &Metadata,
     ) {
+        let mut key = format!("{prefix}{segment}");
+        if meta.is_dir() {
+            key.push('/');
+        }
+        if self.filter.excludes_key(&key, self.root_prefix) {
+            return;
+        }
         if is_reserved(&segment) {
             let reason = "the name is that of the attributes which backups keep";
             return self.report.left_out.push((shown(&path), reason.to_owned()));
         }
-        let mut key = format!("{prefix}{segment}");
         if meta.is_dir() {
-            key.push('/');
             self.directory(&path, &key);
         }
         if key.len() > MAX_KEY_BYTES {
