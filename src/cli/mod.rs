@@ -8,6 +8,7 @@ mod abort;
 mod backup;
 mod cat;
 mod check;
+mod config;
 mod connection;
 mod doctor;
 mod gc;
@@ -85,6 +86,8 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Compare the index of an embedded store with its files.
     Check(check::Args),
+    /// Check the settings of a gateway, or show them and where each comes from.
+    Config(config::Args),
 }
 
 impl Command {
@@ -102,7 +105,7 @@ impl Command {
             | Self::Rm(_)
             | Self::Mb(_)
             | Self::Doctor(_) => (true, true),
-            Self::Gc(_) | Self::Snapshot(_) | Self::Check(_) => (false, true),
+            Self::Gc(_) | Self::Snapshot(_) | Self::Check(_) | Self::Config(_) => (false, true),
         };
         if anywhere.endpoint.is_some() && !asks_gateway {
             return Some("--endpoint");
@@ -151,6 +154,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Snapshot(args) => runtime.block_on(snapshot::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
+        Command::Config(args) => config::run(args),
     };
     ExitCode::from(code)
 }

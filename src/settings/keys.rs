@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Environment, Error, Origin, Settings};
+use super::{Environment, Error, Loaded, Origin, Settings};
 use crate::server::TlsSettings;
 
 /// A single setting.
@@ -419,14 +419,13 @@ pub fn set(settings: &mut Settings, name: &str, text: &str, origin: &Origin) -> 
 
 /// Sets every key whose variable is in the environment. Other variables are ignored: orchestrators
 /// set `RATCHET_PORT` and the like for a service of this name.
-pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
+pub fn apply_environment(environment: &Environment, loaded: &mut Loaded) {
     for key in KEYS {
         let name = variable(key.name);
         if let Some(text) = environment.get(&name) {
-            set(settings, key.name, text, &Origin::Variable(name))?;
+            loaded.set(key.name, text, &Origin::Variable(name));
         }
     }
-    Ok(())
 }
 
 /// The error for an unknown key, with a similar key as a suggestion.

@@ -10,7 +10,9 @@ mod cors;
 mod error;
 mod file;
 mod keys;
+mod loading;
 mod reference;
+mod shown;
 mod store;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,9 @@ use crate::upload::Settings as UploadSettings;
 use crate::web::Settings as WebSettings;
 
 pub use error::{Error, Origin};
+pub use loading::Loaded;
 pub use reference::reference;
+pub use shown::{Shown, shown, unknown_variables};
 pub use store::{StoreChoice, StoreSettings};
 
 /// The flags of the command line.
@@ -81,31 +85,18 @@ pub fn environment() -> Environment {
 /// Loads the settings of a gateway, and checks that it can start with them. **Errors**: the first
 /// invalid setting.
 pub fn load_for_gateway(args: &Args, environment: &Environment) -> Result<Settings, Error> {
-    let settings = load(args, environment)?;
-    store::check_gateway(&settings)?;
-    Ok(settings)
+    inspect(args, environment).finish()
 }
 
 /// Loads the settings for a command that works on the store without serving clients. **Errors**:
 /// the first invalid setting.
 pub fn load(args: &Args, environment: &Environment) -> Result<Settings, Error> {
-    let mut settings = Settings::default();
-    let config =
-        args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
-    if let Some(path) = config {
-        file::apply(&path, &mut settings)?;
-    }
-    keys::apply_environment(environment, &mut settings)?;
-    for (key, flag, value) in
-        [("listen", "--listen", &args.listen), ("store", "--store", &args.store)]
-    {
-        if let Some(value) = value {
-            keys::set(&mut settings, key, value, &Origin::Flag(flag))?;
-        }
-    }
-    accounts::add_root_key(environment, &mut settings)?;
-    cors::add_origins(environment, &mut settings)?;
-    Ok(settings)
+    Loaded::from(args, environment).finish()
+}
+
+/// The settings of a gateway, where each comes from, and everything that is wrong with them.
+pub fn inspect(args: &Args, environment: &Environment) -> Loaded {
+    Loaded::from(args, environment).check_gateway()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod chunk_api;
 mod command_line;
 mod command_output;
 mod commands;
+mod config_command;
 mod conformance;
 mod copies;
 mod cors;
