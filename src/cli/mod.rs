@@ -8,12 +8,15 @@ mod abort;
 mod backup;
 mod cat;
 mod check;
+mod completions;
 mod config;
 mod connection;
 mod doctor;
+mod examples;
 mod gc;
 mod human;
 mod ls;
+mod man;
 mod mb;
 mod pace;
 mod restore;
@@ -59,42 +62,63 @@ struct Anywhere {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway.
+    #[command(after_help = examples::SERVE)]
     Serve(serve::Args),
     /// Back up a file, a directory or stdin; run it again to resume.
+    #[command(after_help = examples::BACKUP)]
     Backup(backup::Args),
     /// Restore a file or a directory, checking every chunk; run it again to resume.
+    #[command(after_help = examples::RESTORE)]
     Restore(restore::Args),
     /// Write objects to stdout, checking every chunk.
+    #[command(after_help = examples::CAT)]
     Cat(cat::Args),
     /// List buckets, or the objects and backups below a target.
+    #[command(after_help = examples::LS)]
     Ls(ls::Args),
     /// Show what is stored and what is missing of a backup, and whether its object is there.
+    #[command(after_help = examples::STATUS)]
     Status(status::Args),
     /// Read a file, or everything below a prefix, and check it.
+    #[command(after_help = examples::VERIFY)]
     Verify(verify::Args),
     /// Abort a backup and free its storage.
+    #[command(after_help = examples::ABORT)]
     Abort(abort::Args),
     /// Remove an object, or everything below a prefix.
+    #[command(after_help = examples::RM)]
     Rm(rm::Args),
     /// Make a bucket.
+    #[command(after_help = examples::MB)]
     Mb(mb::Args),
     /// Free the storage of abandoned uploads once; `serve` does so regularly.
+    #[command(after_help = examples::GC)]
     Gc(gc::Args),
     /// Check that a store has the properties that the gateway depends on.
+    #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::Args),
     /// Copy the directory of an embedded store, also while a gateway runs on it.
+    #[command(after_help = examples::SNAPSHOT)]
     Snapshot(snapshot::Args),
     /// Compare the index of an embedded store with its files.
+    #[command(after_help = examples::CHECK)]
     Check(check::Args),
     /// Check the settings of a gateway, or show them and where each comes from.
+    #[command(after_help = examples::CONFIG)]
     Config(config::Args),
+    /// Print the completions of a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Args),
+    /// Print the manual page, or write the pages of all commands.
+    #[command(after_help = examples::MAN)]
+    Man(man::Args),
 }
 
 impl Command {
     /// The option of `Anywhere` that was given and that the command has no use for.
     fn useless(&self, anywhere: &Anywhere) -> Option<&'static str> {
         let (asks_gateway, prints_results) = match self {
-            Self::Serve(_) => (false, false),
+            Self::Serve(_) | Self::Completions(_) | Self::Man(_) => (false, false),
             Self::Backup(_)
             | Self::Restore(_)
             | Self::Cat(_)
@@ -155,6 +179,8 @@ pub fn run() -> ExitCode {
         Command::Snapshot(args) => runtime.block_on(snapshot::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
         Command::Config(args) => config::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     ExitCode::from(code)
 }
@@ -166,6 +192,36 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    /// The words of an example, as a shell would split them.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = line.split('\'').enumerate();
+        let words = quoted.flat_map(|(at, text)| match at % 2 {
+            0 => text.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![text.to_owned()],
+        });
+        words.take_while(|word| !matches!(word.as_str(), ">" | "|" | "#")).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_valid_and_names_its_variables() {
+        let program = Cli::command();
+        for command in program.get_subcommands() {
+            let help = command.get_after_help().expect("a command has examples").to_string();
+            let examples = help.lines().filter_map(|line| line.strip_prefix("  ratchet "));
+            let mut count = 0;
+            for example in examples {
+                let line = words(&format!("ratchet {example}"));
+                let parsed = Cli::try_parse_from(&line);
+                assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+            assert!(count > 0, "{} has no example", command.get_name());
+        }
+        program.debug_assert();
+    }
+
     #[test]
     fn an_error_is_printed_in_one_line_without_control_characters() {
         let error = std::io::Error::other("no \r\nratchet: forged \u{1b}[2J\u{202e}\u{85}");

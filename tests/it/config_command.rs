@@ -1,4 +1,4 @@
-//! `ratchet config`.
+//! `ratchet config`, `completions`, `man`, and what `--help` says.
 
 use std::fs;
 use std::process::Command;
@@ -78,5 +78,38 @@ fn show_prints_settings_with_their_origin_and_no_secret() {
     for line in stdout.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(row["origin"], "default", "{row}");
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, stdout, _) = ratchet(&["completions", shell], &[]);
+        assert_eq!(code, Some(0));
+        assert!(stdout.contains("backup") && stdout.contains("limit-rate"), "{shell}");
+    }
+    assert_eq!(ratchet(&["completions", "tcsh"], &[]).0, Some(2));
+    let (code, page, _) = ratchet(&["man"], &[]);
+    assert_eq!((code, page.contains(".TH ratchet 1")), (Some(0), true), "{page}");
+    let home = tempfile::tempdir().unwrap();
+    let pages = home.path().join("man1");
+    assert_eq!(ratchet(&["man", text(&pages)], &[]).0, Some(0));
+    for name in ["ratchet.1", "ratchet-backup.1", "ratchet-config-show.1"] {
+        assert!(fs::read_to_string(pages.join(name)).unwrap().contains(".SH"), "{name}");
+    }
+    let (code, _, stderr) = ratchet(&["man", "/dev/null/pages"], &[]);
+    assert_eq!((code, stderr.contains("/dev/null/pages")), (Some(1), true), "{stderr}");
+}
+
+#[test]
+fn help_ends_with_examples_and_variables() {
+    for (command, example, variable) in [
+        ("backup", "ratchet backup disk.img s3://backups/disk.img", "AWS_ENDPOINT_URL_S3"),
+        ("restore", "ratchet restore --range -1048576", "HTTPS_PROXY"),
+        ("serve", "ratchet serve --listen", "RATCHET_CONFIG"),
+    ] {
+        let (code, stdout, _) = ratchet(&[command, "--help"], &[]);
+        assert_eq!(code, Some(0));
+        assert!(stdout.contains(example) && stdout.contains(variable), "{stdout}");
     }
 }

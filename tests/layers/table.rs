@@ -161,7 +161,7 @@ pub const OWNERS: Rows = &[
     ("hyper", &["server", "front", "store/aws", "client"]),
     ("hyper_util", &["server", "client", "store/aws", "tcp"]),
     ("tower_service", &["tcp", "client"]),
-    ("clap", &["cli"]),
+    ("clap*", &["cli"]),
     ("indicatif", &["client"]),
     ("tokio_rustls", &["server"]),
     ("rustls", &["server", "client", "store/aws"]),
