@@ -4,6 +4,8 @@
 #                                   CPU, throughput, latency and memory of the gateway beside other programs
 #   scripts/bench.sh protocol       compare-and-swap calls and manifest bytes per chunk, time to resume
 #   scripts/bench.sh client         `ratchet backup` beside `s5cmd cp`, both to SeaweedFS
+#   scripts/bench.sh tree [--files N] [--only ratchet,rclone] …
+#                                   many small files up, again and down: ratchet, rclone, s5cmd, aws CLI, on dir and SeaweedFS
 #   scripts/bench.sh embedded       the embedded store beside plain file writes and hashing
 #   scripts/bench.sh memory [PARTS [MIB]]   peak memory of a gateway with many verified parts in flight (default 64 x 16 MiB)
 #   scripts/bench.sh micro          parsers, signatures, records and hashes, without a gateway
@@ -78,6 +80,12 @@ client() {
     bench client "$@"
 }
 
+tree() {
+    with_server
+    or_skip "clients" scripts/clients.sh
+    bench tree "$@"
+}
+
 with_server() {
     [ -z "${RATCHET_TEST_S3:-}" ] || return 0
     trap 'scripts/s3-server.sh stop' EXIT
@@ -117,6 +125,7 @@ results() {
     section "Side by side" gateway
     section "Chunk protocol" protocol
     section "Client" "${client[@]}"
+    section "Small files" tree
     section "Embedded store" embedded
     section "Memory" memory
     section "Memory with parts of 1 GiB" memory 64 1024
@@ -130,9 +139,9 @@ all() {
 }
 
 case ${1:-} in
-gateway | protocol | client | embedded | memory | micro | all) "$@" ;;
+gateway | protocol | client | tree | embedded | memory | micro | all) "$@" ;;
 *)
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

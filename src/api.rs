@@ -213,6 +213,7 @@ pub enum ProblemType {
     Incomplete,
     NotOpen,
     ObjectChanged,
+    ConditionFailed,
     QuotaExceeded,
     RequestTimeout,
     SlowDown,

@@ -71,6 +71,7 @@ pub mod digest;
 pub mod escape;
 pub mod header_names;
 pub mod hex;
+pub mod measure;
 pub mod names;
 pub mod rate_limit;
 pub mod records;

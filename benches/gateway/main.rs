@@ -16,6 +16,7 @@ mod process;
 mod protocol;
 mod side;
 mod table;
+mod tree;
 mod upload;
 mod wire;
 
@@ -47,6 +48,8 @@ enum Command {
     Protocol(protocol::Args),
     /// `ratchet backup` compared with `s5cmd cp`.
     Client(client::Args),
+    /// Many small files up, again and down: `ratchet`, rclone, s5cmd, the aws CLI.
+    Tree(tree::Args),
     /// Peak memory with many parts in flight.
     Memory(memory::Args),
     /// The embedded store compared with plain files and hashes.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::SideBySide(args) => side::run(args),
         Command::Protocol(args) => protocol::run(args),
         Command::Client(args) => client::run(args),
+        Command::Tree(args) => tree::run(args),
         Command::Memory(args) => memory::run(args),
         Command::Embedded(args) => embedded::run(args),
     };

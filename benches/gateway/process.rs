@@ -5,7 +5,7 @@
 //! `VmHWM`. Linux only.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +20,14 @@ pub struct Process {
     child: Child,
     /// `ADDRESS:PORT`.
     pub host: String,
+}
+
+/// What a command took.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    pub seconds: f64,
+    pub cpu_seconds: f64,
+    pub peak_mib: f64,
 }
 
 impl Drop for Process {
@@ -91,6 +99,28 @@ impl Process {
     /// Starts what nobody waits for.
     pub fn without_output(mut command: Command) -> io::Result<Self> {
         Ok(Self { child: command.spawn()?, host: String::new() })
+    }
+
+    /// Runs a command to its end, which must be a success.
+    pub fn run(mut command: Command) -> io::Result<Ran> {
+        let mut errors = tempfile::tempfile()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?);
+        let started = Instant::now();
+        let mut process = Self::without_output(command)?;
+        let mut peak_mib = 0.0;
+        // An ended process whose parent did not wait for it still shows its CPU, but no memory.
+        while !process.has_ended() {
+            peak_mib = process.peak_mib().max(peak_mib);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), process.cpu_seconds());
+        if process.child.wait()?.success() {
+            return Ok(Ran { seconds, cpu_seconds, peak_mib });
+        }
+        let mut text = String::new();
+        errors.rewind()?;
+        errors.read_to_string(&mut text)?;
+        Err(io::Error::other(text.lines().last().unwrap_or("it failed").to_owned()))
     }
 
     /// Whether the process has ended; its parent need not have waited for it yet.

@@ -113,13 +113,18 @@ pub fn markdown(results: &Results) -> String {
     }
     for Goal { what, ratio, max } in goals {
         let Some(ratio) = ratio else { continue };
-        let met = if ratio <= max { "met" } else { "**not met**" };
-        writeln!(out, "| {what} | {max:.2} | {ratio:.2} | {met} |").ok();
+        writeln!(out, "{}", goal(what, ratio, max)).ok();
     }
     for why in &results.skipped {
         writeln!(out, "\n{why}").ok();
     }
     out
+}
+
+/// The row of a goal: what is measured, the most it may be, and what it is.
+pub fn goal(what: &str, measured: f64, max: f64) -> String {
+    let met = if measured <= max { "met" } else { "**not met**" };
+    format!("| {what} | {max:.2} | {measured:.2} | {met} |")
 }
 
 fn line(out: &mut String, results: &Results, op: Op, name: Name) {

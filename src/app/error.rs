@@ -105,6 +105,22 @@ impl Error {
         }
     }
 
+    /// A word that stays the same, see docs/operations.md#errors-in-json.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "cannot-listen",
+            Self::Workers(_) => "no-threads",
+            Self::Tls(_) => "invalid-certificate",
+            Self::Accounts(_) => "invalid-accounts",
+            Self::Store { .. } | Self::Unprepared { .. } => "store-unavailable",
+            Self::Sweep { .. } => "sweep-failed",
+            Self::Unusable { .. } => "unusable-store",
+            Self::Directory(_) => "directory",
+            Self::NotDirectory(_) => "not-a-directory",
+            Self::Credentials { .. } => "credentials",
+        }
+    }
+
     /// 1: not done, 2: wrong use, 3: not reachable (docs/architecture.md#exit-codes).
     pub fn exit_code(&self) -> u8 {
         match self.kind() {

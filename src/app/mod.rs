@@ -19,9 +19,9 @@ use crate::clock::Clock;
 use crate::front::{Fronts, Shared};
 use crate::gc::{Mode, Sweeper};
 use crate::object::{Decides, Objects};
-use crate::server::{Server, Tls, Workers};
+use crate::server::{Connections, Server, Tls, Workers};
 use crate::settings::{Settings, StoreChoice};
-use crate::store::{Store, probe::PARTIAL_COMPLETE};
+use crate::store::{Measured, Store, probe::PARTIAL_COMPLETE};
 use crate::tcp;
 use crate::upload::Uploads;
 use crate::web::{Admission, Metrics};
@@ -128,7 +128,8 @@ async fn serve_on(
     configured.accounts.extend(generated_key.as_ref().map(GeneratedKey::account));
     let accounts =
         Accounts::new(&configured).map_err(|error| Error::Accounts(error.to_string()))?;
-    let (fronts, sweeper) = gateway(store, &accounts, &settings, &clock).await?;
+    let connections = Connections::default();
+    let (fronts, sweeper) = gateway(store, &accounts, &settings, &clock, &connections).await?;
     let bind_failed = |source| Error::Bind { address: settings.listen, source };
     let listener = port.listen().map_err(bind_failed)?;
     let address = listener.local_addr().map_err(bind_failed)?;
@@ -144,7 +145,7 @@ async fn serve_on(
             clock.clone(),
         ));
     }
-    let server = Server { listener, workers, clock, settings: settings.server, tls };
+    let server = Server { listener, workers, clock, settings: settings.server, tls, connections };
     server.serve(fronts, shutdown).await;
     // A sweep can be stopped anywhere: the next one continues from there.
     background_tasks.shutdown().await;
@@ -157,7 +158,10 @@ async fn gateway(
     accounts: &Accounts,
     settings: &Settings,
     clock: &Clock,
+    connections: &Connections,
 ) -> Result<(Fronts, Sweeper), Error> {
+    let measured = Arc::new(Measured::new(store, clock.clone()));
+    let store: Arc<dyn Store> = Arc::clone(&measured) as Arc<dyn Store>;
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     // The embedded store needs no probe, and must start on a full disk: only a running gateway can
@@ -198,12 +202,18 @@ async fn gateway(
     let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
     let objects =
         Objects::new(store, uploads.clone()).on_store_that_decides(Decides::found(&failed));
+    let metrics = Metrics::with_sources(vec![
+        measured,
+        Arc::new(uploads.clone()),
+        Arc::new(sweeper.figures.clone()),
+        Arc::new(connections.clone()),
+    ]);
     let shared = Shared {
         uploads,
         objects,
         accounts: accounts.clone(),
         clock: clock.clone(),
-        metrics: Metrics::default(),
+        metrics,
         http: settings.web.clone(),
         admission: Admission::new(clock.clone(), settings.web.clone()),
     };

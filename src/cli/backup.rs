@@ -6,8 +6,12 @@
 //! `bytesMoved`, `bytesSkipped`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::connection::{Connection, exit_code_of, print, print_json, print_tree_report};
+use super::connection::{
+    Connection, Moved, exit_code_of, pace, print_for_people, print_json, print_tree_report,
+};
+use super::human::bytes;
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
 use super::tree::TreeArgs;
@@ -62,30 +66,33 @@ enum Outcome {
 
 /// Backs up. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = args.talk.progress(args.connection.json);
+    let progress = args.talk.progress(&args.connection, false);
     let outcome = back_up(&args, &progress).await;
     progress.finish();
+    let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::One(completed) => {
             match args.talk.summary(args.connection.json) {
                 Summary::Json => print_json(&completed),
                 Summary::Nothing => {}
-                Summary::Text => print_completed(*completed),
+                Summary::Text => print_completed(*completed, elapsed),
             }
             0
         }
         Outcome::Tree(report) => {
             let summary = args.talk.summary(args.connection.json);
-            print_tree_report(&report, summary, args.tree.delete())
+            print_tree_report(&report, Moved::Sent, summary, args.tree.delete())
         }
     })
 }
 
-fn print_completed(completed: BackupReport) {
+fn print_completed(completed: BackupReport, elapsed: Duration) {
     let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } = completed;
-    print(&format!(
-        "s3://{bucket}/{key} complete: {} bytes, {bytes_sent} sent, {bytes_skipped} stored already",
-        object.size
+    print_for_people(&format!(
+        "s3://{bucket}/{key} complete: {}, {} there already; {}",
+        bytes(object.size),
+        bytes(bytes_skipped),
+        pace(bytes_sent, Moved::Sent, elapsed)
     ));
 }
 

@@ -3,9 +3,7 @@
 
 use super::connection::{Connection, exit_code_of, note_unchecked};
 use super::pace::Pace;
-use crate::client::{
-    ByteRange, Destination, Error, Progress, RestoreOptions, Result, Target, restore,
-};
+use crate::client::{ByteRange, Destination, Error, RestoreOptions, Result, Target, restore};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -40,11 +38,11 @@ async fn write(args: &Args) -> Result<Vec<String>> {
     if let Some(prefix) = targets.iter().find(|target| target.is_prefix()) {
         return Err(Error::WrongUse(format!("{prefix} is a prefix; name objects")));
     }
-    let transport = args.connection.open_with(&Progress::new(true), &args.pace)?;
-    let options = RestoreOptions { jobs: args.jobs, range: args.range };
+    let progress = args.connection.progress(true);
+    let transport = args.connection.open_with(&progress, &args.pace)?;
+    let options = RestoreOptions { jobs: args.jobs, range: args.range, ..Default::default() };
     let mut unchecked = Vec::new();
     for target in &targets {
-        let progress = Progress::new(true);
         let report = restore(&transport, target, &Destination::Stdout, options, &progress).await?;
         if report.unchecked {
             unchecked.push(target.to_string());

@@ -2,6 +2,7 @@
 //! something is lost or the index is not in order.
 
 use super::connection::{print, print_json};
+use super::failure;
 use super::store::StoreArgs;
 use crate::app::{self, CheckReport, Finding};
 use crate::escape::escaped;
@@ -32,7 +33,7 @@ pub async fn run(args: Args) -> u8 {
     let report = match app::check(&settings, args.rebuild, show).await {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             return error.exit_code();
         }
     };

@@ -5,6 +5,7 @@
 //! prints one object, `valid` and `faults`, and `show` one for each setting.
 
 use super::connection::{print, print_json};
+use super::failure;
 use super::store::GatewayArgs;
 use crate::escape::escaped;
 use crate::settings::{self, Loaded, Shown};
@@ -40,7 +41,7 @@ pub fn run(args: Args) -> u8 {
     let environment = settings::environment();
     let load = |args: GatewayArgs| settings::inspect(&args.typed(), &environment);
     for name in settings::unknown_variables(&environment) {
-        eprintln!("ratchet: {} is no setting and has no effect", escaped(name));
+        failure::note(format_args!("{name} is no setting and has no effect"));
     }
     match args.action {
         Action::Check(ActionArgs { gateway, json }) => check(&load(gateway), json),
@@ -54,7 +55,7 @@ fn check(loaded: &Loaded, json: bool) -> u8 {
     if json {
         print_json(&serde_json::json!({ "valid": is_valid, "faults": faults }));
     } else {
-        faults.iter().for_each(|fault| eprintln!("ratchet: {fault}"));
+        report(loaded);
         if is_valid {
             print("the settings are valid");
         }
@@ -70,8 +71,13 @@ fn show(loaded: &Loaded, json: bool) -> u8 {
             print_row(&row);
         }
     }
-    loaded.faults.iter().for_each(|fault| eprintln!("ratchet: {}", super::chain(fault)));
+    report(loaded);
     if loaded.faults.is_empty() { 0 } else { WRONG_USE }
+}
+
+/// Prints every fault as an error.
+fn report(loaded: &Loaded) {
+    loaded.faults.iter().for_each(|fault| failure::report(fault, fault.code(), None));
 }
 
 /// Prints TOML.

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use super::connection::{exit_code_of, print, print_json};
+use super::failure;
 use super::store::StoreArgs;
 use crate::app::{self, Check, Weight};
-use crate::client::{Endpoint, GatewayCheck, Result, Transport, examine_gateway};
+use crate::client::{Endpoint, GatewayCheck, Progress, Result, Transport, examine_gateway};
 use crate::escape::escaped;
 
 /// How long the pauses between retries may be together: who asks waits for the answer.
@@ -40,7 +41,8 @@ pub async fn run(args: Args) -> u8 {
 
 async fn ask_gateway(url: &str) -> Result<Vec<GatewayCheck>> {
     // The result says that the gateway is away; no line before it needs to.
-    let transport = Transport::new(Endpoint::find(Some(url))?, RETRY_FOR, None, |_| {})?;
+    let transport =
+        Transport::new(Endpoint::find(Some(url))?, RETRY_FOR, None, &Progress::silent())?;
     examine_gateway(&transport).await
 }
 
@@ -65,7 +67,7 @@ async fn examine_store(args: Args) -> u8 {
     let checks = match app::examine(&settings).await {
         Ok(checks) => checks,
         Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             return error.exit_code();
         }
     };
@@ -84,7 +86,7 @@ async fn examine_store(args: Args) -> u8 {
     }
     let is_usable = checks.iter().all(|check| check.passed || !is_required(check));
     if !is_usable {
-        eprintln!("ratchet: the gateway must not use this store: it would lose updates or parts");
+        failure::note("the gateway must not use this store: it would lose updates or parts");
     }
     u8::from(!is_usable)
 }

@@ -2,6 +2,7 @@
 //! session could not be reclaimed or if a gateway is sweeping.
 
 use super::connection::{print, print_json};
+use super::failure;
 use super::store::StoreArgs;
 use crate::app::{self, ReclaimedSession};
 
@@ -30,11 +31,12 @@ pub async fn run(args: Args) -> u8 {
     let report = match app::sweep(&settings, args.dry_run, show).await {
         Ok(Some(report)) => report,
         Ok(None) => {
-            eprintln!("ratchet: a gateway is sweeping this store; try again later");
+            let text = "a gateway is sweeping this store; try again later";
+            failure::report_text(text, "sweep-running", None);
             return 1;
         }
         Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             return error.exit_code();
         }
     };

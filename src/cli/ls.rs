@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 
 use super::connection::{Connection, exit_code_of, print, print_json};
+use super::failure;
 use super::human::bytes;
 use crate::client::{History, Result, Row, Target, buckets, list};
 use crate::escape::escaped;
@@ -41,7 +42,7 @@ async fn print_rows(args: &Args) -> Result<()> {
     let history = if args.all { History::All } else { History::Newest };
     let rows = list(&args.connection.open()?, &target, history).await?;
     if rows.is_empty() && !is_json {
-        eprintln!("ratchet: {}", escaped(format_args!("there is nothing below {target}")));
+        failure::note(format_args!("there is nothing below {target}"));
     }
     let on_terminal = std::io::stdout().is_terminal();
     for row in &rows {

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 
 use super::Cli;
 use super::connection::print;
-use crate::escape::escaped;
+use super::failure;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> u8 {
         Ok(()) => 0,
         Err(error) => {
             let place = args.directory.as_deref().unwrap_or(Path::new("-")).display();
-            eprintln!("ratchet: {}", escaped(format_args!("{place}: {error}")));
+            failure::note(format_args!("{place}: {error}"));
             1
         }
     }

@@ -13,8 +13,10 @@ mod config;
 mod connection;
 mod doctor;
 mod examples;
+mod failure;
 mod gc;
 mod human;
+mod interrupt;
 mod ls;
 mod man;
 mod mb;
@@ -36,6 +38,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::escape::{error_chain, escaped};
+use interrupt::{INTERRUPTED, unless_interrupted};
 
 /// Resumable, verified uploads to any S3 store.
 #[derive(Debug, Parser)]
@@ -138,19 +141,28 @@ impl Command {
     }
 }
 
-/// The arguments, as far as they fit together. Otherwise the process ends, with exit code 2.
-fn parse() -> Cli {
-    let cli = Cli::parse();
+/// The arguments. **Errors**: also if they do not fit together.
+fn parse() -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse()?;
     if let Some(option) = cli.command.useless(&cli.anywhere) {
         let text = format!("{option} is of no use to this command; leave it out");
-        Cli::command().error(ErrorKind::ArgumentConflict, text).exit();
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
-    cli
+    Ok(cli)
 }
 
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
-    let cli = parse();
+    // Before the arguments are parsed: their errors are printed so too.
+    failure::print_as_json(std::env::args_os().any(|argument| argument == "--json"));
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && failure::prints_json() => {
+            failure::report_text(error.to_string().trim_end(), failure::WRONG_USE, None);
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
     let mut builder = Builder::new_multi_thread();
     if matches!(cli.command, Command::Serve(_)) {
         // Connections are served by threads of their own, see `server`.
@@ -165,14 +177,14 @@ pub fn run() -> ExitCode {
     };
     let code = match cli.command {
         Command::Serve(args) => runtime.block_on(serve::run(args)),
-        Command::Backup(args) => runtime.block_on(backup::run(args)),
-        Command::Restore(args) => runtime.block_on(restore::run(args)),
-        Command::Cat(args) => runtime.block_on(cat::run(args)),
+        Command::Backup(args) => runtime.block_on(unless_interrupted(backup::run(args))),
+        Command::Restore(args) => runtime.block_on(unless_interrupted(restore::run(args))),
+        Command::Cat(args) => runtime.block_on(unless_interrupted(cat::run(args))),
         Command::Ls(args) => runtime.block_on(ls::run(args)),
         Command::Status(args) => runtime.block_on(status::run(args)),
-        Command::Verify(args) => runtime.block_on(verify::run(args)),
+        Command::Verify(args) => runtime.block_on(unless_interrupted(verify::run(args))),
         Command::Abort(args) => runtime.block_on(abort::run(args)),
-        Command::Rm(args) => runtime.block_on(rm::run(args)),
+        Command::Rm(args) => runtime.block_on(unless_interrupted(rm::run(args))),
         Command::Mb(args) => runtime.block_on(mb::run(args)),
         Command::Gc(args) => runtime.block_on(gc::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
@@ -182,6 +194,10 @@ pub fn run() -> ExitCode {
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
+    if code == INTERRUPTED {
+        // A thread may wait for stdin, and would be waited for.
+        runtime.shutdown_background();
+    }
     ExitCode::from(code)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::client::{Rates, parse_rates};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Pace {
     /// The most bytes per second, over all jobs, such as 10MiB; or a rate for each time of the day
     /// on this machine, such as 08:00=5M,22:00=off.

@@ -5,11 +5,14 @@
 //! or the same as `backup` for a directory. It prints nothing else where stdout gets the file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::connection::{
-    Connection, exit_code_of, note_other_owner, note_unchecked, print, print_json,
-    print_tree_report,
+    Connection, Moved, exit_code_of, note_other_owner, note_unchecked, pace, print_for_people,
+    print_json, print_tree_report,
 };
+use super::failure;
+use super::human::bytes;
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
 use super::tree::TreeArgs;
@@ -17,7 +20,6 @@ use crate::client::{
     ByteRange, Destination, Error, Progress, RestoreOptions, RestoreReport, Result, Target,
     TreeReport, restore, restore_tree,
 };
-use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -61,13 +63,14 @@ pub async fn run(args: Args) -> u8 {
         Err(error) => return exit_code_of(Err(error), |()| 0),
     };
     let to_stdout = matches!(to, To::File(Destination::Stdout));
-    let progress = args.talk.progress(args.connection.json || to_stdout);
+    let progress = args.talk.progress(&args.connection, to_stdout);
     let outcome = restore_to(&args, &target, &to, &progress).await;
     progress.finish();
+    let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::Tree(report) => {
             let summary = args.talk.summary(args.connection.json);
-            print_tree_report(&report, summary, args.tree.delete())
+            print_tree_report(&report, Moved::Received, summary, args.tree.delete())
         }
         Outcome::One(restored) if to_stdout => {
             note_unchecked_one(&args.target, &restored);
@@ -81,14 +84,11 @@ pub async fn run(args: Args) -> u8 {
             match args.talk.summary(args.connection.json) {
                 Summary::Json => print_json(&restored),
                 Summary::Nothing => {}
-                Summary::Text => print_restored(path, &restored),
+                Summary::Text => print_restored(path, &restored, elapsed),
             }
             note_unchecked_one(&args.target, &restored);
             for reason in &restored.kept.left_out {
-                eprintln!(
-                    "ratchet: {}",
-                    escaped(format_args!("{}: left out: {reason}", args.to.display()))
-                );
+                failure::note(format_args!("{}: left out: {reason}", args.to.display()));
             }
             if restored.kept.other_owner {
                 note_other_owner();
@@ -98,12 +98,13 @@ pub async fn run(args: Args) -> u8 {
     })
 }
 
-fn print_restored(path: &Path, restored: &RestoreReport) {
+fn print_restored(path: &Path, restored: &RestoreReport, elapsed: Duration) {
     let RestoreReport { bytes_read, bytes_kept, checked_by, .. } = restored;
-    print(&format!(
-        "{} restored: {bytes_read} bytes received, {bytes_kept} there already; checked by \
-         {checked_by}",
-        path.display()
+    print_for_people(&format!(
+        "{} restored: {}, {} there already; checked by {checked_by}",
+        path.display(),
+        pace(*bytes_read, Moved::Received, elapsed),
+        bytes(*bytes_kept)
     ));
 }
 
@@ -145,7 +146,8 @@ async fn restore_to(args: &Args, target: &Target, to: &To, progress: &Progress) 
             Ok(Outcome::Tree(report))
         }
         To::File(destination) => {
-            let options = RestoreOptions { jobs: args.jobs, range: args.range };
+            let options =
+                RestoreOptions { jobs: args.jobs, range: args.range, ..Default::default() };
             let report = restore(&transport, target, destination, options, progress).await?;
             Ok(Outcome::One(report))
         }

@@ -3,6 +3,7 @@
 //! With `--json` it prints one object: `dryRun`, `removed`, `failed`.
 
 use super::connection::{Connection, exit_code_of, print, print_json};
+use super::failure;
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
 use crate::client::{Error, Mode, Progress, RemovalReport, Result, Target, remove};
@@ -26,7 +27,7 @@ pub struct Args {
 
 /// Removes. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = args.talk.progress(true);
+    let progress = args.talk.progress(&args.connection, true);
     let outcome = remove_target(&args, &progress).await;
     exit_code_of(outcome, |(target, report)| {
         match args.talk.summary(args.connection.json) {
@@ -35,7 +36,7 @@ pub async fn run(args: Args) -> u8 {
             Summary::Text => print_report(&target, &report),
         }
         for (key, reason) in &report.failed {
-            eprintln!("ratchet: {}", escaped(format_args!("{key}: {reason}")));
+            failure::note(format_args!("{key}: {reason}"));
         }
         u8::from(!report.failed.is_empty())
     })
@@ -70,7 +71,7 @@ async fn remove_target(args: &Args, progress: &Progress) -> Result<(Target, Remo
         }
         (true, true) | (false, false) => {}
     }
-    let transport = args.connection.open_with(progress, &Pace { limit_rate: None })?;
+    let transport = args.connection.open_with(progress, &Pace::default())?;
     let mode = if args.dry_run { Mode::Show } else { Mode::Change };
     let report = remove(&transport, &target, mode, progress).await?;
     Ok((target, report))

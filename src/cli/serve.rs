@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::failure;
 use super::store::GatewayArgs;
 use crate::app::{self, GeneratedKey, Ready};
 use crate::observe;
@@ -38,11 +39,15 @@ pub async fn run(args: Args) -> u8 {
     let settings = match settings::load_for_gateway(&typed, &environment) {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             return WRONG_USE;
         }
     };
-    observe::start(&settings.log);
+    if let Err(error) = observe::start(&settings.log) {
+        let path = settings.log.access.unwrap_or_default();
+        eprintln!("ratchet: log.access: {} cannot be opened: {error}", path.display());
+        return WRONG_USE;
+    }
     raise_descriptor_limit();
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
@@ -76,7 +81,7 @@ pub async fn run(args: Args) -> u8 {
     match app::run(settings, Arc::new(reload_accounts), announce, shutdown).await {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             error.exit_code()
         }
     }
@@ -117,17 +122,34 @@ fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
     address
 }
 
-/// Lines to paste into a shell. They name the file of the secret, never the secret.
+/// Lines to paste into a shell. They name the file of the secret, never the secret: this may be a
+/// log.
 fn shell_lines(key: &GeneratedKey, url: &str) -> String {
     let path = std::path::absolute(&key.path).unwrap_or_else(|_| key.path.clone());
     let what = if key.is_new { "created the access key" } else { "using the access key" };
     format!(
         "ratchet: {what} {id}; its secret is in {path}\n\
-         To use it in a shell:\n\n  \
-         export AWS_SHARED_CREDENTIALS_FILE='{path}' AWS_PROFILE=ratchet AWS_REGION=us-east-1\n  \
-         export AWS_ENDPOINT_URL_S3={url}\n  \
-         ratchet backup FILE s3://my-bucket/FILE\n\n",
+         Paste this into a shell, to use it with ratchet, aws, curl and others:\n\n  \
+         export AWS_ACCESS_KEY_ID={id}\n  \
+         export AWS_SECRET_ACCESS_KEY=\"$(sed -n 's/^aws_secret_access_key *= *//p' {quoted})\"\n  \
+         export AWS_REGION=us-east-1 AWS_ENDPOINT_URL={url} AWS_ENDPOINT_URL_S3={url}\n\n\
+         Then, for example: ratchet backup FILE s3://my-bucket/FILE\n\n",
         id = key.id,
         path = path.display(),
+        quoted = quoted(&path),
     )
+}
+
+/// The path as one word of a shell.
+fn quoted(path: &std::path::Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_path_is_one_word_of_a_shell_whatever_is_in_it() {
+        let quoted = super::quoted(std::path::Path::new("/a b/it's $(x)"));
+        assert_eq!(quoted, r"'/a b/it'\''s $(x)'");
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::connection::{print, print_json};
+use super::failure;
 use crate::app;
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub async fn run(args: Args) -> u8 {
             crate::escape::escaped(to.display())
         )),
         Err(error) => {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             return error.exit_code();
         }
     }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::failure;
 use crate::settings::{self, Settings};
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ impl StoreArgs {
     pub fn settings(self) -> Result<Settings, u8> {
         let typed = settings::Args { config: self.config, listen: None, store: self.store };
         settings::load(&typed, &settings::environment()).map_err(|error| {
-            eprintln!("ratchet: {}", super::chain(&error));
+            failure::report(&error, error.code(), None);
             2
         })
     }

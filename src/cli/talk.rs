@@ -2,6 +2,7 @@
 //!
 //! Guarantees: errors, and what could not be done, are always said.
 
+use super::connection::Connection;
 use crate::client::Progress;
 
 #[derive(Debug, clap::Args)]
@@ -9,7 +10,7 @@ pub struct Talk {
     /// Name each file that is done, on stderr.
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
-    /// Print no progress bar and no summary.
+    /// Print no progress and no summary.
     #[arg(short, long)]
     quiet: bool,
 }
@@ -23,9 +24,9 @@ pub enum Summary {
 }
 
 impl Talk {
-    /// `without_bar`: stdout, or who reads it, wants no bar.
-    pub fn progress(&self, without_bar: bool) -> Progress {
-        let progress = Progress::new(without_bar || self.quiet);
+    /// The progress of a command. If `quiet`, or if the user wants that, only messages are shown.
+    pub fn progress(&self, connection: &Connection, quiet: bool) -> Progress {
+        let progress = connection.progress(quiet || self.quiet);
         if self.verbose { progress.naming_files() } else { progress }
     }
 

@@ -5,10 +5,13 @@
 //! `reasons`; for a prefix the same as `backup` for a directory.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::connection::{
-    Connection, exit_code_of, note_unchecked, print, print_json, print_tree_report,
+    Connection, Moved, exit_code_of, note_unchecked, pace, print_for_people, print_json,
+    print_tree_report,
 };
+use super::failure;
 use super::pace::Pace;
 use super::talk::{Summary, Talk};
 use super::tree::FilterArgs;
@@ -16,7 +19,6 @@ use crate::client::{
     Delete, Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair,
     verify_tree,
 };
-use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -45,44 +47,46 @@ enum Outcome {
 
 /// Verifies. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = args.talk.progress(args.connection.json);
+    let progress = args.talk.progress(&args.connection, false);
     let outcome = verify_target(&args, &progress).await;
     progress.finish();
+    let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
-        Outcome::One(repair) => print_repair(&args, &repair),
+        Outcome::One(repair) => print_repair(&args, &repair, elapsed),
         Outcome::Tree(report) => {
             let summary = args.talk.summary(args.connection.json);
-            print_tree_report(&report, summary, Delete::Never)
+            print_tree_report(&report, Moved::Read, summary, Delete::Never)
         }
     })
 }
 
-fn print_repair(args: &Args, repair: &Repair) -> u8 {
+fn print_repair(args: &Args, repair: &Repair, elapsed: Duration) -> u8 {
     let Repair { found, repaired } = repair;
     for reason in found.reasons.values() {
-        eprintln!("ratchet: {}", escaped(reason));
+        failure::note(reason);
     }
     if found.unchecked {
         note_unchecked(std::slice::from_ref(&args.target));
     }
     let summary = args.talk.summary(args.connection.json);
+    let pace = pace(found.size, Moved::Read, elapsed);
     match summary {
         Summary::Json => print_json(repair),
         Summary::Nothing => {}
         Summary::Text if found.backup_id.is_some() => {
             let good = found.chunks - found.bad.len() as u64;
-            print(&format!("{good} of {} chunks are as recorded", found.chunks));
+            print_for_people(&format!("{good} of {} chunks are as recorded; {pace}", found.chunks));
         }
         Summary::Text => {
-            let (size, checked_by) = (found.size, &found.checked_by);
-            print(&format!("{size} bytes are as recorded; checked by {checked_by}"));
+            let by = &found.checked_by;
+            print_for_people(&format!("the object is as recorded; checked by {by}; {pace}"));
         }
     }
     match repaired {
         Some(repaired) => {
             if summary == Summary::Text {
                 let size = repaired.object.size;
-                print(&format!("{} repaired: {size} bytes sent again", args.target));
+                print_for_people(&format!("{} repaired: {size} bytes sent again", args.target));
             }
             0
         }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Target;
-use crate::api::{Problem, ProblemType};
+use crate::api::{PROBLEM_BASE, Problem, ProblemType};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -31,6 +31,13 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The two sides do not agree on TLS.
+    #[error("{what}")]
+    Tls {
+        what: String,
+        #[source]
+        source: Option<rustls::Error>,
+    },
     /// The gateway refused the request and says why.
     #[error("{}; {} (request {})", .0.detail, .0.action, .0.request_id)]
     Problem(Box<Problem>),
@@ -41,7 +48,7 @@ pub enum Error {
     NotChunkApi { url: String, status: u16 },
     /// The gateway refused a request of S3.
     #[error("{of}: {message}")]
-    S3 { status: u16, code: String, message: String, of: String },
+    S3 { status: u16, code: String, message: String, of: String, request_id: Option<String> },
     #[error("{}: {what}", path.display())]
     Io {
         path: PathBuf,
@@ -93,7 +100,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::WrongUse(_) => Kind::WrongUse,
-            Self::Unreachable { .. } | Self::NotTried => Kind::Unreachable,
+            Self::Unreachable { .. } | Self::Tls { .. } | Self::NotTried => Kind::Unreachable,
             Self::Problem(_)
             | Self::NotChunkApi { .. }
             | Self::S3 { .. }
@@ -114,6 +121,51 @@ impl Error {
             Kind::NotDone => 1,
             Kind::WrongUse => 2,
             Kind::Unreachable => 3,
+        }
+    }
+
+    /// A word that stays the same, see docs/operations.md#errors-in-json.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::WrongUse(_) => "wrong-use",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
+            Self::NotTried => "not-tried",
+            Self::Problem(problem) => {
+                problem.type_uri.strip_prefix(PROBLEM_BASE).unwrap_or(&problem.type_uri)
+            }
+            Self::NotChunkApi { .. } => "not-chunk-api",
+            Self::S3 { code, .. } if code.is_empty() => "s3",
+            Self::S3 { code, .. } => code,
+            Self::CorruptObject { .. } => "corrupt-object",
+            Self::Io { .. } => "io",
+            Self::SourceChanged(_) => "source-changed",
+            Self::CorruptChunk { .. } => "corrupt-chunk",
+            Self::UnreadableChunk { .. } => "unreadable-chunk",
+            Self::BrokenOff { .. } => "broken-off",
+            Self::ObjectChanged(_) => "object-changed",
+            Self::NotDone(_) => "not-done",
+        }
+    }
+
+    /// The id of the request in the gateway's log, if the gateway responded.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Problem(problem) => Some(&problem.request_id),
+            Self::S3 { request_id, .. } => request_id.as_deref(),
+            Self::UnreadableChunk { source, .. } => source.request_id(),
+            Self::WrongUse(_)
+            | Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::NotTried
+            | Self::NotChunkApi { .. }
+            | Self::CorruptObject { .. }
+            | Self::Io { .. }
+            | Self::SourceChanged(_)
+            | Self::CorruptChunk { .. }
+            | Self::BrokenOff { .. }
+            | Self::ObjectChanged(_)
+            | Self::NotDone(_) => None,
         }
     }
 

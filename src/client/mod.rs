@@ -36,7 +36,7 @@ pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
 pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use listing::{History, Row, State, list};
-pub use progress::Progress;
+pub use progress::{Progress, for_terminal, human_bytes, human_time};
 pub use rates::parse_rates;
 pub use remote::{BackupStatus, ListedBucket, abort, buckets, make_bucket, statuses};
 pub use removal::{Mode, RemovalReport, remove};

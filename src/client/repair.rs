@@ -66,6 +66,7 @@ pub async fn verify_and_repair(
         digest: digest.unwrap_or(BackupOptions::default().digest),
         ..BackupOptions::default()
     };
+    let progress = &progress.only_file(&path.display().to_string());
     let repaired = backup_again(transport, &source, target, attributes, &options, progress).await?;
     Ok(Repair { found, repaired: Some(repaired) })
 }

@@ -46,6 +46,7 @@ pub async fn verify(
     jobs: usize,
     progress: &Progress,
 ) -> Result<Verification> {
+    let progress = &progress.only_file(&target.to_string());
     let current = Current::find(transport, target).await?;
     verify_current(transport, current, jobs, progress).await
 }
@@ -117,10 +118,10 @@ pub(super) async fn verify_backup(
     let chunks = indexes.len() as u64;
     let unreadable_in_a_row = &AtomicUsize::new(0);
     let checks = stream::iter(indexes).map(|index| async move {
-        match backup.fetch_within(transport, index, Some(MAX_REFUSED)).await {
-            Ok(bytes) => {
+        match backup.read(transport, index, None, Some(MAX_REFUSED)).await {
+            Ok(()) => {
                 unreadable_in_a_row.store(0, Ordering::Relaxed);
-                progress.add_transferred(bytes.len() as u64);
+                progress.add_transferred(backup.chunking().len_of(index));
                 Ok(None)
             }
             Err(error @ Error::CorruptChunk { .. }) => Ok(Some((index, error_chain(&error)))),

@@ -40,6 +40,7 @@
 
 mod clock_jump;
 mod decide;
+mod figures;
 mod index_entries;
 mod lease;
 mod report;
@@ -50,6 +51,7 @@ mod sweep;
 
 use std::time::Duration;
 
+pub use figures::Figures;
 pub use report::{ReclaimedSession, Report};
 pub use sweep::{Mode, Sweeper};
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::clock_jump::ClockJumpGuard;
 use super::decide::RetentionLimits;
+use super::figures::Figures;
 use super::lease::{LEASE_TIMEOUT, SweepLease, SweepPosition};
 use super::report::{ReclaimedSession, Report};
 use super::{Settings, index_entries, sessions};
@@ -44,6 +45,7 @@ pub struct Sweeper {
     pub(super) settings: Settings,
     limits: RetentionLimits,
     clock_guard: Arc<Mutex<ClockJumpGuard>>,
+    pub figures: Figures,
 }
 
 /// A sweep that runs.
@@ -73,7 +75,8 @@ impl Sweeper {
             keep_aborted: uploads.keep_aborted(),
         };
         let clock_guard = Arc::new(Mutex::new(ClockJumpGuard::new(limits.max_age())));
-        Self { uploads, clock, settings, limits, clock_guard }
+        let figures = Figures::default();
+        Self { uploads, clock, settings, limits, clock_guard, figures }
     }
 
     /// One sweep; `on_reclaimed` is called for each session of which something is reclaimed. None
@@ -111,7 +114,12 @@ impl Sweeper {
             renewed_at: self.clock.monotonic(),
             on_reclaimed: &mut on_reclaimed,
         };
-        sweep.run().await.map(Some)
+        let swept = sweep.run().await;
+        match &swept {
+            Ok(report) => self.figures.swept(report, self.clock.unix_seconds()),
+            Err(_) => self.figures.interrupted(),
+        }
+        swept.map(Some)
     }
 
     /// The documents of the state bucket.

@@ -5,9 +5,12 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -22,8 +25,9 @@ use super::service::{HttpService, ResponseBody};
 /// memory (docs/decisions/0008-read-size-of-request-bodies.md).
 const READ_BYTES: usize = 192 << 10;
 
-/// Serves one connection to its end. Errors that the client causes are only logged.
-pub async fn serve<T, S, B>(socket: T, service: S, context: ConnectionContext)
+/// Serves one connection to its end. Each request has the peer's address as an extension. Errors
+/// that the client causes are only logged.
+pub async fn serve<T, S, B>(socket: T, peer: SocketAddr, service: S, context: ConnectionContext)
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: HttpService<B>,
@@ -32,7 +36,8 @@ where
     let ConnectionContext { clock, settings, mut draining, .. } = context;
     let activity = Activity::new(clock.clone(), &settings);
     let request_activity = activity.clone();
-    let tracking = service_fn(move |request| {
+    let tracking = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (in_flight, response) = (request_activity.request(), service.call(request));
         let tracked = async move {
             let response = response.await?;

@@ -9,8 +9,10 @@
 
 mod activity;
 mod connection;
+mod figures;
 mod lingering_close;
 mod peers;
+mod plain_http;
 mod serve;
 mod service;
 mod tls;
@@ -18,6 +20,7 @@ mod workers;
 
 use std::time::Duration;
 
+pub use figures::Connections;
 pub use serve::Server;
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use workers::Workers;

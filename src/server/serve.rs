@@ -9,12 +9,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 
 use crate::clock::Clock;
 
+use super::figures::Connections;
 use super::peers::Peers;
 use super::service::{HttpService, ResponseBody};
-use super::{Settings, Tls, Workers, connection};
+use super::{Settings, Tls, Workers, connection, plain_http};
 
 /// How long accepting pauses after an error, such as that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -27,6 +29,7 @@ pub struct Server {
     pub settings: Settings,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
+    pub connections: Connections,
 }
 
 /// What a connection needs of its server.
@@ -47,7 +50,7 @@ impl Server {
         S: HttpService<B>,
         B: ResponseBody,
     {
-        let Self { listener, workers, clock, settings, tls } = self;
+        let Self { listener, workers, clock, settings, tls, connections: counts } = self;
         let permits = Arc::new(Semaphore::new(settings.max_connections));
         let peers = Peers::new(settings.max_peer_connections);
         let drain_timeout = settings.drain_timeout;
@@ -68,16 +71,18 @@ impl Server {
                 accepted = next => accepted,
             };
             let Some(peer_permit) = peers.acquire(address.ip()) else {
+                counts.refused();
                 tracing::debug!(%address, "a connection is closed: its peer is at server.max_connections_of_peer");
                 continue;
             };
             let (runtime, token) = workers.least_loaded();
             let (service, context) = (service.clone(), context.clone());
+            let counted = counts.accepted();
             let connection = async move {
-                if let Err(error) = start_connection(socket, service, context).await {
+                if let Err(error) = start_connection((socket, address), service, context).await {
                     tracing::debug!(%error, "a connection ended before its first request");
                 }
-                drop((permit, peer_permit, token));
+                drop((permit, peer_permit, token, counted));
             };
             connections.spawn_on(connection, runtime);
         }
@@ -113,10 +118,16 @@ async fn accept(listener: &TcpListener, clock: &Clock) -> (std::net::TcpStream, 
     }
 }
 
+/// A connection to a port that speaks TLS, by what its client speaks.
+enum Accepted {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
 /// Registers a connection with the runtime of its worker, and serves it. **Errors**: of the socket
 /// or of the TLS handshake.
 async fn start_connection<S, B>(
-    socket: std::net::TcpStream,
+    (socket, peer): (std::net::TcpStream, SocketAddr),
     service: S,
     context: ConnectionContext,
 ) -> std::io::Result<()>
@@ -131,14 +142,27 @@ where
     // Boxed: otherwise each connection's future would have room for the handshake, which is 6 KiB
     // more for each idle connection.
     let Some(tls) = context.tls.clone() else {
-        Box::pin(connection::serve(socket, service, context)).await;
+        Box::pin(connection::serve(socket, peer, service, context)).await;
         return Ok(());
     };
     let head_timeout = context.settings.head_timeout;
+    let timed_out = context.clock.pause(head_timeout);
+    let accepted = Box::pin(async {
+        if plain_http::is_spoken(&socket).await? {
+            return Ok(Accepted::Plain(socket));
+        }
+        tls.accept(socket).await.map(|encrypted| Accepted::Tls(Box::new(encrypted)))
+    });
     let socket = tokio::select! {
-        encrypted = Box::pin(tls.accept(socket)) => encrypted?,
-        () = context.clock.pause(head_timeout) => return Err(std::io::ErrorKind::TimedOut.into()),
+        accepted = accepted => match accepted? {
+            Accepted::Tls(encrypted) => *encrypted,
+            Accepted::Plain(socket) => {
+                Box::pin(plain_http::refuse(socket, &context.clock, head_timeout)).await;
+                return Ok(());
+            }
+        },
+        () = timed_out => return Err(std::io::ErrorKind::TimedOut.into()),
     };
-    Box::pin(connection::serve(socket, service, context)).await;
+    Box::pin(connection::serve(socket, peer, service, context)).await;
     Ok(())
 }

@@ -72,7 +72,14 @@ async fn start(settings: Settings) -> TestServer {
     });
     let (shutdown, shutdown_rx) = oneshot::channel::<()>();
     let stopped = async move { drop(shutdown_rx.await) };
-    let server = Server { listener, workers, clock: Clock::system(), settings, tls: None };
+    let server = Server {
+        listener,
+        workers,
+        clock: Clock::system(),
+        settings,
+        tls: None,
+        connections: Connections::default(),
+    };
     let served = tokio::spawn(server.serve(service, stopped));
     TestServer { address, shutdown, served, release, begun, task_token }
 }

@@ -44,3 +44,18 @@ pub enum Error {
     #[error("{0}")]
     Combination(String),
 }
+
+impl Error {
+    /// A word that stays the same, see docs/operations.md#errors-in-json.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Value { .. } => "invalid-setting",
+            Self::UnknownKey { .. } => "unknown-setting",
+            Self::Account { .. } => "invalid-accounts",
+            Self::Cors { .. } => "invalid-cors",
+            Self::Syntax { .. } => "invalid-file",
+            Self::Unreadable { .. } => "unreadable-file",
+            Self::Combination(_) => "invalid-combination",
+        }
+    }
+}

@@ -4,9 +4,11 @@
 //! table, and accounts. A key's environment variable is `RATCHET_` and the key in capitals, with
 //! `_` for `.`.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Environment, Error, Loaded, Origin, Settings};
+use super::similar::similar;
+use super::{Environment, Error, Loaded, Origin, PREFIX, Settings};
 use crate::server::TlsSettings;
 
 /// A single setting.
@@ -397,11 +399,17 @@ pub const KEYS: &[Key] = &[
         show: |s| quoted(&s.log.level),
         set: |s, text| s.log.set_level(text),
     },
+    Key {
+        name: "log.access",
+        meaning: "File that gets a line for every request; empty: stderr has them at debug, and refused ones as warnings.",
+        show: |s| quoted(s.log.access.as_deref().unwrap_or(Path::new("")).display()),
+        set: |s, text| s.log.set_access(text),
+    },
 ];
 
 /// The name of a key's environment variable.
 pub fn variable(key: &str) -> String {
-    format!("RATCHET_{}", key.to_ascii_uppercase().replace('.', "_"))
+    format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
 /// Sets one key to the value in `text`. **Errors**: `UnknownKey`, `Value`.
@@ -417,8 +425,7 @@ pub fn set(settings: &mut Settings, name: &str, text: &str, origin: &Origin) -> 
     })
 }
 
-/// Sets every key whose variable is in the environment. Other variables are ignored: orchestrators
-/// set `RATCHET_PORT` and the like for a service of this name.
+/// Sets every key whose variable is in the environment.
 pub fn apply_environment(environment: &Environment, loaded: &mut Loaded) {
     for key in KEYS {
         let name = variable(key.name);
@@ -431,9 +438,11 @@ pub fn apply_environment(environment: &Environment, loaded: &mut Loaded) {
 /// The error for an unknown key, with a similar key as a suggestion.
 pub fn unknown_key(name: &str, origin: &Origin) -> Error {
     let last = name.rsplit('.').next().unwrap_or(name);
-    let similar = KEYS.iter().find(|key| key.name.ends_with(last) || last.contains(key.name));
-    let fix = match similar {
-        Some(key) => format!("did you mean {:?}? config/ratchet.toml shows every key", key.name),
+    let known = || KEYS.iter().map(|key| key.name);
+    // Or it stands in another table than it should.
+    let elsewhere = || known().find(|known| known.ends_with(last) || last.contains(known));
+    let fix = match similar(name, known()).or_else(elsewhere) {
+        Some(key) => format!("did you mean {key:?}? config/ratchet.toml shows every key"),
         None => "remove it; config/ratchet.toml shows every key".to_owned(),
     };
     Error::UnknownKey { key: name.to_owned(), origin: origin.clone(), fix }

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Args, Environment, Error, Origin, Settings, accounts, cors, file, keys, store};
+use super::{
+    Args, CONFIG, Environment, Error, Origin, Settings, accounts, cors, file, keys, store,
+    variables,
+};
 
 /// The settings as far as they could be loaded.
 #[derive(Debug, Default)]
@@ -25,8 +28,7 @@ impl Loaded {
     /// Loads everything.
     pub(super) fn from(args: &Args, environment: &Environment) -> Self {
         let mut loaded = Self::default();
-        let config =
-            args.config.clone().or_else(|| environment.get("RATCHET_CONFIG").map(PathBuf::from));
+        let config = args.config.clone().or_else(|| environment.get(CONFIG).map(PathBuf::from));
         if let Some(path) = config {
             file::apply(&path, &mut loaded);
         }
@@ -38,6 +40,7 @@ impl Loaded {
                 loaded.set(key, value, &Origin::Flag(flag));
             }
         }
+        loaded.faults.extend(variables::misspelt(environment));
         let outcome = accounts::add_root_key(environment, &mut loaded);
         loaded.note(outcome);
         let outcome = cors::add_origins(environment, &mut loaded);

@@ -13,7 +13,9 @@ mod keys;
 mod loading;
 mod reference;
 mod shown;
+mod similar;
 mod store;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,8 +32,14 @@ use crate::web::Settings as WebSettings;
 pub use error::{Error, Origin};
 pub use loading::Loaded;
 pub use reference::reference;
-pub use shown::{Shown, shown, unknown_variables};
+pub use shown::{Shown, shown};
 pub use store::{StoreChoice, StoreSettings};
+pub use variables::unknown_variables;
+
+/// What the names of all variables begin with.
+const PREFIX: &str = "RATCHET_";
+/// The variable that names the settings file.
+const CONFIG: &str = "RATCHET_CONFIG";
 
 /// The flags of the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +87,7 @@ pub type Environment = BTreeMap<String, String>;
 pub fn environment() -> Environment {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    variables.filter(|(name, _)| name.starts_with("RATCHET_")).collect()
+    variables.filter(|(name, _)| name.starts_with(PREFIX)).collect()
 }
 
 /// Loads the settings of a gateway, and checks that it can start with them. **Errors**: the first

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Environment, Loaded, Origin, accounts, cors, keys};
+use super::{Loaded, Origin, keys};
 use crate::accounts::AccountSettings;
 use crate::front::s3::CorsSettings;
 
@@ -41,14 +41,6 @@ pub fn shown(loaded: &Loaded) -> Vec<Shown> {
         rows.push(of_table("cors", entries_of_rule(rule), origin));
     }
     rows
-}
-
-/// Variables that begin as those of settings do, and are none.
-pub fn unknown_variables(environment: &Environment) -> Vec<&str> {
-    let known: Vec<String> = keys::KEYS.iter().map(|key| keys::variable(key.name)).collect();
-    let others = ["RATCHET_CONFIG", accounts::ID, accounts::SECRET, cors::ORIGINS];
-    let names = environment.keys().map(String::as_str);
-    names.filter(|name| !others.contains(name) && !known.iter().any(|one| one == name)).collect()
 }
 
 fn entries_of_account(account: &AccountSettings) -> Vec<(&'static str, String)> {

@@ -58,6 +58,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("gc.sessions_per_s", "7", &["0", "10001", "-1"]),
     ("log.format", "json", &["", "xml"]),
     ("log.level", "info,ratchet::upload=debug", &["", "loud", "a=loud"]),
+    ("log.access", "/var/log/ratchet/access.log", &[]),
 ];
 
 fn read(text: &str) -> Result<Settings, Error> {
@@ -187,7 +188,11 @@ fn toml_shown(name: &str, value: &str) -> String {
 #[test]
 fn an_unknown_key_or_wrong_type_is_refused_with_its_line() {
     let table = [
-        ("lissten = \"x\"", "x.toml:1: unknown key \"lissten\""),
+        ("lissten = \"x\"", "x.toml:1: unknown key \"lissten\"; did you mean \"listen\"?"),
+        (
+            "[server]\ntls_kye = 1",
+            "x.toml:2: unknown key \"server.tls_kye\"; did you mean \"server.tls_key\"?",
+        ),
         ("[server]\nmax = 1", "x.toml:2: unknown key \"server.max\""),
         ("[nothing]\nx = 1", "x.toml:2: unknown key \"nothing.x\""),
         ("listen = [1]", "x.toml:1: listen = \"[1]\" is invalid"),
@@ -221,6 +226,20 @@ fn flags_win_over_environment_and_environment_over_file() {
     assert_eq!(settings.listen.port(), 3);
     assert_eq!(settings.store.choice, StoreChoice::Dir("environment".into()));
     assert_eq!(settings.upload.state_bucket, "from-file");
+    for (misspelt, meant) in [
+        ("RATCHET_LISTN", "RATCHET_LISTEN"),
+        ("RATCHET_ACESS_KEY_ID", "RATCHET_ACCESS_KEY_ID"),
+        ("RATCHET_SERVER_TLS_CERTIFCATE", "RATCHET_SERVER_TLS_CERTIFICATE"),
+        ("RATCHET_CONFG", "RATCHET_CONFIG"),
+    ] {
+        let environment = Environment::from([(misspelt.to_owned(), "x".to_owned())]);
+        let error = load(&Args::default(), &environment).unwrap_err().to_string();
+        let expected = format!("did you mean {meant}?");
+        assert!(error.contains(misspelt) && error.contains(&expected), "{error}");
+    }
+    let of_orchestrators = ["SERVICE_HOST", "SERVICE_PORT", "PORT_9010_TCP", "PORT", "TEST_S3"];
+    let of_orchestrators = of_orchestrators.map(|name| (format!("RATCHET_{name}"), "x".to_owned()));
+    load(&Args::default(), &of_orchestrators.into()).unwrap();
     let missing = Args { config: Some("nowhere.toml".into()), ..Args::default() };
     assert!(load(&missing, &Environment::new()).unwrap_err().to_string().contains("nowhere.toml"));
 }

@@ -21,6 +21,7 @@ mod conditions;
 mod copying;
 mod error;
 mod listing;
+mod measured;
 mod passthrough;
 mod received;
 mod tags;
@@ -35,6 +36,7 @@ pub use body::{Body, BodyError};
 pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, TagCondition};
 pub use copying::{ByteSpan, CopiedPart, CopyOptions, CopySource};
 pub use error::{Error, Kind, Marker};
+pub use measured::Measured;
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use tags::Tags;
 pub use values::{
@@ -198,6 +200,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         Ok(None)
     }
 
+    /// The disk that the store is on; None where it is not on one of this machine.
+    fn disk(&self) -> Option<Disk> {
+        None
+    }
+
     /// Whether the server reserves this name for itself, such as MinIO's `minio`: there is no such
     /// bucket, whatever the response to a request for it would be. Does not contact the server.
     fn reserves(&self, _bucket: &str) -> bool {
@@ -225,6 +232,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn head(&self, bucket: &Bucket, key: &Key) -> Result<Head> {
         self.get(bucket, key, GetRange::Head, GetOptions::default()).await.map(|(head, _)| head)
     }
+}
+
+/// The disk of an embedded store. **Unit**: bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+    pub index_bytes: u64,
 }
 
 /// What [`Store::inspect_server`] found out.

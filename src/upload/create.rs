@@ -115,7 +115,7 @@ impl Uploads {
         }
     }
 
-    fn plan(&self, new: &NewBackup) -> Result<Plan> {
+    pub(super) fn plan(&self, new: &NewBackup) -> Result<Plan> {
         let plan = Plan::new(new.chunk_size, new.size, self.store().limits());
         let plan = plan.map_err(|error| Error::BadRequest(error.to_string()))?;
         let needs_powers = new.digest == Some(digest::Kind::Blake3);
@@ -139,24 +139,7 @@ impl Uploads {
     ) -> Result<(Created, Session)> {
         let documents = self.documents();
         let layout = Layout::new(account, id);
-        let mut root = Root {
-            stamp: Stamp::default().next(&documents.clock.random_id()),
-            backup_id: id.clone(),
-            account: account.clone(),
-            bucket: new.bucket,
-            key: new.key,
-            file_id: new.file_id,
-            plan,
-            policy: Policy::FirstWins,
-            digest: new.digest,
-            metadata: new.metadata,
-            content_type: new.content_type,
-            s3: None,
-            destination: Destination::EmptyObject,
-            upload_tag: documents.clock.random_id(),
-            created_at: documents.clock.unix_seconds(),
-            status: Status::InProgress,
-        };
+        let mut root = self.new_root(account, id, new, plan);
         self.create_store_upload(&mut root).await?;
         documents.put_marker(&root.index_entry()).await?;
         let name = SessionName { account: account.clone(), id: id.clone() };
@@ -182,6 +165,35 @@ impl Uploads {
         }
     }
 
+    /// The root of a backup that has no store upload yet.
+    pub(super) fn new_root(
+        &self,
+        account: &AccountName,
+        id: &BackupId,
+        new: NewBackup,
+        plan: Plan,
+    ) -> Root {
+        let clock = &self.documents().clock;
+        Root {
+            stamp: Stamp::default().next(&clock.random_id()),
+            backup_id: id.clone(),
+            account: account.clone(),
+            bucket: new.bucket,
+            key: new.key,
+            file_id: new.file_id,
+            plan,
+            policy: Policy::FirstWins,
+            digest: new.digest,
+            metadata: new.metadata,
+            content_type: new.content_type,
+            s3: None,
+            destination: Destination::Whole,
+            upload_tag: clock.random_id(),
+            created_at: clock.unix_seconds(),
+            status: Status::InProgress,
+        }
+    }
+
     /// Creates the store upload of a backup. An empty file has none and needs its bucket only: S3
     /// does not complete an upload without parts; and an upload of a directory, whose key ends in
     /// `/`, is not created by MinIO, and completed under another name by SeaweedFS. **Errors**:
@@ -190,7 +202,7 @@ impl Uploads {
         let (bucket, key) = root.target();
         let created = if root.plan.size == Some(0) {
             let any = ListOptions { limit: 1, ..ListOptions::default() };
-            self.store().list(&bucket, &any).await.map(|_| Destination::EmptyObject)
+            self.store().list(&bucket, &any).await.map(|_| Destination::Whole)
         } else {
             let created = self.store().create_upload(&bucket, &key, &root.attributes()).await;
             created.map(Destination::Parts)
@@ -209,7 +221,7 @@ pub(super) fn upload_not_created(bucket: &Bucket, error: store::Error) -> Error 
 }
 
 /// The first field in which a create differs from the existing backup.
-fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
+pub(super) fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
     let fields = [
         ("bucket", root.bucket == new.bucket),
         ("key", root.key == new.key),

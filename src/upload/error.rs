@@ -212,7 +212,13 @@ impl Error {
             | store::Kind::Range
             | store::Kind::Unavailable => Kind::StoreUnavailable,
         };
-        Self::Store { kind, what: what.into(), source }
+        Self::of_store(kind, what.into(), source)
+    }
+
+    /// Of a full store only the store knows what to say, and it says nothing that is secret.
+    fn of_store(kind: Kind, what: String, source: store::Error) -> Self {
+        let what = if kind == Kind::StoreFull { source.to_string() } else { what };
+        Self::Store { kind, what, source }
     }
 
     /// As `store`, for a request no part of which comes from a client: if the store calls it
@@ -255,7 +261,7 @@ impl From<records::Error> for Error {
             records::Kind::Denied | records::Kind::Corrupt => Kind::Internal,
         };
         match error {
-            records::Error::Store { what, source, .. } => Self::Store { kind, what, source },
+            records::Error::Store { what, source, .. } => Self::of_store(kind, what, source),
             records::Error::Corrupt { key, why } => Self::Corrupt { key, why },
             records::Error::Interrupted(what) => Self::Batch { kind, what, retry_after: None },
         }

@@ -147,6 +147,8 @@ impl Uploads {
                 .clone()
                 .filter(|after| rank == start_rank && after.starts_with(&options.prefix));
             loop {
+                // Every entry that is listed costs the read of a root.
+                options.limit = (limit - page.roots.len()).max(READ_AHEAD);
                 let listed = self.documents().list(&options).await?;
                 let keys: Vec<Key> = listed.objects.into_iter().map(|object| object.key).collect();
                 let roots = self.roots(account, &keys).await?;

@@ -186,20 +186,21 @@ impl Finished {
 }
 
 /// Where the bytes of a session go. In the document this is the id of the store upload, and an
-/// empty text for `EmptyObject`.
+/// empty text for `Whole`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "UploadId", into = "UploadId")]
 pub enum Destination {
     /// Into parts of this multipart upload of the store.
     Parts(UploadId),
-    /// The file has no bytes: it has no store upload, and finalize puts an empty object
-    /// (docs/architecture.md#empty-files).
-    EmptyObject,
+    /// There is no store upload: the object is put whole. The file has no bytes, and finalize puts
+    /// an empty object (docs/architecture.md#empty-files), or it was backed up in one request
+    /// (docs/architecture.md#backups-in-one-request).
+    Whole,
 }
 
 impl From<UploadId> for Destination {
     fn from(upload: UploadId) -> Self {
-        if upload.as_str().is_empty() { Self::EmptyObject } else { Self::Parts(upload) }
+        if upload.as_str().is_empty() { Self::Whole } else { Self::Parts(upload) }
     }
 }
 
@@ -207,7 +208,7 @@ impl From<Destination> for UploadId {
     fn from(destination: Destination) -> Self {
         match destination {
             Destination::Parts(upload) => upload,
-            Destination::EmptyObject => Self::from(""),
+            Destination::Whole => Self::from(""),
         }
     }
 }
@@ -267,7 +268,7 @@ impl Root {
             Destination::Parts(upload) => {
                 Some(UploadTarget { bucket: &target.0, key: &target.1, upload })
             }
-            Destination::EmptyObject => None,
+            Destination::Whole => None,
         }
     }
 }
@@ -280,7 +281,7 @@ mod tests {
     fn a_destination_is_the_id_of_the_store_upload_in_json() {
         for (destination, json) in [
             (Destination::Parts(UploadId::from("upload-1")), "\"upload-1\""),
-            (Destination::EmptyObject, "\"\""),
+            (Destination::Whole, "\"\""),
         ] {
             assert_eq!(serde_json::to_string(&destination).unwrap(), json);
             assert_eq!(serde_json::from_str::<Destination>(json).unwrap(), destination);

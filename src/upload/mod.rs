@@ -3,7 +3,8 @@
 //! Pure: `plan`, `manifest`, `codec`, `layout`. Effects, from the ground up: `session` (one session
 //! in memory, and its documents), `chunk` (receiving chunks), `s3` (parts and adoption), `end`
 //! (finalize, abort, reclaim), `index`, `list` and `quota` (all open sessions), `create`,
-//! `uploads` (find and open). Documents are read and changed by the room `records`.
+//! `whole` (backups in one request), `uploads` (find and open). Documents are read and changed by
+//! the room `records`.
 //!
 //! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`,
 //! `…/segments/000000.json`, `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by
@@ -32,6 +33,7 @@ mod segment;
 mod session;
 mod session_cache;
 mod uploads;
+mod whole;
 
 pub use crate::store::{Body, BodyError};
 pub use chunk::{Admission, PartCopied, PartSource, PutOutcome, PutPermit, Stored};
@@ -49,3 +51,4 @@ pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use s3::{ChosenEntry, NewUpload, ObjectClaim, PartAdmission, PartClaim, PartEntry};
 pub use session::{Progress, Session};
 pub use uploads::{Resume, Settings, TAG, Uploads};
+pub use whole::WholeFile;

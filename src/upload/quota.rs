@@ -143,6 +143,11 @@ impl Quota {
         Self { max_open, tallies: Mutex::default() }
     }
 
+    /// Of all accounts of which there is a tally.
+    pub fn open_sessions(&self) -> u64 {
+        lock(&self.tallies).values().map(Tally::estimate).sum()
+    }
+
     fn step(&self, account: &AccountName, now: Duration, has_waited: bool) -> Step {
         let mut tallies = lock(&self.tallies);
         tallies.entry(account.clone()).or_default().step(self.max_open, now, has_waited)

@@ -41,6 +41,10 @@ impl SessionCache {
         })
     }
 
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     pub fn remove(&self, name: &SessionName) {
         self.by_name.remove(name);
     }

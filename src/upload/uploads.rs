@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::measure::{Source, Text};
 use crate::names::{AccountName, BackupId, Bucket};
 use crate::records::{Documents, Snapshot};
 use crate::store::{self, ListOptions, Store};
@@ -201,6 +202,15 @@ impl Uploads {
             Session::new(Arc::clone(&self.shared), siblings, layout, root)
         };
         self.sessions.get_or_insert_with(name, max_cached, new_session)
+    }
+}
+
+impl Source for Uploads {
+    fn write(&self, text: &mut Text) {
+        let help = "Sessions in memory, open or ended.";
+        text.gauge("ratchet_sessions_in_memory", help, self.sessions.len());
+        let help = "Open uploads and backups, about: of accounts that began one here.";
+        text.gauge("ratchet_open_uploads", help, self.shared.quota.open_sessions());
     }
 }
 

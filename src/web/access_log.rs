@@ -2,9 +2,14 @@
 //! up.
 //!
 //! Guarantees: every request is logged once, also if the client disconnects before the response or
-//! in the middle of it; the line contains no secret and no query. It does not know the operations.
+//! in the middle of it: a refused or failed one as a warning, others at `debug`. The line says who
+//! asked, from where, for what, and what became of it; it contains no secret and no query. It does
+//! not know the operations. Source: docs/operations.md#the-access-log.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,11 +19,12 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use crate::clock::Clock;
-use crate::names::AccountName;
+use crate::names::{AccountName, Bucket, Key};
+use crate::observe::ACCESS;
 
 use super::admission::Permit;
 use super::body::Progress;
-use super::metrics::Metrics;
+use super::metrics::{EndedRequest, Metrics};
 use super::reply::{BoxError, Reply, ReplyBody};
 use super::response_memory::ResponseShare;
 use super::throttle::Throttle;
@@ -26,6 +32,23 @@ use super::throttle::Throttle;
 /// Logged as the status if the client disconnected before the response. Source: nginx, which has
 /// the same code for it.
 const CLIENT_DISCONNECTED: u16 = 499;
+
+/// What a request is about, as soon as it is known. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Subject(Arc<OnceLock<(Bucket, Key)>>);
+
+impl Subject {
+    /// The first name counts.
+    pub fn is(&self, bucket: &Bucket, key: &Key) {
+        self.0.get_or_init(|| (bucket.clone(), key.clone()));
+    }
+}
+
+/// Whether a response with this status says that the gateway refused or failed, and not that
+/// something is absent, changed or conflicting, or that the client went away.
+fn is_refusal(status: u16) -> bool {
+    status >= 400 && !matches!(status, 404 | 409 | 412 | 416 | CLIENT_DISCONNECTED)
+}
 
 /// The log entry of one request, written when it is dropped.
 #[derive(Debug)]
@@ -38,6 +61,11 @@ pub struct AccessLog {
     /// The name of the operation.
     pub op: &'static str,
     pub account: Option<AccountName>,
+    /// None where the request did not come by a socket.
+    pub peer: Option<SocketAddr>,
+    pub subject: Subject,
+    /// The code of the error; empty for a success.
+    pub code: Cow<'static, str>,
     pub body: Progress,
     /// Held until the response is sent; a long response changes it to a sending one.
     pub permit: Option<Permit>,
@@ -55,6 +83,9 @@ impl AccessLog {
             metrics: metrics.clone(),
             op: "unknown",
             account: None,
+            peer: None,
+            subject: Subject::default(),
+            code: Cow::Borrowed(""),
             body,
             permit: None,
             status: CLIENT_DISCONNECTED,
@@ -92,18 +123,37 @@ fn is_long(reply: &Reply) -> bool {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.metrics.request_ended(self.op, self.status, self.body.bytes(), self.bytes_out);
-        tracing::info!(
-            request = self.id,
-            op = self.op,
-            account = self.account.as_deref().unwrap_or("-"),
-            status = self.status,
-            bytes_in = self.body.bytes(),
-            bytes_out = self.bytes_out,
-            ms = u64::try_from(self.clock.monotonic().saturating_sub(self.started_at).as_millis())
-                .unwrap_or(u64::MAX),
-            "request"
-        );
+        let took = self.clock.monotonic().saturating_sub(self.started_at);
+        let (op, status, bytes_in, bytes_out) =
+            (self.op, self.status, self.body.bytes(), self.bytes_out);
+        self.metrics.request_ended(EndedRequest { op, status, bytes_in, bytes_out, took });
+        let (bucket, key) = self.subject.0.get().map_or(("", ""), |(bucket, key)| (bucket, key));
+        // The level of an event is a constant.
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    target: ACCESS,
+                    $level,
+                    request = self.id,
+                    peer = self.peer.map(tracing::field::display),
+                    account = self.account.as_deref().unwrap_or("-"),
+                    op,
+                    bucket,
+                    key,
+                    status,
+                    code = &*self.code,
+                    bytes_in,
+                    bytes_out,
+                    ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                    "request"
+                )
+            };
+        }
+        if is_refusal(status) {
+            line!(tracing::Level::WARN);
+        } else {
+            line!(tracing::Level::DEBUG);
+        }
     }
 }
 

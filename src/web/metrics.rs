@@ -1,53 +1,65 @@
-//! The metrics of the gateway, and their text form for Prometheus.
+//! The figures of the requests of a gateway, and the text of all figures.
 //!
-//! Guarantees: every metric but the number of requests in flight only grows; labels come from fixed
-//! sets, so their number is bounded whatever clients send. Source:
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/>
+//! Guarantees: every figure but the number of requests in flight only grows.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// Metrics, named by Prometheus' convention: counters end in `_total`.
-const REQUESTS: &str = "ratchet_requests_total";
-const BYTES_IN: &str = "ratchet_request_bytes_total";
-const BYTES_OUT: &str = "ratchet_response_bytes_total";
-const IN_FLIGHT: &str = "ratchet_requests_in_flight";
-const CHUNKS_STORED: &str = "ratchet_chunks_stored_total";
-const CHUNKS_KNOWN: &str = "ratchet_chunks_known_total";
+use crate::measure::{Histogram, Source, Text};
 
-/// The metrics of one process. Cheap to clone.
+/// The figures of one process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
-    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    requests: Mutex<Requests>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     in_flight: AtomicU64,
     chunks_stored: AtomicU64,
     chunks_known: AtomicU64,
+    sources: Vec<Arc<dyn Source>>,
+}
+
+#[derive(Clone, Default)]
+struct Requests {
+    ended: BTreeMap<(&'static str, u16), u64>,
+    /// By operation.
+    seconds: BTreeMap<&'static str, Arc<Histogram>>,
+}
+
+/// A request that ended, whether or not its response was sent in full.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedRequest {
+    pub op: &'static str,
+    pub status: u16,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub took: Duration,
 }
 
 impl Metrics {
+    /// The figures of these are shown after those of requests.
+    pub fn with_sources(sources: Vec<Arc<dyn Source>>) -> Self {
+        Self(Arc::new(Inner { sources, ..Inner::default() }))
+    }
+
     pub fn request_started(&self) {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a request that ended, whether or not its response was sent in full.
-    pub fn request_ended(&self, op: &'static str, status: u16, bytes_in: u64, bytes_out: u64) {
+    pub fn request_ended(&self, ended: EndedRequest) {
+        let EndedRequest { op, status, bytes_in, bytes_out, took } = ended;
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.0.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
         self.0.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
-        *self
-            .0
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry((op, status))
-            .or_default() += 1;
+        let mut requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.ended.entry((op, status)).or_default() += 1;
+        requests.seconds.entry(op).or_default().add(took);
     }
 
     pub fn chunk_stored(&self) {
@@ -60,53 +72,75 @@ impl Metrics {
 
     /// The text that `/metrics` responds with.
     pub fn render(&self) -> String {
-        let mut text = String::new();
+        let mut text = Text::default();
         let requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        header(&mut text, REQUESTS, "counter", "Requests by operation and status.");
-        for ((op, status), count) in requests {
-            writeln!(text, "{}{{op=\"{op}\",status=\"{status}\"}} {count}", REQUESTS)
-                .expect(CANNOT_FAIL);
+        let ended = requests
+            .ended
+            .iter()
+            .map(|((op, status), count)| (format!("op=\"{op}\",status=\"{status}\""), *count));
+        text.counters("ratchet_requests_total", "Requests by operation and status.", ended);
+        let seconds = requests.seconds.iter();
+        let seconds = seconds.map(|(op, histogram)| (format!("op=\"{op}\""), &**histogram));
+        let help = "From the head of a request to the end of its response.";
+        text.histograms("ratchet_request_seconds", help, seconds);
+        let value = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        let Inner { bytes_in, bytes_out, in_flight, chunks_stored, chunks_known, .. } = &*self.0;
+        let help = "Bytes of request bodies read.";
+        text.counter("ratchet_request_bytes_total", help, value(bytes_in));
+        let help = "Bytes of response bodies sent.";
+        text.counter("ratchet_response_bytes_total", help, value(bytes_out));
+        text.gauge("ratchet_requests_in_flight", "Requests being served.", value(in_flight));
+        text.counter("ratchet_chunks_stored_total", "Chunks stored.", value(chunks_stored));
+        let help = "Chunks that were there already.";
+        text.counter("ratchet_chunks_known_total", help, value(chunks_known));
+        for source in &self.0.sources {
+            source.write(&mut text);
         }
-        let metrics = [
-            (BYTES_IN, "counter", "Bytes of request bodies read.", &self.0.bytes_in),
-            (BYTES_OUT, "counter", "Bytes of response bodies sent.", &self.0.bytes_out),
-            (IN_FLIGHT, "gauge", "Requests being served.", &self.0.in_flight),
-            (CHUNKS_STORED, "counter", "Chunks stored.", &self.0.chunks_stored),
-            (CHUNKS_KNOWN, "counter", "Chunks that were there already.", &self.0.chunks_known),
-        ];
-        for (name, kind, help, value) in metrics {
-            header(&mut text, name, kind, help);
-            writeln!(text, "{name} {}", value.load(Ordering::Relaxed)).expect(CANNOT_FAIL);
-        }
-        text
+        text.finish()
     }
 }
 
-const CANNOT_FAIL: &str = "writing to a String cannot fail";
-
-fn header(text: &mut String, name: &str, kind: &str, help: &str) {
-    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(CANNOT_FAIL);
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    struct Extra;
+
+    impl Source for Extra {
+        fn write(&self, text: &mut Text) {
+            text.gauge("extra", "Of another room.", 7);
+        }
+    }
+
     #[test]
-    fn rendered_text_contains_each_metric() {
-        let metrics = Metrics::default();
+    fn rendered_text_contains_each_figure() {
+        let metrics = Metrics::with_sources(vec![Arc::new(Extra)]);
         metrics.request_started();
         metrics.request_started();
-        metrics.request_ended("put-chunk", 201, 8, 20);
+        let took = Duration::from_millis(30);
+        let (op, status) = ("put-chunk", 201);
+        metrics.request_ended(EndedRequest { op, status, bytes_in: 8, bytes_out: 20, took });
         metrics.chunk_stored();
         let text = metrics.render();
         for line in [
             "ratchet_requests_total{op=\"put-chunk\",status=\"201\"} 1\n",
+            "ratchet_request_seconds_bucket{op=\"put-chunk\",le=\"0.025\"} 0\n",
+            "ratchet_request_seconds_bucket{op=\"put-chunk\",le=\"0.05\"} 1\n",
+            "ratchet_request_seconds_bucket{op=\"put-chunk\",le=\"+Inf\"} 1\n",
+            "ratchet_request_seconds_sum{op=\"put-chunk\"} 0.03\n",
+            "ratchet_request_seconds_count{op=\"put-chunk\"} 1\n",
             "ratchet_request_bytes_total 8\n",
             "ratchet_response_bytes_total 20\n",
             "ratchet_requests_in_flight 1\n",
             "ratchet_chunks_stored_total 1\n",
             "ratchet_chunks_known_total 0\n",
+            "# TYPE extra gauge\nextra 7\n",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

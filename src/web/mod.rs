@@ -23,13 +23,13 @@ mod smuggling;
 mod target;
 mod throttle;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Subject};
 pub use admission::{Admission, Permit};
 pub use auth::{PayloadSignature, authenticate, authenticate_policy};
 pub use body::{Progress, RequestBody};
 pub use digest_field::{content_digest, print_sha256};
 pub use error::{Detail, Error, Kind};
-pub use metrics::Metrics;
+pub use metrics::{EndedRequest, Metrics};
 pub use payload::{Declared, Payload, PayloadOutcome, checksum_header, named_algorithm};
 pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
 pub use smuggling::refuse_smuggling;

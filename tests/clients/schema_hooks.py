@@ -14,7 +14,7 @@ CREDENTIALS = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRE
 class Signature(S3SigV4Auth):
     def payload(self, request):
         # With the hash of the body, each made-up Content-Digest would be refused for differing from it.
-        return "UNSIGNED-PAYLOAD" if "/chunks/" in request.url else super().payload(request)
+        return "UNSIGNED-PAYLOAD" if "/chunks/" in request.url or "/whole?" in request.url else super().payload(request)
 
 
 class Signed(requests.auth.AuthBase):

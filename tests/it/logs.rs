@@ -109,3 +109,86 @@ fn the_error_message_of_a_command_is_one_line() {
         );
     }
 }
+
+/// Runs a gateway, asks it for an object that is there, for one that is not, and as a stranger.
+/// Returns what it wrote to stderr, to its access log, and its figures.
+fn three_requests(format: &str) -> (String, String, String) {
+    let home = tempfile::tempdir().unwrap();
+    let (log, access) = (home.path().join("log"), home.path().join("access"));
+    let mut command = Command::new(PROGRAM);
+    let store = format!("dir:{}", home.path().join("store").display());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--store", &store]).env_clear();
+    command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    command.envs([("RATCHET_ACCESS_KEY_ID", KEY.0), ("RATCHET_SECRET_ACCESS_KEY", KEY.1)]);
+    command.env("RATCHET_LOG_ACCESS", &access).env("RATCHET_LOG_FORMAT", format);
+    let mut gateway = Gateway::spawn(command);
+    let status = |key, method: &str, target: &str| gateway.s3(key, method, target, b"some").0;
+    assert_eq!(status(KEY, "PUT", "/bucket"), 400);
+    assert_eq!(gateway.s3(KEY, "PUT", "/bucket", b"").0, 200);
+    assert_eq!(status(KEY, "PUT", "/bucket/a/b"), 200);
+    assert_eq!(gateway.s3(KEY, "GET", "/bucket/absent", b"").0, 404);
+    assert_eq!(gateway.s3(("stranger", "none"), "GET", "/bucket/a/b", b"").0, 403);
+    let figures = gateway.s3(KEY, "GET", "/_ratchet/v1/metrics", b"").1;
+    gateway.kill();
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    (read(&log), read(&access), String::from_utf8_lossy(&figures).into_owned())
+}
+
+#[test]
+fn requests_are_logged_with_who_from_where_and_what() {
+    let (stderr, access, _) = three_requests("json");
+    let events = |text: &str| -> Vec<serde_json::Value> {
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|event: &serde_json::Value| event["message"] == "request").collect()
+    };
+    // What was refused is a warning; what was done, or is absent, is in the file only.
+    let warned = events(&stderr);
+    let codes: Vec<&str> = warned.iter().filter_map(|event| event["code"].as_str()).collect();
+    assert_eq!(codes, ["MalformedXML", "InvalidAccessKeyId"], "{stderr}");
+    assert!(warned.iter().all(|event| event["level"] == "WARN"), "{stderr}");
+    let all = events(&access);
+    assert_eq!(all.len(), 6, "{access}");
+    let put = all.iter().find(|event| event["op"] == "s3-put-object").unwrap();
+    for (field, value) in [("account", "root"), ("bucket", "bucket"), ("key", "a/b"), ("code", "")]
+    {
+        assert_eq!(put[field], value, "{put}");
+    }
+    assert_eq!((&put["status"], &put["bytes_in"]), (&200.into(), &4.into()));
+    assert!(put["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{put}");
+    assert!(put["ms"].is_u64() && put["request"].as_str().unwrap().len() == 32, "{put}");
+    let (stderr, access, _) = three_requests("text");
+    assert_eq!(stderr.matches(" WARN request ").count(), 2, "{stderr}");
+    assert_eq!(access.lines().count(), 6, "{access}");
+    assert!(access.contains("bucket=\"bucket\" key=\"a/b\" status=200"), "{access}");
+}
+
+#[test]
+fn an_access_log_that_cannot_be_written_is_said_at_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(home.path()).env_clear();
+    command.env("RATCHET_LOG_ACCESS", "no/such/file");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("log.access: no/such/file cannot be opened"), "{message}");
+    assert!(!home.path().join("ratchet-data").exists());
+}
+
+#[test]
+fn the_figures_tell_how_long_requests_and_calls_of_the_store_take() {
+    let (_, _, figures) = three_requests("text");
+    let value = |name: &str| -> f64 {
+        let line = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in\n{figures}")).parse().unwrap()
+    };
+    assert_eq!(value("ratchet_request_seconds_count{op=\"s3-put-object\"}"), 1.0);
+    assert_eq!(value("ratchet_request_seconds_bucket{op=\"s3-put-object\",le=\"+Inf\"}"), 1.0);
+    assert!(value("ratchet_store_call_seconds_count{call=\"put\"}") >= 1.0);
+    assert_eq!(value("ratchet_store_calls_failed_total{call=\"put\"}"), 0.0);
+    assert!(value("ratchet_store_free_bytes") <= value("ratchet_store_size_bytes"));
+    assert!(value("ratchet_store_index_bytes") > 0.0);
+    assert_eq!((value("ratchet_open_uploads"), value("ratchet_gc_sweeps_total")), (0.0, 0.0));
+    assert!(value("ratchet_connections") >= 1.0);
+    assert!(value("ratchet_connections_accepted_total") >= value("ratchet_connections"));
+}

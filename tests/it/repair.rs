@@ -78,7 +78,8 @@ fn every_kind_of_damage_is_named_and_repaired() {
         damage(&scene.stored(1));
         let (code, found, stderr) = scene.verify(&[]);
         assert_eq!((code, &found["bad"]), (Some(1), &serde_json::json!([1])), "{found} {stderr}");
-        assert!(stderr.contains("chunk 1 of s3://bucket/key"), "{stderr}");
+        let reason = found["reasons"]["1"].as_str().unwrap();
+        assert!(reason.contains("chunk 1 of s3://bucket/key"), "{reason}");
         let back = scene.home.path().join("back");
         let (code, stderr) = scene.gateway.refused(&["restore", "s3://bucket/key", text(&back)]);
         assert_eq!(
@@ -136,7 +137,10 @@ fn one_damaged_file_ends_one_file_of_a_directory() {
     let (stdout, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stdout.contains("2 done, 1 failed, 0 left out"), "{stdout}{stderr}");
+    assert!(
+        stdout.contains("2 received, 0 there already, 0 skipped, 0 left out, 1 failed"),
+        "{stdout}{stderr}"
+    );
     assert!(stderr.contains("chunk 1 of s3://tree/t/b"), "{stderr}");
     assert_eq!(
         (fs::read(to.join("a")).unwrap(), fs::read(to.join("c")).unwrap()),

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::process::{Gateway, PROGRAM};
+use crate::support::process::{Gateway, PROGRAM, exports};
 
 /// The command, in a directory of its own and with an empty environment.
 fn serve(home: &Path, args: &[&str]) -> Command {
@@ -57,10 +57,7 @@ fn without_settings_it_creates_a_store_and_a_key_in_the_working_directory() {
         let output = client.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let logged = fs::read_to_string(home.path().join("log")).unwrap();
-        assert!(
-            logged.contains("export AWS_PROFILE") || logged.contains("AWS_PROFILE=ratchet"),
-            "{logged}"
-        );
+        check_pasted_lines(&logged, &gateway.url);
         let secret = text.lines().last().unwrap().rsplit(' ').next().unwrap();
         assert!(
             logged.contains("op=\"") && !logged.contains(secret),
@@ -68,6 +65,17 @@ fn without_settings_it_creates_a_store_and_a_key_in_the_working_directory() {
         );
         assert!(!logged.to_lowercase().contains("signature="), "a signature in the log: {logged}");
     }
+}
+
+/// The lines that begin with `export` work as they are, in a shell without anything else.
+fn check_pasted_lines(logged: &str, url: &str) {
+    let exports = exports(logged);
+    let script = format!("set -eu\n{exports}\n{PROGRAM} ls s3:// --json");
+    let mut shell = Command::new("sh");
+    let path = std::env::var_os("PATH").unwrap();
+    let output = shell.args(["-c", &script]).env_clear().env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{script}\n{output:?}");
+    assert!(exports.contains(&format!("AWS_ENDPOINT_URL_S3={url}")), "{logged}");
 }
 
 #[test]
@@ -110,6 +118,8 @@ fn the_error_for_an_invalid_setting_names_key_value_place_and_correction() {
             with_file("\nlisten_on = \"127.0.0.1:1\"\n"),
             ["ratchet.toml:2", "listen_on", "unknown key"],
         ),
+        (with_file("lisen = \"127.0.0.1:1\"\n"), ["lisen", "did you mean \"listen\"?", ""]),
+        (refused(serve(home.path(), &["--lisen", "x"])), ["--lisen", "'--listen'", ""]),
         (with_file("listen = \n"), ["ratchet.toml:1", "not TOML", ""]),
         (with_file("[[account]]\nname = \"UPPER\"\n"), ["ratchet.toml", "UPPER", ""]),
         (
@@ -131,6 +141,12 @@ fn the_error_for_an_invalid_setting_names_key_value_place_and_correction() {
         (Some(2), true),
         "{message}"
     );
+    let mut command = serve(home.path(), &[]);
+    command.env("RATCHET_LSITEN", "127.0.0.1:0");
+    let (code, message) = refused(command);
+    assert_eq!(code, Some(2), "{message}");
+    assert!(message.contains("RATCHET_LSITEN"), "{message}");
+    assert!(message.contains("did you mean RATCHET_LISTEN?"), "{message}");
     let mut command = serve(home.path(), &["--store", "s3+http://127.0.0.1:1"]);
     command.envs([("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")]);
     let (code, message) = refused(command);

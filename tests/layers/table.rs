@@ -9,6 +9,8 @@ pub const ROOMS: Rows = &[
     // Rooms that name no other.
     ("clock", &[]),
     ("hex", &[]),
+    // Counters and histograms of every room that has some.
+    ("measure", &[]),
     ("digest", &["hex"]),
     ("retry", &[]),
     ("header_names", &[]),
@@ -39,18 +41,22 @@ pub const ROOMS: Rows = &[
             "digest/verified",
             "hex",
             "header_names",
+            "measure",
             "sigv4",
             "tcp",
         ],
     ),
     // Documents and their compare-and-swap, for every room that keeps state in the store.
     ("records", &["names", "store", "clock", "digest", "retry"]),
-    ("upload", &["names", "store", "records", "clock", "digest", "digest/verified", "hex"]),
+    (
+        "upload",
+        &["names", "store", "records", "clock", "digest", "digest/verified", "hex", "measure"],
+    ),
     // `digest`: a PUT passes the client's checksum on to the store.
     // `records`: the settings of buckets.
     // `header_names`: it decides which headers an S3 server is given.
     ("object", &["names", "store", "records", "upload", "digest", "header_names"]),
-    ("gc", &["names", "records", "upload", "clock"]),
+    ("gc", &["names", "records", "upload", "clock", "measure"]),
     // HTTP.
     (
         "web",
@@ -62,6 +68,9 @@ pub const ROOMS: Rows = &[
             "digest/verified",
             "header_names",
             "hex",
+            "measure",
+            // The target of the lines of requests.
+            "observe",
             "rate_limit",
             "sigv4",
         ],
@@ -100,7 +109,7 @@ pub const ROOMS: Rows = &[
             "escape",
         ],
     ),
-    ("server", &["clock"]),
+    ("server", &["clock", "measure"]),
     // The command-line client, which talks to a gateway over HTTP only.
     ("client", &["api", "digest", "escape", "retry", "clock", "rate_limit", "sigv4", "tcp"]),
     // Configuration and start-up.
@@ -113,7 +122,8 @@ pub const ROOMS: Rows = &[
             "store", "tcp", "upload",
         ],
     ),
-    ("cli", &["app", "settings", "observe", "client", "escape"]),
+    // `clock`: a command that is interrupted gets a moment to end by itself.
+    ("cli", &["app", "settings", "observe", "client", "escape", "clock"]),
     ("main", &["cli"]),
 ];
 
@@ -132,11 +142,16 @@ pub const PURE: &[&str] = &[
     "digest/multibuffer",
     "digest/sha256",
     "digest/whole",
+    "client/progress/human",
+    "client/progress/rate",
+    "client/progress/tally",
+    "client/progress/text",
     "escape",
     "hex",
     "retry",
     "api",
     "sigv4",
+    "settings/similar",
     "records/frame",
     "records/stamp",
     "object/cors",
@@ -157,14 +172,15 @@ pub const OWNERS: Rows = &[
     ("quick_xml", &["front/s3", "store/aws", "client"]),
     ("redb", &["store/dir"]),
     ("xxhash_rust", &["digest"]),
-    // `client`: what a connection through a proxy is to the HTTP client.
+    // `client`: tells what is no HTTP, and what a connection through a proxy is to the HTTP client.
     ("hyper", &["server", "front", "store/aws", "client"]),
     ("hyper_util", &["server", "client", "store/aws", "tcp"]),
     ("tower_service", &["tcp", "client"]),
     ("clap*", &["cli"]),
-    ("indicatif", &["client"]),
     ("tokio_rustls", &["server"]),
     ("rustls", &["server", "client", "store/aws"]),
+    // Its error type, which rustls hides.
+    ("webpki", &["client"]),
     ("toml", &["settings"]),
     ("ignore", &["client"]),
     ("jiff", &["clock"]),

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Attributes;
 use super::codec::Metadata;
-use crate::api::{ProblemType, Summary};
+use crate::api::Summary;
 use crate::client::{
     BackupOptions, Error, Progress, Result, Target, Transport,
-    remote::{CompleteBackup, complete_backups, complete_backups_below},
+    remote::{AtTarget, CompleteBackup, Occupied, complete_backups},
     source::FileSource,
     uploader::{Known, backup_source},
 };
@@ -69,6 +69,7 @@ pub(in crate::client) async fn backup_attributes(
     (backup_id, attributes): (&str, &Attributes),
     options: &BackupOptions,
     progress: &Progress,
+    occupied: Option<&Occupied>,
 ) -> Result<()> {
     let target = target.with_key(entry_key(&target.key));
     if target.key.len() > MAX_KEY_BYTES {
@@ -87,7 +88,8 @@ pub(in crate::client) async fn backup_attributes(
         ..options.clone()
     };
     let source = FileSource::of_bytes(&content, options.chunk_size)?;
-    backup_source(transport, &source, &target, &options, progress).await.map(drop)
+    let at_target = occupied.map_or(AtTarget::Unknown, |occupied| occupied.at(&target.key));
+    backup_source(transport, &source, &target, &options, progress, at_target).await.map(drop)
 }
 
 /// The attribute entries of some keys, by the backups that they belong to.
@@ -110,20 +112,6 @@ impl AttributeEntries {
     pub async fn of_key(transport: &Transport, target: &Target) -> Result<Self> {
         let target = target.with_key(entry_key(&target.key));
         complete_backups(transport, &target).await.map(Self::new)
-    }
-
-    /// Those below a prefix; none if the bucket is missing or must not be listed.
-    pub async fn below(transport: &Transport, target: &Target) -> Result<Self> {
-        match complete_backups_below(transport, target).await {
-            Ok(listed) => Ok(Self::new(listed)),
-            Err(error)
-                if error.is_problem(ProblemType::NoSuchBucket)
-                    || error.is_problem(ProblemType::Forbidden) =>
-            {
-                Ok(Self::default())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Whether there is one of this backup.

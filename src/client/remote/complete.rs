@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::incoming_chunk::{ChunkPlace, IncomingChunk};
 use super::{RemoteBackup, current_etag, path_of};
 use crate::api::Summary;
 use crate::client::{Error, Result, Target, Transport, chunking::Chunking, transport::ApiRequest};
@@ -32,7 +33,10 @@ impl CompleteBackup {
     /// Loads the manifest of a listed backup. None if it is not complete, or does not have all
     /// chunks, or not all of them have the same length, which parts of S3 uploads need not have.
     pub async fn open(transport: &Transport, listed: &Summary) -> Result<Option<Self>> {
-        let remote = RemoteBackup::load(transport, listed).await?;
+        let remote = match RemoteBackup::of_listed(listed) {
+            Some(remote) => remote,
+            None => RemoteBackup::load(transport, listed).await?,
+        };
         let Some(object) = &remote.summary.object else { return Ok(None) };
         let chunking = Chunking::new(object.size, remote.summary.chunk_size);
         let all = remote.checksums.keys().copied().eq(0..chunking.count());
@@ -86,39 +90,64 @@ impl CompleteBackup {
         &self.remote.summary
     }
 
-    /// Reads one chunk and checks it. A chunk with a wrong checksum is requested again, because it
-    /// may have been damaged on the way. **Errors**: `CorruptChunk`, `UnreadableChunk`.
+    /// Reads one chunk into memory and checks it. **Errors**: `CorruptChunk`, `UnreadableChunk`.
     pub async fn fetch(&self, transport: &Transport, index: u64) -> Result<Bytes> {
-        self.fetch_within(transport, index, None).await
+        let mut reads = 1;
+        loop {
+            let (request, max_bytes) = self.request(index, None);
+            let bytes = transport.send(&request, max_bytes).await;
+            let bytes = bytes.map_err(|error| self.of_chunk(index, error))?;
+            if self.is_as_recorded(index, Sha256::of(&bytes), &mut reads)? {
+                return Ok(bytes);
+            }
+        }
     }
 
-    /// The same, where what the gateway refuses is asked for again only so long.
-    pub async fn fetch_within(
+    /// Reads one chunk and checks it, and writes it to its place meanwhile. What the gateway
+    /// refuses is asked for again only for `max_refused`, if that is given. **Errors**: as for
+    /// `fetch`; then the place may have other bytes.
+    pub async fn read(
         &self,
         transport: &Transport,
         index: u64,
+        place: Option<ChunkPlace>,
         max_refused: Option<Duration>,
-    ) -> Result<Bytes> {
-        let request = ApiRequest::get(path_of(self.summary(), &format!("/chunks/{index}")));
-        let request = ApiRequest { max_refused, ..request.expecting(self.chunking.len_of(index)) };
-        let max_bytes = usize::try_from(self.chunking.len_of(index)).unwrap_or(usize::MAX);
-        let recorded = self.checksum_of(index);
+    ) -> Result<()> {
+        let mut incoming = IncomingChunk::new(place);
         let mut reads = 1;
         loop {
-            let bytes = transport.send(&request, max_bytes).await;
-            let bytes = bytes.map_err(|error| self.of_chunk(index, error))?;
-            let received = Sha256::of(&bytes);
-            if recorded == Some(&received) {
-                return Ok(bytes);
+            let (request, max_bytes) = self.request(index, max_refused);
+            let received = transport.send_into(&request, max_bytes, &mut incoming).await;
+            // In either case the thread that writes must have ended.
+            let sha256 = incoming.finish().await;
+            received.map_err(|error| self.of_chunk(index, error))?;
+            if self.is_as_recorded(index, sha256?, &mut reads)? {
+                return Ok(());
             }
-            if reads == MAX_READS || recorded.is_none() {
-                let recorded =
-                    recorded.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
-                let (target, received) = (self.target(), received.to_string());
-                return Err(Error::CorruptChunk { target, index, received, recorded });
-            }
-            reads += 1;
         }
+    }
+
+    fn request(&self, index: u64, max_refused: Option<Duration>) -> (ApiRequest, usize) {
+        let request = ApiRequest::get(path_of(self.summary(), &format!("/chunks/{index}")));
+        let len = self.chunking.len_of(index);
+        let max_bytes = usize::try_from(len).unwrap_or(usize::MAX);
+        (ApiRequest { max_refused, ..request.expecting(len) }, max_bytes)
+    }
+
+    /// Compares what was received. A chunk with a wrong checksum is requested again, because it may
+    /// have been damaged on the way. **Errors**: `CorruptChunk` after the last of these reads.
+    fn is_as_recorded(&self, index: u64, received: Sha256, reads: &mut u32) -> Result<bool> {
+        let recorded = self.checksum_of(index);
+        if recorded == Some(&received) {
+            return Ok(true);
+        }
+        if *reads == MAX_READS || recorded.is_none() {
+            let recorded = recorded.map_or_else(|| "no such chunk".to_owned(), ToString::to_string);
+            let (target, received) = (self.target(), received.to_string());
+            return Err(Error::CorruptChunk { target, index, received, recorded });
+        }
+        *reads += 1;
+        Ok(false)
     }
 
     /// The error with the chunk's name, if it is this chunk's alone.

@@ -5,7 +5,7 @@
 
 use super::object::{ListedObject, ObjectHead, object_head};
 use super::plain::PlainObject;
-use super::{CompleteBackup, Readable, complete_backups, no_object};
+use super::{CompleteBackup, Readable, complete_backups, no_object, single_newest};
 use crate::api::Summary;
 use crate::client::{
     Result, Target, Transport,
@@ -23,16 +23,24 @@ pub(in crate::client) struct Current {
     pub size: u64,
     /// None if no backup made the object.
     pub backup: Option<Summary>,
+    /// Whether no other backup of the key was completed in the same second, or later.
+    pub is_newest: bool,
 }
 
 impl Current {
     /// **Errors**: `NotDone` if there is no object.
     pub async fn find(transport: &Transport, target: &Target) -> Result<Self> {
-        let Some(head) = object_head(transport, target).await? else {
-            return Err(no_object(transport, target).await);
-        };
+        match Self::look(transport, target).await? {
+            Some(current) => Ok(current),
+            None => Err(no_object(transport, target).await),
+        }
+    }
+
+    /// None if there is no object.
+    pub async fn look(transport: &Transport, target: &Target) -> Result<Option<Self>> {
+        let Some(head) = object_head(transport, target).await? else { return Ok(None) };
         let backups = complete_backups(transport, target).await?;
-        Ok(Self::of(target, (head.etag, head.size), &backups))
+        Ok(Some(Self::of(target, (head.etag, head.size), &backups)))
     }
 
     /// `backups` are those of the key, the newest first.
@@ -42,7 +50,9 @@ impl Current {
 
     fn of(target: &Target, (etag, size): (String, u64), backups: &[Summary]) -> Self {
         let backup = backup_of((&etag, size), backups).cloned();
-        Self { target: target.clone(), etag, size, backup }
+        let newest = single_newest(backups).map(|newest| &newest.backup_id);
+        let is_newest = backup.as_ref().is_some_and(|backup| Some(&backup.backup_id) == newest);
+        Self { target: target.clone(), etag, size, backup, is_newest }
     }
 
     /// **Errors**: `NotDone` if there is no object any more.

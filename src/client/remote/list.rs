@@ -8,6 +8,9 @@ use crate::client::{
     transport::{ApiRequest, encoded},
 };
 
+/// The most backups of one page.
+const MAX_LIMIT: usize = 1000;
+
 /// Which backups the gateway lists.
 struct Query<'a> {
     bucket: &'a str,
@@ -51,7 +54,7 @@ impl<'a> Query<'a> {
     }
 
     async fn all_pages(&self, transport: &Transport) -> Result<Vec<Summary>> {
-        let first_page = self.path();
+        let first_page = format!("{}&limit={MAX_LIMIT}", self.path());
         let mut backups = Vec::new();
         let mut page = first_page.clone();
         loop {
@@ -104,6 +107,16 @@ pub(in crate::client) async fn complete_backups(
 pub(in crate::client) fn newest_first(backups: &mut [Summary]) {
     let is_empty = |backup: &Summary| backup.object.as_ref().is_some_and(|object| object.size == 0);
     backups.sort_by_key(|backup| (Reverse(backup.completed_at), is_empty(backup)));
+}
+
+/// The newest of these backups of one key, the newest first, if no other one was completed in the
+/// same second.
+pub(in crate::client) fn single_newest(backups: &[Summary]) -> Option<&Summary> {
+    match backups {
+        [newest] => Some(newest),
+        [newest, second, ..] if newest.completed_at > second.completed_at => Some(newest),
+        _ => None,
+    }
 }
 
 /// The complete backups of exactly the target's key with this file id; only the first page.

@@ -7,7 +7,7 @@ use crate::client::{
     Result, Transport,
     transport::{ApiRequest, encoded},
 };
-use crate::digest::Sha256;
+use crate::digest::{Kind, Sha256};
 
 /// The path of a backup, or of what lies below it. It names the account: ids of two accounts may be
 /// the same.
@@ -32,6 +32,18 @@ impl RemoteBackup {
     /// Loads a backup that was listed, or created.
     pub async fn load(transport: &Transport, listed: &Summary) -> Result<Self> {
         Self::load_from(transport, path_of(listed, "")).await
+    }
+
+    /// A complete backup of one chunk, or of none, of which the list says everything; None for
+    /// others.
+    pub fn of_listed(listed: &Summary) -> Option<Self> {
+        let object = listed.object.as_ref().filter(|object| object.size <= listed.chunk_size)?;
+        let mut checksums = BTreeMap::new();
+        if object.size > 0 {
+            let sha256 = object.digests.get(Kind::Sha256.name())?;
+            checksums.insert(0, sha256.parse().ok()?);
+        }
+        Some(Self { summary: listed.clone(), checksums, is_uneven: false })
     }
 
     /// Loads the backup with this id, of the account or of another one.

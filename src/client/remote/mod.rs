@@ -6,6 +6,7 @@ mod below;
 mod complete;
 mod current;
 mod delete;
+mod incoming_chunk;
 mod list;
 mod manifest;
 mod object;
@@ -16,13 +17,14 @@ mod status;
 pub use object::{ListedBucket, buckets, make_bucket};
 pub use status::{BackupStatus, abort, statuses};
 
-pub(super) use below::{current_below, files_below};
+pub(super) use below::{AtTarget, Occupied, current_below, files_below};
 pub(super) use complete::CompleteBackup;
 pub(super) use current::{Current, MAX_LOOKS};
 pub(super) use delete::delete_objects;
+pub(super) use incoming_chunk::ChunkPlace;
 pub(super) use list::{
     backups_below, backups_of_key, complete_backups, complete_backups_below,
-    complete_backups_of_file, newest_first, no_object,
+    complete_backups_of_file, newest_first, no_object, single_newest,
 };
 pub(super) use manifest::{RemoteBackup, path_of};
 pub(super) use object::{ListedObject, current_etag, current_object, objects_below};

@@ -13,17 +13,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rustix::fs::OFlags;
 
 use super::byte_range::{bytes_to_restore, clip};
-use super::part_file::PartFile;
+use super::destination::directory_of;
+use super::part_file::{PartFile, sync_directory};
 use super::{RestoreOptions, RestoreReport};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
     attributes::{AttributeEntries, Attributes, Kept, apply_attributes},
     remote::{Current, MAX_LOOKS, PlainObject, Readable},
 };
-use crate::digest::Sha256;
+use crate::digest::{RunningSha256, Sha256};
 
 /// How much of a file is read at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 256 << 10;
 
 /// Restores the object of a key. With a range the file gets only those bytes.
 pub(in crate::client) async fn restore_to_file(
@@ -119,7 +120,7 @@ impl FileRestore<'_> {
     /// The file has all bytes already; it may lack attributes.
     async fn keep_restored(&self) -> Result<Kept> {
         self.readable.require_current(self.transport, self.target).await?;
-        self.progress.add_skipped(self.readable.chunking().size());
+        self.progress.add_known(self.readable.chunking().size());
         Ok(apply_attributes(self.path, self.attributes))
     }
 
@@ -135,12 +136,20 @@ impl FileRestore<'_> {
         if let (None, Some(plain)) = (self.options.range, self.readable.plain()) {
             check(&part.file, plain).await.map_err(Error::io(&part.path, "cannot be read"))??;
         }
+        tokio::task::block_in_place(|| self.finish(part))
+    }
+
+    /// Makes the part file the restored one.
+    fn finish(&self, part: &PartFile) -> Result<Kept> {
         let kept = match self.options.range {
             None => self.give_attributes(part)?,
             Some(_) => Kept::default(),
         };
         part.file.sync_all().map_err(Error::io(&part.path, "cannot be synced"))?;
         part.rename_to(self.path)?;
+        if !self.options.is_in_tree {
+            sync_directory(directory_of(self.path))?;
+        }
         Ok(kept)
     }
 
@@ -173,7 +182,14 @@ impl FileRestore<'_> {
             && let Some(checksum) = self.readable.checksum_of(index)
             && has_chunk(&part.file, offset_in_part, chunking.len_of(index), checksum).await
         {
-            self.progress.add_skipped(chunking.len_of(index));
+            self.progress.add_resumed(chunking.len_of(index));
+            return Ok(());
+        }
+        if let (None, Readable::Backup(backup)) = (self.options.range, self.readable) {
+            let place = part.place(offset_in_part);
+            backup.read(self.transport, index, Some(place), None).await?;
+            part.has_more();
+            self.progress.add_transferred(chunking.len_of(index));
             return Ok(());
         }
         let chunk = self.readable.fetch(self.transport, index).await?;
@@ -231,9 +247,13 @@ async fn check(file: &Arc<File>, plain: &PlainObject) -> std::io::Result<Result<
 async fn has_chunk(file: &Arc<File>, offset: u64, len: u64, checksum: &Sha256) -> bool {
     let file = Arc::clone(file);
     let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; usize::try_from(len).ok()?];
-        file.read_exact_at(&mut bytes, offset).ok()?;
-        Some(Sha256::of(&bytes))
+        let (mut bytes, mut running) = (vec![0; READ_BYTES], RunningSha256::default());
+        for at in (0..len).step_by(READ_BYTES) {
+            let read = READ_BYTES.min(usize::try_from(len - at).unwrap_or(READ_BYTES));
+            file.read_exact_at(&mut bytes[..read], offset + at)?;
+            running.update(&bytes[..read]);
+        }
+        Ok::<_, std::io::Error>(running.finish())
     });
-    matches!(read.await, Ok(Some(found)) if found == *checksum)
+    matches!(read.await, Ok(Ok(found)) if found == *checksum)
 }

@@ -19,6 +19,7 @@ pub async fn restore(
     options: RestoreOptions,
     progress: &Progress,
 ) -> Result<RestoreReport> {
+    let progress = &progress.only_file(&target.to_string());
     let current = Current::find(transport, target).await?;
     let path = match destination {
         Destination::File(path) => path,

@@ -22,7 +22,7 @@ pub use options::RestoreOptions;
 
 pub(super) use file::restore_to_file;
 pub(super) use node::restore_node;
-pub(super) use part_file::path_beside;
+pub(super) use part_file::{path_beside, sync_directory};
 
 /// The result of a restore.
 #[derive(Clone, Debug, serde::Serialize)]

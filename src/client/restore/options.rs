@@ -9,11 +9,13 @@ pub struct RestoreOptions {
     pub jobs: usize,
     /// Only these bytes; None: the whole file.
     pub range: Option<ByteRange>,
+    /// The directory of the file is synced by the caller.
+    pub is_in_tree: bool,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { jobs: 4, range: None }
+        Self { jobs: 4, range: None, is_in_tree: false }
     }
 }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::destination::directory_of;
-use crate::client::{Error, Result};
+use crate::client::{Error, Result, remote::ChunkPlace};
 use crate::digest::Sha256;
 
 const SUFFIX: &str = ".ratchet-part";
@@ -73,17 +73,25 @@ impl PartFile {
         let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, offset)).await;
         let written = written.map_err(std::io::Error::other).flatten();
         written.map_err(Error::io(&self.path, "cannot be written"))?;
-        self.has_chunks.store(true, Ordering::Relaxed);
+        self.has_more();
         Ok(())
     }
 
-    /// Makes it the restored file.
+    /// Where bytes of a chunk belong. Whoever writes them there and has checked them calls
+    /// `has_more`.
+    pub fn place(&self, offset: u64) -> ChunkPlace {
+        ChunkPlace { file: Arc::clone(&self.file), path: self.path.clone(), offset }
+    }
+
+    /// A chunk is there.
+    pub fn has_more(&self) {
+        self.has_chunks.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes it the restored file. Durable once its directory is synced.
     pub fn rename_to(&self, path: &Path) -> Result<()> {
         fs::rename(&self.path, path)
-            .map_err(Error::io(path, "cannot be replaced by the restored file"))?;
-        let dir = directory_of(path);
-        let synced = File::open(dir).and_then(|dir| dir.sync_all());
-        synced.map_err(Error::io(dir, "cannot be synced"))
+            .map_err(Error::io(path, "cannot be replaced by the restored file"))
     }
 
     /// Removes it after a failure, unless the next restore can continue with it.
@@ -97,6 +105,12 @@ impl PartFile {
         // An error: it is gone already, or the failure that is being reported prevents this too.
         fs::remove_file(&self.path).ok();
     }
+}
+
+/// Makes the names in a directory durable.
+pub(in crate::client) fn sync_directory(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|dir| dir.sync_all());
+    synced.map_err(Error::io(path, "cannot be synced"))
 }
 
 /// The path of the part file: the name of the restored file, shortened where the suffix would make

@@ -155,13 +155,23 @@ impl FileSource {
     /// The default file id: the SHA-256 of the size, the first and the last chunk
     /// (docs/architecture.md#same-file-or-another).
     pub async fn file_id(&self) -> Result<String> {
+        let Some(last) = self.chunking.count().checked_sub(1) else {
+            return Ok(self.file_id_of(&[], &[]));
+        };
+        Ok(self.file_id_of(&self.read(0).await?.bytes, &self.read(last).await?.bytes))
+    }
+
+    /// The same of a file of one chunk that was read.
+    pub fn file_id_of_only_chunk(&self, chunk: &[u8]) -> String {
+        self.file_id_of(chunk, chunk)
+    }
+
+    fn file_id_of(&self, first: &[u8], last: &[u8]) -> String {
         let mut hash = RunningSha256::default();
         hash.update(&self.chunking.size().to_le_bytes());
-        if let Some(last) = self.chunking.count().checked_sub(1) {
-            hash.update(&self.read(0).await?.bytes);
-            hash.update(&self.read(last).await?.bytes);
-        }
-        Ok(hash.finish().hex())
+        hash.update(first);
+        hash.update(last);
+        hash.finish().hex()
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::client::Progress;
 use crate::clock::Clock;
 
 /// How long no byte may move.
@@ -89,11 +90,12 @@ pub(super) struct NotedBody {
     rest: Bytes,
     len_bytes: usize,
     activity: Arc<Activity>,
+    progress: Progress,
 }
 
 impl NotedBody {
-    pub fn new(bytes: Bytes, activity: Arc<Activity>) -> Self {
-        Self { len_bytes: bytes.len(), rest: bytes, activity }
+    pub fn new(bytes: Bytes, activity: Arc<Activity>, progress: Progress) -> Self {
+        Self { len_bytes: bytes.len(), rest: bytes, activity, progress }
     }
 }
 
@@ -110,6 +112,7 @@ impl Body for NotedBody {
         }
         let len = FRAME_BYTES.min(self.rest.len());
         let frame = self.rest.split_to(len);
+        self.progress.add_wire(len as u64);
         if self.rest.is_empty() {
             self.activity.handed_over(self.len_bytes);
         } else {

@@ -10,20 +10,21 @@
 mod activity;
 mod attempt;
 mod proxy;
+mod receive;
 mod request;
 mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
-use super::{Endpoint, Error, Result};
+use super::{Endpoint, Error, Progress, Result};
 use crate::clock::Clock;
 use crate::escape::error_chain;
 use crate::rate_limit::{RateLimit, Rates};
@@ -33,6 +34,7 @@ use activity::NotedBody;
 use attempt::{FailedAttempt, Retry};
 use proxy::Connector;
 
+pub(super) use receive::Receive;
 pub(super) use request::{ApiRequest, encoded};
 
 /// The largest JSON response: a manifest of a million chunks.
@@ -43,16 +45,18 @@ const QUIET_FAILURES: u32 = 3;
 /// A connection to one gateway.
 pub struct Transport {
     client: Client<HttpsConnector<Connector>, NotedBody>,
-    /// For a proxy that forwards requests.
-    proxy_authorization: Option<HeaderValue>,
+    /// What the client opens its connections with.
+    connector: Connector,
     endpoint: Endpoint,
     clock: Clock,
     rate_limit: RateLimit,
     policy: Policy,
     /// How long one request may go on failing.
     retry_for: Duration,
-    /// Prints a line for the user.
-    tell: Box<dyn Fn(&str) + Send + Sync>,
+    /// Gets what goes over the wire, and whether the gateway is away.
+    progress: Progress,
+    /// Whether a request has succeeded.
+    reached: AtomicBool,
     /// Whether the user was told that the gateway is away.
     told: AtomicBool,
     /// Whether a request was given up because the gateway could not be reached.
@@ -60,26 +64,24 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// `rates` limit the bodies of all requests, and the bytes of files in responses, together;
-    /// `tell` prints a line for the user.
+    /// `rates` limit the bodies of all requests, and the bytes of files in responses, together.
     pub fn new(
         endpoint: Endpoint,
         retry_for: Duration,
         rates: Option<Rates>,
-        tell: impl Fn(&str) + Send + Sync + 'static,
+        progress: &Progress,
     ) -> Result<Self> {
         let builder =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls::tls_config(&endpoint)?);
         let connector = Connector::find(&endpoint)?;
-        let proxy_authorization = connector.authorization();
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .build(builder.https_or_http().enable_http1().wrap_connector(connector));
+            .build(builder.https_or_http().enable_http1().wrap_connector(connector.clone()));
         let clock = Clock::system();
         Ok(Self {
             client,
-            proxy_authorization,
+            connector,
             endpoint,
             rate_limit: RateLimit::with_rates(
                 rates.unwrap_or(Rates::constant(None)),
@@ -92,7 +94,8 @@ impl Transport {
                 budget: Duration::MAX,
             },
             retry_for,
-            tell: Box::new(tell),
+            progress: progress.handle(),
+            reached: AtomicBool::new(false),
             told: AtomicBool::new(false),
             gave_up: AtomicBool::new(false),
         })
@@ -105,12 +108,14 @@ impl Transport {
     /// Sends a request until it succeeds, fails finally, or has failed for too long. Returns the
     /// body of the response.
     pub(super) async fn send(&self, request: &ApiRequest, max_bytes: usize) -> Result<Bytes> {
-        self.send_repeatedly(request, max_bytes).await.map(|(_, body)| body)
+        let mut received = BytesMut::new();
+        self.send_into(request, max_bytes, &mut received).await?;
+        Ok(received.freeze())
     }
 
     /// As `send`, for the head of the response.
     pub(super) async fn send_for_head(&self, request: &ApiRequest) -> Result<HeaderMap> {
-        self.send_repeatedly(request, MAX_JSON_BYTES).await.map(|(head, _)| head)
+        self.send_into(request, MAX_JSON_BYTES, &mut BytesMut::new()).await
     }
 
     /// As `send`, for a response in JSON.
@@ -126,11 +131,13 @@ impl Transport {
         serde_json::from_slice(body).map_err(|_| self.not_chunk_api(200))
     }
 
-    async fn send_repeatedly(
+    /// As `send`, for a body that is taken while it comes. Returns the head of the response.
+    pub(super) async fn send_into<R: Receive>(
         &self,
         request: &ApiRequest,
         max_bytes: usize,
-    ) -> Result<(HeaderMap, Bytes)> {
+        receiver: &mut R,
+    ) -> Result<HeaderMap> {
         let mut backoff = self.policy.start();
         let mut failing_since = None;
         let mut last = None;
@@ -140,7 +147,7 @@ impl Transport {
             }
             self.rate_limit.acquire(request.counted_bytes()).await;
             let started = self.clock.monotonic();
-            let failed = match self.attempt(request, max_bytes).await {
+            let failed = match self.attempt(request, max_bytes, receiver).await {
                 Ok(response) => {
                     self.say_reached();
                     return Ok(response);
@@ -184,14 +191,18 @@ impl Transport {
 
     fn say_failing(&self, failed: &FailedAttempt, rest: Duration) {
         if !rest.is_zero() && !self.told.swap(true, Ordering::Relaxed) {
-            let why = error_chain(&failed.error);
-            (self.tell)(&format!("{why}; trying again for {}", words(rest)));
+            let url = &self.endpoint.url;
+            if let Error::Unreachable { source, .. } = &failed.error {
+                self.progress.gateway_away(url, &error_chain(source.as_ref()), rest);
+            } else {
+                self.progress.gateway_refuses(&error_chain(&failed.error), rest);
+            }
         }
     }
 
     fn say_reached(&self) {
         if self.told.swap(false, Ordering::Relaxed) {
-            (self.tell)(&format!("{} responds again", self.endpoint.url));
+            self.progress.gateway_back(&self.endpoint.url);
         }
     }
 
@@ -210,12 +221,4 @@ fn broken_off_again(last: &mut Option<Retry>, failed: &FailedAttempt) -> Option<
     let before = last.replace(failed.retry);
     let Retry::BrokenOff { received_bytes } = failed.retry else { return None };
     (before == Some(failed.retry)).then_some(Error::BrokenOff { received_bytes })
-}
-
-/// A time in words, such as `9 min`.
-fn words(time: Duration) -> String {
-    match time.as_secs() {
-        seconds if seconds < 120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
-    }
 }

@@ -83,6 +83,16 @@ impl Connector {
         Ok(Self { direct: tcp::Connector::default(), route })
     }
 
+    /// A connection to the gateway itself; None where a proxy forwards requests, or if it fails.
+    pub async fn to_gateway(&self, gateway: Uri) -> Option<Stream> {
+        match self.route {
+            Route::Forward(_) => None,
+            Route::Direct | Route::Tunnel(_) | Route::Socks { .. } => {
+                self.clone().call(gateway).await.ok()
+            }
+        }
+    }
+
     /// What a proxy that forwards requests must find in them.
     pub fn authorization(&self) -> Option<HeaderValue> {
         match &self.route {

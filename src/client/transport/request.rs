@@ -1,5 +1,6 @@
 //! Requests that can be sent repeatedly.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,13 +22,14 @@ pub(in crate::client) struct ApiRequest {
     pub root: &'static str,
     /// The path with its query, percent-encoded.
     pub path: String,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Bytes,
     /// The SHA-256 of `body`, which is signed.
     pub sha256: Sha256,
     /// Whether the gateway may have to work for minutes before it responds.
     pub is_long: bool,
-    /// How many bytes of a file the response will have, which count for a limit of the rate.
+    /// How many bytes of a file the response will have. They count for a limit of the rate, and as
+    /// progress.
     pub expected_bytes: u64,
     /// How long failures that the gateway responds with are retried, if not as long as all others.
     pub max_refused: Option<Duration>,
@@ -63,8 +65,8 @@ impl ApiRequest {
         self.expected_bytes + self.body.len() as u64
     }
 
-    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+    pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: &str) -> Self {
+        self.headers.push((name.into(), value.to_owned()));
         self
     }
 
@@ -76,35 +78,31 @@ impl ApiRequest {
         let body = Bytes::from(
             serde_json::to_vec(body).expect("requests have string keys and no failing parts"),
         );
-        let headers = vec![("content-type", "application/json".to_owned())];
-        Self { headers, is_long: true, ..Self::new(Method::POST, path.to_owned(), body) }
+        let request = Self { is_long: true, ..Self::new(Method::POST, path.to_owned(), body) };
+        request.with_header("content-type", "application/json")
     }
 
-    /// **Shape**: `sha256` is that of `body`.
-    pub fn put(
-        path: String,
-        headers: Vec<(&'static str, String)>,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Self {
-        let empty = Self::new(Method::PUT, path, Bytes::new());
-        Self { headers, body, sha256, ..empty }
+    /// A request with bytes of a file. **Shape**: `sha256` is that of `body`.
+    pub fn put(path: String, body: Bytes, sha256: Sha256) -> Self {
+        // Not left to hyper, which sends no length for an empty body.
+        let len = body.len().to_string();
+        let request = Self { body, sha256, ..Self::new(Method::PUT, path, Bytes::new()) };
+        let digest = format!("sha-256=:{}:", sha256.base64());
+        request.with_header("content-length", &len).with_header("content-digest", &digest)
     }
 
     fn new(method: Method, path: String, body: Bytes) -> Self {
         let sha256 = Sha256::of(&body);
-        let (headers, is_long, max_refused) = (Vec::new(), false, None);
-        let expected_bytes = 0;
         Self {
             method,
             root: ROOT,
             path,
-            headers,
+            headers: Vec::new(),
             body,
             sha256,
-            is_long,
-            expected_bytes,
-            max_refused,
+            is_long: false,
+            expected_bytes: 0,
+            max_refused: None,
         }
     }
 }

@@ -4,10 +4,11 @@ use futures_util::{StreamExt, stream};
 
 use super::delete::Extra;
 use super::walk::{Entry, walk};
-use super::{Delete, Sources, TreeOptions, TreeReport};
+use super::{Delete, Sources, TreeOptions, TreeReport, by_size};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
-    attributes::{AttributeEntries, shown},
+    attributes::shown,
+    remote::Occupied,
     uploader::{Place, backup_path},
 };
 
@@ -22,27 +23,28 @@ pub async fn backup_tree(
     progress: &Progress,
 ) -> Result<TreeReport> {
     let mut report = TreeReport::naming(progress);
-    let entries = walk(sources, &target.key, &tree.filter, &mut report);
+    let entries = walk(sources, &target.key, &tree.filter, &mut report, progress);
     let extra = Extra::new(sources, target, &entries, tree);
     if tree.delete == Delete::Show {
         extra.delete(transport, progress, &mut report).await;
         return Ok(report);
     }
-    let entries_there = &match AttributeEntries::below(transport, target).await {
-        Ok(entries_there) => entries_there,
+    let occupied = &match Occupied::list(transport, target).await {
+        Ok(occupied) => occupied,
         Err(error) => {
             report.add(target.to_string(), Err(error));
             report.not_tried = entries.len() as u64;
             return Ok(report);
         }
     };
-    let (small, large): (Vec<Entry>, Vec<Entry>) =
-        entries.into_iter().partition(|entry| entry.size <= options.chunk_size);
-    for (entries, max_concurrent) in [(small, options.jobs.max(1)), (large, 1)] {
+    let jobs = options.jobs.max(1);
+    for (entries, max_concurrent) in by_size(entries, options.chunk_size, jobs, |entry| entry.size)
+    {
         let backups = stream::iter(entries).map(|entry| async move {
             let target = target.with_key(entry.key.clone());
             let Entry { hard_link, name, .. } = entry;
-            let place = Place { target: &target, entries: entries_there, hard_link, name };
+            let place = Place { target: &target, occupied, hard_link, name };
+            let progress = &progress.file(&shown(&entry.path), entry.size);
             let outcome = backup_path(transport, &entry.path, place, options, progress).await;
             (entry.path, outcome.map(drop))
         });
@@ -52,6 +54,6 @@ pub async fn backup_tree(
         }
     }
     extra.delete(transport, progress, &mut report).await;
-    (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
+    report.add_progress(progress);
     Ok(report)
 }

@@ -114,7 +114,8 @@ pub(super) fn delete_local(
         return;
     }
     let mut found = TreeReport::default();
-    let entries = walk(&Sources::Below(root.to_owned()), "", &tree.filter, &mut found);
+    let root = Sources::Below(root.to_owned());
+    let entries = walk(&root, "", &tree.filter, &mut found, &Progress::silent());
     report.failed.extend(found.failed);
     if !may_delete(progress, report) {
         return;

@@ -23,3 +23,22 @@ pub use options::{Delete, Sources, TreeOptions};
 pub use report::TreeReport;
 pub use restore::restore_tree;
 pub use verify::verify_tree;
+
+/// So many files of this part of a chunk, or less, take the place of one chunk in memory.
+const SMALLEST: u64 = 8;
+
+/// Files of a similar size, with how many of them are processed at the same time: the smallest,
+/// those of one chunk, the others.
+fn by_size<T>(
+    files: Vec<T>,
+    chunk_size: u64,
+    jobs: usize,
+    size: impl Fn(&T) -> u64,
+) -> [(Vec<T>, usize); 3] {
+    let (small, large): (Vec<T>, Vec<T>) =
+        files.into_iter().partition(|file| size(file) <= chunk_size);
+    let (smallest, small): (Vec<T>, Vec<T>) =
+        small.into_iter().partition(|file| size(file) <= chunk_size / SMALLEST);
+    let jobs = jobs.max(1);
+    [(smallest, SMALLEST as usize * jobs), (small, jobs), (large, 1)]
+}

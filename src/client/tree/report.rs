@@ -1,6 +1,6 @@
 //! What was done with what lies in a tree.
 
-use crate::client::{Error, Progress, Result, attributes::Kept, progress::Printer};
+use crate::client::{Error, Kind, Progress, Result, attributes::Kept, progress::Printer};
 use crate::escape::error_chain;
 
 /// What was done with what lies in a tree.
@@ -9,6 +9,8 @@ use crate::escape::error_chain;
 pub struct TreeReport {
     /// How many were backed up or restored, or were unchanged.
     pub done: u64,
+    /// How many of them were there already.
+    pub there_already: u64,
     /// Names and reasons.
     pub failed: Vec<(String, String)>,
     /// Names, and what of them could not be kept and why.
@@ -19,6 +21,8 @@ pub struct TreeReport {
     pub bytes_moved: u64,
     /// Bytes that the destination had already.
     pub bytes_skipped: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
     /// Whether something restored belongs to another user, because only root can give files away.
     pub other_owner: bool,
     /// How many were not tried, because the gateway could not be reached or no room was left.
@@ -47,6 +51,13 @@ impl TreeReport {
         Self { names: Names(progress.names()), ..Self::default() }
     }
 
+    /// Takes over what was counted, at the end.
+    pub(super) fn add_progress(&mut self, progress: &Progress) {
+        (self.bytes_moved, self.bytes_skipped) = (progress.transferred(), progress.skipped());
+        self.there_already = progress.known_files();
+        self.elapsed_ms = u64::try_from(progress.elapsed().as_millis()).unwrap_or(u64::MAX);
+    }
+
     /// Whether everything was done so far that was to be.
     pub(super) fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.not_tried == 0
@@ -68,8 +79,11 @@ impl TreeReport {
             }
             Err(Error::NotTried) => self.not_tried += 1,
             Err(error) => {
-                self.unreachable |= matches!(error, Error::Unreachable { .. });
-                self.failed.push((name, error_chain(&error)));
+                self.unreachable |= error.kind() == Kind::Unreachable;
+                let reason = error_chain(&error);
+                // The error of a path begins with the path.
+                let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(&reason);
+                self.failed.push((name, reason.to_owned()));
             }
         }
     }

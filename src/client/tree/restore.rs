@@ -3,7 +3,7 @@
 //! Guarantees: nothing is written outside the directory, whatever the keys are and whatever
 //! symbolic links the directory or the backup contains.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,16 @@ use futures_util::{StreamExt, stream};
 
 use super::delete::delete_local;
 use super::plan::{Found, plan};
-use super::{Delete, TreeOptions, TreeReport};
+use super::{Delete, TreeOptions, TreeReport, by_size};
 use crate::client::{
     Error, Progress, RestoreOptions, Result, Target, Transport,
-    attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes},
+    attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes, shown},
     remote::{Current, files_below},
-    restore::{restore_node, restore_to_file},
+    restore::{restore_node, restore_to_file, sync_directory},
 };
+
+/// Files up to this length are restored several at a time.
+const READ_BYTES: u64 = 8 << 20;
 
 /// Where a tree is restored from and to.
 struct TreeRestore<'a> {
@@ -34,6 +37,8 @@ struct TreeRestore<'a> {
     is_full: AtomicBool,
     /// Keys of objects without a checksum.
     unchecked: Mutex<Vec<String>>,
+    /// Directories in which files got their names.
+    changed: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// One key to restore, with the attributes of its newest backup.
@@ -52,18 +57,21 @@ pub async fn restore_tree(
     tree: &TreeOptions,
     progress: &Progress,
 ) -> Result<TreeReport> {
-    let (objects, entries) = files_below(transport, target).await?;
-    let mut report = TreeReport::naming(progress);
-    let mut found = plan(&target.key, root, objects, &mut report);
-    if found.is_empty() && report.failed.is_empty() {
+    progress.begin_count();
+    let (mut objects, entries) = files_below(transport, target).await?;
+    if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
-    found.retain(|found| !tree.filter.excludes_key(&found.key, &target.key));
+    objects.retain(|current| !tree.filter.excludes_key(&current.target.key, &target.key));
+    let mut report = TreeReport::naming(progress);
+    let found = plan(&target.key, root, objects, &mut report);
     let paths: Vec<PathBuf> = found.iter().map(|found| found.path.clone()).collect();
     if tree.delete == Delete::Show {
         delete_local(root, &paths, tree, progress, &mut report);
         return Ok(report);
     }
+    found.iter().for_each(|found| progress.count(found.current.size));
+    progress.end_count();
     let restore = TreeRestore {
         transport,
         root,
@@ -73,10 +81,11 @@ pub async fn restore_tree(
         other_owner: AtomicBool::new(false),
         is_full: AtomicBool::new(false),
         unchecked: Mutex::default(),
+        changed: Mutex::default(),
     };
     restore.run(found, &mut report).await;
     delete_local(root, &paths, tree, progress, &mut report);
-    (report.bytes_moved, report.bytes_skipped) = (progress.transferred(), progress.skipped());
+    report.add_progress(progress);
     report.unchecked = restore.unchecked.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.other_owner = restore.other_owner.into_inner();
     Ok(report)
@@ -90,10 +99,8 @@ impl TreeRestore<'_> {
         let nodes: Vec<Item> =
             items.extract_if(.., |item| item.attributes.kind != EntryKind::File).collect();
         let (first_names, other_names) = by_hard_link(items);
-        let (small, large): (Vec<Item>, Vec<Item>) =
-            first_names.into_iter().partition(|item| item.has_one_chunk());
         let mut restored = HashMap::new();
-        for (files, max_concurrent) in [(small, self.jobs.max(1)), (large, 1)] {
+        for (files, max_concurrent) in by_size(first_names, READ_BYTES, self.jobs, Item::size) {
             let restores = stream::iter(files).map(|item| async move {
                 let outcome = self.restore_file(&item).await;
                 (item, outcome)
@@ -109,11 +116,17 @@ impl TreeRestore<'_> {
         for item in other_names {
             let first = item.content_and_link().and_then(|link| restored.get(&link));
             let outcome = match first {
-                Some(first) if self.hard_link(first, &item).is_ok() => Ok(Kept::default()),
+                Some(first) if self.hard_link(first, &item).is_ok() => {
+                    let progress = item.at_work(self.progress);
+                    progress.add_expected(item.size());
+                    progress.add_known(item.size());
+                    Ok(Kept::default())
+                }
                 _ => self.restore_file(&item).await,
             };
             report.add_kept(item.found.key, outcome);
         }
+        self.sync_directories(report);
         // After all files, so that none is written through a restored link.
         for item in nodes {
             let outcome = self.restore_node(&item).await;
@@ -122,6 +135,7 @@ impl TreeRestore<'_> {
         // After everything: a file that is created in a directory changes the directory's time, and
         // the directory's mode may forbid to create it. The deepest first, for the same reason.
         for item in directories.into_iter().rev() {
+            let _at_work = item.at_work(self.progress);
             let made = create_directories(self.root, Some(&item.found.path));
             // The directory that was named as the target is the user's, and stays as it is.
             let outcome = made.map(|()| match item.found.path == self.root {
@@ -130,6 +144,18 @@ impl TreeRestore<'_> {
             });
             report.add_kept(item.found.key, outcome.inspect(|kept| self.note(kept)));
         }
+    }
+
+    /// Makes the names of the restored files durable: once for each directory, not for each file.
+    fn sync_directories(&self, report: &mut TreeReport) {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::task::block_in_place(|| {
+            for directory in changed.iter() {
+                if let Err(error) = sync_directory(directory) {
+                    report.add(shown(directory), Err(error));
+                }
+            }
+        });
     }
 
     /// Adds the attributes to what was found. What cannot be had is reported.
@@ -147,10 +173,14 @@ impl TreeRestore<'_> {
                     if found.path == self.root && attributes.kind != EntryKind::Directory =>
                 {
                     let text = "it is no directory, though its key is that of the prefix";
+                    drop(self.progress.file(&found.key, found.current.size));
                     report.add(found.key, Err(Error::NotDone(text.to_owned())));
                 }
                 Ok(attributes) => items.push(Item { found, attributes }),
-                Err(error) => report.add(found.key, Err(error)),
+                Err(error) => {
+                    drop(self.progress.file(&found.key, found.current.size));
+                    report.add(found.key, Err(error));
+                }
             }
         }
         items
@@ -170,10 +200,14 @@ impl TreeRestore<'_> {
 
     async fn try_restore_file(&self, item: &Item) -> Result<Kept> {
         let path = &item.found.path;
+        let progress = &item.at_work(self.progress);
         create_directories(self.root, path.parent())?;
-        let options = RestoreOptions { jobs: self.jobs, range: None };
+        let options =
+            RestoreOptions { jobs: self.jobs, is_in_tree: true, ..RestoreOptions::default() };
         let found = (&item.found.current, &self.entries);
-        let report = restore_to_file(self.transport, found, path, options, self.progress).await?;
+        let directory = path.parent().map(Path::to_owned);
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(directory);
+        let report = restore_to_file(self.transport, found, path, options, progress).await?;
         if report.unchecked {
             let mut unchecked = self.unchecked.lock().unwrap_or_else(PoisonError::into_inner);
             unchecked.push(item.found.key.clone());
@@ -183,6 +217,7 @@ impl TreeRestore<'_> {
     }
 
     async fn restore_node(&self, item: &Item) -> Result<Kept> {
+        let _at_work = item.at_work(self.progress);
         create_directories(self.root, item.found.path.parent())?;
         let (path, current) = (&item.found.path, &item.found.current);
         let (_, kept) = restore_node(self.transport, current, path, &item.attributes).await?;
@@ -203,7 +238,6 @@ impl TreeRestore<'_> {
         fs::remove_file(&beside).ok();
         fs::hard_link(first, &beside).map_err(failed())?;
         fs::rename(&beside, path).map_err(failed())?;
-        self.progress.add_skipped(item.size());
         Ok(())
     }
 
@@ -217,11 +251,9 @@ impl Item {
         self.found.current.size
     }
 
-    fn has_one_chunk(&self) -> bool {
-        // An object that no backup made, or an S3 tool, is read so much at once.
-        const READ_BYTES: u64 = 8 << 20;
-        let backup = self.found.current.backup.as_ref();
-        self.size() <= backup.map_or(0, |backup| backup.chunk_size).max(READ_BYTES)
+    /// The progress of this item, for as long as it is at work.
+    fn at_work(&self, progress: &Progress) -> Progress {
+        progress.file(&self.found.key, self.size())
     }
 
     /// What files must have in common to be names of one file: the recorded group, and the content,

@@ -2,10 +2,10 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{Filter, TreeReport};
+use super::{Filter, TreeReport, by_size};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
-    remote::{Current, current_below},
+    remote::current_below,
     verify::{Verification, verify_current},
 };
 
@@ -21,17 +21,19 @@ pub async fn verify_tree(
     filter: &Filter,
     progress: &Progress,
 ) -> Result<TreeReport> {
+    progress.begin_count();
     let (mut objects, _) = current_below(transport, target).await?;
     if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
     objects.retain(|current| !filter.excludes_key(&current.target.key, &target.key));
+    objects.iter().for_each(|current| progress.count(current.size));
+    progress.end_count();
     let mut report = TreeReport::naming(progress);
-    let (small, large): (Vec<Current>, Vec<Current>) =
-        objects.into_iter().partition(|current| current.size <= SMALL_BYTES);
-    for (objects, max_concurrent) in [(small, jobs.max(1)), (large, 1)] {
+    for (objects, max_concurrent) in by_size(objects, SMALL_BYTES, jobs, |current| current.size) {
         let checks = stream::iter(objects).map(|current| async move {
             let key = current.target.key.clone();
+            let progress = &progress.file(&key, current.size);
             (key, verify_current(transport, current, jobs, progress).await)
         });
         let mut checks = std::pin::pin!(checks.buffer_unordered(max_concurrent));
@@ -39,7 +41,7 @@ pub async fn verify_tree(
             report.add_verification(key, outcome);
         }
     }
-    report.bytes_moved = progress.transferred();
+    report.add_progress(progress);
     Ok(report)
 }
 

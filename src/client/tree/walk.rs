@@ -12,7 +12,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Filter, Sources, TreeReport};
-use crate::client::attributes::{MAX_KEY_BYTES, is_reserved, shown};
+use crate::client::{
+    Progress,
+    attributes::{MAX_KEY_BYTES, is_reserved, shown},
+};
 use crate::digest::Sha256;
 
 /// Marks a byte that is not UTF-8, as rclone does (U+201B).
@@ -37,13 +40,16 @@ pub(super) fn walk(
     prefix: &str,
     filter: &Filter,
     report: &mut TreeReport,
+    progress: &Progress,
 ) -> Vec<Entry> {
     let (entries, linked) = (Vec::new(), BTreeMap::new());
-    let mut walk = Walk { root_prefix: prefix, filter, entries, linked, report };
+    let mut walk = Walk { root_prefix: prefix, filter, entries, linked, report, progress };
+    progress.begin_count();
     match sources {
         Sources::Below(root) => walk.directory(root, prefix),
         Sources::Each(named) => walk.each(named, prefix),
     }
+    progress.end_count();
     for places in walk.linked.values().filter(|places| places.len() > 1) {
         // Not of the inode: its number may be another one after the next start of the machine.
         let group = Sha256::of(walk.entries[places[0]].key.as_bytes()).hex();
@@ -61,6 +67,7 @@ struct Walk<'a> {
     /// Device and inode of files with several names → their places in `entries`.
     linked: BTreeMap<(u64, u64), Vec<usize>>,
     report: &'a mut TreeReport,
+    progress: &'a Progress,
 }
 
 impl Walk<'_> {
@@ -68,14 +75,20 @@ impl Walk<'_> {
         let children = fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let children = match children {
             Ok(children) => children,
-            Err(error) => return self.report.failed.push((shown(dir), error.to_string())),
+            Err(error) => {
+                let reason = format!("the directory cannot be read: {error}");
+                return self.report.failed.push((shown(dir), reason));
+            }
         };
         let names = children.into_iter().map(|child| child.file_name()).collect();
         for (name, segment) in segments(names) {
             let path = dir.join(&name);
             match fs::symlink_metadata(&path) {
                 Ok(meta) => self.child(path, (name, segment), prefix, &meta),
-                Err(error) => self.report.failed.push((shown(&path), error.to_string())),
+                Err(error) => {
+                    let reason = format!("its attributes cannot be read: {error}");
+                    self.report.failed.push((shown(&path), reason));
+                }
             }
         }
     }
@@ -124,6 +137,7 @@ impl Walk<'_> {
         }
         let size = if meta.is_file() { meta.len() } else { 0 };
         let name = name.to_str().is_none().then(|| name.into_vec());
+        self.progress.count(size);
         self.entries.push(Entry { path, key, size, hard_link: None, name });
     }
 }

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::send::LocalDigests;
 use super::upload::Upload;
 use super::{BackupOptions, BackupReport};
-use crate::api::{ProblemType, Summary};
+use crate::api::ProblemType;
 use crate::client::{
     Progress, Result, Target, Transport,
-    remote::{complete_backups, current_etag},
+    remote::{AtTarget, Current, complete_backups, current_etag, single_newest},
 };
 use crate::digest::Sha256;
 
@@ -26,6 +28,7 @@ pub(super) async fn backup_empty(
     target: &Target,
     options: &BackupOptions,
     progress: &Progress,
+    at_target: AtTarget<'_>,
 ) -> Result<BackupReport> {
     let named = format!("{:?}", options.metadata);
     let mut upload = Upload {
@@ -37,6 +40,11 @@ pub(super) async fn backup_empty(
         size: Some(0),
         file_id: Sha256::of(named.as_bytes()).hex(),
     };
+    if let AtTarget::Listed(current) = at_target
+        && let Some(report) = upload.back_up_nothing_at_once(current).await?
+    {
+        return Ok(report);
+    }
     let earlier = match complete_backups(transport, target).await {
         Ok(earlier) => earlier,
         // A missing bucket may be created, and a missing right is reported better, by the request
@@ -54,6 +62,7 @@ pub(super) async fn backup_empty(
         && let Some(object) = newest.object.as_ref().filter(|object| object.size == 0)
         && current_etag(transport, target).await?.as_deref() == Some(object.etag.as_str())
     {
+        progress.add_known(0);
         return Ok(upload.report(&newest.backup_id, object.clone(), newest.metadata.clone()));
     }
     let mut report = upload.back_up_nothing().await?;
@@ -72,16 +81,26 @@ pub(super) async fn backup_empty(
     Ok(report)
 }
 
-/// The newest backup, if no other one was completed in the same second.
-fn single_newest(backups: &[Summary]) -> Option<&Summary> {
-    match backups {
-        [newest] => Some(newest),
-        [newest, second, ..] if newest.completed_at > second.completed_at => Some(newest),
-        _ => None,
-    }
-}
-
 impl Upload<'_> {
+    /// Makes the first backup of a key in one request, or finds the same one. None: it is not that
+    /// simple.
+    async fn back_up_nothing_at_once(
+        &self,
+        current: Option<&Current>,
+    ) -> Result<Option<BackupReport>> {
+        let Some(current) = current else {
+            return self.put_whole(Bytes::new(), Sha256::of(b""), None).await;
+        };
+        let same = current.backup.as_ref().filter(|backup| {
+            current.is_newest && current.size == 0 && backup.metadata == self.options.metadata
+        });
+        let same = same.and_then(|same| Some((same, same.object.clone()?)));
+        if same.is_some() {
+            self.progress.add_known(0);
+        }
+        Ok(same.map(|(same, object)| self.report(&same.backup_id, object, same.metadata.clone())))
+    }
+
     async fn back_up_nothing(&self) -> Result<BackupReport> {
         let remote = self.create().await?;
         self.finalize(&remote, &LocalDigests::default(), None).await

@@ -45,7 +45,7 @@ impl Upload<'_> {
         if !self.has_same_chunks((newest, &object.etag), source).await? {
             return Ok(None);
         }
-        self.progress.add_skipped(self.size.unwrap_or(0));
+        self.progress.add_known(self.size.unwrap_or(0));
         let report = self.report(&newest.backup_id, object.clone(), newest.metadata.clone());
         Ok(Some((report, newest.clone())))
     }

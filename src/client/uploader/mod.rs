@@ -9,6 +9,7 @@
 mod empty;
 mod existing;
 mod finalize;
+mod one_request;
 mod options;
 mod path;
 mod send;

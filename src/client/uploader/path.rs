@@ -14,16 +14,17 @@ use crate::client::{
     Error, Progress, Result, Target, Transport,
     attributes::{
         AttributeEntries, Attributes, attributes_of, attributes_of_path, backup_attributes,
-        fits_in_metadata,
+        fits_in_metadata, shown,
     },
+    remote::{AtTarget, Occupied},
     source::FileSource,
 };
 
 /// The key of what is backed up, and what only the directory that it lies in shows.
 pub(in crate::client) struct Place<'a> {
     pub target: &'a Target,
-    /// The attribute entries that there are around it.
-    pub entries: &'a AttributeEntries,
+    /// What is there already around it.
+    pub occupied: &'a Occupied,
     pub hard_link: Option<String>,
     pub name: Option<Vec<u8>>,
 }
@@ -37,12 +38,13 @@ pub async fn backup_file(
     options: &BackupOptions,
     progress: &Progress,
 ) -> Result<BackupReport> {
+    let progress = &progress.only_file(&shown(path));
     let source = FileSource::open(path, options.chunk_size)?;
     let path = &fs::canonicalize(path).map_err(Error::io(path, "cannot be opened"))?;
     let attributes = attributes_of(path, &source.metadata()?)?;
-    let (entries, options) = (None, options.clone());
+    let (occupied, options) = (None, options.clone());
     let with_attributes =
-        WithAttributes { transport, target, attributes, entries, options, progress };
+        WithAttributes { transport, target, occupied, attributes, options, progress };
     with_attributes.back_up(Some(&source)).await
 }
 
@@ -67,11 +69,11 @@ pub(in crate::client) async fn backup_path(
     } else {
         (None, attributes_of_path(path)?)
     };
-    let Place { target, entries, hard_link, name } = place;
+    let Place { target, occupied, hard_link, name } = place;
     let attributes = Attributes { hard_link, name, ..attributes };
-    let (entries, options) = (Some(entries), options.clone());
+    let (occupied, options) = (Some(occupied), options.clone());
     let with_attributes =
-        WithAttributes { transport, target, attributes, entries, options, progress };
+        WithAttributes { transport, target, occupied, attributes, options, progress };
     with_attributes.back_up(source.as_ref()).await
 }
 
@@ -85,18 +87,18 @@ pub(in crate::client) async fn backup_again(
     progress: &Progress,
 ) -> Result<BackupReport> {
     let options = BackupOptions { known: Known::Replace, ..options.clone() };
-    let entries = None;
+    let occupied = None;
     let with_attributes =
-        WithAttributes { transport, target, attributes, entries, options, progress };
+        WithAttributes { transport, target, occupied, attributes, options, progress };
     with_attributes.back_up(Some(source)).await
 }
 
 struct WithAttributes<'a> {
     transport: &'a Transport,
     target: &'a Target,
+    /// None: it is asked for.
+    occupied: Option<&'a Occupied>,
     attributes: Attributes,
-    /// None: they are asked for.
-    entries: Option<&'a AttributeEntries>,
     options: BackupOptions,
     progress: &'a Progress,
 }
@@ -109,21 +111,25 @@ impl WithAttributes<'_> {
         let metadata =
             if fits { wanted.clone() } else { attributes.without_xattrs().to_metadata() };
         let options = BackupOptions { metadata, ..self.options.clone() };
+        let at_target =
+            self.occupied.map_or(AtTarget::Unknown, |occupied| occupied.at(&target.key));
         let report = match source.filter(|source| source.chunking().size() > 0) {
-            Some(source) => backup_source(transport, source, target, &options, progress).await?,
-            None => backup_empty(transport, target, &options, progress).await?,
+            Some(source) => {
+                backup_source(transport, source, target, &options, progress, at_target).await?
+            }
+            None => backup_empty(transport, target, &options, progress, at_target).await?,
         };
         // An entry that is there counts more than the object, so it must be as wanted too.
         if report.metadata != wanted || self.has_entry(&report.backup_id).await? {
             let of = (report.backup_id.as_str(), attributes);
-            backup_attributes(transport, target, of, &options, progress).await?;
+            backup_attributes(transport, target, of, &options, progress, self.occupied).await?;
         }
         Ok(report)
     }
 
     async fn has_entry(&self, backup_id: &str) -> Result<bool> {
-        match self.entries {
-            Some(entries) => Ok(entries.has(backup_id)),
+        match self.occupied {
+            Some(occupied) => Ok(occupied.entries.has(backup_id)),
             None => {
                 let entries = AttributeEntries::of_key(self.transport, self.target).await?;
                 Ok(entries.has(backup_id))

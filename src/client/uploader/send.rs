@@ -65,7 +65,7 @@ impl Upload<'_> {
             let Some(bytes) = self.compare(remote, local, source, index).await? else {
                 return Ok(ChunkOutcome::ContentDiffers);
             };
-            self.progress.add_skipped(bytes);
+            self.progress.add_resumed(bytes);
             Ok(ChunkOutcome::Recorded)
         });
         let sends = stream::iter(missing).map(|index| async move {
@@ -116,18 +116,15 @@ impl Upload<'_> {
         local.insert(index, digests);
         match remote.checksum_of(index) {
             Some(recorded) if *recorded == sha256 => {
-                self.progress.add_skipped(len);
+                self.progress.add_resumed(len);
                 return Ok(ChunkOutcome::Recorded);
             }
             Some(_) => return Ok(ChunkOutcome::ContentDiffers),
             None => {}
         }
         let path = format!("/backups/{}/chunks/{index}", remote.id());
-        let headers = vec![
-            ("content-digest", format!("sha-256=:{}:", sha256.base64())),
-            ("content-type", "application/octet-stream".to_owned()),
-        ];
-        let request = ApiRequest::put(path, headers, bytes, sha256);
+        let request = ApiRequest::put(path, bytes, sha256);
+        let request = request.with_header("content-type", "application/octet-stream");
         match self.transport.send(&request, MAX_RESPONSE_BYTES).await {
             Ok(body) => {
                 self.transport.parse::<StoredChunk>(&body)?;
@@ -144,7 +141,7 @@ impl Upload<'_> {
 }
 
 /// Hashes a chunk on a thread that is allowed to block.
-async fn hash(kind: Kind, offset: u64, bytes: Bytes) -> ChunkDigests {
+pub(super) async fn hash(kind: Kind, offset: u64, bytes: Bytes) -> ChunkDigests {
     let hashing = tokio::task::spawn_blocking(move || {
         let mut hasher = ChunkHasher::new(Some(kind), offset);
         hasher.update(&bytes);

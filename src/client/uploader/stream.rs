@@ -72,6 +72,7 @@ fn of_unknown_size<'a>(
     progress: &'a Progress,
     file_id: String,
 ) -> Upload<'a> {
+    progress.without_total();
     let chunk_size = options.chunk_size.max(1);
     Upload { transport, progress, options, target, chunk_size, size: None, file_id }
 }

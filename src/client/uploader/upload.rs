@@ -7,7 +7,7 @@ use super::{BackupOptions, BackupReport, Known};
 use crate::api::{CreateBackup, Finalized, ProblemType, Summary};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
-    remote::{CompleteBackup, RemoteBackup},
+    remote::{AtTarget, CompleteBackup, RemoteBackup},
     source::FileSource,
     transport::ApiRequest,
     verify::verify_backup,
@@ -33,12 +33,9 @@ pub(in crate::client) async fn backup_source(
     target: &Target,
     options: &BackupOptions,
     progress: &Progress,
+    at_target: AtTarget<'_>,
 ) -> Result<BackupReport> {
     let chunking = source.chunking();
-    let file_id = match &options.file_id {
-        Some(id) => id.clone(),
-        None => source.file_id().await?,
-    };
     let mut upload = Upload {
         transport,
         progress,
@@ -46,9 +43,17 @@ pub(in crate::client) async fn backup_source(
         target,
         chunk_size: chunking.chunk_size(),
         size: Some(chunking.size()),
-        file_id,
+        file_id: options.file_id.clone().unwrap_or_default(),
     };
     progress.add_expected(chunking.size());
+    if upload.fits_one_request(chunking.count())
+        && let Some(report) = upload.back_up_in_one_request(source, at_target).await?
+    {
+        return Ok(report);
+    }
+    if options.file_id.is_none() {
+        upload.file_id = source.file_id().await?;
+    }
     match options.known {
         Known::Replace => upload.renew_file_id(),
         Known::Keep | Known::Check => {
@@ -99,8 +104,9 @@ impl Upload<'_> {
         }
         let backup = CompleteBackup::load(self.transport, completed).await?;
         let jobs = self.options.max_concurrent_chunks();
+        let checking = &self.progress.checking(&self.target.to_string());
         let verification =
-            verify_backup(self.transport, self.target, &backup, jobs, self.progress).await?;
+            verify_backup(self.transport, self.target, &backup, jobs, checking).await?;
         for reason in verification.reasons.values() {
             self.progress.print(reason);
         }
@@ -110,6 +116,7 @@ impl Upload<'_> {
     /// Makes the next `create` begin another backup instead of returning the existing one.
     pub fn use_fresh_file_id(&mut self) {
         self.renew_file_id();
+        self.progress.begin_again();
         self.progress.print(&format!(
             "the recorded backup is of other content, or another client ended it: beginning a \
              fresh backup of {}",

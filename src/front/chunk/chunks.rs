@@ -26,7 +26,7 @@ impl ChunkApi {
         index: u64,
     ) -> HandlerResult {
         let (sha256, len_bytes) = declared(&request)?;
-        let session = self.session_to_write(&request.identity, &id).await?;
+        let session = self.session_to_write(&request, &id).await?;
         let known = match session.admit(index, sha256, len_bytes).await? {
             Admission::Known => true,
             Admission::Wanted(permit) => match permit.store(Body::new(len_bytes, body)).await? {
@@ -50,7 +50,7 @@ impl ChunkApi {
         index: u64,
     ) -> HandlerResult {
         let account = request.query.get("account");
-        let (_, session) = self.session_to_read(&request.identity, &id, account).await?;
+        let (_, session) = self.session_to_read(&request, &id, account).await?;
         let chunk = self.shared.objects.read_chunk(&session, index).await?;
         let len_bytes = chunk.body.len_bytes();
         let root = session.root();
@@ -70,7 +70,7 @@ impl ChunkApi {
 }
 
 /// The checksum and length that the request declares. **Errors**: `BadRequest`, `LengthRequired`.
-fn declared(request: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
+pub(super) fn declared(request: &AuthedRequest) -> Result<(Sha256, u64), Problem> {
     let headers = &request.head.headers;
     let len = headers.get(header::CONTENT_LENGTH).ok_or_else(Problem::length_required)?;
     let len = len.to_str().ok().and_then(|text| text.parse().ok());

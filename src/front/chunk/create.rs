@@ -26,15 +26,7 @@ impl ChunkApi {
         let (identity, id) = (&request.identity, id.as_ref());
         id.map_or(Ok(()), |id| validate::backup_id(id))?;
         let new = validate::create(json::read::<api::CreateBackup>(body, &request.payload).await?)?;
-        if self.shared.objects.reserves(&new.bucket) {
-            return Err(Problem::reserved_bucket(&new.bucket));
-        }
-        if self.shared.uploads.is_state_bucket(&new.bucket) {
-            return Err(upload::Error::NoSuchBucket(new.bucket).into());
-        }
-        if !identity.allows(Access::Write, &new.bucket, &new.key) {
-            return Err(Problem::forbidden(Access::Write, &new.bucket));
-        }
+        self.require_target(&request, &new)?;
         let bucket = new.bucket.clone();
         let made = match self.create_once(identity.account_name(), id, new.clone()).await {
             // Created for a sender who may create it.
@@ -51,6 +43,25 @@ impl ChunkApi {
         Ok(reply(identity.account_name(), created, &session))
     }
 
+    /// **Errors**: the target is not one that a client may use, or not one of this sender's.
+    pub(super) fn require_target(
+        &self,
+        request: &AuthedRequest,
+        new: &NewBackup,
+    ) -> Result<(), Problem> {
+        request.subject.is(&new.bucket, &new.key);
+        if self.shared.objects.reserves(&new.bucket) {
+            return Err(Problem::reserved_bucket(&new.bucket));
+        }
+        if self.shared.uploads.is_state_bucket(&new.bucket) {
+            return Err(upload::Error::NoSuchBucket(new.bucket.clone()).into());
+        }
+        if !request.identity.allows(Access::Write, &new.bucket, &new.key) {
+            return Err(Problem::forbidden(Access::Write, &new.bucket));
+        }
+        Ok(())
+    }
+
     async fn create_once(
         &self,
         account: &AccountName,
@@ -64,7 +75,7 @@ impl ChunkApi {
     }
 }
 
-fn reply(owner: &AccountName, created: Created, session: &Session) -> Reply {
+pub(super) fn reply(owner: &AccountName, created: Created, session: &Session) -> Reply {
     let root = session.root();
     let status = match created {
         Created::New => StatusCode::CREATED,

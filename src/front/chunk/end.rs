@@ -18,7 +18,7 @@ impl ChunkApi {
         body: RequestBody,
         id: BackupId,
     ) -> HandlerResult {
-        let session = self.session_to_write(&request.identity, &id).await?;
+        let session = self.session_to_write(&request, &id).await?;
         let document: api::Finalize = json::read_or_default(body, &request.payload).await?;
         let expected = document.expected_digest.as_deref().map(str::parse).transpose();
         let expected =
@@ -28,7 +28,7 @@ impl ChunkApi {
     }
 
     pub(super) async fn abort(&self, request: AuthedRequest, id: BackupId) -> HandlerResult {
-        let session = self.session_to_write(&request.identity, &id).await?;
+        let session = self.session_to_write(&request, &id).await?;
         session.abort("aborted by a client").await?;
         let mut reply = Response::new(full(""));
         *reply.status_mut() = StatusCode::NO_CONTENT;

@@ -16,14 +16,16 @@ mod read;
 mod route;
 mod validate;
 mod view;
+mod whole;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::request;
 use tokio::sync::Mutex;
 
-use crate::accounts::{Access, Identity};
+use crate::accounts::Access;
 use crate::api;
 use crate::front::envelope::{self, FailedRequest, Front, Route, Shared};
 use crate::names::{AccountName, BackupId};
@@ -96,6 +98,7 @@ impl Front for ChunkApi {
             ChunkOperation::CreateAs(id) => Box::pin(self.create(request, body, Some(id))),
             ChunkOperation::List => Box::pin(self.list(request)),
             ChunkOperation::Get(id) => Box::pin(self.get(request, id)),
+            ChunkOperation::PutWhole(id) => Box::pin(self.put_whole(request, body, id)),
             ChunkOperation::PutChunk(id, index) => {
                 Box::pin(self.put_chunk(request, body, id, index))
             }
@@ -104,6 +107,10 @@ impl Front for ChunkApi {
             ChunkOperation::Abort(id) => Box::pin(self.abort(request, id)),
             ChunkOperation::Public(operation) => Box::pin(self.public(operation)),
         }
+    }
+
+    fn code(error: &Problem) -> Cow<'static, str> {
+        Cow::Owned(error.word())
     }
 
     fn error_reply(&self, error: Problem, request: &FailedRequest<'_>) -> Reply {
@@ -120,10 +127,11 @@ impl ChunkApi {
     /// looks absent; one of another account that they may read is forbidden.
     async fn session_to_write(
         &self,
-        identity: &Identity,
+        request: &AuthedRequest,
         id: &BackupId,
     ) -> Result<Session, Problem> {
-        let (owner, session) = self.session_to_read(identity, id, None).await?;
+        let identity = &request.identity;
+        let (owner, session) = self.session_to_read(request, id, None).await?;
         let root = session.root();
         if owner != *identity.account_name() {
             return Err(Problem::of_another_account(&owner));
@@ -138,10 +146,11 @@ impl ChunkApi {
     /// `account`; else the sender's own one, or that of any account. Any other one looks absent.
     async fn session_to_read(
         &self,
-        identity: &Identity,
+        request: &AuthedRequest,
         id: &BackupId,
         account: Option<&str>,
     ) -> Result<(AccountName, Session), Problem> {
+        let identity = &request.identity;
         validate::backup_id(id)?;
         let sees = |root: &Root| identity.allows(Access::Read, &root.bucket, &root.key);
         let uploads = &self.shared.uploads;
@@ -154,7 +163,9 @@ impl ChunkApi {
             }
             None => uploads.open_shared(identity.account_name(), id, sees).await?,
         };
-        if sees(&session.root()) {
+        let root = session.root();
+        request.subject.is(&root.bucket, &root.key);
+        if sees(&root) {
             return Ok((owner, session));
         }
         Err(crate::upload::Error::NoSuchBackup(id.to_owned()).into())

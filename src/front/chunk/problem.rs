@@ -123,6 +123,11 @@ fn row(problem_type: ProblemType) -> (StatusCode, &'static str, &'static str) {
             "the object was replaced or removed after the backup",
             "back the file up again if it is still needed",
         ),
+        ProblemType::ConditionFailed => (
+            S::PRECONDITION_FAILED,
+            "the object at the target is not as the condition says",
+            "look at the object that is there now, then decide again",
+        ),
         ProblemType::QuotaExceeded => (
             S::FORBIDDEN,
             "the account has too many open uploads",
@@ -164,8 +169,7 @@ fn type_of_upload_error(kind: upload::Kind) -> ProblemType {
         upload::Kind::NotOpen => ProblemType::NotOpen,
         // Only S3 CompleteMultipartUpload lists parts.
         upload::Kind::InvalidPart | upload::Kind::PartTooSmall => ProblemType::BadRequest,
-        // Only S3's Complete has conditions.
-        upload::Kind::ConditionFailed => ProblemType::NotOpen,
+        upload::Kind::ConditionFailed => ProblemType::ConditionFailed,
         upload::Kind::ObjectChanged => ProblemType::ObjectChanged,
         upload::Kind::QuotaExceeded => ProblemType::QuotaExceeded,
         upload::Kind::BodyBroken => ProblemType::RequestTimeout,
@@ -202,6 +206,11 @@ fn type_of_web_error(kind: web::Kind) -> ProblemType {
 }
 
 impl Problem {
+    /// The word of its type, such as `no-such-backup`.
+    pub fn word(&self) -> String {
+        word(self.problem_type)
+    }
+
     fn new(problem_type: ProblemType, detail: impl Into<String>) -> Self {
         Self {
             problem_type,
@@ -312,8 +321,12 @@ impl Problem {
 }
 
 fn type_uri(problem_type: ProblemType) -> String {
+    format!("{}{}", api::PROBLEM_BASE, word(problem_type))
+}
+
+fn word(problem_type: ProblemType) -> String {
     let word = serde_json::to_value(problem_type).expect("a problem type is always JSON");
-    format!("{}{}", api::PROBLEM_BASE, word.as_str().unwrap_or_default())
+    word.as_str().unwrap_or_default().to_owned()
 }
 
 impl From<web::Error> for Problem {

@@ -21,7 +21,7 @@ impl ChunkApi {
     pub(super) async fn get(&self, request: AuthedRequest, id: BackupId) -> HandlerResult {
         let view = request.query.get("view").map(str::to_owned);
         let account = request.query.get("account");
-        let (owner, session) = self.session_to_read(&request.identity, &id, account).await?;
+        let (owner, session) = self.session_to_read(&request, &id, account).await?;
         match view.as_deref() {
             None => {}
             Some("missing") => {

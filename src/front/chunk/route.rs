@@ -27,6 +27,7 @@ pub enum ChunkOperation {
     CreateAs(BackupId),
     List,
     Get(BackupId),
+    PutWhole(BackupId),
     PutChunk(BackupId, u64),
     GetChunk(BackupId, u64),
     Finalize(BackupId),
@@ -38,6 +39,7 @@ pub enum ChunkOperation {
 const ROUTES: &[(&str, &[Method])] = &[
     ("/backups", &[Method::GET, Method::POST]),
     ("/backups/{backupId}", &[Method::GET, Method::PUT, Method::DELETE]),
+    ("/backups/{backupId}/whole", &[Method::PUT]),
     ("/backups/{backupId}/chunks/{index}", &[Method::GET, Method::PUT]),
     ("/backups/{backupId}/finalize", &[Method::POST]),
     ("/openapi.json", &[Method::GET]),
@@ -77,6 +79,7 @@ impl ChunkOperation {
             Self::Create | Self::CreateAs(_) => "create",
             Self::List => "list",
             Self::Get(_) => "get",
+            Self::PutWhole(_) => "put-whole",
             Self::PutChunk(..) => "put-chunk",
             Self::GetChunk(..) => "get-chunk",
             Self::Finalize(_) => "finalize",
@@ -94,6 +97,7 @@ impl ChunkOperation {
             Self::List => &["bucket", "prefix", "key", "fileId", "status", "after", "limit"],
             Self::Get(_) => &["view", "account"],
             Self::GetChunk(..) => &["account"],
+            Self::PutWhole(_) => &["bucket", "key", "fileId", "chunkSize"],
             Self::Create
             | Self::CreateAs(_)
             | Self::PutChunk(..)
@@ -129,6 +133,7 @@ pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
         ["backups", _] if method == Method::DELETE => ChunkOperation::Abort(id()),
         ["backups", _] => ChunkOperation::Get(id()),
         ["backups", _, "finalize"] => ChunkOperation::Finalize(id()),
+        ["backups", _, "whole"] => ChunkOperation::PutWhole(id()),
         ["backups", _, "chunks", index] if method == Method::PUT => {
             ChunkOperation::PutChunk(id(), chunk_index(index)?)
         }

@@ -56,6 +56,7 @@ impl<F: Front> Endpoint<F> {
 
     async fn respond(&self, head: request::Parts, body: RequestBody) -> Reply {
         let mut log = AccessLog::new(&self.shared.clock, &self.shared.metrics, body.progress());
+        log.peer = head.extensions.get().copied();
         let (method, uri) = (head.method.clone(), head.uri.clone());
         let origin_request = OriginRequest::of(&head);
         let unambiguous = web::refuse_smuggling(&head);
@@ -66,6 +67,7 @@ impl<F: Front> Endpoint<F> {
             Err(error) => Err(error.into()),
         };
         let mut reply = outcome.unwrap_or_else(|error| {
+            log.code = F::code(&error);
             let request = FailedRequest { method: &method, uri: &uri, id: &log.id };
             self.front.error_reply(error, &request)
         });
@@ -106,7 +108,8 @@ impl<F: Front> Endpoint<F> {
         let permit = admission.acquire(identity.account_name()).await?;
         let body = body.throttled(&permit, clock);
         log.permit = Some(permit);
-        let request = AuthedRequest { head, query, identity, payload, target };
+        let subject = log.subject.clone();
+        let request = AuthedRequest { head, query, identity, payload, target, subject };
         self.front.run(operation, request, body).await
     }
 }

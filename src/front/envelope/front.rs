@@ -1,10 +1,12 @@
 //! What a front gives to the envelope: its routes, its operations and the form of its errors.
 
+use std::borrow::Cow;
+
 use futures_util::future::{BoxFuture, ready};
 use http::{HeaderMap, Method, Uri, header, request};
 
 use crate::accounts::Identity;
-use crate::web::{self, AccessLog, PayloadSignature, Query, Reply, RequestBody};
+use crate::web::{self, AccessLog, PayloadSignature, Query, Reply, RequestBody, Subject};
 
 /// A protocol that clients speak.
 ///
@@ -49,6 +51,9 @@ pub trait Front: Send + Sync + Sized + 'static {
         body: RequestBody,
     ) -> BoxFuture<'_, Result<Reply, Self::Error>>;
 
+    /// The stable code of a failure, for the log.
+    fn code(error: &Self::Error) -> Cow<'static, str>;
+
     /// The response to a request that failed.
     fn error_reply(&self, error: Self::Error, request: &FailedRequest<'_>) -> Reply;
 
@@ -75,6 +80,8 @@ pub struct AuthedRequest<T> {
     /// What was signed of the body; not yet compared with it.
     pub payload: PayloadSignature,
     pub target: T,
+    /// Where it is noted what the request is about, for the log.
+    pub subject: Subject,
 }
 
 impl<T> AuthedRequest<T> {

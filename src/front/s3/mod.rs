@@ -53,6 +53,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
+use std::borrow::Cow;
 
 use crate::accounts::{Access, Identity};
 use crate::front::envelope::{self, FailedRequest, Front, OriginRequest, Route, Shared};
@@ -112,6 +113,7 @@ impl Front for S3Api {
     fn route(&self, head: &request::Parts, log: &mut AccessLog) -> Result<Route<Self>, S3Error> {
         let domain = self.shared.http.domain.as_deref();
         let target = route::target(head.uri.path(), &head.headers, domain)?;
+        log.subject.is(&target.bucket, &target.key);
         if head.method == Method::OPTIONS {
             log.op = "s3-preflight";
             return Ok(Route::Open(OpenOperation::Preflight(Preflight { target })));
@@ -183,6 +185,10 @@ impl Front for S3Api {
                 Box::pin(ready(Err(S3Error::not_implemented("a POST without a form"))))
             }
         }
+    }
+
+    fn code(error: &S3Error) -> Cow<'static, str> {
+        Cow::Borrowed(error.code)
     }
 
     fn error_reply(&self, error: S3Error, request: &FailedRequest<'_>) -> Reply {

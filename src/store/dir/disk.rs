@@ -7,10 +7,11 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use tokio::task::JoinHandle;
 
-use super::super::{Error, Kind, Result};
+use super::super::{Disk, Error, Kind, Result};
 
 /// Space that bodies leave free: a removal writes to the index before it frees space.
 const RESERVE_BYTES: u64 = 16 << 20;
@@ -30,9 +31,18 @@ pub async fn join<T>(what: &str, work: JoinHandle<io::Result<T>>) -> Result<T> {
 
 /// An I/O error as the store's error.
 pub fn disk_error(what: &str, error: io::Error) -> Error {
-    let kind = if is_full(&error) { Kind::Full } else { Kind::Unavailable };
-    Error::new(kind, format!("{what} failed")).because(error)
+    if !is_full(&error) {
+        return Error::new(Kind::Unavailable, format!("{what} failed")).because(error);
+    }
+    let left = error.get_ref().and_then(|cause| cause.downcast_ref::<RoomLeft>());
+    let left = left.map_or_else(String::new, |left| format!(": {left}"));
+    Error::new(Kind::Full, format!("the store has no room{left}")).because(error)
 }
+
+/// What a disk still has, where that is too little.
+#[derive(Debug, thiserror::Error)]
+#[error("{} MB left", .0 / 1_000_000)]
+struct RoomLeft(u64);
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -46,8 +56,18 @@ pub fn require_room(file: impl AsFd, len_bytes: u64) -> io::Result<()> {
     if free >= len_bytes.saturating_add(RESERVE_BYTES) {
         Ok(())
     } else {
-        Err(io::ErrorKind::StorageFull.into())
+        Err(io::Error::new(io::ErrorKind::StorageFull, RoomLeft(free)))
     }
+}
+
+/// The file system of a store, and the size of its index.
+pub fn disk(directory: &Path, index: &Path) -> io::Result<Disk> {
+    let found = rustix::fs::statvfs(directory)?;
+    Ok(Disk {
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        index_bytes: std::fs::metadata(index)?.len(),
+    })
 }
 
 /// Preallocates a range of a file; its length stays. A file system that cannot is used without

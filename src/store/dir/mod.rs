@@ -44,9 +44,9 @@ use super::conditions::require_null_version;
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
-    CopyOptions, CopySource, DeleteOptions, Deleted, ETag, Error, GetOptions, GetRange, Head, Key,
-    Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, PutOptions,
-    Result, Store, Tags, UploadId, UploadTarget, Written, WrittenPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, Disk, ETag, Error, GetOptions, GetRange, Head,
+    Key, Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget,
+    PutOptions, Result, Store, Tags, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Checksum;
@@ -69,6 +69,7 @@ const INLINE_BYTES: u64 = 64 << 10;
 /// The store. Dropping it waits for queued writes.
 #[derive(Debug)]
 pub struct Dir {
+    path: PathBuf,
     clock: Clock,
     limits: Limits,
     /// Before `index`: it goes first when the store is dropped.
@@ -129,7 +130,7 @@ impl Dir {
         let index = Index::open(path, Arc::clone(&files), &mut repair)?;
         let (handle, of) = (Arc::clone(index.handle()), Arc::clone(&files));
         let snapshots = Listener::start(path, handle, of, clock.clone());
-        Ok(Self { clock, limits, _snapshots: snapshots, files, index })
+        Ok(Self { path: path.to_owned(), clock, limits, _snapshots: snapshots, files, index })
     }
 
     /// The number of files that objects and parts consist of, for checks. `data/` also has those
@@ -148,6 +149,10 @@ impl Dir {
 impl Store for Dir {
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        disk::disk(&self.path, &self.path.join(INDEX)).ok()
     }
 
     async fn create_bucket(&self, bucket: &Bucket) -> Result<()> {

@@ -19,7 +19,7 @@ use crate::digest::verified::{
 use crate::digest::{
     Checksum, ChecksumHasher, ChunkDigests, ContributionHasher, Digests, PassedSha256, Sha256,
 };
-use crate::store::{self, Body};
+use crate::store::{self, Body, BodyError};
 
 /// The body of a chunk that a client sends.
 pub(super) struct ClientChunk {
@@ -60,14 +60,9 @@ impl BodySource for ClientChunk {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, SourceError<Error>>>> {
-        let interrupted = |cause| {
-            let source =
-                store::Error::new(store::Kind::Body, "the body of the request was interrupted")
-                    .because(cause);
-            let error = Error::store(format!("receiving chunk {}", self.index), source);
-            SourceError::Refused(error)
-        };
-        self.body.poll_next_unpin(cx).map_err(interrupted)
+        let index = self.index;
+        let refused = |cause| SourceError::Refused(interrupted(index, cause));
+        self.body.poll_next_unpin(cx).map_err(refused)
     }
 
     fn update(&mut self, frame: &Bytes) {
@@ -79,17 +74,7 @@ impl BodySource for ClientChunk {
     }
 
     fn mismatch(&self, mismatch: Mismatch) -> Error {
-        let index = u64::from(self.index);
-        match mismatch {
-            Mismatch::TooLong { received } | Mismatch::TooShort { received } => {
-                let wanted = self.len_bytes.to_string();
-                Error::ChunkSizeMismatch { index, wanted, offered: received }
-            }
-            Mismatch::Sha256 { declared, found } => {
-                Error::ChecksumMismatch { index, declared, found }
-            }
-            Mismatch::Md5 { .. } => unreachable!("no MD5 is declared for a chunk"),
-        }
+        mismatch_of(self.index, self.len_bytes, mismatch)
     }
 
     fn finish(&mut self, digests: Digests) -> Result<Self::Verified, Error> {
@@ -98,6 +83,28 @@ impl BodySource for ClientChunk {
         self.put.mark_received();
         let checksum = self.checksum.take().map(ChecksumHasher::finish);
         Ok((contribution.finish(sha256, self.len_bytes), (feed, checksum)))
+    }
+}
+
+/// Why the client's bytes of a chunk end early.
+pub(in crate::upload) fn interrupted(index: ChunkIndex, cause: BodyError) -> Error {
+    let source = store::Error::new(store::Kind::Body, "the body of the request was interrupted");
+    Error::store(format!("receiving chunk {index}"), source.because(cause))
+}
+
+/// The refusal of a chunk's bytes that are not as they were declared.
+pub(in crate::upload) fn mismatch_of(
+    index: ChunkIndex,
+    len_bytes: u64,
+    mismatch: Mismatch,
+) -> Error {
+    let index = u64::from(index);
+    match mismatch {
+        Mismatch::TooLong { received } | Mismatch::TooShort { received } => {
+            Error::ChunkSizeMismatch { index, wanted: len_bytes.to_string(), offered: received }
+        }
+        Mismatch::Sha256 { declared, found } => Error::ChecksumMismatch { index, declared, found },
+        Mismatch::Md5 { .. } => unreachable!("no MD5 is declared for a chunk"),
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) mod inflight;
 pub(super) mod receive;
 pub(super) mod whole_sha256;
 
+pub(in crate::upload) use body::{interrupted, mismatch_of};
 pub use copied::{PartCopied, PartSource};
 pub(in crate::upload) use gate::Way;
 pub use receive::{Admission, PutOutcome, PutPermit, Stored};

@@ -29,12 +29,12 @@ impl Session {
     }
 }
 
-/// Whether the store says that the condition of a Complete does not hold.
-pub(super) fn is_unmet(error: &store::Error) -> bool {
+/// Whether the store says that the condition on the object at the target does not hold.
+pub(in crate::upload) fn is_unmet(error: &store::Error) -> bool {
     matches!(error.kind(), store::Kind::Precondition | store::Kind::NotFound)
 }
 
-pub(super) fn condition_failed(error: &store::Error) -> Error {
+pub(in crate::upload) fn condition_failed(error: &store::Error) -> Error {
     Error::ConditionFailed { missing: error.kind() == store::Kind::NotFound }
 }
 

@@ -15,7 +15,6 @@ use crate::store::{self, Body, ChosenPart, Completion, PutMode, PutOptions, Writ
 use super::super::error::{Error, Result};
 use super::super::manifest::{Checks, Destination, Finished, Root, Status};
 use super::super::session::{Session, upload_of};
-use super::super::uploads::TAG;
 use super::checks::{condition_failed, is_unmet, not_computed, require_equal};
 use super::inventory::Inventory;
 
@@ -133,7 +132,7 @@ impl Session {
                     Completion { size_bytes: inventory.size_bytes, mode: checks.put_mode() };
                 self.complete(&root, &chosen, &completion).await?
             }
-            Destination::EmptyObject => self.put_empty(&root, checks).await?,
+            Destination::Whole => self.put_empty(&root, checks).await?,
         };
         let Some(written) = written else { return Ok(FinalizeStep::Retry) };
         let condition = checks.condition.clone();
@@ -303,39 +302,6 @@ impl Session {
             return Ok(None);
         }
         Err(Error::store("completing the store's upload", error))
-    }
-
-    /// The object at the target, if it has the session's upload tag.
-    pub(in crate::upload) async fn tagged_object(&self, root: &Root) -> Result<Option<Written>> {
-        let (bucket, key) = root.target();
-        let mut backoff = self.0.shared.documents.backoff();
-        loop {
-            match self.0.shared.documents.store.head(&bucket, &key).await {
-                Ok(head) if head.attributes.user.get(TAG) == Some(&root.upload_tag) => {
-                    return Ok(Some(Written {
-                        etag: head.etag,
-                        version: head.version,
-                        checksum: None,
-                    }));
-                }
-                Ok(_) => return Ok(None),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        store::Kind::NotFound | store::Kind::NoSuchBucket
-                    ) =>
-                {
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.0
-                        .shared
-                        .documents
-                        .pause(&mut backoff, Error::own("reading the head of the object", error))
-                        .await?;
-                }
-            }
-        }
     }
 
     /// Finds out whether a store upload that is gone was completed or lost

@@ -32,7 +32,7 @@ impl Session {
         inventory: &Inventory,
         recorder: &Self,
     ) -> Result<Option<Vec<ChosenPart>>> {
-        if inventory.rows.is_empty() && root.destination != Destination::EmptyObject {
+        if inventory.rows.is_empty() && root.destination != Destination::Whole {
             return self.empty_part(root).await;
         }
         let Some(listed) = self.listed_parts(root).await? else { return Ok(None) };

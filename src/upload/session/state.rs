@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::digest::Sha256;
 use crate::records::{ChangeOutcome, GroupCommit, Snapshot};
-use crate::store::{Attributes, ListOptions, UploadTarget};
+use crate::store::{Attributes, ETag, ListOptions, UploadTarget};
 
 use super::super::chunk::inflight::InFlight;
 use super::super::chunk::whole_sha256::WholeSha256;
@@ -237,6 +237,11 @@ impl Session {
         &self,
         number: u32,
     ) -> Result<Option<Snapshot<Segment>>> {
+        if let Some(segment) = self.root().whole_segment() {
+            let etag = ETag::from("whole");
+            let value = Arc::new(segment);
+            return Ok((number == 0).then_some(Snapshot { value, etag }));
+        }
         let asked_at = self.now();
         let known = self.known_segment(number);
         let key = self.0.layout.segment(number);
@@ -313,6 +318,9 @@ impl Session {
     }
 
     async fn listed_segments(&self) -> Result<Vec<(u32, String)>> {
+        if self.root().whole_segment().is_some() {
+            return Ok(vec![(0, String::new())]);
+        }
         let documents = &self.0.shared.documents;
         let mut options =
             ListOptions { prefix: self.0.layout.segments().to_string(), ..ListOptions::default() };

@@ -276,7 +276,7 @@ async fn every_account_may_do_what_its_grants_allow_and_no_more() {
     for op in operations() {
         let counted: usize = metrics
             .lines()
-            .filter(|line| line.contains(&format!("op=\"{op}\"")))
+            .filter(|line| line.starts_with(&format!("ratchet_requests_total{{op=\"{op}\"")))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
             .sum();
         assert_eq!(

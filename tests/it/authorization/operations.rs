@@ -300,6 +300,16 @@ fn chunk_api_rows() -> Vec<Row> {
             precondition: Precondition::Objects,
             make: Box::new(make),
         });
+        let make = move |sessions: &Sessions, _: Option<AccessKey>| {
+            let path = format!("/backups/{}/whole?bucket={bucket}&key={key}", sessions.fresh);
+            chunk_api("PUT", &path).body(BYTES).digest_of(BYTES)
+        };
+        rows.push(Row {
+            op: "put-whole",
+            target: object.to_owned(),
+            precondition: Precondition::Objects,
+            make: Box::new(make),
+        });
     }
     rows
 }

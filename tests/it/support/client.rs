@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Output};
 
 use ratchet::clock::Clock;
 
@@ -51,6 +51,33 @@ impl Setup {
         let status: Option<serde_json::Value> = serde_json::from_slice(&output).ok();
         status.and_then(|status| status["stored"].as_u64()).unwrap_or(0)
     }
+}
+
+/// Runs a client as a user who is not root. None where the test may not become another user.
+pub fn without_root(client: &Command) -> Option<Output> {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIP another user: only root can become one");
+        return None;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.arg(client.get_program()).args(client.get_args());
+    for (name, value) in client.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let Ok(output) = command.output() else {
+        println!("SKIP another user: there is no setpriv");
+        return None;
+    };
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if stderr.contains("setpriv") || output.status.code() == Some(126) {
+        println!("SKIP another user: {stderr}");
+        return None;
+    }
+    Some(output)
 }
 
 pub fn text(path: &Path) -> &str {

@@ -58,6 +58,15 @@ pub async fn start(settings: Settings) -> Gateway {
     start_with(Limits::S3, settings).await
 }
 
+impl Gateway {
+    /// Another gateway on the same store.
+    pub async fn another(&self, settings: Settings) -> Self {
+        let store = Arc::clone(&self.store);
+        let (address, shutdown) = serve_as_it_is(store.clone(), settings).await;
+        Self { address, store, _shutdown: shutdown }
+    }
+}
+
 /// As `start`, on a store with these limits.
 pub async fn start_with(limits: Limits, settings: Settings) -> Gateway {
     let store = Arc::new(Memory::with_limits(limits, Clock::seeded(3)));

@@ -16,4 +16,5 @@ pub mod response;
 pub mod scenes;
 pub mod seaweedfs;
 pub mod small_disk;
+pub mod terminal;
 pub mod wait;

@@ -120,6 +120,12 @@ impl Gateway {
     }
 }
 
+/// The lines that a gateway printed to be pasted into a shell.
+pub fn exports(log: &str) -> String {
+    let lines = log.lines().filter(|line| line.trim_start().starts_with("export "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// A client command for a gateway with this URL.
 pub fn client(url: &str, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);

@@ -24,6 +24,7 @@ const ALL: &[ProblemType] = &[
     ProblemType::Incomplete,
     ProblemType::NotOpen,
     ProblemType::ObjectChanged,
+    ProblemType::ConditionFailed,
     ProblemType::QuotaExceeded,
     ProblemType::RequestTimeout,
     ProblemType::SlowDown,
