@@ -64,6 +64,18 @@ impl Clock {
         self.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
+    /// The time of the day where this machine is, since midnight, for what people plan by it.
+    pub fn time_of_day(&self) -> Duration {
+        let Ok(now) = jiff::Timestamp::try_from(self.wall()) else { return Duration::ZERO };
+        let local = now.to_zoned_datetime(jiff::tz::TimeZone::system());
+        let number = |part: i8| u32::try_from(part).unwrap_or(0);
+        let hours = Duration::from_secs(3600) * number(local.hour());
+        let minutes = Duration::from_secs(60) * number(local.minute());
+        let millis = u64::try_from(local.millisecond()).unwrap_or(0);
+        let seconds = Duration::from_secs(1) * number(local.second());
+        hours + minutes + seconds + Duration::from_millis(millis)
+    }
+
     /// Returns after `pause`. **Cancel**: safe, no state is left behind.
     pub async fn pause(&self, pause: Duration) {
         tokio::time::sleep(pause).await;

@@ -29,6 +29,16 @@ impl FromStr for Access {
     }
 }
 
+impl std::fmt::Display for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        })
+    }
+}
+
 /// Access to the keys of a bucket, or of all buckets, under a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {

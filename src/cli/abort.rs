@@ -1,6 +1,7 @@
-//! `ratchet abort`: aborts a backup by its id, or the open backups of a target.
+//! `ratchet abort`: aborts a backup by its id, or the open backups of a target. With
+//! `--json` it prints one object per backup.
 
-use super::connection::{Connection, exit_code_of, print};
+use super::connection::{Connection, exit_code_of, print, print_json};
 use crate::client::{Result, abort};
 
 #[derive(Debug, clap::Args)]
@@ -14,7 +15,13 @@ pub struct Args {
 /// Aborts. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
     exit_code_of(abort_backups(&args).await, |ids: Vec<String>| {
-        ids.iter().for_each(|id| print(&format!("{id} aborted")));
+        for id in &ids {
+            if args.connection.json {
+                print_json(&serde_json::json!({ "backupId": id, "state": "aborted" }));
+            } else {
+                print(&format!("{id} aborted"));
+            }
+        }
         0
     })
 }

@@ -1,28 +1,33 @@
-//! `ratchet backup`: backs up a file, a directory, stdin or the output of a command to
+//! `ratchet backup`: backs up files, directories, stdin or the output of a command to
 //! `s3://bucket/key`.
 //!
 //! With `--json` it prints one object: for a file `backupId`, `bucket`, `key`, `etag`, `size`,
-//! `digests`, `bytesSent`, `bytesSkipped`; for a directory `done`, `failed`, `leftOut`,
+//! `digests`, `bytesSent`, `bytesSkipped`; for a directory `done`, `failed`, `leftOut`, `deleted`,
 //! `bytesMoved`, `bytesSkipped`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::connection::{
     Connection, Moved, exit_code_of, pace, print_for_people, print_json, print_tree_report,
 };
 use super::human::bytes;
+use super::pace::Pace;
+use super::talk::{Summary, Talk};
+use super::tree::TreeArgs;
 use crate::client::{
-    BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Target, TreeReport,
-    backup_command, backup_file, backup_stdin, backup_tree, parse_size,
+    BackupOptions, BackupReport, DigestKind, Error, Known, Progress, Result, Sources, Target,
+    TreeReport, backup_command, backup_file, backup_stdin, backup_tree, parse_size,
 };
 
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "ratchet backup [OPTIONS] <SOURCE> <TARGET>\n       \
+#[command(override_usage = "ratchet backup [OPTIONS] <SOURCE>... <TARGET>\n       \
                             ratchet backup [OPTIONS] --stdin-from-command <COMMAND> <TARGET>")]
 pub struct Args {
     /// A file, a directory, or - for stdin; then s3://bucket/key, for a directory
-    /// s3://bucket/prefix/.
-    #[arg(required = true, num_args = 1..=2, value_names = ["SOURCE", "TARGET"])]
+    /// s3://bucket/prefix/. Of several files and directories each is backed up under its own name
+    /// below the prefix.
+    #[arg(required = true, num_args = 1.., value_names = ["SOURCE", "TARGET"])]
     paths: Vec<PathBuf>,
     /// Back up what this shell command prints, in place of SOURCE. The backup is complete only if
     /// the command, with every part of a pipe in it, ends with exit code 0.
@@ -44,9 +49,12 @@ pub struct Args {
     /// Read what is stored already of the same content, and send it again if it is damaged.
     #[arg(long)]
     check: bool,
-    /// The most bytes to send per second, over all jobs, such as 10MiB.
-    #[arg(long, value_parser = parse_size)]
-    limit_rate: Option<u64>,
+    #[command(flatten)]
+    tree: TreeArgs,
+    #[command(flatten)]
+    pace: Pace,
+    #[command(flatten)]
+    talk: Talk,
     #[command(flatten)]
     connection: Connection,
 }
@@ -58,33 +66,41 @@ enum Outcome {
 
 /// Backs up. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = args.connection.progress(false);
+    let progress = args.talk.progress(&args.connection, false);
     let outcome = back_up(&args, &progress).await;
     progress.finish();
     let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::One(completed) => {
-            if args.connection.json {
-                print_json(&completed);
-            } else {
-                let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } =
-                    *completed;
-                print_for_people(&format!(
-                    "s3://{bucket}/{key} complete: {}, {} there already; {}",
-                    bytes(object.size),
-                    bytes(bytes_skipped),
-                    pace(bytes_sent, Moved::Sent, elapsed)
-                ));
+            match args.talk.summary(args.connection.json) {
+                Summary::Json => print_json(&completed),
+                Summary::Nothing => {}
+                Summary::Text => print_completed(*completed, elapsed),
             }
             0
         }
-        Outcome::Tree(report) => print_tree_report(&report, Moved::Sent, args.connection.json),
+        Outcome::Tree(report) => {
+            let summary = args.talk.summary(args.connection.json);
+            print_tree_report(&report, Moved::Sent, summary, args.tree.delete())
+        }
     })
+}
+
+fn print_completed(completed: BackupReport, elapsed: Duration) {
+    let BackupReport { bucket, key, object, bytes_sent, bytes_skipped, .. } = completed;
+    print_for_people(&format!(
+        "s3://{bucket}/{key} complete: {}, {} there already; {}",
+        bytes(object.size),
+        bytes(bytes_skipped),
+        pace(bytes_sent, Moved::Sent, elapsed)
+    ));
 }
 
 /// What is backed up.
 enum Source<'a> {
     Path(&'a Path),
+    /// More than one.
+    Paths(&'a [PathBuf]),
     Stdin,
     Command(&'a str),
 }
@@ -102,6 +118,9 @@ impl Args {
             }
             (None, [source, target]) if source == Path::new("-") => (Source::Stdin, target),
             (None, [source, target]) => (Source::Path(source), target),
+            (None, [sources @ .., target]) if !sources.is_empty() => {
+                (Source::Paths(sources), target)
+            }
             (None, _) => return wrong("name what to back up, and then s3://bucket/key"),
         };
         let target = target.to_str().ok_or_else(|| {
@@ -109,47 +128,76 @@ impl Args {
         })?;
         Ok((source, Target::parse(target)?))
     }
+
+    fn options(&self) -> BackupOptions {
+        BackupOptions {
+            jobs: self.jobs,
+            chunk_size: self.chunk_size,
+            digest: self.digest,
+            file_id: self.file_id.clone(),
+            known: if self.check { Known::Check } else { Known::Keep },
+            ..BackupOptions::default()
+        }
+    }
+}
+
+/// The tree that the source is; None for a single file. **Errors**: `WrongUse` for a tree without a
+/// prefix to back it up to.
+fn sources_of_tree(source: &Source<'_>, target: &Target) -> Result<Option<Sources>> {
+    let sources = match source {
+        Source::Path(path) if path.is_dir() => Sources::Below(path.to_path_buf()),
+        Source::Paths(paths) => Sources::each(paths)?,
+        Source::Path(_) | Source::Stdin | Source::Command(_) => return Ok(None),
+    };
+    if target.is_prefix() {
+        return Ok(Some(sources));
+    }
+    let what = match sources {
+        Sources::Below(_) => "a directory is backed up",
+        Sources::Each(_) => "several sources are backed up",
+    };
+    Err(Error::WrongUse(format!("{what} to a prefix, and {target} is a key; write {target}/")))
+}
+
+/// The key of a single file. **Errors**: `WrongUse` if there is no name to make one of.
+fn target_of_file(source: &Source<'_>, target: Target) -> Result<Target> {
+    if !target.is_prefix() {
+        return Ok(target);
+    }
+    let name = match source {
+        Source::Path(path) => path.file_name().and_then(|name| name.to_str()),
+        Source::Paths(_) | Source::Stdin | Source::Command(_) => None,
+    };
+    let name = name.ok_or_else(|| {
+        Error::WrongUse(format!(
+            "{target} is a prefix, and the source has no name to make a key of; write \
+             s3://bucket/key"
+        ))
+    })?;
+    Ok(target.with_key(format!("{}{name}", target.key)))
 }
 
 async fn back_up(args: &Args, progress: &Progress) -> Result<Outcome> {
-    let (source, mut target) = args.source_and_target()?;
-    let options = BackupOptions {
-        jobs: args.jobs,
-        chunk_size: args.chunk_size,
-        digest: args.digest,
-        file_id: args.file_id.clone(),
-        known: if args.check { Known::Check } else { Known::Keep },
-        ..BackupOptions::default()
-    };
-    let is_directory = matches!(source, Source::Path(path) if path.is_dir());
-    if is_directory && !target.is_prefix() {
-        return Err(Error::WrongUse(format!(
-            "a directory is backed up to a prefix, and {target} is a key; write {target}/"
-        )));
+    let (source, target) = args.source_and_target()?;
+    let options = args.options();
+    if let Some(sources) = sources_of_tree(&source, &target)? {
+        let tree = args.tree.options()?;
+        let transport = args.connection.open_with(progress, &args.pace)?;
+        let report = backup_tree(&transport, &sources, &target, &options, &tree, progress).await?;
+        return Ok(Outcome::Tree(report));
     }
-    if !is_directory && target.is_prefix() {
-        let name = match source {
-            Source::Path(path) => path.file_name().and_then(|name| name.to_str()),
-            Source::Stdin | Source::Command(_) => None,
-        };
-        let name = name.ok_or_else(|| {
-            Error::WrongUse(format!(
-                "{target} is a prefix, and the source has no name to make a key of; write \
-                 s3://bucket/key"
-            ))
-        })?;
-        target = target.with_key(format!("{}{name}", target.key));
-    }
-    let transport = args.connection.open_with(progress, args.limit_rate)?;
+    args.tree.require_tree(false)?;
+    let target = target_of_file(&source, target)?;
+    let transport = args.connection.open_with(progress, &args.pace)?;
     let completed = match source {
-        Source::Path(path) if is_directory => {
-            let report = backup_tree(&transport, path, &target, &options, progress).await?;
-            return Ok(Outcome::Tree(report));
-        }
         Source::Path(path) => backup_file(&transport, path, &target, &options, progress).await?,
         Source::Stdin => backup_stdin(&transport, &target, &options, progress).await?,
         Source::Command(command) => {
             backup_command(&transport, command, &target, &options, progress).await?
+        }
+        // They are a tree.
+        Source::Paths(_) => {
+            return Err(Error::WrongUse("several sources need a prefix".to_owned()));
         }
     };
     Ok(Outcome::One(Box::new(completed)))

@@ -9,7 +9,11 @@ use std::time::Duration;
 
 use super::failure;
 use super::human::{bytes, time};
-use crate::client::{Endpoint, Error, Progress, Result, Transport, TreeReport, for_terminal};
+use super::pace::Pace;
+use super::talk::Summary;
+use crate::client::{
+    Delete, Endpoint, Error, Progress, Result, Transport, TreeReport, for_terminal,
+};
 use crate::escape::escaped;
 
 /// The exit code for a gateway that cannot be reached.
@@ -19,7 +23,7 @@ const UNREACHABLE: u8 = 3;
 pub struct Connection {
     /// The gateway [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url of the AWS
     /// profile, or http://127.0.0.1:9010].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     endpoint: Option<String>,
     /// Trusted certificates for https, PEM: of an authority, or the gateway's own [default:
     /// AWS_CA_BUNDLE, ca_bundle of the AWS profile, or the machine's].
@@ -30,14 +34,14 @@ pub struct Connection {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_for: u64,
     /// Print JSON objects on stdout, and no progress bar.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
 impl Connection {
     /// For commands without a progress bar.
     pub fn open(&self) -> Result<Transport> {
-        self.open_with(&self.progress(true), None)
+        self.open_with(&self.progress(true), &Pace::default())
     }
 
     /// The progress of a command. If `quiet`, only messages are shown.
@@ -45,17 +49,14 @@ impl Connection {
         if self.json { Progress::for_machines() } else { Progress::new(quiet) }
     }
 
-    /// `bytes_per_second` limits how many bytes are sent.
-    pub fn open_with(
-        &self,
-        progress: &Progress,
-        bytes_per_second: Option<u64>,
-    ) -> Result<Transport> {
+    /// `pace` limits how many bytes of files are sent and received.
+    pub fn open_with(&self, progress: &Progress, pace: &Pace) -> Result<Transport> {
         let mut endpoint = Endpoint::find(self.endpoint.as_deref())?;
         if let Some(file) = &self.ca {
             endpoint.ca_bundle = Some(file.clone());
         }
-        Transport::new(endpoint, Duration::from_secs(self.retry_for), bytes_per_second, progress)
+        let retry_for = Duration::from_secs(self.retry_for);
+        Transport::new(endpoint, retry_for, pace.limit_rate.clone(), progress)
     }
 }
 
@@ -133,30 +134,49 @@ impl std::fmt::Display for Moved {
     }
 }
 
+/// What was done with a directory, in numbers.
+fn counts(report: &TreeReport, moved: Moved, delete: Delete) -> String {
+    let TreeReport { done, there_already, not_tried, bytes_moved, .. } = report;
+    let new = done.saturating_sub(*there_already);
+    let (lost, errors) = (report.left_out.len(), report.failed.len());
+    let mut text = match moved {
+        Moved::Sent | Moved::Received => format!(
+            "{new} {moved}, {there_already} there already, {not_tried} skipped, {lost} left out, \
+             {errors} failed"
+        ),
+        Moved::Read => format!("{done} read, {not_tried} skipped, {errors} failed"),
+    };
+    if delete != Delete::Never {
+        text.push_str(&format!(", {} deleted", report.deleted.len()));
+    }
+    let pace = pace(*bytes_moved, moved, Duration::from_millis(report.elapsed_ms));
+    format!("{text}; {pace}")
+}
+
 /// Prints what was done with a directory. Returns the exit code.
-pub fn print_tree_report(report: &TreeReport, moved: Moved, json: bool) -> u8 {
-    let TreeReport { done, there_already, not_tried, failed, left_out, .. } = report;
-    if json {
-        print_json(report);
-    } else {
-        let new = done.saturating_sub(*there_already);
-        let pace = pace(report.bytes_moved, moved, Duration::from_millis(report.elapsed_ms));
-        let (lost, errors) = (left_out.len(), failed.len());
-        print_for_people(&match moved {
-            Moved::Sent | Moved::Received => format!(
-                "{new} {moved}, {there_already} there already, {not_tried} skipped, {lost} left out, \
-                 {errors} failed; {pace}"
-            ),
-            Moved::Read => format!("{done} read, {not_tried} skipped, {errors} failed; {pace}"),
-        });
-        failed.iter().for_each(|(name, reason)| failure::note(format_args!("{name}: {reason}")));
-        for (name, reason) in left_out {
-            failure::note(format_args!("{name}: left out: {reason}"));
+pub fn print_tree_report(
+    report: &TreeReport,
+    moved: Moved,
+    summary: Summary,
+    delete: Delete,
+) -> u8 {
+    let TreeReport { not_tried, failed, left_out, deleted, .. } = report;
+    match summary {
+        Summary::Json => print_json(report),
+        Summary::Nothing => {}
+        Summary::Text if delete == Delete::Show => {
+            deleted.iter().for_each(|name| print(&escaped(name)));
+            print(&format!("{} would be deleted", deleted.len()));
         }
-        note_unchecked(&report.unchecked);
-        if report.other_owner {
-            note_other_owner();
-        }
+        Summary::Text => print_for_people(&counts(report, moved, delete)),
+    }
+    failed.iter().for_each(|(name, reason)| failure::note(format_args!("{name}: {reason}")));
+    for (name, reason) in left_out {
+        failure::note(format_args!("{name}: left out: {reason}"));
+    }
+    note_unchecked(&report.unchecked);
+    if report.other_owner {
+        note_other_owner();
     }
     if report.unreachable {
         return UNREACHABLE;

@@ -5,13 +5,13 @@
 //! embedded store in `./ratchet-data`.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure;
+use super::store::GatewayArgs;
 use crate::app::{self, GeneratedKey, Ready};
 use crate::observe;
 use crate::settings;
@@ -21,15 +21,8 @@ const WRONG_USE: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Settings file; --print-config shows every key.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes any free port.
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<String>,
-    /// Where to keep objects: dir:PATH, s3+http://HOST:PORT or s3+https://HOST.
-    #[arg(long, value_name = "STORE")]
-    store: Option<String>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// Print a settings file with every key, its default and its meaning, then exit.
     #[arg(long)]
     print_config: bool,
@@ -41,7 +34,7 @@ pub async fn run(args: Args) -> u8 {
         print!("{}", settings::reference());
         return 0;
     }
-    let typed = settings::Args { config: args.config, listen: args.listen, store: args.store };
+    let typed = args.gateway.typed();
     let environment = settings::environment();
     let settings = match settings::load_for_gateway(&typed, &environment) {
         Ok(settings) => settings,

@@ -1,9 +1,29 @@
-//! The arguments of the commands that open a gateway's store themselves: `gc`, `doctor`, `check`.
+//! The arguments that say which settings and which store are meant: of a gateway, and of the
+//! commands that open a gateway's store themselves (`gc`, `doctor`, `check`).
 
 use std::path::PathBuf;
 
 use super::failure;
 use crate::settings::{self, Settings};
+
+#[derive(Debug, clap::Args)]
+pub struct GatewayArgs {
+    /// Settings file; `ratchet serve --print-config` shows every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes any free port.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Where to keep objects: dir:PATH, s3+http://HOST:PORT or s3+https://HOST.
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+}
+
+impl GatewayArgs {
+    pub fn typed(self) -> settings::Args {
+        settings::Args { config: self.config, listen: self.listen, store: self.store }
+    }
+}
 
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {

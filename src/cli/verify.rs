@@ -12,8 +12,12 @@ use super::connection::{
     print_tree_report,
 };
 use super::failure;
+use super::pace::Pace;
+use super::talk::{Summary, Talk};
+use super::tree::FilterArgs;
 use crate::client::{
-    Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair, verify_tree,
+    Delete, Error, Progress, Repair, Result, Target, TreeReport, verify, verify_and_repair,
+    verify_tree,
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +31,12 @@ pub struct Args {
     #[arg(long, default_value_t = 4)]
     jobs: usize,
     #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    pace: Pace,
+    #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -37,13 +47,16 @@ enum Outcome {
 
 /// Verifies. Returns the exit code.
 pub async fn run(args: Args) -> u8 {
-    let progress = args.connection.progress(false);
+    let progress = args.talk.progress(&args.connection, false);
     let outcome = verify_target(&args, &progress).await;
     progress.finish();
     let elapsed = progress.elapsed();
     exit_code_of(outcome, |outcome| match outcome {
         Outcome::One(repair) => print_repair(&args, &repair, elapsed),
-        Outcome::Tree(report) => print_tree_report(&report, Moved::Read, args.connection.json),
+        Outcome::Tree(report) => {
+            let summary = args.talk.summary(args.connection.json);
+            print_tree_report(&report, Moved::Read, summary, Delete::Never)
+        }
     })
 }
 
@@ -55,19 +68,23 @@ fn print_repair(args: &Args, repair: &Repair, elapsed: Duration) -> u8 {
     if found.unchecked {
         note_unchecked(std::slice::from_ref(&args.target));
     }
-    if args.connection.json {
-        print_json(repair);
-    } else if found.backup_id.is_some() {
-        let good = found.chunks - found.bad.len() as u64;
-        let pace = pace(found.size, Moved::Read, elapsed);
-        print_for_people(&format!("{good} of {} chunks are as recorded; {pace}", found.chunks));
-    } else {
-        let (pace, by) = (pace(found.size, Moved::Read, elapsed), &found.checked_by);
-        print_for_people(&format!("the object is as recorded; checked by {by}; {pace}"));
+    let summary = args.talk.summary(args.connection.json);
+    let pace = pace(found.size, Moved::Read, elapsed);
+    match summary {
+        Summary::Json => print_json(repair),
+        Summary::Nothing => {}
+        Summary::Text if found.backup_id.is_some() => {
+            let good = found.chunks - found.bad.len() as u64;
+            print_for_people(&format!("{good} of {} chunks are as recorded; {pace}", found.chunks));
+        }
+        Summary::Text => {
+            let by = &found.checked_by;
+            print_for_people(&format!("the object is as recorded; checked by {by}; {pace}"));
+        }
     }
     match repaired {
         Some(repaired) => {
-            if !args.connection.json {
+            if summary == Summary::Text {
                 let size = repaired.object.size;
                 print_for_people(&format!("{} repaired: {size} bytes sent again", args.target));
             }
@@ -85,9 +102,11 @@ async fn verify_target(args: &Args, progress: &Progress) -> Result<Outcome> {
              {target}` repairs a directory"
         )));
     }
-    let transport = args.connection.open_with(progress, None)?;
+    args.filter.require_tree(target.is_prefix())?;
+    let transport = args.connection.open_with(progress, &args.pace)?;
     if target.is_prefix() {
-        let report = verify_tree(&transport, &target, args.jobs, progress).await?;
+        let filter = args.filter.filter()?;
+        let report = verify_tree(&transport, &target, args.jobs, &filter, progress).await?;
         return Ok(Outcome::Tree(report));
     }
     let repair = match &args.repair {

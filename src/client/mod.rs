@@ -8,7 +8,7 @@
 //! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
 //! retries); `source` (what is read here), `remote` (what the gateway has), `listing`;
 //! `attributes` (what is kept besides bytes); `uploader`, `restore`, `verify`, `repair` (one
-//! file); `tree` (directories).
+//! file); `tree` (directories); `removal`.
 
 mod attributes;
 mod chunking;
@@ -17,7 +17,9 @@ mod error;
 mod gateway_checks;
 mod listing;
 mod progress;
+mod rates;
 mod remote;
+mod removal;
 mod repair;
 mod restore;
 mod source;
@@ -29,16 +31,22 @@ mod verify;
 mod xml;
 
 pub use crate::digest::Kind as DigestKind;
+pub use crate::rate_limit::Rates;
 pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
 pub use gateway_checks::{GatewayCheck, examine_gateway};
 pub use listing::{History, Row, State, list};
 pub use progress::{Progress, for_terminal, human_bytes, human_time};
-pub use remote::{BackupStatus, ListedBucket, abort, buckets, statuses};
+pub use rates::parse_rates;
+pub use remote::{BackupStatus, ListedBucket, abort, buckets, make_bucket, statuses};
+pub use removal::{Mode, RemovalReport, remove};
 pub use repair::{Repair, verify_and_repair};
 pub use restore::{ByteRange, Destination, RestoreOptions, RestoreReport, restore};
 pub use target::{Target, parse_size};
 pub use transport::Transport;
-pub use tree::{TreeReport, backup_tree, restore_tree, verify_tree};
+pub use tree::{
+    Delete, Filter, Pattern, Sources, TreeOptions, TreeReport, backup_tree, restore_tree,
+    verify_tree,
+};
 pub use uploader::{BackupOptions, BackupReport, Known, backup_command, backup_file, backup_stdin};
 pub use verify::{Verification, verify};

@@ -8,10 +8,10 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::accounts::{AccountSettings, GrantSettings, KeySettings, Settings as AccountsSettings};
+use crate::accounts::{AccountSettings, GrantSettings, KeySettings};
 
 use super::file::{File, scalar};
-use super::{Environment, Error, Origin, Settings};
+use super::{Environment, Error, Loaded, Origin};
 
 pub(super) const ID: &str = "RATCHET_ACCESS_KEY_ID";
 pub(super) const SECRET: &str = "RATCHET_SECRET_ACCESS_KEY";
@@ -20,21 +20,36 @@ pub(super) const SECRET: &str = "RATCHET_SECRET_ACCESS_KEY";
 pub const ROOT_ACCOUNT: &str = "root";
 
 /// Adds the accounts of the file.
-pub fn apply(
-    file: &File<'_>,
-    value: &Spanned<DeValue<'_>>,
-    settings: &mut Settings,
-) -> Result<(), Error> {
-    for (origin, table) in tables(file, value, "account")? {
-        let account = account(file, table)?;
-        settings.accounts.accounts.push(account);
-        check(&settings.accounts, &origin)?;
+pub fn apply(file: &File<'_>, value: &Spanned<DeValue<'_>>, loaded: &mut Loaded) {
+    let tables = match tables(file, value, "account") {
+        Ok(tables) => tables,
+        Err(fault) => return loaded.note(Err(fault)),
+    };
+    for (origin, table) in tables {
+        let before = loaded.faults.len();
+        let account = account(file, table, &mut loaded.faults);
+        // What else is wrong with it would follow from these faults.
+        if loaded.faults.len() == before {
+            let added = add(loaded, account, origin);
+            loaded.note(added);
+        }
     }
+}
+
+/// Adds an account. **Errors**: if it does not fit in with the ones before; then it is left out.
+fn add(loaded: &mut Loaded, account: AccountSettings, origin: Origin) -> Result<(), Error> {
+    let accounts = &mut loaded.settings.accounts;
+    accounts.accounts.push(account);
+    if let Err(error) = accounts.check() {
+        accounts.accounts.pop();
+        return Err(account_error(&origin, error.to_string()));
+    }
+    loaded.accounts.push(origin);
     Ok(())
 }
 
 /// Adds the root key of the environment, if there is one.
-pub fn add_root_key(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
+pub fn add_root_key(environment: &Environment, loaded: &mut Loaded) -> Result<(), Error> {
     let (id, secret) = match (environment.get(ID), environment.get(SECRET)) {
         (Some(id), Some(secret)) => (id.clone(), secret.clone()),
         (None, None) => return Ok(()),
@@ -52,50 +67,68 @@ pub fn add_root_key(environment: &Environment, settings: &mut Settings) -> Resul
         }
     };
     let keys = vec![KeySettings { id, secret: secret.into() }];
-    settings.accounts.accounts.push(AccountSettings {
-        name: ROOT_ACCOUNT.to_owned(),
-        root: true,
-        keys,
-        grants: Vec::new(),
-    });
-    check(&settings.accounts, &Origin::Variable(format!("{ID} or {SECRET}")))
-}
-
-/// Checks all accounts so far. Called after each, so that an error has the origin of its account.
-fn check(settings: &AccountsSettings, origin: &Origin) -> Result<(), Error> {
-    settings.check().map_err(|error| account_error(origin, error.to_string()))
+    let name = ROOT_ACCOUNT.to_owned();
+    let account = AccountSettings { name, root: true, keys, grants: Vec::new() };
+    add(loaded, account, Origin::Variable(format!("{ID} or {SECRET}")))
 }
 
 fn account_error(origin: &Origin, problem: impl Into<String>) -> Error {
     Error::Account { origin: origin.clone(), problem: problem.into() }
 }
 
-fn account(file: &File<'_>, table: &DeTable<'_>) -> Result<AccountSettings, Error> {
+/// The account of a table, as far as it is valid.
+fn account(file: &File<'_>, table: &DeTable<'_>, faults: &mut Vec<Error>) -> AccountSettings {
     let mut account =
         AccountSettings { name: String::new(), root: false, keys: Vec::new(), grants: Vec::new() };
-    for (name, value) in table {
-        match name.get_ref().as_ref() {
-            "name" => account.name = text(file, value, "account.name")?,
-            "root" => {
-                let root = value.get_ref().as_bool();
-                account.root = root.ok_or_else(|| {
-                    account_error(&origin_of(file, value), "account.root must be true or false")
-                })?;
-            }
-            "key" => {
-                for (origin, table) in tables(file, value, "account.key")? {
-                    account.keys.push(key(file, table, &origin)?);
-                }
-            }
-            "grant" => {
-                for (origin, table) in tables(file, value, "account.grant")? {
-                    account.grants.push(grant(file, table, &origin)?);
-                }
-            }
-            other => return Err(unknown_key(file, name, other, "name, root, key and grant")),
-        }
+    for entry in table {
+        faults.extend(set(file, &mut account, entry));
     }
-    Ok(account)
+    account
+}
+
+/// Sets one key of an account. Returns what is wrong with it.
+fn set(
+    file: &File<'_>,
+    account: &mut AccountSettings,
+    (name, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>),
+) -> Vec<Error> {
+    let mut faults = Vec::new();
+    match name.get_ref().as_ref() {
+        "name" => match text(file, value, "account.name") {
+            Ok(name) => account.name = name,
+            Err(fault) => faults.push(fault),
+        },
+        "root" => match value.get_ref().as_bool() {
+            Some(root) => account.root = root,
+            None => {
+                let problem = "account.root must be true or false";
+                faults.push(account_error(&origin_of(file, value), problem));
+            }
+        },
+        "key" => account.keys = each(file, value, "account.key", key, &mut faults),
+        "grant" => account.grants = each(file, value, "account.grant", grant, &mut faults),
+        other => faults.push(unknown_key(file, name, other, "name, root, key and grant")),
+    }
+    faults
+}
+
+/// What the tables of an array are, as far as they are valid.
+fn each<T>(
+    file: &File<'_>,
+    value: &Spanned<DeValue<'_>>,
+    name: &str,
+    parse: impl Fn(&File<'_>, &DeTable<'_>, &Origin) -> Result<T, Error>,
+    faults: &mut Vec<Error>,
+) -> Vec<T> {
+    let tables = match tables(file, value, name) {
+        Ok(tables) => tables,
+        Err(fault) => {
+            faults.push(fault);
+            return Vec::new();
+        }
+    };
+    let parsed = tables.into_iter().map(|(origin, table)| parse(file, table, &origin));
+    parsed.filter_map(|parsed| parsed.map_err(|fault| faults.push(fault)).ok()).collect()
 }
 
 fn key(file: &File<'_>, table: &DeTable<'_>, origin: &Origin) -> Result<KeySettings, Error> {

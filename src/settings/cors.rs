@@ -7,37 +7,39 @@ use toml::de::{DeTable, DeValue};
 
 use super::accounts::{origin_of, tables, unknown_key};
 use super::file::{File, scalar};
-use super::{Environment, Error, Origin, Settings};
+use super::{Environment, Error, Loaded, Origin};
 use crate::front::s3::CorsSettings;
 
 /// Origins that may use every bucket, separated by commas.
 pub(super) const ORIGINS: &str = "RATCHET_CORS_ORIGINS";
 
 /// Adds the rules of the file.
-pub fn apply(
-    file: &File<'_>,
-    value: &Spanned<DeValue<'_>>,
-    settings: &mut Settings,
-) -> Result<(), Error> {
-    for (origin, table) in tables(file, value, "cors")? {
-        let rule = rule(file, table)?;
-        rule.check().map_err(|problem| cors_error(&origin, problem))?;
-        settings.s3.cors.push(rule);
+pub fn apply(file: &File<'_>, value: &Spanned<DeValue<'_>>, loaded: &mut Loaded) {
+    let tables = match tables(file, value, "cors") {
+        Ok(tables) => tables,
+        Err(fault) => return loaded.note(Err(fault)),
+    };
+    for (origin, table) in tables {
+        let added = rule(file, table).and_then(|rule| add(loaded, rule, origin));
+        loaded.note(added);
     }
+}
+
+fn add(loaded: &mut Loaded, rule: CorsSettings, origin: Origin) -> Result<(), Error> {
+    rule.check().map_err(|problem| cors_error(&origin, problem))?;
+    loaded.settings.s3.cors.push(rule);
+    loaded.cors.push(origin);
     Ok(())
 }
 
 /// Adds a rule for the origins of the environment, if there are any.
-pub fn add_origins(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
+pub fn add_origins(environment: &Environment, loaded: &mut Loaded) -> Result<(), Error> {
     let Some(text) = environment.get(ORIGINS).filter(|text| !text.is_empty()) else {
         return Ok(());
     };
     let origins = text.split(',').map(|origin| origin.trim().to_owned()).collect();
     let rule = CorsSettings { origins, ..CorsSettings::default() };
-    let origin = Origin::Variable(ORIGINS.to_owned());
-    rule.check().map_err(|problem| cors_error(&origin, problem))?;
-    settings.s3.cors.push(rule);
-    Ok(())
+    add(loaded, rule, Origin::Variable(ORIGINS.to_owned()))
 }
 
 fn rule(file: &File<'_>, table: &DeTable<'_>) -> Result<CorsSettings, Error> {

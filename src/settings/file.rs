@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Error, Origin, Settings, accounts, cors, keys};
+use super::{Error, Loaded, Origin, accounts, cors, keys};
 
 /// The path and text of a settings file.
 pub struct File<'a> {
@@ -26,54 +26,53 @@ impl File<'_> {
 }
 
 /// Reads a file and applies it to the settings.
-pub fn apply(path: &Path, settings: &mut Settings) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    apply_text(&File { path, text: &text }, settings)
+pub fn apply(path: &Path, loaded: &mut Loaded) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => apply_text(&File { path, text: &text }, loaded),
+        Err(source) => loaded.note(Err(Error::Unreadable { path: path.to_owned(), source })),
+    }
 }
 
 /// As `apply`, for a file that was read already.
-pub fn apply_text(file: &File<'_>, settings: &mut Settings) -> Result<(), Error> {
-    let table = DeTable::parse(file.text).map_err(|error| Error::Syntax {
-        origin: file.origin(error.span().map_or(0, |span| span.start)),
-        problem: error.message().to_owned(),
-    })?;
+pub fn apply_text(file: &File<'_>, loaded: &mut Loaded) {
+    let table = match DeTable::parse(file.text) {
+        Ok(table) => table,
+        Err(error) => {
+            let origin = file.origin(error.span().map_or(0, |span| span.start));
+            let problem = error.message().to_owned();
+            return loaded.note(Err(Error::Syntax { origin, problem }));
+        }
+    };
     for (name, value) in table.get_ref() {
         match (name.get_ref().as_ref(), value.get_ref()) {
-            ("account", _) => accounts::apply(file, value, settings)?,
-            ("cors", _) => cors::apply(file, value, settings)?,
+            ("account", _) => accounts::apply(file, value, loaded),
+            ("cors", _) => cors::apply(file, value, loaded),
             (table, DeValue::Table(inner)) => {
                 for (name, value) in inner {
-                    set(file, settings, &format!("{table}.{}", name.get_ref()), (name, value))?;
+                    set(file, loaded, &format!("{table}.{}", name.get_ref()), (name, value));
                 }
             }
-            (key, _) => set(file, settings, key, (name, value))?,
+            (key, _) => set(file, loaded, key, (name, value)),
         }
     }
-    Ok(())
 }
 
 type Entry<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
 
-fn set(
-    file: &File<'_>,
-    settings: &mut Settings,
-    key: &str,
-    (name, value): Entry<'_, '_>,
-) -> Result<(), Error> {
+fn set(file: &File<'_>, loaded: &mut Loaded, key: &str, (name, value): Entry<'_, '_>) {
     if !keys::KEYS.iter().any(|known| known.name == key) {
-        return Err(keys::unknown_key(key, &file.origin(name.span().start)));
+        return loaded.note(Err(keys::unknown_key(key, &file.origin(name.span().start))));
     }
     let origin = file.origin(value.span().start);
-    let Some(text) = scalar(value.get_ref()) else {
-        return Err(Error::Value {
+    match scalar(value.get_ref()) {
+        Some(text) => loaded.set(key, &text, &origin),
+        None => loaded.note(Err(Error::Value {
             key: key.to_owned(),
             value: file.text[value.span()].to_owned(),
             origin,
             fix: "it must be a single string, whole number or boolean".to_owned(),
-        });
-    };
-    keys::set(settings, key, &text, &origin)
+        })),
+    }
 }
 
 /// The text of a single value; None for a value of another type.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::similar::similar;
-use super::{Environment, Error, Origin, PREFIX, Settings};
+use super::{Environment, Error, Loaded, Origin, PREFIX, Settings};
 use crate::server::TlsSettings;
 
 /// A single setting.
@@ -426,14 +426,13 @@ pub fn set(settings: &mut Settings, name: &str, text: &str, origin: &Origin) -> 
 }
 
 /// Sets every key whose variable is in the environment.
-pub fn apply_environment(environment: &Environment, settings: &mut Settings) -> Result<(), Error> {
+pub fn apply_environment(environment: &Environment, loaded: &mut Loaded) {
     for key in KEYS {
         let name = variable(key.name);
         if let Some(text) = environment.get(&name) {
-            set(settings, key.name, text, &Origin::Variable(name))?;
+            loaded.set(key.name, text, &Origin::Variable(name));
         }
     }
-    Ok(())
 }
 
 /// The error for an unknown key, with a similar key as a suggestion.

@@ -10,9 +10,12 @@ mod cors;
 mod error;
 mod file;
 mod keys;
+mod loading;
 mod reference;
+mod shown;
 mod similar;
 mod store;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,8 +30,11 @@ use crate::upload::Settings as UploadSettings;
 use crate::web::Settings as WebSettings;
 
 pub use error::{Error, Origin};
+pub use loading::Loaded;
 pub use reference::reference;
+pub use shown::{Shown, shown};
 pub use store::{StoreChoice, StoreSettings};
+pub use variables::unknown_variables;
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "RATCHET_";
@@ -87,49 +93,18 @@ pub fn environment() -> Environment {
 /// Loads the settings of a gateway, and checks that it can start with them. **Errors**: the first
 /// invalid setting.
 pub fn load_for_gateway(args: &Args, environment: &Environment) -> Result<Settings, Error> {
-    let settings = load(args, environment)?;
-    store::check_gateway(&settings)?;
-    Ok(settings)
+    inspect(args, environment).finish()
 }
 
 /// Loads the settings for a command that works on the store without serving clients. **Errors**:
 /// the first invalid setting.
 pub fn load(args: &Args, environment: &Environment) -> Result<Settings, Error> {
-    let mut settings = Settings::default();
-    let config = args.config.clone().or_else(|| environment.get(CONFIG).map(PathBuf::from));
-    if let Some(path) = config {
-        file::apply(&path, &mut settings)?;
-    }
-    keys::apply_environment(environment, &mut settings)?;
-    for (key, flag, value) in
-        [("listen", "--listen", &args.listen), ("store", "--store", &args.store)]
-    {
-        if let Some(value) = value {
-            keys::set(&mut settings, key, value, &Origin::Flag(flag))?;
-        }
-    }
-    refuse_misspelt(environment)?;
-    accounts::add_root_key(environment, &mut settings)?;
-    cors::add_origins(environment, &mut settings)?;
-    Ok(settings)
+    Loaded::from(args, environment).finish()
 }
 
-/// **Errors**: a variable that is a setting's but for a typing mistake. Others are ignored:
-/// orchestrators set `RATCHET_PORT` and the like for a service of this name.
-fn refuse_misspelt(environment: &Environment) -> Result<(), Error> {
-    let mut known: Vec<String> = keys::KEYS.iter().map(|key| keys::variable(key.name)).collect();
-    known.extend([CONFIG, accounts::ID, accounts::SECRET, cors::ORIGINS].map(str::to_owned));
-    // What all names begin with says nothing about which is meant.
-    let word = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
-    let words: Vec<String> = known.iter().map(|name| word(name)).collect();
-    for name in environment.keys().filter(|name| !known.contains(name)) {
-        if let Some(meant) = similar::similar(&word(name), words.iter().map(String::as_str)) {
-            let fix = format!("did you mean {PREFIX}{meant}? rename or unset it");
-            let origin = Origin::Variable(name.clone());
-            return Err(Error::UnknownKey { key: name.clone(), origin, fix });
-        }
-    }
-    Ok(())
+/// The settings of a gateway, where each comes from, and everything that is wrong with them.
+pub fn inspect(args: &Args, environment: &Environment) -> Loaded {
+    Loaded::from(args, environment).check_gateway()
 }
 
 #[cfg(test)]

@@ -62,9 +62,9 @@ const VALUES: &[(&str, &str, &[&str])] = &[
 ];
 
 fn read(text: &str) -> Result<Settings, Error> {
-    let mut settings = Settings::default();
-    file::apply_text(&File { path: Path::new("x.toml"), text }, &mut settings)?;
-    Ok(settings)
+    let mut loaded = Loaded::default();
+    file::apply_text(&File { path: Path::new("x.toml"), text }, &mut loaded);
+    loaded.finish()
 }
 
 #[test]
@@ -105,9 +105,8 @@ fn valid_values_are_read_from_file_and_environment() {
         let key = keys::KEYS.iter().find(|key| key.name == *name).unwrap();
         let line = toml_line(name, valid);
         let from_file = read(&line).unwrap();
-        let mut from_environment = Settings::default();
         let environment = Environment::from([(keys::variable(name), (*valid).to_owned())]);
-        keys::apply_environment(&environment, &mut from_environment).unwrap();
+        let from_environment = load(&Args::default(), &environment).unwrap();
         assert_eq!(from_file, from_environment, "{name}");
         assert_ne!((key.show)(&from_file), (key.show)(&Settings::default()), "{name}");
         assert_eq!(read(&toml_shown(name, &(key.show)(&from_file))).unwrap(), from_file, "{name}");
@@ -252,8 +251,9 @@ fn accounts_are_read_and_errors_contain_no_secret() {
     let text = "[[account]]\nname = \"ops\"\n[[account.key]]\nid = \"AKOPS\"\nsecret_file = \"secret\"\n\
                 [[account.grant]]\nbucket = \"*\"\naccess = \"read\"\n";
     let path = directory.path().join("x.toml");
-    let mut settings = Settings::default();
-    file::apply_text(&File { path: &path, text }, &mut settings).unwrap();
+    let mut loaded = Loaded::default();
+    file::apply_text(&File { path: &path, text }, &mut loaded);
+    let settings = loaded.finish().unwrap();
     let account = &settings.accounts.accounts[0];
     assert_eq!(
         (account.name.as_str(), account.keys[0].secret.expose()),
@@ -300,4 +300,40 @@ fn an_s3_store_needs_an_account_and_the_environment_can_name_one() {
     }
     let settings = load(&args, &variables(&[id, secret])).unwrap();
     assert!(settings.accounts.accounts[0].root);
+}
+
+#[test]
+fn every_fault_is_found_and_what_is_shown_has_its_origin_and_no_secret() {
+    let text = "listen = \"nowhere\"\nunknown = 1\n[gc]\nevery_s = 0\n\
+                [[account]]\nname = 5\nroot = 7\n[[account.key]]\nid = \"AKOPS\"\n\
+                [[account]]\nname = \"Ops\"\n[[cors]]\nmethods = 1\n";
+    let mut loaded = Loaded::default();
+    file::apply_text(&File { path: Path::new("x.toml"), text }, &mut loaded);
+    let lines: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
+    for line in [1, 2, 4, 6, 7, 8, 10, 13] {
+        let place = format!("x.toml:{line}: ");
+        assert_eq!(
+            lines.iter().filter(|text| text.starts_with(&place)).count(),
+            1,
+            "{place} {lines:?}"
+        );
+    }
+    let text = "[gc]\nevery_s = 60\n[[account]]\nname = \"ops\"\nroot = true\n[[account.key]]\n\
+                id = \"AKOPS\"\nsecret = \"a-secret-0123456\"\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let args = Args { config: Some(file.path().to_owned()), ..Args::default() };
+    let environment = Environment::from([
+        ("RATCHET_LOG_LEVEL".to_owned(), "debug".to_owned()),
+        ("RATCHET_LOG_LEVLE".to_owned(), "debug".to_owned()),
+    ]);
+    assert_eq!(unknown_variables(&environment), ["RATCHET_LOG_LEVLE"]);
+    let rows = shown(&inspect(&args, &environment));
+    let row = |key: &str| rows.iter().find(|row| row.entries[0].0 == key).unwrap();
+    assert_eq!(row("listen").origin, "default");
+    assert_eq!(row("log.level").origin, "environment variable RATCHET_LOG_LEVEL");
+    assert_eq!(row("gc.every_s").origin, format!("{}:2", file.path().display()));
+    assert_eq!(row("gc.every_s").entries[0].1, "60");
+    assert_eq!(row("name").entries[0].1, "\"ops\"");
+    assert!(!format!("{rows:?}").contains("a-secret"));
 }

@@ -172,16 +172,18 @@ pub const OWNERS: Rows = &[
     ("quick_xml", &["front/s3", "store/aws", "client"]),
     ("redb", &["store/dir"]),
     ("xxhash_rust", &["digest"]),
-    // `client`: tells what is no HTTP.
+    // `client`: tells what is no HTTP, and what a connection through a proxy is to the HTTP client.
     ("hyper", &["server", "front", "store/aws", "client"]),
     ("hyper_util", &["server", "client", "store/aws", "tcp"]),
-    ("tower_service", &["tcp"]),
-    ("clap", &["cli"]),
+    ("tower_service", &["tcp", "client"]),
+    ("clap*", &["cli"]),
     ("tokio_rustls", &["server"]),
     ("rustls", &["server", "client", "store/aws"]),
     // Its error type, which rustls hides.
     ("webpki", &["client"]),
     ("toml", &["settings"]),
+    ("ignore", &["client"]),
+    ("jiff", &["clock"]),
     ("getrandom", &["clock"]),
     ("fastrand", &["clock"]),
 ];

@@ -46,8 +46,16 @@ pub(in crate::client) fn names_backup(summary: &Summary) -> Option<&str> {
     summary.metadata.get(OF).map(String::as_str)
 }
 
+/// The key that an attribute entry belongs to, without the slash of a directory; None for a key
+/// that is none of an entry.
+pub(in crate::client) fn key_of_entry(key: &str) -> Option<String> {
+    let (parent, name) = key.rsplit_once('/')?;
+    let parent = parent.strip_suffix(DIRECTORY)?;
+    (parent.is_empty() || parent.ends_with('/')).then(|| format!("{parent}{name}"))
+}
+
 /// The key of the attribute entry of a key.
-fn entry_key(key: &str) -> String {
+pub(in crate::client) fn entry_key(key: &str) -> String {
     let key = key.trim_end_matches('/');
     let (parent, name) = key.rsplit_once('/').map_or(("", key), |(parent, name)| (parent, name));
     let slash = if parent.is_empty() { "" } else { "/" };
@@ -153,6 +161,8 @@ mod tests {
             ("d/e/", "d/.ratchet-attributes/e"),
         ] {
             assert_eq!(entry_key(key), entry);
+            assert_eq!(key_of_entry(entry).as_deref(), Some(key.trim_end_matches('/')));
+            assert_eq!(key_of_entry(key), None);
         }
     }
 }

@@ -20,7 +20,8 @@ pub use apply::Kept;
 pub(super) use apply::{apply_attributes, make_node};
 pub(super) use codec::fits_in_metadata;
 pub(super) use entry::{
-    AttributeEntries, MAX_KEY_BYTES, backup_attributes, is_reserved, lies_in_entries, names_backup,
+    AttributeEntries, MAX_KEY_BYTES, backup_attributes, entry_key, is_reserved, key_of_entry,
+    lies_in_entries, names_backup,
 };
 pub(super) use read::{attributes_of, attributes_of_path};
 

@@ -25,6 +25,9 @@ use text::{Away, View};
 pub use human::{bytes as human_bytes, time as human_time};
 pub use screen::for_terminal;
 
+/// Prints a line for the user.
+pub(super) type Printer = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How often a terminal is drawn.
 const TICK: Duration = Duration::from_millis(200);
 /// How often a line is printed where there is no terminal.
@@ -47,6 +50,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Whether each file is named.
+    names_files: bool,
     tally: Tally,
     rate: Rate,
     /// The files at work, in the order in which they were begun, each with a number of its own.
@@ -227,6 +232,26 @@ impl Progress {
     /// Prints a line on stderr, above the rows.
     pub(super) fn print(&self, text: &str) {
         lock(&self.shared.screen).say(text);
+    }
+
+    /// Names each file that is done.
+    pub fn naming_files(self) -> Self {
+        lock(&self.shared.state).names_files = true;
+        self
+    }
+
+    /// Names a file, and says what was done with it, if that was asked for.
+    pub(super) fn name(&self, text: &str) {
+        if let Some(print) = self.names() {
+            print(text);
+        }
+    }
+
+    /// What names files, for whoever does not have the progress itself; None: nobody asked for it.
+    pub(super) fn names(&self) -> Option<Printer> {
+        let handle = self.handle();
+        let names_files = lock(&self.shared.state).names_files;
+        names_files.then(|| Arc::new(move |text: &str| handle.print(text)) as Printer)
     }
 
     /// Removes the rows; from now on there are only messages.

@@ -129,8 +129,9 @@ impl CompleteBackup {
 
     fn request(&self, index: u64, max_refused: Option<Duration>) -> (ApiRequest, usize) {
         let request = ApiRequest::get(path_of(self.summary(), &format!("/chunks/{index}")));
-        let max_bytes = usize::try_from(self.chunking.len_of(index)).unwrap_or(usize::MAX);
-        (ApiRequest { max_refused, ..request }.for_data(), max_bytes)
+        let len = self.chunking.len_of(index);
+        let max_bytes = usize::try_from(len).unwrap_or(usize::MAX);
+        (ApiRequest { max_refused, ..request.expecting(len) }, max_bytes)
     }
 
     /// Compares what was received. A chunk with a wrong checksum is requested again, because it may

@@ -5,6 +5,7 @@
 mod below;
 mod complete;
 mod current;
+mod delete;
 mod incoming_chunk;
 mod list;
 mod manifest;
@@ -13,12 +14,13 @@ mod plain;
 mod readable;
 mod status;
 
-pub use object::{ListedBucket, buckets};
+pub use object::{ListedBucket, buckets, make_bucket};
 pub use status::{BackupStatus, abort, statuses};
 
 pub(super) use below::{AtTarget, Occupied, current_below, files_below};
 pub(super) use complete::CompleteBackup;
 pub(super) use current::{Current, MAX_LOOKS};
+pub(super) use delete::delete_objects;
 pub(super) use incoming_chunk::ChunkPlace;
 pub(super) use list::{
     backups_below, backups_of_key, complete_backups, complete_backups_below,

@@ -18,7 +18,7 @@ use crate::clock::timestamp;
 use crate::sigv4::URI_PATH;
 
 /// The longest listing: 1,000 keys, each escaped, with what stands around them.
-const MAX_DOCUMENT_BYTES: usize = 64 << 20;
+pub(super) const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 const USER_METADATA: &str = "x-amz-meta-";
 
 /// What a listing says of an object.
@@ -123,7 +123,7 @@ pub(in crate::client) async fn object_bytes(
     let request = ApiRequest::s3(http::Method::GET, object_path(target))
         .with_header("range", &format!("bytes={}-{}", range.start, range.end - 1))
         .with_header("if-match", &format!("\"{etag}\""))
-        .for_data();
+        .expecting(range.end - range.start);
     let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     match transport.send(&request, len).await {
         Err(Error::S3 { status: 404 | 412 | 416, .. }) => {
@@ -208,6 +208,12 @@ pub async fn buckets(transport: &Transport) -> Result<Vec<ListedBucket>> {
         created: bucket.text_of("CreationDate").to_owned(),
     });
     Ok(listed.collect())
+}
+
+/// Makes a bucket. **Errors**: also if there is one of this name.
+pub async fn make_bucket(transport: &Transport, bucket: &str) -> Result<()> {
+    let request = ApiRequest::s3(http::Method::PUT, format!("/{bucket}"));
+    transport.send(&request, MAX_DOCUMENT_BYTES).await.map(drop)
 }
 
 fn decoded(text: &str) -> String {

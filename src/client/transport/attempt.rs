@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::PROXY_AUTHORIZATION;
 use http::response::Parts;
 use http::{HeaderMap, Request};
 use http_body::Body;
@@ -113,7 +114,7 @@ impl Transport {
         activity.responded(MAX_SILENCE);
         let (head, body) = response.into_parts();
         if head.status.is_success() {
-            let activity = (request.is_data, activity);
+            let activity = (request.expected_bytes > 0, activity);
             self.receive(body, (max_bytes, receiver), activity).await?;
             self.reached.store(true, Ordering::Relaxed);
             return Ok(head.headers);
@@ -183,7 +184,7 @@ impl Transport {
             return false;
         }
         tokio::select! {
-            speaks_tls = speaks_tls(&self.endpoint) => speaks_tls,
+            speaks_tls = speaks_tls(&self.endpoint, &self.connector) => speaks_tls,
             () = self.clock.pause(MAX_PROBE) => false,
         }
     }
@@ -203,6 +204,9 @@ impl Transport {
         let Endpoint { credentials, region, .. } = &self.endpoint;
         sign(&mut parts, credentials, region, Payload::Sha256(request.sha256.0), self.clock.wall())
             .map_err(|error| invalid(error.to_string()))?;
+        if let Some(authorization) = self.connector.authorization() {
+            parts.headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
         let (activity, progress) = (Arc::clone(activity), self.progress.handle());
         let body = NotedBody::new(request.body.clone(), activity, progress);
         Ok(Request::from_parts(parts, body))

@@ -9,6 +9,7 @@
 
 mod activity;
 mod attempt;
+mod proxy;
 mod receive;
 mod request;
 mod tls;
@@ -26,12 +27,12 @@ use serde::de::DeserializeOwned;
 use super::{Endpoint, Error, Progress, Result};
 use crate::clock::Clock;
 use crate::escape::error_chain;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{RateLimit, Rates};
 use crate::retry::Policy;
-use crate::tcp;
 
 use activity::NotedBody;
 use attempt::{FailedAttempt, Retry};
+use proxy::Connector;
 
 pub(super) use receive::Receive;
 pub(super) use request::{ApiRequest, encoded};
@@ -43,7 +44,9 @@ const QUIET_FAILURES: u32 = 3;
 
 /// A connection to one gateway.
 pub struct Transport {
-    client: Client<HttpsConnector<tcp::Connector>, NotedBody>,
+    client: Client<HttpsConnector<Connector>, NotedBody>,
+    /// What the client opens its connections with.
+    connector: Connector,
     endpoint: Endpoint,
     clock: Clock,
     rate_limit: RateLimit,
@@ -61,26 +64,29 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// `bytes_per_second` limits the bodies of all requests together.
+    /// `rates` limit the bodies of all requests, and the bytes of files in responses, together.
     pub fn new(
         endpoint: Endpoint,
         retry_for: Duration,
-        bytes_per_second: Option<u64>,
+        rates: Option<Rates>,
         progress: &Progress,
     ) -> Result<Self> {
         let builder =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls::tls_config(&endpoint)?);
+        let connector = Connector::find(&endpoint)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .build(
-                builder.https_or_http().enable_http1().wrap_connector(tcp::Connector::default()),
-            );
+            .build(builder.https_or_http().enable_http1().wrap_connector(connector.clone()));
         let clock = Clock::system();
         Ok(Self {
             client,
+            connector,
             endpoint,
-            rate_limit: RateLimit::new(bytes_per_second, clock.clone()),
+            rate_limit: RateLimit::with_rates(
+                rates.unwrap_or(Rates::constant(None)),
+                clock.clone(),
+            ),
             clock,
             policy: Policy {
                 base_pause: Duration::from_millis(200),
@@ -139,7 +145,7 @@ impl Transport {
             if self.gave_up.load(Ordering::Relaxed) {
                 return Err(Error::NotTried);
             }
-            self.rate_limit.acquire(request.body.len() as u64).await;
+            self.rate_limit.acquire(request.counted_bytes()).await;
             let started = self.clock.monotonic();
             let failed = match self.attempt(request, max_bytes, receiver).await {
                 Ok(response) => {

@@ -28,8 +28,9 @@ pub(in crate::client) struct ApiRequest {
     pub sha256: Sha256,
     /// Whether the gateway may have to work for minutes before it responds.
     pub is_long: bool,
-    /// Whether the response has bytes of a file.
-    pub is_data: bool,
+    /// How many bytes of a file the response will have. They count for a limit of the rate, and as
+    /// progress.
+    pub expected_bytes: u64,
     /// How long failures that the gateway responds with are retried, if not as long as all others.
     pub max_refused: Option<Duration>,
 }
@@ -37,11 +38,6 @@ pub(in crate::client) struct ApiRequest {
 impl ApiRequest {
     pub fn get(path: String) -> Self {
         Self::new(Method::GET, path, Bytes::new())
-    }
-
-    /// Its response has bytes of a file.
-    pub fn for_data(self) -> Self {
-        Self { is_data: true, ..self }
     }
 
     /// It may wait for a finalize under way.
@@ -52,6 +48,21 @@ impl ApiRequest {
     /// A request of S3 without a body.
     pub fn s3(method: Method, path: String) -> Self {
         Self { root: S3_ROOT, ..Self::new(method, path, Bytes::new()) }
+    }
+
+    /// A request of S3 with a document as its body.
+    pub fn s3_document(method: Method, path: String, document: String) -> Self {
+        Self { root: S3_ROOT, ..Self::new(method, path, Bytes::from(document)) }
+    }
+
+    /// The same request for so many bytes of a file.
+    pub fn expecting(self, bytes: u64) -> Self {
+        Self { expected_bytes: bytes, ..self }
+    }
+
+    /// Bytes that count for a limit of the rate.
+    pub fn counted_bytes(&self) -> u64 {
+        self.expected_bytes + self.body.len() as u64
     }
 
     pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: &str) -> Self {
@@ -82,8 +93,17 @@ impl ApiRequest {
 
     fn new(method: Method, path: String, body: Bytes) -> Self {
         let sha256 = Sha256::of(&body);
-        let (headers, is_long, is_data, max_refused) = (Vec::new(), false, false, None);
-        Self { method, root: ROOT, path, headers, body, sha256, is_long, is_data, max_refused }
+        Self {
+            method,
+            root: ROOT,
+            path,
+            headers: Vec::new(),
+            body,
+            sha256,
+            is_long: false,
+            expected_bytes: 0,
+            max_refused: None,
+        }
     }
 }
 

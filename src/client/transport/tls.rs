@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -15,8 +16,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use super::proxy::Connector;
 use crate::client::{Endpoint, Error, Result};
 
 /// TLS that trusts the certificates of `--ca`, `AWS_CA_BUNDLE` or else of this machine. The
@@ -200,22 +201,23 @@ pub(super) fn needs_tls(url: &str) -> Error {
 
 /// Whether what listens at an `http:` address responds to the beginning of a TLS handshake.
 /// Source: RFC 8446 §5.1, the type and version of a record.
-pub(super) async fn speaks_tls(endpoint: &Endpoint) -> bool {
+pub(super) async fn speaks_tls(endpoint: &Endpoint, connector: &Connector) -> bool {
     const ALERT: u8 = 21;
     const HANDSHAKE: u8 = 22;
     const MAJOR_VERSION: u8 = 3;
-    matches!(first_of_handshake(endpoint).await, Some([ALERT | HANDSHAKE, MAJOR_VERSION]))
+    let first = first_of_handshake(endpoint, connector).await;
+    matches!(first, Some([ALERT | HANDSHAKE, MAJOR_VERSION]))
 }
 
-async fn first_of_handshake(endpoint: &Endpoint) -> Option<[u8; 2]> {
+async fn first_of_handshake(endpoint: &Endpoint, connector: &Connector) -> Option<[u8; 2]> {
     let uri: http::Uri = endpoint.url.parse().ok().filter(|_| !is_tls(&endpoint.url))?;
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let config = Arc::new(tls_config(endpoint).ok()?);
-    let name = ServerName::try_from(host.clone()).ok()?;
+    let name = ServerName::try_from(host).ok()?;
     let mut handshake = rustls::ClientConnection::new(config, name).ok()?;
     let mut hello = Vec::new();
     handshake.write_tls(&mut hello).ok()?;
-    let mut socket = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await.ok()?;
+    let mut socket = TokioIo::new(connector.to_gateway(uri).await?);
     socket.write_all(&hello).await.ok()?;
     let mut first = [0; 2];
     socket.read_exact(&mut first).await.ok()?;

@@ -1,11 +1,10 @@
 //! Backs up a directory and everything below it.
 
-use std::path::Path;
-
 use futures_util::{StreamExt, stream};
 
+use super::delete::Extra;
 use super::walk::{Entry, walk};
-use super::{TreeReport, by_size};
+use super::{Delete, Sources, TreeOptions, TreeReport, by_size};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
     attributes::shown,
@@ -13,16 +12,23 @@ use crate::client::{
     uploader::{Place, backup_path},
 };
 
-/// Backs up everything below `root` under the target's prefix.
+/// Backs up what the sources are under the target's prefix, and then deletes there what they do not
+/// have, if that is wanted.
 pub async fn backup_tree(
     transport: &Transport,
-    root: &Path,
+    sources: &Sources,
     target: &Target,
     options: &BackupOptions,
+    tree: &TreeOptions,
     progress: &Progress,
 ) -> Result<TreeReport> {
-    let mut report = TreeReport::default();
-    let entries = walk(root, &target.key, &mut report, progress);
+    let mut report = TreeReport::naming(progress);
+    let entries = walk(sources, &target.key, &tree.filter, &mut report, progress);
+    let extra = Extra::new(sources, target, &entries, tree);
+    if tree.delete == Delete::Show {
+        extra.delete(transport, progress, &mut report).await;
+        return Ok(report);
+    }
     let occupied = &match Occupied::list(transport, target).await {
         Ok(occupied) => occupied,
         Err(error) => {
@@ -47,6 +53,7 @@ pub async fn backup_tree(
             report.add(shown(&path), outcome);
         }
     }
+    extra.delete(transport, progress, &mut report).await;
     report.add_progress(progress);
     Ok(report)
 }

@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
 
+use super::delete::delete_local;
 use super::plan::{Found, plan};
-use super::{TreeReport, by_size};
+use super::{Delete, TreeOptions, TreeReport, by_size};
 use crate::client::{
     Error, Progress, RestoreOptions, Result, Target, Transport,
     attributes::{AttributeEntries, Attributes, EntryKind, Kept, apply_attributes, shown},
@@ -46,20 +47,28 @@ struct Item {
     attributes: Attributes,
 }
 
-/// Restores everything below the target's prefix to `root`.
+/// Restores everything below the target's prefix to `root`, and then deletes there what the backup
+/// does not have, if that is wanted.
 pub async fn restore_tree(
     transport: &Transport,
     target: &Target,
     root: &Path,
     jobs: usize,
+    tree: &TreeOptions,
     progress: &Progress,
 ) -> Result<TreeReport> {
     progress.begin_count();
-    let (objects, entries) = files_below(transport, target).await?;
-    let mut report = TreeReport::default();
-    let found = plan(&target.key, root, objects, &mut report);
-    if found.is_empty() && report.failed.is_empty() {
+    let (mut objects, entries) = files_below(transport, target).await?;
+    if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
+    }
+    objects.retain(|current| !tree.filter.excludes_key(&current.target.key, &target.key));
+    let mut report = TreeReport::naming(progress);
+    let found = plan(&target.key, root, objects, &mut report);
+    let paths: Vec<PathBuf> = found.iter().map(|found| found.path.clone()).collect();
+    if tree.delete == Delete::Show {
+        delete_local(root, &paths, tree, progress, &mut report);
+        return Ok(report);
     }
     found.iter().for_each(|found| progress.count(found.current.size));
     progress.end_count();
@@ -75,6 +84,7 @@ pub async fn restore_tree(
         changed: Mutex::default(),
     };
     restore.run(found, &mut report).await;
+    delete_local(root, &paths, tree, progress, &mut report);
     report.add_progress(progress);
     report.unchecked = restore.unchecked.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.other_owner = restore.other_owner.into_inner();

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{TreeReport, by_size};
+use super::{Filter, TreeReport, by_size};
 use crate::client::{
     Error, Progress, Result, Target, Transport,
     remote::current_below,
@@ -12,21 +12,24 @@ use crate::client::{
 /// Objects up to this length are read several at a time.
 const SMALL_BYTES: u64 = 8 << 20;
 
-/// Verifies each object below the target's prefix, the attribute entries among them too.
+/// Verifies each object below the target's prefix, the attribute entries among them too, but for
+/// what the filter excludes.
 pub async fn verify_tree(
     transport: &Transport,
     target: &Target,
     jobs: usize,
+    filter: &Filter,
     progress: &Progress,
 ) -> Result<TreeReport> {
     progress.begin_count();
-    let (objects, _) = current_below(transport, target).await?;
-    objects.iter().for_each(|current| progress.count(current.size));
-    progress.end_count();
+    let (mut objects, _) = current_below(transport, target).await?;
     if objects.is_empty() {
         return Err(Error::NotDone(format!("there is no object below {target}")));
     }
-    let mut report = TreeReport::default();
+    objects.retain(|current| !filter.excludes_key(&current.target.key, &target.key));
+    objects.iter().for_each(|current| progress.count(current.size));
+    progress.end_count();
+    let mut report = TreeReport::naming(progress);
     for (objects, max_concurrent) in by_size(objects, SMALL_BYTES, jobs, |current| current.size) {
         let checks = stream::iter(objects).map(|current| async move {
             let key = current.target.key.clone();
@@ -46,6 +49,7 @@ impl TreeReport {
     fn add_verification(&mut self, key: String, outcome: Result<Verification>) {
         match outcome {
             Ok(found) if found.bad.is_empty() => {
+                self.name(&key, "as recorded");
                 self.done += 1;
                 self.unchecked.extend(found.unchecked.then_some(key));
             }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::TreeReport;
+use super::{Filter, Sources, TreeReport};
 use crate::client::{
     Progress,
     attributes::{MAX_KEY_BYTES, is_reserved, shown},
@@ -34,16 +34,21 @@ pub(super) struct Entry {
     pub name: Option<Vec<u8>>,
 }
 
-/// Everything below `root`, in order of names; a directory comes after what it contains.
+/// Everything that the sources are, in order of names; a directory comes after what it contains.
 pub(super) fn walk(
-    root: &Path,
+    sources: &Sources,
     prefix: &str,
+    filter: &Filter,
     report: &mut TreeReport,
     progress: &Progress,
 ) -> Vec<Entry> {
-    let mut walk = Walk { entries: Vec::new(), linked: BTreeMap::new(), report, progress };
+    let (entries, linked) = (Vec::new(), BTreeMap::new());
+    let mut walk = Walk { root_prefix: prefix, filter, entries, linked, report, progress };
     progress.begin_count();
-    walk.directory(root, prefix);
+    match sources {
+        Sources::Below(root) => walk.directory(root, prefix),
+        Sources::Each(named) => walk.each(named, prefix),
+    }
     progress.end_count();
     for places in walk.linked.values().filter(|places| places.len() > 1) {
         // Not of the inode: its number may be another one after the next start of the machine.
@@ -56,6 +61,8 @@ pub(super) fn walk(
 }
 
 struct Walk<'a> {
+    root_prefix: &'a str,
+    filter: &'a Filter,
     entries: Vec<Entry>,
     /// Device and inode of files with several names → their places in `entries`.
     linked: BTreeMap<(u64, u64), Vec<usize>>,
@@ -86,6 +93,18 @@ impl Walk<'_> {
         }
     }
 
+    fn each(&mut self, named: &BTreeMap<OsString, PathBuf>, prefix: &str) {
+        for (name, segment) in segments(named.keys().cloned().collect()) {
+            let path = &named[&name];
+            // A link that is named is followed, as where it is the only source.
+            let found = fs::canonicalize(path);
+            match found.and_then(|path| Ok((fs::symlink_metadata(&path)?, path))) {
+                Ok((meta, path)) => self.child(path, (name, segment), prefix, &meta),
+                Err(error) => self.report.failed.push((shown(path), error.to_string())),
+            }
+        }
+    }
+
     fn child(
         &mut self,
         path: PathBuf,
@@ -93,13 +112,18 @@ impl Walk<'_> {
         prefix: &str,
         meta: &Metadata,
     ) {
+        let mut key = format!("{prefix}{segment}");
+        if meta.is_dir() {
+            key.push('/');
+        }
+        if self.filter.excludes_key(&key, self.root_prefix) {
+            return;
+        }
         if is_reserved(&segment) {
             let reason = "the name is that of the attributes which backups keep";
             return self.report.left_out.push((shown(&path), reason.to_owned()));
         }
-        let mut key = format!("{prefix}{segment}");
         if meta.is_dir() {
-            key.push('/');
             self.directory(&path, &key);
         }
         if key.len() > MAX_KEY_BYTES {

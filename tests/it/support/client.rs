@@ -63,7 +63,10 @@ pub fn without_root(client: &Command) -> Option<Output> {
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     command.arg(client.get_program()).args(client.get_args());
     for (name, value) in client.get_envs() {
-        command.env(name, value.unwrap());
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     let Ok(output) = command.output() else {
         println!("SKIP another user: there is no setpriv");

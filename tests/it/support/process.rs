@@ -13,6 +13,17 @@ use super::request::{payload_of, signed_head};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ratchet");
 pub const KEY: (&str, &str) = ("root-key", "root-secret-root-secret");
 
+const PROXY_VARIABLES: [&str; 8] = [
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
 /// A gateway process; killed on drop.
 pub struct Gateway {
     child: Child,
@@ -115,9 +126,14 @@ pub fn exports(log: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn client(url: &str, args: &[&str]) -> Command {
+/// A client command for a gateway with this URL.
+pub fn client(url: &str, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(args).args(["--endpoint", url]).stdin(Stdio::null());
+    // Whatever the machine of the tests needs for the internet.
+    for name in PROXY_VARIABLES {
+        command.env_remove(name);
+    }
     command.envs([
         ("AWS_ACCESS_KEY_ID", KEY.0),
         ("AWS_SECRET_ACCESS_KEY", KEY.1),
@@ -184,7 +200,7 @@ impl Relay {
 
 /// How much clients have sent, and how much they may send.
 #[derive(Default)]
-struct Meter {
+pub struct Meter {
     state: Mutex<Metered>,
     changed: Condvar,
 }
@@ -207,7 +223,7 @@ impl Meter {
 }
 
 /// Copies one direction until either side ends, then ends both, as when a peer dies.
-fn copy(mut from: TcpStream, mut to: TcpStream, meter: Option<Arc<Meter>>) {
+pub fn copy(mut from: TcpStream, mut to: TcpStream, meter: Option<Arc<Meter>>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 256 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {

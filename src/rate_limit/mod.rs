@@ -4,36 +4,50 @@
 //! each of them transfers in one call; calls are served in the order in which they came. It does
 //! not know what the bytes are.
 
+mod rates;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
 
+pub use rates::Rates;
+
 /// A shared rate limit. Without a rate it delays nothing.
+///
+/// A rate that changes with the time of day counts from its time on, also for bytes that were
+/// reserved before.
 #[derive(Debug)]
 pub struct RateLimit {
-    /// Bytes per second.
-    rate: Option<u64>,
+    rates: Rates,
     clock: Clock,
     /// When all bytes reserved so far will have been transferred at this rate (monotonic clock).
     reserved_until: Mutex<Duration>,
 }
 
 impl RateLimit {
+    /// `rate` is in bytes per second.
     pub fn new(rate: Option<u64>, clock: Clock) -> Self {
-        Self { rate, clock, reserved_until: Mutex::default() }
+        Self::with_rates(Rates::constant(rate), clock)
+    }
+
+    pub fn with_rates(rates: Rates, clock: Clock) -> Self {
+        Self { rates, clock, reserved_until: Mutex::default() }
     }
 
     /// Reserves bytes, and returns how long to wait for those that were reserved earlier. The time
     /// that these bytes take delays the next caller, not this one.
     pub fn reserve(&self, bytes: u64) -> Duration {
-        let Some(rate) = self.rate else { return Duration::ZERO };
-        let cost = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        if self.rates.is_unlimited() {
+            return Duration::ZERO;
+        }
         let now = self.clock.monotonic();
         let mut reserved_until = self.reserved_until.lock().unwrap_or_else(PoisonError::into_inner);
         let start = (*reserved_until).max(now);
-        *reserved_until = start + cost;
-        start.saturating_sub(now)
+        let wait = start.saturating_sub(now);
+        let begin = if self.rates.is_constant() { wait } else { self.clock.time_of_day() + wait };
+        *reserved_until = start.saturating_add(self.rates.time_for(bytes, begin));
+        wait
     }
 
     /// How long a reservation that is made now would have to wait.
