@@ -78,6 +78,7 @@ pub(in crate::client) struct Occupied {
     removed: HashSet<String>,
     /// The prefix may not be listed.
     is_hidden: bool,
+    pub bucket_is_missing: bool,
     pub entries: AttributeEntries,
 }
 
@@ -88,11 +89,15 @@ impl Occupied {
             Ok(Below { objects, entries, removed }) => {
                 let by_key = |current: Current| (current.target.key.clone(), current);
                 let objects = objects.into_iter().map(by_key).collect();
-                Ok(Self { objects, removed, is_hidden: false, entries })
+                Ok(Self { objects, removed, entries, ..Self::default() })
             }
-            Err(Error::S3 { status: 404, .. }) => Ok(Self::default()),
+            Err(Error::S3 { status: 404, .. }) => {
+                Ok(Self { bucket_is_missing: true, ..Self::default() })
+            }
             Err(Error::S3 { status: 403, .. }) => Ok(Self { is_hidden: true, ..Self::default() }),
-            Err(error) if error.is_problem(ProblemType::NoSuchBucket) => Ok(Self::default()),
+            Err(error) if error.is_problem(ProblemType::NoSuchBucket) => {
+                Ok(Self { bucket_is_missing: true, ..Self::default() })
+            }
             Err(error) if error.is_problem(ProblemType::Forbidden) => {
                 Ok(Self { is_hidden: true, ..Self::default() })
             }

@@ -8,7 +8,7 @@ use super::{Delete, Sources, TreeOptions, TreeReport, by_size};
 use crate::client::{
     BackupOptions, Progress, Result, Target, Transport,
     attributes::shown,
-    remote::Occupied,
+    remote::{Occupied, make_bucket},
     uploader::{Place, backup_path},
 };
 
@@ -37,6 +37,11 @@ pub async fn backup_tree(
             return Ok(report);
         }
     };
+    if occupied.bucket_is_missing {
+        // Otherwise several files would be sent, and refused, before one of them makes it. Why it
+        // cannot be made is said by the first of them.
+        make_bucket(transport, &target.bucket).await.ok();
+    }
     let jobs = options.jobs.max(1);
     for (entries, max_concurrent) in by_size(entries, options.chunk_size, jobs, |entry| entry.size)
     {
