@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154  # Whoever sources it has set `state`, `access_key` and `secret_key`.
 # Sourced by the scripts that start an S3 server for the tests, with `state`: a directory that has the process id in
 # `pid` and the name of the data directory in `data`.
 
