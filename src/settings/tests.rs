@@ -326,9 +326,14 @@ fn every_fault_is_found_and_what_is_shown_has_its_origin_and_no_secret() {
     let environment = Environment::from([
         ("RATCHET_LOG_LEVEL".to_owned(), "debug".to_owned()),
         ("RATCHET_LOG_LEVLE".to_owned(), "debug".to_owned()),
+        ("RATCHET_PORT".to_owned(), "tcp://10.0.0.1:9010".to_owned()),
     ]);
-    assert_eq!(unknown_variables(&environment), ["RATCHET_LOG_LEVLE"]);
-    let rows = shown(&inspect(&args, &environment));
+    assert_eq!(unknown_variables(&environment), ["RATCHET_PORT"]);
+    let loaded = inspect(&args, &environment);
+    let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("did you mean RATCHET_LOG_LEVEL?"), "{faults:?}");
+    let rows = shown(&loaded);
     let row = |key: &str| rows.iter().find(|row| row.entries[0].0 == key).unwrap();
     assert_eq!(row("listen").origin, "default");
     assert_eq!(row("log.level").origin, "environment variable RATCHET_LOG_LEVEL");

@@ -38,9 +38,12 @@ fn check_names_every_fault_of_the_file_and_the_variables() {
     let s3 = ["config", "check", "--store", "s3+http://127.0.0.1:9000"];
     let (code, _, stderr) = ratchet(&s3, &[]);
     assert_eq!((code, stderr.contains("access key of its own")), (Some(2), true), "{stderr}");
-    let (code, stdout, stderr) = ratchet(&["config", "check"], &[("RATCHET_LISTN", "x")]);
+    let (code, stdout, stderr) = ratchet(&["config", "check"], &[("RATCHET_PORT", "x")]);
     assert_eq!((code, stdout.as_str()), (Some(0), "the settings are valid\n"));
-    assert!(stderr.contains("RATCHET_LISTN is no setting"), "{stderr}");
+    assert!(stderr.contains("RATCHET_PORT is no setting"), "{stderr}");
+    let (code, _, stderr) = ratchet(&["config", "check"], &[("RATCHET_LISTN", "x")]);
+    assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(stderr.contains("did you mean RATCHET_LISTEN?"), "{stderr}");
 }
 
 #[test]
