@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, OFlags, access};
+use rustix::fs::{Access, OFlags, access, fcntl_getfl, fcntl_setfl};
 
 use crate::client::{Error, Progress, Result, Target};
 
@@ -151,11 +151,7 @@ pub(super) fn open_stream(path: &Path, size: u64, progress: &Progress) -> Result
     // A regular file here is one that another program has open: its bytes stay.
     options.append(meta.is_file());
     if meta.file_type().is_fifo() {
-        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-        let probe = options.clone().custom_flags(nonblocking).open(path);
-        if probe.is_err_and(|error| error.raw_os_error() == Some(NO_READER)) {
-            progress.print(&format!("{}: waiting until a program reads it", path.display()));
-        }
+        return open_fifo(path, &options, progress).map_err(failed());
     }
     let mut file = options.open(path).map_err(failed())?;
     if meta.file_type().is_block_device() {
@@ -171,14 +167,52 @@ pub(super) fn open_stream(path: &Path, size: u64, progress: &Progress) -> Result
     Ok(file)
 }
 
+/// Opens a FIFO once a program reads it.
+fn open_fifo(path: &Path, options: &OpenOptions, progress: &Progress) -> std::io::Result<File> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    match options.clone().custom_flags(nonblocking).open(path) {
+        // This descriptor is used: if it were closed, a program that waits would see the end of the
+        // file and leave.
+        Ok(file) => {
+            let flags = fcntl_getfl(&file)?;
+            fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+            Ok(file)
+        }
+        Err(error) if error.raw_os_error() == Some(NO_READER) => {
+            progress.print(&format!("{}: waiting until a program reads it", path.display()));
+            options.open(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// `ENXIO`: no program has the FIFO open for reading.
 const NO_READER: i32 = rustix::io::Errno::NXIO.raw_os_error();
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::fs::symlink;
 
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
+
+    #[test]
+    fn a_program_that_waits_at_a_fifo_gets_what_is_written() {
+        let home = tempfile::tempdir().unwrap();
+        let fifo = home.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        for _ in 0..20 {
+            let path = fifo.clone();
+            let reader = std::thread::spawn(move || fs::read(path).unwrap());
+            let mut file = open_stream(&fifo, 7, &Progress::silent()).unwrap();
+            assert!(!fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+            file.write_all(b"content").unwrap();
+            drop(file);
+            assert_eq!(reader.join().unwrap(), b"content");
+        }
+    }
 
     #[test]
     fn links_lead_to_the_file_that_they_name() {
