@@ -12,7 +12,7 @@ use rustix::process::{Signal, kill_process};
 use crate::support::client::text;
 use crate::support::lab::pattern;
 use crate::support::process::{Gateway, Relay, stores};
-use crate::support::terminal::Terminal;
+use crate::support::terminal::{Terminal, interruptible};
 
 const MIB: usize = 1 << 20;
 /// What clients may send until one chunk of 8 MiB of four has arrived.
@@ -145,7 +145,8 @@ fn without_a_terminal_there_is_a_line_every_ten_seconds() {
     add_large_file(&from);
     let gateway = Gateway::start(&store).behind(&wire);
     wire.allow(ONE_CHUNK_AND_A_HALF);
-    let mut backup = gateway.client(&["backup", text(&from), "s3://bucket/tree/", "--jobs", "1"]);
+    let args = ["backup", text(&from), "s3://bucket/tree/", "--jobs", "1"];
+    let mut backup = interruptible(&gateway.client(&args));
     let mut child = backup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let clock = Clock::system();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());

@@ -28,14 +28,7 @@ impl Terminal {
     pub fn run(command: &Command, columns: u16) -> Self {
         let (master, path) = open(columns);
         // `setsid` makes the terminal the one that controls the program.
-        let mut on_terminal = Command::new("setsid");
-        on_terminal.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => on_terminal.env(name, value),
-                None => on_terminal.env_remove(name),
-            };
-        }
+        let mut on_terminal = through(&["setsid", "--ctty", "--wait"], &interruptible(command));
         on_terminal.env("TERM", "xterm");
         let side = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let child = on_terminal.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
@@ -85,6 +78,25 @@ impl Drop for Terminal {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The same command with SIGINT as a shell in the foreground gives it: what starts the tests in the
+/// background switches it off, and every process passes that on.
+pub fn interruptible(command: &Command) -> Command {
+    through(&["env", "--default-signal=INT"], command)
+}
+
+/// The command, started by a program that turns into it or waits for it.
+fn through(starter: &[&str], command: &Command) -> Command {
+    let mut started = Command::new(starter[0]);
+    started.args(&starter[1..]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => started.env(name, value),
+            None => started.env_remove(name),
+        };
+    }
+    started
 }
 
 /// The side of the tester, and the path of the other one.
