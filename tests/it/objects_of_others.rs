@@ -158,6 +158,13 @@ fn what_became_of_an_object_is_listed() {
                 && replaced.contains("; its object was replaced since"),
             "{replaced}"
         );
+        // Nobody named the size of an upload in parts, but once it is complete nothing is missing.
+        upload_in_parts(gateway, &path(setup, "parts"), &[b"all"]);
+        assert!(
+            status("parts").contains("complete: 1 chunks stored, 0 missing"),
+            "{}",
+            status("parts")
+        );
         assert_eq!(setup.restored("replaced"), b"other");
         assert_eq!(setup.restored("updated"), b"second");
         for command in ["restore", "verify"] {

@@ -351,7 +351,8 @@ impl Session {
     /// What is stored and what is missing. The root is read again first: the client may have ended
     /// the session at another gateway.
     pub async fn progress(&self) -> Result<Progress> {
-        let plan = self.current_root().await?.value.plan;
+        let root = self.current_root().await?.value;
+        let plan = root.plan;
         let segments = self.all_segments().await?;
         let (stored, below) = segments
             .try_fold((Vec::<u32>::new(), 0), |(mut stored, _), (_, segment)| async move {
@@ -368,6 +369,10 @@ impl Session {
             })
             .await?;
         let count = stored.len() as u64;
+        if root.finished().is_some() {
+            // Also where no size was named, and parts between others were left out.
+            return Ok(Progress { stored: count, remaining: Some(0), missing: Vec::new() });
+        }
         let missing = plan::gaps(stored, plan.chunks().unwrap_or(below));
         Ok(Progress {
             stored: count,
