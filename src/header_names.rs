@@ -19,6 +19,9 @@ pub const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 pub const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
 pub const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
+/// The prefix of headers with the user metadata of an object.
+pub const METADATA_PREFIX: &str = "x-amz-meta-";
+
 /// The headers that are stored with an object beside its content type and user metadata; S3 calls
 /// them system-defined metadata.
 pub static SYSTEM_METADATA: [HeaderName; 5] =

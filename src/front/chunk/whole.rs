@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use http::header;
 
 use crate::api;
+use crate::header_names::METADATA_PREFIX;
 use crate::names::BackupId;
 use crate::object::PutMode;
 use crate::upload::{Body, WholeFile};
@@ -15,9 +16,6 @@ use crate::web::RequestBody;
 
 use super::problem::Problem;
 use super::{AuthedRequest, ChunkApi, HandlerResult, chunks, create, validate};
-
-/// The prefix of the header fields that are the object's metadata, as in S3.
-const METADATA: &str = "x-amz-meta-";
 
 impl ChunkApi {
     pub(super) async fn put_whole(
@@ -56,7 +54,7 @@ fn document(request: &AuthedRequest, len_bytes: u64) -> Result<api::CreateBackup
     };
     let mut metadata = BTreeMap::new();
     for name in headers.keys() {
-        if let Some(short) = name.as_str().strip_prefix(METADATA) {
+        if let Some(short) = name.as_str().strip_prefix(METADATA_PREFIX) {
             metadata.insert(short.to_owned(), printable(name)?);
         }
     }

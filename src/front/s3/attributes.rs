@@ -14,9 +14,10 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::error::S3Error;
-use super::vocabulary::METADATA_PREFIX;
 use super::{acl, tagging};
-use crate::header_names::{ENCRYPTION, STORAGE_CLASS, VERSION_ID, WEBSITE_REDIRECT};
+use crate::header_names::{
+    ENCRYPTION, METADATA_PREFIX, STORAGE_CLASS, VERSION_ID, WEBSITE_REDIRECT,
+};
 use crate::object::{Attributes, Stored, require_free_name};
 use crate::upload::ObjectChecksum;
 use crate::web::ReplyBody;

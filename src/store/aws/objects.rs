@@ -21,8 +21,8 @@ use super::chunked::{Trailer, with_trailer};
 use super::signed_client::{SignedClient, StoreRequest, incoming};
 use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::header_names::{
-    AWS_CHUNKED, DECODED_LENGTH, DELETE_MARKER, SERVER_SIDE, SYSTEM_METADATA, TRAILER, VERSION_ID,
-    WEBSITE_REDIRECT,
+    AWS_CHUNKED, DECODED_LENGTH, DELETE_MARKER, METADATA_PREFIX, SERVER_SIDE, SYSTEM_METADATA,
+    TRAILER, VERSION_ID, WEBSITE_REDIRECT,
 };
 use crate::sigv4::Payload;
 
@@ -289,7 +289,7 @@ fn checksum(headers: &HeaderMap) -> Option<Checksum> {
 
 fn attributes(headers: &HeaderMap) -> Attributes {
     let user = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str().strip_prefix("x-amz-meta-")?;
+        let name = name.as_str().strip_prefix(METADATA_PREFIX)?;
         Some((name.to_owned(), Attributes::text_of(value.as_bytes())))
     });
     let (mut user, mut kept): (BTreeMap<_, _>, _) =

@@ -27,6 +27,7 @@ use super::error::{code, error_response, retry_after};
 use super::objects::marker;
 use super::pools::{BufferPermit, Pools};
 use crate::clock::Clock;
+use crate::header_names::METADATA_PREFIX;
 use crate::sigv4::{Payload, URI_PATH, sign};
 use crate::tcp;
 
@@ -208,7 +209,7 @@ impl SignedClient {
         }
         for (name, value) in &request.user {
             let value = Attributes::bytes_of(value);
-            unsigned = unsigned.header(format!("x-amz-meta-{name}"), &*value);
+            unsigned = unsigned.header([METADATA_PREFIX, &**name].concat(), &*value);
         }
         self.sign(unsigned.body(()).map_err(invalid)?, request.payload).await
     }

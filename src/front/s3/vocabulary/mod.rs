@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::S3Error;
 use super::route::S3Operation;
-use crate::header_names::CHECKSUM_PREFIX;
+use crate::header_names::{CHECKSUM_PREFIX, METADATA_PREFIX};
 use crate::web::Query;
 
 pub use headers::HEADERS;
@@ -57,8 +57,7 @@ pub struct Row {
     pub meaning: Meaning,
 }
 
-/// The prefix of headers that carry user metadata.
-pub const METADATA_PREFIX: &str = "x-amz-meta-";
+/// The row of headers with user metadata.
 const METADATA: &str = "x-amz-meta-*";
 
 const fn row(name: &'static str, operations: Operations, meaning: Meaning) -> Row {
