@@ -8,7 +8,7 @@ use crate::names::{Bucket, Key};
 use crate::store::{
     Attributes, Body, BucketInfo, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Kind,
     ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Tags, Written,
-    acts_on_metadata,
+    acts_on_metadata, usual_checksum,
 };
 use crate::upload::TAG;
 
@@ -99,11 +99,9 @@ impl Objects {
     pub async fn put(&self, bucket: &Bucket, key: &Key, new: NewObject) -> Result<Written> {
         self.require_visible(bucket)?;
         let mut attributes = new.attributes;
-        // As in S3, every object has a checksum. An S3 server gives it one itself.
-        let usual = || Some(Algorithm::Crc64Nvme).filter(|_| !self.store.is_server());
         let checksum = match new.checksum {
             Some(_) => None,
-            None => new.made.or_else(usual),
+            None => new.made.or_else(|| usual_checksum(&*self.store)),
         };
         attributes
             .user

@@ -234,6 +234,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     }
 }
 
+/// The checksum that an object gets for which its client names none: as in S3, every object has
+/// one. None on an S3 server, which gives it one itself.
+pub fn usual_checksum(store: &dyn Store) -> Option<Algorithm> {
+    (!store.is_server()).then_some(Algorithm::Crc64Nvme)
+}
+
 /// The disk of an embedded store. **Unit**: bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {

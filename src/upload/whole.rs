@@ -16,9 +16,7 @@ use futures_util::StreamExt;
 use crate::digest::verified::{
     BodySource, Expectation, Mismatch, Sha256Check, SourceError, VerifiedBody,
 };
-use crate::digest::{
-    Algorithm, ChunkDigests, Digests, Expected, Kind as DigestKind, Sha256, Whole,
-};
+use crate::digest::{ChunkDigests, Digests, Expected, Kind as DigestKind, Sha256, Whole};
 use crate::names::{AccountName, BackupId};
 use crate::records::SwapOutcome;
 use crate::store::{self, Body, PutMode, PutOptions, Written};
@@ -108,8 +106,7 @@ impl Uploads {
             mode,
             attributes: root.attributes(),
             sha256: Some(sha256),
-            // An S3 server gives its objects a checksum itself.
-            checksum: (!store.is_server()).then_some(Algorithm::Crc64Nvme),
+            checksum: store::usual_checksum(&**store),
         };
         let put = store.put(&bucket, &key, body, options).await;
         let error = match put {
