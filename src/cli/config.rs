@@ -5,13 +5,10 @@
 //! prints one object, `valid` and `faults`, and `show` one for each setting.
 
 use super::connection::{print, print_json};
-use super::failure;
 use super::store::GatewayArgs;
+use super::{WRONG_USE, failure};
 use crate::escape::escaped;
 use crate::settings::{self, Loaded, Shown};
-
-/// The exit code for settings that are not valid.
-const WRONG_USE: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

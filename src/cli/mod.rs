@@ -40,6 +40,9 @@ use tokio::runtime::Builder;
 use crate::escape::{error_chain, escaped};
 use interrupt::{INTERRUPTED, unless_interrupted};
 
+/// The exit code for arguments or settings that are not valid.
+const WRONG_USE: u8 = 2;
+
 /// Resumable, verified uploads to any S3 store.
 #[derive(Debug, Parser)]
 #[command(name = "ratchet", version, propagate_version = true)]
@@ -159,7 +162,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && failure::prints_json() => {
             failure::report_text(error.to_string().trim_end(), failure::WRONG_USE, None);
-            return ExitCode::from(2);
+            return ExitCode::from(WRONG_USE);
         }
         Err(error) => error.exit(),
     };

@@ -10,14 +10,11 @@ use std::sync::Arc;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::failure;
 use super::store::GatewayArgs;
+use super::{WRONG_USE, failure};
 use crate::app::{self, GeneratedKey, Ready};
 use crate::observe;
 use crate::settings;
-
-/// The exit code for an invalid setting; `app::Error` has the codes for what fails later.
-const WRONG_USE: u8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

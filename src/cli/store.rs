@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::failure;
+use super::{WRONG_USE, failure};
 use crate::settings::{self, Settings};
 
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ impl StoreArgs {
         let typed = settings::Args { config: self.config, listen: None, store: self.store };
         settings::load(&typed, &settings::environment()).map_err(|error| {
             failure::report(&error, error.code(), None);
-            2
+            WRONG_USE
         })
     }
 }
