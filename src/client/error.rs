@@ -174,6 +174,16 @@ impl Error {
         matches!(self, Self::Problem(problem) if problem.problem_type() == Some(problem_type))
     }
 
+    /// Whether the account has no right to what was asked for.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::S3 { status: 403, .. }) || self.is_problem(ProblemType::Forbidden)
+    }
+
+    /// Whether the bucket of a listing is missing.
+    pub(super) fn is_missing_bucket(&self) -> bool {
+        matches!(self, Self::S3 { status: 404, .. }) || self.is_problem(ProblemType::NoSuchBucket)
+    }
+
     /// Whether the object is not that of the backup any more.
     pub(super) fn is_object_changed(&self) -> bool {
         matches!(self, Self::ObjectChanged(_)) || self.is_problem(ProblemType::ObjectChanged)

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::object::objects_below;
 use super::{Current, complete_backups_below, newest_first};
-use crate::api::{ProblemType, Summary};
+use crate::api::Summary;
 use crate::client::{
-    Error, Result, Target, Transport,
+    Result, Target, Transport,
     attributes::{AttributeEntries, lies_in_entries, names_backup},
 };
 
@@ -91,16 +91,10 @@ impl Occupied {
                 let objects = objects.into_iter().map(by_key).collect();
                 Ok(Self { objects, removed, entries, ..Self::default() })
             }
-            Err(Error::S3 { status: 404, .. }) => {
+            Err(error) if error.is_missing_bucket() => {
                 Ok(Self { bucket_is_missing: true, ..Self::default() })
             }
-            Err(Error::S3 { status: 403, .. }) => Ok(Self { is_hidden: true, ..Self::default() }),
-            Err(error) if error.is_problem(ProblemType::NoSuchBucket) => {
-                Ok(Self { bucket_is_missing: true, ..Self::default() })
-            }
-            Err(error) if error.is_problem(ProblemType::Forbidden) => {
-                Ok(Self { is_hidden: true, ..Self::default() })
-            }
+            Err(error) if error.is_forbidden() => Ok(Self { is_hidden: true, ..Self::default() }),
             Err(error) => Err(error),
         }
     }

@@ -27,6 +27,6 @@ pub(super) use list::{
     complete_backups_of_file, newest_first, no_object, single_newest,
 };
 pub(super) use manifest::{RemoteBackup, path_of};
-pub(super) use object::{ListedObject, current_etag, current_object, objects_below};
+pub(super) use object::{ListedObject, USER_METADATA, current_etag, current_object, objects_below};
 pub(super) use plain::{Check, PlainObject};
 pub(super) use readable::Readable;

@@ -19,7 +19,8 @@ use crate::sigv4::URI_PATH;
 
 /// The longest listing: 1,000 keys, each escaped, with what stands around them.
 pub(super) const MAX_DOCUMENT_BYTES: usize = 64 << 20;
-const USER_METADATA: &str = "x-amz-meta-";
+/// The prefix of headers with the user metadata of an object.
+pub(in crate::client) const USER_METADATA: &str = "x-amz-meta-";
 
 /// What a listing says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

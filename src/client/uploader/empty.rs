@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::send::LocalDigests;
 use super::upload::Upload;
 use super::{BackupOptions, BackupReport};
-use crate::api::ProblemType;
 use crate::client::{
     Progress, Result, Target, Transport,
     remote::{AtTarget, Current, complete_backups, current_etag, single_newest},
@@ -49,12 +48,7 @@ pub(super) async fn backup_empty(
         Ok(earlier) => earlier,
         // A missing bucket may be created, and a missing right is reported better, by the request
         // that creates the backup.
-        Err(error)
-            if error.is_problem(ProblemType::NoSuchBucket)
-                || error.is_problem(ProblemType::Forbidden) =>
-        {
-            Vec::new()
-        }
+        Err(error) if error.is_missing_bucket() || error.is_forbidden() => Vec::new(),
         Err(error) => return Err(error),
     };
     if let Some(newest) = single_newest(&earlier)

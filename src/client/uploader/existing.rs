@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::BackupReport;
 use super::send::LocalDigests;
 use super::upload::Upload;
-use crate::api::{ProblemType, Summary};
+use crate::api::Summary;
 use crate::client::{
     Result,
     remote::{RemoteBackup, complete_backups_of_file, current_etag},
@@ -26,12 +26,7 @@ impl Upload<'_> {
             Ok(backups) => backups,
             // A missing bucket may be created, and a missing right is reported better, by the
             // request that creates the backup.
-            Err(error)
-                if error.is_problem(ProblemType::NoSuchBucket)
-                    || error.is_problem(ProblemType::Forbidden) =>
-            {
-                return Ok(None);
-            }
+            Err(error) if error.is_missing_bucket() || error.is_forbidden() => return Ok(None),
             Err(error) => return Err(error),
         };
         let is_same =

@@ -11,8 +11,8 @@ use super::upload::Upload;
 use super::{BackupReport, Known};
 use crate::api::{ProblemType, Summary};
 use crate::client::{
-    Error, Result,
-    remote::{AtTarget, Current},
+    Result,
+    remote::{AtTarget, Current, USER_METADATA},
     source::FileSource,
     transport::{ApiRequest, encoded},
 };
@@ -36,8 +36,7 @@ impl Upload<'_> {
             AtTarget::Unknown => match Current::look(self.transport, self.target).await {
                 Ok(current) => current,
                 // Who may write may not be allowed to read.
-                Err(Error::S3 { status: 403, .. }) => return Ok(None),
-                Err(error) if error.is_problem(ProblemType::Forbidden) => return Ok(None),
+                Err(error) if error.is_forbidden() => return Ok(None),
                 Err(error) => return Err(error),
             },
         };
@@ -88,7 +87,7 @@ impl Upload<'_> {
         );
         let mut request = ApiRequest::put(path, bytes, sha256);
         for (name, value) in &options.metadata {
-            request = request.with_header(format!("x-amz-meta-{name}"), value);
+            request = request.with_header([USER_METADATA, name.as_str()].concat(), value);
         }
         request = match current {
             // A directory replaces no bytes, and SeaweedFS lists some that nobody put, with an ETag
