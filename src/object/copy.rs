@@ -214,7 +214,8 @@ impl Objects {
                 etag: seen.head.etag.clone(),
                 span: (!whole).then_some(span),
                 sha256: known.sha256,
-                checksum: known.checksum.clone(),
+                checksums: known.checksum.clone().into_iter().collect(),
+                is_hashed_again: false,
             };
             match permit.copy_part(source).await? {
                 PartCopied::Recorded(etag) => return Ok(etag),

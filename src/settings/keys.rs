@@ -342,6 +342,16 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "resume.known_parts",
+        meaning: "Parts of complete objects that are remembered by their digest (about 40 bytes each), so that the same bytes \
+                  are copied inside the store and not sent again; 0: none.",
+        show: |s| s.upload.resume.known_parts.to_string(),
+        set: |s, text| {
+            s.upload.resume.known_parts = size(text, 0, 100_000_000)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "resume.early_close",
         meaning: "Comma-separated words in the User-Agent of clients that send a body without waiting for 100 Continue but \
                   notice an early response, such as rclone/,aws-sdk-go-v2,aws-sdk-rust,object_store/.",

@@ -51,6 +51,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("resume.by_md5", "true", &["", "yes"]),
     ("resume.keep_aborted_s", "7", &["0", "-1", "1d"]),
     ("resume.idle_s", "60", &["0", "29", "86401"]),
+    ("resume.known_parts", "7", &["-1", "many", "100000001"]),
     ("resume.early_close", "rclone/", &[]),
     ("gc.enabled", "false", &["", "yes"]),
     ("gc.expire_after_s", "3600", &["0", "-1", "7d"]),

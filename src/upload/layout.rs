@@ -14,6 +14,8 @@ use crate::names::{AccountName, BackupId, Bucket, Key};
 const MAX_SEGMENT_BYTES: usize = 255;
 /// The longest key that S3 accepts.
 const MAX_KEY_BYTES: usize = 1024;
+/// More seconds since 1970 than any session is created at: twelve digits.
+const END_OF_TIME: u64 = 999_999_999_999;
 /// The index of open sessions.
 const OPEN: &str = "open-uploads";
 
@@ -87,6 +89,13 @@ impl Layout {
         ))
     }
 
+    /// The session's entry in the index of known parts, where the newest session comes first.
+    pub fn known(&self, bucket: &Bucket, created_at: u64) -> Key {
+        let before_the_end = END_OF_TIME.saturating_sub(created_at);
+        let prefix = known_of_bucket(&self.account, bucket);
+        Key::from(format!("{prefix}{before_the_end:012}-{}", self.id))
+    }
+
     /// The session's entry in the index of completed sessions.
     pub fn done(&self, bucket: &Bucket, key: &Key) -> Key {
         let plain = format!("v1/{}/done/{bucket}/{key}/{}", self.account, self.id);
@@ -110,6 +119,11 @@ pub(super) fn open_entry(account: &AccountName, identity: &[&str]) -> Key {
     // Each field follows its length, so that no two identities yield the same text.
     let text: String = identity.iter().map(|field| format!("{}:{field}", field.len())).collect();
     Key::from(format!("v1/{account}/open/{}", Sha256::of(text.as_bytes()).hex()))
+}
+
+/// The prefix of the index of known parts of an account and bucket.
+pub(super) fn known_of_bucket(account: &AccountName, bucket: &Bucket) -> String {
+    format!("v1/{account}/known/{bucket}/")
 }
 
 /// The prefix of all sessions of an account.

@@ -2,7 +2,7 @@
 //!
 //! Pure: `plan`, `manifest`, `codec`, `layout`. Effects, from the ground up: `session` (one session
 //! in memory, and its documents), `chunk` (receiving chunks), `s3` (parts and adoption), `end`
-//! (finalize, abort, reclaim), `index`, `list` and `quota` (all open sessions), `create`,
+//! (finalize, abort, reclaim), `known` (parts of complete objects), `index`, `list` and `quota` (all open sessions), `create`,
 //! `whole` (backups in one request), `uploads` (find and open). Documents are read and changed by
 //! the room `records`.
 //!
@@ -22,6 +22,7 @@ mod create;
 mod end;
 mod error;
 mod index;
+mod known;
 mod layout;
 mod list;
 mod manifest;
@@ -41,6 +42,7 @@ pub use create::{Created, NewBackup};
 pub use end::{Retention, SessionRecords, SessionRecordsPage};
 pub use error::{Error, Kind, Result};
 pub use index::{OpenPage, OpenQuery};
+pub use known::{ChunkClaim, Claimed};
 pub use list::{ListPage, ListQuery, SharedPage};
 pub use manifest::{
     Destination, Finished, GroupRecord, PartFacts, Policy, Record, Root, S3Terms, Segment, Status,

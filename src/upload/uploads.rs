@@ -16,6 +16,7 @@ use crate::store::{self, ListOptions, Store};
 
 use super::chunk::whole_sha256::REORDER_BYTES;
 use super::error::{Error, Result};
+use super::known::KnownParts;
 use super::layout::Layout;
 use super::manifest::Root;
 use super::quota::Quota;
@@ -54,6 +55,9 @@ pub struct Resume {
     /// After this long without a heartbeat an upload counts as abandoned. At least three heartbeat
     /// intervals.
     pub idle: Duration,
+    /// The most parts of complete objects that are remembered by their digest, so that they are
+    /// copied and not sent again; 0: none is.
+    pub known_parts: usize,
 }
 
 impl Default for Resume {
@@ -63,6 +67,7 @@ impl Default for Resume {
             by_md5: false,
             keep_aborted: Duration::from_secs(24 * 3600),
             idle: Duration::from_secs(300),
+            known_parts: 262_144,
         }
     }
 }
@@ -92,6 +97,7 @@ pub(super) struct Shared {
     pub quota: Quota,
     pub reorder_room: Arc<Semaphore>,
     pub assembly_turns: Semaphore,
+    pub known: KnownParts,
 }
 
 impl Uploads {
@@ -100,6 +106,7 @@ impl Uploads {
         let shared = Arc::new(Shared {
             documents: Documents { store, bucket, clock },
             quota: Quota::new(settings.max_open_of_account),
+            known: KnownParts::new(settings.resume.known_parts),
             settings,
             reorder_room: Arc::new(Semaphore::new(REORDER_BYTES)),
             assembly_turns: Semaphore::new(MAX_ASSEMBLIES),
@@ -193,6 +200,15 @@ impl Uploads {
         Ok(root.map(|root| self.cache(name, layout, root)))
     }
 
+    /// A session that is only read, and not kept: whoever reads many must not drive out those that
+    /// are in use.
+    pub(super) async fn read_apart(&self, name: &SessionName) -> Result<Option<Session>> {
+        let layout = Layout::new(&name.account, &name.id);
+        let root: Option<Snapshot<Root>> = self.documents().read(&layout.root()).await?;
+        let siblings = Arc::downgrade(&self.sessions);
+        Ok(root.map(|root| Session::new(Arc::clone(&self.shared), siblings, layout, root)))
+    }
+
     /// The session of this process for an id, made if there is none yet. Group commit and the limit
     /// of one put per chunk depend on there being one.
     pub(super) fn cache(&self, name: SessionName, layout: Layout, root: Snapshot<Root>) -> Session {
@@ -211,6 +227,8 @@ impl Source for Uploads {
         text.gauge("ratchet_sessions_in_memory", help, self.sessions.len());
         let help = "Open uploads and backups, about: of accounts that began one here.";
         text.gauge("ratchet_open_uploads", help, self.shared.quota.open_sessions());
+        let help = "Parts of complete objects that are remembered by their digest.";
+        text.gauge("ratchet_known_parts", help, self.shared.known.len());
     }
 }
 

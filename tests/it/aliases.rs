@@ -22,7 +22,7 @@ async fn put(
 ) -> Result<bool, Error> {
     let session = open(gateway, id).await?;
     let sha256 = declared.then(|| Sha256::of(&bytes));
-    let claim = PartClaim { sha256, md5: None, len_bytes: bytes.len() as u64, algorithm: None };
+    let claim = PartClaim { sha256, len_bytes: bytes.len() as u64, ..PartClaim::default() };
     match session.admit_part(part_number(at), claim).await? {
         PartAdmission::Known(_) => Ok(true),
         PartAdmission::Wanted(permit) => {
@@ -295,8 +295,17 @@ async fn the_store_copies_parts_for_the_owner_of_the_store_upload_only() {
         let admission = open(gateway, id).await.unwrap().admit_part(part_number(3), claim).await;
         let PartAdmission::Wanted(permit) = admission.unwrap() else { panic!("no such part yet") };
         let (bucket, key, etag) = (bucket.clone(), key.clone(), etag.clone());
-        let (version, span, checksum) = (None, None, None);
-        let source = PartSource { bucket, key, version, etag, span, sha256, checksum };
+        let (version, span) = (None, None);
+        let source = PartSource {
+            bucket,
+            key,
+            version,
+            etag,
+            span,
+            sha256,
+            checksums: Vec::new(),
+            is_hashed_again: false,
+        };
         let copied = permit.copy_part(source).await.unwrap();
         assert_eq!(matches!(copied, PartCopied::Recorded(_)), copies, "{copied:?}");
     }

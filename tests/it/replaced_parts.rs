@@ -38,7 +38,7 @@ enum Way {
 
 async fn put(session: &Session, bytes: &Bytes, way: &Way) -> Result<(), Error> {
     let sha256 = matches!(way, Way::Declared).then(|| Sha256::of(bytes));
-    let claim = PartClaim { sha256, md5: None, len_bytes: bytes.len() as u64, algorithm: None };
+    let claim = PartClaim { sha256, len_bytes: bytes.len() as u64, ..PartClaim::default() };
     let permit = match session.admit_part(part_number(1), claim).await? {
         PartAdmission::Known(_) => return Ok(()),
         PartAdmission::Wanted(permit) => permit,
@@ -143,7 +143,8 @@ async fn races(lab: Lab, name: &str, rounds: u64) {
         etag,
         span: None,
         sha256: None,
-        checksum: None,
+        checksums: Vec::new(),
+        is_hashed_again: false,
     });
     for gateways in 1..=2 {
         let (one, two) = (lab.gateway().await, lab.gateway().await);
@@ -188,8 +189,17 @@ async fn complete_waits_for_a_copy_over_a_part() {
         let (old, new) = (pattern(1000, 1), pattern(1000, 2));
         let put_source = fleet.store.put(&bucket, &key, new.into(), PutOptions::default());
         let etag = put_source.await.unwrap().etag;
-        let (version, span, sha256, checksum) = (None, None, None, None);
-        let source = PartSource { bucket, key, version, etag, span, sha256, checksum };
+        let (version, span, sha256) = (None, None, None);
+        let source = PartSource {
+            bucket,
+            key,
+            version,
+            etag,
+            span,
+            sha256,
+            checksums: Vec::new(),
+            is_hashed_again: false,
+        };
         let copies = Arc::new(Notify::new());
         let copy_begins = Arc::clone(&copies);
         let copying = fleet.slow_gateway(move |call| {

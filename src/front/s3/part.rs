@@ -1,7 +1,7 @@
 //! UploadPart, and the early response for a known part.
 //!
-//! Guarantees: a part is known if its SHA-256 and length are recorded in its session, or in that of
-//! an abandoned predecessor. If the client waits for `100 Continue`, a known part is answered
+//! Guarantees: a part is known if its SHA-256 and length are recorded in its session, in that of an
+//! abandoned predecessor, or, where the client waits, in that of a complete object. If the client waits for `100 Continue`, a known part is answered
 //! before any of its body is requested; otherwise its body is read to the end and verified, but not
 //! stored again. If a client disconnects in the middle of a part, its session records that. Source:
 //! docs/clients.md#rules-for-the-early-answer;
@@ -37,12 +37,17 @@ impl S3Api {
         checksums::require_of_upload(&declared, &root)?;
         let named = root.s3.as_ref().and_then(|s3| s3.checksum);
         let algorithm = declared.algorithm();
-        let claim = PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes, algorithm };
+        let waits = self.waits(&request, &body.progress());
+        let claim =
+            PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes, algorithm, waits };
         let early = tokio::time::timeout(EARLY_ANSWER_TIMEOUT, session.admit_part(number, claim));
         let (admission, in_time) = match early.await {
             Ok(admission) => (admission?, true),
             // Too late to save the client from sending its body; the part may still be known.
-            Err(_) => (session.admit_part(number, claim).await?, false),
+            Err(_) => {
+                let claim = PartClaim { waits: false, ..claim };
+                (session.admit_part(number, claim).await?, false)
+            }
         };
         let mut guard = DisconnectGuard(Some(session));
         let (etag, checksum) = match admission {
@@ -85,16 +90,23 @@ impl S3Api {
         Ok(reply(etag, checksum))
     }
 
-    /// Whether to respond before the body is read: the client waits for `100 Continue`, or it is
-    /// known to read a response while it sends.
+    /// Whether to respond before the body is read.
     fn answers_early(&self, request: &AuthedRequest, progress: &Progress, in_time: bool) -> bool {
-        let waits = request
+        in_time && self.waits(request, progress) || self.reads_while_sending(request)
+    }
+
+    /// Whether a response now saves the client from sending the body: it waits for `100 Continue`,
+    /// or it is known to read a response while it sends.
+    fn waits(&self, request: &AuthedRequest, progress: &Progress) -> bool {
+        let expects = request
             .header("expect")
             .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
+        expects && progress.bytes() == 0 || self.reads_while_sending(request)
+    }
+
+    fn reads_while_sending(&self, request: &AuthedRequest) -> bool {
         let agent = request.header("user-agent").unwrap_or_default();
-        let reads_while_sending =
-            self.settings.early_close.iter().any(|name| agent.contains(name.as_str()));
-        waits && in_time && progress.bytes() == 0 || reads_while_sending
+        self.settings.early_close.iter().any(|name| agent.contains(name.as_str()))
     }
 }
 

@@ -13,8 +13,11 @@ use tokio::sync::oneshot;
 
 use crate::digest::{Checksum, ChunkDigests, Sha256};
 use crate::names::{Bucket, Key};
-use crate::store::{self, ByteSpan, CopiedPart, CopySource, ETag, PartNumber, PartTarget};
+use crate::store::{
+    self, ByteSpan, CopiedPart, CopySource, ETag, GetOptions, GetRange, PartNumber, PartTarget,
+};
 
+use super::super::end::hash;
 use super::super::error::{Error, Kind, Result};
 use super::super::manifest::{Change, Outcome, PartFacts};
 use super::super::plan::{self, ChunkIndex, Shape};
@@ -39,7 +42,9 @@ pub struct PartSource {
     /// If it is known for exactly these bytes.
     pub sha256: Option<Sha256>,
     /// To be recorded with the part.
-    pub checksum: Option<Checksum>,
+    pub checksums: Vec<Checksum>,
+    /// Whether the copy counts only once its bytes were hashed: by the store, or here.
+    pub is_hashed_again: bool,
 }
 
 /// What became of a part that was to be copied.
@@ -108,11 +113,17 @@ impl PartCopy {
         };
         // A newer put waits: what the store copies cannot be called back.
         guard.put.mark_received();
+        if let Some(etag) = self.recorded_already().await? {
+            return Ok(PartCopied::Recorded(etag));
+        }
         let (copied, announced) = match session.with_heartbeat(self.copy_announced()).await? {
             Ok(copied) => copied,
             Err(not_copied) => return Ok(not_copied),
         };
         let CopiedPart { etag, sha256 } = copied;
+        if self.source.is_hashed_again && sha256.is_none() && !self.source_is_as_recorded().await? {
+            return Ok(PartCopied::NeedsBytes);
+        }
         let len_bytes = self.len_bytes;
         let sha256 = match (self.source.sha256, sha256) {
             (Some(declared), Some(found)) if declared != found => {
@@ -126,7 +137,7 @@ impl PartCopy {
         let sha256 = sha256.unwrap_or_else(|| stand_in(&etag, len_bytes));
         let digests = ChunkDigests { sha256, len_bytes, contribution: None };
         let part = PartFacts {
-            checksums: self.source.checksum.into_iter().collect(),
+            checksums: self.source.checksums.clone(),
             written_at: Some(session.0.shared.documents.clock.unix_seconds()),
         };
         let tag = etag.clone();
@@ -152,6 +163,48 @@ impl PartCopy {
                 Err(Error::ChecksumConflict { index, stored, offered: sha256 })
             }
         }
+    }
+
+    /// The part, if the bytes of a source that is hashed again are recorded for it meanwhile.
+    async fn recorded_already(&self) -> Result<Option<ETag>> {
+        let Some(sha256) = self.source.sha256.filter(|_| self.source.is_hashed_again) else {
+            return Ok(None);
+        };
+        let segment = self.session.segment(plan::segment_of(self.index)).await?;
+        let record = segment.stored(self.index).filter(|record| record.is_of(&sha256));
+        Ok(record.and_then(|record| record.etags.first().cloned()))
+    }
+
+    /// Whether the bytes of the source have the SHA-256 of its records: an object may be damaged
+    /// where it lies, and its sender must not be told that it need not send them.
+    async fn source_is_as_recorded(&self) -> Result<bool> {
+        let PartSource { bucket, key, version, etag, span, sha256, .. } = &self.source;
+        let range = span.map_or(GetRange::Whole, |span| GetRange::Range {
+            first: span.first,
+            last: span.end.saturating_sub(1),
+        });
+        let options = GetOptions {
+            if_match: Some(etag.clone()),
+            version: version.clone(),
+            ..GetOptions::default()
+        };
+        let store = &self.session.0.shared.documents.store;
+        let reading = |error| Error::own("reading the source of a part", error);
+        let (_, body) = store.get(bucket, key, range, options).await.map_err(reading)?;
+        let found = hash(body).await?;
+        if *sha256 != Some(found) {
+            let (bucket, key) = (bucket.as_str(), key.as_str());
+            let recorded = sha256.map(|sha256| sha256.hex());
+            tracing::error!(
+                bucket,
+                key,
+                ?span,
+                found = found.hex(),
+                recorded,
+                "bytes of an object are damaged"
+            );
+        }
+        Ok(*sha256 == Some(found))
     }
 
     /// As `copy`, once the copy may replace what the store has of the part.

@@ -125,7 +125,13 @@ impl Session {
         // Before the root says `complete`: after a crash a listing of complete backups must not
         // miss it.
         let documents = &self.0.shared.documents;
-        documents.put_marker(&self.0.layout.done(&root.bucket, &root.key)).await?;
+        let done = self.0.layout.done(&root.bucket, &root.key);
+        let known = root
+            .offers_known_parts(inventory.size_bytes)
+            .then(|| self.0.layout.known(&root.bucket, root.created_at));
+        let entries = [Some(done), known].into_iter().flatten();
+        let writes = entries.map(|entry| async move { documents.put_marker(&entry).await });
+        futures_util::future::try_join_all(writes).await?;
         let written = match root.destination {
             Destination::Parts(_) => {
                 let completion =
@@ -373,6 +379,7 @@ impl Session {
             }
         };
         self.clean_up_after_complete(root).await;
+        self.0.shared.known.changed(&root.account, &root.bucket);
         Ok(FinalizeStep::Done(object))
     }
 }

@@ -10,5 +10,6 @@ pub(super) mod verify;
 
 pub(super) use checks::{condition_failed, is_unmet};
 pub(super) use tagged::tagged_object;
+pub(super) use verify::hash;
 
 pub use reclaim::{Retention, SessionRecords, SessionRecordsPage};

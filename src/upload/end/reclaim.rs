@@ -249,7 +249,12 @@ impl Uploads {
             session.abort_spare(root).await?;
         }
         let layout = Layout::new(&root.account, &root.backup_id);
-        for entry in [root.index_entry(), layout.done(&root.bucket, &root.key)] {
+        let entries = [
+            root.index_entry(),
+            layout.known(&root.bucket, root.created_at),
+            layout.done(&root.bucket, &root.key),
+        ];
+        for entry in entries {
             self.documents().delete(&entry).await?;
         }
         self.forget_records(&root.account, &root.backup_id).await?;

@@ -64,6 +64,8 @@ pub struct PartClaim {
     pub len_bytes: u64,
     /// The algorithm of the checksum that the client sends of the part, in the head or after it.
     pub algorithm: Option<Algorithm>,
+    /// Whether the client sends its bytes only if the answer asks for them.
+    pub waits: bool,
 }
 
 impl PartClaim {
@@ -91,7 +93,7 @@ impl PartClaim {
 
     /// Whether the record has each checksum that the upload and this request need of the part. An
     /// upload for which none was named needs no checksum of every part.
-    pub(super) fn is_summed(&self, record: &Record, root: &Root) -> bool {
+    pub(in crate::upload) fn is_summed(&self, record: &Record, root: &Root) -> bool {
         let of_upload = root.s3.as_ref().and_then(|s3| s3.checksum).map(|(algorithm, _)| algorithm);
         let mut needed = of_upload.into_iter().chain(self.algorithm);
         needed.all(|algorithm| record.checksum(algorithm).is_some())

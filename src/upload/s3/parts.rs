@@ -9,12 +9,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 
 use super::super::PutPermit;
 use super::super::create::upload_not_created;
 use super::super::error::{Error, Result};
+use super::super::known::Wanted;
 use super::super::layout::Layout;
 use super::super::list::ListQuery;
 use super::super::manifest::{Destination, Policy, Record, Root, S3Terms, Status};
@@ -29,6 +31,10 @@ use crate::digest::Algorithm;
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Stamp, SwapOutcome};
 use crate::store::{Attributes, PartNumber, Tags};
+
+/// How long the first parts of an upload wait until the known parts are loaded: a client that waits
+/// for `100 Continue` soon sends its body all the same.
+const KNOWN_LOAD_LIMIT: Duration = Duration::from_millis(400);
 
 /// The parameters of a `CreateMultipartUpload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,10 +236,30 @@ impl Session {
                     true => self.look_for_predecessor(index, &claim).await?,
                     false => root,
                 };
-                let confirmed = self.confirm(&root, index, &claim).await?;
-                Ok(confirmed.map_or_else(needed, PartAdmission::Known))
+                if let Some(entry) = self.confirm(&root, index, &claim).await? {
+                    return Ok(PartAdmission::Known(entry));
+                }
+                let copied = self.copy_known_part(&root, index, &claim).await;
+                Ok(copied.map_or_else(needed, PartAdmission::Known))
             }
         }
+    }
+
+    /// Makes the part of the bytes of a complete object, where that saves its client from sending
+    /// them.
+    async fn copy_known_part(
+        &self,
+        root: &Root,
+        index: ChunkIndex,
+        claim: &PartClaim,
+    ) -> Option<PartEntry> {
+        let sha256 = claim.sha256.filter(|_| claim.waits)?;
+        let permit = self.permit(index, Some(sha256), claim.len_bytes);
+        let is_summed = &|record: &Record| claim.is_summed(record, root);
+        let len_bytes = claim.len_bytes;
+        let wanted = Wanted { index, sha256, len_bytes, is_summed, load_limit: KNOWN_LOAD_LIMIT };
+        let record = self.copy_known(permit, &wanted).await?;
+        Some(PartEntry::new(index, &record))
     }
 
     /// Records a part of a predecessor for this session, if it has the declared bytes.

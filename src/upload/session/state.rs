@@ -60,6 +60,8 @@ pub(in crate::upload) struct Inner {
     /// The number and the offset of each part of a completed S3 upload, once a chunk of it was
     /// read.
     pub part_offsets: OnceLock<Vec<(u16, u64)>>,
+    /// Set once the parts of the newest complete object at the session's key are known.
+    pub known_of_key: tokio::sync::OnceCell<()>,
 }
 
 /// A document, and when this gateway last knew it to be current. Both times are of the monotonic
@@ -110,6 +112,7 @@ impl Session {
             first_look: OnceLock::new(),
             assembling: dashmap::DashSet::new(),
             part_offsets: OnceLock::new(),
+            known_of_key: tokio::sync::OnceCell::new(),
         }))
     }
 

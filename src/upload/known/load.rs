@@ -1,0 +1,231 @@
+//! Fills the index from the records of complete sessions, also those of other gateways.
+//!
+//! Guarantees: one load of an account and bucket runs at a time, in a task of its own, and begins
+//! again only after a pause; it reads no more sessions than it looks at, and no more parts than the
+//! index holds. A session that cannot be read is left out. No lock is held across a store call.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+use super::super::error::Result;
+use super::super::layout;
+use super::super::list::{ListQuery, READ_AHEAD};
+use super::super::plan::ChunkIndex;
+use super::super::session::{Session, lock};
+use super::super::session_cache::SessionName;
+use super::super::uploads::Uploads;
+use super::index::{Index, Place};
+use crate::digest::Sha256;
+use crate::names::{AccountName, Bucket, Key};
+use crate::store::ListOptions;
+
+/// A load that is older may not show what other gateways completed since.
+const REFRESH: Duration = Duration::from_secs(5);
+/// The most sessions that one load looks at.
+const MAX_SESSIONS: usize = 1000;
+/// The most sessions of one key that are looked at for the newest one.
+const MAX_OF_KEY: usize = 16;
+/// The most loads that are remembered.
+const MAX_LOADS: usize = 1024;
+
+/// The known parts of all accounts and buckets that were asked for.
+#[derive(Debug)]
+pub(in crate::upload) struct KnownParts {
+    capacity: usize,
+    index: Mutex<Index>,
+    loads: Mutex<HashMap<(AccountName, Bucket), Load>>,
+}
+
+#[derive(Clone, Debug)]
+struct Load {
+    /// By the monotonic clock.
+    began: Duration,
+    /// True, or closed, once it is done.
+    done: watch::Receiver<bool>,
+}
+
+/// The parts of one session.
+struct Parts {
+    session: SessionName,
+    parts: Vec<(ChunkIndex, Sha256)>,
+}
+
+impl KnownParts {
+    /// Without capacity nothing is known.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, index: Mutex::new(Index::new(capacity)), loads: Mutex::default() }
+    }
+
+    pub fn is_enabled(&self) -> bool {
+        self.capacity > 0
+    }
+
+    pub fn len(&self) -> usize {
+        lock(&self.index).len()
+    }
+
+    pub(super) fn find(
+        &self,
+        asking: &SessionName,
+        bucket: &Bucket,
+        sha256: &Sha256,
+    ) -> Option<Place> {
+        lock(&self.index).find(asking, bucket, sha256)
+    }
+
+    pub(super) fn remove(&self, asking: &SessionName, bucket: &Bucket, sha256: &Sha256) {
+        lock(&self.index).remove(asking, bucket, sha256);
+    }
+
+    fn add(&self, bucket: &Bucket, parts: Parts) {
+        lock(&self.index).add(parts.session, bucket, &parts.parts);
+    }
+
+    fn has(&self, session: &SessionName) -> bool {
+        lock(&self.index).has(session)
+    }
+
+    /// Another object is complete: whoever asks next loads again.
+    pub fn changed(&self, account: &AccountName, bucket: &Bucket) {
+        lock(&self.loads).remove(&(account.clone(), bucket.clone()));
+    }
+
+    /// The running load of an account and bucket, or a new one if the last one is old.
+    fn load(&self, uploads: &Uploads, account: &AccountName, bucket: &Bucket) -> Load {
+        let now = uploads.documents().clock.monotonic();
+        let mut loads = lock(&self.loads);
+        let of = (account.clone(), bucket.clone());
+        if let Some(load) = loads.get(&of)
+            && (!is_done(load) || now.saturating_sub(load.began) < REFRESH)
+        {
+            return load.clone();
+        }
+        if loads.len() >= MAX_LOADS {
+            loads.retain(|_, load| !is_done(load));
+        }
+        let (tx, done) = watch::channel(false);
+        let load = Load { began: now, done };
+        loads.insert(of, load.clone());
+        let (uploads, account, bucket) = (uploads.clone(), account.clone(), bucket.clone());
+        tokio::spawn(async move {
+            if let Err(error) = uploads.load_known_parts(&account, &bucket).await {
+                let (account, bucket) = (account.as_str(), bucket.as_str());
+                tracing::debug!(account, bucket, %error, "the known parts could not be loaded");
+            }
+            tx.send(true).ok();
+        });
+        load
+    }
+}
+
+fn is_done(load: &Load) -> bool {
+    *load.done.borrow() || load.done.has_changed().is_err()
+}
+
+impl Session {
+    /// Waits until the parts of complete objects are known, of the newest one at the session's own
+    /// key first; not longer than `limit`.
+    pub(super) async fn known_parts_loaded(&self, uploads: &Uploads, limit: Duration) {
+        let root = self.root();
+        let known = &self.0.shared.known;
+        let mut load = known.load(uploads, &root.account, &root.bucket);
+        let loaded = async {
+            let of_key = self.0.known_of_key.get_or_init(|| async {
+                if let Err(error) = uploads.load_parts_of_key(&root.account, &root.bucket, &root.key).await {
+                    let backup = root.backup_id.as_str();
+                    tracing::debug!(backup, %error, "the parts of the object at the key are not known");
+                }
+            });
+            // An error: the task has ended.
+            tokio::join!(of_key, async {
+                load.done.wait_for(|done| *done).await.ok();
+            });
+        };
+        tokio::time::timeout(limit, loaded).await.ok();
+    }
+}
+
+impl Uploads {
+    async fn load_known_parts(&self, account: &AccountName, bucket: &Bucket) -> Result<()> {
+        let known = &self.shared.known;
+        let mut options = ListOptions {
+            prefix: layout::known_of_bucket(account, bucket),
+            ..ListOptions::default()
+        };
+        let mut names = Vec::new();
+        while names.len() < MAX_SESSIONS {
+            let page = self.documents().list(&options).await?;
+            names.extend(page.objects.iter().filter_map(|listed| name_of(account, &listed.key)));
+            let Some(next) = page.next else { break };
+            options.continue_at(next);
+        }
+        names.truncate(MAX_SESSIONS);
+        names.retain(|name| !known.has(name));
+        let mut loaded = Vec::new();
+        let mut parts_loaded = 0;
+        let mut reads = stream::iter(names).map(|name| self.parts_of(name)).buffered(READ_AHEAD);
+        while let Some(parts) = reads.next().await {
+            let Ok(Some(parts)) = parts else { continue };
+            parts_loaded += parts.parts.len();
+            loaded.push(parts);
+            if parts_loaded >= known.capacity / 2 {
+                break;
+            }
+        }
+        // The newest one last: what was added last stays longest.
+        loaded.into_iter().rev().for_each(|parts| known.add(bucket, parts));
+        Ok(())
+    }
+
+    /// Adds the newest complete object of a key, which may be older than the index of known parts.
+    async fn load_parts_of_key(
+        &self,
+        account: &AccountName,
+        bucket: &Bucket,
+        key: &Key,
+    ) -> Result<()> {
+        let query = ListQuery {
+            bucket: Some(bucket.clone()),
+            key: Some(key.clone()),
+            status: Some("complete".to_owned()),
+            limit: MAX_OF_KEY,
+            ..ListQuery::default()
+        };
+        let page = self.list(account, &query).await?;
+        let newest = page.roots.iter().max_by_key(|root| root.created_at);
+        let Some(root) = newest else { return Ok(()) };
+        let name = SessionName { account: account.clone(), id: root.backup_id.clone() };
+        if !self.shared.known.has(&name)
+            && let Some(parts) = self.parts_of(name).await?
+        {
+            self.shared.known.add(bucket, parts);
+        }
+        Ok(())
+    }
+
+    /// The parts of a complete session; None if it is not complete, or offers none.
+    async fn parts_of(&self, session: SessionName) -> Result<Option<Parts>> {
+        let Some(found) = self.read_apart(&session).await? else { return Ok(None) };
+        let root = found.root();
+        let offers =
+            root.finished().is_some_and(|object| root.offers_known_parts(object.size_bytes));
+        if !offers {
+            return Ok(None);
+        }
+        let entries = found.completed_parts().await?;
+        let hashed = entries
+            .iter()
+            .filter_map(|entry| Some((ChunkIndex::from(entry.number) - 1, entry.record.sha256()?)));
+        let parts = hashed.collect();
+        Ok(Some(Parts { session, parts }))
+    }
+}
+
+fn name_of(account: &AccountName, entry: &Key) -> Option<SessionName> {
+    let (_, id) = layout::parse_time_and_id(entry.rsplit_once('/')?.1)?;
+    Some(SessionName { account: account.clone(), id: id.into() })
+}
