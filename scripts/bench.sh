@@ -6,6 +6,8 @@
 #   scripts/bench.sh client         `ratchet backup` beside `s5cmd cp`, both to SeaweedFS
 #   scripts/bench.sh tree [--files N] [--only ratchet,rclone] …
 #                                   many small files up, again and down: ratchet, rclone, s5cmd, aws CLI, on dir and SeaweedFS
+#   scripts/bench.sh once [MIB]     the second upload of a file (default 1024 MiB) of which two parts in a hundred changed, by
+#                                   unmodified tools: bytes sent, and time beside the same upload straight to SeaweedFS
 #   scripts/bench.sh embedded       the embedded store beside plain file writes and hashing
 #   scripts/bench.sh memory [PARTS [MIB]]   peak memory of a gateway with many verified parts in flight (default 64 x 16 MiB)
 #   scripts/bench.sh micro          parsers, signatures, records and hashes, without a gateway
@@ -86,6 +88,14 @@ tree() {
     bench tree "$@"
 }
 
+once() {
+    with_server
+    or_skip "clients" scripts/clients.sh
+    cargo build --profile dist --locked --quiet
+    (cd tests/clients && RATCHET_ONCE_MIB=${1:-1024} RATCHET_BINARY=$PWD/../../target/dist/ratchet \
+        ../../.venv/bin/python -W ignore -m unittest test_known_parts 2>&1) | grep -E '^known:|^FAIL|^ERROR|skipped|^OK'
+}
+
 with_server() {
     [ -z "${RATCHET_TEST_S3:-}" ] || return 0
     trap 'scripts/s3-server.sh stop' EXIT
@@ -126,6 +136,7 @@ results() {
     section "Chunk protocol" protocol
     section "Client" "${client[@]}"
     section "Small files" tree
+    section "Sent once" once
     section "Embedded store" embedded
     section "Memory" memory
     section "Memory with parts of 1 GiB" memory 64 1024
@@ -139,9 +150,9 @@ all() {
 }
 
 case ${1:-} in
-gateway | protocol | client | tree | embedded | memory | micro | all) "$@" ;;
+gateway | protocol | client | tree | once | embedded | memory | micro | all) "$@" ;;
 *)
-    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -172,6 +172,39 @@ pub struct StoredChunk {
     pub checksum: String,
 }
 
+/// Request of `POST /backups/{backupId}/claims`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClaimChunks {
+    /// At most 10,000, each index once.
+    pub chunks: Vec<ClaimedChunk>,
+}
+
+/// A chunk that the client has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClaimedChunk {
+    #[serde(deserialize_with = "whole_number")]
+    pub index: u64,
+    /// `sha256:<hex>`.
+    pub checksum: String,
+    /// Bytes.
+    #[serde(deserialize_with = "whole_number")]
+    pub length: u64,
+}
+
+/// Response of `POST /backups/{backupId}/claims`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claims {
+    /// How many of the chunks were recorded before.
+    pub recorded: u64,
+    /// How many of them were copied inside the store.
+    pub copied: u64,
+    /// Those that must be sent, as `[first, last]`, both included, ascending.
+    pub missing: Vec<[u64; 2]>,
+}
+
 /// Request of `POST /backups/{backupId}/finalize`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

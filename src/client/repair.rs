@@ -1,8 +1,8 @@
 //! Repairs a backup whose object is damaged, from the file that it was made of.
 //!
 //! Guarantees: a file that is not the backed-up one repairs nothing and changes nothing; the
-//! damaged object is replaced only by one whose digest the gateway confirmed. An object cannot be
-//! changed in places, so all of the file is sent.
+//! damaged object is replaced only by one whose digest the gateway confirmed. Chunks that are not
+//! damaged are copied inside the store where it can, and not sent.
 
 use std::path::Path;
 

@@ -70,7 +70,11 @@ impl Metrics {
     }
 
     pub fn chunk_known(&self) {
-        self.0.chunks_known.fetch_add(1, Ordering::Relaxed);
+        self.chunks_known(1);
+    }
+
+    pub fn chunks_known(&self, count: u64) {
+        self.0.chunks_known.fetch_add(count, Ordering::Relaxed);
     }
 
     /// The text that `/metrics` responds with.

@@ -3,7 +3,8 @@ invalid ones, and compares the answers with it."""
 
 from harness import ROOT, OnEachStore
 
-# 422: the description cannot say which bytes have which digest; nor, for chunks (400), how long those of a backup are.
+# 422: the description cannot say which bytes have which digest; nor, for chunks (400), how long those of a backup are,
+# or that each is claimed once.
 # For a whole file (400) it cannot say that chunkSize is at least the length of the body, or that two conditions exclude
 # each other, and (412) what is at the target.
 # An aborted backup can still be read: its record says why it was aborted (docs/api.md).
@@ -14,6 +15,10 @@ use_after_free.enabled = false
 
 [[operations]]
 include-operation-id = "putChunk"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429", "5xx"]
+
+[[operations]]
+include-operation-id = "claimChunks"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429", "5xx"]
 
 [[operations]]

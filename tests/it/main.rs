@@ -25,6 +25,7 @@ mod forms;
 mod full_disk;
 mod hostile;
 mod interactions;
+mod known_parts;
 mod logs;
 mod model;
 mod model_uploads;

@@ -98,6 +98,10 @@ fn every_kind_of_damage_is_named_and_repaired() {
         );
         let (code, found, stderr) = scene.verify(&["--repair", text(&scene.file)]);
         assert_eq!((code, &found["bad"]), (Some(0), &serde_json::json!([1])), "{stderr}");
+        assert_eq!(
+            found["repaired"]["bytesSent"], CHUNK,
+            "only the damaged chunk is sent: {found}"
+        );
         let (code, found, stderr) = scene.verify(&[]);
         assert_eq!((code, &found["bad"]), (Some(0), &serde_json::json!([])), "{stderr}");
         assert!(scene.restored() == fs::read(&scene.file).unwrap());

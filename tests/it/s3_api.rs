@@ -8,17 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::gateway::{Gateway, LIMITED, OTHER, READER, settings, start};
-use crate::support::request::{Request, chunk_api, s3};
+use crate::support::request::{Request, begin_upload, chunk_api, s3, with_signed_body};
 use crate::support::response::{exchange, exchange_and_close};
 
 const PART: usize = 5 << 20;
-
-/// The request with this body, whose hash is signed.
-fn with_signed_body(request: Request, body: &[u8]) -> Request {
-    let mut request = request.body(body);
-    request.payload = Sha256::of(body).hex();
-    request
-}
 
 async fn status_and_code(gateway: &Gateway, request: Request) -> (u16, String) {
     let response = request.send(gateway).await;
@@ -26,13 +19,6 @@ async fn status_and_code(gateway: &Gateway, request: Request) -> (u16, String) {
     let text = String::from_utf8(response.body).unwrap();
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
     (response.status, code.map(|(code, _)| code.to_owned()).unwrap_or_default())
-}
-
-async fn begin_upload(gateway: &Gateway, target: &str) -> String {
-    let response = s3("POST", &format!("{target}?uploads=")).send(gateway).await;
-    let text = String::from_utf8(response.body).unwrap();
-    let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
-    id.to_owned()
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Sends the chunks that are not recorded, and compares the others with their records.
 //!
-//! Guarantees: sending and comparing do not wait for each other, and a compared chunk is never in
-//! memory whole (docs/decisions/0024-resume-sends-while-it-compares.md). Both end early if the
-//! recorded backup is of other content.
+//! Guarantees: a chunk is sent only after the gateway was asked whether it has the bytes; sending
+//! and comparing do not wait for each other, and a compared chunk is never in memory whole
+//! (docs/decisions/0024-resume-sends-while-it-compares.md). Both end early if the recorded backup
+//! is of other content.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,16 +12,18 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::upload::Upload;
-use crate::api::{ProblemType, StoredChunk};
+use crate::api::{ClaimChunks, ClaimedChunk, Claims, ProblemType, StoredChunk};
 use crate::client::{
     Error, Result,
     remote::RemoteBackup,
     source::{Chunk, FileSource},
     transport::ApiRequest,
 };
-use crate::digest::{ChunkDigests, ChunkHasher, Kind, Whole};
+use crate::digest::{ChunkDigests, ChunkHasher, Kind, Sha256, Whole};
 
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
+/// Fewer bytes are sent as soon as it is asked whether they are known.
+const MIN_CLAIMED_BYTES: u64 = 64 << 10;
 
 /// The digests of the chunks that were read here, by index.
 #[derive(Default)]
@@ -122,12 +125,16 @@ impl Upload<'_> {
             Some(_) => return Ok(ChunkOutcome::ContentDiffers),
             None => {}
         }
-        let path = format!("/backups/{}/chunks/{index}", remote.id());
-        let request = ApiRequest::put(path, bytes, sha256);
-        let request = request.with_header("content-type", "application/octet-stream");
-        match self.transport.send(&request, MAX_RESPONSE_BYTES).await {
-            Ok(body) => {
-                self.transport.parse::<StoredChunk>(&body)?;
+        let sent = match self.is_known(remote, (index, &sha256, len)).await {
+            Ok(true) => {
+                self.progress.add_known(len);
+                return Ok(ChunkOutcome::Recorded);
+            }
+            Ok(false) => self.put_chunk(remote, index, bytes, sha256).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(()) => {
                 self.progress.add_transferred(len);
                 Ok(ChunkOutcome::Recorded)
             }
@@ -135,6 +142,44 @@ impl Upload<'_> {
                 Ok(ChunkOutcome::ContentDiffers)
             }
             Err(error) if error.is_problem(ProblemType::NotOpen) => Ok(ChunkOutcome::BackupNotOpen),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Upload<'_> {
+    async fn put_chunk(
+        &self,
+        remote: &RemoteBackup,
+        index: u64,
+        bytes: Bytes,
+        sha256: Sha256,
+    ) -> Result<()> {
+        let path = format!("/backups/{}/chunks/{index}", remote.id());
+        let request = ApiRequest::put(path, bytes, sha256);
+        let request = request.with_header("content-type", "application/octet-stream");
+        let body = self.transport.send(&request, MAX_RESPONSE_BYTES).await?;
+        self.transport.parse::<StoredChunk>(&body).map(drop)
+    }
+
+    /// Whether the gateway has the bytes of a chunk, perhaps in another object, so that it recorded
+    /// them.
+    async fn is_known(
+        &self,
+        remote: &RemoteBackup,
+        (index, sha256, length): (u64, &Sha256, u64),
+    ) -> Result<bool> {
+        // A digest of another kind needs the bytes.
+        if length < MIN_CLAIMED_BYTES || self.options.digest != Kind::Sha256Chunks {
+            return Ok(false);
+        }
+        let claim = ClaimedChunk { index, checksum: sha256.to_string(), length };
+        let path = format!("/backups/{}/claims", remote.id());
+        let request = ApiRequest::post(&path, &ClaimChunks { chunks: vec![claim] });
+        match self.transport.send_for_json::<Claims>(&request).await {
+            Ok(claims) => Ok(claims.missing.is_empty()),
+            // An older gateway.
+            Err(error) if error.is_problem(ProblemType::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
     }

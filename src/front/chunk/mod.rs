@@ -7,6 +7,7 @@
 //! this front that maps failures to statuses. Source: docs/api.md#calls.
 
 mod chunks;
+mod claims;
 mod create;
 mod end;
 mod json;
@@ -103,6 +104,7 @@ impl Front for ChunkApi {
                 Box::pin(self.put_chunk(request, body, id, index))
             }
             ChunkOperation::GetChunk(id, index) => Box::pin(self.get_chunk(request, id, index)),
+            ChunkOperation::Claim(id) => Box::pin(self.claim_chunks(request, body, id)),
             ChunkOperation::Finalize(id) => Box::pin(self.finalize(request, body, id)),
             ChunkOperation::Abort(id) => Box::pin(self.abort(request, id)),
             ChunkOperation::Public(operation) => Box::pin(self.public(operation)),

@@ -30,6 +30,7 @@ pub enum ChunkOperation {
     PutWhole(BackupId),
     PutChunk(BackupId, u64),
     GetChunk(BackupId, u64),
+    Claim(BackupId),
     Finalize(BackupId),
     Abort(BackupId),
     Public(PublicOperation),
@@ -41,6 +42,7 @@ const ROUTES: &[(&str, &[Method])] = &[
     ("/backups/{backupId}", &[Method::GET, Method::PUT, Method::DELETE]),
     ("/backups/{backupId}/whole", &[Method::PUT]),
     ("/backups/{backupId}/chunks/{index}", &[Method::GET, Method::PUT]),
+    ("/backups/{backupId}/claims", &[Method::POST]),
     ("/backups/{backupId}/finalize", &[Method::POST]),
     ("/openapi.json", &[Method::GET]),
     ("/healthz", &[Method::GET]),
@@ -82,6 +84,7 @@ impl ChunkOperation {
             Self::PutWhole(_) => "put-whole",
             Self::PutChunk(..) => "put-chunk",
             Self::GetChunk(..) => "get-chunk",
+            Self::Claim(_) => "claim-chunks",
             Self::Finalize(_) => "finalize",
             Self::Abort(_) => "abort",
             Self::Public(PublicOperation::OpenApi) => "openapi",
@@ -101,6 +104,7 @@ impl ChunkOperation {
             Self::Create
             | Self::CreateAs(_)
             | Self::PutChunk(..)
+            | Self::Claim(_)
             | Self::Finalize(_)
             | Self::Abort(_)
             | Self::Public(_) => &[],
@@ -132,6 +136,7 @@ pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
         ["backups", _] if method == Method::PUT => ChunkOperation::CreateAs(id()),
         ["backups", _] if method == Method::DELETE => ChunkOperation::Abort(id()),
         ["backups", _] => ChunkOperation::Get(id()),
+        ["backups", _, "claims"] => ChunkOperation::Claim(id()),
         ["backups", _, "finalize"] => ChunkOperation::Finalize(id()),
         ["backups", _, "whole"] => ChunkOperation::PutWhole(id()),
         ["backups", _, "chunks", index] if method == Method::PUT => {
@@ -192,6 +197,7 @@ mod tests {
                 "/_ratchet/v1/backups/b/chunks/17",
                 Ok(ChunkOperation::GetChunk(id().into(), 17)),
             ),
+            ("POST", "/_ratchet/v1/backups/b/claims", Ok(ChunkOperation::Claim(id().into()))),
             ("POST", "/_ratchet/v1/backups/b/finalize", Ok(ChunkOperation::Finalize(id().into()))),
             ("GET", "/healthz", Ok(ChunkOperation::Public(PublicOperation::Health))),
             ("GET", "/_ratchet/v1/metrics", Ok(ChunkOperation::Public(PublicOperation::Metrics))),

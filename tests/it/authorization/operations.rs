@@ -320,6 +320,7 @@ fn backup_rows() -> Vec<Row> {
         ("get", "GET", "?view=missing", Precondition::OpenSessions),
         ("put-chunk", "PUT", "/chunks/0", Precondition::OpenSessions),
         ("get-chunk", "GET", "/chunks/0", Precondition::CompleteSessions),
+        ("claim-chunks", "POST", "/claims", Precondition::OpenSessions),
         ("finalize", "POST", "/finalize", Precondition::OpenSessions),
         ("abort", "DELETE", "", Precondition::OpenSessions),
     ];
@@ -329,7 +330,11 @@ fn backup_rows() -> Vec<Row> {
             let make = move |sessions: &Sessions, _: Option<AccessKey>| {
                 let (_, id) = session(name, sessions);
                 let request = chunk_api(method, &format!("/backups/{id}{path}"));
-                if method == "PUT" { request.body(BYTES).digest_of(BYTES) } else { request }
+                match (method, path) {
+                    ("PUT", _) => request.body(BYTES).digest_of(BYTES),
+                    (_, "/claims") => request.body(br#"{"chunks":[]}"#),
+                    _ => request,
+                }
             };
             rows.push(Row {
                 op,

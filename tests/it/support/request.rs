@@ -59,6 +59,21 @@ pub fn s3(method: &str, target: &str) -> Request {
     request
 }
 
+/// The request with this body, whose hash is signed.
+pub fn with_signed_body(request: Request, body: &[u8]) -> Request {
+    let mut request = request.body(body);
+    request.payload = Sha256::of(body).hex();
+    request
+}
+
+/// Begins an upload of S3, and returns its id.
+pub async fn begin_upload(gateway: &Gateway, target: &str) -> String {
+    let response = s3("POST", &format!("{target}?uploads=")).send(gateway).await;
+    let text = String::from_utf8(response.body).unwrap();
+    let id = text.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0;
+    id.to_owned()
+}
+
 impl Request {
     pub fn json(mut self, value: &serde_json::Value) -> Self {
         self.body = value.to_string().into_bytes();
