@@ -214,6 +214,7 @@ impl Objects {
                 etag: seen.head.etag.clone(),
                 span: (!whole).then_some(span),
                 sha256: known.sha256,
+                part_etag: None,
                 checksums: known.checksum.clone().into_iter().collect(),
                 is_hashed_again: false,
             };
@@ -253,7 +254,8 @@ impl Objects {
 
 fn source<'a>(from: &CopyFrom<'a>, seen: &'a Stored) -> CopySource<'a> {
     let ObjectName { bucket, key, .. } = from.name;
-    CopySource { bucket, key, version: from.name.version, etag: &seen.head.etag }
+    let (version, etag) = (from.name.version, &seen.head.etag);
+    CopySource { bucket, key, version, etag, part_etag: None }
 }
 
 pub(super) fn range_of(span: ByteSpan, whole: bool) -> GetRange {

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::similar::similar;
+use super::values::{boolean, number, quoted, seconds, size, tls_file};
 use super::{Environment, Error, Loaded, Origin, PREFIX, Settings};
-use crate::server::TlsSettings;
 
 /// A single setting.
 pub struct Key {
@@ -20,38 +20,6 @@ pub struct Key {
     /// The value in TOML.
     pub show: fn(&Settings) -> String,
     set: fn(&mut Settings, &str) -> Result<(), String>,
-}
-
-/// A whole number in the range that is allowed for its setting.
-fn number(text: &str, min: u64, max: u64) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-    number.ok_or_else(|| format!("it must be a whole number in [{min}, {max}]"))
-}
-
-fn size(text: &str, min: u64, max: u64) -> Result<usize, String> {
-    number(text, min, max)
-        .and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    number(text, 1, 86_400).map(Duration::from_secs)
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "it must be true or false".to_owned())
-}
-
-fn tls_file(settings: &mut Settings, set: impl FnOnce(&mut TlsSettings)) -> Result<(), String> {
-    let empty = TlsSettings { certificate: "".into(), key: "".into() };
-    let mut tls = settings.server.tls.take().unwrap_or(empty.clone());
-    set(&mut tls);
-    settings.server.tls = Some(tls).filter(|tls| *tls != empty);
-    Ok(())
-}
-
-/// The text as a TOML string.
-fn quoted(text: impl std::fmt::Display) -> String {
-    format!("{:?}", text.to_string())
 }
 
 macro_rules! seconds_key {
@@ -343,7 +311,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "resume.known_parts",
-        meaning: "Parts of complete objects that are remembered by their digest (about 40 bytes each), so that the same bytes \
+        meaning: "Parts of complete objects that are remembered by their digest (about 80 bytes each), so that the same bytes \
                   are copied inside the store and not sent again; 0: none.",
         show: |s| s.upload.resume.known_parts.to_string(),
         set: |s, text| {

@@ -15,6 +15,7 @@ mod reference;
 mod shown;
 mod similar;
 mod store;
+mod values;
 mod variables;
 
 use std::collections::BTreeMap;

@@ -15,6 +15,9 @@ pub struct CopySource<'a> {
     pub version: Option<&'a str>,
     /// `Kind::Precondition` if the source has another ETag.
     pub etag: &'a ETag,
+    /// The ETag that a part of exactly these bytes had before, for a store that can choose; S3
+    /// clients expect that of the same bytes.
+    pub part_etag: Option<&'a ETag>,
 }
 
 /// Condition and attributes of the object that a copy makes. The attributes of the source are never

@@ -2,14 +2,14 @@
 //!
 //! Pure: `plan`, `manifest`, `codec`, `layout`. Effects, from the ground up: `session` (one session
 //! in memory, and its documents), `chunk` (receiving chunks), `s3` (parts and adoption), `end`
-//! (finalize, abort, reclaim), `known` (parts of complete objects), `index`, `list` and `quota` (all open sessions), `create`,
-//! `whole` (backups in one request), `uploads` (find and open). Documents are read and changed by
-//! the room `records`.
+//! (finalize, abort, reclaim), `known` (parts of complete objects), `index`, `list` and `quota`
+//! (all open sessions), `create`, `whole` (backups in one request), `uploads` (find and open).
+//! Documents are read and changed by the room `records`.
 //!
 //! **Layout** (in the state bucket): `v1/<account>/sessions/<backupId>/manifest.json`,
 //! `…/segments/000000.json`, `…/staged/<chunk>-<sha256>`, `v1/<account>/open/<sha256>`, and by
 //! target `v1/<account>/open-uploads/<bucket>/<ordered key>!<time>-<backupId>`,
-//! `v1/<account>/done/<bucket>/<key>/<backupId>`.
+//! `v1/<account>/done/<bucket>/<key>/<backupId>`, `v1/<account>/known/<bucket>/<time>-<backupId>`.
 //! **Errors**: see [`Kind`]; after `StoreUnavailable` a caller repeats the call, which is always
 //! safe. Source: docs/architecture.md#state-in-the-store, docs/architecture.md#putchunk,
 //! docs/architecture.md#finalize, docs/architecture.md#invariants.

@@ -303,6 +303,7 @@ async fn the_store_copies_parts_for_the_owner_of_the_store_upload_only() {
             etag,
             span,
             sha256,
+            part_etag: None,
             checksums: Vec::new(),
             is_hashed_again: false,
         };

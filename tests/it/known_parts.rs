@@ -68,8 +68,8 @@ async fn complete(session: &Session) {
     session.complete_parts(&chosen).await.unwrap();
 }
 
-/// Waits until a gateway has loaded the known parts: a claim waits longer for that than a part of an
-/// S3 client can.
+/// Waits until a gateway has loaded the known parts: a claim waits longer for that than a part of
+/// an S3 client can.
 async fn load(gateway: &Uploads, lab: &Lab) {
     let session = upload(gateway, lab, "scratch").await;
     let sha256 = Sha256::of(b"unknown");
@@ -298,7 +298,11 @@ async fn wrong_claims_are_refused() {
     let create = json!({"bucket": "bucket", "key": "k", "chunkSize": 5, "size": 12});
     let created = chunk_api("PUT", "/backups/one").json(&create).send(&gateway).await;
     assert_eq!(created.status, 201, "{created:?}");
-    let claim = |index: u64, checksum: String, length: u64| json!({"index": index, "checksum": checksum, "length": length});
+    let claim = |index: u64, checksum: String, length: u64| {
+        let fields = [("index", json!(index)), ("checksum", json!(checksum))];
+        let all = fields.into_iter().chain([("length", json!(length))]);
+        serde_json::Value::Object(all.map(|(name, value)| (name.to_owned(), value)).collect())
+    };
     let sha256 = || Sha256::of(b"hello").to_string();
     let send = |chunks: serde_json::Value| {
         let request = chunk_api("POST", "/backups/one/claims").json(&json!({"chunks": chunks}));

@@ -143,6 +143,7 @@ async fn races(lab: Lab, name: &str, rounds: u64) {
         etag,
         span: None,
         sha256: None,
+        part_etag: None,
         checksums: Vec::new(),
         is_hashed_again: false,
     });
@@ -197,6 +198,7 @@ async fn complete_waits_for_a_copy_over_a_part() {
             etag,
             span,
             sha256,
+            part_etag: None,
             checksums: Vec::new(),
             is_hashed_again: false,
         };

@@ -1,9 +1,10 @@
 //! UploadPart, and the early response for a known part.
 //!
 //! Guarantees: a part is known if its SHA-256 and length are recorded in its session, in that of an
-//! abandoned predecessor, or, where the client waits, in that of a complete object. If the client waits for `100 Continue`, a known part is answered
-//! before any of its body is requested; otherwise its body is read to the end and verified, but not
-//! stored again. If a client disconnects in the middle of a part, its session records that. Source:
+//! abandoned predecessor, or, where the client waits, in that of a complete object. If the client
+//! waits for `100 Continue`, a known part is answered before any of its body is requested;
+//! otherwise its body is read to the end and verified, but not stored again. If a client
+//! disconnects in the middle of a part, its session records that. Source:
 //! docs/clients.md#rules-for-the-early-answer;
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>.
 
@@ -17,7 +18,7 @@ use super::{AuthedRequest, HandlerResult, S3Api, checksums, empty_reply, payload
 use crate::accounts::Access;
 use crate::digest::Checksum;
 use crate::object::{Body, ETag, PartNumber};
-use crate::upload::{self, PartAdmission, PartClaim, Session};
+use crate::upload::{self, PartAdmission, PartClaim, Record, Session};
 use crate::web::{Declared, Payload, Progress, Reply, RequestBody};
 
 /// A client that waits for `100 Continue` sends its body anyway after about a second.
@@ -49,6 +50,8 @@ impl S3Api {
                 (session.admit_part(number, claim).await?, false)
             }
         };
+        let shown = algorithm.or(named.map(|(algorithm, _)| algorithm));
+        let recorded = |record: &Record| shown.and_then(|algorithm| record.checksum(algorithm));
         let mut guard = DisconnectGuard(Some(session));
         let (etag, checksum) = match admission {
             PartAdmission::Known(entry) => {
@@ -58,8 +61,7 @@ impl S3Api {
                 if !agrees || !self.answers_early(&request, &body.progress(), in_time) {
                     read_to_end(declared, &request, body).await?;
                 }
-                let shown = algorithm.or(named.map(|(algorithm, _)| algorithm));
-                let checksum = shown.and_then(|algorithm| entry.record.checksum(algorithm));
+                let checksum = recorded(&entry.record);
                 (Some(entry.etag), checksum)
             }
             PartAdmission::Wanted(permit) => {
@@ -83,7 +85,8 @@ impl S3Api {
                 let sha256 = part.sha256;
                 let etag = part.etag.or_else(|| Some(ETag::of_sha256(&sha256)));
                 let computed = part.checksum.filter(|_| named.is_some());
-                (etag, outcome.verified().flatten().or(computed))
+                let checksum = outcome.verified().flatten().or(computed);
+                (etag, checksum.or_else(|| part.record.as_ref().and_then(recorded)))
             }
         };
         guard.0 = None;

@@ -171,7 +171,13 @@ mod tests {
     fn the_source_is_encoded_and_pinned() {
         let (bucket, key, etag) =
             (Bucket::from("b"), Key::from("a b?versionId=1/\u{e4}"), ETag::from("e"));
-        let source = CopySource { bucket: &bucket, key: &key, version: Some("v&1"), etag: &etag };
+        let source = CopySource {
+            bucket: &bucket,
+            key: &key,
+            version: Some("v&1"),
+            etag: &etag,
+            part_etag: None,
+        };
         let headers = source_headers(source);
         assert_eq!(headers[0].1, "/b/a%20b%3FversionId%3D1/%C3%A4?versionId=v%261");
         assert_eq!(headers[1].1, "\"e\"");

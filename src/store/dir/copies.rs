@@ -16,7 +16,12 @@ mod tests;
 
 /// A source, for the writer thread.
 fn owned(source: CopySource<'_>) -> CopyFrom {
-    CopyFrom { bucket: source.bucket.clone(), key: source.key.clone(), etag: source.etag.clone() }
+    CopyFrom {
+        bucket: source.bucket.clone(),
+        key: source.key.clone(),
+        etag: source.etag.clone(),
+        part_etag: source.part_etag.cloned(),
+    }
 }
 
 pub(super) async fn copy(

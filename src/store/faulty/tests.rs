@@ -29,7 +29,7 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
     let (bucket, key) = (&Bucket::from("b"), &Key::from("k"));
     let upload = UploadTarget { bucket, key, upload: &UploadId::from("u") };
     let number = PartNumber::new(1).unwrap();
-    let source = CopySource { bucket, key, version: None, etag: &ETag::from("e") };
+    let source = CopySource { bucket, key, version: None, etag: &ETag::from("e"), part_etag: None };
     let body = || Body::from(vec![1, 2, 3]);
     match op {
         Op::CreateBucket => store.create_bucket(bucket).await,

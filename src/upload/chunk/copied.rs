@@ -41,6 +41,8 @@ pub struct PartSource {
     pub span: Option<ByteSpan>,
     /// If it is known for exactly these bytes.
     pub sha256: Option<Sha256>,
+    /// The ETag that a part of exactly these bytes has, if it is known.
+    pub part_etag: Option<ETag>,
     /// To be recorded with the part.
     pub checksums: Vec<Checksum>,
     /// Whether the copy counts only once its bytes were hashed: by the store, or here.
@@ -116,14 +118,11 @@ impl PartCopy {
         if let Some(etag) = self.recorded_already().await? {
             return Ok(PartCopied::Recorded(etag));
         }
-        let (copied, announced) = match session.with_heartbeat(self.copy_announced()).await? {
+        let (copied, announced) = match self.copy_checked().await? {
             Ok(copied) => copied,
             Err(not_copied) => return Ok(not_copied),
         };
         let CopiedPart { etag, sha256 } = copied;
-        if self.source.is_hashed_again && sha256.is_none() && !self.source_is_as_recorded().await? {
-            return Ok(PartCopied::NeedsBytes);
-        }
         let len_bytes = self.len_bytes;
         let sha256 = match (self.source.sha256, sha256) {
             (Some(declared), Some(found)) if declared != found => {
@@ -207,6 +206,32 @@ impl PartCopy {
         Ok(*sha256 == Some(found))
     }
 
+    /// As `copy_announced`, once the bytes were hashed where that is asked for: by the store that
+    /// copied them, or here, meanwhile.
+    async fn copy_checked(
+        &self,
+    ) -> Result<std::result::Result<(CopiedPart, Option<Announced>), PartCopied>> {
+        let known = &self.session.0.shared.known;
+        let reads_at_once = self.source.is_hashed_again && !known.are_copies_hashed();
+        let reading = async {
+            if reads_at_once { self.source_is_as_recorded().await.map(Some) } else { Ok(None) }
+        };
+        let copying = self.session.with_heartbeat(self.copy_announced());
+        let (copied, is_as_recorded) = tokio::join!(copying, reading);
+        let (copied, announced) = match copied? {
+            Ok(copied) => copied,
+            Err(not_copied) => return Ok(Err(not_copied)),
+        };
+        known.copies_are_hashed(copied.sha256.is_some());
+        let is_as_recorded = match is_as_recorded {
+            _ if copied.sha256.is_some() || !self.source.is_hashed_again => true,
+            Ok(None) => self.source_is_as_recorded().await?,
+            Ok(Some(is_as_recorded)) => is_as_recorded,
+            Err(error) => return Err(error),
+        };
+        Ok(if is_as_recorded { Ok((copied, announced)) } else { Err(PartCopied::NeedsBytes) })
+    }
+
     /// As `copy`, once the copy may replace what the store has of the part.
     async fn copy_announced(
         &self,
@@ -242,6 +267,7 @@ impl PartCopy {
             key: &self.source.key,
             version: self.source.version.as_deref(),
             etag: &self.source.etag,
+            part_etag: self.source.part_etag.as_ref(),
         };
         let store = &session.0.shared.documents.store;
         match store.copy_part(source, self.source.span, part).await {

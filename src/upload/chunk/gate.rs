@@ -179,6 +179,12 @@ impl PutPermit {
         part.extend(&record.part);
         let record = Record { part, ..record.clone() };
         let etag = self.session.acknowledge(self.index, &record).await?.etag;
-        Ok(PutOutcome { stored: Stored::Known, sha256, etag: Some(etag), checksum: computed })
+        Ok(PutOutcome {
+            stored: Stored::Known,
+            sha256,
+            etag: Some(etag),
+            checksum: computed,
+            record: None,
+        })
     }
 }

@@ -18,7 +18,7 @@ use crate::store::{
 };
 
 use super::super::error::{Error, Kind, Result};
-use super::super::manifest::{Change, Outcome, PartFacts, Policy};
+use super::super::manifest::{Change, Outcome, PartFacts, Policy, Record};
 use super::super::plan::{self, ChunkIndex, LenRule, Shape, Slot};
 use super::super::session::{Session, upload_of};
 use super::body::ClientChunk;
@@ -53,11 +53,13 @@ pub struct PutPermit {
 pub struct PutOutcome {
     pub stored: Stored,
     pub sha256: Sha256,
-    /// The ETag of its part; None where the chunk is staged or was known already.
+    /// The ETag of its part; None where the chunk is staged.
     pub etag: Option<ETag>,
     /// The checksum that was computed of a part in the algorithm of the object's checksum, because
     /// the client sent none.
     pub checksum: Option<Checksum>,
+    /// What another request has recorded of the chunk meanwhile; then the body was not read.
+    pub record: Option<Record>,
 }
 
 /// Whether a chunk was stored by this request.
@@ -202,14 +204,7 @@ impl PutPermit {
                     let own = matches!(self.way, Way::Own);
                     let Some(sha256) = self.sha256.filter(|_| own) else { continue };
                     match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
-                        Admission::Known => {
-                            return Ok(PutOutcome {
-                                stored: Stored::Known,
-                                sha256,
-                                etag: None,
-                                checksum: None,
-                            });
-                        }
+                        Admission::Known => return self.recorded_by_another(sha256).await,
                         Admission::Wanted(_) => {}
                     }
                 }
@@ -250,7 +245,16 @@ impl PutPermit {
         };
         recorder.0.whole_sha256.recorded(self.index, feed);
         session.assemble_if_complete(self.index);
-        Ok(PutOutcome { stored, sha256, etag, checksum: computed })
+        Ok(PutOutcome { stored, sha256, etag, checksum: computed, record: None })
+    }
+
+    /// The outcome of a chunk that another put, or a copy, has recorded meanwhile: its body is not
+    /// needed.
+    async fn recorded_by_another(&self, sha256: Sha256) -> Result<PutOutcome> {
+        let segment = self.session.segment(plan::segment_of(self.index)).await?;
+        let record = segment.stored(self.index).cloned();
+        let etag = record.as_ref().and_then(|record| record.etags.first().cloned());
+        Ok(PutOutcome { stored: Stored::Known, sha256, etag, checksum: None, record })
     }
 
     /// What is recorded besides of a part of an S3 upload.

@@ -19,8 +19,8 @@ use crate::digest::Sha256;
 
 /// How long the first call waits until the known parts are loaded.
 const LOAD_LIMIT: Duration = Duration::from_secs(10);
-/// Copies of one call that are under way at a time.
-const MAX_COPIES: usize = 16;
+/// Chunks of one call that are looked for at a time.
+const MAX_LOOKS: usize = 16;
 
 /// A chunk that the client has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Session {
             let is_copied = self.copy_claimed(permit, claim).await;
             (claim.index, is_copied)
         });
-        let mut copies = copies.buffered(MAX_COPIES);
+        let mut copies = copies.buffered(MAX_LOOKS);
         while let Some((index, is_copied)) = copies.next().await {
             if is_copied {
                 claimed.copied += 1;

@@ -47,30 +47,39 @@ impl Session {
         let uploads = Uploads::of(self)?;
         self.known_parts_loaded(&uploads, wanted.load_limit).await;
         let asking = SessionName { account: root.account.clone(), id: root.backup_id.clone() };
-        let place = known.find(&asking, &root.bucket, &wanted.sha256)?;
-        let copied = async {
-            let source = uploads.source_at(&root, &place, wanted).await?;
-            Ok(match source {
-                Some(source) => Some(permit.copy_part(source).await?),
-                None => None,
-            })
-        };
-        let copied: Result<Option<PartCopied>> = copied.await;
-        match copied {
-            Ok(Some(PartCopied::Recorded(_))) => {
-                let segment = self.segment(plan::segment_of(wanted.index)).await.ok()?;
-                segment.stored(wanted.index).filter(|record| record.is_of(&wanted.sha256)).cloned()
-            }
-            Ok(Some(PartCopied::NeedsBytes | PartCopied::SourceChanged(_)) | None) => {
-                known.remove(&asking, &root.bucket, &wanted.sha256);
-                None
-            }
-            Err(error) => {
-                let (backup, chunk) = (root.backup_id.as_str(), wanted.index);
-                tracing::debug!(backup, chunk, %error, "a known part was not copied");
-                None
+        for place in known.find(&asking, &root.bucket, &wanted.sha256) {
+            match self.copy_from(&uploads, &place, &permit, wanted).await {
+                Ok(Some(record)) => return Some(record),
+                Ok(None) => {}
+                Err(error) => {
+                    let (backup, chunk) = (root.backup_id.as_str(), wanted.index);
+                    tracing::debug!(backup, chunk, %error, "a known part was not copied");
+                }
             }
         }
+        known.remove(&asking, &root.bucket, &wanted.sha256);
+        None
+    }
+
+    /// None: the bytes are not there any more, or the store cannot copy them.
+    async fn copy_from(
+        &self,
+        uploads: &Uploads,
+        place: &Place,
+        permit: &PutPermit,
+        wanted: &Wanted<'_>,
+    ) -> Result<Option<Record>> {
+        let Some(source) = uploads.source_at(&self.root(), place, wanted).await? else {
+            return Ok(None);
+        };
+        let _turn = self.0.shared.known.turns.acquire().await;
+        match permit.copy_part(source).await? {
+            PartCopied::Recorded(_) => {}
+            PartCopied::NeedsBytes | PartCopied::SourceChanged(_) => return Ok(None),
+        }
+        let segment = self.segment(plan::segment_of(wanted.index)).await?;
+        let record = segment.stored(wanted.index);
+        Ok(record.filter(|record| record.is_of(&wanted.sha256)).cloned())
     }
 }
 
@@ -103,6 +112,7 @@ impl Uploads {
             etag: object.etag.clone(),
             span: (span.len_bytes() < object.size_bytes).then_some(span),
             sha256: Some(wanted.sha256),
+            part_etag: record.etags.first().cloned(),
             checksums: record.part.checksums,
             is_hashed_again: true,
         }))

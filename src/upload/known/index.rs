@@ -1,7 +1,8 @@
 //! Which part of which session has a digest.
 //!
 //! Guarantees: at most `capacity` parts and as many sessions; the sessions that were added first
-//! are left out first. An answer is a hint: two digests may share a fingerprint, and the session
+//! are left out first. Of the sessions that have the same bytes the last two are kept: the object of
+//! one may have been replaced. An answer is a hint: two digests may share a fingerprint, and the session
 //! may have ended. Pure.
 
 use std::collections::{HashMap, VecDeque};
@@ -29,8 +30,8 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Index {
     capacity: usize,
-    /// By fingerprint.
-    parts: HashMap<u64, Entry>,
+    /// By fingerprint: the newest part, and the one before it, which may be the same.
+    parts: HashMap<u64, [Entry; 2]>,
     /// By number; the numbers are consecutive, and the first one is `first`.
     sessions: VecDeque<SessionName>,
     first: u64,
@@ -65,7 +66,15 @@ impl Index {
         // In reverse: of equal parts the first one is kept.
         for (chunk, sha256) in parts.iter().rev() {
             let entry = Entry { session: number, chunk: *chunk };
-            self.parts.insert(fingerprint(&session, bucket, sha256), entry);
+            self.parts
+                .entry(fingerprint(&session, bucket, sha256))
+                .and_modify(|[newest, older]| {
+                    if newest.session != number {
+                        *older = *newest;
+                    }
+                    *newest = entry;
+                })
+                .or_insert([entry, entry]);
         }
         self.numbers.insert(session.clone(), number);
         self.sessions.push_back(session);
@@ -74,9 +83,16 @@ impl Index {
         }
     }
 
-    /// Where a session of the account of `asking` has these bytes in the bucket.
-    pub fn find(&self, asking: &SessionName, bucket: &Bucket, sha256: &Sha256) -> Option<Place> {
-        let entry = self.parts.get(&fingerprint(asking, bucket, sha256))?;
+    /// Where sessions of the account of `asking` have these bytes in the bucket, the newest first.
+    pub fn find(&self, asking: &SessionName, bucket: &Bucket, sha256: &Sha256) -> Vec<Place> {
+        let found = self.parts.get(&fingerprint(asking, bucket, sha256));
+        let mut places: Vec<Place> =
+            found.into_iter().flatten().filter_map(|entry| self.place(entry)).collect();
+        places.dedup();
+        places
+    }
+
+    fn place(&self, entry: &Entry) -> Option<Place> {
         let at = usize::try_from(entry.session.checked_sub(self.first)?).ok()?;
         let session = self.sessions.get(at)?.clone();
         Some(Place { session, chunk: entry.chunk })
@@ -91,7 +107,7 @@ impl Index {
     fn leave_out_oldest(&mut self) {
         let wanted = self.capacity - self.capacity / 4;
         let mut of_session = vec![0_usize; self.sessions.len()];
-        for entry in self.parts.values() {
+        for [entry, _] in self.parts.values() {
             let at = usize::try_from(entry.session - self.first).unwrap_or(usize::MAX);
             if let Some(count) = of_session.get_mut(at) {
                 *count += 1;
@@ -109,7 +125,7 @@ impl Index {
             self.first += 1;
         }
         let first = self.first;
-        self.parts.retain(|_, entry| entry.session >= first);
+        self.parts.retain(|_, [newest, _]| newest.session >= first);
     }
 }
 
@@ -132,17 +148,23 @@ mod tests {
         (0..count).map(|chunk| (chunk, Sha256::of(format!("{of}{chunk}").as_bytes()))).collect()
     }
 
+    fn found(index: &Index, account: &str, bucket: &str, bytes: &str) -> Vec<Place> {
+        index.find(&name(account, "asks"), &bucket.into(), &Sha256::of(bytes.as_bytes()))
+    }
+
+    fn place(id: &str, chunk: ChunkIndex) -> Place {
+        Place { session: name("home", id), chunk }
+    }
+
     #[test]
     fn a_part_is_found_within_its_account_and_bucket_only() {
         let (mut index, bucket) = (Index::new(100), Bucket::from("b"));
         index.add(name("home", "1"), &bucket, &parts("x", 3));
-        let sha256 = Sha256::of(b"x2");
-        let found = index.find(&name("home", "2"), &bucket, &sha256).unwrap();
-        assert_eq!(found, Place { session: name("home", "1"), chunk: 2 });
-        assert_eq!(index.find(&name("work", "2"), &bucket, &sha256), None);
-        assert_eq!(index.find(&name("home", "2"), &"c".into(), &sha256), None);
-        index.remove(&name("home", "2"), &bucket, &sha256);
-        assert_eq!(index.find(&name("home", "2"), &bucket, &sha256), None);
+        assert_eq!(found(&index, "home", "b", "x2"), [place("1", 2)]);
+        assert_eq!(found(&index, "work", "b", "x2"), []);
+        assert_eq!(found(&index, "home", "c", "x2"), []);
+        index.remove(&name("home", "asks"), &bucket, &Sha256::of(b"x2"));
+        assert_eq!(found(&index, "home", "b", "x2"), []);
     }
 
     #[test]
@@ -151,21 +173,20 @@ mod tests {
         for id in 0..50 {
             index.add(name("home", &id.to_string()), &bucket, &parts(&format!("{id}-"), 10));
             assert!(index.len() <= 100, "{}", index.len());
-            let newest =
-                index.find(&name("home", "x"), &bucket, &Sha256::of(format!("{id}-9").as_bytes()));
-            assert_eq!(newest.unwrap().session, name("home", &id.to_string()));
+            let newest = found(&index, "home", "b", &format!("{id}-9"));
+            assert_eq!(newest, [place(&id.to_string(), 9)]);
         }
         assert!(!index.has(&name("home", "0")));
-        assert_eq!(index.find(&name("home", "x"), &bucket, &Sha256::of(b"0-1")), None);
+        assert_eq!(found(&index, "home", "b", "0-1"), []);
         assert_eq!(index.numbers.len(), index.sessions.len());
     }
 
     #[test]
-    fn of_equal_parts_the_newest_session_counts() {
+    fn of_equal_parts_the_last_two_sessions_count() {
         let (mut index, bucket) = (Index::new(100), Bucket::from("b"));
-        index.add(name("home", "old"), &bucket, &parts("x", 2));
-        index.add(name("home", "new"), &bucket, &parts("x", 2));
-        let found = index.find(&name("home", "y"), &bucket, &Sha256::of(b"x1")).unwrap();
-        assert_eq!(found.session, name("home", "new"));
+        for id in ["oldest", "old", "new"] {
+            index.add(name("home", id), &bucket, &parts("x", 2));
+        }
+        assert_eq!(found(&index, "home", "b", "x1"), [place("new", 1), place("old", 1)]);
     }
 }

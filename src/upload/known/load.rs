@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::super::error::Result;
 use super::super::layout;
@@ -29,6 +30,9 @@ const REFRESH: Duration = Duration::from_secs(5);
 const MAX_SESSIONS: usize = 1000;
 /// The most sessions of one key that are looked at for the newest one.
 const MAX_OF_KEY: usize = 16;
+/// The most copies at a time. Of ten that run together all come too late for clients that wait a
+/// second; one after the other, most are in time.
+const MAX_COPIES: usize = 4;
 /// The most loads that are remembered.
 const MAX_LOADS: usize = 1024;
 
@@ -38,6 +42,10 @@ pub(in crate::upload) struct KnownParts {
     capacity: usize,
     index: Mutex<Index>,
     loads: Mutex<HashMap<(AccountName, Bucket), Load>>,
+    /// Copies take turns.
+    pub turns: Semaphore,
+    /// Whether the store says what it copied, so that nobody else must read it.
+    copies_are_hashed: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +65,22 @@ struct Parts {
 impl KnownParts {
     /// Without capacity nothing is known.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, index: Mutex::new(Index::new(capacity)), loads: Mutex::default() }
+        Self {
+            capacity,
+            index: Mutex::new(Index::new(capacity)),
+            loads: Mutex::default(),
+            turns: Semaphore::new(MAX_COPIES),
+            copies_are_hashed: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes whether the store said what it copied.
+    pub fn copies_are_hashed(&self, are_hashed: bool) {
+        self.copies_are_hashed.store(are_hashed, Ordering::Relaxed);
+    }
+
+    pub fn are_copies_hashed(&self) -> bool {
+        self.copies_are_hashed.load(Ordering::Relaxed)
     }
 
     pub fn is_enabled(&self) -> bool {
@@ -73,7 +96,7 @@ impl KnownParts {
         asking: &SessionName,
         bucket: &Bucket,
         sha256: &Sha256,
-    ) -> Option<Place> {
+    ) -> Vec<Place> {
         lock(&self.index).find(asking, bucket, sha256)
     }
 
@@ -135,9 +158,9 @@ impl Session {
         let mut load = known.load(uploads, &root.account, &root.bucket);
         let loaded = async {
             let of_key = self.0.known_of_key.get_or_init(|| async {
-                if let Err(error) = uploads.load_parts_of_key(&root.account, &root.bucket, &root.key).await {
-                    let backup = root.backup_id.as_str();
-                    tracing::debug!(backup, %error, "the parts of the object at the key are not known");
+                let (account, bucket, key) = (&root.account, &root.bucket, &root.key);
+                if let Err(error) = uploads.load_parts_of_key(account, bucket, key).await {
+                    tracing::debug!(%key, %error, "the parts of its object are not known");
                 }
             });
             // An error: the task has ended.

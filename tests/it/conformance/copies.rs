@@ -52,7 +52,7 @@ async fn copy(
     mode: PutMode,
 ) -> Result<Option<Written>, Error> {
     let from = key(from);
-    let source = CopySource { bucket, key: &from, version: None, etag };
+    let source = CopySource { bucket, key: &from, version: None, etag, part_etag: None };
     let options = CopyOptions { mode, attributes: attributes("copy") };
     lab.store.copy(source, &lab.bucket, &key(to), options).await
 }
@@ -122,7 +122,8 @@ pub async fn ranges_become_parts(lab: Lab) {
     let (from, to) = (key("source"), key("target"));
     let id = lab.store.create_upload(&lab.bucket, &to, &attributes("copy")).await.unwrap();
     let upload = UploadTarget { bucket: &lab.bucket, key: &to, upload: &id };
-    let source = CopySource { bucket: &lab.bucket, key: &from, version: None, etag: &etag };
+    let source =
+        CopySource { bucket: &lab.bucket, key: &from, version: None, etag: &etag, part_etag: None };
     let (mut chosen, mut expected) = (Vec::new(), Vec::new());
     // Part 1 is replaced; part 4 is not chosen.
     let spans = [

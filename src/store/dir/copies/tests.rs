@@ -61,7 +61,8 @@ impl Home {
 
     async fn copy(&self, from: &str, etag: &ETag, to: &str, mode: PutMode) -> Result<Written> {
         let (key, to) = (Key::from(from), Key::from(to));
-        let source = CopySource { bucket: &self.bucket, key: &key, version: None, etag };
+        let source =
+            CopySource { bucket: &self.bucket, key: &key, version: None, etag, part_etag: None };
         let options = CopyOptions { mode, attributes: Attributes::default() };
         Ok(self.store.copy(source, &self.bucket, &to, options).await?.unwrap())
     }
@@ -124,7 +125,13 @@ async fn parts_share_ranges_of_files_and_release_them() {
     let (from, to) = (Key::from("source"), Key::from("target"));
     let id = home.begin(&to).await;
     let upload = UploadTarget { bucket: &home.bucket, key: &to, upload: &id };
-    let source = CopySource { bucket: &home.bucket, key: &from, version: None, etag: &etag };
+    let source = CopySource {
+        bucket: &home.bucket,
+        key: &from,
+        version: None,
+        etag: &etag,
+        part_etag: None,
+    };
     let copy = |number: u32, first: usize, end: usize| {
         let span = Some(ByteSpan { first: first as u64, end: end as u64 });
         let part = PartTarget { upload, number: PartNumber::new(number).unwrap() };
@@ -220,7 +227,13 @@ async fn a_small_object_is_copied_into_the_index_and_into_a_part() {
     );
     let id = home.begin(&to).await;
     let upload = UploadTarget { bucket: &home.bucket, key: &to, upload: &id };
-    let source = CopySource { bucket: &home.bucket, key: &key, version: None, etag: &written.etag };
+    let source = CopySource {
+        bucket: &home.bucket,
+        key: &key,
+        version: None,
+        etag: &written.etag,
+        part_etag: None,
+    };
     let part = PartTarget { upload, number: PartNumber::new(1).unwrap() };
     let span = Some(ByteSpan { first: 3, end: 6 });
     let copied = home.store.copy_part(source, span, part).await.unwrap().unwrap();

@@ -21,6 +21,8 @@ pub(in super::super) struct CopyFrom {
     pub key: Key,
     /// What the source had when its caller saw it.
     pub etag: ETag,
+    /// That of a part that is made of it, if it is known.
+    pub part_etag: Option<ETag>,
 }
 
 /// What became of a copied part.
@@ -78,7 +80,11 @@ impl Tables<'_> {
         // The ETag of an object that was put whole is the MD5 that the part has too.
         let is_md5 = span == whole && source.etag.0.len() == 32;
         let shared = files.iter().map(|file| (file.id.as_str(), file.offset, file.len_bytes));
-        let etag = if is_md5 { source.etag.clone() } else { tag_of_shared(shared) };
+        let etag = match &from.part_etag {
+            Some(etag) => etag.clone(),
+            None if is_md5 => source.etag.clone(),
+            None => tag_of_shared(shared),
+        };
         let Some(row) = PartRow::shared(etag.clone(), files) else {
             return Ok(SharedPart::Inline(Vec::new()));
         };
@@ -92,7 +98,7 @@ impl Tables<'_> {
     }
 
     fn source(&self, from: &CopyFrom) -> Result<ObjectRow> {
-        let CopyFrom { bucket, key, etag } = from;
+        let CopyFrom { bucket, key, etag, .. } = from;
         self.require_bucket(bucket)?;
         let row = self.object(&object_key(bucket, key.as_str()))?;
         let row = row.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
