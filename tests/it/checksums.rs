@@ -353,6 +353,28 @@ async fn an_upload_without_an_algorithm_has_a_crc64nvme() {
     expect(&gateway, s3("GET", "/nowhere/k?attributes="), 404, "NoSuchBucket").await;
 }
 
+/// What is wrong with the algorithm is said before two digests are compared that cannot both be
+/// right.
+#[tokio::test]
+async fn the_algorithm_is_judged_before_the_digest() {
+    let gateway = start(settings()).await;
+    let create = s3("POST", "/bucket/k?uploads=").header("x-amz-checksum-algorithm", "CRC32");
+    let id = text(&create.send(&gateway).await);
+    let id = id.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0.to_owned();
+    let of_other = sum(Algorithm::Sha256, b"other").base64();
+    let put = |target: &str| {
+        let request = s3("PUT", target).body(b"hello").header("x-amz-checksum-sha256", &of_other);
+        request.payload_hash(&Sha256::of(b"hello").hex())
+    };
+    let part = put(&format!("/bucket/k?partNumber=1&uploadId={id}"));
+    let refused = text(&expect(&gateway, part, 400, "InvalidRequest").await);
+    let sentence = "expected checksum Type: CRC32, actual checksum Type: SHA256";
+    assert!(refused.contains(sentence), "{refused}");
+    let named = put("/bucket/k").header("x-amz-checksum-algorithm", "CRC32");
+    expect(&gateway, named, 400, "InvalidRequest").await;
+    expect(&gateway, put("/bucket/k"), 400, WRONG).await;
+}
+
 /// A known part is answered without its body only if all that its head states of it agrees.
 #[tokio::test]
 async fn a_known_part_is_compared_with_all_that_its_head_states() {
