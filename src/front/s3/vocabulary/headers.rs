@@ -83,7 +83,7 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-grant-read-acp", WITH_ACL, ActedOn),
     row("x-amz-grant-write", WITH_ACL, ActedOn),
     row("x-amz-grant-write-acp", WITH_ACL, ActedOn),
-    row("x-amz-if-match-initiated-time", O::ABORT_UPLOAD, Refused),
+    row("x-amz-if-match-initiated-time", O::ABORT_UPLOAD, ActedOn),
     row("x-amz-if-match-last-modified-time", O::DELETE_OBJECT, ActedOn),
     row("x-amz-if-match-size", O::DELETE_OBJECT, ActedOn),
     row("x-amz-max-parts", O::GET_OBJECT_ATTRIBUTES, ActedOn),
