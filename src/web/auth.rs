@@ -39,6 +39,11 @@ impl PayloadSignature {
         }
     }
 
+    /// Whether the body is `aws-chunked`.
+    pub fn is_framed(&self) -> bool {
+        matches!(self.claim, SignedPayload::Streaming(_))
+    }
+
     /// **Errors**: `BadRequest` for an `aws-chunked` body, which not every front accepts.
     pub fn require_unframed(&self) -> Result<(), Error> {
         match self.claim {

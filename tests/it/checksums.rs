@@ -151,6 +151,38 @@ async fn a_trailer_is_read_as_clients_frame_it() {
     }
 }
 
+/// Only objects and parts are framed; a document is refused before it is read.
+#[tokio::test]
+async fn a_framed_document_is_refused() {
+    let gateway = start(settings()).await;
+    let id = text(&s3("POST", "/bucket/k?uploads=").send(&gateway).await);
+    let id = id.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0.to_owned();
+    let complete = format!("/bucket/k?uploadId={id}");
+    for (method, target) in [
+        ("PUT", "/another"),
+        ("POST", "/bucket?delete="),
+        ("POST", &*complete),
+        ("PUT", "/bucket?cors="),
+        ("PUT", "/bucket?tagging="),
+        ("PUT", "/bucket?versioning="),
+        ("PUT", "/bucket?policy="),
+        ("PUT", "/bucket?object-lock="),
+        ("PUT", "/bucket/k?tagging="),
+    ] {
+        for payload in
+            ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"]
+        {
+            let request = s3(method, target).payload_hash(payload);
+            let (head, body) = framed(&gateway, request, "", "");
+            let refused = exchange(&gateway, &head, &body).await;
+            let found = (refused.status, refused.code());
+            assert_eq!(found, (400, "InvalidRequest".to_owned()), "{method} {target}");
+            let sentence = "The value of x-amz-content-sha256 header is invalid.";
+            assert!(text(&refused).contains(sentence), "{method} {target}");
+        }
+    }
+}
+
 /// The checksum of a field that was not declared would not be compared.
 #[tokio::test]
 async fn a_trailer_must_be_the_declared_one() {
