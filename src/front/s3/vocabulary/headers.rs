@@ -113,7 +113,8 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-rename-source", O::ALL, Refused),
     row("x-amz-request-payer", O::ALL, Only(&["requester"])),
     row("x-amz-sdk-checksum-algorithm", O::ALL, ActedOn),
-    row("x-amz-security-token", O::ALL, Nothing("keys of the gateway have no sessions")),
+    // Only an empty one is taken: no key of the gateway is that of a session.
+    row("x-amz-security-token", O::ALL, ActedOn),
     row("x-amz-server-side-encryption", O::WITH_METADATA, Forwarded),
     row("x-amz-server-side-encryption-aws-kms-key-id", O::WITH_METADATA, Forwarded),
     row("x-amz-server-side-encryption-bucket-key-enabled", O::WITH_METADATA, Forwarded),
