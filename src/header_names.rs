@@ -56,6 +56,10 @@ pub static SERVER_STATE: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-missing-meta"),
 ];
 
+/// The user metadata in which the gateway keeps the checksum that a client stated of an object.
+/// Clients can neither set nor see it.
+pub const STATED_CHECKSUM: &str = "ratchet-checksum";
+
 /// The prefix of headers with a checksum, and of three that say something about one.
 pub const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
 /// The algorithm of the checksum that an upload, a copy or a form is to have.

@@ -193,6 +193,26 @@ impl Objects {
         self.cors.insert(bucket, asked_at, generation, &rules);
         Ok(rules)
     }
+
+    /// Whether there is a bucket whose `cors_rules` were asked for, not older than these.
+    pub async fn has_bucket_without_rules(&self, bucket: &Bucket) -> Result<bool> {
+        let clock = &self.uploads.documents().clock;
+        if let Some(known) = self.cors.exists(bucket, clock.monotonic()) {
+            return Ok(known);
+        }
+        let _turn = self.cors.turn().await;
+        if let Some(known) = self.cors.exists(bucket, clock.monotonic()) {
+            return Ok(known);
+        }
+        let generation = self.cors.generation();
+        let exists = match self.find_bucket(bucket).await {
+            Ok(()) => true,
+            Err(error) if error.kind() == Kind::NoSuchBucket => false,
+            Err(error) => return Err(error),
+        };
+        self.cors.note_existence(bucket, generation, exists);
+        Ok(exists)
+    }
 }
 
 fn document_key(bucket: &Bucket) -> Key {

@@ -9,6 +9,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>, `API_UploadPartCopy.html`.
 
 use crate::digest::{Algorithm, Checksum};
+use crate::header_names::STATED_CHECKSUM;
 use crate::names::{Bucket, Key};
 use crate::store::{
     Attributes, Body, ByteSpan, CopyOptions, CopySource, ETag, Error, GetOptions, GetRange, Kind,
@@ -17,7 +18,6 @@ use crate::store::{
 use crate::upload::{self, PartAdmission, PartClaim, PartCopied, PartSource, PutPermit, Session};
 
 use super::copy_checksum::KnownBytes;
-use super::whole::CHECKSUM;
 use super::{Conditions, CopyError, NewObject, ObjectName, Objects, Stored};
 
 /// The largest source of one copy, and the largest part, as in S3.
@@ -179,7 +179,8 @@ impl Objects {
         };
         attributes.tags = tags;
         let mut marked = attributes.clone();
-        let mark = checksum.as_ref().map(|checksum| (CHECKSUM.to_owned(), checksum.to_string()));
+        let mark =
+            checksum.as_ref().map(|checksum| (STATED_CHECKSUM.to_owned(), checksum.to_string()));
         marked.user.extend(mark);
         let options = CopyOptions { mode: to.mode.clone(), attributes: marked };
         let copied = self.store.copy(source(from, seen), to.bucket, to.key, options).await?;

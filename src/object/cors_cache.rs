@@ -1,4 +1,4 @@
-//! The CORS rules of the buckets that pages asked for lately.
+//! The CORS rules of the buckets that pages asked for lately, and which of them exist.
 //!
 //! Guarantees: bounded; rules are kept for [`MAX_AGE`]; a change that this process makes is seen at
 //! once. Anyone can send a preflight for any name, so few rules are read at the same time.
@@ -23,11 +23,25 @@ pub type Rules = Arc<[CorsRule]>;
 
 #[derive(Debug)]
 pub(super) struct CorsCache {
-    /// By bucket: when the rules were read, and the rules.
-    known: Mutex<HashMap<Bucket, (Duration, Rules)>>,
+    known: Mutex<HashMap<Bucket, Known>>,
     /// Grows with each change of this process: what was read before it is not kept.
     generation: AtomicU64,
     turns: Semaphore,
+}
+
+/// What is known of a bucket.
+#[derive(Debug)]
+struct Known {
+    read_at: Duration,
+    rules: Rules,
+    /// Whether there is the bucket. None: nobody asked.
+    exists: Option<bool>,
+}
+
+impl Known {
+    fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.read_at) < MAX_AGE
+    }
 }
 
 impl Default for CorsCache {
@@ -43,8 +57,24 @@ impl Default for CorsCache {
 impl CorsCache {
     pub fn get(&self, bucket: &Bucket, now: Duration) -> Option<Rules> {
         let known = self.lock();
-        let (read_at, rules) = known.get(bucket)?;
-        (now.saturating_sub(*read_at) < MAX_AGE).then(|| Arc::clone(rules))
+        let found = known.get(bucket).filter(|known| known.is_fresh(now))?;
+        Some(Arc::clone(&found.rules))
+    }
+
+    /// Whether there is the bucket, where it was asked since its rules were read.
+    pub fn exists(&self, bucket: &Bucket, now: Duration) -> Option<bool> {
+        self.lock().get(bucket).filter(|known| known.is_fresh(now))?.exists
+    }
+
+    /// Keeps whether there is a bucket as long as its rules, unless this process changed some since
+    /// `generation`.
+    pub fn note_existence(&self, bucket: &Bucket, generation: u64, exists: bool) {
+        let mut known = self.lock();
+        if self.generation() == generation
+            && let Some(known) = known.get_mut(bucket)
+        {
+            known.exists = Some(exists);
+        }
     }
 
     pub fn generation(&self) -> u64 {
@@ -59,15 +89,16 @@ impl CorsCache {
             return;
         }
         if known.len() >= MAX_BUCKETS {
-            known.retain(|_, (at, _)| read_at.saturating_sub(*at) < MAX_AGE);
+            known.retain(|_, known| known.is_fresh(read_at));
         }
         if known.len() >= MAX_BUCKETS
             && let Some(oldest) =
-                known.iter().min_by_key(|(_, (at, _))| *at).map(|(name, _)| name.clone())
+                known.iter().min_by_key(|(_, known)| known.read_at).map(|(name, _)| name.clone())
         {
             known.remove(&oldest);
         }
-        known.insert(bucket.clone(), (read_at, Arc::clone(rules)));
+        let rules = Arc::clone(rules);
+        known.insert(bucket.clone(), Known { read_at, rules, exists: None });
     }
 
     pub fn forget(&self, bucket: &Bucket) {
@@ -82,7 +113,7 @@ impl CorsCache {
         self.turns.acquire().await.ok()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Bucket, (Duration, Rules)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Bucket, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,6 +134,24 @@ mod tests {
         assert!(cache.get(&bucket, at).is_none());
         cache.insert(&bucket, at, before, &rules);
         assert!(cache.get(&bucket, at).is_none(), "read before the change");
+    }
+
+    #[test]
+    fn whether_a_bucket_exists_is_kept_as_long_as_its_rules() {
+        let (cache, bucket, rules) = (CorsCache::default(), Bucket::from("b"), Rules::default());
+        let at = Duration::from_secs(100);
+        cache.note_existence(&bucket, cache.generation(), true);
+        assert_eq!(cache.exists(&bucket, at), None, "its rules are not known");
+        cache.insert(&bucket, at, cache.generation(), &rules);
+        assert_eq!(cache.exists(&bucket, at), None);
+        cache.note_existence(&bucket, cache.generation(), false);
+        assert_eq!(cache.exists(&bucket, at + MAX_AGE / 2), Some(false));
+        assert_eq!(cache.exists(&bucket, at + MAX_AGE), None);
+        let before = cache.generation();
+        cache.forget(&bucket);
+        cache.insert(&bucket, at, cache.generation(), &rules);
+        cache.note_existence(&bucket, before, false);
+        assert_eq!(cache.exists(&bucket, at), None, "found before the change");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a copy does not carry the tag of the upload that made its source. **Errors**: the store's own.
 
 use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::header_names::STATED_CHECKSUM;
 use crate::names::{Bucket, Key};
 use crate::store::{
     Attributes, Body, BucketInfo, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Kind,
@@ -13,9 +14,6 @@ use crate::store::{
 use crate::upload::TAG;
 
 use super::Objects;
-
-/// Metadata that holds the checksum that a client declared: `<algorithm>:<base64>`.
-pub(super) const CHECKSUM: &str = "ratchet-checksum";
 
 /// An object to put.
 #[derive(Debug)]
@@ -103,9 +101,9 @@ impl Objects {
             Some(_) => None,
             None => new.made.or_else(|| usual_checksum(&*self.store)),
         };
-        attributes
-            .user
-            .extend(new.checksum.map(|checksum| (CHECKSUM.to_owned(), checksum.to_string())));
+        attributes.user.extend(
+            new.checksum.map(|checksum| (STATED_CHECKSUM.to_owned(), checksum.to_string())),
+        );
         let options = PutOptions { mode: new.mode, attributes, sha256: new.sha256, checksum };
         self.store.put(bucket, key, new.body, options).await
     }
@@ -165,7 +163,7 @@ pub fn require_free_name(name: &str) -> std::result::Result<(), String> {
 
 fn without_own_metadata(mut head: Head) -> Stored {
     let upload_tag = head.attributes.user.remove(TAG);
-    let declared = head.attributes.user.remove(CHECKSUM).and_then(|text| text.parse().ok());
+    let declared = head.attributes.user.remove(STATED_CHECKSUM).and_then(|text| text.parse().ok());
     let checksum = declared.or_else(|| head.checksum.take());
     Stored { head, checksum, upload_tag }
 }

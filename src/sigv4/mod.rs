@@ -25,7 +25,7 @@ pub use sign::{SignError, presign, sign};
 pub use stream::ChunkVerifier;
 pub use uri_encoding::{URI_COMPONENT, URI_PATH};
 pub use v2::V2Signature;
-pub use verify::{RequestSignature, SignedPayload, StreamForm, Verified, parse};
+pub use verify::{RequestSignature, SignedPayload, StreamForm, Verified, has_session_token, parse};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "s3";

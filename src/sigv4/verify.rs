@@ -21,8 +21,8 @@ use subtle::ConstantTimeEq;
 use super::canonical::{self, Reading, decoded, query_pairs};
 use super::error::{Compared, Error, Expiry, NO_DATE, OTHER_MECHANISM};
 use super::{
-    ALGORITHM, CONTENT_SHA256, ChunkVerifier, DATE, MAX_EXPIRY_SECONDS, Scope, Secret, V2Signature,
-    date,
+    ALGORITHM, CONTENT_SHA256, ChunkVerifier, DATE, MAX_EXPIRY_SECONDS, SECURITY_TOKEN, Scope,
+    Secret, V2Signature, date,
 };
 use crate::hex::unhex;
 
@@ -165,6 +165,15 @@ pub fn parse(parts: &Parts) -> Result<RequestSignature, Error> {
              query string parameter or the Authorization header should be specified",
         )),
     }
+}
+
+/// Whether the request says that its access key is that of a session. Some tools say so with an
+/// empty token for a key that is none.
+pub fn has_session_token(parts: &Parts) -> bool {
+    let in_query = query_pairs(parts).any(|(name, value)| {
+        !value.is_empty() && decoded(name).eq_ignore_ascii_case(SECURITY_TOKEN.as_str())
+    });
+    in_query || parts.headers.get_all(SECURITY_TOKEN).iter().any(|token| !token.is_empty())
 }
 
 fn header_fields(parts: &Parts) -> Result<Fields<'_>, Error> {

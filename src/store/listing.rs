@@ -107,6 +107,7 @@ mod tests {
                     etag: ETag::from(""),
                     modified: UNIX_EPOCH,
                     storage_class: None,
+                    checksum: None,
                 };
                 Ok(key.map(listed))
             })

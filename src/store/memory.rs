@@ -24,8 +24,8 @@ use super::{
     WrittenPart,
 };
 use crate::clock::Clock;
-use crate::digest::{Checksum, Sha256};
-use crate::header_names::STORAGE_CLASS;
+use crate::digest::{Algorithm, Checksum, Sha256};
+use crate::header_names::{STATED_CHECKSUM, STORAGE_CLASS};
 
 /// The largest body.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -116,6 +116,15 @@ impl Memory {
         };
         contents.objects.insert(key.to_string(), object);
         Ok(Written { etag, version: None, checksum })
+    }
+}
+
+impl Object {
+    /// The algorithm of the checksum that a client stated, or that was made.
+    fn checksum_algorithm(&self) -> Option<Algorithm> {
+        let stated = self.attributes.user.get(STATED_CHECKSUM);
+        let stated = stated.and_then(|text| text.parse::<Checksum>().ok());
+        stated.as_ref().or(self.checksum.as_ref()).map(Checksum::algorithm)
     }
 }
 
@@ -281,6 +290,7 @@ impl Store for Memory {
                 etag: object.etag.clone(),
                 modified: object.modified,
                 storage_class: object.attributes.headers.get(STORAGE_CLASS.as_str()).cloned(),
+                checksum: object.checksum_algorithm(),
             }))
         })
     }

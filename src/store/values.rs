@@ -231,6 +231,9 @@ pub struct Listed {
     pub modified: SystemTime,
     /// None: STANDARD.
     pub storage_class: Option<String>,
+    /// The algorithm of the checksum of the whole object that is stored with it. None: there is
+    /// none, or it is one of parts.
+    pub checksum: Option<Algorithm>,
 }
 
 /// A page of a listing, in the byte order of the keys.

@@ -39,6 +39,11 @@ impl PayloadSignature {
         }
     }
 
+    /// Whether the body is `aws-chunked`.
+    pub fn is_framed(&self) -> bool {
+        matches!(self.claim, SignedPayload::Streaming(_))
+    }
+
     /// **Errors**: `BadRequest` for an `aws-chunked` body, which not every front accepts.
     pub fn require_unframed(&self) -> Result<(), Error> {
         match self.claim {
@@ -53,7 +58,7 @@ impl PayloadSignature {
 /// The sender of a request, and what was signed of its body. Parameters of a signed URL that stand
 /// for headers become headers of `head`. **Errors**: `Unsigned`, `Unauthorized`,
 /// `MalformedUrlSignature`, `UnsupportedSignature`, `InvalidSignatureArgument`, `Expired`,
-/// `Skewed`, `UnknownAccessKey`, `SignatureMismatch`.
+/// `Skewed`, `UnknownAccessKey`, `InvalidToken`, `SignatureMismatch`.
 pub fn authenticate(
     head: &mut request::Parts,
     accounts: &Accounts,
@@ -70,6 +75,7 @@ pub fn authenticate(
     require_region(claim.region(), settings, |what| claim.malformed_credential(what))?;
     let checked = claim.check(head, now, settings.max_skew).map_err(refusal)?;
     let Credentials { secret, identity } = known(accounts, checked.access_key_id())?;
+    require_no_token(sigv4::has_session_token(head))?;
     let verified = checked.verify(head, &secret).map_err(refusal)?;
     let payload =
         PayloadSignature { claim: verified.payload, chunks: Some(verified.chunk_verifier) };
@@ -99,6 +105,7 @@ fn authenticate_v2(
 ) -> Result<(Identity, PayloadSignature), Error> {
     claim.check(head, now, settings.max_skew).map_err(refusal)?;
     let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
+    require_no_token(sigv4::has_session_token(head))?;
     let bucket =
         settings.domain.as_deref().and_then(|domain| bucket_of_host(&head.headers, domain));
     let (bucket, skew) = (bucket.as_deref(), settings.max_skew);
@@ -109,10 +116,12 @@ fn authenticate_v2(
     Ok((identity, PayloadSignature::unsigned()))
 }
 
-/// The identity that signed the policy of a form. **Errors**: those of `authenticate`.
+/// The identity that signed the policy of a form; `token` is its field `x-amz-security-token`.
+/// **Errors**: those of `authenticate`.
 pub fn authenticate_policy(
     accounts: &Accounts,
     claim: PolicySignature<'_>,
+    token: Option<&str>,
     settings: &Settings,
 ) -> Result<Identity, Error> {
     if let Some(region) = claim.region().map_err(refusal)? {
@@ -121,8 +130,17 @@ pub fn authenticate_policy(
         require_region(&region, settings, malformed)?;
     }
     let Credentials { secret, identity } = known(accounts, claim.access_key_id())?;
+    require_no_token(token.is_some_and(|token| !token.is_empty()))?;
     claim.verify(&secret).map_err(refusal)?;
     Ok(identity)
+}
+
+/// No access key of an account is that of a session. **Errors**: `InvalidToken`.
+fn require_no_token(has_token: bool) -> Result<(), Error> {
+    if !has_token {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidToken, "The provided token is malformed or otherwise invalid."))
 }
 
 /// **Errors**: `UnknownAccessKey`.

@@ -4,7 +4,8 @@
 //! one header line and the trailer are held; no input makes it panic. A signed chunk may be larger
 //! than memory, so its bytes are passed on before its signature is checked: the caller holds the
 //! last frame back until the end is verified
-//! (docs/architecture.md#bad-bytes-never-replace-good-ones). Source:
+//! (docs/architecture.md#bad-bytes-never-replace-good-ones). A chunk may have any size, although S3
+//! wants 8,192 bytes in all but the last (docs/clients.md#framing). Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>,
 //! `sigv4-streaming-trailers.html`.
 

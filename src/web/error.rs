@@ -21,6 +21,8 @@ pub enum Kind {
     InvalidSignatureArgument,
     /// Use an access key that exists.
     UnknownAccessKey,
+    /// Sign without a session token: the access key is not that of a session.
+    InvalidToken,
     /// Declare the length of the body.
     LengthRequired,
     /// Send the request again, faster.

@@ -51,21 +51,33 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// **Errors**: `BadRequest`, `InvalidDigest`, `BadDigest`, `LengthRequired`.
+    /// **Errors**: those of `stated`, and `BadDigest`.
     pub fn read(head: &request::Parts, signature: &PayloadSignature) -> Result<Self, Error> {
+        let declared = Self::stated(head, signature)?;
+        declared.require_one_sha256()?;
+        Ok(declared)
+    }
+
+    /// As `read`, for a caller that looks at the algorithm before any digest is compared: it calls
+    /// `require_one_sha256` then. **Errors**: `BadRequest`, `InvalidDigest`, `LengthRequired`.
+    pub fn stated(head: &request::Parts, signature: &PayloadSignature) -> Result<Self, Error> {
         let declared =
             Self { checksum: checksum(&head.headers)?, ..Self::without_checksum(head, signature)? };
-        let from_checksum = declared.checksum.as_ref().and_then(Checksum::sha256);
-        let signed = signature.sha256();
-        if signed.is_some() && from_checksum.is_some() && signed != from_checksum {
-            // Whatever the bytes are, one of the two is wrong.
-            return Err(wrong_checksum(Algorithm::Sha256));
-        }
         if declared.checksum.is_some() && declared.trailer.is_some() {
             return Err(Error::bad(ONE_CHECKSUM));
         }
         check_sdk_algorithm(&head.headers, declared.algorithm())?;
-        Ok(Self { sha256: signed.or(from_checksum), ..declared })
+        let from_checksum = declared.checksum.as_ref().and_then(Checksum::sha256);
+        Ok(Self { sha256: signature.sha256().or(from_checksum), ..declared })
+    }
+
+    /// **Errors**: `BadDigest` where the signature states another SHA-256 than the checksum:
+    /// whatever the bytes are, one of the two is wrong.
+    pub fn require_one_sha256(&self) -> Result<(), Error> {
+        match self.checksum.as_ref().and_then(Checksum::sha256) {
+            Some(sha256) if self.sha256 != Some(sha256) => Err(wrong_checksum(Algorithm::Sha256)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// As `read`, where a checksum in the head is not that of the body: Complete's is that of the

@@ -151,6 +151,38 @@ async fn a_trailer_is_read_as_clients_frame_it() {
     }
 }
 
+/// Only objects and parts are framed; a document is refused before it is read.
+#[tokio::test]
+async fn a_framed_document_is_refused() {
+    let gateway = start(settings()).await;
+    let id = text(&s3("POST", "/bucket/k?uploads=").send(&gateway).await);
+    let id = id.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0.to_owned();
+    let complete = format!("/bucket/k?uploadId={id}");
+    for (method, target) in [
+        ("PUT", "/another"),
+        ("POST", "/bucket?delete="),
+        ("POST", &*complete),
+        ("PUT", "/bucket?cors="),
+        ("PUT", "/bucket?tagging="),
+        ("PUT", "/bucket?versioning="),
+        ("PUT", "/bucket?policy="),
+        ("PUT", "/bucket?object-lock="),
+        ("PUT", "/bucket/k?tagging="),
+    ] {
+        for payload in
+            ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"]
+        {
+            let request = s3(method, target).payload_hash(payload);
+            let (head, body) = framed(&gateway, request, "", "");
+            let refused = exchange(&gateway, &head, &body).await;
+            let found = (refused.status, refused.code());
+            assert_eq!(found, (400, "InvalidRequest".to_owned()), "{method} {target}");
+            let sentence = "The value of x-amz-content-sha256 header is invalid.";
+            assert!(text(&refused).contains(sentence), "{method} {target}");
+        }
+    }
+}
+
 /// The checksum of a field that was not declared would not be compared.
 #[tokio::test]
 async fn a_trailer_must_be_the_declared_one() {
@@ -351,6 +383,28 @@ async fn an_upload_without_an_algorithm_has_a_crc64nvme() {
     expect(&gateway, asked("ETag,etag"), 400, "InvalidArgument").await;
     expect(&gateway, s3("GET", "/bucket/k?attributes="), 400, "InvalidRequest").await;
     expect(&gateway, s3("GET", "/nowhere/k?attributes="), 404, "NoSuchBucket").await;
+}
+
+/// What is wrong with the algorithm is said before two digests are compared that cannot both be
+/// right.
+#[tokio::test]
+async fn the_algorithm_is_judged_before_the_digest() {
+    let gateway = start(settings()).await;
+    let create = s3("POST", "/bucket/k?uploads=").header("x-amz-checksum-algorithm", "CRC32");
+    let id = text(&create.send(&gateway).await);
+    let id = id.split_once("<UploadId>").unwrap().1.split_once("</UploadId>").unwrap().0.to_owned();
+    let of_other = sum(Algorithm::Sha256, b"other").base64();
+    let put = |target: &str| {
+        let request = s3("PUT", target).body(b"hello").header("x-amz-checksum-sha256", &of_other);
+        request.payload_hash(&Sha256::of(b"hello").hex())
+    };
+    let part = put(&format!("/bucket/k?partNumber=1&uploadId={id}"));
+    let refused = text(&expect(&gateway, part, 400, "InvalidRequest").await);
+    let sentence = "expected checksum Type: CRC32, actual checksum Type: SHA256";
+    assert!(refused.contains(sentence), "{refused}");
+    let named = put("/bucket/k").header("x-amz-checksum-algorithm", "CRC32");
+    expect(&gateway, named, 400, "InvalidRequest").await;
+    expect(&gateway, put("/bucket/k"), 400, WRONG).await;
 }
 
 /// A known part is answered without its body only if all that its head states of it agrees.

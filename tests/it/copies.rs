@@ -15,7 +15,7 @@ use ratchet::store::{
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use crate::support::gateway::{serve, settings};
+use crate::support::gateway::{LIMITED, serve, settings};
 use crate::support::request::{Request, chunk_api, s3};
 use crate::support::response::Response;
 
@@ -259,6 +259,29 @@ async fn sources_are_named_exactly() {
             assert_eq!((response.status, &*response.code()), (status, code), "part of {source}");
         }
         assert_eq!(setup.get("to").await.body, b"plain");
+    }
+}
+
+/// Whatever else is wrong: the upload and the target's bucket do not exist, and the sender may not
+/// write there.
+#[tokio::test]
+async fn a_malformed_source_is_refused_before_all_else() {
+    for setup in Setup::each().await {
+        for source in
+            ["bucket/%ZZ", "bucket/%C3%", "100%/k", "192.168.1.1/k", "a_b/k", "bucket", "bucket/"]
+        {
+            for target in ["/nowhere/to", "/nowhere/to?partNumber=0&uploadId=none"] {
+                let copy = s3("PUT", target).header("x-amz-copy-source", source);
+                let response = setup.send(copy.signed_by(Some(LIMITED))).await;
+                let found = (response.status, &*response.code());
+                assert_eq!(found, (400, "InvalidArgument"), "{source} to {target}");
+                let name = element(&response, "ArgumentName").unwrap();
+                assert_eq!(name, "x-amz-copy-source", "{source} to {target}");
+            }
+        }
+        let missing = s3("PUT", "/bucket/to?partNumber=1&uploadId=none")
+            .header("x-amz-copy-source", "/bucket/absent");
+        assert_eq!(setup.send(missing).await.code(), "NoSuchUpload");
     }
 }
 

@@ -2,14 +2,14 @@
 //! and the headers on every response. The requests are those that browsers send.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ratchet::clock::Clock;
 use ratchet::front::s3::CorsSettings;
 use ratchet::store::{
     Kind, Store,
-    faulty::{Call, Fault, Faulty},
+    faulty::{Call, Fault, Faulty, Op},
     memory::Memory,
 };
 
@@ -199,21 +199,71 @@ async fn a_preflight_that_is_malformed_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn a_refused_preflight_tells_nothing_of_the_bucket() {
+async fn a_refused_preflight_says_whether_the_bucket_or_its_rules_are_missing() {
     let gateway = start(settings()).await;
     s3("PUT", "/with-rules").send(&gateway).await;
     configure(&gateway, "with-rules", &[("https://x", &["GET"], "")]).await;
     let headers = [("origin", PAGE), ("access-control-request-method", "GET")];
-    for target in ["/bucket", "/bucket/k", "/with-rules", "/missing", "/ratchet-state", "/", "/A_b"]
-    {
-        let response = preflight(target, &headers).send(&gateway).await;
-        let text = String::from_utf8(response.body.clone()).unwrap();
-        assert_eq!((response.status, response.code().as_str()), (403, "AccessForbidden"), "{text}");
-        let message = text.split_once("<Message>").unwrap().1.split_once("</Message>").unwrap().0;
-        assert!(message.starts_with("CORSResponse: This CORS request is not allowed"), "{message}");
-        let kind = if target.ends_with("/k") { "OBJECT" } else { "BUCKET" };
-        let asked = format!("<Method>GET</Method><ResourceType>{kind}</ResourceType>");
-        assert!(text.contains(&asked), "{text}");
+    let (not_enabled, not_allowed) =
+        ("CORS is not enabled for this bucket.", "This CORS request is not allowed.");
+    let missing = (404, "NoSuchBucket", "The specified bucket does not exist.");
+    for (target, (status, code, message)) in [
+        ("/bucket", (403, "AccessForbidden", not_enabled)),
+        ("/bucket/k", (403, "AccessForbidden", not_enabled)),
+        ("/with-rules", (403, "AccessForbidden", not_allowed)),
+        ("/with-rules/k", (403, "AccessForbidden", not_allowed)),
+        ("/", (403, "AccessForbidden", not_allowed)),
+        ("/missing", missing),
+        ("/missing/k", missing),
+        ("/ratchet-state", missing),
+        ("/A_b", (400, "InvalidBucketName", "The specified bucket is not valid.")),
+    ] {
+        // From what is kept, too.
+        for _ in 0..2 {
+            let response = preflight(target, &headers).send(&gateway).await;
+            let text = String::from_utf8(response.body.clone()).unwrap();
+            let found = (response.status, response.code());
+            assert_eq!(found, (status, code.to_owned()), "{target}: {text}");
+            assert!(text.contains(message), "{target}: {text}");
+            let kind = if target.ends_with("/k") { "OBJECT" } else { "BUCKET" };
+            let asked = format!("<Method>GET</Method><ResourceType>{kind}</ResourceType>");
+            assert_eq!(text.contains(&asked), status == 403, "{text}");
+        }
+    }
+    s3("PUT", "/missing").send(&gateway).await;
+    let created = preflight("/missing", &headers).send(&gateway).await;
+    assert_eq!((created.status, &*created.code()), (403, "AccessForbidden"));
+}
+
+/// Without a page that is refused, nothing but the document of the rules is read.
+#[tokio::test]
+async fn the_bucket_is_looked_for_only_where_there_is_no_rule() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let hook = move |call: Call<'_>| {
+        let is_looked_for = call.op == Op::List && call.bucket != "ratchet-state";
+        counted.fetch_add(usize::from(is_looked_for), Ordering::Relaxed);
+        (Duration::ZERO, None)
+    };
+    let memory = Arc::new(Memory::new(Clock::seeded(3)));
+    let store = Arc::new(Faulty::new(memory, Clock::seeded(4), Box::new(hook)));
+    let mut settings = settings();
+    let rule = CorsSettings { bucket: "ruled".to_owned(), ..CorsSettings::default() };
+    settings.s3.cors = vec![CorsSettings { origins: vec![PAGE.to_owned()], ..rule }];
+    let (address, _shutdown) = serve(store, settings).await;
+    for (target, origin, status, looked_for) in [
+        ("/ruled", PAGE, 200, 0),
+        ("/ruled", "https://other", 403, 0),
+        ("/bucket", PAGE, 403, 1),
+        ("/bucket", PAGE, 403, 0),
+        ("/missing", PAGE, 404, 1),
+        ("/missing", PAGE, 404, 0),
+    ] {
+        let before = calls.load(Ordering::Relaxed);
+        let headers = [("origin", origin), ("access-control-request-method", "GET")];
+        let head = preflight(target, &headers).head(address);
+        assert_eq!(exchange_and_close(address, &head, b"").await.status, status, "{target}");
+        assert_eq!(calls.load(Ordering::Relaxed) - before, looked_for, "{target} {origin}");
     }
 }
 
@@ -281,7 +331,7 @@ async fn a_configuration_is_kept_until_it_or_its_bucket_is_removed() {
     let headers = [("origin", "https://a"), ("access-control-request-method", "PUT")];
     assert_eq!(preflight("/bucket/k", &headers).send(&gateway).await.status, 200);
     assert_eq!(code(s3("DELETE", "/bucket")).await, (204, String::new()));
-    assert_eq!(preflight("/bucket/k", &headers).send(&gateway).await.status, 403);
+    assert_eq!(preflight("/bucket/k", &headers).send(&gateway).await.status, 404);
     assert_eq!(code(s3("PUT", "/bucket")).await, (200, String::new()));
     assert_eq!(code(get()).await, missing, "a new bucket of the same name has no rules");
 }

@@ -209,6 +209,35 @@ async fn uploaded(gateway: &Gateway, key: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn an_abort_may_name_the_time_of_its_upload() {
+    let gateway = start(settings()).await;
+    let (target, _) = uploaded(&gateway, "k").await;
+    let abort = |time: &str| s3("DELETE", &target).header("x-amz-if-match-initiated-time", time);
+    let uploads = text(&s3("GET", "/bucket?uploads").send(&gateway).await);
+    // A seeded clock stands still at this time.
+    assert_eq!(element(&uploads, "Initiated"), Some("2023-11-14T22:13:20.000Z"));
+    for (time, status, code) in [
+        ("Tue, 14 Nov 2023 22:13:19 GMT", 412, "PreconditionFailed"),
+        ("Wed, 14 Nov 2029 22:13:20 GMT", 412, "PreconditionFailed"),
+        ("yesterday", 400, "InvalidArgument"),
+        ("", 400, "InvalidArgument"),
+    ] {
+        let outcome = status_and_code(&gateway, abort(time)).await;
+        assert_eq!(outcome, (status, code.to_owned()), "{time:?}");
+        assert_eq!(s3("GET", &target).send(&gateway).await.status, 200, "{time:?}");
+    }
+    let time = "Tue, 14 Nov 2023 22:13:20 GMT";
+    assert_eq!(abort(time).send(&gateway).await.status, 204);
+    // It is not there any more, which is what was asked for.
+    assert_eq!(s3("GET", &target).send(&gateway).await.status, 404);
+    assert_eq!(abort(time).send(&gateway).await.status, 204);
+    assert_eq!(s3("DELETE", &target).send(&gateway).await.status, 404);
+    let elsewhere = s3("DELETE", "/missing/k?uploadId=none");
+    let elsewhere = elsewhere.header("x-amz-if-match-initiated-time", time);
+    assert_eq!(status_and_code(&gateway, elsewhere).await, (404, "NoSuchBucket".to_owned()));
+}
+
+#[tokio::test]
 async fn of_concurrent_completes_under_one_condition_one_wins() {
     let gateway = with_object().await;
     for (key, condition, value) in [("new", "if-none-match", "*"), ("k", "if-match", ETAG)] {

@@ -1,19 +1,20 @@
 //! Listings of the S3 API: pages of each size have what the store's own listing has, key by key;
 //! tokens, markers and limits are S3's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use percent_encoding::percent_decode_str;
 use ratchet::clock::Clock;
+use ratchet::digest::{Algorithm, Checksum};
 use ratchet::sigv4::Payload;
 use ratchet::store::{Body, PutOptions, Store, dir::Dir, memory::Memory};
 
 use crate::support::gateway::{Gateway, serve, serve_as_it_is, settings, start};
 use crate::support::lab;
-use crate::support::request::{payload_of, s3, signed_head};
+use crate::support::request::{Request, payload_of, s3, signed_head};
 use crate::support::response::{Response, exchange_and_close};
 
 const KEYS: usize = 10_000;
@@ -208,6 +209,61 @@ async fn odd_keys_are_listed_in_every_page_size_on_dir() {
     let home = tempfile::tempdir().unwrap();
     let store = Dir::open(home.path(), Clock::seeded(3)).unwrap();
     listed_in_every_page_size(Arc::new(store)).await;
+}
+
+/// Objects of one put have one; that of an object of parts is in the gateway's records only.
+async fn checksums_are_listed(store: Arc<dyn Store>) {
+    let (address, _shutdown) = serve(store, settings()).await;
+    let send = async |request: Request| {
+        let response = exchange_and_close(address, &request.head(address), &request.body).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        text(response)
+    };
+    for algorithm in Algorithm::ALL {
+        let put = s3("PUT", &format!("/bucket/{algorithm}")).body(b"bytes");
+        let value = Checksum::of(algorithm, b"bytes").base64();
+        send(put.header(algorithm.header().as_str(), &value)).await;
+    }
+    send(s3("PUT", "/bucket/usual").body(b"bytes")).await;
+    let created = send(s3("POST", "/bucket/parts?uploads=")).await;
+    let id = element(&created, "UploadId").unwrap();
+    let part = s3("PUT", &format!("/bucket/parts?partNumber=1&uploadId={id}")).body(b"part");
+    let part = exchange_and_close(address, &part.head(address), b"part").await;
+    let tag = part.header("etag").unwrap();
+    let document = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part>\
+         </CompleteMultipartUpload>"
+    );
+    let complete = s3("POST", &format!("/bucket/parts?uploadId={id}"));
+    send(complete.body(document.as_bytes())).await;
+    let mut expected: BTreeMap<&str, _> =
+        Algorithm::ALL.map(|algorithm| (algorithm.name(), Some(algorithm.name()))).into();
+    expected.extend([("usual", Some("CRC64NVME")), ("parts", None)]);
+    for (query, entry) in [("", "Contents"), ("list-type=2", "Contents"), ("versions=", "Version")]
+    {
+        let page = send(s3("GET", &format!("/bucket?{query}"))).await;
+        let found: BTreeMap<&str, _> = elements(&page, entry)
+            .into_iter()
+            .map(|object| {
+                let algorithm = element(object, "ChecksumAlgorithm");
+                let kind = element(object, "ChecksumType");
+                assert_eq!(kind, algorithm.map(|_| "FULL_OBJECT"), "{object}");
+                (element(object, "Key").unwrap(), algorithm)
+            })
+            .collect();
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_checksums_of_objects_are_listed_on_memory() {
+    checksums_are_listed(Arc::new(Memory::new(Clock::seeded(3)))).await;
+}
+
+#[tokio::test]
+async fn the_checksums_of_objects_are_listed_on_dir() {
+    let home = tempfile::tempdir().unwrap();
+    checksums_are_listed(Arc::new(Dir::open(home.path(), Clock::seeded(3)).unwrap())).await;
 }
 
 /// A server may leave keys out of its own listing (docs/backends.md#listing-with-start-after). The

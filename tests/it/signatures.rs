@@ -71,6 +71,45 @@ async fn a_url_of_version_2_carries_its_headers() {
     assert_eq!(stored.header("x-amz-meta-a"), Some("b c"));
 }
 
+/// The keys of accounts are permanent, and a token would be that of another key. Some tools send an
+/// empty one.
+#[tokio::test]
+async fn a_session_token_is_refused() {
+    let gateway = start(settings()).await;
+    let token = "x-amz-security-token";
+    let get = || s3("GET", "/bucket?list-type=2");
+    let in_url = |value: &str| {
+        let mut request = get();
+        request.target.push_str(&format!("&X-Amz-Security-Token={value}"));
+        request.presigned(60, gateway.address)
+    };
+    let unknown = ("AKNONE", "secret");
+    let unsigned = get().presigned(60, gateway.address);
+    let unsigned = unsigned.replacen(" HTTP", "&X-Amz-Security-Token=t HTTP", 1);
+    let signature = sha1_mac("GET\n\n\n1700003600\nx-amz-security-token:t\n/bucket");
+    let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let v2 = format!(
+        "GET /bucket?AWSAccessKeyId={}&Signature={signature}&x-amz-security-token=t&\
+         Expires=1700003600 HTTP/1.1\r\nhost: h\r\n\r\n",
+        ROOT.0
+    );
+    for (head, expected) in [
+        (get().header(token, "t").head(gateway.address), (400, "InvalidToken")),
+        (get().header(token, "").head(gateway.address), (200, "")),
+        (in_url("t"), (400, "InvalidToken")),
+        (in_url(""), (200, "")),
+        (unsigned, (400, "InvalidToken")),
+        (v2, (400, "InvalidToken")),
+        (
+            get().header(token, "t").signed_by(Some(unknown)).head(gateway.address),
+            (403, "InvalidAccessKeyId"),
+        ),
+    ] {
+        let response = exchange_and_close(gateway.address, &head, b"").await;
+        assert_eq!((response.status, &*response.code()), expected, "{head}: {response:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_region_that_is_set_must_be_signed() {
     let mut settings = settings();

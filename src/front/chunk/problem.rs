@@ -189,6 +189,7 @@ fn type_of_web_error(kind: web::Kind) -> ProblemType {
         | web::Kind::UnsupportedSignature
         | web::Kind::InvalidSignatureArgument
         | web::Kind::UnknownAccessKey
+        | web::Kind::InvalidToken
         | web::Kind::Expired
         | web::Kind::Skewed
         | web::Kind::SignatureMismatch

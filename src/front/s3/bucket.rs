@@ -118,8 +118,7 @@ impl S3Api {
         if let Ok(arn) = HeaderValue::from_str(&format!("arn:aws:s3:::{bucket}")) {
             reply.headers_mut().insert(BUCKET_ARN, arn);
         }
-        let location = location::of_bucket(&request.head, &bucket, &self.shared.http);
-        reply.headers_mut().insert(http::header::LOCATION, location);
+        reply.headers_mut().insert(http::header::LOCATION, location::of_bucket(&bucket));
         Ok(reply)
     }
 

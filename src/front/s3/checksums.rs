@@ -10,6 +10,7 @@ use super::error::S3Error;
 use super::xml::Xml;
 use crate::digest::{Algorithm, Checksum};
 use crate::header_names::CHECKSUM_ALGORITHM;
+use crate::object::Listed;
 use crate::upload::{ChecksumKind, ObjectChecksum, ObjectClaim, PartEntry, Root};
 use crate::web::{Declared, checksum_header, named_algorithm};
 
@@ -149,6 +150,14 @@ pub fn write_without_count(xml: &mut Xml, checksum: &ObjectChecksum) {
 fn write_value(xml: &mut Xml, checksum: &ObjectChecksum, value: &str) {
     xml.element(&format!("Checksum{}", checksum.algorithm), value);
     xml.element("ChecksumType", checksum.kind.name());
+}
+
+/// Writes which checksum a listed object has, where the store knows it.
+pub fn write_listed(xml: &mut Xml, object: &Listed) {
+    if let Some(algorithm) = object.checksum {
+        xml.element("ChecksumAlgorithm", algorithm);
+        xml.element("ChecksumType", ChecksumKind::FullObject.name());
+    }
 }
 
 /// Writes the checksum of a part.

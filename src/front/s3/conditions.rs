@@ -14,6 +14,7 @@ use super::error::S3Error;
 use crate::object::{Conditions, DeleteConditions, ETag, ETags, IfRange, PutMode, TagCondition};
 
 const IF_MATCH_TIME: HeaderName = HeaderName::from_static("x-amz-if-match-last-modified-time");
+const IF_MATCH_INITIATED: HeaderName = HeaderName::from_static("x-amz-if-match-initiated-time");
 const IF_MATCH_SIZE: HeaderName = HeaderName::from_static("x-amz-if-match-size");
 
 /// The names of the four headers, which have a prefix for the source of a copy.
@@ -70,6 +71,14 @@ pub fn delete_conditions(headers: &HeaderMap) -> Result<DeleteConditions, S3Erro
         modified: modified.transpose()?,
         size_bytes: size.transpose()?,
     })
+}
+
+/// When an upload that is aborted must have been created. **Errors**: `InvalidArgument` for a time
+/// that is none.
+pub fn initiated(headers: &HeaderMap) -> Result<Option<SystemTime>, S3Error> {
+    let Some(value) = headers.get(&IF_MATCH_INITIATED) else { return Ok(None) };
+    let invalid = || S3Error::invalid(format!("{IF_MATCH_INITIATED} is not valid"));
+    value.to_str().ok().and_then(time).map(Some).ok_or_else(invalid)
 }
 
 /// The condition on the ETag of an object that is deleted. **Errors**: `NotImplemented` for a list.

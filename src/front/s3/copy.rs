@@ -39,10 +39,11 @@ const CHANGES_OF_ITSELF: [HeaderName; 7] = [
 
 impl S3Api {
     pub(super) async fn copy_object(&self, request: AuthedRequest) -> HandlerResult {
+        let source = source(&request)?;
         request.require(Access::Write)?;
         request.require_owner("x-amz-source-expected-bucket-owner")?;
         let headers = &request.head.headers;
-        let source = self.source(&request)?;
+        self.require_readable(&request, &source)?;
         let replaces = replaces_metadata(&request)?;
         let tags = tagging::of_copy(&request)?;
         let algorithm = named_algorithm(headers, &CHECKSUM_ALGORITHM)?;
@@ -92,10 +93,11 @@ impl S3Api {
     }
 
     pub(super) async fn upload_part_copy(&self, request: AuthedRequest) -> HandlerResult {
+        let source = source(&request)?;
         let number = part_number(&request)?;
         request.require(Access::Write)?;
         request.require_owner("x-amz-source-expected-bucket-owner")?;
-        let source = self.source(&request)?;
+        self.require_readable(&request, &source)?;
         let span = request.header(COPY_SOURCE_RANGE).map(copy_source::range).transpose()?;
         let session = self.upload_of(&request, Access::Write).await?;
         let from = copy_from(&request, &source);
@@ -112,17 +114,27 @@ impl S3Api {
         Ok(reply)
     }
 
-    /// The source, if the sender may read it. **Errors**: `InvalidArgument`, `NotImplemented`,
-    /// `AccessDenied`, and those of `require_bucket`.
-    fn source(&self, request: &AuthedRequest) -> Result<CopySource, S3Error> {
-        let source = copy_source::parse(request.header(COPY_SOURCE).unwrap_or_default())?;
+    /// Checks that the sender may read the source. **Errors**: `AccessDenied`, and those of
+    /// `require_bucket` and `validate::key`.
+    fn require_readable(
+        &self,
+        request: &AuthedRequest,
+        source: &CopySource,
+    ) -> Result<(), S3Error> {
         self.require_bucket(&source.bucket)?;
         validate::key(&source.key)?;
-        if !request.identity.allows(Access::Read, &source.bucket, &source.key) {
-            return Err(S3Error::denied());
+        if request.identity.allows(Access::Read, &source.bucket, &source.key) {
+            Ok(())
+        } else {
+            Err(S3Error::denied())
         }
-        Ok(source)
     }
+}
+
+/// The source of a copy, before anything else of the request is looked at. **Errors**:
+/// `InvalidArgument`, `NotImplemented`.
+fn source(request: &AuthedRequest) -> Result<CopySource, S3Error> {
+    copy_source::parse(request.header(COPY_SOURCE).unwrap_or_default())
 }
 
 fn copy_from<'a>(request: &'a AuthedRequest, source: &'a CopySource) -> CopyFrom<'a> {

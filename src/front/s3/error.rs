@@ -237,6 +237,7 @@ impl From<web::Error> for S3Error {
                 (S::BAD_REQUEST, "AuthorizationQueryParametersError")
             }
             web::Kind::UnknownAccessKey => (S::FORBIDDEN, "InvalidAccessKeyId"),
+            web::Kind::InvalidToken => (S::BAD_REQUEST, "InvalidToken"),
             web::Kind::Unsigned => return Self::access_denied(error),
             web::Kind::NotCovered | web::Kind::Expired => (S::FORBIDDEN, "AccessDenied"),
             web::Kind::Skewed => (S::FORBIDDEN, "RequestTimeTooSkewed"),

@@ -2,7 +2,9 @@
 //!
 //! Guarantees: keys are in the order of the store, which is S3's byte order on the embedded one; a
 //! page says where the next one begins, with what the store itself needs to continue, and keeps no
-//! state in the gateway. A continuation token of another listing is refused. Source:
+//! state in the gateway. A continuation token of another listing is refused. The checksum that is
+//! named of an object is the one that GetObject gives, in front of an S3 server that server's own.
+//! Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>.
 
 use std::borrow::Cow;
@@ -12,7 +14,7 @@ use percent_encoding::utf8_percent_encode;
 use super::attributes::DEFAULT_STORAGE_CLASS;
 use super::error::S3Error;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, token, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, checksums, token, xml_reply};
 use crate::accounts::Access;
 use crate::object::{ListApi, ListOptions, Listed, Page};
 use crate::sigv4::URI_PATH;
@@ -181,6 +183,7 @@ fn write_page(xml: &mut Xml, list: &ListRequest, page: &Page, owner: Option<&str
         xml.open("Contents").element("Key", list.name(object.key.as_str()));
         xml.element("LastModified", timestamp(object.modified))
             .element("ETag", format_args!("\"{}\"", object.etag));
+        checksums::write_listed(xml, object);
         xml.element("Size", object.size_bytes).element("StorageClass", class_of(object));
         if let Some(owner) = owner {
             xml.account("Owner", owner);

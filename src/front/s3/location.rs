@@ -1,8 +1,10 @@
-//! The URLs of buckets and objects in answers.
+//! The locations of buckets and objects in answers.
 //!
-//! Guarantees: absolute and percent-encoded, with the scheme and the host by which the client
-//! reached the gateway, so that the client can follow them. Source: RFC 9110 §10.2.2;
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>, *Location*.
+//! Guarantees: that of an object is absolute and percent-encoded, with the scheme and the host by
+//! which the client reached the gateway, so that the client can follow it; that of a bucket is its
+//! path, in every addressing. Source: RFC 9110 §10.2.2; *Location* of
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>,
+//! `API_CreateBucket.html`.
 
 use http::{HeaderValue, header, request};
 use percent_encoding::utf8_percent_encode;
@@ -11,17 +13,13 @@ use crate::names::{Bucket, Key};
 use crate::sigv4::URI_PATH;
 use crate::web::{Settings, bucket_of_host};
 
-/// The URL of a bucket, with a slash at its end. `head` is the request's.
-pub(super) fn of_bucket(
-    head: &request::Parts,
-    bucket: &Bucket,
-    settings: &Settings,
-) -> HeaderValue {
-    let url = of_object(head, bucket, &Key::from(""), settings);
-    HeaderValue::from_str(&url).unwrap_or(HeaderValue::from_static("/"))
+/// A slash and the name of a bucket.
+pub(super) fn of_bucket(bucket: &Bucket) -> HeaderValue {
+    let path = HeaderValue::from_str(&format!("/{bucket}"));
+    path.expect("the name of a bucket is made of letters, digits, dots and dashes")
 }
 
-/// The URL of an object, in the addressing of the request.
+/// The URL of an object, in the addressing of the request, whose head is `head`.
 pub(super) fn of_object(
     head: &request::Parts,
     bucket: &Bucket,

@@ -63,7 +63,7 @@ use crate::web::{self, AccessLog, Declared, Payload, Query, Reply, RequestBody, 
 use cors::Preflight;
 use error::S3Error;
 use route::{S3Operation, Target};
-use vocabulary::hoist;
+use vocabulary::{Operations, hoist};
 
 pub use cors::CorsSettings;
 
@@ -206,12 +206,16 @@ impl S3Api {
     }
 
     /// What every operation on an authenticated request begins with. **Errors**: those of
-    /// `require_visible`, `vocabulary` and `hoist`; `AccessDenied` where the request expects
-    /// another owner of the bucket.
+    /// `require_visible`, `vocabulary` and `hoist`; `InvalidRequest` for a framed document;
+    /// `AccessDenied` where the request expects another owner of the bucket.
     fn prepare(&self, operation: S3Operation, request: &mut AuthedRequest) -> Result<(), S3Error> {
         self.require_visible(&request.target)?;
         vocabulary::check(operation, &request.query, &request.head.headers)?;
         hoist::hoist(&request.query, &mut request.head.headers)?;
+        if request.payload.is_framed() && Operations::WITH_DOCUMENT.has(operation) {
+            let message = "The value of x-amz-content-sha256 header is invalid.";
+            return Err(S3Error::invalid_request(message));
+        }
         request.require_owner("x-amz-expected-bucket-owner")
     }
 

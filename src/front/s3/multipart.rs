@@ -9,7 +9,9 @@ use http::StatusCode;
 use super::error::S3Error;
 use super::list::{is_url_encoded, page_limit, page_limit_or, url_encoded};
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, attributes, checksums, empty_reply, xml_reply};
+use super::{
+    AuthedRequest, HandlerResult, S3Api, attributes, checksums, conditions, empty_reply, xml_reply,
+};
 use crate::accounts::Access;
 use crate::upload::{Kind, NewUpload, OpenQuery, Root, Session};
 
@@ -67,10 +69,19 @@ impl S3Api {
         Err(S3Error::no_such_upload())
     }
 
+    /// With a condition on the time of its creation, an upload that is not there is as good as
+    /// aborted.
     pub(super) async fn abort_upload(&self, request: AuthedRequest) -> HandlerResult {
-        let session = self.upload_of(&request, Access::Write).await?;
-        if !session.root().status.is_usable() {
-            return Err(S3Error::no_such_upload());
+        let initiated = conditions::initiated(&request.head.headers)?;
+        let session = match self.usable_upload(&request).await {
+            Err(error) if initiated.is_some() && error.code == "NoSuchUpload" => {
+                return Ok(empty_reply(StatusCode::NO_CONTENT));
+            }
+            found => found?,
+        };
+        let created_at = since_1970(session.root().created_at);
+        if initiated.is_some_and(|initiated| initiated != created_at) {
+            return Err(S3Error::precondition());
         }
         let reason = "aborted by its client";
         let crowded = self.shared.uploads.is_crowded(request.identity.account_name());
@@ -80,6 +91,12 @@ impl S3Api {
             session.abort(reason).await?;
         }
         Ok(empty_reply(StatusCode::NO_CONTENT))
+    }
+
+    /// **Errors**: those of `upload_of`, and `NoSuchUpload` for one that has ended.
+    async fn usable_upload(&self, request: &AuthedRequest) -> Result<Session, S3Error> {
+        let session = self.upload_of(request, Access::Write).await?;
+        if session.root().status.is_usable() { Ok(session) } else { Err(S3Error::no_such_upload()) }
     }
 
     pub(super) async fn list_parts(&self, request: AuthedRequest) -> HandlerResult {

@@ -31,11 +31,12 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         let number = part_number(&request)?;
-        let declared = Declared::read(&request.head, &request.payload)?;
+        let declared = Declared::stated(&request.head, &request.payload)?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         let session = self.upload_of(&request, Access::Write).await?;
         let root = session.root();
         checksums::require_of_upload(&declared, &root)?;
+        declared.require_one_sha256()?;
         let named = root.s3.as_ref().and_then(|s3| s3.checksum);
         let algorithm = declared.algorithm();
         let waits = self.waits(&request, &body.progress());

@@ -132,7 +132,8 @@ impl S3Api {
             PolicyVersion::V2 { .. } => field("signature")?,
         };
         let claim = PolicySignature { version, signature, policy: field("policy")? };
-        Ok(authenticate_policy(&self.shared.accounts, claim, &self.shared.http)?)
+        let token = fields.get("x-amz-security-token").map(String::as_str);
+        Ok(authenticate_policy(&self.shared.accounts, claim, token, &self.shared.http)?)
     }
 
     /// The key, and the lengths that the file may have. **Errors**: those of the policy;

@@ -29,8 +29,9 @@ impl S3Api {
         body: RequestBody,
     ) -> HandlerResult {
         request.require(Access::Write)?;
-        let declared = Declared::read(&request.head, &request.payload)?;
+        let declared = Declared::stated(&request.head, &request.payload)?;
         let made = checksums::to_be_made(&request.head.headers, &declared)?;
+        declared.require_one_sha256()?;
         let len_bytes = declared.len_bytes.ok_or_else(S3Error::length_required)?;
         if len_bytes > MAX_BYTES {
             let message =

@@ -12,7 +12,7 @@ use super::error::S3Error;
 use super::list::{ListRequest, class_of, list_request, owner_of};
 use super::pass_through::without_document;
 use super::xml::{Xml, timestamp};
-use super::{AuthedRequest, HandlerResult, S3Api, xml_reply};
+use super::{AuthedRequest, HandlerResult, S3Api, checksums, xml_reply};
 use crate::accounts::Access;
 use crate::object::{Level, NULL_VERSION, Operation, Page};
 
@@ -84,9 +84,9 @@ fn document(request: &AuthedRequest, list: &ListRequest, markers: &Markers, page
             .element("VersionId", NULL_VERSION)
             .element("IsLatest", true)
             .element("LastModified", timestamp(object.modified))
-            .element("ETag", format_args!("\"{}\"", object.etag))
-            .element("Size", object.size_bytes)
-            .element("StorageClass", class_of(object));
+            .element("ETag", format_args!("\"{}\"", object.etag));
+        checksums::write_listed(&mut xml, object);
+        xml.element("Size", object.size_bytes).element("StorageClass", class_of(object));
         xml.account("Owner", owner_of(request));
         xml.close();
     }

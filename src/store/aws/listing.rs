@@ -27,6 +27,9 @@ use crate::sigv4::{Payload, URI_COMPONENT};
 
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, is some 4 MiB.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// The type of a checksum of all bytes of an object. Of the objects that the gateway made of parts
+/// the server knows another checksum than the client's.
+const FULL_OBJECT: &str = "FULL_OBJECT";
 /// More than the elements of any listing are nested.
 const MAX_DEPTH: usize = 8;
 
@@ -96,6 +99,8 @@ enum Element {
     ETag,
     Size,
     StorageClass,
+    ChecksumAlgorithm,
+    ChecksumType,
     CommonPrefixes,
     Prefix,
     IsTruncated,
@@ -113,6 +118,8 @@ impl From<&str> for Element {
             "Key" => Self::Key,
             "LastModified" => Self::LastModified,
             "StorageClass" => Self::StorageClass,
+            "ChecksumAlgorithm" => Self::ChecksumAlgorithm,
+            "ChecksumType" => Self::ChecksumType,
             "ETag" => Self::ETag,
             "Size" => Self::Size,
             "CommonPrefixes" => Self::CommonPrefixes,
@@ -130,6 +137,8 @@ impl From<&str> for Element {
 #[derive(Default)]
 struct Parsed {
     page: Page,
+    /// Whether the checksum of the last object is one of all its bytes, not of its parts.
+    is_full_object: bool,
     encoded: bool,
     more: bool,
     token: Option<String>,
@@ -152,6 +161,7 @@ fn page(document: &[u8]) -> std::result::Result<Page, BodyError> {
                 value.clear();
                 if path == [Element::Listing, Element::Contents] {
                     parsed.page.objects.push(empty_entry());
+                    parsed.is_full_object = false;
                 }
             }
             Event::Text(text) => value.push_str(&text),
@@ -190,6 +200,15 @@ impl Parsed {
             ([_, Element::Contents, Element::StorageClass], Some(object)) => {
                 object.storage_class = Some(value.to_owned()).filter(|class| !class.is_empty());
             }
+            ([_, Element::Contents, Element::ChecksumAlgorithm], Some(object)) => {
+                object.checksum = value.parse().ok();
+            }
+            ([_, Element::Contents, Element::ChecksumType], _) => {
+                self.is_full_object = value == FULL_OBJECT;
+            }
+            ([_, Element::Contents], Some(object)) if !self.is_full_object => {
+                object.checksum = None;
+            }
             ([_, Element::CommonPrefixes, Element::Prefix], _) => {
                 self.page.prefixes.push(value.to_owned())
             }
@@ -203,7 +222,7 @@ impl Parsed {
     }
 
     fn finish(self) -> std::result::Result<Page, BodyError> {
-        let Self { mut page, encoded, more, token, marker } = self;
+        let Self { mut page, encoded, more, token, marker, is_full_object: _ } = self;
         let keys = page.objects.iter().map(|object| object.key.as_str());
         if keys.chain(page.prefixes.iter().map(String::as_str)).any(str::is_empty) {
             return Err("the store's listing has a key without a name".into());
@@ -245,6 +264,7 @@ fn empty_entry() -> Listed {
         etag: ETag::from(""),
         modified: SystemTime::UNIX_EPOCH,
         storage_class: None,
+        checksum: None,
     }
 }
 
@@ -263,6 +283,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::digest::Algorithm;
 
     /// As AWS prints its examples, with an owner, whitespace between elements and a prefix of the
     /// page's own.
@@ -297,6 +318,27 @@ mod tests {
         );
         let next = Next { after: "c/".to_owned(), token: None };
         assert_eq!((page.prefixes, page.next), (vec!["c/".to_owned()], Some(next)));
+    }
+
+    #[test]
+    fn only_a_checksum_of_all_bytes_is_that_of_the_object() {
+        let table = [
+            ("<ChecksumAlgorithm>CRC32C</ChecksumAlgorithm>", "FULL_OBJECT", Some("CRC32C")),
+            ("<ChecksumAlgorithm>SHA256</ChecksumAlgorithm>", "COMPOSITE", None),
+            ("<ChecksumAlgorithm>CRC16</ChecksumAlgorithm>", "FULL_OBJECT", None),
+            ("", "FULL_OBJECT", None),
+        ];
+        for (algorithm, kind, expected) in table {
+            let kind = format!("<ChecksumType>{kind}</ChecksumType>");
+            for both in [format!("{kind}{algorithm}"), format!("{algorithm}{kind}")] {
+                let other = "<Contents><Key>b</Key><ChecksumAlgorithm>SHA1</ChecksumAlgorithm>";
+                let text =
+                    listing(&format!("<Contents><Key>a</Key>{both}</Contents>{other}</Contents>"));
+                let page = page(text.as_bytes()).unwrap();
+                let found = page.objects[0].checksum.map(Algorithm::name);
+                assert_eq!((found, page.objects[1].checksum), (expected, None), "{text}");
+            }
+        }
     }
 
     #[test]

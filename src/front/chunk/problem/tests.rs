@@ -66,6 +66,7 @@ const HTTP: &[web::Kind] = &[
     web::Kind::UnsupportedSignature,
     web::Kind::InvalidSignatureArgument,
     web::Kind::UnknownAccessKey,
+    web::Kind::InvalidToken,
     web::Kind::LengthRequired,
     web::Kind::RequestTimeout,
     web::Kind::Expired,

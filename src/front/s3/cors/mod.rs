@@ -2,8 +2,8 @@
 //! preflights, and the headers that let a page read a response.
 //!
 //! Guarantees: a request without `Origin` costs nothing; a preflight needs no signature and tells
-//! nothing of a bucket but its rules; the gateway keeps the rules itself, in front of an S3 server
-//! too, since it is the gateway that answers browsers. Source:
+//! nothing of a bucket but its rules and whether it exists; the gateway keeps the rules itself, in
+//! front of an S3 server too, since it is the gateway that answers browsers. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>,
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>, docs/architecture.md#settings-of-buckets.
 

@@ -1,9 +1,10 @@
 //! Preflights, and the headers by which a browser lets a page of another origin read a response.
 //!
 //! Guarantees: the first rule that allows the request decides: the bucket's own rules, then those
-//! of the settings; a refused preflight is the same for every bucket, whether it exists or not. If
-//! the rules of a bucket cannot be read in time, a preflight fails, and another response is sent
-//! with what the settings allow. Source:
+//! of the settings. Only where there is no rule at all is the bucket looked for, so that a refusal
+//! says whether it is the bucket or its rules that are missing, as at S3. If the rules of a bucket
+//! cannot be read in time, a preflight fails, and another response is sent with what the settings
+//! allow. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html>.
 
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub struct Preflight {
 }
 
 impl S3Api {
-    /// **Errors**: `BadRequest`, `AccessForbidden`, the store's.
+    /// **Errors**: `BadRequest`, `AccessForbidden`, those of `require_bucket_without_rules`.
     pub(in super::super) async fn preflight(
         &self,
         preflight: Preflight,
@@ -69,14 +70,18 @@ impl S3Api {
         let headers: Vec<&str> =
             asked.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let request = CrossOrigin { origin, method, headers: &headers };
-        let Target { bucket, key } = &preflight.target;
-        let rules = self.rules(bucket).await?;
+        let rules = self.rules(&preflight.target.bucket).await?;
         let mut reply = empty_reply(StatusCode::OK);
         if !allow(&rules, request, &mut reply) {
-            let message = "CORSResponse: This CORS request is not allowed. This is usually because the \
+            let message = if rules.is_empty() && !preflight.target.bucket.is_empty() {
+                self.require_bucket_without_rules(&preflight.target.bucket).await?;
+                "CORSResponse: CORS is not enabled for this bucket."
+            } else {
+                "CORSResponse: This CORS request is not allowed. This is usually because the \
                  evalution of Origin, request method / Access-Control-Request-Method or \
-                 Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.";
-            let kind = if key.is_empty() { "BUCKET" } else { "OBJECT" };
+                 Access-Control-Request-Headers are not whitelisted by the resource's CORS spec."
+            };
+            let kind = if preflight.target.key.is_empty() { "BUCKET" } else { "OBJECT" };
             return Err(S3Error::new(StatusCode::FORBIDDEN, "AccessForbidden", message)
                 .with_element("Method", method)
                 .with_element("ResourceType", kind));
@@ -114,15 +119,30 @@ impl S3Api {
         if !is_bucket {
             return Ok(self.rules_of_settings(bucket));
         }
-        let own = tokio::select! {
+        let own = self.in_time(self.shared.objects.cors_rules(bucket)).await?;
+        Ok(own.iter().cloned().chain(self.rules_of_settings(bucket)).collect())
+    }
+
+    /// **Errors**: those of `require_bucket`, and `NoSuchBucket`.
+    async fn require_bucket_without_rules(&self, bucket: &Bucket) -> Result<(), S3Error> {
+        self.require_bucket(bucket)?;
+        let exists = self.in_time(self.shared.objects.has_bucket_without_rules(bucket)).await?;
+        if exists { Ok(()) } else { Err(S3Error::no_such_bucket(bucket)) }
+    }
+
+    /// **Errors**: the store's; `Unavailable` if it takes too long.
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
             biased;
-            rules = self.shared.objects.cors_rules(bucket) => rules?,
+            outcome = read => outcome,
             () = self.shared.clock.pause(RULES_TIMEOUT) => {
                 let what = "the rules of the bucket were not read in time";
-                return Err(StoreError::new(StoreKind::Unavailable, what));
+                Err(StoreError::new(StoreKind::Unavailable, what))
             }
-        };
-        Ok(own.iter().cloned().chain(self.rules_of_settings(bucket)).collect())
+        }
     }
 
     fn rules_of_settings(&self, bucket: &Bucket) -> Vec<CorsRule> {

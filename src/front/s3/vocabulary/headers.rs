@@ -83,7 +83,7 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-grant-read-acp", WITH_ACL, ActedOn),
     row("x-amz-grant-write", WITH_ACL, ActedOn),
     row("x-amz-grant-write-acp", WITH_ACL, ActedOn),
-    row("x-amz-if-match-initiated-time", O::ABORT_UPLOAD, Refused),
+    row("x-amz-if-match-initiated-time", O::ABORT_UPLOAD, ActedOn),
     row("x-amz-if-match-last-modified-time", O::DELETE_OBJECT, ActedOn),
     row("x-amz-if-match-size", O::DELETE_OBJECT, ActedOn),
     row("x-amz-max-parts", O::GET_OBJECT_ATTRIBUTES, ActedOn),
@@ -113,7 +113,8 @@ pub static HEADERS: &[Row] = &[
     row("x-amz-rename-source", O::ALL, Refused),
     row("x-amz-request-payer", O::ALL, Only(&["requester"])),
     row("x-amz-sdk-checksum-algorithm", O::ALL, ActedOn),
-    row("x-amz-security-token", O::ALL, Nothing("keys of the gateway have no sessions")),
+    // Only an empty one is taken: no key of the gateway is that of a session.
+    row("x-amz-security-token", O::ALL, ActedOn),
     row("x-amz-server-side-encryption", O::WITH_METADATA, Forwarded),
     row("x-amz-server-side-encryption-aws-kms-key-id", O::WITH_METADATA, Forwarded),
     row("x-amz-server-side-encryption-bucket-key-enabled", O::WITH_METADATA, Forwarded),

@@ -32,7 +32,7 @@ pub static PARAMETERS: &[Row] = &[
     row("X-Amz-Credential", O::ALL, Nothing(SIGNED)),
     row("X-Amz-Date", O::ALL, Nothing(SIGNED)),
     row("X-Amz-Expires", O::ALL, Nothing(SIGNED)),
-    row("X-Amz-Security-Token", O::ALL, Nothing(SIGNED)),
+    row("X-Amz-Security-Token", O::ALL, ActedOn),
     row("X-Amz-Signature", O::ALL, Nothing(SIGNED)),
     row("X-Amz-SignedHeaders", O::ALL, Nothing(SIGNED)),
     row("attributes", O::GET_OBJECT_ATTRIBUTES, ActedOn),

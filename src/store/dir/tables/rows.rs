@@ -131,16 +131,29 @@ struct ObjectHead {
 
 /// What a listing shows of an object; the rest of its row is not decoded.
 #[derive(Deserialize)]
-struct ListedHead {
+struct ListedHead<'a> {
     etag: ETag,
     size_bytes: u64,
     modified_ms: u64,
-    attributes: ListedAttributes,
+    #[serde(borrow)]
+    attributes: ListedAttributes<'a>,
 }
 
 #[derive(Deserialize)]
-struct ListedAttributes {
+struct ListedAttributes<'a> {
     headers: ListedHeaders,
+    #[serde(borrow)]
+    user: ListedUser<'a>,
+    /// A checksum has no character that JSON escapes.
+    #[serde(default)]
+    checksum: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct ListedUser<'a> {
+    /// `header_names::STATED_CHECKSUM`.
+    #[serde(rename = "ratchet-checksum")]
+    checksum: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -223,7 +236,9 @@ impl ObjectRow {
 pub(in super::super) fn listed(key: Key, row: &[u8]) -> Result<Listed> {
     let ListedHead { etag, size_bytes, modified_ms, attributes } = from_json(split(row)?.0)?;
     let storage_class = attributes.headers.storage_class;
-    Ok(Listed { key, size_bytes, etag, modified: time(modified_ms), storage_class })
+    let checksum = attributes.user.checksum.or(attributes.checksum);
+    let checksum = checksum.and_then(|text| text.split_once(':')?.0.parse().ok());
+    Ok(Listed { key, size_bytes, etag, modified: time(modified_ms), storage_class, checksum })
 }
 
 /// The encoded head of an object's row, and the bytes of an inline object.
