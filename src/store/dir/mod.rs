@@ -185,7 +185,7 @@ impl Store for Dir {
             let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
             let (etag, bytes) = (ETag(received.md5_hex()), received.bytes);
             let checksum = options.checksum.map(|algorithm| Checksum::of(algorithm, &bytes));
-            (bytes.len() as u64, Content::Inline(bytes.to_vec()), etag, checksum)
+            (bytes.len() as u64, Content::Inline(bytes), etag, checksum)
         } else {
             let (body, checksum) = body.with_checksum(options.checksum);
             let written = self

@@ -74,7 +74,7 @@ pub(super) fn body(files: &Arc<Files>, content: Content, first: u64, end: u64) -
     let refs = match content {
         Content::Inline(bytes) => {
             let (first, end) = (first as usize, end as usize);
-            return Bytes::from(bytes).slice(first..end).into();
+            return bytes.slice(first..end).into();
         }
         Content::Files(refs) => refs,
     };

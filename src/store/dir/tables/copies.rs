@@ -4,11 +4,14 @@
 //! the parts of one upload share is bounded, so that the row of its object stays small enough to be
 //! read with every request.
 
+use bytes::Bytes;
+
 use super::super::super::{
     Bucket, ByteSpan, ETag, Error, Key, Kind, PartNumber, Result, UploadTarget,
 };
 use super::super::copies::tag_of_shared;
-use super::rows::{AttributesRow, Content, FileRef, ObjectRow, PartRow, to_json};
+use super::object_row::{Content, ObjectRow};
+use super::rows::{AttributesRow, FileRef, PartRow, to_json};
 use super::{Tables, index_error, object_key};
 
 /// How many files an upload may have beyond one for each part, because its parts were copied from
@@ -28,7 +31,7 @@ pub(in super::super) enum SharedPart {
     /// It shares the files of its source.
     Written(ETag),
     /// Its source has no file: these are the bytes.
-    Inline(Vec<u8>),
+    Inline(Bytes),
     /// It would have too many files; nothing is written.
     TooManyFiles,
 }
@@ -80,7 +83,7 @@ impl Tables<'_> {
         let shared = files.iter().map(|file| (file.id.as_str(), file.offset, file.len_bytes));
         let etag = if is_md5 { source.etag.clone() } else { tag_of_shared(shared) };
         let Some(row) = PartRow::shared(etag.clone(), files) else {
-            return Ok(SharedPart::Inline(Vec::new()));
+            return Ok(SharedPart::Inline(Bytes::new()));
         };
         self.put_part(target, number, &row)?;
         if more > 0 {

@@ -7,6 +7,8 @@
 mod buckets;
 mod copies;
 mod files;
+mod object_head;
+mod object_row;
 mod objects;
 mod restored;
 mod rows;
@@ -19,10 +21,9 @@ use super::super::{Error, Result};
 pub(super) use buckets::BUCKETS;
 pub(super) use copies::{CopyFrom, SharedPart};
 pub(super) use files::{FILES, GARBAGE, SHARED};
+pub(super) use object_row::{Content, ObjectRow, listed};
 pub(super) use objects::{OBJECTS, object_key};
-pub(super) use rows::{
-    AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, listed,
-};
+pub(super) use rows::{AttributesRow, FileRef, PartRow, UploadRow, from_json};
 pub(super) use uploads::{NewObject, PARTS, UPLOADS, chosen_part, no_upload};
 
 /// The tables within one write transaction.

@@ -6,7 +6,7 @@ use redb::{ReadableTable, TableDefinition};
 
 use super::super::super::conditions::require_null_version;
 use super::super::super::{Bucket, DeleteOptions, Error, Key, Kind, PutMode, Result, Tags};
-use super::rows::ObjectRow;
+use super::object_row::ObjectRow;
 use super::{Tables, index_error};
 
 /// `<bucket>/<key>` → `ObjectRow`. No bucket name contains a `/`, so the keys of one bucket are

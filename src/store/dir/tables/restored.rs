@@ -6,7 +6,8 @@
 use redb::ReadableTable;
 
 use super::super::super::Result;
-use super::rows::{ObjectRow, PartRow};
+use super::object_row::ObjectRow;
+use super::rows::PartRow;
 use super::{Tables, index_error};
 
 impl Tables<'_> {
