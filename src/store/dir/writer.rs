@@ -19,8 +19,9 @@ use super::super::{Error, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
+use super::packs::{Compactor, PackWriter};
 use super::reaper::Reaper;
-use super::tables::{Tables, index_error};
+use super::tables::{Changed, Tables, index_error};
 
 /// The capacity of the queue; also the largest number of changes in one transaction.
 const MAX_QUEUED: usize = 256;
@@ -105,20 +106,33 @@ fn closed() -> Error {
 pub(super) struct Writer {
     changes: Option<Changes>,
     reaper: Option<Reaper>,
+    compactor: Option<Compactor>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub fn start(handle: Arc<Handle>, files: Arc<Files>) -> io::Result<Self> {
+    /// Starts the thread, and those that remove and compact files; `seed` is random, for the ids of
+    /// packs.
+    pub fn start(handle: Arc<Handle>, files: Arc<Files>, seed: String) -> io::Result<Self> {
         let (tx, rx) = mpsc::channel(MAX_QUEUED);
         let changes = Changes(tx);
         let (reaper, wake_reaper) =
             Reaper::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
-        let writer =
-            WriterLoop { handle, files, wake_reaper, uncertain: Vec::new(), reopened: false };
+        let (compactor, wake_compactor) =
+            Compactor::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+        let writer = WriterLoop {
+            handle,
+            packs: PackWriter::new(Arc::clone(&files), seed),
+            files,
+            wake_reaper,
+            wake_compactor,
+            uncertain: Vec::new(),
+            reopened: false,
+        };
         let thread =
             thread::Builder::new().name("dir-writer".to_owned()).spawn(move || writer.run(rx))?;
-        Ok(Self { changes: Some(changes), reaper: Some(reaper), thread: Some(thread) })
+        let (reaper, compactor) = (Some(reaper), Some(compactor));
+        Ok(Self { changes: Some(changes), reaper, compactor, thread: Some(thread) })
     }
 
     /// Queues a change and waits for its commit.
@@ -144,7 +158,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Stops the reaper before the writer, because the reaper may be waiting for the writer.
+        // Stops these before the writer, because they may be waiting for it.
+        self.compactor = None;
         self.reaper = None;
         // Closing the queue ends the loop once all queued changes are written.
         self.changes = None;
@@ -155,11 +170,20 @@ impl Drop for Writer {
     }
 }
 
+/// Whom a commit gives something to do.
+struct Wakes {
+    reaper: bool,
+    compactor: bool,
+}
+
 struct WriterLoop {
     handle: Arc<Handle>,
     files: Arc<Files>,
+    packs: PackWriter,
     /// To unpark the reaper.
     wake_reaper: Thread,
+    /// To unpark the compactor.
+    wake_compactor: Thread,
     /// Files of failed commits: only the reopened index tells whether it refers to them.
     uncertain: Vec<String>,
     /// Whether the index was reopened since the last commit: the reaper must look for garbage, as
@@ -174,7 +198,7 @@ impl WriterLoop {
             let committed =
                 self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
             match committed {
-                Ok(releases_files) => self.after_commit(&mut batch, releases_files),
+                Ok(wake) => self.after_commit(&mut batch, wake),
                 Err(error) => self.after_failure(&mut batch, &error),
             }
         }
@@ -199,26 +223,38 @@ impl WriterLoop {
         Ok(())
     }
 
-    /// Commits all changes in one transaction. Returns whether it released files.
-    fn commit(&self, transaction: WriteTransaction, batch: &mut [QueuedChange]) -> Result<bool> {
-        let releases_files = {
-            let mut tables = Tables::open(&transaction)?;
+    /// Commits all changes in one transaction. Returns whom to wake.
+    fn commit(
+        &mut self,
+        transaction: WriteTransaction,
+        batch: &mut [QueuedChange],
+    ) -> Result<Wakes> {
+        let (appending, was_finished) = self.packs.begin();
+        let changed = {
+            let mut tables = Tables::open(&transaction, appending)?;
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
-            tables.releases_files
+            tables.finish()?
         };
+        let Changed { appending, live_bytes, releases_files, leaves_sparse_pack } = changed;
+        let has_new_pack = appending.is_new && !appending.is_empty();
+        // Before the commit: a row must not refer to bytes that a power loss takes away.
+        let written = self.packs.write(appending);
+        written.map_err(|error| disk_error("writing a pack", error))?;
         // One sync for all files of this commit.
-        if batch.iter().any(|change| change.applied && change.file.is_some()) {
+        if has_new_pack || batch.iter().any(|change| change.applied && change.file.is_some()) {
             self.files
                 .sync_names()
                 .map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(index_error)?;
-        Ok(releases_files)
+        let is_finished = self.packs.committed(live_bytes);
+        let compactor = was_finished || is_finished || leaves_sparse_pack;
+        Ok(Wakes { reaper: releases_files, compactor })
     }
 
-    fn after_commit(&mut self, batch: &mut Vec<QueuedChange>, releases_files: bool) {
+    fn after_commit(&mut self, batch: &mut Vec<QueuedChange>, wake: Wakes) {
         for change in batch.drain(..) {
             match change.file.as_deref() {
                 Some(file) if change.applied => {
@@ -232,8 +268,12 @@ impl WriterLoop {
         }
         // Only after a commit that succeeded: the reaper's own changes would fail too, and would
         // make the writer reopen the index.
-        if releases_files || std::mem::take(&mut self.reopened) {
+        let reopened = std::mem::take(&mut self.reopened);
+        if wake.reaper || reopened {
             self.wake_reaper.unpark();
+        }
+        if wake.compactor || reopened {
+            self.wake_compactor.unpark();
         }
     }
 
@@ -246,6 +286,7 @@ impl WriterLoop {
                 file => self.drop_file(file.as_deref()),
             }
         }
+        self.uncertain.extend(self.packs.abandon());
         // Before the callers hear of the failure: they may want to read.
         if let Err(error) = self.recover() {
             let source = std::error::Error::source(&error);

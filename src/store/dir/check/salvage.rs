@@ -168,7 +168,7 @@ impl Salvage {
             candidates.sort_by_key(|(modified_ms, _)| std::cmp::Reverse(*modified_ms));
             for (_, place) in candidates {
                 let row = ObjectRow::decode(&read(index, place)?)?;
-                if are_whole(places, row.files())? {
+                if are_whole(places, row.places())? {
                     take(&key, &row)?;
                     break;
                 }

@@ -2,14 +2,14 @@
 //!
 //! Guarantees: an encoded head decodes to the same head, and nothing else does: a head with bytes
 //! too many or too few is refused. It is a third as long as it would be as JSON, because an index
-//! of small objects consists of little else.
+//! of small objects consists of little else (docs/decisions/0027-small-objects-are-in-packs.md).
 //!
 //! **Layout**: in this order ETag, size, time of modification, content type, headers, metadata,
 //! tags, checksum, where the bytes are. Numbers are LEB128. A text is twice the number of its bytes
 //! and those bytes; hex digits are twice the number of the bytes that they stand for plus one, and
 //! those bytes. A map is the number of its pairs and the pairs. What may be missing is a list of
-//! none or one. The bytes are in the row (0), or in files (2, their number, and of each id, length,
-//! offset).
+//! none or one. The bytes are in the row (0), in a pack (1, id, offset), or in files (2, their
+//! number, and of each id, length, offset).
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,11 @@ pub(super) fn encode(
     put_option(to, attributes.checksum.as_deref());
     match content {
         Content::Inline(_) => put_number(to, 0),
+        Content::Packed(body) => {
+            put_number(to, 1);
+            put_text(to, &body.id);
+            put_number(to, body.offset);
+        }
         Content::Files(files) => {
             put_number(to, 2);
             put_number(to, files.len() as u64);
@@ -120,6 +125,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<ObjectHead> {
     };
     let elsewhere = match rest.number()? {
         0 => None,
+        1 => {
+            let (id, offset) = (rest.text()?, rest.number()?);
+            Some(Content::Packed(FileRef { id, len_bytes: size_bytes, offset }))
+        }
         2 => Some(Content::Files(rest.files()?)),
         _ => return None,
     };

@@ -1,7 +1,8 @@
 //! The row of an object and its bytes.
 //!
 //! Guarantees: an encoded row decodes to the same row; a row of an older version, whose head is
-//! JSON, decodes too. An older version refuses a row of this one as damaged.
+//! JSON, decodes too. An older version refuses a row of this one as damaged, so it cannot take an
+//! object in a pack for an empty one.
 //!
 //! **Layout**: three bytes with the length of the head, little-endian; a byte with its form: 0 for
 //! JSON, 1 for that of `object_head`; the head; the bytes of an object that is in the row itself.
@@ -25,6 +26,8 @@ const BINARY: u8 = 1;
 pub(in super::super) enum Content {
     /// In the row itself.
     Inline(Bytes),
+    /// In a pack, with others.
+    Packed(FileRef),
     /// In files of their own, in order.
     Files(Vec<FileRef>),
 }
@@ -72,7 +75,7 @@ impl ObjectRow {
     pub fn encode(&self) -> Vec<u8> {
         let inline = match &self.content {
             Content::Inline(bytes) => &bytes[..],
-            Content::Files(_) => &[],
+            Content::Packed(_) | Content::Files(_) => &[],
         };
         let mut row = Vec::with_capacity(256 + inline.len());
         row.extend_from_slice(&[0; 4]);
@@ -108,7 +111,16 @@ impl ObjectRow {
     /// The files that are the object's own or shared with copies: no pack.
     pub fn files(&self) -> &[FileRef] {
         match &self.content {
+            Content::Inline(_) | Content::Packed(_) => &[],
+            Content::Files(files) => files,
+        }
+    }
+
+    /// All that the object's bytes are read from, with its pack.
+    pub fn places(&self) -> &[FileRef] {
+        match &self.content {
             Content::Inline(_) => &[],
+            Content::Packed(body) => std::slice::from_ref(body),
             Content::Files(files) => files,
         }
     }
@@ -117,6 +129,7 @@ impl ObjectRow {
     pub fn content_bytes(&self) -> u64 {
         match &self.content {
             Content::Inline(bytes) => bytes.len() as u64,
+            Content::Packed(body) => body.len_bytes,
             Content::Files(files) => files.iter().map(|file| file.len_bytes).sum(),
         }
     }
@@ -196,6 +209,7 @@ mod tests {
         for content in [
             Content::Inline(Bytes::new()),
             Content::Inline(Bytes::from_static(&[1, 2])),
+            Content::Packed(file("0123456789abcdef0123456789abcdef", 1 << 20)),
             Content::Files(vec![]),
             Content::Files(vec![file("ab", 0), file("cd", 9)]),
         ] {
