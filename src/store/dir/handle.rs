@@ -22,6 +22,7 @@ use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::modes::create_or_restrict_file;
+use super::shrink::shrink;
 use super::tables::{
     Content, FILES, GARBAGE, OBJECTS, ObjectRow, PACKS, Tables, index_error, is_sparse,
 };
@@ -83,6 +84,25 @@ impl Handle {
         };
         *database = opened;
         outcome
+    }
+
+    /// Makes the index smaller if much of it is free. To be called before anybody uses it. Blocks.
+    pub fn shrink(&self) {
+        let length = || std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(database) = &mut *database else { return };
+        let before_bytes = length();
+        match shrink(database, before_bytes) {
+            Ok(true) => tracing::info!(
+                before_bytes,
+                index_bytes = length(),
+                "the index was mostly free and is smaller now"
+            ),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the index is mostly free and cannot be made smaller")
+            }
+        }
     }
 
     /// Ids of garbage files, in order, after this id.

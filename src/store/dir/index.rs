@@ -60,6 +60,7 @@ impl Index {
         handle.create_tables().map_err(|error| failed(error.into()))?;
         let incoming = files.incoming().map_err(|error| failed(error.into()))?;
         handle.reconcile_files(&files, &incoming).map_err(|error| failed(error.into()))?;
+        handle.shrink();
         let handle = Arc::new(handle);
         let writer = Writer::start(Arc::clone(&handle), files, seed)
             .map_err(|error| failed(error.into()))?;

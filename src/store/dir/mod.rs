@@ -34,6 +34,7 @@ mod pending_file;
 mod pins;
 mod read;
 mod reaper;
+mod shrink;
 mod snapshot;
 mod tables;
 mod writer;
