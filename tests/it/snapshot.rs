@@ -15,7 +15,7 @@ use crate::support::process::{Gateway, KEY, PROGRAM};
 use crate::support::small_disk::SmallDisk;
 
 /// In the index, in a pack, in a file, in a file of several writes.
-const SIZES: [usize; 4] = [10, 5000, 70 << 10, 300 << 10];
+const SIZES: [usize; 4] = [10, 9000, 70 << 10, 300 << 10];
 const KEYS: u64 = 12;
 
 fn ratchet(args: &[&str]) -> Output {
@@ -277,7 +277,7 @@ fn a_check_names_every_object_of_a_lost_or_shortened_pack() {
     let directory = home.path().join("store");
     let mut gateway = gateway_with_bucket(&directory);
     for key in ["a", "b", "c"] {
-        put(&gateway, key, &pattern(5000, 1));
+        put(&gateway, key, &pattern(9000, 1));
     }
     gateway.kill();
     let packs = data_files(&directory);
@@ -302,10 +302,10 @@ fn a_check_names_every_object_of_a_lost_or_shortened_pack() {
     fs::write(&packs[0], [&bytes[..], b"RPK1 and more"].concat()).unwrap();
     assert_eq!(check(&directory, &[]).0, Some(0));
     let gateway = Gateway::start(&store_of(&directory));
-    put(&gateway, "d", &pattern(5000, 2));
+    put(&gateway, "d", &pattern(9000, 2));
     assert_eq!(data_files(&directory).len(), 2, "a new pack is begun");
     for (key, salt) in [("a", 1), ("b", 1), ("c", 1), ("d", 2)] {
-        assert_eq!(get(&gateway, key), (200, pattern(5000, salt).to_vec()), "{key}");
+        assert_eq!(get(&gateway, key), (200, pattern(9000, salt).to_vec()), "{key}");
     }
 }
 

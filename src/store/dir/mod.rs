@@ -6,8 +6,8 @@
 //! shares the files of its source (`copies`). All queued writes are committed together, with one
 //! fsync of the index, and one of the pack that the small ones among them go into (`packs`). Other
 //! users of the machine cannot read the store (`modes`). A download goes on to its end with the
-//! bytes that it began with, although the object is replaced or removed meanwhile (`pins`). It keeps
-//! no versions.
+//! bytes that it began with, although the object is replaced or removed meanwhile (`pins`). It
+//! keeps no versions.
 //!
 //! `snapshot` copies a store in use, `check` compares its index with its files.
 //!

@@ -3,10 +3,11 @@
 //! Guarantees: a change returns only after its commit, and the commit happens only after the names
 //! of its files are durable; changes are applied one by one, in the order of the queue, so a
 //! condition is decided against the change before it. The queue is bounded: callers wait while it
-//! is full. A change that fails does not affect the other changes of its transaction; its file is
-//! removed. A commit that fails (a full disk) fails all its changes, and the index is reopened, at
-//! once and then with each further change until it succeeds: only then is it known whether the
-//! commit holds, and so which of its files stay.
+//! is full. Small bodies of few changes are moved from their rows into a pack later, at the latest
+//! when the store is closed. A change that fails does not affect the other changes of its
+//! transaction; its file is removed. A commit that fails (a full disk) fails all its changes, and
+//! the index is reopened, at once and then with each further change until it succeeds: only then is
+//! it known whether the commit holds, and so which of its files stay.
 
 use std::io;
 use std::sync::Arc;
@@ -25,6 +26,13 @@ use super::tables::{Changed, Tables, index_error};
 
 /// The capacity of the queue; also the largest number of changes in one transaction.
 const MAX_QUEUED: usize = 256;
+
+/// So many changes share the sync of a pack. Fewer leave small bodies in their rows, from where one
+/// of the next transactions moves them (docs/decisions/0027-small-objects-are-in-packs.md).
+const MIN_SHARING: usize = 4;
+
+/// About so many rows wait for that at most; after a crash they stay as they are.
+const MAX_TO_PACK: usize = 64;
 
 /// A change in the queue or in the current transaction.
 struct QueuedChange {
@@ -123,6 +131,7 @@ impl Writer {
         let writer = WriterLoop {
             handle,
             packs: PackWriter::new(Arc::clone(&files), seed),
+            to_pack: Vec::new(),
             files,
             wake_reaper,
             wake_compactor,
@@ -180,6 +189,8 @@ struct WriterLoop {
     handle: Arc<Handle>,
     files: Arc<Files>,
     packs: PackWriter,
+    /// Keys of rows whose bytes are to be moved into a pack, by one of the next transactions.
+    to_pack: Vec<String>,
     /// To unpark the reaper.
     wake_reaper: Thread,
     /// To unpark the compactor.
@@ -201,6 +212,10 @@ impl WriterLoop {
                 Ok(wake) => self.after_commit(&mut batch, wake),
                 Err(error) => self.after_failure(&mut batch, &error),
             }
+        }
+        // The last: nothing else will move them. If it fails, they stay where they are.
+        if !self.to_pack.is_empty() {
+            self.begin().and_then(|transaction| self.commit(transaction, &mut [])).ok();
         }
     }
 
@@ -230,14 +245,23 @@ impl WriterLoop {
         batch: &mut [QueuedChange],
     ) -> Result<Wakes> {
         let (appending, was_finished) = self.packs.begin();
+        // The last transaction has no changes.
+        let is_shared = batch.is_empty() || batch.len() >= MIN_SHARING;
+        let packs_now = is_shared || self.to_pack.len() >= MAX_TO_PACK;
         let changed = {
             let mut tables = Tables::open(&transaction, appending)?;
+            if !packs_now {
+                tables.pack_later();
+            }
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
+            if packs_now {
+                tables.pack_rows(&self.to_pack)?;
+            }
             tables.finish()?
         };
-        let Changed { appending, live_bytes, releases_files, leaves_sparse_pack } = changed;
+        let Changed { appending, later, live_bytes, releases_files, leaves_sparse_pack } = changed;
         let has_new_pack = appending.is_new && !appending.is_empty();
         // Before the commit: a row must not refer to bytes that a power loss takes away.
         let written = self.packs.write(appending);
@@ -249,6 +273,10 @@ impl WriterLoop {
                 .map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(index_error)?;
+        if packs_now {
+            self.to_pack.clear();
+        }
+        self.to_pack.extend(later);
         let is_finished = self.packs.committed(live_bytes);
         let compactor = was_finished || is_finished || leaves_sparse_pack;
         Ok(Wakes { reaper: releases_files, compactor })

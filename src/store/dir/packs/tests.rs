@@ -114,6 +114,10 @@ async fn small_bodies_share_a_file_and_smaller_ones_stay_in_their_rows() {
     let sizes = [0, 1, PACKED - 1, PACKED, 5000, 64 << 10];
     for (number, size) in (0..).zip(sizes) {
         home.put(&size.to_string(), content(number, size)).await;
+    }
+    // The lone ones move when the store is closed.
+    home.reopen();
+    for size in sizes {
         let is_packed = matches!(home.row(&size.to_string()).content, Content::Packed(_));
         assert_eq!(is_packed, size >= PACKED, "{size}");
     }
@@ -138,20 +142,20 @@ async fn small_bodies_share_a_file_and_smaller_ones_stay_in_their_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_whose_condition_fails_appends_nothing() {
     let home = Home::new().await;
-    home.put("key", content(1, PACKED)).await;
+    home.put("key", content(1, 9000)).await;
     let before = home.packs();
     for mode in [PutMode::CreateOnly, PutMode::IfMatch("other".into())] {
-        let error = home.put_if("key", content(2, PACKED), mode).await.unwrap_err();
+        let error = home.put_if("key", content(2, 9000), mode).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Precondition);
     }
-    assert_eq!((home.packs(), home.bytes("key").await.to_vec()), (before, content(1, PACKED)));
+    assert_eq!((home.packs(), home.bytes("key").await.to_vec()), (before, content(1, 9000)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pack_leaves_the_disk_once_nothing_in_it_is_alive() {
     let mut home = Home::new().await;
-    home.put("a", content(1, 4000)).await;
-    home.put("b", content(2, 4000)).await;
+    home.put("a", content(1, 9000)).await;
+    home.put("b", content(2, 9000)).await;
     let [(live_bytes, _)] = home.packs()[..] else { panic!("one pack") };
     home.put("a", content(3, 1)).await;
     assert_eq!(home.packs()[0].0, live_bytes / 2);
@@ -174,6 +178,36 @@ async fn a_pack_leaves_the_disk_once_nothing_in_it_is_alive() {
     home.wait(|home| home.files().is_empty() && home.packs().is_empty()).await;
     home.put("c", content(4, PACKED)).await;
     assert_eq!(home.bytes("c").await, content(4, PACKED));
+    home.require_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lone_bodies_move_from_their_rows_into_a_pack_together() {
+    let mut home = Home::new().await;
+    let count_packed = |home: &Home, puts: u64| {
+        let is_packed =
+            |number: &u64| matches!(home.row(&number.to_string()).content, Content::Packed(_));
+        (0..puts).filter(is_packed).count()
+    };
+    for number in 0..80 {
+        home.put(&number.to_string(), content(number, 2000)).await;
+        if number == 20 {
+            // Neither is there any more what is to be moved.
+            home.delete("3").await;
+            home.put("4", content(4, 10)).await;
+            home.put("5", content(5, 9000)).await;
+        }
+    }
+    home.put("3", content(3, 2000)).await;
+    let moved = count_packed(&home, 80);
+    assert!((20..80).contains(&moved), "{moved}");
+    home.require_sound();
+    home.reopen();
+    assert_eq!(count_packed(&home, 80), 79);
+    for number in 0..80 {
+        let size = [2000, 10, 9000][usize::from(number == 4) + 2 * usize::from(number == 5)];
+        assert_eq!(home.bytes(&number.to_string()).await, content(number, size));
+    }
     home.require_sound();
 }
 
@@ -230,30 +264,30 @@ async fn objects_stay_readable_while_their_packs_are_compacted() {
 async fn a_pack_that_cannot_be_read_is_left_as_it_is() {
     let mut home = Home::new().await;
     for number in 0..9 {
-        home.put(&number.to_string(), content(number, 5000)).await;
+        home.put(&number.to_string(), content(number, 9000)).await;
     }
     let pack = home.files().remove(0);
     let mut bytes = fs::read(&pack).unwrap();
     // The head of the second record.
-    bytes[5020..5060].fill(0);
+    bytes[9020..9060].fill(0);
     fs::write(&pack, bytes).unwrap();
     home.reopen();
     for number in 0..8 {
         home.delete(&number.to_string()).await;
     }
     // Another pack is compacted meanwhile.
-    home.put("x", content(1, 5000)).await;
+    home.put("x", content(1, 9000)).await;
     home.reopen();
     home.delete("x").await;
     home.wait(|home| home.packs().len() == 1).await;
-    assert_eq!(home.bytes("8").await, content(8, 5000));
+    assert_eq!(home.bytes("8").await, content(8, 9000));
     home.require_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_bytes_of_its_own() {
     let home = Home::new().await;
-    let etag = home.put("source", content(1, 5000)).await;
+    let etag = home.put("source", content(1, 9000)).await;
     let (key, to) = (Key::from("source"), Key::from("copy"));
     let source = CopySource { bucket: &home.bucket, key: &key, version: None, etag: &etag };
     let options = || CopyOptions { mode: PutMode::Overwrite, attributes: Attributes::default() };
@@ -262,10 +296,10 @@ async fn a_copy_has_bytes_of_its_own() {
     let [(live_bytes, _)] = home.packs()[..] else { panic!("one pack") };
     home.delete("source").await;
     assert_eq!(home.packs()[0].0, (live_bytes - 2) / 2, "the names differ by two bytes");
-    assert_eq!(home.bytes("copy").await, content(1, 5000));
+    assert_eq!(home.bytes("copy").await, content(1, 9000));
     let error = home.store().copy(source, &home.bucket, &to, options()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
-    home.put("source", content(2, 5000)).await;
+    home.put("source", content(2, 9000)).await;
     let error = home.store().copy(source, &home.bucket, &to, options()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Precondition);
 }
@@ -274,8 +308,8 @@ async fn a_copy_has_bytes_of_its_own() {
 async fn rows_with_bytes_of_an_older_version_are_read_and_replaced() {
     let mut home = Home::new().await;
     home.store = None;
-    let bytes = content(7, 5000);
-    let head = r#"{"etag":"0123","size_bytes":5000,"modified_ms":3,"attributes":{"content_type":"a/b","headers":{},"user":{"name":"value"}},"files":null}"#;
+    let bytes = content(7, 9000);
+    let head = r#"{"etag":"0123","size_bytes":9000,"modified_ms":3,"attributes":{"content_type":"a/b","headers":{},"user":{"name":"value"}},"files":null}"#;
     let row = [&(head.len() as u32).to_le_bytes(), head.as_bytes(), &bytes].concat();
     let handle = Handle::open(home.path().join("index.redb")).unwrap();
     let transaction = handle.write().unwrap();
@@ -287,12 +321,12 @@ async fn rows_with_bytes_of_an_older_version_are_read_and_replaced() {
     drop(handle);
     home.reopen();
     let head = home.store().head(&home.bucket, &"a".into()).await.unwrap();
-    assert_eq!((head.etag.as_str(), head.size_bytes), ("0123", 5000));
+    assert_eq!((head.etag.as_str(), head.size_bytes), ("0123", 9000));
     assert_eq!(head.attributes.user["name"], "value");
-    home.put("b", content(8, 5000)).await;
+    home.put("b", content(8, 9000)).await;
     home.delete("c").await;
     assert_eq!(home.bytes("a").await, bytes);
-    assert_eq!(home.bytes("b").await, content(8, 5000));
+    assert_eq!(home.bytes("b").await, content(8, 9000));
     let key = Key::from("a");
     let etag = ETag::from("0123");
     let source = CopySource { bucket: &home.bucket, key: &key, version: None, etag: &etag };

@@ -21,10 +21,17 @@ pub(in super::super) const PACKS: TableDefinition<&str, (u64, u64)> = TableDefin
 /// (docs/decisions/0027-small-objects-are-in-packs.md).
 pub(in super::super) const MAX_ROW_BYTES: usize = 512;
 
+/// Few changes leave bodies up to this size in their rows at first: they then cost one sync, not
+/// two.
+const MAX_LATER_BYTES: usize = 8 << 10;
+
 /// How one transaction changes packs.
 #[derive(Debug, Default)]
 pub(super) struct PackChanges {
     appending: Appending,
+    /// Keys of the rows whose bytes are to be moved into a pack by a later transaction. None: other
+    /// changes share the sync of this one.
+    later: Option<Vec<String>>,
     /// Bytes of records that objects refer to no more, of each pack.
     released: BTreeMap<String, u64>,
 }
@@ -33,6 +40,8 @@ pub(super) struct PackChanges {
 #[derive(Debug, Default)]
 pub(in super::super) struct Changed {
     pub appending: Appending,
+    /// Keys of rows whose bytes are to be moved into a pack.
+    pub later: Vec<String>,
     /// The live bytes of the pack that is being filled, where they changed.
     pub live_bytes: Option<u64>,
     /// Whether there is garbage.
@@ -48,19 +57,47 @@ pub(in super::super) fn is_sparse((live_bytes, all_bytes): (u64, u64)) -> bool {
 
 impl PackChanges {
     pub fn new(appending: Appending) -> Self {
-        Self { appending, released: BTreeMap::new() }
+        Self { appending, later: None, released: BTreeMap::new() }
     }
 }
 
 impl Tables<'_> {
     /// Moves the bytes of a row into the pack, if they are many enough and there is room.
     pub(super) fn pack(&mut self, row_key: &str, row: &mut ObjectRow) {
-        if let Content::Inline(bytes) = &row.content
-            && bytes.len() > MAX_ROW_BYTES
-            && let Some(body) = self.packs.appending.push(row_key, bytes)
+        let Content::Inline(bytes) = &row.content else { return };
+        if bytes.len() <= MAX_ROW_BYTES {
+            return;
+        }
+        if bytes.len() <= MAX_LATER_BYTES
+            && let Some(later) = &mut self.packs.later
         {
+            later.push(row_key.to_owned());
+        } else if let Some(body) = self.packs.appending.push(row_key, bytes) {
             row.content = Content::Packed(body);
         }
+    }
+
+    /// Leaves bodies in their rows that are not large, and tells the keys of these rows at the end.
+    pub fn pack_later(&mut self) {
+        self.packs.later = Some(Vec::new());
+    }
+
+    /// Moves the bytes of these rows into the pack, where they are still there.
+    pub fn pack_rows(&mut self, row_keys: &[String]) -> Result<()> {
+        self.packs.later = None;
+        for row_key in row_keys {
+            let Some(mut row) = self.object(row_key)? else { continue };
+            if !matches!(row.content, Content::Inline(_)) {
+                continue;
+            }
+            self.pack(row_key, &mut row);
+            if matches!(row.content, Content::Packed(_)) {
+                self.objects
+                    .insert(row_key.as_str(), row.encode().as_slice())
+                    .map_err(index_error)?;
+            }
+        }
+        Ok(())
     }
 
     /// Records that a row's content is needed no more: its files have one reference less, and its
@@ -82,8 +119,8 @@ impl Tables<'_> {
 
     /// Writes the counts of packs. To be called after the last change of a transaction.
     pub fn finish(mut self) -> Result<Changed> {
-        let PackChanges { appending, mut released } = std::mem::take(&mut self.packs);
-        let mut changed = Changed::default();
+        let PackChanges { appending, later, mut released } = std::mem::take(&mut self.packs);
+        let mut changed = Changed { later: later.unwrap_or_default(), ..Changed::default() };
         let current = (appending.id.clone(), appending.base);
         if !appending.is_empty() || released.contains_key(&current.0) {
             let (id, begin) = current;
