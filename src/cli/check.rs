@@ -66,6 +66,12 @@ fn line(finding: &Finding) -> String {
                 "miscount  {file}: {counted} references in the index's books, {rows} in its rows"
             )
         }
+        Finding::Pack { file, counted_bytes, rows_bytes } => {
+            format!(
+                "miscount  {file}: {counted_bytes} bytes needed by the index's books, {rows_bytes} by its \
+                 rows"
+            )
+        }
     };
     escaped(text)
 }

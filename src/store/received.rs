@@ -15,6 +15,9 @@ use crate::digest::batch::BodyHasher;
 use crate::digest::{DigestSet, PassedSha256, Sha256};
 use crate::hex::hex;
 
+/// Memory that is taken ahead for a body of which little has come.
+const MAX_ANNOUNCED_BYTES: usize = 64 << 10;
+
 /// A small body in memory, with its digests.
 pub(super) struct Received {
     pub bytes: Bytes,
@@ -30,26 +33,70 @@ pub(super) async fn receive(
     max_bytes: usize,
 ) -> Result<Received> {
     let lengths = body.lengths();
-    let mut bytes = BytesMut::new();
+    let mut received = Frames::None;
     let mut digests = BodyDigests::new(&body, true);
     while let Some(frame) = body.next().await {
         let frame = frame
             .map_err(|cause| Error::new(Kind::Body, "the body was interrupted").because(cause))?;
-        if bytes.len() + frame.len() > max_bytes {
+        if received.len() + frame.len() > max_bytes {
             return Err(Error::new(Kind::Full, format!("a body of more than {max_bytes} bytes")));
         }
         digests.push(&frame).await;
-        bytes.extend_from_slice(&frame);
+        received = received.and(frame, *lengths.end());
     }
+    let bytes = received.into_bytes();
     check_len(bytes.len() as u64, &lengths)?;
     let (sha256, md5) = digests.finish().await?;
     check_sha256(sha256, declared)?;
     Ok(Received {
-        bytes: bytes.freeze(),
+        bytes,
         #[cfg(any(test, feature = "testing"))]
         sha256,
         md5: md5.expect("the MD5 was selected"),
     })
+}
+
+/// The frames of a body, which are copied only where there are several.
+enum Frames {
+    None,
+    One(Bytes),
+    Joined(BytesMut),
+}
+
+impl Frames {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(frame) => frame.len(),
+            Self::Joined(bytes) => bytes.len(),
+        }
+    }
+
+    /// With one frame more, of a body of about so many bytes.
+    fn and(self, frame: Bytes, body_bytes: u64) -> Self {
+        let mut joined = match self {
+            _ if frame.is_empty() => return self,
+            Self::None => return Self::One(frame),
+            Self::One(first) => {
+                // What was announced may not come; what came is there.
+                let announced = usize::try_from(body_bytes).unwrap_or(0).min(MAX_ANNOUNCED_BYTES);
+                let mut joined = BytesMut::with_capacity(announced);
+                joined.extend_from_slice(&first);
+                joined
+            }
+            Self::Joined(joined) => joined,
+        };
+        joined.extend_from_slice(&frame);
+        Self::Joined(joined)
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::None => Bytes::new(),
+            Self::One(frame) => frame,
+            Self::Joined(bytes) => bytes.freeze(),
+        }
+    }
 }
 
 /// The digests of a body that a store receives. The SHA-256 is not computed here if the stream of

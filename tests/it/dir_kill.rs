@@ -16,13 +16,14 @@ use ratchet::clock::Clock;
 use ratchet::names::Bucket;
 use ratchet::store::{
     Attributes, Body, ChosenPart, Completion, DeleteOptions, GetRange, Kind, Limits, PartNumber,
-    PartTarget, PutMode, PutOptions, Store, UploadTarget, dir::Dir,
+    PartTarget, PutMode, PutOptions, Store, UploadTarget,
+    dir::{self, Dir, Finding},
 };
 
 use crate::support::wait::{no_unfinished_bodies, until_nothing_leaks};
 
 const KEYS: u64 = 12;
-/// Half of the bodies are stored in files, half in the index.
+/// A quarter of the bodies is stored in the index, one in packs, and half in files.
 const SIZES: [usize; 4] = [10, 5_000, 70 << 10, 300 << 10];
 const LIMITS: Limits = Limits { min_part_bytes: 1, ..Limits::S3 };
 
@@ -210,9 +211,13 @@ impl Parent {
         }
         let what = format!("round {round}");
         no_unfinished_bodies(&what, self.dir.path());
-        // In the other rounds the store is closed while it may still be removing files.
+        // In the other rounds the store is closed while it may still be removing files or
+        // compacting packs.
         if round % 20 == 19 {
             until_nothing_leaks(&what, self.dir.path(), &store);
+            let on_finding = &mut |finding: &Finding| panic!("{what}: {finding:?}");
+            let report = dir::check(self.dir.path(), on_finding).unwrap();
+            assert!(report.is_sound(), "{what}: {report:?}");
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::support::lab::pattern;
 use crate::support::process::{Gateway, KEY, PROGRAM};
 use crate::support::small_disk::SmallDisk;
 
-/// In the index, in a file, in a file of several writes.
-const SIZES: [usize; 3] = [10, 70 << 10, 300 << 10];
+/// In the index, in a pack, in a file, in a file of several writes.
+const SIZES: [usize; 4] = [10, 9000, 70 << 10, 300 << 10];
 const KEYS: u64 = 12;
 
 fn ratchet(args: &[&str]) -> Output {
@@ -59,7 +59,7 @@ fn refused(args: &[&str]) -> (Option<i32>, String) {
 /// A body that repeats its number.
 fn content(number: u64) -> Vec<u8> {
     let word = format!("{number}.");
-    word.bytes().cycle().take(SIZES[(number % 3) as usize]).collect()
+    word.bytes().cycle().take(SIZES[(number % 4) as usize]).collect()
 }
 
 fn put(gateway: &Gateway, key: &str, body: &[u8]) {
@@ -85,6 +85,11 @@ fn data_files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// Whether a file has small objects.
+fn is_pack(file: &Path) -> bool {
+    fs::read(file).unwrap().starts_with(b"RPK1")
 }
 
 /// The acknowledged number of each key, and how many backups are done.
@@ -236,8 +241,9 @@ fn a_check_names_lost_shortened_and_left_over_files() {
     fs::write(&file, pattern(12 << 20, 2)).unwrap();
     gateway.json(&["backup", text(&file), "s3://bucket/parts", "--chunk-size", "5MiB"]);
     let parts = data_files(&directory).into_iter().filter(|file| !known.contains(file));
-    let (small, large): (Vec<_>, Vec<_>) =
-        parts.partition(|part| fs::metadata(part).unwrap().len() < 5 << 20);
+    let (small, large): (Vec<_>, Vec<_>) = parts
+        .filter(|file| !is_pack(file))
+        .partition(|part| fs::metadata(part).unwrap().len() < 5 << 20);
     fs::remove_file(&small[0]).unwrap();
     OpenOptions::new().write(true).open(&known[0]).unwrap().set_len(1000).unwrap();
     fs::copy(&large[0], directory.join("data/00/00stray")).unwrap();
@@ -262,6 +268,44 @@ fn a_check_names_lost_shortened_and_left_over_files() {
             refused(&["snapshot", text(&directory), text(&home.path().join("to"))]);
         assert_eq!((code, message.contains("ratchet check")), (Some(1), true), "{message}");
         assert!(!home.path().join("to").exists() && !home.path().join("to.partial").exists());
+    }
+}
+
+#[test]
+fn a_check_names_every_object_of_a_lost_or_shortened_pack() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("store");
+    let mut gateway = gateway_with_bucket(&directory);
+    for key in ["a", "b", "c"] {
+        put(&gateway, key, &pattern(9000, 1));
+    }
+    gateway.kill();
+    let packs = data_files(&directory);
+    assert!(packs.len() == 1 && is_pack(&packs[0]), "{packs:?}");
+    let bytes = fs::read(&packs[0]).unwrap();
+    let lost = |expected: &[&str]| {
+        let (code, mut found) = check(&directory, &[]);
+        let report = found.pop().unwrap();
+        assert_eq!((code, &report["lost"]), (Some(1), &expected.len().into()), "{found:?}");
+        assert_eq!((&report["left_over"], &report["wrong_counts"]), (&0.into(), &0.into()));
+        for (key, found) in expected.iter().zip(&found) {
+            assert_eq!((&found["key"], &found["part"]), (&(*key).into(), &1.into()), "{found}");
+            assert!(text(&packs[0]).ends_with(found["file"].as_str().unwrap()), "{found}");
+        }
+    };
+    // The last object is cut.
+    fs::write(&packs[0], &bytes[..bytes.len() - 1]).unwrap();
+    lost(&["c"]);
+    fs::remove_file(&packs[0]).unwrap();
+    lost(&["a", "b", "c"]);
+    // What a crash may leave behind the last object.
+    fs::write(&packs[0], [&bytes[..], b"RPK1 and more"].concat()).unwrap();
+    assert_eq!(check(&directory, &[]).0, Some(0));
+    let gateway = Gateway::start(&store_of(&directory));
+    put(&gateway, "d", &pattern(9000, 2));
+    assert_eq!(data_files(&directory).len(), 2, "a new pack is begun");
+    for (key, salt) in [("a", 1), ("b", 1), ("c", 1), ("d", 2)] {
+        assert_eq!(get(&gateway, key), (200, pattern(9000, salt).to_vec()), "{key}");
     }
 }
 

@@ -60,6 +60,14 @@ pub fn require_room(file: impl AsFd, len_bytes: u64) -> io::Result<()> {
     }
 }
 
+/// Whether the disk of a directory has space for so many bytes and the reserve; true if the file
+/// system does not tell.
+pub fn has_room(directory: &Path, len_bytes: u64) -> bool {
+    rustix::fs::statvfs(directory).map_or(true, |disk| {
+        disk.f_bavail.saturating_mul(disk.f_frsize) >= len_bytes.saturating_add(RESERVE_BYTES)
+    })
+}
+
 /// The file system of a store, and the size of its index.
 pub fn disk(directory: &Path, index: &Path) -> io::Result<Disk> {
     let found = rustix::fs::statvfs(directory)?;

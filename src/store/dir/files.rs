@@ -16,9 +16,10 @@ use super::super::{Body, ETag, Error, Kind, Result};
 use super::buffers::Buffers;
 use super::cached::Cached;
 use super::direct::{Blocks, Direct};
-use super::disk::blocking;
+use super::disk::{blocking, has_room};
 use super::memory_budget::MemoryBudget;
 use super::modes::{ModeRepair, create_directory};
+use super::packs::PackHandles;
 use super::pending_file::PendingFile;
 use super::pins::Pins;
 use crate::digest::Sha256;
@@ -46,6 +47,8 @@ pub(super) struct Files {
     blocks: Blocks,
     /// Files that running reads need.
     pub pins: Arc<Pins>,
+    /// Open packs.
+    pub packs: PackHandles,
 }
 
 /// How a body is written into its file.
@@ -80,6 +83,7 @@ impl Files {
             write_budget: MemoryBudget::new(WRITE_BUDGET_BYTES),
             blocks: Blocks::default(),
             pins: Arc::default(),
+            packs: PackHandles::default(),
         };
         create_directory(path)?;
         // First: nobody else gets in while the modes below it are repaired.
@@ -156,6 +160,7 @@ impl Files {
 
     /// Removes a file from wherever it is; success if there is none. Blocks.
     pub fn remove(&self, id: &str) -> io::Result<()> {
+        self.packs.forget(id);
         // In this order: the writer may move the file between the two attempts.
         for path in [self.places.incoming.join(id), self.places.data_path(id)] {
             match fs::remove_file(path) {
@@ -185,6 +190,21 @@ impl Files {
     /// Opens a file for reading, under `data/` or `incoming/`. Blocks.
     pub fn read(&self, id: &str) -> io::Result<fs::File> {
         self.places.find(id, |path| fs::File::open(path))
+    }
+
+    /// Opens a pack for reading, and keeps it open. The pack must be pinned. Blocks.
+    pub fn read_pack(&self, id: &str) -> io::Result<Arc<fs::File>> {
+        if let Some(open) = self.packs.get(id) {
+            return Ok(open);
+        }
+        let file = Arc::new(self.read(id)?);
+        self.packs.keep(id, &file);
+        Ok(file)
+    }
+
+    /// Whether the disk has space for so many bytes of bodies and the reserve.
+    pub fn has_room(&self, len_bytes: u64) -> bool {
+        has_room(&self.places.incoming, len_bytes)
     }
 
     /// The error with the path of the file that could not be read.

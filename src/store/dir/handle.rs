@@ -8,19 +8,24 @@
 //! only its owner can read the index. It does not decide when to reopen: `writer` does. Source:
 //! redb fails every operation after its first I/O error.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
+    WriteTransaction,
 };
 
 use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::modes::create_or_restrict_file;
-use super::tables::{FILES, GARBAGE, Tables, index_error};
+use super::shrink::shrink;
+use super::tables::{
+    Content, FILES, GARBAGE, OBJECTS, ObjectRow, PACKS, Tables, index_error, is_sparse,
+};
 
 /// The size of redb's cache.
 pub(super) const CACHE_BYTES: usize = 16 << 20;
@@ -81,12 +86,58 @@ impl Handle {
         outcome
     }
 
+    /// Makes the index smaller if much of it is free. To be called before anybody uses it. Blocks.
+    pub fn shrink(&self) {
+        let length = || std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(database) = &mut *database else { return };
+        let before_bytes = length();
+        match shrink(database, before_bytes) {
+            Ok(true) => tracing::info!(
+                before_bytes,
+                index_bytes = length(),
+                "the index was mostly free and is smaller now"
+            ),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the index is mostly free and cannot be made smaller")
+            }
+        }
+    }
+
     /// Ids of garbage files, in order, after this id.
     pub fn garbage(&self, after: &str, limit: usize) -> Result<Vec<String>> {
         let table = self.read()?.open_table(GARBAGE).map_err(index_error)?;
         let rows =
             table.range::<&str>((Bound::Excluded(after), Bound::Unbounded)).map_err(index_error)?;
         rows.take(limit).map(|row| Ok(row.map_err(index_error)?.0.value().to_owned())).collect()
+    }
+
+    /// Whether a pack beside these is to be compacted, if it is finished.
+    pub fn has_sparse_pack(&self, left_out: &HashSet<String>) -> Result<bool> {
+        let table = self.read()?.open_table(PACKS).map_err(index_error)?;
+        for row in table.iter().map_err(index_error)? {
+            let (id, counts) = row.map_err(index_error)?;
+            if is_sparse(counts.value()) && !left_out.contains(id.value()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether something in a pack is alive.
+    pub fn has_pack(&self, id: &str) -> Result<bool> {
+        let table = self.read()?.open_table(PACKS).map_err(index_error)?;
+        Ok(table.get(id).map_err(index_error)?.is_some())
+    }
+
+    /// Whether the bytes of an object are at this place of a pack.
+    pub fn is_packed(&self, row_key: &str, pack: &str, offset: u64) -> Result<bool> {
+        let table = self.read()?.open_table(OBJECTS).map_err(index_error)?;
+        let row = table.get(row_key).map_err(index_error)?;
+        let row = row.map(|row| ObjectRow::decode(row.value())).transpose()?;
+        Ok(matches!(row, Some(ObjectRow { content: Content::Packed(body), .. })
+            if body.id == pack && body.offset == offset))
     }
 
     /// Publishes those of the files that the index refers to, and removes the others. Idempotent.

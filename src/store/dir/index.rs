@@ -21,7 +21,7 @@ use super::files::Files;
 use super::handle::Handle;
 use super::modes::ModeRepair;
 use super::tables::{
-    BUCKETS, FILES, FileRef, OBJECTS, ObjectRow, PARTS, PartRow, Tables, UPLOADS, UploadRow,
+    BUCKETS, FILES, FileRef, OBJECTS, ObjectRow, PACKS, PARTS, PartRow, Tables, UPLOADS, UploadRow,
     chosen_part, from_json, index_error, listed, no_upload, object_key,
 };
 use super::writer::Writer;
@@ -37,10 +37,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens or creates the index of a directory, and completes what a crash interrupted. Blocks.
+    /// Opens or creates the index of a directory, and completes what a crash interrupted; `seed` is
+    /// random, for the ids of packs. Blocks.
     pub fn open(
         path: &Path,
         files: Arc<Files>,
+        seed: String,
         repair: &mut ModeRepair,
     ) -> std::result::Result<Self, OpenError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
@@ -58,9 +60,10 @@ impl Index {
         handle.create_tables().map_err(|error| failed(error.into()))?;
         let incoming = files.incoming().map_err(|error| failed(error.into()))?;
         handle.reconcile_files(&files, &incoming).map_err(|error| failed(error.into()))?;
+        handle.shrink();
         let handle = Arc::new(handle);
-        let writer =
-            Writer::start(Arc::clone(&handle), files).map_err(|error| failed(error.into()))?;
+        let writer = Writer::start(Arc::clone(&handle), files, seed)
+            .map_err(|error| failed(error.into()))?;
         Ok(Self { handle, writer })
     }
 
@@ -93,6 +96,10 @@ impl Index {
 
     pub fn file_count(&self) -> Result<u64> {
         self.read()?.open_table(FILES).map_err(index_error)?.len().map_err(index_error)
+    }
+
+    pub fn pack_count(&self) -> Result<u64> {
+        self.read()?.open_table(PACKS).map_err(index_error)?.len().map_err(index_error)
     }
 
     pub fn buckets(&self) -> Result<Vec<BucketInfo>> {

@@ -4,15 +4,17 @@
 //! the complete old or the complete new object or part, and files that nothing refers to are
 //! removed after the store is opened again; a completed object is a list of part files, and a copy
 //! shares the files of its source (`copies`). All queued writes are committed together, with one
-//! fsync of the index. Other users of the machine cannot read the store (`modes`). A download goes
-//! on to its end with the bytes that it began with, although the object is replaced or removed
-//! meanwhile (`pins`). It keeps no versions.
+//! fsync of the index, and one of the pack that the small ones among them go into (`packs`). Other
+//! users of the machine cannot read the store (`modes`). A download goes on to its end with the
+//! bytes that it began with, although the object is replaced or removed meanwhile (`pins`). It
+//! keeps no versions.
 //!
 //! `snapshot` copies a store in use, `check` compares its index with its files.
 //!
-//! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB);
+//! **Layout**: `index.redb`; `data/<2 hex>/<32 hex>` (bodies of parts and of objects over 64 KiB,
+//! and packs of smaller ones);
 //! `incoming/<32 hex>` (bodies that are being written, or were committed before a crash and not yet
-//! moved); `snapshot.sock` (while it is open). Small objects are in the index.
+//! moved); `snapshot.sock` (while it is open). Objects of at most 512 bytes are in the index.
 //! **Errors**: `Full` for a full disk; writes succeed again without a restart once there is space.
 //! Opening a directory that another process has open is refused.
 
@@ -27,10 +29,12 @@ mod handle;
 mod index;
 mod memory_budget;
 mod modes;
+mod packs;
 mod pending_file;
 mod pins;
 mod read;
 mod reaper;
+mod shrink;
 mod snapshot;
 mod tables;
 mod writer;
@@ -63,7 +67,7 @@ use tables::{AttributesRow, Content, FileRef, NewObject, ObjectRow, PartRow, Tab
 /// The index's file.
 const INDEX: &str = "index.redb";
 
-/// Objects up to this size are stored in the index: JSON documents cost one commit and no file.
+/// Objects up to this size have no file of their own: JSON documents cost one commit and no file.
 const INLINE_BYTES: u64 = 64 << 10;
 
 /// The store. Dropping it waits for queued writes.
@@ -127,7 +131,7 @@ impl Dir {
         };
         let mut repair = ModeRepair::default();
         let files = Arc::new(Files::open(path, &mut repair).map_err(|error| failed(error.into()))?);
-        let index = Index::open(path, Arc::clone(&files), &mut repair)?;
+        let index = Index::open(path, Arc::clone(&files), clock.random_id(), &mut repair)?;
         let (handle, of) = (Arc::clone(index.handle()), Arc::clone(&files));
         let snapshots = Listener::start(path, handle, of, clock.clone());
         Ok(Self { path: path.to_owned(), clock, limits, _snapshots: snapshots, files, index })
@@ -137,6 +141,11 @@ impl Dir {
     /// that are still to be removed.
     pub fn count_files(&self) -> Result<u64> {
         self.index.file_count()
+    }
+
+    /// How many of these files are packs, for checks.
+    pub fn count_packs(&self) -> Result<u64> {
+        self.index.pack_count()
     }
 
     fn now_ms(&self) -> u64 {
@@ -185,7 +194,7 @@ impl Store for Dir {
             let received = receive(body, options.sha256, INLINE_BYTES as usize).await?;
             let (etag, bytes) = (ETag(received.md5_hex()), received.bytes);
             let checksum = options.checksum.map(|algorithm| Checksum::of(algorithm, &bytes));
-            (bytes.len() as u64, Content::Inline(bytes.to_vec()), etag, checksum)
+            (bytes.len() as u64, Content::Inline(bytes), etag, checksum)
         } else {
             let (body, checksum) = body.with_checksum(options.checksum);
             let written = self
@@ -206,7 +215,7 @@ impl Store for Dir {
         let (bucket, key, mode) = (bucket.clone(), key.clone(), options.mode);
         let file = row.files().first().map(|file| file.id.clone());
         self.index
-            .write_with_file(file, move |tables| tables.put(&bucket, &key, &mode, &row))
+            .write_with_file(file, move |tables| tables.put(&bucket, &key, &mode, row))
             .await?;
         Ok(Written { etag, version: None, checksum })
     }

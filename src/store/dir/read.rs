@@ -21,7 +21,7 @@ use super::disk::blocking;
 use super::files::{BUFFER_BYTES, Files};
 use super::memory_budget::Reservation;
 use super::pins::Pin;
-use super::tables::Content;
+use super::tables::{Content, FileRef};
 
 /// The size of a read if no memory for more is free.
 const SMALL_BYTES: usize = 16 << 10;
@@ -35,6 +35,16 @@ struct Section {
     file: Pin,
     first: u64,
     end: u64,
+    kind: SectionKind,
+}
+
+/// How the file of a section is opened.
+#[derive(Clone, Copy)]
+enum SectionKind {
+    /// For this body alone.
+    Own,
+    /// A pack, which stays open for others.
+    Pack,
 }
 
 struct Reader {
@@ -61,7 +71,7 @@ impl AsRef<[u8]> for FrameMemory {
 
 /// The file that is being read; its bytes `[at, end)` are still to be read.
 struct OpenSection {
-    file: File,
+    file: Arc<File>,
     pin: Pin,
     at: u64,
     end: u64,
@@ -74,8 +84,9 @@ pub(super) fn body(files: &Arc<Files>, content: Content, first: u64, end: u64) -
     let refs = match content {
         Content::Inline(bytes) => {
             let (first, end) = (first as usize, end as usize);
-            return Bytes::from(bytes).slice(first..end).into();
+            return bytes.slice(first..end).into();
         }
+        Content::Packed(body) => return packed(files, &body, first, end),
         Content::Files(refs) => refs,
     };
     let mut at = 0;
@@ -90,15 +101,42 @@ pub(super) fn body(files: &Arc<Files>, content: Content, first: u64, end: u64) -
                 file: pin,
                 first: file.offset + (from - start),
                 end: file.offset + (to - start),
+                kind: SectionKind::Own,
             });
         }
     }
     sections.reverse();
-    let reader = Reader { files: Arc::clone(files), sections, open: None, unsent: Arc::default() };
-    Body::new(end - first, stream::try_unfold(reader, Reader::next))
+    Reader { files: Arc::clone(files), sections, open: None, unsent: Arc::default() }
+        .into_body(end - first)
+}
+
+/// The bytes `[first, end)` of an object in a pack. They are read at once where the pack is open
+/// and the page cache holds them.
+fn packed(files: &Arc<Files>, body: &FileRef, first: u64, end: u64) -> Body {
+    let len_bytes = end - first;
+    if len_bytes == 0 {
+        return Body::empty();
+    }
+    let (first, end) = (body.offset + first, body.offset + end);
+    let open = files.packs.get(&body.id);
+    if let Some(file) = &open {
+        let mut bytes = vec![0; usize::try_from(len_bytes).unwrap_or(usize::MAX)];
+        if read_without_waiting(file, &mut bytes, first) == Some(bytes.len()) {
+            return bytes.into();
+        }
+    }
+    let file = files.pins.pin(&body.id);
+    let section = Section { file, first, end, kind: SectionKind::Pack };
+    let sections = vec![section];
+    Reader { files: Arc::clone(files), sections, open: None, unsent: Arc::default() }
+        .into_body(len_bytes)
 }
 
 impl Reader {
+    fn into_body(self, len_bytes: u64) -> Body {
+        Body::new(len_bytes, stream::try_unfold(self, Self::next))
+    }
+
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, BodyError> {
         if self.open.is_none() && self.sections.is_empty() {
             return Ok(None);
@@ -124,8 +162,11 @@ impl Reader {
         if self.open.is_none()
             && let Some(section) = self.sections.pop()
         {
-            let Section { file: pin, first: at, end } = section;
-            let opened = self.files.read(pin.id());
+            let Section { file: pin, first: at, end, kind } = section;
+            let opened = match kind {
+                SectionKind::Own => self.files.read(pin.id()).map(Arc::new),
+                SectionKind::Pack => self.files.read_pack(pin.id()),
+            };
             let file = opened.map_err(|error| self.files.named(pin.id(), &error))?;
             self.open = Some(OpenSection { file, pin, at, end });
         }

@@ -3,10 +3,11 @@
 //! Guarantees: a change returns only after its commit, and the commit happens only after the names
 //! of its files are durable; changes are applied one by one, in the order of the queue, so a
 //! condition is decided against the change before it. The queue is bounded: callers wait while it
-//! is full. A change that fails does not affect the other changes of its transaction; its file is
-//! removed. A commit that fails (a full disk) fails all its changes, and the index is reopened, at
-//! once and then with each further change until it succeeds: only then is it known whether the
-//! commit holds, and so which of its files stay.
+//! is full. Small bodies of few changes are moved from their rows into a pack later, at the latest
+//! when the store is closed. A change that fails does not affect the other changes of its
+//! transaction; its file is removed. A commit that fails (a full disk) fails all its changes, and
+//! the index is reopened, at once and then with each further change until it succeeds: only then is
+//! it known whether the commit holds, and so which of its files stay.
 
 use std::io;
 use std::sync::Arc;
@@ -19,11 +20,19 @@ use super::super::{Error, Result};
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
+use super::packs::{Compactor, PackWriter};
 use super::reaper::Reaper;
-use super::tables::{Tables, index_error};
+use super::tables::{Changed, Tables, index_error};
 
 /// The capacity of the queue; also the largest number of changes in one transaction.
 const MAX_QUEUED: usize = 256;
+
+/// So many changes share the sync of a pack. Fewer leave small bodies in their rows, from where one
+/// of the next transactions moves them (docs/decisions/0027-small-objects-are-in-packs.md).
+const MIN_SHARING: usize = 4;
+
+/// About so many rows wait for that at most; after a crash they stay as they are.
+const MAX_TO_PACK: usize = 64;
 
 /// A change in the queue or in the current transaction.
 struct QueuedChange {
@@ -105,20 +114,34 @@ fn closed() -> Error {
 pub(super) struct Writer {
     changes: Option<Changes>,
     reaper: Option<Reaper>,
+    compactor: Option<Compactor>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub fn start(handle: Arc<Handle>, files: Arc<Files>) -> io::Result<Self> {
+    /// Starts the thread, and those that remove and compact files; `seed` is random, for the ids of
+    /// packs.
+    pub fn start(handle: Arc<Handle>, files: Arc<Files>, seed: String) -> io::Result<Self> {
         let (tx, rx) = mpsc::channel(MAX_QUEUED);
         let changes = Changes(tx);
         let (reaper, wake_reaper) =
             Reaper::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
-        let writer =
-            WriterLoop { handle, files, wake_reaper, uncertain: Vec::new(), reopened: false };
+        let (compactor, wake_compactor) =
+            Compactor::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+        let writer = WriterLoop {
+            handle,
+            packs: PackWriter::new(Arc::clone(&files), seed),
+            to_pack: Vec::new(),
+            files,
+            wake_reaper,
+            wake_compactor,
+            uncertain: Vec::new(),
+            reopened: false,
+        };
         let thread =
             thread::Builder::new().name("dir-writer".to_owned()).spawn(move || writer.run(rx))?;
-        Ok(Self { changes: Some(changes), reaper: Some(reaper), thread: Some(thread) })
+        let (reaper, compactor) = (Some(reaper), Some(compactor));
+        Ok(Self { changes: Some(changes), reaper, compactor, thread: Some(thread) })
     }
 
     /// Queues a change and waits for its commit.
@@ -144,7 +167,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Stops the reaper before the writer, because the reaper may be waiting for the writer.
+        // Stops these before the writer, because they may be waiting for it.
+        self.compactor = None;
         self.reaper = None;
         // Closing the queue ends the loop once all queued changes are written.
         self.changes = None;
@@ -155,11 +179,22 @@ impl Drop for Writer {
     }
 }
 
+/// Whom a commit gives something to do.
+struct Wakes {
+    reaper: bool,
+    compactor: bool,
+}
+
 struct WriterLoop {
     handle: Arc<Handle>,
     files: Arc<Files>,
+    packs: PackWriter,
+    /// Keys of rows whose bytes are to be moved into a pack, by one of the next transactions.
+    to_pack: Vec<String>,
     /// To unpark the reaper.
     wake_reaper: Thread,
+    /// To unpark the compactor.
+    wake_compactor: Thread,
     /// Files of failed commits: only the reopened index tells whether it refers to them.
     uncertain: Vec<String>,
     /// Whether the index was reopened since the last commit: the reaper must look for garbage, as
@@ -174,9 +209,13 @@ impl WriterLoop {
             let committed =
                 self.begin().and_then(|transaction| self.commit(transaction, &mut batch));
             match committed {
-                Ok(releases_files) => self.after_commit(&mut batch, releases_files),
+                Ok(wake) => self.after_commit(&mut batch, wake),
                 Err(error) => self.after_failure(&mut batch, &error),
             }
+        }
+        // The last: nothing else will move them. If it fails, they stay where they are.
+        if !self.to_pack.is_empty() {
+            self.begin().and_then(|transaction| self.commit(transaction, &mut [])).ok();
         }
     }
 
@@ -199,26 +238,51 @@ impl WriterLoop {
         Ok(())
     }
 
-    /// Commits all changes in one transaction. Returns whether it released files.
-    fn commit(&self, transaction: WriteTransaction, batch: &mut [QueuedChange]) -> Result<bool> {
-        let releases_files = {
-            let mut tables = Tables::open(&transaction)?;
+    /// Commits all changes in one transaction. Returns whom to wake.
+    fn commit(
+        &mut self,
+        transaction: WriteTransaction,
+        batch: &mut [QueuedChange],
+    ) -> Result<Wakes> {
+        let (appending, was_finished) = self.packs.begin();
+        // The last transaction has no changes.
+        let is_shared = batch.is_empty() || batch.len() >= MIN_SHARING;
+        let packs_now = is_shared || self.to_pack.len() >= MAX_TO_PACK;
+        let changed = {
+            let mut tables = Tables::open(&transaction, appending)?;
+            if !packs_now {
+                tables.pack_later();
+            }
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
-            tables.releases_files
+            if packs_now {
+                tables.pack_rows(&self.to_pack)?;
+            }
+            tables.finish()?
         };
+        let Changed { appending, later, live_bytes, releases_files, leaves_sparse_pack } = changed;
+        let has_new_pack = appending.is_new && !appending.is_empty();
+        // Before the commit: a row must not refer to bytes that a power loss takes away.
+        let written = self.packs.write(appending);
+        written.map_err(|error| disk_error("writing a pack", error))?;
         // One sync for all files of this commit.
-        if batch.iter().any(|change| change.applied && change.file.is_some()) {
+        if has_new_pack || batch.iter().any(|change| change.applied && change.file.is_some()) {
             self.files
                 .sync_names()
                 .map_err(|error| disk_error("syncing the names of files", error))?;
         }
         transaction.commit().map_err(index_error)?;
-        Ok(releases_files)
+        if packs_now {
+            self.to_pack.clear();
+        }
+        self.to_pack.extend(later);
+        let is_finished = self.packs.committed(live_bytes);
+        let compactor = was_finished || is_finished || leaves_sparse_pack;
+        Ok(Wakes { reaper: releases_files, compactor })
     }
 
-    fn after_commit(&mut self, batch: &mut Vec<QueuedChange>, releases_files: bool) {
+    fn after_commit(&mut self, batch: &mut Vec<QueuedChange>, wake: Wakes) {
         for change in batch.drain(..) {
             match change.file.as_deref() {
                 Some(file) if change.applied => {
@@ -232,8 +296,12 @@ impl WriterLoop {
         }
         // Only after a commit that succeeded: the reaper's own changes would fail too, and would
         // make the writer reopen the index.
-        if releases_files || std::mem::take(&mut self.reopened) {
+        let reopened = std::mem::take(&mut self.reopened);
+        if wake.reaper || reopened {
             self.wake_reaper.unpark();
+        }
+        if wake.compactor || reopened {
+            self.wake_compactor.unpark();
         }
     }
 
@@ -246,6 +314,7 @@ impl WriterLoop {
                 file => self.drop_file(file.as_deref()),
             }
         }
+        self.uncertain.extend(self.packs.abandon());
         // Before the callers hear of the failure: they may want to read.
         if let Err(error) = self.recover() {
             let source = std::error::Error::source(&error);

@@ -264,7 +264,8 @@ impl Chaos {
     async fn leaked_parts(&self) -> (u64, u64) {
         match &self.backend {
             Backend::Directory(path) => {
-                let files = Dir::open(path, Clock::system()).unwrap().count_files().unwrap();
+                let store = Dir::open(path, Clock::system()).unwrap();
+                let files = store.count_files().unwrap() - store.count_packs().unwrap();
                 (files - self.tally.files * CHUNKS, 0)
             }
             Backend::SeaweedFs(seaweedfs) => seaweedfs.open_uploads(&self.bucket).await,

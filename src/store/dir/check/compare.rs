@@ -9,16 +9,20 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
+use redb::{
+    Builder, Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition, TableError, Value,
+};
 
 use super::super::super::Result;
 use super::super::disk::disk_error;
 use super::super::files::Places;
 use super::super::handle::CACHE_BYTES;
+use super::super::packs::record_bytes;
 use super::super::snapshot::ask;
 use super::super::tables::{
-    FILES, FileRef, GARBAGE, OBJECTS, ObjectRow, PARTS, PartRow, SHARED, UPLOADS, UploadRow,
-    from_json, index_error,
+    Content, FILES, FileRef, GARBAGE, OBJECTS, ObjectRow, PACKS, PARTS, PartRow, SHARED, UPLOADS,
+    UploadRow, from_json, index_error,
 };
 use super::super::{INDEX, OpenError};
 use super::{CheckReport, Finding};
@@ -111,6 +115,10 @@ struct Comparison<'a> {
     on_finding: &'a mut dyn FnMut(&Finding),
     /// How many rows refer to each file.
     references: HashMap<String, u64>,
+    /// How many bytes of each pack rows refer to.
+    live_bytes: HashMap<String, u64>,
+    /// The lengths of packs.
+    lengths: HashMap<String, Option<u64>>,
 }
 
 /// Where a file belongs.
@@ -129,13 +137,15 @@ pub(super) fn compare(
     listed: &[(String, u64)],
     on_finding: &mut dyn FnMut(&Finding),
 ) -> Result<CheckReport> {
-    let (report, references) = (CheckReport::default(), HashMap::new());
-    let mut comparison = Comparison { places, report, on_finding, references };
+    let report = CheckReport::default();
+    let (references, live_bytes, lengths) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut comparison = Comparison { places, report, on_finding, references, live_bytes, lengths };
     comparison.objects(index)?;
     comparison.parts(index)?;
+    comparison.packs(index)?;
     comparison.counts(index)?;
     comparison.left_over(index, listed)?;
-    comparison.report.files = comparison.references.len() as u64;
+    comparison.report.files = (comparison.references.len() + comparison.live_bytes.len()) as u64;
     Ok(comparison.report)
 }
 
@@ -156,10 +166,16 @@ impl Comparison<'_> {
                 self.found(&Finding::Row { table: "objects", key: row_key.value().to_owned() });
                 continue;
             };
-            let parts = Some(row.files().len() as u64);
+            let parts = Some(row.places().len() as u64);
             let owner = Owner { bucket, key, upload: None, parts };
-            for (at, file) in row.files().iter().enumerate() {
-                self.file(&owner, at as u64 + 1, file)?;
+            match &row.content {
+                Content::Inline(_) => {}
+                Content::Packed(body) => self.packed(&owner, row_key.value(), body)?,
+                Content::Files(files) => {
+                    for (at, file) in files.iter().enumerate() {
+                        self.file(&owner, at as u64 + 1, file)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -190,8 +206,28 @@ impl Comparison<'_> {
 
     fn file(&mut self, owner: &Owner<'_>, part: u64, file: &FileRef) -> Result<()> {
         *self.references.entry(file.id.clone()).or_default() += 1;
-        let needed_bytes = file.offset + file.len_bytes;
         let found_bytes = length(self.places, &file.id)?;
+        self.is_whole(owner, part, file, found_bytes);
+        Ok(())
+    }
+
+    fn packed(&mut self, owner: &Owner<'_>, row_key: &str, body: &FileRef) -> Result<()> {
+        let bytes = record_bytes(row_key, body.len_bytes);
+        *self.live_bytes.entry(body.id.clone()).or_default() += bytes;
+        let found_bytes = match self.lengths.get(&body.id) {
+            Some(known) => *known,
+            None => {
+                let found = length(self.places, &body.id)?;
+                *self.lengths.entry(body.id.clone()).or_insert(found)
+            }
+        };
+        self.is_whole(owner, 1, body, found_bytes);
+        Ok(())
+    }
+
+    /// Reports a file that does not have the bytes that are needed of it.
+    fn is_whole(&mut self, owner: &Owner<'_>, part: u64, file: &FileRef, found_bytes: Option<u64>) {
+        let needed_bytes = file.offset + file.len_bytes;
         if found_bytes.is_none_or(|found| found < needed_bytes) {
             self.found(&Finding::Lost {
                 bucket: owner.bucket.to_owned(),
@@ -204,17 +240,39 @@ impl Comparison<'_> {
                 found_bytes,
             });
         }
+    }
+
+    /// Compares the index's counts of packs with the rows.
+    fn packs(&mut self, index: &ReadTransaction) -> Result<()> {
+        let mut wrong = Vec::new();
+        let mut left = self.live_bytes.clone();
+        if let Some(packs) = open_if_there(index, PACKS)? {
+            for row in packs.iter().map_err(index_error)? {
+                let (id, counts) = row.map_err(index_error)?;
+                let (id, (counted_bytes, _)) = (id.value(), counts.value());
+                let rows_bytes = left.remove(id).unwrap_or(0);
+                if counted_bytes != rows_bytes {
+                    wrong.push(Finding::Pack { file: name(id), counted_bytes, rows_bytes });
+                }
+                // A pack without anything alive is no left-over file as long as it is known.
+                self.live_bytes.entry(id.to_owned()).or_default();
+            }
+        }
+        let unknown = left.into_iter().map(|(id, rows_bytes)| Finding::Pack {
+            file: name(&id),
+            counted_bytes: 0,
+            rows_bytes,
+        });
+        wrong.extend(unknown);
+        wrong.iter().for_each(|finding| self.found(finding));
         Ok(())
     }
 
     /// Compares the index's own books with the rows.
     fn counts(&mut self, index: &ReadTransaction) -> Result<()> {
         let files = index.open_table(FILES).map_err(index_error)?;
-        // An index of an older version has no copies, and no table of them.
-        let shared = match index.open_table(SHARED) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            opened => Some(opened.map_err(index_error)?),
-        };
+        // An index of an older version has no copies.
+        let shared = open_if_there(index, SHARED)?;
         let mut wrong = Vec::new();
         for (id, rows) in &self.references {
             let more = shared.as_ref().map(|shared| shared.get(id.as_str())).transpose();
@@ -228,7 +286,7 @@ impl Comparison<'_> {
         for row in files.iter().map_err(index_error)? {
             let row = row.map_err(index_error)?;
             let id = row.0.value();
-            if !self.references.contains_key(id) {
+            if !self.references.contains_key(id) && !self.live_bytes.contains_key(id) {
                 wrong.push(Finding::Count { file: name(id), counted: 1, rows: 0 });
             }
         }
@@ -240,6 +298,7 @@ impl Comparison<'_> {
         let garbage = index.open_table(GARBAGE).map_err(index_error)?;
         for (id, bytes) in listed {
             let is_needed = self.references.contains_key(id)
+                || self.live_bytes.contains_key(id)
                 || garbage.get(id.as_str()).map_err(index_error)?.is_some();
             // What is gone by now was garbage that has been removed.
             if !is_needed && self.places.data_path(id).exists() {
@@ -247,6 +306,17 @@ impl Comparison<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A table, which an index of an older version may lack.
+pub(super) fn open_if_there<K: Key + 'static, V: Value + 'static>(
+    index: &ReadTransaction,
+    table: TableDefinition<K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>> {
+    match index.open_table(table) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => opened.map(Some).map_err(index_error),
     }
 }
 

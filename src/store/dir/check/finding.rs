@@ -27,6 +27,8 @@ pub enum Finding {
     Row { table: &'static str, key: String },
     /// The index's count of references to a file differs from the rows that refer to it.
     Count { file: String, counted: u64, rows: u64 },
+    /// The index's count of what is needed of a pack differs from the rows that refer to it.
+    Pack { file: String, counted_bytes: u64, rows_bytes: u64 },
 }
 
 /// What a check has seen.
@@ -65,7 +67,7 @@ impl CheckReport {
                 self.left_over_bytes += bytes;
             }
             Finding::Row { .. } => self.unreadable_rows += 1,
-            Finding::Count { .. } => self.wrong_counts += 1,
+            Finding::Count { .. } | Finding::Pack { .. } => self.wrong_counts += 1,
         }
     }
 }

@@ -14,12 +14,13 @@ use super::super::super::Result;
 use super::super::files::{Places, sync_directory};
 use super::super::handle::CACHE_BYTES;
 use super::super::modes::create_file;
+use super::super::packs::Appending;
 use super::super::tables::{
-    BUCKETS, GARBAGE, OBJECTS, ObjectRow, PARTS, PartRow, Tables, UPLOADS, UploadRow, from_json,
-    index_error,
+    BUCKETS, GARBAGE, OBJECTS, ObjectRow, PACKS, PARTS, PartRow, Tables, UPLOADS, UploadRow,
+    from_json, index_error,
 };
 use super::super::{INDEX, OpenError};
-use super::compare::{OpenIndex, compare, list, open};
+use super::compare::{OpenIndex, compare, length, list, open, open_if_there};
 use super::salvage::salvage;
 use super::{CheckReport, Finding};
 
@@ -107,11 +108,12 @@ fn write(old: &Old, places: &Places, new: &Path, on_row: &mut dyn FnMut(&Finding
     let database = database.map_err(index_error)?;
     let transaction = database.begin_write().map_err(index_error)?;
     {
-        let mut tables = Tables::open(&transaction)?;
+        let mut tables = Tables::open(&transaction, Appending::default())?;
         match old {
             Old::Readable(index) => copy_rows(&index.transaction, &mut tables, on_row)?,
             Old::Damaged(file) => copy_salvaged(file, places, &mut tables)?,
         }
+        tables.restore_pack_lengths(|id| length(places, id))?;
     }
     transaction.commit().map_err(index_error)?;
     database.close().map_err(index_error)
@@ -153,6 +155,12 @@ fn copy_rows(
     // Last: only now is it known what is in use.
     for row in from.open_table(GARBAGE).map_err(index_error)?.iter().map_err(index_error)? {
         to.restore_garbage(row.map_err(index_error)?.0.value())?;
+    }
+    // Packs of which nothing is alive.
+    if let Some(packs) = open_if_there(from, PACKS)? {
+        for row in packs.iter().map_err(index_error)? {
+            to.restore_garbage(row.map_err(index_error)?.0.value())?;
+        }
     }
     Ok(())
 }

@@ -115,11 +115,7 @@ fn part_key(key: &[u8]) -> Option<(String, u16)> {
 /// An object's row that decodes, and whose bytes are as many as it says.
 fn object(row: &[u8]) -> Option<ObjectRow> {
     let object = ObjectRow::decode(row).ok()?;
-    let len_bytes = match object.inline_bytes() {
-        Some(bytes) => bytes as u64,
-        None => object.files().iter().map(|file| file.len_bytes).sum(),
-    };
-    (len_bytes == object.size_bytes).then_some(object)
+    (object.content_bytes() == object.size_bytes).then_some(object)
 }
 
 impl Salvage {
@@ -172,7 +168,7 @@ impl Salvage {
             candidates.sort_by_key(|(modified_ms, _)| std::cmp::Reverse(*modified_ms));
             for (_, place) in candidates {
                 let row = ObjectRow::decode(&read(index, place)?)?;
-                if are_whole(places, row.files())? {
+                if are_whole(places, row.places())? {
                     take(&key, &row)?;
                     break;
                 }

@@ -14,7 +14,9 @@ use super::super::super::{Error, Result};
 use super::super::disk::{disk_error, require_room};
 use super::super::handle::CACHE_BYTES;
 use super::super::modes::create_file;
-use super::super::tables::{BUCKETS, FILES, GARBAGE, OBJECTS, PARTS, SHARED, UPLOADS, index_error};
+use super::super::tables::{
+    BUCKETS, FILES, GARBAGE, OBJECTS, PACKS, PARTS, SHARED, UPLOADS, index_error,
+};
 
 /// Writes the copy to `path`, which must not exist; `original` is the file that the transaction
 /// reads. Blocks. **Errors**: `Full` before the store's own reserve is touched; `Unavailable` once
@@ -38,6 +40,7 @@ pub(super) fn copy_index(
     copy_table(from, &to, PARTS, stop)?;
     copy_table(from, &to, FILES, stop)?;
     copy_table(from, &to, SHARED, stop)?;
+    copy_table(from, &to, PACKS, stop)?;
     // A snapshot has none of these files, and whoever opens it forgets them; a check needs to know.
     copy_table(from, &to, GARBAGE, stop)?;
     to.commit().map_err(index_error)?;

@@ -1,8 +1,9 @@
 //! Makes a snapshot: the copy of the index, and a link to, or a copy of, every file that it names.
 //!
 //! Guarantees: the target has its name only once everything in it is durable, and exists only if
-//! all files of the commit were found; what fails is removed again. Files are never written after
-//! they are complete, so a link is as good as a copy; where the file system refuses a link, the
+//! all files of the commit were found; what fails is removed again. Bytes that an index
+//! refers to are never written again, so a link is as good as a copy, although the store may still
+//! append to a pack that both have; where the file system refuses a link, the
 //! bytes are copied. The gateway's access key comes along. Directories belong to the store's owner,
 //! if the user may give them away.
 

@@ -1,14 +1,17 @@
-//! Copies: rows that refer to the files of other rows.
+//! Copies: rows that refer to the files of other rows. Bytes in a row or a pack are copied.
 //!
 //! Guarantees: a copy is made of the object that its caller saw, or fails; the number of files that
 //! the parts of one upload share is bounded, so that the row of its object stays small enough to be
 //! read with every request.
 
+use bytes::Bytes;
+
 use super::super::super::{
     Bucket, ByteSpan, ETag, Error, Key, Kind, PartNumber, Result, UploadTarget,
 };
 use super::super::copies::tag_of_shared;
-use super::rows::{AttributesRow, Content, FileRef, ObjectRow, PartRow, to_json};
+use super::object_row::{Content, ObjectRow};
+use super::rows::{AttributesRow, FileRef, PartRow, to_json};
 use super::{Tables, index_error, object_key};
 
 /// How many files an upload may have beyond one for each part, because its parts were copied from
@@ -29,22 +32,31 @@ pub(in super::super) struct CopyFrom {
 pub(in super::super) enum SharedPart {
     /// It shares the files of its source.
     Written(ETag),
-    /// Its source has no file: these are the bytes.
-    Inline(Vec<u8>),
+    /// Its source has no file of its own: the bytes are to be copied.
+    Small,
     /// It would have too many files; nothing is written.
     TooManyFiles,
 }
 
 impl Tables<'_> {
-    /// The row of an object that is a copy. **Errors**: `NoSuchBucket`, `NotFound`, `Precondition`.
+    /// The row of an object that is a copy; `small` are the bytes of a source without files of its
+    /// own. **Errors**: `NoSuchBucket`, `NotFound`, `Precondition`.
     pub fn copied_object(
         &self,
         from: &CopyFrom,
+        small: Option<Bytes>,
         attributes: AttributesRow,
         now_ms: u64,
     ) -> Result<ObjectRow> {
         let source = self.source(from)?;
-        Ok(ObjectRow { modified_ms: now_ms, attributes, ..source })
+        let content = match source.content {
+            // The same ETag: they are the bytes of this source, wherever they are now.
+            Content::Inline(_) | Content::Packed(_) => {
+                Content::Inline(small.ok_or_else(|| changed(&from.key))?)
+            }
+            Content::Files(files) => Content::Files(files),
+        };
+        Ok(ObjectRow { modified_ms: now_ms, attributes, content, ..source })
     }
 
     /// Makes a part of bytes of an object; without a span of all. **Errors**: `NoSuchUpload`,
@@ -66,11 +78,7 @@ impl Tables<'_> {
             return Err(Error::new(Kind::Range, what));
         }
         let files = match source.content {
-            Content::Inline(mut bytes) => {
-                bytes.truncate(usize::try_from(span.end).unwrap_or(usize::MAX));
-                let first = usize::try_from(span.first).unwrap_or(usize::MAX);
-                return Ok(SharedPart::Inline(bytes.split_off(first.min(bytes.len()))));
-            }
+            Content::Inline(_) | Content::Packed(_) => return Ok(SharedPart::Small),
             Content::Files(files) => files_of(files, span),
         };
         let more = (files.len() as u64).saturating_sub(1);
@@ -86,7 +94,7 @@ impl Tables<'_> {
             None => tag_of_shared(shared),
         };
         let Some(row) = PartRow::shared(etag.clone(), files) else {
-            return Ok(SharedPart::Inline(Vec::new()));
+            return Ok(SharedPart::Small);
         };
         self.put_part(target, number, &row)?;
         if more > 0 {
@@ -103,10 +111,14 @@ impl Tables<'_> {
         let row = self.object(&object_key(bucket, key.as_str()))?;
         let row = row.ok_or_else(|| Error::new(Kind::NotFound, format!("no object {key}")))?;
         if row.etag != *etag {
-            return Err(Error::new(Kind::Precondition, format!("{key} has another ETag")));
+            return Err(changed(key));
         }
         Ok(row)
     }
+}
+
+fn changed(key: &Key) -> Error {
+    Error::new(Kind::Precondition, format!("{key} has another ETag"))
 }
 
 /// The files of these bytes; neighbours in one file are one.

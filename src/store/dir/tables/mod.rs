@@ -7,7 +7,10 @@
 mod buckets;
 mod copies;
 mod files;
+mod object_head;
+mod object_row;
 mod objects;
+mod packs;
 mod restored;
 mod rows;
 mod uploads;
@@ -15,15 +18,18 @@ mod uploads;
 use redb::{Table, WriteTransaction};
 
 use super::super::{Error, Result};
+use super::packs::Appending;
 
 pub(super) use buckets::BUCKETS;
 pub(super) use copies::{CopyFrom, SharedPart};
 pub(super) use files::{FILES, GARBAGE, SHARED};
+pub(super) use object_row::{Content, ObjectRow, listed};
 pub(super) use objects::{OBJECTS, object_key};
-pub(super) use rows::{
-    AttributesRow, Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, listed,
-};
+pub(super) use packs::{Changed, PACKS, is_sparse};
+pub(super) use rows::{AttributesRow, FileRef, PartRow, UploadRow, from_json};
 pub(super) use uploads::{NewObject, PARTS, UPLOADS, chosen_part, no_upload};
+
+use packs::PackChanges;
 
 /// The tables within one write transaction.
 pub(super) struct Tables<'txn> {
@@ -34,21 +40,24 @@ pub(super) struct Tables<'txn> {
     files: Table<'txn, &'static str, ()>,
     shared: Table<'txn, &'static str, u64>,
     garbage: Table<'txn, &'static str, ()>,
+    pack_rows: Table<'txn, &'static str, (u64, u64)>,
+    packs: PackChanges,
     /// Whether this transaction releases files, which are to be removed after the commit.
-    pub releases_files: bool,
+    releases_files: bool,
 }
 
 impl<'txn> Tables<'txn> {
     /// The number of tables in an index.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// Creates the tables that an index does not have yet, and commits.
     pub fn create(transaction: WriteTransaction) -> Result<()> {
-        Tables::open(&transaction)?;
+        Tables::open(&transaction, Appending::default())?;
         transaction.commit().map_err(index_error)
     }
 
-    pub fn open(transaction: &'txn WriteTransaction) -> Result<Self> {
+    /// Opens the tables for changes that may append to a pack. [`Self::finish`] ends them.
+    pub fn open(transaction: &'txn WriteTransaction, appending: Appending) -> Result<Self> {
         Ok(Self {
             buckets: transaction.open_table(BUCKETS).map_err(index_error)?,
             objects: transaction.open_table(OBJECTS).map_err(index_error)?,
@@ -57,6 +66,8 @@ impl<'txn> Tables<'txn> {
             files: transaction.open_table(FILES).map_err(index_error)?,
             shared: transaction.open_table(SHARED).map_err(index_error)?,
             garbage: transaction.open_table(GARBAGE).map_err(index_error)?,
+            pack_rows: transaction.open_table(PACKS).map_err(index_error)?,
+            packs: PackChanges::new(appending),
             releases_files: false,
         })
     }

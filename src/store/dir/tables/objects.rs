@@ -6,7 +6,7 @@ use redb::{ReadableTable, TableDefinition};
 
 use super::super::super::conditions::require_null_version;
 use super::super::super::{Bucket, DeleteOptions, Error, Key, Kind, PutMode, Result, Tags};
-use super::rows::ObjectRow;
+use super::object_row::ObjectRow;
 use super::{Tables, index_error};
 
 /// `<bucket>/<key>` → `ObjectRow`. No bucket name contains a `/`, so the keys of one bucket are
@@ -24,26 +24,28 @@ impl Tables<'_> {
         row.map(|row| ObjectRow::decode(row.value())).transpose()
     }
 
-    /// Stores an object if its condition holds. **Errors**: `NoSuchBucket`, `Precondition`,
+    /// Stores an object if its condition holds; a body that is not small is moved from the row into
+    /// a pack. **Errors**: `NoSuchBucket`, `Precondition`,
     /// `NotFound`.
     pub fn put(
         &mut self,
         bucket: &Bucket,
         key: &Key,
         mode: &PutMode,
-        row: &ObjectRow,
+        mut row: ObjectRow,
     ) -> Result<()> {
         self.require_bucket(bucket)?;
         let row_key = object_key(bucket, key.as_str());
         let old = self.object(&row_key)?;
         mode.check(old.as_ref().map(|old| &old.etag), key)?;
+        self.pack(&row_key, &mut row);
         // Before the old ones are released: a copy may share them.
         self.add_files(row.files())?;
-        self.replace(&row_key, old.as_ref(), row)
+        self.replace(&row_key, old.as_ref(), &row)
     }
 
-    /// Writes an object's row, whose files are recorded, and releases the files of the object that
-    /// it replaces.
+    /// Writes an object's row, whose files are recorded, and releases the content of the object
+    /// that it replaces.
     pub(super) fn replace(
         &mut self,
         row_key: &str,
@@ -51,7 +53,7 @@ impl Tables<'_> {
         row: &ObjectRow,
     ) -> Result<()> {
         self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
-        old.map_or(Ok(()), |old| self.release_files(old.files()))
+        old.map_or(Ok(()), |old| self.release(row_key, old))
     }
 
     /// Replaces the tags in an object's row. **Errors**: `NoSuchBucket`, `NotFound`.
@@ -76,6 +78,6 @@ impl Tables<'_> {
         options.conditions.check(old.as_ref().map(ObjectRow::as_existing), key)?;
         let Some(old) = old else { return Ok(()) };
         self.objects.remove(row_key.as_str()).map_err(index_error)?;
-        self.release_files(old.files())
+        self.release(&row_key, &old)
     }
 }

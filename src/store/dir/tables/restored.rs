@@ -6,7 +6,8 @@
 use redb::ReadableTable;
 
 use super::super::super::Result;
-use super::rows::{ObjectRow, PartRow};
+use super::object_row::ObjectRow;
+use super::rows::PartRow;
 use super::{Tables, index_error};
 
 impl Tables<'_> {
@@ -22,6 +23,7 @@ impl Tables<'_> {
         let bucket = row_key.split_once('/').map_or(row_key, |(bucket, _)| bucket);
         self.restore_bucket(bucket, row.modified_ms)?;
         self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
+        self.restore_packed(row_key, row)?;
         self.add_files(row.files())
     }
 

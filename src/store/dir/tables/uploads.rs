@@ -10,7 +10,8 @@ use redb::{ReadableTable, TableDefinition};
 use super::super::super::{
     Bucket, ChosenPart, Completion, ETag, Error, Kind, PartNumber, Result, UploadId, UploadTarget,
 };
-use super::rows::{Content, FileRef, ObjectRow, PartRow, UploadRow, from_json, to_json};
+use super::object_row::{Content, ObjectRow};
+use super::rows::{FileRef, PartRow, UploadRow, from_json, to_json};
 use super::{Tables, index_error, object_key};
 
 /// Upload id → `UploadRow`.

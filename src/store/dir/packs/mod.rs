@@ -1,0 +1,21 @@
+//! Packs: files that hold the bodies of many small objects
+//! (docs/decisions/0027-small-objects-are-in-packs.md).
+//!
+//! Guarantees: a pack is only appended to, by the writer thread of the process that created it, and
+//! the bytes of a transaction are durable before its commit; so what an index refers to never
+//! changes, also in a snapshot that shares the file. Whatever lies behind the last body that an
+//! index knows is without meaning. A pack is a file like others for the table of files, for pins,
+//! the reaper and snapshots; how much of it is alive is in the table `packs` (`tables`).
+
+mod append;
+mod compact;
+mod handles;
+mod record;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use append::{Appending, PackWriter};
+pub(super) use compact::Compactor;
+pub(super) use handles::PackHandles;
+pub(super) use record::{PackedBody, record_bytes};

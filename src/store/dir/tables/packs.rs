@@ -1,0 +1,234 @@
+//! The table of packs, and the changes of small objects to it.
+//!
+//! Guarantees: of each pack the table counts the bytes of the records that objects refer to, in the
+//! same commit as the objects' rows; a pack without any is garbage, unless it is still being
+//! filled.
+
+use std::collections::{BTreeMap, HashSet};
+
+use redb::{ReadableTable, TableDefinition};
+
+use super::super::super::{Error, Kind, Result};
+use super::super::packs::{Appending, PackedBody, record_bytes};
+use super::object_row::{Content, ObjectRow};
+use super::{Tables, index_error};
+
+/// Id of a pack → bytes of the records that objects refer to, and of all records. An index of an
+/// older version has no rows.
+pub(in super::super) const PACKS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("packs");
+
+/// Objects up to this size stay in their rows
+/// (docs/decisions/0027-small-objects-are-in-packs.md).
+pub(in super::super) const MAX_ROW_BYTES: usize = 512;
+
+/// Few changes leave bodies up to this size in their rows at first: they then cost one sync, not
+/// two.
+const MAX_LATER_BYTES: usize = 8 << 10;
+
+/// How one transaction changes packs.
+#[derive(Debug, Default)]
+pub(super) struct PackChanges {
+    appending: Appending,
+    /// Keys of the rows whose bytes are to be moved into a pack by a later transaction. None: other
+    /// changes share the sync of this one.
+    later: Option<Vec<String>>,
+    /// Bytes of records that objects refer to no more, of each pack.
+    released: BTreeMap<String, u64>,
+}
+
+/// What is to be done after the changes of a transaction.
+#[derive(Debug, Default)]
+pub(in super::super) struct Changed {
+    pub appending: Appending,
+    /// Keys of rows whose bytes are to be moved into a pack.
+    pub later: Vec<String>,
+    /// The live bytes of the pack that is being filled, where they changed.
+    pub live_bytes: Option<u64>,
+    /// Whether there is garbage.
+    pub releases_files: bool,
+    /// Whether a pack is to be compacted.
+    pub leaves_sparse_pack: bool,
+}
+
+/// Whether a finished pack is to be compacted.
+pub(in super::super) fn is_sparse((live_bytes, all_bytes): (u64, u64)) -> bool {
+    live_bytes < all_bytes / 2
+}
+
+impl PackChanges {
+    pub fn new(appending: Appending) -> Self {
+        Self { appending, later: None, released: BTreeMap::new() }
+    }
+}
+
+impl Tables<'_> {
+    /// Moves the bytes of a row into the pack, if they are many enough and there is room.
+    pub(super) fn pack(&mut self, row_key: &str, row: &mut ObjectRow) {
+        let Content::Inline(bytes) = &row.content else { return };
+        if bytes.len() <= MAX_ROW_BYTES {
+            return;
+        }
+        if bytes.len() <= MAX_LATER_BYTES
+            && let Some(later) = &mut self.packs.later
+        {
+            later.push(row_key.to_owned());
+        } else if let Some(body) = self.packs.appending.push(row_key, bytes) {
+            row.content = Content::Packed(body);
+        }
+    }
+
+    /// Leaves bodies in their rows that are not large, and tells the keys of these rows at the end.
+    pub fn pack_later(&mut self) {
+        self.packs.later = Some(Vec::new());
+    }
+
+    /// Moves the bytes of these rows into the pack, where they are still there.
+    pub fn pack_rows(&mut self, row_keys: &[String]) -> Result<()> {
+        self.packs.later = None;
+        for row_key in row_keys {
+            let Some(mut row) = self.object(row_key)? else { continue };
+            if !matches!(row.content, Content::Inline(_)) {
+                continue;
+            }
+            self.pack(row_key, &mut row);
+            if matches!(row.content, Content::Packed(_)) {
+                self.objects
+                    .insert(row_key.as_str(), row.encode().as_slice())
+                    .map_err(index_error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that a row's content is needed no more: its files have one reference less, and its
+    /// bytes in a pack are dead.
+    pub(super) fn release(&mut self, row_key: &str, row: &ObjectRow) -> Result<()> {
+        match &row.content {
+            Content::Inline(_) => Ok(()),
+            Content::Packed(body) => {
+                let bytes = record_bytes(row_key, body.len_bytes);
+                match self.packs.released.get_mut(&body.id) {
+                    Some(released) => *released += bytes,
+                    None => drop(self.packs.released.insert(body.id.clone(), bytes)),
+                }
+                Ok(())
+            }
+            Content::Files(files) => self.release_files(files),
+        }
+    }
+
+    /// Writes the counts of packs. To be called after the last change of a transaction.
+    pub fn finish(mut self) -> Result<Changed> {
+        let PackChanges { appending, later, mut released } = std::mem::take(&mut self.packs);
+        let mut changed = Changed { later: later.unwrap_or_default(), ..Changed::default() };
+        let current = (appending.id.clone(), appending.base);
+        if !appending.is_empty() || released.contains_key(&current.0) {
+            let (id, begin) = current;
+            let (live_bytes, _) = self.pack_counts(&id)?;
+            let live_bytes = live_bytes + (appending.end() - begin);
+            let live_bytes = live_bytes.saturating_sub(released.remove(&id).unwrap_or(0));
+            let counts = (live_bytes, appending.end());
+            self.pack_rows.insert(id.as_str(), counts).map_err(index_error)?;
+            if appending.is_new {
+                self.files.insert(id.as_str(), ()).map_err(index_error)?;
+            }
+            changed.live_bytes = Some(live_bytes);
+        }
+        for (id, bytes) in released {
+            let (live_bytes, all_bytes) = self.pack_counts(&id)?;
+            let counts = (live_bytes.saturating_sub(bytes), all_bytes);
+            if counts.0 == 0 {
+                self.release_pack(&id)?;
+            } else {
+                self.pack_rows.insert(id.as_str(), counts).map_err(index_error)?;
+                changed.leaves_sparse_pack |= is_sparse(counts);
+            }
+        }
+        Ok(Changed { appending, releases_files: self.releases_files, ..changed })
+    }
+
+    fn pack_counts(&self, id: &str) -> Result<(u64, u64)> {
+        Ok(self.pack_rows.get(id).map_err(index_error)?.map_or((0, 0), |row| row.value()))
+    }
+
+    fn release_pack(&mut self, id: &str) -> Result<()> {
+        self.pack_rows.remove(id).map_err(index_error)?;
+        self.files.remove(id).map_err(index_error)?;
+        self.garbage.insert(id, ()).map_err(index_error)?;
+        self.releases_files = true;
+        Ok(())
+    }
+
+    /// The finished pack of which the least is alive, if that is less than half. Packs without
+    /// anything alive become garbage.
+    pub fn sparse_pack(&mut self, left_out: &HashSet<String>) -> Result<Option<String>> {
+        let (mut dead, mut sparsest) = (Vec::new(), None);
+        for row in self.pack_rows.iter().map_err(index_error)? {
+            let (id, counts) = row.map_err(index_error)?;
+            let (id, counts @ (live_bytes, _)) = (id.value(), counts.value());
+            // Also what this transaction has changed so far is to be counted first.
+            if id == self.packs.appending.id || self.packs.released.contains_key(id) {
+                continue;
+            }
+            if live_bytes == 0 {
+                dead.push(id.to_owned());
+            } else if is_sparse(counts)
+                && !left_out.contains(id)
+                && sparsest.as_ref().is_none_or(|(least, _)| live_bytes < *least)
+            {
+                sparsest = Some((live_bytes, id.to_owned()));
+            }
+        }
+        dead.iter().try_for_each(|id| self.release_pack(id))?;
+        Ok(sparsest.map(|(_, id)| id))
+    }
+
+    /// Moves those of these bodies of a pack that their objects still refer to into the current
+    /// pack. **Errors**: `Full`.
+    pub fn move_bodies(&mut self, pack: &str, bodies: &[PackedBody]) -> Result<()> {
+        for body in bodies {
+            let Some(mut row) = self.object(&body.row_key)? else { continue };
+            let is_there = matches!(&row.content, Content::Packed(found)
+                if found.id == pack && found.offset == body.offset);
+            if !is_there || row.size_bytes != body.bytes.len() as u64 {
+                continue;
+            }
+            let no_room = || Error::new(Kind::Full, "there is no room to compact a pack");
+            let moved =
+                self.packs.appending.push(&body.row_key, &body.bytes).ok_or_else(no_room)?;
+            self.release(&body.row_key, &row)?;
+            row.content = Content::Packed(moved);
+            let row_key = body.row_key.as_str();
+            self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a body in a pack, for an index that is made anew.
+    pub(super) fn restore_packed(&mut self, row_key: &str, row: &ObjectRow) -> Result<()> {
+        let Content::Packed(body) = &row.content else { return Ok(()) };
+        let (live_bytes, all_bytes) = self.pack_counts(&body.id)?;
+        let live_bytes = live_bytes + record_bytes(row_key, body.len_bytes);
+        let counts = (live_bytes, all_bytes.max(body.offset + body.len_bytes));
+        self.pack_rows.insert(body.id.as_str(), counts).map_err(index_error)?;
+        self.files.insert(body.id.as_str(), ()).map_err(index_error)?;
+        Ok(())
+    }
+
+    /// Records how long each pack is, for an index that is made anew.
+    pub fn restore_pack_lengths(
+        &mut self,
+        length: impl Fn(&str) -> Result<Option<u64>>,
+    ) -> Result<()> {
+        let mut packs = Vec::new();
+        for row in self.pack_rows.iter().map_err(index_error)? {
+            let (id, counts) = row.map_err(index_error)?;
+            packs.push((id.value().to_owned(), counts.value()));
+        }
+        for (id, (live_bytes, all_bytes)) in packs {
+            let counts = (live_bytes, length(&id)?.unwrap_or(0).max(all_bytes));
+            self.pack_rows.insert(id.as_str(), counts).map_err(index_error)?;
+        }
+        Ok(())
+    }
+}
