@@ -1,9 +1,9 @@
 //! Which part of which session has a digest.
 //!
 //! Guarantees: at most `capacity` parts and as many sessions; the sessions that were added first
-//! are left out first. Of the sessions that have the same bytes the last two are kept: the object of
-//! one may have been replaced. An answer is a hint: two digests may share a fingerprint, and the session
-//! may have ended. Pure.
+//! are left out first. Of the sessions that have the same bytes the last two are kept: the object
+//! of one may have been replaced. An answer is a hint: two digests may share a fingerprint, and the
+//! session may have ended. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
