@@ -64,7 +64,7 @@ pub enum Error {
     #[error(
         "chunk {index} of {target} was received with the checksum {received}, but the backup \
          recorded {recorded}; the stored object is damaged, and `ratchet verify --repair FILE \
-         {target}` sends the file again"
+         {target}` sends it again"
     )]
     CorruptChunk { target: Target, index: u64, received: String, recorded: String },
     /// An object without a record of chunks is not as its checksum says.

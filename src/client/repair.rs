@@ -26,7 +26,7 @@ pub struct Repair {
     pub repaired: Option<BackupReport>,
 }
 
-/// Verifies the object that the target names, and sends the file again if a chunk is bad.
+/// Verifies the object that the target names, and sends the bad chunks again.
 pub async fn verify_and_repair(
     transport: &Transport,
     target: &Target,
