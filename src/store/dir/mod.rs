@@ -18,6 +18,7 @@
 //! **Errors**: `Full` for a full disk; writes succeed again without a restart once there is space.
 //! Opening a directory that another process has open is refused.
 
+mod background;
 mod buffers;
 mod cached;
 mod check;

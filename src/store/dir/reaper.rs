@@ -8,10 +8,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::Thread;
 
 use super::super::Result;
+use super::background::{Background, Stop};
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
@@ -20,81 +20,49 @@ use super::writer::Changes;
 /// Files whose records are deleted in one transaction.
 const BATCH: usize = 64;
 
-/// Dropping it waits for the current file; the others are removed after the next opening.
-#[derive(Debug)]
-pub(super) struct Reaper {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Reaper {
-    /// Starts the thread, which begins with the garbage that exists. Returns its handle too, to be
-    /// unparked whenever there is more.
-    pub fn start(
-        handle: Arc<Handle>,
-        files: Arc<Files>,
-        changes: Changes,
-    ) -> io::Result<(Self, Thread)> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let pins = Arc::clone(&files.pins);
-        let work = Work { handle, files, changes, stop: Arc::clone(&stop) };
-        let thread =
-            thread::Builder::new().name("dir-reaper".to_owned()).spawn(move || work.run())?;
-        let wake = thread.thread().clone();
-        pins.set_reaper(wake.clone());
-        Ok((Self { stop, thread: Some(thread) }, wake))
-    }
-}
-
-impl Drop for Reaper {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // If the thread panicked, the next opening removes the files.
-            thread.join().ok();
-        }
-    }
+/// Starts the thread, which begins with the garbage that exists. Returns its handle too, to be
+/// unparked whenever there is more. Dropping the thread waits for the current file; the others are
+/// removed after the next opening.
+pub(super) fn start(
+    handle: Arc<Handle>,
+    files: Arc<Files>,
+    changes: Changes,
+) -> io::Result<(Background, Thread)> {
+    let pins = Arc::clone(&files.pins);
+    let work = Work { handle, files, changes };
+    // If the index cannot be read or written now, the next released file tries again.
+    let (reaper, wake) = Background::start("dir-reaper", move |stop| {
+        work.sweep(stop).ok();
+    })?;
+    pins.set_reaper(wake.clone());
+    Ok((reaper, wake))
 }
 
 struct Work {
     handle: Arc<Handle>,
     files: Arc<Files>,
     changes: Changes,
-    stop: Arc<AtomicBool>,
 }
 
 impl Work {
-    fn run(self) {
-        while !self.stopped() {
-            // If the index cannot be read or written now, the next released file tries again.
-            self.sweep().ok();
-            thread::park();
-        }
-    }
-
     /// Removes the garbage that is recorded now, in the order of ids.
-    fn sweep(&self) -> Result<()> {
+    fn sweep(&self, stop: &Stop) -> Result<()> {
         let mut after = String::new();
         loop {
             let mut ids = self.handle.garbage(&after, BATCH)?;
             let Some(last) = ids.last() else { return Ok(()) };
             after.clone_from(last);
             self.files.pins.retain_unpinned(&mut ids);
-            ids.retain(|id| !self.stopped() && self.files.remove(id).is_ok());
+            ids.retain(|id| !stop.is_asked() && self.files.remove(id).is_ok());
             let unsynced = |error| disk_error("syncing the removal of files", error);
             self.files.sync_removal(&ids).map_err(unsynced)?;
             if !ids.is_empty() {
                 self.changes.run_blocking(move |tables| tables.delete_garbage_records(&ids))?;
             }
-            if self.stopped() {
+            if stop.is_asked() {
                 return Ok(());
             }
         }
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
     }
 }
 

@@ -17,11 +17,12 @@ use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Error, Result};
+use super::background::Background;
 use super::disk::disk_error;
 use super::files::Files;
 use super::handle::Handle;
-use super::packs::{Compactor, PackWriter};
-use super::reaper::Reaper;
+use super::packs::{PackWriter, start_compactor};
+use super::reaper;
 use super::tables::{Changed, Tables, index_error};
 
 /// The capacity of the queue; also the largest number of changes in one transaction.
@@ -113,8 +114,8 @@ fn closed() -> Error {
 #[derive(Debug)]
 pub(super) struct Writer {
     changes: Option<Changes>,
-    reaper: Option<Reaper>,
-    compactor: Option<Compactor>,
+    reaper: Option<Background>,
+    compactor: Option<Background>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -125,9 +126,9 @@ impl Writer {
         let (tx, rx) = mpsc::channel(MAX_QUEUED);
         let changes = Changes(tx);
         let (reaper, wake_reaper) =
-            Reaper::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+            reaper::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
         let (compactor, wake_compactor) =
-            Compactor::start(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
+            start_compactor(Arc::clone(&handle), Arc::clone(&files), changes.clone())?;
         let writer = WriterLoop {
             handle,
             packs: PackWriter::new(Arc::clone(&files), seed),

@@ -16,6 +16,6 @@ mod record;
 mod tests;
 
 pub(super) use append::{Appending, PackWriter};
-pub(super) use compact::Compactor;
+pub(super) use compact::start_compactor;
 pub(super) use handles::PackHandles;
 pub(super) use record::{PackedBody, record_bytes};
