@@ -249,12 +249,10 @@ impl Uploads {
             session.abort_spare(root).await?;
         }
         let layout = Layout::new(&root.account, &root.backup_id);
-        let entries = [
-            root.index_entry(),
-            layout.known(&root.bucket, root.created_at),
-            layout.done(&root.bucket, &root.key),
-        ];
-        for entry in entries {
+        let known =
+            root.has_parts_of_its_chunks().then(|| layout.known(&root.bucket, root.created_at));
+        let entries = [Some(root.index_entry()), known, Some(layout.done(&root.bucket, &root.key))];
+        for entry in entries.into_iter().flatten() {
             self.documents().delete(&entry).await?;
         }
         self.forget_records(&root.account, &root.backup_id).await?;

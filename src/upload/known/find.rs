@@ -1,7 +1,8 @@
 //! Makes a part of the bytes of a complete object that has it.
 //!
 //! Guarantees: the part is recorded only after its bytes were copied and hashed; None in every
-//! other case, and its bytes are asked for. A hint that led to nothing is not followed again.
+//! other case, and its bytes are asked for. A hint that led to nothing is not followed again,
+//! unless the store failed.
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use super::super::error::Result;
 use super::super::manifest::{Record, Root};
 use super::super::plan::{self, ChunkIndex};
 use super::super::session::Session;
-use super::super::session_cache::SessionName;
 use super::super::uploads::Uploads;
 use super::index::Place;
 use crate::digest::Sha256;
@@ -46,18 +46,21 @@ impl Session {
         }
         let uploads = Uploads::of(self)?;
         self.known_parts_loaded(&uploads, wanted.load_limit).await;
-        let asking = SessionName { account: root.account.clone(), id: root.backup_id.clone() };
-        for place in known.find(&asking, &root.bucket, &wanted.sha256) {
+        let mut has_failed = false;
+        for place in known.find(&root.account, &root.bucket, &wanted.sha256) {
             match self.copy_from(&uploads, &place, &permit, wanted).await {
                 Ok(Some(record)) => return Some(record),
                 Ok(None) => {}
                 Err(error) => {
+                    has_failed = true;
                     let (backup, chunk) = (root.backup_id.as_str(), wanted.index);
                     tracing::debug!(backup, chunk, %error, "a known part was not copied");
                 }
             }
         }
-        known.remove(&asking, &root.bucket, &wanted.sha256);
+        if !has_failed {
+            known.remove(&root.account, &root.bucket, &wanted.sha256);
+        }
         None
     }
 

@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::super::plan::ChunkIndex;
 use super::super::session_cache::SessionName;
 use crate::digest::Sha256;
-use crate::names::Bucket;
+use crate::names::{AccountName, Bucket};
 
 /// Where a part is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Index {
         for (chunk, sha256) in parts.iter().rev() {
             let entry = Entry { session: number, chunk: *chunk };
             self.parts
-                .entry(fingerprint(&session, bucket, sha256))
+                .entry(fingerprint(&session.account, bucket, sha256))
                 .and_modify(|[newest, older]| {
                     if newest.session != number {
                         *older = *newest;
@@ -83,9 +83,9 @@ impl Index {
         }
     }
 
-    /// Where sessions of the account of `asking` have these bytes in the bucket, the newest first.
-    pub fn find(&self, asking: &SessionName, bucket: &Bucket, sha256: &Sha256) -> Vec<Place> {
-        let found = self.parts.get(&fingerprint(asking, bucket, sha256));
+    /// Where sessions of the account have these bytes in the bucket, the newest first.
+    pub fn find(&self, account: &AccountName, bucket: &Bucket, sha256: &Sha256) -> Vec<Place> {
+        let found = self.parts.get(&fingerprint(account, bucket, sha256));
         let mut places: Vec<Place> =
             found.into_iter().flatten().filter_map(|entry| self.place(entry)).collect();
         places.dedup();
@@ -99,8 +99,8 @@ impl Index {
     }
 
     /// Removes a hint that was wrong.
-    pub fn remove(&mut self, asking: &SessionName, bucket: &Bucket, sha256: &Sha256) {
-        self.parts.remove(&fingerprint(asking, bucket, sha256));
+    pub fn remove(&mut self, account: &AccountName, bucket: &Bucket, sha256: &Sha256) {
+        self.parts.remove(&fingerprint(account, bucket, sha256));
     }
 
     /// Leaves out sessions until three quarters of the capacity are in use.
@@ -130,9 +130,9 @@ impl Index {
 }
 
 /// What stands for a digest within an account and a bucket.
-fn fingerprint(of: &SessionName, bucket: &Bucket, sha256: &Sha256) -> u64 {
+fn fingerprint(account: &AccountName, bucket: &Bucket, sha256: &Sha256) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (of.account.as_str(), bucket.as_str(), sha256.0).hash(&mut hasher);
+    (account.as_str(), bucket.as_str(), sha256.0).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn found(index: &Index, account: &str, bucket: &str, bytes: &str) -> Vec<Place> {
-        index.find(&name(account, "asks"), &bucket.into(), &Sha256::of(bytes.as_bytes()))
+        index.find(&account.into(), &bucket.into(), &Sha256::of(bytes.as_bytes()))
     }
 
     fn place(id: &str, chunk: ChunkIndex) -> Place {
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(found(&index, "home", "b", "x2"), [place("1", 2)]);
         assert_eq!(found(&index, "work", "b", "x2"), []);
         assert_eq!(found(&index, "home", "c", "x2"), []);
-        index.remove(&name("home", "asks"), &bucket, &Sha256::of(b"x2"));
+        index.remove(&"home".into(), &bucket, &Sha256::of(b"x2"));
         assert_eq!(found(&index, "home", "b", "x2"), []);
     }
 

@@ -93,15 +93,15 @@ impl KnownParts {
 
     pub(super) fn find(
         &self,
-        asking: &SessionName,
+        account: &AccountName,
         bucket: &Bucket,
         sha256: &Sha256,
     ) -> Vec<Place> {
-        lock(&self.index).find(asking, bucket, sha256)
+        lock(&self.index).find(account, bucket, sha256)
     }
 
-    pub(super) fn remove(&self, asking: &SessionName, bucket: &Bucket, sha256: &Sha256) {
-        lock(&self.index).remove(asking, bucket, sha256);
+    pub(super) fn remove(&self, account: &AccountName, bucket: &Bucket, sha256: &Sha256) {
+        lock(&self.index).remove(account, bucket, sha256);
     }
 
     fn add(&self, bucket: &Bucket, parts: Parts) {

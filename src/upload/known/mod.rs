@@ -19,7 +19,6 @@ pub(in crate::upload) use find::Wanted;
 pub(in crate::upload) use load::KnownParts;
 
 use super::manifest::{Destination, Root};
-use super::plan::Shape;
 use crate::digest::Kind;
 
 /// Objects below this size are not worth a copy in the store, and S3 copies no range of them.
@@ -33,14 +32,16 @@ impl Root {
             None | Some(Kind::Sha256Chunks) => false,
             Some(Kind::Blake3 | Kind::Crc64Nvme | Kind::Sha256) => true,
         };
-        self.plan.group == 1 && !needs_bytes && matches!(self.destination, Destination::Parts(_))
+        self.has_parts_of_its_chunks() && !needs_bytes
     }
 
     /// Whether others may find parts of its object, of this many bytes.
     pub(in crate::upload) fn offers_known_parts(&self, size_bytes: u64) -> bool {
-        let has_parts = self.plan.shape == Shape::Parts || self.plan.group == 1;
-        has_parts
-            && matches!(self.destination, Destination::Parts(_))
-            && size_bytes > MIN_OBJECT_BYTES
+        self.has_parts_of_its_chunks() && size_bytes > MIN_OBJECT_BYTES
+    }
+
+    /// Whether each chunk is a part of its own.
+    pub(in crate::upload) fn has_parts_of_its_chunks(&self) -> bool {
+        self.plan.group == 1 && matches!(self.destination, Destination::Parts(_))
     }
 }
