@@ -208,16 +208,13 @@ impl Objects {
     ) -> Result<ETag, CopyError> {
         let whole = span == ByteSpan { first: 0, end: seen.head.size_bytes };
         if session.takes_copied_parts() && span.len_bytes() > 0 {
+            let (bucket, key) = (from.name.bucket.clone(), from.name.key.clone());
             let source = PartSource {
-                bucket: from.name.bucket.clone(),
-                key: from.name.key.clone(),
                 version: from.name.version.map(str::to_owned),
-                etag: seen.head.etag.clone(),
                 span: (!whole).then_some(span),
                 sha256: known.sha256,
-                part_etag: None,
                 checksums: known.checksum.clone().into_iter().collect(),
-                is_hashed_again: false,
+                ..PartSource::whole(bucket, key, seen.head.etag.clone())
             };
             match permit.copy_part(source).await? {
                 PartCopied::Recorded(etag) => return Ok(etag),
@@ -260,11 +257,7 @@ fn source<'a>(from: &CopyFrom<'a>, seen: &'a Stored) -> CopySource<'a> {
 }
 
 pub(super) fn range_of(span: ByteSpan, whole: bool) -> GetRange {
-    if whole {
-        GetRange::Whole
-    } else {
-        GetRange::Range { first: span.first, last: span.end.saturating_sub(1) }
-    }
+    if whole { GetRange::Whole } else { span.range() }
 }
 
 /// The source ended early: nothing that the client sent is wrong.

@@ -4,7 +4,7 @@
 //! bytes than those whose conditions were checked. Source:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>, `API_UploadPartCopy.html`.
 
-use super::{Attributes, Bucket, ETag, Key, PutMode};
+use super::{Attributes, Bucket, ETag, GetRange, Key, PutMode};
 use crate::digest::Sha256;
 
 /// An object to copy from, as its caller saw it.
@@ -38,6 +38,10 @@ pub struct ByteSpan {
 impl ByteSpan {
     pub fn len_bytes(self) -> u64 {
         self.end - self.first
+    }
+
+    pub fn range(self) -> GetRange {
+        GetRange::Range { first: self.first, last: self.end.saturating_sub(1) }
     }
 }
 

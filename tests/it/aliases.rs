@@ -6,11 +6,11 @@ use std::time::Duration;
 use ratchet::digest::Sha256;
 use ratchet::store::{Body, DeleteOptions, PutOptions};
 use ratchet::upload::{
-    ChosenEntry, Error, Kind, ObjectClaim, PartAdmission, PartClaim, PartCopied, PartEntry,
-    PartSource, Session, TargetCondition, Uploads,
+    Error, Kind, ObjectClaim, PartAdmission, PartClaim, PartCopied, PartEntry, PartSource, Session,
+    TargetCondition, Uploads,
 };
 
-use crate::support::fleet::{CHUNK, DAY, Fleet, MINUTE, chunk, new_upload, part_number};
+use crate::support::fleet::{CHUNK, DAY, Fleet, MINUTE, chosen, chunk, new_upload, part_number};
 
 /// Puts a part with its SHA-256 declared, or without. True if its bytes were not stored.
 async fn put(
@@ -62,15 +62,6 @@ async fn complete_if(
     let entries = session.part_entries().await?;
     let completed = session.complete_claimed(&chosen(&entries), claim, condition).await;
     completed.map(|object| object.size_bytes)
-}
-
-fn chosen(entries: &[PartEntry]) -> Vec<ChosenEntry> {
-    let entry = |entry: &PartEntry| ChosenEntry {
-        number: part_number(u32::from(entry.number)),
-        etag: entry.etag.clone(),
-        checksum: None,
-    };
-    entries.iter().map(entry).collect()
 }
 
 async fn complete_as(session: &Session, entries: &[PartEntry]) -> Result<u64, Error> {
@@ -295,18 +286,7 @@ async fn the_store_copies_parts_for_the_owner_of_the_store_upload_only() {
         let admission = open(gateway, id).await.unwrap().admit_part(part_number(3), claim).await;
         let PartAdmission::Wanted(permit) = admission.unwrap() else { panic!("no such part yet") };
         let (bucket, key, etag) = (bucket.clone(), key.clone(), etag.clone());
-        let (version, span) = (None, None);
-        let source = PartSource {
-            bucket,
-            key,
-            version,
-            etag,
-            span,
-            sha256,
-            part_etag: None,
-            checksums: Vec::new(),
-            is_hashed_again: false,
-        };
+        let source = PartSource { sha256, ..PartSource::whole(bucket, key, etag) };
         let copied = permit.copy_part(source).await.unwrap();
         assert_eq!(matches!(copied, PartCopied::Recorded(_)), copies, "{copied:?}");
     }

@@ -11,15 +11,15 @@ use ratchet::digest::Sha256;
 use ratchet::names::Key;
 use ratchet::store::{GetRange, PutMode, Store};
 use ratchet::upload::{
-    Admission, ChosenEntry, ChunkClaim, ChunkRange, Claimed, NewBackup, NewUpload, PartAdmission,
-    PartClaim, Session, Uploads,
+    Admission, ChunkClaim, ChunkRange, Claimed, NewBackup, NewUpload, PartAdmission, PartClaim,
+    Session, Uploads,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::client::text;
-use crate::support::fleet::part_number;
+use crate::support::fleet::{chosen, part_number};
 use crate::support::gateway::{settings, start};
 use crate::support::lab::{self, Lab, pattern};
 use crate::support::process::{Gateway, PROGRAM, Relay, same_bytes, stores};
@@ -57,15 +57,7 @@ async fn put(session: &Session, at: u32, bytes: &Bytes) -> bool {
 
 async fn complete(session: &Session) {
     let entries = session.part_entries().await.unwrap();
-    let chosen: Vec<ChosenEntry> = entries
-        .into_iter()
-        .map(|entry| ChosenEntry {
-            number: part_number(u32::from(entry.number)),
-            etag: entry.etag,
-            checksum: None,
-        })
-        .collect();
-    session.complete_parts(&chosen).await.unwrap();
+    session.complete_parts(&chosen(&entries)).await.unwrap();
 }
 
 /// Waits until a gateway has loaded the known parts: a claim waits longer for that than a part of

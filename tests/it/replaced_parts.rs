@@ -136,17 +136,7 @@ async fn races(lab: Lab, name: &str, rounds: u64) {
     let key = Key::from("source");
     let body = pattern(1000, 2).into();
     let etag = lab.store.put(&lab.bucket, &key, body, PutOptions::default()).await.unwrap().etag;
-    let copied = Way::Copied(PartSource {
-        bucket: lab.bucket.clone(),
-        key,
-        version: None,
-        etag,
-        span: None,
-        sha256: None,
-        part_etag: None,
-        checksums: Vec::new(),
-        is_hashed_again: false,
-    });
+    let copied = Way::Copied(PartSource::whole(lab.bucket.clone(), key, etag));
     for gateways in 1..=2 {
         let (one, two) = (lab.gateway().await, lab.gateway().await);
         let counts = Counts::default();
@@ -190,18 +180,7 @@ async fn complete_waits_for_a_copy_over_a_part() {
         let (old, new) = (pattern(1000, 1), pattern(1000, 2));
         let put_source = fleet.store.put(&bucket, &key, new.into(), PutOptions::default());
         let etag = put_source.await.unwrap().etag;
-        let (version, span, sha256) = (None, None, None);
-        let source = PartSource {
-            bucket,
-            key,
-            version,
-            etag,
-            span,
-            sha256,
-            part_etag: None,
-            checksums: Vec::new(),
-            is_hashed_again: false,
-        };
+        let source = PartSource::whole(bucket, key, etag);
         let copies = Arc::new(Notify::new());
         let copy_begins = Arc::clone(&copies);
         let copying = fleet.slow_gateway(move |call| {

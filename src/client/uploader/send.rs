@@ -145,9 +145,7 @@ impl Upload<'_> {
             Err(error) => Err(error),
         }
     }
-}
 
-impl Upload<'_> {
     async fn put_chunk(
         &self,
         remote: &RemoteBackup,

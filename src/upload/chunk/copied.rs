@@ -49,6 +49,15 @@ pub struct PartSource {
     pub is_hashed_again: bool,
 }
 
+impl PartSource {
+    /// A whole object of which nothing else is known.
+    pub fn whole(bucket: Bucket, key: Key, etag: ETag) -> Self {
+        let (version, span, sha256, part_etag) = (None, None, None, None);
+        let (checksums, is_hashed_again) = (Vec::new(), false);
+        Self { bucket, key, version, etag, span, sha256, part_etag, checksums, is_hashed_again }
+    }
+}
+
 /// What became of a part that was to be copied.
 #[derive(Debug)]
 pub enum PartCopied {
@@ -178,10 +187,7 @@ impl PartCopy {
     /// where it lies, and its sender must not be told that it need not send them.
     async fn source_is_as_recorded(&self) -> Result<bool> {
         let PartSource { bucket, key, version, etag, span, sha256, .. } = &self.source;
-        let range = span.map_or(GetRange::Whole, |span| GetRange::Range {
-            first: span.first,
-            last: span.end.saturating_sub(1),
-        });
+        let range = span.map_or(GetRange::Whole, ByteSpan::range);
         let options = GetOptions {
             if_match: Some(etag.clone()),
             version: version.clone(),

@@ -13,8 +13,8 @@ use ratchet::store::{
     memory::Memory,
 };
 use ratchet::upload::{
-    Admission, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session, Settings,
-    Uploads,
+    Admission, ChosenEntry, NewBackup, NewUpload, PartAdmission, PartClaim, PartEntry, Session,
+    Settings, Uploads,
 };
 
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -147,6 +147,16 @@ pub fn new_upload(key: &str) -> NewUpload {
 
 pub fn part_number(number: u32) -> PartNumber {
     PartNumber::new(number).unwrap()
+}
+
+/// These parts as Complete lists them.
+pub fn chosen(entries: &[PartEntry]) -> Vec<ChosenEntry> {
+    let entry = |entry: &PartEntry| ChosenEntry {
+        number: part_number(u32::from(entry.number)),
+        etag: entry.etag.clone(),
+        checksum: None,
+    };
+    entries.iter().map(entry).collect()
 }
 
 /// Puts a part of an S3 upload. True if the gateway knew the part and did not need its bytes.

@@ -13,7 +13,7 @@ use ratchet::upload::{
     Admission, ChosenEntry, Created, Error, ListQuery, PartAdmission, PartClaim, Session, Uploads,
 };
 
-use super::fleet::{CHUNK, DAY, Fleet, MINUTE, chunk, new_backup, new_upload, part_number};
+use super::fleet::{CHUNK, DAY, Fleet, MINUTE, chosen, chunk, new_backup, new_upload, part_number};
 
 /// The object under the target before any operation.
 pub const OLD_OBJECT: &[u8] = b"an older object";
@@ -357,14 +357,7 @@ impl World {
                 .iter()
                 .filter_map(|entry| known.iter().find(|known| Sha256::of(known) == entry.sha256()));
             self.outcomes.lock().unwrap().requested.push(bytes.flatten().copied().collect());
-            let mut chosen: Vec<ChosenEntry> = entries
-                .into_iter()
-                .map(|entry| ChosenEntry {
-                    number: part_number(u32::from(entry.number)),
-                    etag: entry.etag,
-                    checksum: None,
-                })
-                .collect();
+            let mut chosen = chosen(&entries);
             if chosen.is_empty() {
                 chosen.push(ChosenEntry {
                     number: part_number(1),
