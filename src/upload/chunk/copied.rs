@@ -9,7 +9,7 @@
 //! alias puts their bytes. Source: docs/architecture.md#copied-parts,
 //! docs/architecture.md#replaced-parts, docs/architecture.md#aliases.
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::digest::{Checksum, ChunkDigests, Sha256};
 use crate::names::{Bucket, Key};
@@ -81,6 +81,15 @@ impl PutPermit {
     /// Lets the store copy the part, and records it. **Cancel**: the copy continues in a task of
     /// its own. **Errors**: `NotOpen`, `Store…`; `Internal` where store and records disagree.
     pub async fn copy_part(&self, source: PartSource) -> Result<PartCopied> {
+        self.copy_part_in_turn(source, None).await
+    }
+
+    /// As `copy_part`; the copy keeps `turn` until it ends, even if its caller is gone before.
+    pub(in crate::upload) async fn copy_part_in_turn(
+        &self,
+        source: PartSource,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<PartCopied> {
         match &self.way {
             Way::Own => {}
             Way::Alias(_) | Way::Compare(_) => return Ok(PartCopied::NeedsBytes),
@@ -91,6 +100,7 @@ impl PutPermit {
         tokio::spawn(async move {
             // The caller may be gone: the part is recorded nevertheless.
             tx.send(copy.run().await).ok();
+            drop(turn);
         });
         rx.await.unwrap_or_else(|_| {
             let what = "the gateway stopped before the part was copied".to_owned();

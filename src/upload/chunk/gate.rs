@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 
 use crate::digest::{Checksum, ChecksumHasher, PassedSha256, RunningSha256, Sha256};
-use crate::store::{self, Body, BodyError};
+use crate::store::{Body, BodyError};
 
 use super::super::error::{Error, Result};
 use super::super::manifest::{Change, Outcome, Policy, Record};
 use super::super::plan::{self, ChunkIndex};
 use super::super::session::{Session, lock};
+use super::body::interrupted;
 use super::receive::{PutOutcome, PutPermit, Stored};
 
 /// Where the bytes of a part go.
@@ -155,26 +156,16 @@ impl PutPermit {
     pub(super) async fn compare(
         &self,
         maker: &Session,
-        mut body: Body,
+        body: Body,
         checksum: impl FnOnce() -> Option<Checksum> + Send,
     ) -> Result<PutOutcome> {
         let segment = maker.segment(plan::segment_of(self.index)).await?;
         let refused = || Session::not_open(&self.session.root());
         let record = segment.stored(self.index).ok_or_else(refused)?;
-        let mut running = RunningSha256::default();
-        let mut summed = self.checksum.map(ChecksumHasher::new);
-        while let Some(frame) = body.next().await {
-            let broken =
-                |cause| store::Error::new(store::Kind::Body, "the body broke off").because(cause);
-            let frame = frame.map_err(|cause| Error::store("receiving a part", broken(cause)))?;
-            running.update(&frame);
-            summed.iter_mut().for_each(|checksum| checksum.update(&frame));
-        }
-        let sha256 = running.finish();
+        let (sha256, computed) = self.read_unstored(body).await?;
         if sha256 != record.digests.sha256 {
             return Err(refused());
         }
-        let computed = summed.map(ChecksumHasher::finish);
         let mut part = self.facts(checksum(), &computed);
         part.extend(&record.part);
         let record = Record { part, ..record.clone() };
@@ -186,5 +177,17 @@ impl PutPermit {
             checksum: computed,
             record: None,
         })
+    }
+
+    /// Reads a body that is not stored to its end. Its SHA-256, and its checksum if one is computed.
+    pub(super) async fn read_unstored(&self, mut body: Body) -> Result<(Sha256, Option<Checksum>)> {
+        let mut running = RunningSha256::default();
+        let mut summed = self.checksum.map(ChecksumHasher::new);
+        while let Some(frame) = body.next().await {
+            let frame = frame.map_err(|cause| interrupted(self.index, cause))?;
+            running.update(&frame);
+            summed.iter_mut().for_each(|checksum| checksum.update(&frame));
+        }
+        Ok((running.finish(), summed.map(ChecksumHasher::finish)))
     }
 }

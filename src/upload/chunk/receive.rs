@@ -58,7 +58,7 @@ pub struct PutOutcome {
     /// The checksum that was computed of a part in the algorithm of the object's checksum, because
     /// the client sent none.
     pub checksum: Option<Checksum>,
-    /// What another request has recorded of the chunk meanwhile; then the body was not read.
+    /// What another request has recorded of the chunk meanwhile; then the body was not stored.
     pub record: Option<Record>,
 }
 
@@ -204,7 +204,7 @@ impl PutPermit {
                     let own = matches!(self.way, Way::Own);
                     let Some(sha256) = self.sha256.filter(|_| own) else { continue };
                     match session.admit(u64::from(self.index), sha256, self.len_bytes).await? {
-                        Admission::Known => return self.recorded_by_another(sha256).await,
+                        Admission::Known => return self.recorded_by_another(sha256, body).await,
                         Admission::Wanted(_) => {}
                     }
                 }
@@ -248,9 +248,15 @@ impl PutPermit {
         Ok(PutOutcome { stored, sha256, etag, checksum: computed, record: None })
     }
 
-    /// The outcome of a chunk that another put, or a copy, has recorded meanwhile: its body is not
-    /// needed.
-    async fn recorded_by_another(&self, sha256: Sha256) -> Result<PutOutcome> {
+    /// The outcome of a chunk that another put, or a copy, has recorded meanwhile. Its body is not
+    /// needed, but its client may be sending it: most clients and proxies take an answer that comes
+    /// before the end of a body for a failure (docs/clients.md#rules-for-the-early-answer).
+    async fn recorded_by_another(&self, sha256: Sha256, body: Body) -> Result<PutOutcome> {
+        let (found, _) = self.read_unstored(body).await?;
+        if found != sha256 {
+            let (index, declared) = (u64::from(self.index), sha256);
+            return Err(Error::ChecksumMismatch { index, declared, found });
+        }
         let segment = self.session.segment(plan::segment_of(self.index)).await?;
         let record = segment.stored(self.index).cloned();
         let etag = record.as_ref().and_then(|record| record.etags.first().cloned());

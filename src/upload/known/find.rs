@@ -4,6 +4,7 @@
 //! other case, and its bytes are asked for. A hint that led to nothing is not followed again,
 //! unless the store failed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::PutPermit;
@@ -75,8 +76,8 @@ impl Session {
         let Some(source) = uploads.source_at(&self.root(), place, wanted).await? else {
             return Ok(None);
         };
-        let _turn = self.0.shared.known.turns.acquire().await;
-        match permit.copy_part(source).await? {
+        let turn = Arc::clone(&self.0.shared.known.turns).acquire_owned().await.ok();
+        match permit.copy_part_in_turn(source, turn).await? {
             PartCopied::Recorded(_) => {}
             PartCopied::NeedsBytes | PartCopied::SourceChanged(_) => return Ok(None),
         }

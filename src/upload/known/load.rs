@@ -5,8 +5,8 @@
 //! index holds. A session that cannot be read is left out. No lock is held across a store call.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -43,7 +43,7 @@ pub(in crate::upload) struct KnownParts {
     index: Mutex<Index>,
     loads: Mutex<HashMap<(AccountName, Bucket), Load>>,
     /// Copies take turns.
-    pub turns: Semaphore,
+    pub turns: Arc<Semaphore>,
     /// Whether the store says what it copied, so that nobody else must read it.
     copies_are_hashed: AtomicBool,
 }
@@ -69,7 +69,7 @@ impl KnownParts {
             capacity,
             index: Mutex::new(Index::new(capacity)),
             loads: Mutex::default(),
-            turns: Semaphore::new(MAX_COPIES),
+            turns: Arc::new(Semaphore::new(MAX_COPIES)),
             copies_are_hashed: AtomicBool::new(false),
         }
     }
