@@ -31,7 +31,10 @@ pub use digest_field::{content_digest, print_sha256};
 pub use error::{Detail, Error, Kind};
 pub use metrics::{EndedRequest, Metrics};
 pub use payload::{Declared, Payload, PayloadOutcome, checksum_header, named_algorithm};
-pub use reply::{BoxError, Reply, ReplyBody, full, streamed};
+pub use reply::{
+    BoxError, Reply, ReplyBody, close_after, close_after_on_every_hop, full, streamed,
+    waits_for_continue,
+};
 pub use smuggling::refuse_smuggling;
 pub use target::{Query, bucket_name_fits, bucket_of_host, key_fits, percent_decoded, segments};
 

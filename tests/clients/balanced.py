@@ -73,8 +73,7 @@ class Balanced(OnEachStore):
         self.until(lambda: urllib.request.urlopen(f"{url}/readyz").status == 200)
 
     def gateway(self, at):
-        # The tests upload one file again and again: each time its bytes are to pass the proxy.
-        settings = {"RATCHET_STATE_BUCKET": self.state, "RATCHET_RESUME_KNOWN_PARTS": "0"}
+        settings = {"RATCHET_STATE_BUCKET": self.state}
         return Gateway(self.store, listen=f"127.0.0.1:{self.ports[at]}", **settings)
 
     def until(self, holds):

@@ -6,6 +6,8 @@ import urllib.request
 import boto3
 from awscrt import checksums
 from balanced import Balanced, behind_haproxy
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from harness import KEY, MIB, SECRET
 
 KEPT = {"ContentType": "text/plain", "Metadata": {"one": "eins zwei"}}
@@ -15,7 +17,9 @@ class Defaults(Balanced):
     def setUp(self):
         super().setUp()
         keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
-        self.s3 = boto3.client("s3", endpoint_url=self.server.url, **keys)
+        # One try, so that no failure is hidden by a second one.
+        config = Config(retries={"total_max_attempts": 1})
+        self.s3 = boto3.client("s3", endpoint_url=self.server.url, config=config, **keys)
         self.addCleanup(self.s3.close)
         self.s3.create_bucket(Bucket=self.bucket)
         self.here = {"Bucket": self.bucket}
@@ -50,6 +54,14 @@ class Defaults(Balanced):
             headers = {"Content-Type": "multipart/form-data; boundary=bound"}
             self.assertEqual(self.fetch(form["url"], data=text, headers=headers)[0], 204)
             self.assertStored("f/a b.txt", body)
+
+    def test_an_answer_before_the_body_ends_its_connection(self):
+        """HAProxy would take the next request on that connection for the body that was not sent."""
+        for at in range(6):
+            with self.assertRaises(ClientError) as refused:
+                self.s3.put_object(Bucket=f"no-{self.bucket}", Key="k", Body=b"b" * MIB)
+            self.assertEqual(refused.exception.response["Error"]["Code"], "NoSuchBucket")
+            self.s3.put_object(**self.here, Key=f"k{at}", Body=b"after")
 
     def test_upload_file_with_each_checksum(self):
         path = self.file("file", 20 * MIB + 3)

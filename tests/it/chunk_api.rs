@@ -237,8 +237,9 @@ async fn a_known_chunk_gets_its_response_before_its_body_is_requested() {
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut response = String::new();
     socket.read_to_string(&mut response).await.unwrap();
-    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.starts_with("HTTP/1.0 200 OK\r\n"), "{response}");
     assert!(response.contains("connection: close\r\n"), "{response}");
+    assert!(!response.contains("content-length"), "it ends with its connection: {response}");
 }
 
 #[tokio::test]

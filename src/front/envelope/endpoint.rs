@@ -1,7 +1,7 @@
 //! A front in its envelope.
 //!
 //! Guarantees: a body that was not read to its end closes the connection by an explicit
-//! `Connection: close`; a response to HEAD has no body; a permit is held until the last byte of the
+//! `Connection: close`, and on every hop where its client still waits to send it; a response to HEAD has no body; a permit is held until the last byte of the
 //! response is sent.
 
 use std::convert::Infallible;
@@ -59,6 +59,7 @@ impl<F: Front> Endpoint<F> {
         log.peer = head.extensions.get().copied();
         let (method, uri) = (head.method.clone(), head.uri.clone());
         let origin_request = OriginRequest::of(&head);
+        let waits = web::waits_for_continue(&head.headers);
         let unambiguous = web::refuse_smuggling(&head);
         // In an ambiguous request it is uncertain too where the next one begins.
         let must_close = unambiguous.is_err();
@@ -79,7 +80,10 @@ impl<F: Front> Endpoint<F> {
         if must_close || !log.body.ended() {
             // The unread rest of the body would be taken for the next request; a silent close
             // confuses clients (docs/decisions/0023-lingering-close.md).
-            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            match waits && log.body.bytes() == 0 && method != Method::HEAD {
+                true => web::close_after_on_every_hop(&mut reply),
+                false => web::close_after(&mut reply),
+            }
         }
         if let Some(request) = &origin_request {
             self.front.share(request, &mut reply).await;

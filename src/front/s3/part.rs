@@ -19,7 +19,7 @@ use crate::accounts::Access;
 use crate::digest::Checksum;
 use crate::object::{Body, ETag, PartNumber};
 use crate::upload::{self, PartAdmission, PartClaim, Record, Session};
-use crate::web::{Declared, Payload, Progress, Reply, RequestBody};
+use crate::web::{Declared, Payload, Progress, Reply, RequestBody, waits_for_continue};
 
 /// A client that waits for `100 Continue` sends its body anyway after about a second.
 const EARLY_ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
@@ -102,9 +102,7 @@ impl S3Api {
     /// Whether a response now saves the client from sending the body: it waits for `100 Continue`,
     /// or it is known to read a response while it sends.
     fn waits(&self, request: &AuthedRequest, progress: &Progress) -> bool {
-        let expects = request
-            .header("expect")
-            .is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
+        let expects = waits_for_continue(&request.head.headers);
         expects && progress.bytes() == 0 || self.reads_while_sending(request)
     }
 

@@ -83,6 +83,7 @@ impl Response {
             head.push(socket.read_u8().await.unwrap());
         }
         let head = String::from_utf8(head).unwrap();
+        let ends_with_connection = head.starts_with("HTTP/1.0 ");
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers: Vec<(String, String)> = lines
@@ -108,6 +109,8 @@ impl Response {
                 }
                 response.body.extend_from_slice(&data[..size]);
             }
+        } else if ends_with_connection {
+            socket.read_to_end(&mut response.body).await.unwrap();
         }
         response
     }
