@@ -30,10 +30,10 @@ const MAX_QUEUED: usize = 256;
 
 /// So many changes share the sync of a pack. Fewer leave small bodies in their rows, from where one
 /// of the next transactions moves them (docs/decisions/0027-small-objects-are-in-packs.md).
-const MIN_SHARING: usize = 4;
+const MIN_SHARING: usize = 12;
 
 /// About so many rows wait for that at most; after a crash they stay as they are.
-const MAX_TO_PACK: usize = 64;
+const MAX_TO_PACK: usize = 128;
 
 /// A change in the queue or in the current transaction.
 struct QueuedChange {
