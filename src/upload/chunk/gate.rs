@@ -33,6 +33,19 @@ pub(in crate::upload) enum Way {
     Compare(Session),
 }
 
+impl Way {
+    /// What the client of an alias is told where the owner of the store upload ended meanwhile: to
+    /// try again, as what that one has become decides then.
+    pub(super) fn error_of_client(&self, error: Error) -> Error {
+        match (self, error) {
+            (Self::Alias(alias), Error::NotOpen { id, .. }) if id != alias.root().backup_id => {
+                Error::Busy(alias.root().backup_id.clone())
+            }
+            (Self::Own | Self::Alias(_) | Self::Compare(_), error) => error,
+        }
+    }
+}
+
 /// What becomes of the last frame.
 pub(super) enum Passage {
     /// It goes on, perhaps over a recorded part.

@@ -169,8 +169,9 @@ impl PutPermit {
         // A task of its own: the chunk is recorded even if its client disconnects after the last
         // byte.
         tokio::spawn(async move {
-            let session = self.session.clone();
-            if tx.send(self.put(body, checksum).await).is_err()
+            let (session, way) = (self.session.clone(), self.way.clone());
+            let outcome = self.put(body, checksum).await;
+            if tx.send(outcome.map_err(|error| way.error_of_client(error))).is_err()
                 && let Err(error) = session.client_disconnected().await
             {
                 tracing::debug!(backup = session.root().backup_id.as_str(), %error, "the disconnect of a client is not recorded");

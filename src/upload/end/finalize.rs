@@ -127,7 +127,7 @@ impl Session {
         let documents = &self.0.shared.documents;
         let done = self.0.layout.done(&root.bucket, &root.key);
         let known = root
-            .offers_known_parts(inventory.size_bytes)
+            .offers_known_parts(inventory.size_bytes, self.0.shared.documents.store.limits())
             .then(|| self.0.layout.known(&root.bucket, root.created_at));
         let entries = [Some(done), known].into_iter().flatten();
         let writes = entries.map(|entry| async move { documents.put_marker(&entry).await });
@@ -322,7 +322,13 @@ impl Session {
             Status::Finalizing { checks } => checks.clone(),
             Status::InProgress => Checks::default(),
         };
-        if let Some(written) = self.tagged_object(&root).await? {
+        let written = match self.tagged_object(&root).await? {
+            None if matches!(root.status, Status::Finalizing { .. }) => {
+                self.equal_object(&root, &checks).await?
+            }
+            written => written,
+        };
+        if let Some(written) = written {
             let finished = self.inventory(&checks).await?.finished(&root, &written);
             let finished = Finished { condition: checks.condition, ..finished };
             let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);

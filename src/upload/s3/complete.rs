@@ -101,6 +101,12 @@ impl Session {
                 match owner.finalize_as(checks).await {
                     Err(Error::Incomplete { missing }) => return Err(invalid(first_of(&missing))),
                     Err(Error::DigestMismatch { .. }) => return Err(invalid(first)),
+                    // Meanwhile another session took it over, and owns the store upload now.
+                    Err(Error::NotOpen { .. })
+                        if matches!(owner.root().status, Status::Superseded { .. }) =>
+                    {
+                        return Err(Error::Busy(root.backup_id.clone()));
+                    }
                     other => other?,
                 }
             }
