@@ -2,17 +2,18 @@
 //! and by claims, on each store, through another gateway, and after the source changed.
 
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::names::Key;
+use ratchet::store::faulty::{Call, Faulty, Op};
 use ratchet::store::{GetRange, PutMode, Store};
 use ratchet::upload::{
     Admission, ChunkClaim, ChunkRange, Claimed, NewBackup, NewUpload, PartAdmission, PartClaim,
-    Session, Uploads,
+    Session, Settings, Uploads,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -122,6 +123,52 @@ async fn a_client_that_sends_at_once_and_another_account_find_nothing() {
     let new = NewUpload { bucket: lab.bucket.clone(), key: "x".into(), ..NewUpload::default() };
     let foreign = gateway.create_upload(&"other".into(), new).await.unwrap();
     assert!(put(&foreign, 1, &parts[0]).await, "it is of another account");
+}
+
+/// Neither what is answered nor the store calls that it takes tell one account of another's bytes.
+#[tokio::test]
+async fn bytes_of_another_account_cost_the_calls_of_unknown_ones() {
+    let lab = lab::memory().await.unwrap();
+    let parts = parts(1);
+    upload_all(&lab.gateway().await, &lab, "disk", &parts).await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    let hook = move |call: Call<'_>| {
+        // An index may be loaded at any time, of the own account's sessions only.
+        if !call.key.contains("/known/") {
+            seen.lock().unwrap().push(call.op);
+        }
+        (Duration::ZERO, None)
+    };
+    let store = Faulty::new(Arc::clone(&lab.store), Clock::system(), Box::new(hook));
+    let gateway = Uploads::new(Arc::new(store), Clock::system(), Settings::default());
+    gateway.prepare().await.unwrap();
+    load(&gateway, &lab).await;
+    let own = upload(&gateway, &lab, "own").await;
+    assert!(!put(&own, 1, &parts[0]).await, "this gateway knows what the first account has");
+
+    let ask = async |bytes: &Bytes, key: &str| {
+        calls.lock().unwrap().clear();
+        let other = "other".into();
+        let new = NewUpload { bucket: lab.bucket.clone(), key: key.into(), ..NewUpload::default() };
+        let session = gateway.create_upload(&other, new).await.unwrap();
+        assert!(put(&session, 1, bytes).await, "{key} is of another account");
+        let new = NewBackup {
+            bucket: lab.bucket.clone(),
+            key: key.into(),
+            chunk_size: PART as u64,
+            size: Some(6 * PART as u64),
+            ..NewBackup::default()
+        };
+        let (_, backup) = gateway.create(&other, new).await.unwrap();
+        let (sha256, len_bytes) = (Sha256::of(bytes), PART as u64);
+        let claimed = backup.claim_chunks(&[ChunkClaim { index: 3, sha256, len_bytes }]).await;
+        (claimed.unwrap(), std::mem::take(&mut *calls.lock().unwrap()))
+    };
+    ask(&pattern(PART, 70), "first").await;
+    let unknown = ask(&pattern(PART, 71), "second").await;
+    assert!(unknown.1.contains(&Op::PutPart), "{unknown:?}");
+    assert_eq!(ask(&parts[0], "third").await, unknown);
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ struct World {
     faults: Arc<StoreFaults>,
     gateways: Gateways,
     settings: Settings,
-    /// Two files that differ in every part and in length.
+    /// Two files that differ in every part and in length; sometimes the second one has parts of the
+    /// first one at other places.
     files: [Bytes; 2],
     /// Whether all tools send the first file.
     one_file: bool,
@@ -73,10 +74,13 @@ impl World {
                 + 1
                 + random.number_below(PART as u64) as usize;
             Bytes::from(
-                (0..len).map(|at| (at % 251) as u8 ^ salt ^ (at / PART) as u8).collect::<Vec<u8>>(),
+                (0..len)
+                    .map(|at| (at % PART % 251) as u8 ^ salt ^ (at / PART) as u8)
+                    .collect::<Vec<u8>>(),
             )
         };
-        let files = [file(0), file(85)];
+        let salt = [85, 1][random.number_below(2) as usize];
+        let files = [file(0), file(salt)];
         let gateways = Gateways::start(Arc::clone(&faults), random.clone(), settings.clone());
         let one_file = random.number_below(3) == 0;
         let world = Self {
@@ -224,6 +228,7 @@ fn claim_of(bytes: &[u8]) -> PartClaim {
     PartClaim {
         sha256: Some(Sha256::of(bytes)),
         len_bytes: bytes.len() as u64,
+        waits: true,
         ..PartClaim::default()
     }
 }

@@ -18,7 +18,8 @@ use super::index::Place;
 use crate::digest::Sha256;
 use crate::store::ByteSpan;
 
-/// Fewer bytes are sent sooner than copied.
+/// Fewer bytes are sent sooner than copied; a store that takes smaller parts, as tests do, copies
+/// them too.
 const MIN_PART_BYTES: u64 = 64 << 10;
 
 /// A part that is wanted, and what its record must have.
@@ -41,7 +42,8 @@ impl Session {
     ) -> Option<Record> {
         let root = self.root();
         let known = &self.0.shared.known;
-        let is_wanted = wanted.len_bytes >= MIN_PART_BYTES && root.takes_known_parts();
+        let min_bytes = MIN_PART_BYTES.min(self.0.shared.documents.store.limits().min_part_bytes);
+        let is_wanted = wanted.len_bytes >= min_bytes && root.takes_known_parts();
         if !known.is_enabled() || !is_wanted {
             return None;
         }

@@ -234,8 +234,10 @@ impl Uploads {
     async fn parts_of(&self, session: SessionName) -> Result<Option<Parts>> {
         let Some(found) = self.read_apart(&session).await? else { return Ok(None) };
         let root = found.root();
-        let offers =
-            root.finished().is_some_and(|object| root.offers_known_parts(object.size_bytes));
+        let limits = self.documents().store.limits();
+        let offers = root
+            .finished()
+            .is_some_and(|object| root.offers_known_parts(object.size_bytes, limits));
         if !offers {
             return Ok(None);
         }

@@ -20,9 +20,7 @@ pub(in crate::upload) use load::KnownParts;
 
 use super::manifest::{Destination, Root};
 use crate::digest::Kind;
-
-/// Objects below this size are not worth a copy in the store, and S3 copies no range of them.
-const MIN_OBJECT_BYTES: u64 = 5 << 20;
+use crate::store::Limits;
 
 impl Root {
     /// Whether parts of this session may be copied from other objects: what its digest needs of a
@@ -35,9 +33,10 @@ impl Root {
         self.has_parts_of_its_chunks() && !needs_bytes
     }
 
-    /// Whether others may find parts of its object, of this many bytes.
-    pub(in crate::upload) fn offers_known_parts(&self, size_bytes: u64) -> bool {
-        self.has_parts_of_its_chunks() && size_bytes > MIN_OBJECT_BYTES
+    /// Whether others may find parts of its object, of this many bytes. One that fits in a smallest
+    /// part is not worth a copy, and S3 copies no range of it.
+    pub(in crate::upload) fn offers_known_parts(&self, size_bytes: u64, limits: Limits) -> bool {
+        self.has_parts_of_its_chunks() && size_bytes > limits.min_part_bytes
     }
 
     /// Whether each chunk is a part of its own.
