@@ -41,7 +41,7 @@ pub fn close_after(reply: &mut Reply) {
 }
 
 /// As `close_after`, for a client that will not send its body any more. `Connection: close` is for
-/// the next hop only: a proxy such as HAProxy removes it and waits for the body, into which it takes
+/// the next hop only: a proxy such as HAProxy removes it and waits for the body, for which it takes
 /// the client's next request. A response without a length ends with its connection, on every hop
 /// (RFC 9112, section 6.3); hyper sends one as HTTP/1.0.
 pub fn close_after_on_every_hop(reply: &mut Reply) {

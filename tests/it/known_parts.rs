@@ -9,8 +9,10 @@ use bytes::Bytes;
 use ratchet::clock::Clock;
 use ratchet::digest::Sha256;
 use ratchet::names::Key;
-use ratchet::store::faulty::{Call, Faulty, Op};
-use ratchet::store::{GetRange, PutMode, Store};
+use ratchet::store::{
+    GetRange, PutMode, Store,
+    faulty::{Call, Faulty, Op},
+};
 use ratchet::upload::{
     Admission, ChunkClaim, ChunkRange, Claimed, NewBackup, NewUpload, PartAdmission, PartClaim,
     Session, Settings, Uploads,

@@ -1,5 +1,5 @@
-//! The object that a session made, known by its upload tag, and one that another session made of the
-//! same bytes (docs/architecture.md#upload-tag).
+//! The object that a session made, known by its upload tag, and one that another session made of
+//! the same bytes (docs/architecture.md#upload-tag).
 
 use crate::digest::Kind as DigestKind;
 use crate::records::Documents;
