@@ -1,8 +1,8 @@
 //! A front in its envelope.
 //!
 //! Guarantees: a body that was not read to its end closes the connection by an explicit
-//! `Connection: close`, and on every hop where its client still waits to send it; a response to HEAD has no body; a permit is held until the last byte of the
-//! response is sent.
+//! `Connection: close`, and on every hop where its client still waits to send it; a response to
+//! HEAD has no body; a permit is held until the last byte of the response is sent.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -192,7 +192,8 @@ impl PutPermit {
         })
     }
 
-    /// Reads a body that is not stored to its end. Its SHA-256, and its checksum if one is computed.
+    /// Reads a body that is not stored to its end. Returns its SHA-256, and its checksum if one is
+    /// computed.
     pub(super) async fn read_unstored(&self, mut body: Body) -> Result<(Sha256, Option<Checksum>)> {
         let mut running = RunningSha256::default();
         let mut summed = self.checksum.map(ChecksumHasher::new);
