@@ -47,7 +47,7 @@ pub enum Error {
     )]
     NotChunkApi { url: String, status: u16 },
     /// The gateway refused a request of S3.
-    #[error("{of}: {message}")]
+    #[error("{of}: {message}{}", in_parentheses(request_id.as_deref()))]
     S3 { status: u16, code: String, message: String, of: String, request_id: Option<String> },
     #[error("{}: {what}", path.display())]
     Io {
@@ -94,6 +94,10 @@ pub enum Error {
     ObjectChanged(String),
     #[error("{0}")]
     NotDone(String),
+}
+
+fn in_parentheses(request_id: Option<&str>) -> String {
+    request_id.map(|id| format!(" (request {id})")).unwrap_or_default()
 }
 
 impl Error {

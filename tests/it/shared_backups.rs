@@ -117,6 +117,10 @@ fn who_may_read_the_bucket_lists_restores_and_verifies() {
         let output = run(&gateway, "PEEKER", refused);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{refused:?}");
     }
+    let stderr = run(&gateway, "PEEKER", &["ls", "s3://bucket"]).stderr;
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.contains("has no grant for this"), "{stderr}");
+    assert!(stderr.contains("(request "), "{stderr}");
 }
 
 #[tokio::test]
