@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+from balanced import Balanced, behind_haproxy
 from harness import MIB, on_each_store
 from test_resume import IN_FLIGHT, TRIES, Interrupted
 from wire import Wire
@@ -83,7 +84,16 @@ class Changed(Interrupted):
         self.again("lib-storage")
 
 
+class ChangedBehindHaproxy(Changed, Balanced):
+    """Through HAProxy before two gateways, without retries: a part that is known ends its connection on every hop."""
+
+    def environment(self, **more):
+        return super().environment(**{"AWS_MAX_ATTEMPTS": "1", **more})
+
+
 def load_tests(loader, _tests, _pattern):
     if "RATCHET_CLIENTS_ENDPOINT" in os.environ:
         return unittest.TestSuite()
-    return on_each_store(loader, [Changed])
+    suite = on_each_store(loader, [Changed])
+    suite.addTest(behind_haproxy(loader, ChangedBehindHaproxy))
+    return suite

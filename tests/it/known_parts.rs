@@ -111,6 +111,26 @@ async fn only_what_changed_is_sent_again() {
     .await;
 }
 
+/// A gateway that has seen the upload open knows its parts as soon as another one completed it.
+#[tokio::test]
+async fn a_gateway_knows_at_once_what_another_one_completed() {
+    each_store(async |lab| {
+        let (first, second) = (lab.gateway().await, lab.gateway().await);
+        let parts = parts(1);
+        let session = upload(&first, &lab, "disk").await;
+        let id = session.root().backup_id.clone();
+        let (account, key) = (ACCOUNT.into(), "disk".into());
+        let seen = second.open_upload(&account, &lab.bucket, &key, &id).await.unwrap();
+        for (number, bytes) in (1..).zip(&parts) {
+            put(if number % 2 == 0 { &seen } else { &session }, number, bytes).await;
+        }
+        complete(&session).await;
+        load(&second, &lab).await;
+        assert_eq!(upload_all(&second, &lab, "disk", &parts).await, [0_u32; 0]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_client_that_sends_at_once_and_another_account_find_nothing() {
     let lab = lab::dir().await.unwrap();

@@ -99,7 +99,11 @@ impl Uploads {
     ) -> Result<Option<PartSource>> {
         let Place { session, chunk } = place;
         let Some(found) = self.find(&session.account, &session.id).await? else { return Ok(None) };
-        let source = found.root();
+        let mut source = found.root();
+        if source.finished().is_none() {
+            // Another gateway completed it, and here it counts as open for a moment.
+            source = found.current_root().await?.value;
+        }
         let Some(object) = source.finished().filter(|_| source.bucket == root.bucket) else {
             return Ok(None);
         };

@@ -349,8 +349,14 @@ impl Session {
             Some(u32::from(offsets[at].0) - 1)
         });
         let Some(index) = found else { return Ok(None) };
-        let segment = self.maker().await.segment(plan::segment_of(index)).await?;
-        Ok(segment.stored(index).cloned())
+        let (maker, number) = (self.maker().await, plan::segment_of(index));
+        let segment = maker.segment(number).await?;
+        if let Some(record) = segment.stored(index) {
+            return Ok(Some(record.clone()));
+        }
+        // Another gateway recorded the part a moment ago.
+        let segment = maker.current_segment(number).await?;
+        Ok(segment.and_then(|segment| segment.value.stored(index).cloned()))
     }
 
     /// The length of every chunk but the last; 0 where an S3 session has no first part yet.
