@@ -37,7 +37,7 @@ pub async fn try_exchange(
     let mut received = Vec::new();
     socket.read_to_end(&mut received).await.ok()?;
     let text = String::from_utf8_lossy(&received);
-    text.starts_with("HTTP/1.1 ").then(|| Response::parse(&text))
+    text.starts_with("HTTP/1.").then(|| Response::parse(&text))
 }
 
 /// Sends bytes and reads until the gateway closes the connection. Returns its final responses in
@@ -49,7 +49,8 @@ pub async fn send_raw(address: SocketAddr, bytes: &[u8]) -> (Vec<Response>, Vec<
     let mut received = Vec::new();
     socket.read_to_end(&mut received).await.ok();
     let text = String::from_utf8_lossy(&received).into_owned();
-    let mut starts: Vec<usize> = text.match_indices("HTTP/1.1 ").map(|(at, _)| at).collect();
+    // 1.0 where the response ends with its connection.
+    let mut starts: Vec<usize> = text.match_indices("HTTP/1.").map(|(at, _)| at).collect();
     starts.push(text.len());
     let responses = starts
         .windows(2)
