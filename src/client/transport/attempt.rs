@@ -26,10 +26,10 @@ use crate::sigv4::{Payload, sign};
 /// How long it may take to find out whether the other side speaks TLS.
 const MAX_PROBE: Duration = Duration::from_secs(5);
 
-/// What a client is told of a 403: the gateway says no more.
-const DENIED: &str = "access denied: the account of the access key has no grant for this \
-                      ([[account.grant]] in the gateway's settings), or the store refuses it to \
-                      the gateway (its log has a line)";
+/// What a client is told of a refusal: the gateway says no more.
+const DENIED: &str = "the account of the access key has no grant for this ([[account.grant]] in \
+                      the gateway's settings), or the store refuses it to the gateway (its log \
+                      has a line)";
 
 /// A failed attempt.
 pub(super) struct FailedAttempt {
@@ -69,11 +69,10 @@ fn s3_error(request: &ApiRequest, head: &Parts, body: &[u8]) -> Error {
     let status = head.status.as_u16();
     let document = Element::parse(body).filter(|root| root.name() == "Error");
     let field = |name: &str| document.as_ref().map_or("", |root| root.text_of(name)).to_owned();
-    let is_denied = status == 403 && matches!(field("Code").as_str(), "AccessDenied" | "");
     let message = match (field("Message"), status) {
-        _ if is_denied => DENIED.to_owned(),
+        _ if field("Code") == "AccessDenied" => DENIED.to_owned(),
         (message, _) if !message.is_empty() => message,
-        (_, 401) => "access denied".to_owned(),
+        (_, 401 | 403) => format!("the access key is wrong, or {DENIED}"),
         (_, 404) => "there is no such bucket or object".to_owned(),
         _ => format!("the gateway responded with status {status}"),
     };
