@@ -322,13 +322,7 @@ impl Session {
             Status::Finalizing { checks } => checks.clone(),
             Status::InProgress => Checks::default(),
         };
-        let written = match self.tagged_object(&root).await? {
-            None if matches!(root.status, Status::Finalizing { .. }) => {
-                self.equal_object(&root, &checks).await?
-            }
-            written => written,
-        };
-        if let Some(written) = written {
+        if let Some(written) = self.object_of_gone_upload(&root, &checks).await? {
             let finished = self.inventory(&checks).await?.finished(&root, &written);
             let finished = Finished { condition: checks.condition, ..finished };
             let read_back = checks.expected.filter(|expected| expected.kind == DigestKind::Sha256);

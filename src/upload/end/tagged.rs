@@ -6,7 +6,7 @@ use crate::records::Documents;
 use crate::store::{self, Head, Written};
 
 use super::super::error::{Error, Result};
-use super::super::manifest::{Checks, Finished, Root};
+use super::super::manifest::{Checks, Finished, Root, Status};
 use super::super::session::Session;
 use super::super::uploads::{TAG, Uploads};
 
@@ -16,8 +16,7 @@ pub(in crate::upload) async fn tagged_object(
     root: &Root,
 ) -> Result<Option<Written>> {
     let head = head_of_target(documents, root).await?;
-    let own = head.filter(|head| head.attributes.user.get(TAG) == Some(&root.upload_tag));
-    Ok(own.map(written))
+    Ok(head.filter(|head| has_tag_of(root, head)).map(written))
 }
 
 async fn head_of_target(documents: &Documents, root: &Root) -> Result<Option<Head>> {
@@ -36,6 +35,10 @@ async fn head_of_target(documents: &Documents, root: &Root) -> Result<Option<Hea
     }
 }
 
+fn has_tag_of(root: &Root, head: &Head) -> bool {
+    head.attributes.user.get(TAG) == Some(&root.upload_tag)
+}
+
 fn written(head: Head) -> Written {
     Written { etag: head.etag, version: head.version, checksum: None }
 }
@@ -45,31 +48,38 @@ impl Session {
         tagged_object(&self.0.shared.documents, root).await
     }
 
-    /// The object at the target, if another complete session of the account made it of the same
-    /// chunks. It may have replaced that of this session before the root said that there is one.
-    /// None where there is a condition: whether it held cannot be told any more.
-    pub(in crate::upload) async fn equal_object(
+    /// The object that a store upload which is gone may have made: the one at the target, if it has
+    /// the upload tag, or the same chunks as this session, which is being finalized.
+    pub(super) async fn object_of_gone_upload(
         &self,
         root: &Root,
         checks: &Checks,
     ) -> Result<Option<Written>> {
-        let Some(uploads) = Uploads::of(self).filter(|_| checks.condition.is_none()) else {
-            return Ok(None);
-        };
         let Some(head) = head_of_target(&self.0.shared.documents, root).await? else {
             return Ok(None);
         };
-        let Some(tag) = head.attributes.user.get(TAG) else { return Ok(None) };
+        let is_its_object = has_tag_of(root, &head)
+            || matches!(root.status, Status::Finalizing { .. })
+                && self.is_of_same_chunks(root, checks, &head).await?;
+        Ok(is_its_object.then(|| written(head)))
+    }
+
+    /// Whether another complete session of the account made the object of the same chunks. It may
+    /// have replaced that of this session before the root said that there is one. Not where there
+    /// is a condition: whether it held cannot be told any more.
+    async fn is_of_same_chunks(&self, root: &Root, checks: &Checks, head: &Head) -> Result<bool> {
+        let uploads = Uploads::of(self).filter(|_| checks.condition.is_none());
+        let (Some(uploads), Some(tag)) = (uploads, head.attributes.user.get(TAG)) else {
+            return Ok(false);
+        };
         let (bucket, key) = root.target();
         let other = uploads.completed_with_tag(&root.account, &bucket, &key, tag).await?;
         let other = other.map(|session| session.root());
         let Some(object) = other.as_ref().and_then(|root| root.finished()) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let head = written(head);
-        let own = self.inventory(checks).await?.finished(root, &head);
-        let is_equal = object.etag == head.etag && has_same_chunks(&own, object);
-        Ok(is_equal.then_some(head))
+        let own = self.inventory(checks).await?.finished(root, &written(head.clone()));
+        Ok(object.etag == head.etag && has_same_chunks(&own, object))
     }
 }
 
