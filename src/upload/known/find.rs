@@ -99,11 +99,7 @@ impl Uploads {
     ) -> Result<Option<PartSource>> {
         let Place { session, chunk } = place;
         let Some(found) = self.find(&session.account, &session.id).await? else { return Ok(None) };
-        let mut source = found.root();
-        if source.finished().is_none() {
-            // Another gateway completed it, and here it counts as open for a moment.
-            source = found.current_root().await?.value;
-        }
+        let source = found.complete_or_current_root().await?;
         let Some(object) = source.finished().filter(|_| source.bucket == root.bucket) else {
             return Ok(None);
         };

@@ -151,11 +151,8 @@ impl Uploads {
             return Ok(None);
         };
         let found = self.find(account, &root.backup_id).await?;
-        // Where another gateway completed it a moment ago, the root that is known here can still be
-        // an open one that counts as fresh.
-        if let Some(session) = found.as_ref().filter(|session| session.root().finished().is_none())
-        {
-            session.current_root().await?;
+        if let Some(session) = &found {
+            session.complete_or_current_root().await?;
         }
         Ok(found)
     }
@@ -308,6 +305,17 @@ impl Session {
         }
     }
 
+    /// The root, which is read again unless it is complete: where another gateway completed the
+    /// session a moment ago, the root that is known here can still be an open one that counts as
+    /// fresh.
+    pub(in crate::upload) async fn complete_or_current_root(&self) -> Result<Arc<Root>> {
+        let root = self.root();
+        match root.finished() {
+            Some(_) => Ok(root),
+            None => Ok(self.current_root().await?.value),
+        }
+    }
+
     /// The parts that the object was made of; empty where the records do not show them.
     pub async fn completed_parts(&self) -> Result<Vec<PartEntry>> {
         let entries = self.maker().await.part_entries().await?;
@@ -349,14 +357,8 @@ impl Session {
             Some(u32::from(offsets[at].0) - 1)
         });
         let Some(index) = found else { return Ok(None) };
-        let (maker, number) = (self.maker().await, plan::segment_of(index));
-        let segment = maker.segment(number).await?;
-        if let Some(record) = segment.stored(index) {
-            return Ok(Some(record.clone()));
-        }
-        // Another gateway recorded the part a moment ago.
-        let segment = maker.current_segment(number).await?;
-        Ok(segment.and_then(|segment| segment.value.stored(index).cloned()))
+        let segment = self.maker().await.segment(plan::segment_of(index)).await?;
+        Ok(segment.stored(index).cloned())
     }
 
     /// The length of every chunk but the last; 0 where an S3 session has no first part yet.
