@@ -37,7 +37,7 @@ pub async fn try_exchange(
     let mut received = Vec::new();
     socket.read_to_end(&mut received).await.ok()?;
     let text = String::from_utf8_lossy(&received);
-    text.starts_with("HTTP/1.").then(|| Response::parse(&text))
+    begins_response(&text).then(|| Response::parse(&text))
 }
 
 /// Sends bytes and reads until the gateway closes the connection. Returns its final responses in
@@ -49,14 +49,19 @@ pub async fn send_raw(address: SocketAddr, bytes: &[u8]) -> (Vec<Response>, Vec<
     let mut received = Vec::new();
     socket.read_to_end(&mut received).await.ok();
     let text = String::from_utf8_lossy(&received).into_owned();
-    // 1.0 where the response ends with its connection.
-    let mut starts: Vec<usize> = text.match_indices("HTTP/1.").map(|(at, _)| at).collect();
+    let starts = text.match_indices("HTTP/1.").map(|(at, _)| at);
+    let mut starts: Vec<usize> = starts.filter(|at| begins_response(&text[*at..])).collect();
     starts.push(text.len());
     let responses = starts
         .windows(2)
         .map(|span| Response::parse(&text[span[0]..span[1]]))
         .filter(|response| response.status != 100);
     (responses.collect(), received)
+}
+
+/// Whether a status line comes next: HTTP/1.0 where the response ends with its connection.
+fn begins_response(text: &str) -> bool {
+    text.starts_with("HTTP/1.1 ") || text.starts_with("HTTP/1.0 ")
 }
 
 /// A response, its header names in lower case.
