@@ -1,12 +1,12 @@
 //! The open index, and its reopening after an I/O error.
 //!
 //! Guarantees: an index whose disk failed (full, or worse) works again in the same process once it
-//! can be reopened: committed changes are there, others are gone. Reopening writes nothing into an
-//! index that has its tables, so a full disk does not prevent it. The files of the last commits are
-//! reconciled: files that the index refers to are moved to their place, others are removed; the
-//! cost depends on the number of those files, not on the size of the store. From its first byte on,
-//! only its owner can read the index. It does not decide when to reopen: `writer` does. Source:
-//! redb fails every operation after its first I/O error.
+//! can be reopened: committed changes are there, others are gone, before anybody reads it.
+//! Reopening writes nothing into an index whose journal has nothing more than it (`replay`). The
+//! files of the last commits are reconciled: files that the index refers to are moved to their
+//! place, others are removed; the cost depends on the number of those files, not on the size of the
+//! store. From its first byte on, only its owner can read the index. It does not decide when to
+//! reopen: `writer` does. Source: redb fails every operation after its first I/O error.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -20,8 +20,9 @@ use redb::{
 
 use super::super::{Error, Kind, Result};
 use super::disk::disk_error;
-use super::files::Files;
+use super::files::{Files, Places};
 use super::modes::create_or_restrict_file;
+use super::replay::replay;
 use super::shrink::shrink;
 use super::tables::{
     Content, FILES, GARBAGE, OBJECTS, ObjectRow, PACKS, Tables, index_error, is_sparse,
@@ -55,6 +56,13 @@ impl Handle {
         &self.path
     }
 
+    /// Takes over what a crash left in the journal. To be called before anybody uses the index.
+    /// Blocks.
+    pub fn replay(&self, places: &Places) -> Result<()> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        replay(database.as_ref().map_err(|kind| not_open(*kind))?, places).map(drop)
+    }
+
     /// Creates the tables of a new index, and those that an older version did not have.
     pub fn create_tables(&self) -> Result<()> {
         let count = self.read()?.list_tables().map_err(index_error)?.count();
@@ -73,12 +81,16 @@ impl Handle {
         database.as_ref().map_err(|kind| not_open(*kind))?.begin_write().map_err(index_error)
     }
 
-    /// Closes the index and opens it again. Readers wait; lookups in progress fail. Blocks.
-    pub fn reopen(&self) -> Result<()> {
+    /// Closes the index and opens it again, with what its journal has. Readers wait; lookups in
+    /// progress fail. Blocks.
+    pub fn reopen(&self, places: &Places) -> Result<()> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // First the old database is dropped: it has the file locked.
         *database = Err(Kind::Unavailable);
-        let (opened, outcome) = match open(&self.path).map_err(index_error) {
+        let opened = open(&self.path)
+            .map_err(index_error)
+            .and_then(|opened| replay(&opened, places).map(|_| opened));
+        let (opened, outcome) = match opened {
             Ok(opened) => (Ok(opened), Ok(())),
             Err(error) => (Err(error.kind()), Err(error)),
         };

@@ -58,6 +58,7 @@ impl Index {
         // While the index is locked: no other process adds files.
         files.prepare(repair).map_err(|error| failed(error.into()))?;
         handle.create_tables().map_err(|error| failed(error.into()))?;
+        handle.replay(files.places()).map_err(|error| failed(error.into()))?;
         let incoming = files.incoming().map_err(|error| failed(error.into()))?;
         handle.reconcile_files(&files, &incoming).map_err(|error| failed(error.into()))?;
         handle.shrink();

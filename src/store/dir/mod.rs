@@ -4,7 +4,8 @@
 //! the complete old or the complete new object or part, and files that nothing refers to are
 //! removed after the store is opened again; a completed object is a list of part files, and a copy
 //! shares the files of its source (`copies`). All queued writes are committed together, with one
-//! fsync of the index, and one of the pack that the small ones among them go into (`packs`). Other
+//! fsync: of the pack that has the small ones among them and the journal (`packs`), now and then of
+//! the index too. Other
 //! users of the machine cannot read the store (`modes`). A download goes on to its end with the
 //! bytes that it began with, although the object is replaced or removed meanwhile (`pins`). It
 //! keeps no versions.
@@ -35,6 +36,7 @@ mod pending_file;
 mod pins;
 mod read;
 mod reaper;
+mod replay;
 mod shrink;
 mod snapshot;
 mod tables;

@@ -3,8 +3,8 @@
 //! Guarantees: a change returns only after its commit, and the commit happens only after the names
 //! of its files are durable; changes are applied one by one, in the order of the queue, so a
 //! condition is decided against the change before it. The queue is bounded: callers wait while it
-//! is full. Small bodies of few changes are moved from their rows into a pack later, at the latest
-//! when the store is closed. A change that fails does not affect the other changes of its
+//! is full. A commit whose changes are in the journal is durable with it, and needs no sync of the
+//! index (`packs`). A change that fails does not affect the other changes of its
 //! transaction; its file is removed. A commit that fails (a full disk) fails all its changes, and
 //! the index is reopened, at once and then with each further change until it succeeds: only then is
 //! it known whether the commit holds, and so which of its files stay.
@@ -13,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
 
-use redb::WriteTransaction;
+use redb::{Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Error, Result};
@@ -27,13 +27,6 @@ use super::tables::{Changed, Tables, index_error};
 
 /// The capacity of the queue; also the largest number of changes in one transaction.
 const MAX_QUEUED: usize = 256;
-
-/// So many changes share the sync of a pack. Fewer leave small bodies in their rows, from where one
-/// of the next transactions moves them (docs/decisions/0027-small-objects-are-in-packs.md).
-const MIN_SHARING: usize = 12;
-
-/// About so many rows wait for that at most; after a crash they stay as they are.
-const MAX_TO_PACK: usize = 128;
 
 /// A change in the queue or in the current transaction.
 struct QueuedChange {
@@ -132,11 +125,11 @@ impl Writer {
         let writer = WriterLoop {
             handle,
             packs: PackWriter::new(Arc::clone(&files), seed),
-            to_pack: Vec::new(),
             files,
             wake_reaper,
             wake_compactor,
             uncertain: Vec::new(),
+            failed: false,
             reopened: false,
         };
         let thread =
@@ -190,14 +183,14 @@ struct WriterLoop {
     handle: Arc<Handle>,
     files: Arc<Files>,
     packs: PackWriter,
-    /// Keys of rows whose bytes are to be moved into a pack, by one of the next transactions.
-    to_pack: Vec<String>,
     /// To unpark the reaper.
     wake_reaper: Thread,
     /// To unpark the compactor.
     wake_compactor: Thread,
     /// Files of failed commits: only the reopened index tells whether it refers to them.
     uncertain: Vec<String>,
+    /// Whether the last transaction failed, and the index was not reopened since.
+    failed: bool,
     /// Whether the index was reopened since the last commit: the reaper must look for garbage, as
     /// a failed commit may hold, or a removal may have failed.
     reopened: bool,
@@ -214,14 +207,10 @@ impl WriterLoop {
                 Err(error) => self.after_failure(&mut batch, &error),
             }
         }
-        // The last: nothing else will move them. If it fails, they stay where they are.
-        if !self.to_pack.is_empty() {
-            self.begin().and_then(|transaction| self.commit(transaction, &mut [])).ok();
-        }
     }
 
     fn begin(&mut self) -> Result<WriteTransaction> {
-        if self.uncertain.is_empty()
+        if !self.failed
             && let Ok(transaction) = self.handle.write()
         {
             return Ok(transaction);
@@ -230,11 +219,14 @@ impl WriterLoop {
         self.handle.write()
     }
 
-    /// Reopens the index, and reconciles the files of failed commits with it.
+    /// Ends the pack, reopens the index, and reconciles the files of failed commits with it.
     fn recover(&mut self) -> Result<()> {
-        self.handle.reopen()?;
+        let abandoned = self.packs.abandon();
+        self.uncertain.extend(abandoned.map_err(|error| disk_error("ending a pack", error))?);
+        self.handle.reopen(self.files.places())?;
         self.handle.reconcile_files(&self.files, &self.uncertain)?;
         self.uncertain.clear();
+        self.failed = false;
         self.reopened = true;
         Ok(())
     }
@@ -242,43 +234,35 @@ impl WriterLoop {
     /// Commits all changes in one transaction. Returns whom to wake.
     fn commit(
         &mut self,
-        transaction: WriteTransaction,
+        mut transaction: WriteTransaction,
         batch: &mut [QueuedChange],
     ) -> Result<Wakes> {
         let (appending, was_finished) = self.packs.begin();
-        // The last transaction has no changes.
-        let is_shared = batch.is_empty() || batch.len() >= MIN_SHARING;
-        let packs_now = is_shared || self.to_pack.len() >= MAX_TO_PACK;
         let changed = {
             let mut tables = Tables::open(&transaction, appending)?;
-            if !packs_now {
-                tables.pack_later();
-            }
             for change in &mut *batch {
                 change.applied = change.work.apply(&mut tables);
             }
-            if packs_now {
-                tables.pack_rows(&self.to_pack)?;
-            }
             tables.finish()?
         };
-        let Changed { appending, later, live_bytes, releases_files, leaves_sparse_pack } = changed;
-        let has_new_pack = appending.is_new && !appending.is_empty();
-        // Before the commit: a row must not refer to bytes that a power loss takes away.
-        let written = self.packs.write(appending);
-        written.map_err(|error| disk_error("writing a pack", error))?;
-        // One sync for all files of this commit.
-        if has_new_pack || batch.iter().any(|change| change.applied && change.file.is_some()) {
+        let Changed { appending, live_bytes, releases_files, leaves_sparse_pack } = changed;
+        let is_journaled = appending.is_journaled;
+        let begun = self.packs.begin_file(&appending);
+        let begun = begun.map_err(|error| disk_error("creating a pack", error))?;
+        // The names first: the changes may be durable with the pack. One sync for all files.
+        if begun || batch.iter().any(|change| change.applied && change.file.is_some()) {
             self.files
                 .sync_names()
                 .map_err(|error| disk_error("syncing the names of files", error))?;
         }
-        transaction.commit().map_err(index_error)?;
-        if packs_now {
-            self.to_pack.clear();
+        // Before the commit: a row must not refer to bytes that a power loss takes away.
+        let written = self.packs.write(appending);
+        written.map_err(|error| disk_error("writing a pack", error))?;
+        if is_journaled {
+            transaction.set_durability(Durability::None).map_err(index_error)?;
         }
-        self.to_pack.extend(later);
-        let is_finished = self.packs.committed(live_bytes);
+        transaction.commit().map_err(index_error)?;
+        let is_finished = self.packs.committed(is_journaled, live_bytes);
         let compactor = was_finished || is_finished || leaves_sparse_pack;
         Ok(Wakes { reaper: releases_files, compactor })
     }
@@ -315,7 +299,7 @@ impl WriterLoop {
                 file => self.drop_file(file.as_deref()),
             }
         }
-        self.uncertain.extend(self.packs.abandon());
+        self.failed = true;
         // Before the callers hear of the failure: they may want to read.
         if let Err(error) = self.recover() {
             let source = std::error::Error::source(&error);

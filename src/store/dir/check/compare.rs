@@ -9,20 +9,18 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use redb::{
-    Builder, Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    TableDefinition, TableError, Value,
-};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::super::super::Result;
 use super::super::disk::disk_error;
 use super::super::files::Places;
 use super::super::handle::CACHE_BYTES;
 use super::super::packs::record_bytes;
+use super::super::replay::replay;
 use super::super::snapshot::ask;
 use super::super::tables::{
     Content, FILES, FileRef, GARBAGE, OBJECTS, ObjectRow, PACKS, PARTS, PartRow, SHARED, UPLOADS,
-    UploadRow, from_json, index_error,
+    UploadRow, from_json, index_error, open_if_there,
 };
 use super::super::{INDEX, OpenError};
 use super::{CheckReport, Finding};
@@ -63,8 +61,8 @@ pub(super) struct OpenIndex {
     _database: Database,
 }
 
-/// Opens an index that no process uses. Every page's checksum is verified. **Errors**: `InUse`,
-/// `Damaged`.
+/// Opens an index that no process uses, and takes over its journal. Every page's checksum is
+/// verified. **Errors**: `InUse`, `Damaged`.
 pub(super) fn open(directory: &Path) -> std::result::Result<OpenIndex, OpenError> {
     let damaged = |source: Box<dyn std::error::Error + Send + Sync>| {
         OpenError::Damaged(directory.into(), source)
@@ -81,6 +79,7 @@ pub(super) fn open(directory: &Path) -> std::result::Result<OpenIndex, OpenError
         Ok(Err(error)) => return Err(damaged(error.into())),
         Err(_) => return Err(damaged("its pages make no sense".into())),
     };
+    replay(&database, &Places::of(directory)).map_err(|error| damaged(error.into()))?;
     let transaction = database.begin_read().map_err(|error| damaged(error.into()))?;
     Ok(OpenIndex { transaction, _database: database })
 }
@@ -306,17 +305,6 @@ impl Comparison<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// A table, which an index of an older version may lack.
-pub(super) fn open_if_there<K: Key + 'static, V: Value + 'static>(
-    index: &ReadTransaction,
-    table: TableDefinition<K, V>,
-) -> Result<Option<ReadOnlyTable<K, V>>> {
-    match index.open_table(table) {
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        opened => opened.map(Some).map_err(index_error),
     }
 }
 

@@ -17,10 +17,10 @@ use super::super::modes::create_file;
 use super::super::packs::Appending;
 use super::super::tables::{
     BUCKETS, GARBAGE, OBJECTS, ObjectRow, PACKS, PARTS, PartRow, Tables, UPLOADS, UploadRow,
-    from_json, index_error,
+    from_json, index_error, open_if_there,
 };
 use super::super::{INDEX, OpenError};
-use super::compare::{OpenIndex, compare, length, list, open, open_if_there};
+use super::compare::{OpenIndex, compare, length, list, open};
 use super::salvage::salvage;
 use super::{CheckReport, Finding};
 
@@ -167,6 +167,7 @@ fn copy_rows(
 
 fn copy_salvaged(from: &File, places: &Places, to: &mut Tables<'_>) -> Result<()> {
     let mut found = salvage(from)?;
+    found.take_journal(places)?;
     for (name, created_ms) in &found.buckets {
         to.restore_bucket(name, *created_ms)?;
     }

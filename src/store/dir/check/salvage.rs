@@ -1,19 +1,25 @@
-//! Finds rows in an index that cannot be opened any more.
+//! Finds rows in an index that cannot be opened any more, and in its journal.
 //!
 //! Guarantees: a row is taken only if it decodes completely. Every page of the file is looked at,
 //! also those that the index no longer used: of several rows with one key the newest counts whose
 //! files are all whole; a row of which a file is missing is taken for one of a removed object. So
-//! what was removed or replaced shortly before the damage may be there again. It knows the form of
-//! redb's leaf pages (in its design document), and nothing of trees and commits.
+//! what was removed or replaced shortly before the damage may be there again. What a crash left in
+//! the journal alone is taken too. It knows the form of redb's leaf pages (in its design document),
+//! and nothing of trees and commits.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::super::super::Result;
 use super::super::disk::disk_error;
 use super::super::files::Places;
-use super::super::tables::{FileRef, ObjectRow, PartRow, UploadRow, from_json};
+use super::super::packs::JournalEntries;
+use super::super::tables::{
+    BUCKETS_NUMBER, FileRef, JOURNAL_PACK, OBJECTS_NUMBER, ObjectRow, PARTS_NUMBER, PartRow,
+    RowChange, UPLOADS_NUMBER, UploadRow, from_json,
+};
 use super::compare::length;
 
 const PAGE_BYTES: u64 = 4096;
@@ -22,11 +28,11 @@ const LEAF: u8 = 1;
 /// No leaf is larger: the row of an object of 10,000 parts takes a MiB.
 const MAX_LEAF_BYTES: u64 = 64 << 20;
 
-/// Where in the file a row's value is.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    offset: u64,
-    len_bytes: usize,
+/// Where a row's value is.
+#[derive(Debug)]
+enum Place {
+    Index { offset: u64, len_bytes: usize },
+    Journal(Vec<u8>),
 }
 
 /// The rows that were found.
@@ -37,6 +43,8 @@ pub(super) struct Salvage {
     objects: BTreeMap<String, Vec<(u64, Place)>>,
     uploads: BTreeMap<String, Place>,
     parts: BTreeMap<(String, u16), Vec<Place>>,
+    /// Packs that had the journal at some time.
+    journals: BTreeSet<String>,
 }
 
 /// Reads all pages of an index.
@@ -123,7 +131,7 @@ impl Salvage {
     fn take_leaf(&mut self, page: &[u8], at: u64) -> bool {
         let mut taken = false;
         for (key, value, start) in rows(page, None).unwrap_or_default() {
-            let place = Place { offset: at + start as u64, len_bytes: value.len() };
+            let place = Place::Index { offset: at + start as u64, len_bytes: value.len() };
             taken |= self.take_row(key, value, place).is_some();
         }
         if !taken {
@@ -138,6 +146,8 @@ impl Salvage {
         if let Some(row) = object(value) {
             let key = std::str::from_utf8(key).ok().filter(|key| key.contains('/'))?;
             self.objects.entry(key.to_owned()).or_default().push((row.modified_ms, place));
+        } else if key == JOURNAL_PACK.as_bytes() {
+            self.journals.insert(std::str::from_utf8(value).ok()?.to_owned());
         } else if from_json::<PartRow>(value).is_ok() {
             self.parts.entry(part_key(key)?).or_default().push(place);
         } else {
@@ -157,6 +167,55 @@ impl Salvage {
         })
     }
 
+    /// Takes the rows of the journal, the newest ones. Some transactions are in the index alone: so
+    /// an object that is newer than what the journal says of it stays.
+    pub fn take_journal(&mut self, places: &Places) -> Result<()> {
+        let failed = |error| disk_error("reading the journal", error);
+        let written = |pack: &String| {
+            let file = places.find(pack, |path| File::open(path)).ok()?;
+            let time = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
+            Some((time, pack.clone(), file))
+        };
+        let newest = self.journals.iter().filter_map(written).max_by_key(|(time, ..)| *time);
+        let Some((_, pack, file)) = newest else { return Ok(()) };
+        let mut entries = JournalEntries::from(&pack, file, 0);
+        let mut now_ms = 0;
+        while let Some(entry) = entries.next().map_err(failed)? {
+            RowChange::each(&entry.changes, |change| {
+                self.take_change(change, &mut now_ms);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// `now_ms`: when the change was made at the earliest.
+    fn take_change(&mut self, change: &RowChange<'_>, now_ms: &mut u64) -> Option<()> {
+        let text = || std::str::from_utf8(change.key).ok().map(str::to_owned);
+        let place = change.value.map(|value| Place::Journal(value.to_vec()));
+        match (change.table, place) {
+            (OBJECTS_NUMBER, Some(place)) => {
+                let modified_ms = object(change.value?)?.modified_ms;
+                *now_ms = modified_ms.max(*now_ms);
+                self.objects.entry(text()?).or_default().insert(0, (modified_ms, place));
+            }
+            (OBJECTS_NUMBER, None) => {
+                let candidates = self.objects.get_mut(&text()?)?;
+                candidates.retain(|(modified_ms, _)| modified_ms > now_ms);
+            }
+            (UPLOADS_NUMBER, Some(place)) => drop(self.uploads.insert(text()?, place)),
+            (UPLOADS_NUMBER, None) => drop(self.uploads.remove(&text()?)),
+            (PARTS_NUMBER, Some(place)) => {
+                self.parts.entry(part_key(change.key)?).or_default().insert(0, place);
+            }
+            (PARTS_NUMBER, None) => drop(self.parts.remove(&part_key(change.key)?)),
+            (BUCKETS_NUMBER, Some(_)) => self.take_bucket(change.key, change.value?)?,
+            // The other tables follow from these; a bucket may have been created again.
+            (_, _) => {}
+        }
+        Some(())
+    }
+
     /// Calls `take` with the row of each object that is whole.
     pub fn objects(
         &mut self,
@@ -167,7 +226,7 @@ impl Salvage {
         for (key, mut candidates) in std::mem::take(&mut self.objects) {
             candidates.sort_by_key(|(modified_ms, _)| std::cmp::Reverse(*modified_ms));
             for (_, place) in candidates {
-                let row = ObjectRow::decode(&read(index, place)?)?;
+                let row = ObjectRow::decode(&read(index, &place)?)?;
                 if are_whole(places, row.places())? {
                     take(&key, &row)?;
                     break;
@@ -183,7 +242,7 @@ impl Salvage {
         index: &File,
         mut take: impl FnMut(&str, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        self.uploads.iter().try_for_each(|(id, place)| take(id, &read(index, *place)?))
+        self.uploads.iter().try_for_each(|(id, place)| take(id, &read(index, place)?))
     }
 
     /// Calls `take` with the row of each part that is whole and has an upload.
@@ -198,7 +257,7 @@ impl Salvage {
                 continue;
             }
             for place in candidates {
-                let bytes = read(index, *place)?;
+                let bytes = read(index, place)?;
                 let row: PartRow = from_json(&bytes)?;
                 let files: Vec<FileRef> = row.files().cloned().collect();
                 if are_whole(places, &files)? {
@@ -211,11 +270,15 @@ impl Salvage {
     }
 }
 
-fn read(index: &File, place: Place) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; place.len_bytes];
+fn read<'a>(index: &File, place: &'a Place) -> Result<Cow<'a, [u8]>> {
+    let (offset, len_bytes) = match place {
+        Place::Index { offset, len_bytes } => (*offset, *len_bytes),
+        Place::Journal(bytes) => return Ok(Cow::Borrowed(bytes)),
+    };
+    let mut bytes = vec![0; len_bytes];
     let failed = |error| disk_error("reading the damaged index", error);
-    index.read_exact_at(&mut bytes, place.offset).map_err(failed)?;
-    Ok(bytes)
+    index.read_exact_at(&mut bytes, offset).map_err(failed)?;
+    Ok(Cow::Owned(bytes))
 }
 
 fn are_whole(places: &Places, files: &[FileRef]) -> Result<bool> {

@@ -17,7 +17,7 @@ impl Tables<'_> {
         if self.buckets.get(bucket.as_str()).map_err(index_error)?.is_some() {
             return Err(Error::new(Kind::BucketExists, format!("bucket {bucket} exists")));
         }
-        self.buckets.insert(bucket.as_str(), now_ms).map_err(index_error)?;
+        self.buckets.insert(bucket.as_str(), now_ms)?;
         Ok(())
     }
 
@@ -38,7 +38,7 @@ impl Tables<'_> {
         for upload in self.uploads_in(bucket)? {
             self.remove_upload(&upload, |_| false)?;
         }
-        self.buckets.remove(bucket.as_str()).map_err(index_error)?;
+        self.buckets.remove(bucket.as_str())?;
         Ok(())
     }
 

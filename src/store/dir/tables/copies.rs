@@ -12,7 +12,7 @@ use super::super::super::{
 use super::super::copies::tag_of_shared;
 use super::object_row::{Content, ObjectRow};
 use super::rows::{AttributesRow, FileRef, PartRow, to_json};
-use super::{Tables, index_error, object_key};
+use super::{Tables, object_key};
 
 /// How many files an upload may have beyond one for each part, because its parts were copied from
 /// objects of many files.
@@ -100,7 +100,7 @@ impl Tables<'_> {
         if more > 0 {
             upload.more_files += more;
             let upload = to_json(&upload);
-            self.uploads.insert(target.upload.as_str(), upload.as_slice()).map_err(index_error)?;
+            self.uploads.insert(target.upload.as_str(), upload.as_slice())?;
         }
         Ok(SharedPart::Written(etag))
     }

@@ -24,9 +24,9 @@ impl Tables<'_> {
         files: impl IntoIterator<Item = &'a FileRef>,
     ) -> Result<()> {
         for file in files {
-            if self.files.insert(file.id.as_str(), ()).map_err(index_error)?.is_some() {
+            if self.files.insert(file.id.as_str(), ())? {
                 let more = self.more_references(&file.id)? + 1;
-                self.shared.insert(file.id.as_str(), more).map_err(index_error)?;
+                self.shared.insert(file.id.as_str(), more)?;
             }
         }
         Ok(())
@@ -45,16 +45,16 @@ impl Tables<'_> {
             match self.more_references(&file.id)? {
                 0 => {}
                 1 => {
-                    self.shared.remove(file.id.as_str()).map_err(index_error)?;
+                    self.shared.remove(file.id.as_str())?;
                     continue;
                 }
                 more => {
-                    self.shared.insert(file.id.as_str(), more - 1).map_err(index_error)?;
+                    self.shared.insert(file.id.as_str(), more - 1)?;
                     continue;
                 }
             }
-            self.files.remove(file.id.as_str()).map_err(index_error)?;
-            self.garbage.insert(file.id.as_str(), ()).map_err(index_error)?;
+            self.files.remove(file.id.as_str())?;
+            self.garbage.insert(file.id.as_str(), ())?;
             self.releases_files = true;
         }
         Ok(())
@@ -63,7 +63,7 @@ impl Tables<'_> {
     /// Deletes the records of garbage files that are removed from the disk.
     pub fn delete_garbage_records(&mut self, ids: &[String]) -> Result<()> {
         for id in ids {
-            self.garbage.remove(id.as_str()).map_err(index_error)?;
+            self.garbage.remove(id.as_str())?;
         }
         Ok(())
     }

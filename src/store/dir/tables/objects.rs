@@ -52,7 +52,7 @@ impl Tables<'_> {
         old: Option<&ObjectRow>,
         row: &ObjectRow,
     ) -> Result<()> {
-        self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
+        self.objects.insert(row_key, row.encode().as_slice())?;
         old.map_or(Ok(()), |old| self.release(row_key, old))
     }
 
@@ -64,7 +64,7 @@ impl Tables<'_> {
         let mut row = self.object(&row_key)?.ok_or_else(missing)?;
         row.attributes.tags = tags;
         // Not `replace`: the files stay the object's.
-        self.objects.insert(row_key.as_str(), row.encode().as_slice()).map_err(index_error)?;
+        self.objects.insert(row_key.as_str(), row.encode().as_slice())?;
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Tables<'_> {
         let old = self.object(&row_key)?;
         options.conditions.check(old.as_ref().map(ObjectRow::as_existing), key)?;
         let Some(old) = old else { return Ok(()) };
-        self.objects.remove(row_key.as_str()).map_err(index_error)?;
+        self.objects.remove(row_key.as_str())?;
         self.release(&row_key, &old)
     }
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use redb::{ReadableTable, TableDefinition};
 
 use super::super::super::{Error, Kind, Result};
-use super::super::packs::{Appending, PackedBody, record_bytes};
+use super::super::packs::{Appending, JournalEntry, PackedBody, record_bytes};
+use super::journaled::RowChange;
 use super::object_row::{Content, ObjectRow};
 use super::{Tables, index_error};
 
@@ -21,17 +22,15 @@ pub(in super::super) const PACKS: TableDefinition<&str, (u64, u64)> = TableDefin
 /// (docs/decisions/0027-small-objects-are-in-packs.md).
 pub(in super::super) const MAX_ROW_BYTES: usize = 512;
 
-/// Few changes leave bodies up to this size in their rows at first: they then cost one sync, not
-/// two.
-const MAX_LATER_BYTES: usize = 8 << 10;
+/// The row [`JOURNAL_PACK`] → id of the pack that has the journal. An index of an older version has
+/// none.
+pub(in super::super) const JOURNAL: TableDefinition<&str, &str> = TableDefinition::new("journal");
+pub(in super::super) const JOURNAL_PACK: &str = "pack";
 
 /// How one transaction changes packs.
 #[derive(Debug, Default)]
 pub(super) struct PackChanges {
     appending: Appending,
-    /// Keys of the rows whose bytes are to be moved into a pack by a later transaction. None: other
-    /// changes share the sync of this one.
-    later: Option<Vec<String>>,
     /// Bytes of records that objects refer to no more, of each pack.
     released: BTreeMap<String, u64>,
 }
@@ -40,8 +39,6 @@ pub(super) struct PackChanges {
 #[derive(Debug, Default)]
 pub(in super::super) struct Changed {
     pub appending: Appending,
-    /// Keys of rows whose bytes are to be moved into a pack.
-    pub later: Vec<String>,
     /// The live bytes of the pack that is being filled, where they changed.
     pub live_bytes: Option<u64>,
     /// Whether there is garbage.
@@ -57,7 +54,7 @@ pub(in super::super) fn is_sparse((live_bytes, all_bytes): (u64, u64)) -> bool {
 
 impl PackChanges {
     pub fn new(appending: Appending) -> Self {
-        Self { appending, later: None, released: BTreeMap::new() }
+        Self { appending, released: BTreeMap::new() }
     }
 }
 
@@ -68,36 +65,9 @@ impl Tables<'_> {
         if bytes.len() <= MAX_ROW_BYTES {
             return;
         }
-        if bytes.len() <= MAX_LATER_BYTES
-            && let Some(later) = &mut self.packs.later
-        {
-            later.push(row_key.to_owned());
-        } else if let Some(body) = self.packs.appending.push(row_key, bytes) {
+        if let Some(body) = self.packs.appending.push(row_key, bytes) {
             row.content = Content::Packed(body);
         }
-    }
-
-    /// Leaves bodies in their rows that are not large, and tells the keys of these rows at the end.
-    pub fn pack_later(&mut self) {
-        self.packs.later = Some(Vec::new());
-    }
-
-    /// Moves the bytes of these rows into the pack, where they are still there.
-    pub fn pack_rows(&mut self, row_keys: &[String]) -> Result<()> {
-        self.packs.later = None;
-        for row_key in row_keys {
-            let Some(mut row) = self.object(row_key)? else { continue };
-            if !matches!(row.content, Content::Inline(_)) {
-                continue;
-            }
-            self.pack(row_key, &mut row);
-            if matches!(row.content, Content::Packed(_)) {
-                self.objects
-                    .insert(row_key.as_str(), row.encode().as_slice())
-                    .map_err(index_error)?;
-            }
-        }
-        Ok(())
     }
 
     /// Records that a row's content is needed no more: its files have one reference less, and its
@@ -117,34 +87,51 @@ impl Tables<'_> {
         }
     }
 
-    /// Writes the counts of packs. To be called after the last change of a transaction.
+    /// Writes the counts of packs, and the entry of the journal. To be called after the last change
+    /// of a transaction.
     pub fn finish(mut self) -> Result<Changed> {
-        let PackChanges { appending, later, mut released } = std::mem::take(&mut self.packs);
-        let mut changed = Changed { later: later.unwrap_or_default(), ..Changed::default() };
-        let current = (appending.id.clone(), appending.base);
-        if !appending.is_empty() || released.contains_key(&current.0) {
-            let (id, begin) = current;
-            let (live_bytes, _) = self.pack_counts(&id)?;
-            let live_bytes = live_bytes + (appending.end() - begin);
-            let live_bytes = live_bytes.saturating_sub(released.remove(&id).unwrap_or(0));
-            let counts = (live_bytes, appending.end());
-            self.pack_rows.insert(id.as_str(), counts).map_err(index_error)?;
-            if appending.is_new {
-                self.files.insert(id.as_str(), ()).map_err(index_error)?;
-            }
-            changed.live_bytes = Some(live_bytes);
-        }
+        let PackChanges { mut appending, mut released } = std::mem::take(&mut self.packs);
+        let mut changed = Changed::default();
+        let released_here = released.remove(&appending.id);
         for (id, bytes) in released {
             let (live_bytes, all_bytes) = self.pack_counts(&id)?;
             let counts = (live_bytes.saturating_sub(bytes), all_bytes);
             if counts.0 == 0 {
                 self.release_pack(&id)?;
             } else {
-                self.pack_rows.insert(id.as_str(), counts).map_err(index_error)?;
+                self.pack_rows.insert(id.as_str(), counts)?;
                 changed.leaves_sparse_pack |= is_sparse(counts);
             }
         }
+        if appending.is_new && !appending.is_empty() {
+            self.files.insert(appending.id.as_str(), ())?;
+            let journal = self.journal.insert(JOURNAL_PACK, appending.id.as_str());
+            journal.map_err(index_error)?;
+        }
+        let rows = self.changes.take().unwrap_or_default();
+        let is_to_note = !rows.is_empty() && !(appending.is_new && appending.is_empty());
+        if !appending.is_empty() || released_here.is_some() || is_to_note {
+            let (live_bytes, _) = self.pack_counts(&appending.id)?;
+            let live_bytes = live_bytes + (appending.end() - appending.base);
+            let live_bytes = live_bytes.saturating_sub(released_here.unwrap_or(0));
+            if is_to_note {
+                appending.journal(&rows, live_bytes);
+            }
+            self.write_pack_counts(&appending.id, (live_bytes, appending.end()))?;
+            changed.live_bytes = Some(live_bytes);
+        }
         Ok(Changed { appending, releases_files: self.releases_files, ..changed })
+    }
+
+    /// Writes the counts of the pack that is being filled, which an entry of the journal has.
+    fn write_pack_counts(&mut self, id: &str, counts: (u64, u64)) -> Result<()> {
+        self.pack_rows.insert_unnoted(id, counts)
+    }
+
+    /// Makes the changes of an entry in the journal of this pack again.
+    pub fn repeat(&mut self, pack: &str, entry: &JournalEntry) -> Result<()> {
+        RowChange::each(&entry.changes, |change| self.repeat_change(change))?;
+        self.write_pack_counts(pack, (entry.live_bytes, entry.end))
     }
 
     fn pack_counts(&self, id: &str) -> Result<(u64, u64)> {
@@ -152,9 +139,9 @@ impl Tables<'_> {
     }
 
     fn release_pack(&mut self, id: &str) -> Result<()> {
-        self.pack_rows.remove(id).map_err(index_error)?;
-        self.files.remove(id).map_err(index_error)?;
-        self.garbage.insert(id, ()).map_err(index_error)?;
+        self.pack_rows.remove(id)?;
+        self.files.remove(id)?;
+        self.garbage.insert(id, ())?;
         self.releases_files = true;
         Ok(())
     }
@@ -199,7 +186,7 @@ impl Tables<'_> {
             self.release(&body.row_key, &row)?;
             row.content = Content::Packed(moved);
             let row_key = body.row_key.as_str();
-            self.objects.insert(row_key, row.encode().as_slice()).map_err(index_error)?;
+            self.objects.insert(row_key, row.encode().as_slice())?;
         }
         Ok(())
     }
@@ -210,8 +197,8 @@ impl Tables<'_> {
         let (live_bytes, all_bytes) = self.pack_counts(&body.id)?;
         let live_bytes = live_bytes + record_bytes(row_key, body.len_bytes);
         let counts = (live_bytes, all_bytes.max(body.offset + body.len_bytes));
-        self.pack_rows.insert(body.id.as_str(), counts).map_err(index_error)?;
-        self.files.insert(body.id.as_str(), ()).map_err(index_error)?;
+        self.pack_rows.insert(body.id.as_str(), counts)?;
+        self.files.insert(body.id.as_str(), ())?;
         Ok(())
     }
 
@@ -227,7 +214,7 @@ impl Tables<'_> {
         }
         for (id, (live_bytes, all_bytes)) in packs {
             let counts = (live_bytes, length(&id)?.unwrap_or(0).max(all_bytes));
-            self.pack_rows.insert(id.as_str(), counts).map_err(index_error)?;
+            self.pack_rows.insert(id.as_str(), counts)?;
         }
         Ok(())
     }

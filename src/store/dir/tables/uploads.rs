@@ -52,7 +52,7 @@ impl Tables<'_> {
         row: &UploadRow,
     ) -> Result<()> {
         self.require_bucket(bucket)?;
-        self.uploads.insert(upload.as_str(), to_json(row).as_slice()).map_err(index_error)?;
+        self.uploads.insert(upload.as_str(), to_json(row).as_slice())?;
         Ok(())
     }
 
@@ -71,8 +71,8 @@ impl Tables<'_> {
     ) -> Result<()> {
         self.upload(target)?;
         let row_key = (target.upload.as_str(), number.get());
-        let old = self.parts.insert(row_key, to_json(row).as_slice()).map_err(index_error)?;
-        let old: Option<PartRow> = old.map(|old| from_json(old.value())).transpose()?;
+        let old = self.parts.insert_over(row_key, to_json(row).as_slice(), |old| from_json(old))?;
+        let old: Option<PartRow> = old.transpose()?;
         self.add_files(row.files())?;
         old.map_or(Ok(()), |old| self.release_files(old.files()))
     }
@@ -88,7 +88,7 @@ impl Tables<'_> {
         self.upload(target)?;
         let mut files = Vec::with_capacity(parts.len());
         for (at, part) in parts.iter().enumerate() {
-            let row = chosen_part(&self.parts, target, part)?;
+            let row = chosen_part(&*self.parts, target, part)?;
             if at + 1 < parts.len() && row.len_bytes() < min_part_bytes {
                 let what = format!(
                     "part {} has {} bytes, fewer than {min_part_bytes}",
@@ -152,14 +152,14 @@ impl Tables<'_> {
     ) -> Result<()> {
         let span = (upload.as_str(), 0)..=(upload.as_str(), u16::MAX);
         let mut released = Vec::new();
-        for row in self.parts.extract_from_if(span, |_, _| true).map_err(index_error)? {
-            let (key, row) = row.map_err(index_error)?;
-            if !becomes_object(key.value().1) {
-                let row: PartRow = from_json(row.value())?;
+        self.parts.remove_range(span, |(_, number), row| {
+            if !becomes_object(number) {
+                let row: PartRow = from_json(row)?;
                 released.extend(row.files().cloned());
             }
-        }
-        self.uploads.remove(upload.as_str()).map_err(index_error)?;
+            Ok(())
+        })?;
+        self.uploads.remove(upload.as_str())?;
         self.release_files(&released)
     }
 }
