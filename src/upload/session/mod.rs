@@ -3,7 +3,9 @@
 
 pub(super) mod commit;
 pub(super) mod heartbeat;
+mod progress;
 pub(super) mod state;
 
-pub use state::{Progress, Session};
+pub use progress::Progress;
+pub use state::Session;
 pub(super) use state::{lock, upload_of};

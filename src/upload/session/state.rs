@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 
 use crate::digest::Sha256;
 use crate::records::{ChangeOutcome, GroupCommit, Snapshot};
@@ -20,7 +20,6 @@ use super::super::chunk::whole_sha256::WholeSha256;
 use super::super::error::{Error, Result};
 use super::super::layout::Layout;
 use super::super::manifest::{Root, Segment, Status};
-use super::super::plan::{self, ChunkRange};
 use super::super::session_cache::SessionCache;
 use super::super::uploads::{Shared, TAG};
 use super::heartbeat::Heartbeat;
@@ -73,17 +72,6 @@ struct CachedDocument<T> {
     asked_at: Duration,
     /// When the store's response arrived.
     received_at: Duration,
-}
-
-/// How far a session is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Chunks that are durable and recorded.
-    pub stored: u64,
-    /// None while the size is not known.
-    pub remaining: Option<u64>,
-    /// Missing chunks, ascending; without a size only those below the highest recorded one.
-    pub missing: Vec<ChunkRange>,
 }
 
 impl Session {
@@ -349,39 +337,6 @@ impl Session {
             }
         }
         Ok(found)
-    }
-
-    /// What is stored and what is missing. The root is read again first: the client may have ended
-    /// the session at another gateway.
-    pub async fn progress(&self) -> Result<Progress> {
-        let root = self.current_root().await?.value;
-        let plan = root.plan;
-        let segments = self.all_segments().await?;
-        let (stored, below) = segments
-            .try_fold((Vec::<u32>::new(), 0), |(mut stored, _), (_, segment)| async move {
-                stored.extend(
-                    segment
-                        .chunks
-                        .iter()
-                        .filter(|(_, record)| !record.invalidated)
-                        .map(|(index, _)| *index),
-                );
-                let below =
-                    segment.chunks.keys().next_back().map_or(0, |last| u64::from(*last) + 1);
-                Ok((stored, below))
-            })
-            .await?;
-        let count = stored.len() as u64;
-        if root.finished().is_some() {
-            // Also where no size was named, and parts between others were left out.
-            return Ok(Progress { stored: count, remaining: Some(0), missing: Vec::new() });
-        }
-        let missing = plan::gaps(stored, plan.chunks().unwrap_or(below));
-        Ok(Progress {
-            stored: count,
-            remaining: plan.chunks().map(|total| total.saturating_sub(count)),
-            missing,
-        })
     }
 
     pub(in crate::upload) fn now(&self) -> Duration {
