@@ -119,6 +119,7 @@ fn segments(criterion: &mut Criterion) {
                 etags,
                 invalidated: false,
                 unhashed: false,
+                known: false,
                 part: PartFacts::default(),
                 replacing: Vec::new(),
             },

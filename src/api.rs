@@ -151,6 +151,12 @@ pub struct Missing {
     /// Missing chunks as `[first, last]`, both included, ascending. If the size is not known, only
     /// those below the highest recorded chunk.
     pub missing: Vec<[u64; 2]>,
+    /// The bytes of the recorded chunks that clients sent; None from an older gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_bytes: Option<u64>,
+    /// The bytes of the recorded chunks that the store had already; None from an older gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_bytes: Option<u64>,
 }
 
 /// Response of `GET /backups`.
@@ -216,10 +222,14 @@ pub struct Finalize {
 
 /// The object that a complete backup has made; also the response of finalize.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Finalized {
     pub etag: String,
     /// Bytes.
     pub size: u64,
+    /// How many of them clients sent; the store had the others. None: an older gateway made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_bytes: Option<u64>,
     /// Kind → `<kind>:<hex>`.
     pub digests: BTreeMap<String, String>,
 }

@@ -204,6 +204,7 @@ mod tests {
         let object = completed.map(|(_, etag)| Finalized {
             etag: etag.to_owned(),
             size: 5,
+            sent_bytes: None,
             digests: BTreeMap::new(),
         });
         let status = if completed.is_some() { Status::Complete } else { Status::InProgress };

@@ -223,7 +223,7 @@ impl Objects {
             }
         }
         let body = self.read_seen(from, seen, range_of(span, whole)).await?;
-        let stored = permit.store_part(body, move || known.checksum).await;
+        let stored = permit.of_known_bytes().store_part(body, move || known.checksum).await;
         let part = stored.map_err(|error| {
             if error.kind() == upload::Kind::BodyBroken {
                 CopyError::Store(unread(error))

@@ -74,6 +74,8 @@ struct ChunkJson {
     invalidated: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unhashed: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    known: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checksum: Option<Checksum>,
     /// All but the first.
@@ -121,6 +123,7 @@ impl Document for Segment {
             digest: record.digests.contribution.clone(),
             invalidated: record.invalidated,
             unhashed: record.unhashed,
+            known: record.known,
             checksum: record.part.checksums.first().cloned(),
             checksums: record.part.checksums.iter().skip(1).cloned().collect(),
             written_at: record.part.written_at,
@@ -162,6 +165,8 @@ impl Document for Segment {
                     etags: chunk.etags,
                     invalidated: chunk.invalidated,
                     unhashed: chunk.unhashed,
+                    // An older gateway said no more of a part that the store copied.
+                    known: chunk.known || chunk.unhashed,
                     part: PartFacts {
                         checksums: chunk.checksum.into_iter().chain(chunk.checksums).collect(),
                         written_at: chunk.written_at,
@@ -202,6 +207,7 @@ mod tests {
                     etags,
                     invalidated: index == 7,
                     unhashed: index == 8,
+                    known: index >= 8,
                     part: PartFacts::default(),
                     replacing: Vec::new(),
                 },
@@ -236,5 +242,14 @@ mod tests {
         let bytes = segment.encode();
         assert_eq!(Segment::decode(&bytes).unwrap(), segment);
         assert!(bytes.len() < 128 << 10, "{}", bytes.len());
+    }
+
+    #[test]
+    fn a_record_of_an_older_gateway_counts_as_sent_unless_it_was_copied_unhashed() {
+        let mut segment = full_segment();
+        segment.chunks.values_mut().for_each(|record| record.known = false);
+        let found = Segment::decode(&segment.encode()).unwrap();
+        let known = found.chunks.iter().filter(|(_, record)| record.known);
+        assert_eq!(known.map(|(index, _)| *index).collect::<Vec<_>>(), [8]);
     }
 }

@@ -171,6 +171,10 @@ pub struct Finished {
     /// Nobody hashed some of its parts, so its `sha256-chunks` identifies the parts only here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unhashed_parts: bool,
+    /// How many of its bytes clients sent; the store had the others
+    /// (docs/architecture.md#sent-and-known-bytes). None: an older gateway completed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_bytes: Option<u64>,
     /// The condition that held when the object was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<TargetCondition>,

@@ -25,6 +25,9 @@ pub struct Record {
     /// The store copied the bytes, and nobody hashed them: the SHA-256 in `digests` stands for
     /// their ETag and length (docs/architecture.md#copied-parts).
     pub unhashed: bool,
+    /// The store had the bytes, in an object or in a part of a predecessor, so no client had to
+    /// send them for this session (docs/architecture.md#sent-and-known-bytes).
+    pub known: bool,
     pub part: PartFacts,
     /// The puts that may replace the bytes at any moment
     /// (docs/architecture.md#replaced-parts).
@@ -74,6 +77,11 @@ impl Record {
         !self.invalidated && !self.unhashed && self.digests.sha256 == *sha256
     }
 
+    /// How many of its bytes a client sent.
+    pub fn sent_bytes(&self) -> u64 {
+        if self.known { 0 } else { self.digests.len_bytes }
+    }
+
     /// None where nobody hashed the bytes.
     pub fn sha256(&self) -> Option<Sha256> {
         Some(self.digests.sha256).filter(|_| !self.unhashed)
@@ -106,6 +114,8 @@ pub enum Change {
         index: u32,
         digests: ChunkDigests,
         etag: Option<ETag>,
+        /// As of `Record`.
+        known: bool,
         part: PartFacts,
         /// The id with which the put announced that it replaces a recorded part.
         replaces: Option<String>,
@@ -151,13 +161,14 @@ impl Segment {
     /// Applies one change. `Known` and `Conflict` leave the segment as it was.
     pub fn apply(&mut self, change: &Change, policy: Policy) -> Outcome {
         match change {
-            Change::Chunk { index, digests, etag, part, replaces } => {
+            Change::Chunk { index, digests, etag, known, part, replaces } => {
                 let etags = etag.iter().cloned().collect();
                 let new = Record {
                     digests: digests.clone(),
                     etags,
                     invalidated: false,
                     unhashed: false,
+                    known: *known,
                     part: part.clone(),
                     replacing: Vec::new(),
                 };
@@ -169,6 +180,7 @@ impl Segment {
                     etags: vec![etag.clone()],
                     invalidated: false,
                     unhashed: true,
+                    known: true,
                     part: part.clone(),
                     replacing: Vec::new(),
                 };
@@ -231,7 +243,10 @@ impl Segment {
         if !(old.invalidated || has_new_checksum || has_new_etag) {
             return Outcome::Known;
         }
-        old.invalidated = false;
+        if std::mem::take(&mut old.invalidated) {
+            // These bytes are new; otherwise those that came first count.
+            old.known = new.known;
+        }
         new.part.extend(&old.part);
         old.part = PartFacts {
             written_at: new.part.written_at.or(old.part.written_at),
@@ -277,5 +292,53 @@ impl Segment {
     /// The record of a chunk whose bytes the store holds.
     pub fn stored(&self, index: u32) -> Option<&Record> {
         self.chunks.get(&index).filter(|record| !record.invalidated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(bytes: &[u8], etag: &str, known: bool) -> Change {
+        let (sha256, len_bytes) = (Sha256::of(bytes), bytes.len() as u64);
+        Change::Chunk {
+            index: 0,
+            digests: ChunkDigests { sha256, len_bytes, contribution: None },
+            etag: Some(ETag::from(etag)),
+            known,
+            part: PartFacts::default(),
+            replaces: None,
+        }
+    }
+
+    /// How many bytes count as sent after these changes of one chunk.
+    fn sent_bytes(changes: &[Change]) -> u64 {
+        let mut segment = Segment::default();
+        for change in changes {
+            segment.apply(change, Policy::LastWins);
+        }
+        segment.chunks[&0].sent_bytes()
+    }
+
+    #[test]
+    fn bytes_count_as_they_were_recorded_first() {
+        let (sent, copied) = (chunk(b"ab", "1", false), chunk(b"ab", "2", true));
+        let other = |known| chunk(b"xyz", "3", known);
+        let invalidated = Change::InvalidateChunk { index: 0 };
+        let table = [
+            (vec![sent.clone()], 2),
+            (vec![copied.clone()], 0),
+            (vec![sent.clone(), copied.clone()], 2),
+            (vec![copied.clone(), sent.clone()], 0),
+            // They are other bytes.
+            (vec![copied.clone(), other(false)], 3),
+            (vec![sent.clone(), other(true)], 0),
+            // The store had lost them.
+            (vec![copied.clone(), invalidated.clone(), sent.clone()], 2),
+            (vec![sent, invalidated, copied], 0),
+        ];
+        for (changes, expected) in table {
+            assert_eq!(sent_bytes(&changes), expected, "{changes:?}");
+        }
     }
 }

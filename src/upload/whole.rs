@@ -151,6 +151,7 @@ fn finished(written: &Written, sha256: Sha256, len_bytes: u64) -> Finished {
         digests: vec![chunks.finish(), whole],
         checksum: None,
         unhashed_parts: false,
+        sent_bytes: Some(len_bytes),
         condition: None,
     }
 }
@@ -171,6 +172,7 @@ impl Root {
             etags: vec![object.etag.clone()],
             invalidated: false,
             unhashed: false,
+            known: false,
             part: PartFacts::default(),
             replacing: Vec::new(),
         };

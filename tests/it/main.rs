@@ -60,5 +60,6 @@ mod terminal;
 mod tree_options;
 mod trees;
 mod unset_settings;
+mod usage;
 mod vocabulary;
 mod whole;

@@ -37,6 +37,8 @@ impl ChunkApi {
                         .iter()
                         .map(|range| [range.first, range.last])
                         .collect(),
+                    sent_bytes: Some(progress.sent_bytes),
+                    known_bytes: Some(progress.known_bytes),
                 };
                 return Ok(json::reply(StatusCode::OK, &missing));
             }

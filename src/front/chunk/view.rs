@@ -64,6 +64,7 @@ pub fn finalized(object: &Finished) -> api::Finalized {
     api::Finalized {
         etag: object.etag.to_string(),
         size: object.size_bytes,
+        sent_bytes: object.sent_bytes,
         digests: digests.collect(),
     }
 }

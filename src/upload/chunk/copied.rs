@@ -163,7 +163,7 @@ impl PartCopy {
         let change = if unhashed {
             Change::Unhashed { index, digests, etag: tag, part, replaces }
         } else {
-            Change::Chunk { index, digests, etag: Some(tag), part, replaces }
+            Change::Chunk { index, digests, etag: Some(tag), known: true, part, replaces }
         };
         let outcome = session.commit(segment, change).await?;
         if let Some(announced) = announced {

@@ -46,6 +46,8 @@ pub struct PutPermit {
     pub(super) way: Way,
     /// A checksum to compute and to record, in the algorithm of an S3 client.
     pub(super) checksum: Option<Algorithm>,
+    /// As of `Record`.
+    known: bool,
 }
 
 /// A chunk that is durable and recorded.
@@ -113,7 +115,8 @@ impl Session {
         sha256: Option<Sha256>,
         len_bytes: u64,
     ) -> PutPermit {
-        PutPermit { session: self.clone(), index, sha256, len_bytes, way: Way::Own, checksum: None }
+        let (session, way) = (self.clone(), Way::Own);
+        PutPermit { session, index, sha256, len_bytes, way, checksum: None, known: false }
             .with_checksum_of_client(None)
     }
 
@@ -135,6 +138,12 @@ impl PutPermit {
         let root = self.session.root();
         let checksum = root.s3.as_ref().and_then(|s3| s3.missing_checksum(sent));
         Self { checksum, ..self }
+    }
+
+    /// For bytes that are read from the store: no client sends them.
+    #[must_use]
+    pub fn of_known_bytes(self) -> Self {
+        Self { known: true, ..self }
     }
 
     pub(in crate::upload) fn by(self, way: Way) -> Self {
@@ -226,8 +235,14 @@ impl PutPermit {
             Passage::Known(_) => (None, true),
         };
         let replaces = announced.as_ref().map(Announced::id);
-        let change =
-            Change::Chunk { index: self.index, digests, etag: etag.clone(), part, replaces };
+        let change = Change::Chunk {
+            index: self.index,
+            digests,
+            etag: etag.clone(),
+            known: self.known,
+            part,
+            replaces,
+        };
         let recorder = self.recorder();
         let outcome = recorder.commit(plan::segment_of(self.index), change).await?;
         if let Some(announced) = announced {

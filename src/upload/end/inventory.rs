@@ -50,6 +50,8 @@ impl PartRow {
 pub(in crate::upload) struct Inventory {
     pub chunks: u64,
     pub size_bytes: u64,
+    /// How many of them clients sent.
+    pub sent_bytes: u64,
     pub rows: Vec<PartRow>,
     pub missing: Vec<ChunkRange>,
     /// Announcements of puts that replace one of the parts.
@@ -66,6 +68,7 @@ struct InventoryBuilder {
     /// One past the highest chunk that has any record.
     highest: u64,
     size_bytes: u64,
+    sent_bytes: u64,
     rows: Vec<PartRow>,
     missing: Vec<ChunkRange>,
     replacing: Vec<(ChunkIndex, String)>,
@@ -92,6 +95,7 @@ impl Session {
             next: 0,
             highest: 0,
             size_bytes: 0,
+            sent_bytes: 0,
             rows: Vec::new(),
             missing: Vec::new(),
             replacing: Vec::new(),
@@ -162,6 +166,7 @@ impl InventoryBuilder {
         self.next = at + 1;
         self.replacing.extend(record.replacing.iter().map(|id| (index, id.clone())));
         self.size_bytes += record.digests.len_bytes;
+        self.sent_bytes += record.sent_bytes();
         if self.root.plan.shape == Shape::Chunks
             && record.digests.len_bytes < self.root.plan.chunk_size
             && self.short.is_none()
@@ -222,6 +227,7 @@ impl InventoryBuilder {
         Ok(Inventory {
             chunks,
             size_bytes: self.size_bytes,
+            sent_bytes: self.sent_bytes,
             rows: self.rows,
             missing: self.missing,
             replacing: self.replacing,
@@ -254,6 +260,7 @@ impl Inventory {
             digests: self.digests.clone(),
             checksum: self.checksum(root),
             unhashed_parts: self.rows.iter().any(|row| row.is_direct_and_unhashed()),
+            sent_bytes: Some(self.sent_bytes),
             condition: None,
         }
     }

@@ -158,7 +158,7 @@ impl Session {
             Some(etag) if record.unhashed => {
                 Change::Unhashed { index, digests, etag, part, replaces: None }
             }
-            etag => Change::Chunk { index, digests, etag, part, replaces: None },
+            etag => Change::Chunk { index, digests, etag, known: true, part, replaces: None },
         };
         match self.commit(plan::segment_of(index), change).await? {
             Outcome::Recorded | Outcome::Replaced | Outcome::Known => {

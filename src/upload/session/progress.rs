@@ -18,6 +18,10 @@ pub struct Progress {
     pub remaining: Option<u64>,
     /// Missing chunks, ascending; without a size only those below the highest recorded one.
     pub missing: Vec<ChunkRange>,
+    /// The bytes of the recorded chunks that clients sent.
+    pub sent_bytes: u64,
+    /// The bytes of the recorded chunks that the store had already.
+    pub known_bytes: u64,
 }
 
 impl Session {
@@ -25,32 +29,26 @@ impl Session {
     /// the session at another gateway.
     pub async fn progress(&self) -> Result<Progress> {
         let root = self.current_root().await?.value;
-        let plan = root.plan;
-        let segments = self.all_segments().await?;
-        let (stored, below) = segments
-            .try_fold((Vec::<u32>::new(), 0), |(mut stored, _), (_, segment)| async move {
-                stored.extend(
-                    segment
-                        .chunks
-                        .iter()
-                        .filter(|(_, record)| !record.invalidated)
-                        .map(|(index, _)| *index),
-                );
-                let below =
-                    segment.chunks.keys().next_back().map_or(0, |last| u64::from(*last) + 1);
-                Ok((stored, below))
-            })
-            .await?;
-        let count = stored.len() as u64;
-        if root.finished().is_some() {
-            // Also where no size was named, and parts between others were left out.
-            return Ok(Progress { stored: count, remaining: Some(0), missing: Vec::new() });
+        let mut segments = self.all_segments().await?;
+        let (mut stored, mut below) = (Vec::<u32>::new(), 0);
+        let (mut sent_bytes, mut known_bytes) = (0, 0);
+        while let Some((_, segment)) = segments.try_next().await? {
+            for (index, record) in segment.chunks.iter().filter(|(_, record)| !record.invalidated) {
+                stored.push(*index);
+                sent_bytes += record.sent_bytes();
+                known_bytes += record.digests.len_bytes - record.sent_bytes();
+            }
+            below = segment.chunks.keys().next_back().map_or(0, |last| u64::from(*last) + 1);
         }
-        let missing = plan::gaps(stored, plan.chunks().unwrap_or(below));
-        Ok(Progress {
-            stored: count,
-            remaining: plan.chunks().map(|total| total.saturating_sub(count)),
-            missing,
-        })
+        let (plan, count) = (root.plan, stored.len() as u64);
+        let (remaining, missing) = match root.finished() {
+            // Also where no size was named, and parts between others were left out.
+            Some(_) => (Some(0), Vec::new()),
+            None => {
+                let remaining = plan.chunks().map(|total| total.saturating_sub(count));
+                (remaining, plan::gaps(stored, plan.chunks().unwrap_or(below)))
+            }
+        };
+        Ok(Progress { stored: count, remaining, missing, sent_bytes, known_bytes })
     }
 }
