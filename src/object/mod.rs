@@ -23,9 +23,10 @@ use std::sync::Arc;
 use crate::names::Bucket;
 pub use crate::store::{
     Attributes, Body, BucketInfo, ByteSpan, DeleteConditions, DeleteOptions, Deleted, ETag,
-    Error as StoreError, GetOptions, GetRange, Head, Kind as StoreKind, Level, ListApi,
-    ListOptions, Listed, Marker, NULL_VERSION, Next, Operation, Page, PartNumber, Passthrough,
-    PassthroughAnswer, PutMode, TagCondition, Tags, Written, probe::Decides,
+    Error as StoreError, Extent, ExtentPage, GetOptions, GetRange, Head, Kind as StoreKind, Level,
+    ListApi, ListOptions, Listed, Marker, NULL_VERSION, Next, ObjectExtents, Operation, Page,
+    PartNumber, Passthrough, PassthroughAnswer, PutMode, TagCondition, Tags, Written,
+    probe::Decides,
 };
 pub use bucket_settings::BucketSettings;
 pub use chunk::ChunkRead;

@@ -7,9 +7,9 @@ use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::header_names::STATED_CHECKSUM;
 use crate::names::{Bucket, Key};
 use crate::store::{
-    Attributes, Body, BucketInfo, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Kind,
-    ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result, Tags, Written,
-    acts_on_metadata, usual_checksum,
+    Attributes, Body, BucketInfo, DeleteOptions, Deleted, Error, ExtentPage, GetOptions, GetRange,
+    Head, Kind, ListOptions, Page, Passthrough, PassthroughAnswer, PutMode, PutOptions, Result,
+    Tags, Written, acts_on_metadata, usual_checksum,
 };
 use crate::upload::TAG;
 
@@ -68,6 +68,12 @@ impl Objects {
     pub async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
         self.require_visible(bucket)?;
         self.store.list(bucket, options).await
+    }
+
+    /// As `list`, with what each object is made of.
+    pub async fn extents(&self, bucket: &Bucket, options: &ListOptions) -> Result<ExtentPage> {
+        self.require_visible(bucket)?;
+        self.store.extents(bucket, options).await
     }
 
     /// Passes an operation that the gateway does not implement to the store. None: the store does

@@ -15,10 +15,10 @@ use futures_util::StreamExt;
 
 use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
-    CopyOptions, CopySource, DeleteOptions, Deleted, Error, GetOptions, GetRange, Head, Key, Kind,
-    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
-    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, Tags, UploadId, UploadTarget,
-    Written, WrittenPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, Error, ExtentPage, GetOptions, GetRange, Head,
+    Key, Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget,
+    Passthrough, PassthroughAnswer, PutOptions, Result, ServerFacts, Store, Tags, UploadId,
+    UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Algorithm;
@@ -60,6 +60,7 @@ operations!(
     Get,
     Delete,
     List,
+    Extents,
     CreateUpload,
     PutPart,
     ListParts,
@@ -244,6 +245,11 @@ impl Store for Faulty {
         let page = respond(fault, self.inner.list(bucket, options).await)?;
         pages().insert(query, page.clone());
         Ok(page)
+    }
+
+    async fn extents(&self, bucket: &Bucket, options: &ListOptions) -> Result<ExtentPage> {
+        let fault = self.ask_hook(Op::Extents, bucket.as_str(), &options.prefix).await?;
+        respond(fault, self.inner.extents(bucket, options).await)
     }
 
     async fn create_upload(

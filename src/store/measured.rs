@@ -11,10 +11,10 @@ use async_trait::async_trait;
 
 use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
-    CopyOptions, CopySource, DeleteOptions, Deleted, Disk, GetOptions, GetRange, Head, Key, Kind,
-    Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget, Passthrough,
-    PassthroughAnswer, PutOptions, Result, ServerFacts, Store, Tags, UploadId, UploadTarget,
-    Written, WrittenPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, Disk, ExtentPage, GetOptions, GetRange, Head,
+    Key, Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget,
+    Passthrough, PassthroughAnswer, PutOptions, Result, ServerFacts, Store, Tags, UploadId,
+    UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Algorithm;
@@ -204,6 +204,10 @@ impl Store for Measured {
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
         self.timed(Call::List, self.store.list(bucket, options)).await
+    }
+
+    async fn extents(&self, bucket: &Bucket, options: &ListOptions) -> Result<ExtentPage> {
+        self.timed(Call::List, self.store.extents(bucket, options)).await
     }
 
     async fn create_upload(

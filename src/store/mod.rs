@@ -20,6 +20,7 @@ mod body;
 mod conditions;
 mod copying;
 mod error;
+mod extents;
 mod listing;
 mod measured;
 mod passthrough;
@@ -36,6 +37,7 @@ pub use body::{Body, BodyError};
 pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, TagCondition};
 pub use copying::{ByteSpan, CopiedPart, CopyOptions, CopySource};
 pub use error::{Error, Kind, Marker};
+pub use extents::{Extent, ExtentPage, ObjectExtents};
 pub use measured::Measured;
 pub use passthrough::{Level, Operation, Passthrough, PassthroughAnswer};
 pub use tags::Tags;
@@ -111,6 +113,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// One page of keys in byte order.
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page>;
+
+    /// As `list`, without a delimiter, with what each object is made of, if the store says so.
+    async fn extents(&self, bucket: &Bucket, options: &ListOptions) -> Result<ExtentPage> {
+        self.list(bucket, options).await.map(ExtentPage::from)
+    }
 
     /// Creates a multipart upload; its object will have these attributes.
     async fn create_upload(

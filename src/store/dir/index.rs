@@ -90,7 +90,7 @@ impl Index {
         self.writer.run(file, change).await
     }
 
-    fn read(&self) -> Result<ReadTransaction> {
+    pub(super) fn read(&self) -> Result<ReadTransaction> {
         // The writer reopens the index, also if no change is queued.
         self.handle.read().inspect_err(|_| self.writer.wake())
     }

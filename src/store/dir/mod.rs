@@ -26,6 +26,7 @@ mod check;
 mod copies;
 mod direct;
 mod disk;
+mod extents;
 mod files;
 mod handle;
 mod index;
@@ -51,9 +52,9 @@ use super::conditions::require_null_version;
 use super::received::{combined_tag, free_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
-    CopyOptions, CopySource, DeleteOptions, Deleted, Disk, ETag, Error, GetOptions, GetRange, Head,
-    Key, Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage, PartTarget,
-    PutOptions, Result, Store, Tags, UploadId, UploadTarget, Written, WrittenPart,
+    CopyOptions, CopySource, DeleteOptions, Deleted, Disk, ETag, Error, ExtentPage, GetOptions,
+    GetRange, Head, Key, Kind, Limits, ListOptions, Page, PartNumber, PartOptions, PartPage,
+    PartTarget, PutOptions, Result, Store, Tags, UploadId, UploadTarget, Written, WrittenPart,
 };
 use crate::clock::Clock;
 use crate::digest::Checksum;
@@ -264,6 +265,10 @@ impl Store for Dir {
 
     async fn list(&self, bucket: &Bucket, options: &ListOptions) -> Result<Page> {
         self.index.list(bucket, options)
+    }
+
+    async fn extents(&self, bucket: &Bucket, options: &ListOptions) -> Result<ExtentPage> {
+        self.index.extents(bucket, options)
     }
 
     async fn create_upload(

@@ -40,6 +40,7 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
         Op::Get => store.get(bucket, key, GetRange::Whole, GetOptions::default()).await.map(drop),
         Op::Delete => store.delete(bucket, key, &DeleteOptions::default()).await.map(drop),
         Op::List => store.list(bucket, &ListOptions::default()).await.map(drop),
+        Op::Extents => store.extents(bucket, &ListOptions::default()).await.map(drop),
         Op::CreateUpload => {
             store.create_upload(bucket, key, &Attributes::default()).await.map(drop)
         }
