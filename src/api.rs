@@ -169,6 +169,43 @@ pub struct BackupList {
     pub next: Option<String>,
 }
 
+/// Response of `GET /usage`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsagePage {
+    /// By key.
+    pub objects: Vec<ObjectUsage>,
+    /// The value of `after` for the next page; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An object and what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectUsage {
+    pub key: String,
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// In order; bytes of the object that are in none are its own. None: the store does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extents: Option<Vec<Extent>>,
+}
+
+/// Bytes in the store that one or more objects are made of: objects share them where extents with
+/// the same id overlap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Extent {
+    /// 16 hex digits.
+    pub id: String,
+    /// Where its bytes begin among those of this id.
+    pub first: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
 /// Response of `PUT /backups/{backupId}/chunks/{index}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

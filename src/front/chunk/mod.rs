@@ -15,6 +15,7 @@ mod problem;
 mod public;
 mod read;
 mod route;
+mod usage;
 mod validate;
 mod view;
 mod whole;
@@ -98,6 +99,7 @@ impl Front for ChunkApi {
             ChunkOperation::Create => Box::pin(self.create(request, body, None)),
             ChunkOperation::CreateAs(id) => Box::pin(self.create(request, body, Some(id))),
             ChunkOperation::List => Box::pin(self.list(request)),
+            ChunkOperation::Usage => Box::pin(self.usage(request)),
             ChunkOperation::Get(id) => Box::pin(self.get(request, id)),
             ChunkOperation::PutWhole(id) => Box::pin(self.put_whole(request, body, id)),
             ChunkOperation::PutChunk(id, index) => {

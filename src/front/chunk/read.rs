@@ -90,15 +90,15 @@ impl ChunkApi {
     }
 }
 
+/// The most entries of a page of a listing. **Errors**: `BadRequest`.
+pub(super) fn limit(request: &AuthedRequest) -> Result<usize, Problem> {
+    let Some(text) = request.query.get("limit") else { return Ok(DEFAULT_LIST_LIMIT) };
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIST_LIMIT).contains(limit));
+    limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MAX_LIST_LIMIT}]")))
+}
+
 fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
     let text = |name: &str| request.query.get(name).map(str::to_owned);
-    let limit = match request.query.get("limit") {
-        None => DEFAULT_LIST_LIMIT,
-        Some(text) => {
-            let limit = text.parse().ok().filter(|limit| (1..=MAX_LIST_LIMIT).contains(limit));
-            limit.ok_or_else(|| Problem::bad(format!("limit must be in [1, {MAX_LIST_LIMIT}]")))?
-        }
-    };
     if let Some(status) = request.query.get("status") {
         let known =
             serde_json::from_value::<api::Status>(serde_json::Value::String(status.to_owned()));
@@ -111,7 +111,7 @@ fn list_query(request: &AuthedRequest) -> Result<ListQuery, Problem> {
         file_id: text("fileId"),
         status: text("status"),
         after: text("after"),
-        limit,
+        limit: limit(request)?,
     })
 }
 

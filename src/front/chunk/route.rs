@@ -26,6 +26,7 @@ pub enum ChunkOperation {
     Create,
     CreateAs(BackupId),
     List,
+    Usage,
     Get(BackupId),
     PutWhole(BackupId),
     PutChunk(BackupId, u64),
@@ -44,6 +45,7 @@ const ROUTES: &[(&str, &[Method])] = &[
     ("/backups/{backupId}/chunks/{index}", &[Method::GET, Method::PUT]),
     ("/backups/{backupId}/claims", &[Method::POST]),
     ("/backups/{backupId}/finalize", &[Method::POST]),
+    ("/usage", &[Method::GET]),
     ("/openapi.json", &[Method::GET]),
     ("/healthz", &[Method::GET]),
     ("/readyz", &[Method::GET]),
@@ -80,6 +82,7 @@ impl ChunkOperation {
         match self {
             Self::Create | Self::CreateAs(_) => "create",
             Self::List => "list",
+            Self::Usage => "usage",
             Self::Get(_) => "get",
             Self::PutWhole(_) => "put-whole",
             Self::PutChunk(..) => "put-chunk",
@@ -98,6 +101,7 @@ impl ChunkOperation {
     pub fn parameters(&self) -> &'static [&'static str] {
         match self {
             Self::List => &["bucket", "prefix", "key", "fileId", "status", "after", "limit"],
+            Self::Usage => &["bucket", "prefix", "after", "limit"],
             Self::Get(_) => &["view", "account"],
             Self::GetChunk(..) => &["account"],
             Self::PutWhole(_) => &["bucket", "key", "fileId", "chunkSize"],
@@ -143,6 +147,7 @@ pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
             ChunkOperation::PutChunk(id(), chunk_index(index)?)
         }
         ["backups", _, "chunks", index] => ChunkOperation::GetChunk(id(), chunk_index(index)?),
+        ["usage"] => ChunkOperation::Usage,
         ["openapi.json"] => ChunkOperation::Public(PublicOperation::OpenApi),
         ["healthz"] => ChunkOperation::Public(PublicOperation::Health),
         ["readyz"] => ChunkOperation::Public(PublicOperation::Ready),
@@ -199,6 +204,9 @@ mod tests {
             ),
             ("POST", "/_ratchet/v1/backups/b/claims", Ok(ChunkOperation::Claim(id().into()))),
             ("POST", "/_ratchet/v1/backups/b/finalize", Ok(ChunkOperation::Finalize(id().into()))),
+            ("GET", "/_ratchet/v1/usage", Ok(ChunkOperation::Usage)),
+            ("GET", "/usage", Err(404)),
+            ("POST", "/_ratchet/v1/usage", Err(405)),
             ("GET", "/healthz", Ok(ChunkOperation::Public(PublicOperation::Health))),
             ("GET", "/_ratchet/v1/metrics", Ok(ChunkOperation::Public(PublicOperation::Metrics))),
             ("GET", "/minio/health/live", Ok(ChunkOperation::Public(PublicOperation::Health))),

@@ -234,6 +234,7 @@ fn mark(op: &str, response: &Response) -> String {
         }
         (200..=299, "s3-list-multipart-uploads") => format!("+{}", count("<Upload>")),
         (200..=299, "list") => format!("+{}", count("\"backupId\"")),
+        (200..=299, "usage") => format!("+{}", count("\"key\"")),
         (200..=299, _) => "+".to_owned(),
         (401 | 403, _) if refusals.contains(&response.code().as_str()) => "-".to_owned(),
         (404, _) => "0".to_owned(),

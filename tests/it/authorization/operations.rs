@@ -112,6 +112,10 @@ fn listing_rows() -> Vec<Row> {
             rows.push(Row { precondition, ..listed });
         }
     }
+    for (bucket, prefix) in places.into_iter().chain([("missing", "")]) {
+        let path = format!("/usage?bucket={bucket}&prefix={}", prefix.replace('/', "%2F"));
+        rows.push(row("usage", &format!("{bucket}/{prefix}*"), move || chunk_api("GET", &path)));
+    }
     for query in ["", "?bucket=bucket&prefix=theirs%2F", "?bucket=others"] {
         let listed = row("list", &format!("/backups{query}"), move || {
             chunk_api("GET", &format!("/backups{query}"))
