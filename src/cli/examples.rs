@@ -67,6 +67,11 @@ pub const LS: &str = of_client!(
      \x20 ratchet ls s3://backups/photos/\n\
      \x20 ratchet --json ls --all s3://backups/disk.img"
 );
+pub const DU: &str = of_client!(
+    "  ratchet du s3://backups\n\
+     \x20 ratchet du --all s3://backups/disks/\n\
+     \x20 ratchet du --shared-with s3://backups/disks/tuesday.img s3://backups/disks/"
+);
 pub const STATUS: &str = of_client!("  ratchet status s3://backups/disk.img");
 pub const VERIFY: &str = of_client!(
     "  ratchet verify s3://backups/disk.img\n\

@@ -12,6 +12,7 @@ mod completions;
 mod config;
 mod connection;
 mod doctor;
+mod du;
 mod examples;
 mod failure;
 mod gc;
@@ -82,6 +83,9 @@ enum Command {
     /// List buckets, or the objects and backups below a target.
     #[command(after_help = examples::LS)]
     Ls(ls::Args),
+    /// Show how much the objects below a target hold, need and were sent, and what they share.
+    #[command(after_help = examples::DU)]
+    Du(du::Args),
     /// Show what is stored and what is missing of a backup, and whether its object is there.
     #[command(after_help = examples::STATUS)]
     Status(status::Args),
@@ -129,6 +133,7 @@ impl Command {
             | Self::Restore(_)
             | Self::Cat(_)
             | Self::Ls(_)
+            | Self::Du(_)
             | Self::Status(_)
             | Self::Verify(_)
             | Self::Abort(_)
@@ -184,6 +189,7 @@ pub fn run() -> ExitCode {
         Command::Restore(args) => runtime.block_on(unless_interrupted(restore::run(args))),
         Command::Cat(args) => runtime.block_on(unless_interrupted(cat::run(args))),
         Command::Ls(args) => runtime.block_on(ls::run(args)),
+        Command::Du(args) => runtime.block_on(du::run(args)),
         Command::Status(args) => runtime.block_on(status::run(args)),
         Command::Verify(args) => runtime.block_on(unless_interrupted(verify::run(args))),
         Command::Abort(args) => runtime.block_on(abort::run(args)),

@@ -1,9 +1,10 @@
 //! `ratchet status`: shows what is stored and what is missing of a backup, by its id or its target,
-//! and what became of its object. With `--json` it prints one object per backup.
+//! how much of it was sent, and what became of its object. With `--json` it prints one object per
+//! backup.
 
 use super::connection::{Connection, exit_code_of, print, print_json};
 use super::human::bytes;
-use crate::client::{BackupStatus, Result, State, statuses};
+use crate::client::{BackupStatus, Missing, Result, State, statuses};
 use crate::escape::escaped;
 
 #[derive(Debug, clap::Args)]
@@ -50,5 +51,16 @@ fn line(status: &BackupStatus) -> String {
         | State::Aborted => "",
     };
     let (id, stored) = (&missing.backup_id, missing.stored);
-    format!("{id} {state}: {stored} chunks stored, {remaining} missing{object}")
+    let bytes = shares(missing, *size);
+    format!("{id} {state}: {stored} chunks stored, {remaining} missing{bytes}{object}")
+}
+
+/// How many bytes the file has, and of those that are recorded how many were sent and how many the
+/// store had; nothing where an older gateway does not say.
+fn shares(missing: &Missing, size: Option<u64>) -> String {
+    let Some((sent, known)) = missing.sent_bytes.zip(missing.known_bytes) else {
+        return String::new();
+    };
+    let size = size.map_or_else(|| "an unknown size".to_owned(), bytes);
+    format!("; {size}, of which {} sent and {} known", bytes(sent), bytes(known))
 }

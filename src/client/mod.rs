@@ -6,12 +6,13 @@
 //! gateway is the progress. It knows neither `upload` nor `store`.
 //!
 //! From the bottom up: `endpoint`, `target` (arguments); `transport` (signed requests with
-//! retries); `source` (what is read here), `remote` (what the gateway has), `listing`;
+//! retries); `source` (what is read here), `remote` (what the gateway has), `listing`, `usage`;
 //! `attributes` (what is kept besides bytes); `uploader`, `restore`, `verify`, `repair` (one
 //! file); `tree` (directories); `removal`.
 
 mod attributes;
 mod chunking;
+mod coverage;
 mod endpoint;
 mod error;
 mod gateway_checks;
@@ -27,9 +28,11 @@ mod target;
 mod transport;
 mod tree;
 mod uploader;
+mod usage;
 mod verify;
 mod xml;
 
+pub use crate::api::Missing;
 pub use crate::digest::Kind as DigestKind;
 pub use crate::rate_limit::Rates;
 pub use endpoint::Endpoint;
@@ -49,4 +52,5 @@ pub use tree::{
     verify_tree,
 };
 pub use uploader::{BackupOptions, BackupReport, Known, backup_command, backup_file, backup_stdin};
+pub use usage::{Sharer, Usage, UsageRow, sharers, usage};
 pub use verify::{Verification, verify};

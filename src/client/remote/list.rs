@@ -54,13 +54,18 @@ impl<'a> Query<'a> {
     }
 
     async fn all_pages(&self, transport: &Transport) -> Result<Vec<Summary>> {
-        let first_page = format!("{}&limit={MAX_LIMIT}", self.path());
         let mut backups = Vec::new();
+        self.for_each(transport, |backup| backups.push(backup)).await?;
+        Ok(backups)
+    }
+
+    async fn for_each(&self, transport: &Transport, mut each: impl FnMut(Summary)) -> Result<()> {
+        let first_page = format!("{}&limit={MAX_LIMIT}", self.path());
         let mut page = first_page.clone();
         loop {
             let list: BackupList = transport.send_for_json(&ApiRequest::get(page)).await?;
-            backups.extend(list.backups);
-            let Some(next) = list.next else { return Ok(backups) };
+            list.backups.into_iter().for_each(&mut each);
+            let Some(next) = list.next else { return Ok(()) };
             page = format!("{first_page}&after={}", encoded(&next));
         }
     }
@@ -72,6 +77,15 @@ pub(in crate::client) async fn backups_below(
     target: &Target,
 ) -> Result<Vec<Summary>> {
     Query::below(target).all_pages(transport).await
+}
+
+/// As `backups_below`, without keeping them.
+pub(in crate::client) async fn for_each_backup_below(
+    transport: &Transport,
+    target: &Target,
+    each: impl FnMut(Summary),
+) -> Result<()> {
+    Query::below(target).for_each(transport, each).await
 }
 
 /// The complete backups whose key begins with the target's.

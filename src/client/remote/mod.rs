@@ -13,6 +13,7 @@ mod object;
 mod plain;
 mod readable;
 mod status;
+mod usage;
 
 pub use object::{ListedBucket, buckets, make_bucket};
 pub use status::{BackupStatus, abort, statuses};
@@ -24,9 +25,10 @@ pub(super) use delete::delete_objects;
 pub(super) use incoming_chunk::ChunkPlace;
 pub(super) use list::{
     backups_below, backups_of_key, complete_backups, complete_backups_below,
-    complete_backups_of_file, newest_first, no_object, single_newest,
+    complete_backups_of_file, for_each_backup_below, newest_first, no_object, single_newest,
 };
 pub(super) use manifest::{RemoteBackup, path_of};
 pub(super) use object::{ListedObject, USER_METADATA, current_etag, current_object, objects_below};
 pub(super) use plain::{Check, PlainObject};
 pub(super) use readable::Readable;
+pub(super) use usage::{for_each_usage, usage_of_key};

@@ -13,6 +13,8 @@ pub struct Setup {
     pub home: tempfile::TempDir,
     pub gateway: Gateway,
     pub bucket: String,
+    /// Whether the store is an embedded one.
+    pub is_on_directory: bool,
 }
 
 pub fn on_each_store(test: impl Fn(&Setup)) {
@@ -23,6 +25,7 @@ pub fn on_each_store(test: impl Fn(&Setup)) {
             home: tempfile::tempdir().unwrap(),
             gateway: Gateway::start(&store),
             bucket,
+            is_on_directory: store.starts_with("dir:"),
         });
     }
 }

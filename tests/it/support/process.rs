@@ -68,8 +68,20 @@ impl Gateway {
 
     /// Sends a signed S3 request on a connection of its own; the status and body of the response.
     pub fn s3(&self, key: (&str, &str), method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        self.s3_with(key, method, target, &[], body)
+    }
+
+    /// As `s3`, with these header fields.
+    pub fn s3_with(
+        &self,
+        key: (&str, &str),
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
         let (address, payload) = (self.address(), payload_of(body));
-        let head = signed_head(address, key, (method, target), &[], payload, body.len());
+        let head = signed_head(address, key, (method, target), headers, payload, body.len());
         let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
         let mut socket = TcpStream::connect(address).unwrap();
         socket.write_all(head.as_bytes()).unwrap();
