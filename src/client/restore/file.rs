@@ -177,19 +177,21 @@ impl FileRestore<'_> {
     async fn restore_chunk(&self, part: &PartFile, index: u64, range: &Range<u64>) -> Result<()> {
         let chunking = self.readable.chunking();
         let offset = chunking.offset_of(index);
-        let offset_in_part = offset.max(range.start) - range.start;
+        let (offset_in_part, len) = (offset.max(range.start) - range.start, chunking.len_of(index));
+        // A new file is one hole, and to read and hash the zeros takes longer than to write them.
         if self.options.range.is_none()
             && let Some(checksum) = self.readable.checksum_of(index)
-            && has_chunk(&part.file, offset_in_part, chunking.len_of(index), checksum).await
+            && part.has_data(offset_in_part, len)
+            && has_chunk(&part.file, offset_in_part, len, checksum).await
         {
-            self.progress.add_resumed(chunking.len_of(index));
+            self.progress.add_resumed(len);
             return Ok(());
         }
         if let (None, Readable::Backup(backup)) = (self.options.range, self.readable) {
             let place = part.place(offset_in_part);
             backup.read(self.transport, index, Some(place), None).await?;
             part.has_more();
-            self.progress.add_transferred(chunking.len_of(index));
+            self.progress.add_transferred(len);
             return Ok(());
         }
         let chunk = self.readable.fetch(self.transport, index).await?;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::Errno;
 
 use super::destination::directory_of;
 use crate::client::{Error, Result, remote::ChunkPlace};
@@ -65,6 +66,16 @@ impl PartFile {
             return Err(error);
         }
         Ok(part)
+    }
+
+    /// Whether anything was written to this range. Where the file system does not tell: true.
+    pub fn has_data(&self, offset: u64, len: u64) -> bool {
+        // Nobody else uses the position that this sets: the bytes of chunks have offsets.
+        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(first) => first < offset + len,
+            Err(Errno::NXIO) => false,
+            Err(_) => true,
+        }
     }
 
     /// Writes bytes of a chunk, on a thread that is allowed to block.
@@ -155,5 +166,21 @@ mod tests {
         let parts = [path_beside(&long("a")), path_beside(&long("b"))];
         assert_ne!(parts[0], parts[1]);
         assert_eq!(parts[0].file_name().unwrap().len(), MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn only_a_range_that_was_written_has_data() {
+        const MIB: u64 = 1 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let open = || PartFile::open(&directory.path().join("file"), 4 * MIB, None).unwrap();
+        let has_data = |part: &PartFile| [0, 1, 2, 3].map(|at| part.has_data(at * MIB, MIB));
+        let part = open();
+        assert_eq!(has_data(&part), [false; 4]);
+        part.file.write_all_at(b"the end of a chunk of zeros", 3 * MIB - 27).unwrap();
+        assert_eq!(has_data(&part), [false, false, true, false]);
+        drop(part);
+        assert_eq!(has_data(&open()), [false, false, true, false]);
+        open().file.write_all_at(&[0], 3 * MIB).unwrap();
+        assert_eq!(has_data(&open()), [false, false, true, true]);
     }
 }
