@@ -111,7 +111,20 @@ pub const ROOMS: Rows = &[
     ),
     ("server", &["clock", "measure"]),
     // The command-line client, which talks to a gateway over HTTP only.
-    ("client", &["api", "digest", "escape", "retry", "clock", "rate_limit", "sigv4", "tcp"]),
+    (
+        "client",
+        &[
+            "api",
+            "digest",
+            "digest/batch",
+            "escape",
+            "retry",
+            "clock",
+            "rate_limit",
+            "sigv4",
+            "tcp",
+        ],
+    ),
     // Configuration and start-up.
     ("settings", &[]),
     ("observe", &["escape"]),
