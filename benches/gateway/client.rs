@@ -1,4 +1,5 @@
-//! `ratchet backup` through a gateway, compared with `s5cmd cp` directly to the same S3 server.
+//! `ratchet backup` through a gateway, compared with `s5cmd cp` directly to the same S3 server; and
+//! the way back (`restore`).
 //!
 //! Guarantees: the same file, part size and number of concurrent parts; each round runs both, in
 //! alternating order; the result is the median of the rounds' ratios. The server is the one of
@@ -10,43 +11,50 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::contestant::ratchet_with;
+use crate::contestant::{at_gateway, ratchet_with};
+use crate::restore;
 use crate::table::{median, verdict};
-use crate::wire::{Client, KEY, Request};
+use crate::wire::{Client, Request};
 
-const BUCKET: &str = "bench-client";
+pub const BUCKET: &str = "bench-client";
 const CONCURRENCY: &str = "8";
 
 #[derive(clap::Args)]
 pub struct Args {
     #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    pub rounds: usize,
     /// The file's size.
-    #[arg(long, default_value_t = 4)]
-    gib: u64,
-    #[arg(long, default_value = ".venv/bin/s5cmd")]
-    s5cmd: PathBuf,
+    #[arg(long, default_value_t = 4096)]
+    pub mib: u64,
+    /// Where the clients are that `scripts/bench.sh` installs.
+    #[arg(long, default_value = ".venv/bin")]
+    pub programs: PathBuf,
     #[arg(long, default_value = env!("CARGO_BIN_EXE_ratchet"))]
-    ratchet: PathBuf,
+    pub ratchet: PathBuf,
 }
 
 pub fn run(args: &Args) -> io::Result<()> {
+    let directory = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
+    let file = directory.path().join("file");
+    write_random(&file, args.mib)?;
+    backups(args, &file)?;
+    restore::run(args, &file, directory.path())
+}
+
+fn backups(args: &Args, file: &Path) -> io::Result<()> {
     println!(
-        "| client, {} GiB, parts of 8 MiB, {CONCURRENCY} at a time | at least | measured | |",
-        args.gib
+        "| client, {} MiB, parts of 8 MiB, {CONCURRENCY} at a time | at least | measured | |",
+        args.mib
     );
     println!("| --- | ---: | ---: | --- |");
     let Ok(endpoint) = std::env::var("RATCHET_TEST_S3") else {
-        println!("| SKIP client: RATCHET_TEST_S3 names no server | | | |");
+        println!("| SKIP backup: RATCHET_TEST_S3 names no server | | | |");
         return Ok(());
     };
-    if !args.s5cmd.exists() {
-        println!("| SKIP client: no {} | | | |", args.s5cmd.display());
+    if !args.programs.join("s5cmd").exists() {
+        println!("| SKIP backup: no s5cmd in {} | | | |", args.programs.display());
         return Ok(());
     }
-    let directory = tempfile::Builder::new().prefix("ratchet-bench.").tempdir()?;
-    let file = directory.path().join("file");
-    write_random(&file, args.gib)?;
     let store =
         std::env::var("AWS_ACCESS_KEY_ID").ok().zip(std::env::var("AWS_SECRET_ACCESS_KEY").ok());
     let (id, secret) =
@@ -57,8 +65,8 @@ pub fn run(args: &Args) -> io::Result<()> {
     let gateway = ratchet_with(&args.ratchet, &format!("s3+{endpoint}"), (&id, &secret))?;
     let (mut backups, mut copies, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..args.rounds {
-        let run_backup = || timed(backup(args, &file, &gateway.host, round));
-        let run_s5cmd = || timed(s5cmd(args, &file, &endpoint, round));
+        let run_backup = || timed(backup(args, file, &gateway.host, round));
+        let run_s5cmd = || timed(s5cmd(args, file, &endpoint, round));
         let (backup, copy) = if round % 2 == 0 {
             let backup = run_backup()?;
             (backup, run_s5cmd()?)
@@ -76,8 +84,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         copies.push(copy);
         ratios.push(copy / backup);
     }
-    let rate =
-        |seconds: Vec<f64>| args.gib as f64 * 1024.0 / median(seconds).unwrap_or(f64::INFINITY);
+    let rate = |seconds: Vec<f64>| args.mib as f64 / median(seconds).unwrap_or(f64::INFINITY);
     println!("| ratchet backup | {}", verdict(rate(backups), None, " MiB/s"));
     println!("| s5cmd cp | {}", verdict(rate(copies), None, " MiB/s"));
     let ratio = median(ratios).unwrap_or(0.0);
@@ -86,11 +93,11 @@ pub fn run(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-fn write_random(path: &Path, gib: u64) -> io::Result<()> {
+fn write_random(path: &Path, mib: u64) -> io::Result<()> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut file = File::create(path)?;
     let mut bytes = vec![0; 1 << 20];
-    for _ in 0..gib * 1024 {
+    for _ in 0..mib {
         random.fill(&mut bytes);
         file.write_all(&bytes)?;
     }
@@ -102,17 +109,13 @@ fn backup(args: &Args, file: &Path, host: &str, round: usize) -> Command {
     command
         .args(["backup", "--jobs", CONCURRENCY, "--chunk-size", "8MiB", "--json"])
         .arg(file)
-        .args([&format!("s3://{BUCKET}/backup-{round}"), "--endpoint", &format!("http://{host}")])
-        .envs([
-            ("AWS_ACCESS_KEY_ID", KEY.0),
-            ("AWS_SECRET_ACCESS_KEY", KEY.1),
-            ("AWS_REGION", "us-east-1"),
-        ]);
+        .arg(format!("s3://{BUCKET}/backup-{round}"));
+    at_gateway(&mut command, host);
     command
 }
 
 fn s5cmd(args: &Args, file: &Path, endpoint: &str, round: usize) -> Command {
-    let mut command = Command::new(&args.s5cmd);
+    let mut command = Command::new(args.programs.join("s5cmd"));
     command
         .args(["--endpoint-url", endpoint, "cp", "--part-size", "8", "--concurrency", CONCURRENCY])
         .arg(file)

@@ -135,6 +135,16 @@ pub fn ratchet_with(
     Process::ready(command)
 }
 
+/// Lets a client find the gateway, and its key.
+pub fn at_gateway(client: &mut Command, host: &str) {
+    let endpoint = format!("http://{host}");
+    client.envs([("AWS_ENDPOINT_URL_S3", &endpoint), ("S3_ENDPOINT_URL", &endpoint)]).envs([
+        ("AWS_ACCESS_KEY_ID", KEY.0),
+        ("AWS_SECRET_ACCESS_KEY", KEY.1),
+        ("AWS_REGION", "us-east-1"),
+    ]);
+}
+
 /// The first of the paths that exists.
 fn first_existing(paths: &[&str], what: &str) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -14,6 +14,7 @@ mod null;
 mod pages;
 mod process;
 mod protocol;
+mod restore;
 mod side;
 mod table;
 mod tree;
@@ -46,7 +47,7 @@ enum Command {
     SideBySide(side::Args),
     /// The chunk protocol: CAS per chunk, manifest bytes, latency, time to resume.
     Protocol(protocol::Args),
-    /// `ratchet backup` compared with `s5cmd cp`.
+    /// `ratchet backup`, `restore` and `verify` compared with other clients and with `dd`.
     Client(client::Args),
     /// Many small files up, again and down: `ratchet`, rclone, s5cmd, the aws CLI.
     Tree(tree::Args),

@@ -162,8 +162,10 @@ fn parent(id: u32) -> Option<u32> {
     stat(id).get(1)?.parse().ok()
 }
 
+/// The time of a process and of its children that have ended: a script waits for the program that it
+/// starts.
 fn ticks(id: u32) -> f64 {
-    stat(id).iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum()
+    stat(id).iter().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum()
 }
 
 fn peak_kib(id: u32) -> f64 {

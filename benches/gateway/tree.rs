@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::contestant::{ratchet, ratchet_with};
+use crate::contestant::{at_gateway, ratchet, ratchet_with};
 use crate::process::{Process, Ran};
 use crate::table::goal;
 use crate::wire::{Client, KEY, Request};
@@ -173,7 +173,7 @@ fn command(
     bucket: &str,
     host: &str,
 ) -> Command {
-    let (endpoint, target) = (format!("http://{host}"), format!("s3://{bucket}/t/"));
+    let target = format!("s3://{bucket}/t/");
     let is_down = phase == Phase::Down;
     let program = match name {
         Name::Ratchet => args.ratchet.clone(),
@@ -194,16 +194,14 @@ fn command(
         Name::Aws if is_down => command.args(["s3", "sync", "--only-show-errors", &target]).arg(to),
         Name::Aws => command.args(["s3", "sync", "--only-show-errors"]).arg(from).arg(&target),
     };
-    command.envs([("AWS_ENDPOINT_URL_S3", &endpoint), ("S3_ENDPOINT_URL", &endpoint)]).envs([
-        ("AWS_ACCESS_KEY_ID", KEY.0),
-        ("AWS_SECRET_ACCESS_KEY", KEY.1),
-        ("AWS_REGION", "us-east-1"),
+    at_gateway(&mut command, host);
+    command.envs([
         ("RCLONE_CONFIG", "/dev/null"),
         ("RCLONE_CONFIG_HERE_TYPE", "s3"),
         ("RCLONE_CONFIG_HERE_PROVIDER", "Other"),
         ("RCLONE_CONFIG_HERE_ACCESS_KEY_ID", KEY.0),
         ("RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY", KEY.1),
-        ("RCLONE_CONFIG_HERE_ENDPOINT", endpoint.as_str()),
+        ("RCLONE_CONFIG_HERE_ENDPOINT", &format!("http://{host}")),
     ]);
     command
 }
