@@ -109,7 +109,8 @@ impl Tables<'_> {
             journal.map_err(index_error)?;
         }
         let rows = self.changes.take().unwrap_or_default();
-        let is_to_note = !rows.is_empty() && !(appending.is_new && appending.is_empty());
+        let has_pack = !appending.is_new || !appending.is_empty();
+        let is_to_note = has_pack && !rows.is_empty();
         if !appending.is_empty() || released_here.is_some() || is_to_note {
             let (live_bytes, _) = self.pack_counts(&appending.id)?;
             let live_bytes = live_bytes + (appending.end() - appending.base);
