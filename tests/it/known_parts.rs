@@ -23,10 +23,10 @@ use tokio::net::TcpStream;
 
 use crate::support::client::text;
 use crate::support::fleet::{chosen, part_number};
-use crate::support::gateway::{settings, start};
+use crate::support::gateway::{LIMITED, OTHER, ROOT, settings, start};
 use crate::support::lab::{self, Lab, pattern};
 use crate::support::process::{Gateway, PROGRAM, Relay, same_bytes, stores};
-use crate::support::request::{begin_upload, chunk_api, s3, with_signed_body};
+use crate::support::request::{AccessKey, begin_upload, chunk_api, s3, with_signed_body};
 
 const PART: usize = 5 << 20;
 const ACCOUNT: &str = "home";
@@ -69,7 +69,7 @@ async fn load(gateway: &Uploads, lab: &Lab) {
     let session = upload(gateway, lab, "scratch").await;
     let sha256 = Sha256::of(b"unknown");
     let claim = ChunkClaim { index: 0, sha256, len_bytes: PART as u64 };
-    session.claim_chunks(&[claim]).await.unwrap();
+    session.claim_chunks(&[claim], false).await.unwrap();
     session.abort("only a look").await.unwrap();
 }
 
@@ -132,7 +132,7 @@ async fn a_gateway_knows_at_once_what_another_one_completed() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_at_once_and_another_account_find_nothing() {
+async fn who_sends_at_once_and_who_may_not_read_the_bucket_find_nothing() {
     let lab = lab::dir().await.unwrap();
     let gateway = lab.gateway().await;
     let parts = parts(1);
@@ -145,6 +145,9 @@ async fn a_client_that_sends_at_once_and_another_account_find_nothing() {
     let new = NewUpload { bucket: lab.bucket.clone(), key: "x".into(), ..NewUpload::default() };
     let foreign = gateway.create_upload(&"other".into(), new).await.unwrap();
     assert!(put(&foreign, 1, &parts[0]).await, "it is of another account");
+    let claim = PartClaim { waits: true, reads_bucket: true, ..claim };
+    let admission = foreign.admit_part(part_number(2), claim).await.unwrap();
+    assert!(matches!(admission, PartAdmission::Known(_)), "its client may read the bucket");
 }
 
 /// Neither what is answered nor the store calls that it takes tell one account of another's bytes.
@@ -184,7 +187,8 @@ async fn bytes_of_another_account_cost_the_calls_of_unknown_ones() {
         };
         let (_, backup) = gateway.create(&other, new).await.unwrap();
         let (sha256, len_bytes) = (Sha256::of(bytes), PART as u64);
-        let claimed = backup.claim_chunks(&[ChunkClaim { index: 3, sha256, len_bytes }]).await;
+        let claimed =
+            backup.claim_chunks(&[ChunkClaim { index: 3, sha256, len_bytes }], false).await;
         (claimed.unwrap(), std::mem::take(&mut *calls.lock().unwrap()))
     };
     ask(&pattern(PART, 70), "first").await;
@@ -262,7 +266,7 @@ async fn claims_record_what_is_known_and_name_the_rest() {
         };
         let (_, first) = gateway.create(&ACCOUNT.into(), new("one", 6 * PART)).await.unwrap();
         let all = [ChunkRange { first: 0, last: 5 }];
-        let claimed = first.claim_chunks(&claims(&chunks)).await.unwrap();
+        let claimed = first.claim_chunks(&claims(&chunks), false).await.unwrap();
         assert_eq!(claimed, Claimed { recorded: 0, copied: 0, missing: all.to_vec() });
         for claim in claims(&chunks) {
             let admitted = first.admit(claim.index, claim.sha256, PART as u64).await.unwrap();
@@ -276,9 +280,9 @@ async fn claims_record_what_is_known_and_name_the_rest() {
         let other = lab.gateway().await;
         let (_, second) = other.create(&ACCOUNT.into(), new("two", 6 * PART)).await.unwrap();
         let missing = vec![ChunkRange { first: 1, last: 1 }, ChunkRange { first: 4, last: 4 }];
-        let claimed = second.claim_chunks(&claims(&changed)).await.unwrap();
+        let claimed = second.claim_chunks(&claims(&changed), false).await.unwrap();
         assert_eq!(claimed, Claimed { recorded: 0, copied: 4, missing: missing.clone() });
-        let claimed = second.claim_chunks(&claims(&changed)).await.unwrap();
+        let claimed = second.claim_chunks(&claims(&changed), false).await.unwrap();
         assert_eq!(claimed, Claimed { recorded: 4, copied: 0, missing });
         for index in [1, 4] {
             let sha256 = Sha256::of(&changed[index]);
@@ -351,6 +355,48 @@ async fn a_part_of_a_complete_object_is_answered_before_its_body_is_sent() {
     let listed = s3("GET", &format!("/bucket/k?uploadId={second}")).send(&gateway).await;
     let listed = String::from_utf8(listed.body).unwrap();
     assert_eq!(listed.matches("<Part>").count(), 2, "{listed}");
+}
+
+/// Root's object, a claim of its chunks by each account, and the same through S3.
+#[tokio::test]
+async fn parts_of_other_accounts_are_known_to_who_may_read_the_bucket() {
+    let gateway = start(settings()).await;
+    let chunks = [pattern(PART, 1), pattern(PART, 2)];
+    let create = |id: &str, by: AccessKey| {
+        let key = format!("mine/{id}");
+        let new = json!({"bucket": "bucket", "key": key, "chunkSize": PART, "size": 2 * PART});
+        chunk_api("PUT", &format!("/backups/{id}")).json(&new).signed_by(Some(by))
+    };
+    assert_eq!(create("source", ROOT).send(&gateway).await.status, 201);
+    for (index, bytes) in chunks.iter().enumerate() {
+        let put = chunk_api("PUT", &format!("/backups/source/chunks/{index}")).body(bytes);
+        assert_eq!(put.digest_of(bytes).send(&gateway).await.status, 201);
+    }
+    let finalize = chunk_api("POST", "/backups/source/finalize").json(&json!({}));
+    assert_eq!(finalize.send(&gateway).await.status, 200);
+
+    let claim = |(index, bytes): (usize, &Bytes)| json!({"index": index, "checksum": Sha256::of(bytes).to_string(), "length": PART});
+    let claims = json!({"chunks": chunks.iter().enumerate().map(claim).collect::<Vec<_>>()});
+    for (id, by, copied) in [("other", OTHER, 2), ("limited", LIMITED, 0), ("own", ROOT, 2)] {
+        assert_eq!(create(id, by).send(&gateway).await.status, 201);
+        let request = chunk_api("POST", &format!("/backups/{id}/claims")).json(&claims);
+        let claimed = request.signed_by(Some(by)).send(&gateway).await;
+        assert_eq!(claimed.json()["copied"], copied, "{id}: {claimed:?}");
+
+        let target = format!("/bucket/mine/s3-{id}");
+        let begun = s3("POST", &format!("{target}?uploads=")).signed_by(Some(by));
+        let begun = String::from_utf8(begun.send(&gateway).await.body).unwrap();
+        let upload = begun.split_once("<UploadId>").unwrap().1.split_once('<').unwrap().0;
+        let put = s3("PUT", &format!("{target}?partNumber=1&uploadId={upload}"));
+        let put = with_signed_body(put, &chunks[1]).signed_by(Some(by));
+        let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+        let head = put.header("expect", "100-continue").head(gateway.address);
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut response = [0; 12];
+        socket.read_exact(&mut response).await.unwrap();
+        let expected = if copied > 0 { b"HTTP/1.0 200" } else { b"HTTP/1.1 100" };
+        assert_eq!(&response, expected, "{id}");
+    }
 }
 
 #[tokio::test]

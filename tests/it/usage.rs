@@ -93,7 +93,7 @@ async fn what_the_store_copied_counts_as_known_and_the_rest_as_sent() {
         let (_, claimed) = gateway.create(&ACCOUNT.into(), new).await.unwrap();
         let sha256 = Sha256::of(&bytes[0]);
         let claim = ChunkClaim { index: 0, sha256, len_bytes: changed };
-        assert_eq!(claimed.claim_chunks(&[claim]).await.unwrap().copied, 1);
+        assert_eq!(claimed.claim_chunks(&[claim], false).await.unwrap().copied, 1);
         assert_eq!(counted(&claimed).await, (0, changed, None));
         let second = upload(&gateway, &lab, "disk").await;
         for (number, part) in (1..).zip(&bytes) {

@@ -5,6 +5,7 @@
 
 use http::StatusCode;
 
+use crate::accounts::Access;
 use crate::api;
 use crate::digest::Sha256;
 use crate::names::BackupId;
@@ -27,7 +28,8 @@ impl ChunkApi {
         let session = self.session_to_write(&request, &id).await?;
         let document: api::ClaimChunks = json::read_long(body, &request.payload).await?;
         let claims = claims(document)?;
-        let claimed = session.claim_chunks(&claims).await?;
+        let reads_bucket = request.identity.allows(Access::Read, &session.root().bucket, "");
+        let claimed = session.claim_chunks(&claims, reads_bucket).await?;
         self.shared.metrics.chunks_known(claimed.recorded + claimed.copied);
         let missing = claimed.missing.iter().map(|range| [range.first, range.last]).collect();
         let reply = api::Claims { recorded: claimed.recorded, copied: claimed.copied, missing };

@@ -40,8 +40,9 @@ impl S3Api {
         let named = root.s3.as_ref().and_then(|s3| s3.checksum);
         let algorithm = declared.algorithm();
         let waits = self.waits(&request, &body.progress());
-        let claim =
-            PartClaim { sha256: declared.sha256, md5: declared.md5, len_bytes, algorithm, waits };
+        let reads_bucket = request.identity.allows(Access::Read, &root.bucket, "");
+        let (sha256, md5) = (declared.sha256, declared.md5);
+        let claim = PartClaim { sha256, md5, len_bytes, algorithm, waits, reads_bucket };
         let early = tokio::time::timeout(EARLY_ANSWER_TIMEOUT, session.admit_part(number, claim));
         let (admission, in_time) = match early.await {
             Ok(admission) => (admission?, true),

@@ -43,8 +43,10 @@ pub struct Claimed {
 
 impl Session {
     /// Records those of the chunks whose bytes are known, and says which ones are not. `claims` is
-    /// ascending. **Errors**: as for `admit`; what was recorded before the error stays.
-    pub async fn claim_chunks(&self, claims: &[ChunkClaim]) -> Result<Claimed> {
+    /// ascending; `reads_bucket`: whether the client may read all of the bucket, so that other
+    /// accounts' objects count too. **Errors**: as for `admit`; what was recorded before the error
+    /// stays.
+    pub async fn claim_chunks(&self, claims: &[ChunkClaim], reads_bucket: bool) -> Result<Claimed> {
         let mut claimed = Claimed::default();
         let mut wanted = Vec::new();
         for claim in claims {
@@ -54,7 +56,7 @@ impl Session {
             }
         }
         let copies = stream::iter(wanted).map(|(permit, claim)| async move {
-            let is_copied = self.copy_claimed(permit, claim).await;
+            let is_copied = self.copy_claimed(permit, claim, reads_bucket).await;
             (claim.index, is_copied)
         });
         let mut copies = copies.buffered(MAX_LOOKS);
@@ -71,12 +73,13 @@ impl Session {
         Ok(claimed)
     }
 
-    async fn copy_claimed(&self, permit: PutPermit, claim: ChunkClaim) -> bool {
+    async fn copy_claimed(&self, permit: PutPermit, claim: ChunkClaim, reads_bucket: bool) -> bool {
         let Ok(index) = ChunkIndex::try_from(claim.index) else { return false };
         let ChunkClaim { sha256, len_bytes, .. } = claim;
         // The chunk API needs no checksum but the SHA-256.
         let is_summed = &|_: &Record| true;
-        let wanted = Wanted { index, sha256, len_bytes, is_summed, load_limit: LOAD_LIMIT };
+        let load_limit = LOAD_LIMIT;
+        let wanted = Wanted { index, sha256, len_bytes, reads_bucket, is_summed, load_limit };
         self.copy_known(permit, &wanted).await.is_some()
     }
 }

@@ -27,6 +27,8 @@ pub(in crate::upload) struct Wanted<'a> {
     pub index: ChunkIndex,
     pub sha256: Sha256,
     pub len_bytes: u64,
+    /// Whether the client may read all of the bucket, so that other accounts' objects count too.
+    pub reads_bucket: bool,
     /// Whether a record of these bytes has the checksums that the part needs.
     pub is_summed: &'a (dyn Fn(&Record) -> bool + Sync),
     /// How long it may wait until the known parts are loaded.
@@ -48,9 +50,15 @@ impl Session {
             return None;
         }
         let uploads = Uploads::of(self)?;
-        self.known_parts_loaded(&uploads, wanted.load_limit).await;
+        self.known_parts_loaded(&uploads, wanted).await;
+        let mut accounts = vec![root.account.clone()];
+        if wanted.reads_bucket {
+            accounts.extend(known.other_accounts(&root.account, &root.bucket));
+        }
         let mut has_failed = false;
-        for place in known.find(&root.account, &root.bucket, &wanted.sha256) {
+        let found =
+            accounts.iter().flat_map(|account| known.find(account, &root.bucket, &wanted.sha256));
+        for place in found {
             match self.copy_from(&uploads, &place, &permit, wanted).await {
                 Ok(Some(record)) => return Some(record),
                 Ok(None) => {}
@@ -62,7 +70,8 @@ impl Session {
             }
         }
         if !has_failed {
-            known.remove(&root.account, &root.bucket, &wanted.sha256);
+            let remove = |account| known.remove(account, &root.bucket, &wanted.sha256);
+            accounts.iter().for_each(remove);
         }
         None
     }

@@ -1,8 +1,9 @@
 //! Fills the index from the records of complete sessions, also those of other gateways.
 //!
-//! Guarantees: one load of an account and bucket runs at a time, in a task of its own, and begins
-//! again only after a pause; it reads no more sessions than it looks at, and no more parts than the
-//! index holds. A session that cannot be read is left out. No lock is held across a store call.
+//! Guarantees: one load of an account and bucket, or of a bucket with all accounts, runs at a time,
+//! in a task of its own, and begins again only after a pause; it reads no more sessions than it
+//! looks at, and no more parts than the index holds. A session that cannot be read is left out. No
+//! lock is held across a store call.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use super::super::plan::ChunkIndex;
 use super::super::session::{Session, lock};
 use super::super::session_cache::SessionName;
 use super::super::uploads::Uploads;
+use super::find::Wanted;
 use super::index::{Index, Place};
 use crate::digest::Sha256;
 use crate::names::{AccountName, Bucket, Key};
@@ -28,6 +30,8 @@ use crate::store::ListOptions;
 const REFRESH: Duration = Duration::from_secs(5);
 /// The most sessions that one load looks at.
 const MAX_SESSIONS: usize = 1000;
+/// The most accounts whose sessions one load looks for, by name.
+const MAX_ACCOUNTS: usize = 64;
 /// The most sessions of one key that are looked at for the newest one.
 const MAX_OF_KEY: usize = 16;
 /// The most copies at a time. Of ten that run together all come too late for clients that wait a
@@ -41,11 +45,20 @@ const MAX_LOADS: usize = 1024;
 pub(in crate::upload) struct KnownParts {
     capacity: usize,
     index: Mutex<Index>,
-    loads: Mutex<HashMap<(AccountName, Bucket), Load>>,
+    loads: Mutex<HashMap<(Owner, Bucket), Load>>,
+    /// The accounts that the last load of all of them found in a bucket.
+    accounts: Mutex<HashMap<Bucket, Vec<AccountName>>>,
     /// Copies take turns.
     pub turns: Arc<Semaphore>,
     /// Whether the store says what it copied, so that nobody else must read it.
     copies_are_hashed: AtomicBool,
+}
+
+/// Whose complete sessions a load looks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Account(AccountName),
+    All,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +82,7 @@ impl KnownParts {
             capacity,
             index: Mutex::new(Index::new(capacity)),
             loads: Mutex::default(),
+            accounts: Mutex::default(),
             turns: Arc::new(Semaphore::new(MAX_COPIES)),
             copies_are_hashed: AtomicBool::new(false),
         }
@@ -114,14 +128,32 @@ impl KnownParts {
 
     /// Another object is complete: whoever asks next loads again.
     pub fn changed(&self, account: &AccountName, bucket: &Bucket) {
-        lock(&self.loads).remove(&(account.clone(), bucket.clone()));
+        let mut loads = lock(&self.loads);
+        for owner in [Owner::Account(account.clone()), Owner::All] {
+            loads.remove(&(owner, bucket.clone()));
+        }
     }
 
-    /// The running load of an account and bucket, or a new one if the last one is old.
-    fn load(&self, uploads: &Uploads, account: &AccountName, bucket: &Bucket) -> Load {
+    /// The accounts beside this one that have known parts in the bucket.
+    pub(super) fn other_accounts(&self, own: &AccountName, bucket: &Bucket) -> Vec<AccountName> {
+        let mut others = lock(&self.accounts).get(bucket).cloned().unwrap_or_default();
+        others.retain(|account| account != own);
+        others
+    }
+
+    fn set_accounts(&self, bucket: &Bucket, found: Vec<AccountName>) {
+        let mut accounts = lock(&self.accounts);
+        if accounts.len() >= MAX_LOADS {
+            accounts.clear();
+        }
+        accounts.insert(bucket.clone(), found);
+    }
+
+    /// The running load of an owner and bucket, or a new one if the last one is old.
+    fn load(&self, uploads: &Uploads, owner: Owner, bucket: &Bucket) -> Load {
         let now = uploads.documents().clock.monotonic();
         let mut loads = lock(&self.loads);
-        let of = (account.clone(), bucket.clone());
+        let of = (owner.clone(), bucket.clone());
         if let Some(load) = loads.get(&of)
             && (!is_done(load) || now.saturating_sub(load.began) < REFRESH)
         {
@@ -133,11 +165,10 @@ impl KnownParts {
         let (tx, done) = watch::channel(false);
         let load = Load { began: now, done };
         loads.insert(of, load.clone());
-        let (uploads, account, bucket) = (uploads.clone(), account.clone(), bucket.clone());
+        let (uploads, bucket) = (uploads.clone(), bucket.clone());
         tokio::spawn(async move {
-            if let Err(error) = uploads.load_known_parts(&account, &bucket).await {
-                let (account, bucket) = (account.as_str(), bucket.as_str());
-                tracing::debug!(account, bucket, %error, "the known parts could not be loaded");
+            if let Err(error) = uploads.load_known_parts(&owner, &bucket).await {
+                tracing::debug!(?owner, %bucket, %error, "the known parts could not be loaded");
             }
             tx.send(true).ok();
         });
@@ -150,12 +181,18 @@ fn is_done(load: &Load) -> bool {
 }
 
 impl Session {
-    /// Waits until the parts of complete objects are known, of the newest one at the session's own
-    /// key first; not longer than `limit`.
-    pub(super) async fn known_parts_loaded(&self, uploads: &Uploads, limit: Duration) {
+    /// Waits until the parts of complete objects are known that may be wanted, of the newest one at
+    /// the session's own key first; not longer than its limit.
+    pub(super) async fn known_parts_loaded(&self, uploads: &Uploads, wanted: &Wanted<'_>) {
         let root = self.root();
         let known = &self.0.shared.known;
-        let mut load = known.load(uploads, &root.account, &root.bucket);
+        let own = Owner::Account(root.account.clone());
+        let owners = [Some(own), wanted.reads_bucket.then_some(Owner::All)];
+        let loads: Vec<Load> = owners
+            .into_iter()
+            .flatten()
+            .map(|owner| known.load(uploads, owner, &root.bucket))
+            .collect();
         let loaded = async {
             let of_key = self.0.known_of_key.get_or_init(|| async {
                 let (account, bucket, key) = (&root.account, &root.bucket, &root.key);
@@ -165,28 +202,40 @@ impl Session {
             });
             // An error: the task has ended.
             tokio::join!(of_key, async {
-                load.done.wait_for(|done| *done).await.ok();
+                for mut load in loads {
+                    load.done.wait_for(|done| *done).await.ok();
+                }
             });
         };
-        tokio::time::timeout(limit, loaded).await.ok();
+        tokio::time::timeout(wanted.load_limit, loaded).await.ok();
     }
 }
 
 impl Uploads {
-    async fn load_known_parts(&self, account: &AccountName, bucket: &Bucket) -> Result<()> {
+    async fn load_known_parts(&self, owner: &Owner, bucket: &Bucket) -> Result<()> {
         let known = &self.shared.known;
-        let mut options = ListOptions {
-            prefix: layout::known_of_bucket(account, bucket),
-            ..ListOptions::default()
+        let accounts = match owner {
+            Owner::Account(account) => vec![account.clone()],
+            Owner::All => {
+                let mut accounts = self.accounts().await?;
+                accounts.truncate(MAX_ACCOUNTS);
+                accounts
+            }
         };
-        let mut names = Vec::new();
-        while names.len() < MAX_SESSIONS {
-            let page = self.documents().list(&options).await?;
-            names.extend(page.objects.iter().filter_map(|listed| name_of(account, &listed.key)));
-            let Some(next) = page.next else { break };
-            options.continue_at(next);
+        let lists = stream::iter(accounts).map(|account| self.known_sessions(account, bucket));
+        let mut lists = lists.buffered(READ_AHEAD);
+        let (mut entries, mut found) = (Vec::new(), Vec::new());
+        while let Some(listed) = lists.next().await {
+            let listed = listed?;
+            found.extend(listed.first().map(|(_, name)| name.account.clone()));
+            entries.extend(listed);
+            entries.sort_by_key(|(time, _)| *time);
+            entries.truncate(MAX_SESSIONS);
         }
-        names.truncate(MAX_SESSIONS);
+        if *owner == Owner::All {
+            known.set_accounts(bucket, found);
+        }
+        let mut names: Vec<SessionName> = entries.into_iter().map(|(_, name)| name).collect();
         names.retain(|name| !known.has(name));
         let mut loaded = Vec::new();
         let mut parts_loaded = 0;
@@ -202,6 +251,26 @@ impl Uploads {
         // The newest one last: what was added last stays longest.
         loaded.into_iter().rev().for_each(|parts| known.add(bucket, parts));
         Ok(())
+    }
+
+    /// The newest sessions of an account with known parts in the bucket, newest first, each after
+    /// the time of its entry, which is the smaller the newer it is.
+    async fn known_sessions(
+        &self,
+        account: AccountName,
+        bucket: &Bucket,
+    ) -> Result<Vec<(u64, SessionName)>> {
+        let prefix = layout::known_of_bucket(&account, bucket);
+        let mut options = ListOptions { prefix, ..ListOptions::default() };
+        let mut found = Vec::new();
+        while found.len() < MAX_SESSIONS {
+            let page = self.documents().list(&options).await?;
+            found.extend(page.objects.iter().filter_map(|listed| name_of(&account, &listed.key)));
+            let Some(next) = page.next else { break };
+            options.continue_at(next);
+        }
+        found.truncate(MAX_SESSIONS);
+        Ok(found)
     }
 
     /// Adds the newest complete object of a key, which may be older than the index of known parts.
@@ -250,7 +319,8 @@ impl Uploads {
     }
 }
 
-fn name_of(account: &AccountName, entry: &Key) -> Option<SessionName> {
-    let (_, id) = layout::parse_time_and_id(entry.rsplit_once('/')?.1)?;
-    Some(SessionName { account: account.clone(), id: id.into() })
+/// The time and the session of an entry.
+fn name_of(account: &AccountName, entry: &Key) -> Option<(u64, SessionName)> {
+    let (time, id) = layout::parse_time_and_id(entry.rsplit_once('/')?.1)?;
+    Some((time, SessionName { account: account.clone(), id: id.into() }))
 }

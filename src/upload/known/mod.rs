@@ -1,13 +1,14 @@
 //! Parts that the store already holds in complete objects: it copies them, and they are not sent
 //! again.
 //!
-//! Guarantees: a part is taken only from an object of the same account and bucket that is still the
-//! one its records describe: the store pins the copy to the ETag, and the bytes count only once
-//! they were hashed, by the store as it copied them or here. Whatever fails on the way asks for the
-//! bytes; nothing that is recorded changes by it. What is kept in memory is an index, bounded by
-//! `Resume::known_parts`; the truth is in the segments. It decides nothing about a part that its
-//! session has already. **Layout**: `v1/<account>/known/<bucket>/<time>-<backupId>`, empty, newest
-//! first. Source: docs/architecture.md#known-parts.
+//! Guarantees: a part is taken only from an object of the same bucket, and of the same account
+//! unless its client may read all of the bucket, that is still the one its records describe: the
+//! store pins the copy to the ETag, and the bytes count only once they were hashed, by the store as
+//! it copied them or here. Whatever fails on the way asks for the bytes; nothing that is recorded
+//! changes by it. What is kept in memory is an index, bounded by `Resume::known_parts`; the truth
+//! is in the segments. It decides nothing about a part that its session has already. **Layout**:
+//! `v1/<account>/known/<bucket>/<time>-<backupId>`, empty, newest first. Source:
+//! docs/architecture.md#known-parts.
 
 mod claims;
 mod find;

@@ -66,6 +66,9 @@ pub struct PartClaim {
     pub algorithm: Option<Algorithm>,
     /// Whether the client sends its bytes only if the answer asks for them.
     pub waits: bool,
+    /// Whether the client may read all of the bucket: then its bytes may be known from objects of
+    /// other accounts.
+    pub reads_bucket: bool,
 }
 
 impl PartClaim {

@@ -253,8 +253,9 @@ impl Session {
         let sha256 = claim.sha256.filter(|_| claim.waits)?;
         let permit = self.permit(index, Some(sha256), claim.len_bytes);
         let is_summed = &|record: &Record| claim.is_summed(record, root);
-        let len_bytes = claim.len_bytes;
-        let wanted = Wanted { index, sha256, len_bytes, is_summed, load_limit: KNOWN_LOAD_LIMIT };
+        let (len_bytes, reads_bucket) = (claim.len_bytes, claim.reads_bucket);
+        let load_limit = KNOWN_LOAD_LIMIT;
+        let wanted = Wanted { index, sha256, len_bytes, reads_bucket, is_summed, load_limit };
         let record = self.copy_known(permit, &wanted).await?;
         Some(PartEntry::new(index, &record))
     }
