@@ -175,11 +175,12 @@ impl PackWriter {
     }
 
     /// Ends the pack after a transaction that failed, without what a failed write left in it: that
-    /// could have an entry of the journal. Returns its id if it is in doubt whether an index refers
-    /// to it. Blocks.
+    /// could be an entry of the journal, which would be taken over later, over newer changes.
+    /// Returns its id if it is in doubt whether an index refers to it. Blocks.
     pub fn abandon(&mut self) -> io::Result<Option<String>> {
         if let Some(current) = &self.current {
             current.file.set_len(current.end)?;
+            current.file.sync_all()?;
         }
         Ok(self.current.take().filter(|current| !current.committed).map(|current| current.id))
     }

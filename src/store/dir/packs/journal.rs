@@ -125,7 +125,7 @@ mod tests {
             for body in 0..number {
                 record::append(&mut bytes, "b/key", &vec![body + 1; 9000]);
             }
-            append(("pack", begin), &mut bytes, &vec![number; 100], u64::from(number));
+            append(("pack", begin), &mut bytes, &[number; 100], u64::from(number));
             pack.extend(bytes);
             ends.push(pack.len());
         }

@@ -202,14 +202,15 @@ mod tests {
     #[test]
     fn changes_are_read_as_they_were_noted_and_nothing_else_is() {
         let changes = RowChanges::new(true);
-        let noted: [(u8, &[u8], Option<&[u8]>); 4] = [
-            (0, b"key", Some(b"value")),
-            (7, b"", Some(b"")),
-            (3, b"gone", None),
-            (1, b"k", Some(b"v")),
+        let change = |table, key, value| RowChange { table, key, value };
+        let noted = [
+            change(0, b"key", Some(b"value")),
+            change(7, b"", Some(b"")),
+            change(3, b"gone", None),
+            change(1, b"k", Some(b"v")),
         ];
-        for (table, key, value) in noted {
-            changes.note(table, key, value);
+        for RowChange { table, key, value } in &noted {
+            changes.note(*table, key, *value);
         }
         let bytes = changes.take().unwrap();
         assert_eq!(changes.take().unwrap(), b"");
@@ -220,11 +221,7 @@ mod tests {
                 Ok(())
             })
         };
-        read(&bytes, &mut |change| {
-            let (table, key, value) = *expected.next().unwrap();
-            assert_eq!(*change, RowChange { table, key, value });
-        })
-        .unwrap();
+        read(&bytes, &mut |change| assert_eq!(change, expected.next().unwrap())).unwrap();
         assert_eq!(expected.len(), 0);
         for cut in 1..HEAD_BYTES + 2 {
             assert!(read(&bytes[..bytes.len() - cut], &mut |_| {}).is_err(), "{cut}");
