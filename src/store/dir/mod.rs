@@ -5,10 +5,9 @@
 //! removed after the store is opened again; a completed object is a list of part files, and a copy
 //! shares the files of its source (`copies`). All queued writes are committed together, with one
 //! fsync: of the pack that has the small ones among them and the journal (`packs`), now and then of
-//! the index too. Other
-//! users of the machine cannot read the store (`modes`). A download goes on to its end with the
-//! bytes that it began with, although the object is replaced or removed meanwhile (`pins`). It
-//! keeps no versions.
+//! the index too. Other users of the machine cannot read the store (`modes`). A download goes on to
+//! its end with the bytes that it began with, although the object is replaced or removed meanwhile
+//! (`pins`). It keeps no versions.
 //!
 //! `snapshot` copies a store in use, `check` compares its index with its files.
 //!
@@ -41,6 +40,8 @@ mod replay;
 mod shrink;
 mod snapshot;
 mod tables;
+#[cfg(test)]
+mod test_store;
 mod writer;
 
 use std::path::{Path, PathBuf};

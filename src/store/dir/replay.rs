@@ -31,8 +31,8 @@ pub(super) fn replay(database: &Database, places: &Places) -> Result<u64> {
         }
         opened => opened.map_err(failed)?,
     };
-    let reopened = file.try_clone().map_err(failed)?;
-    let mut entries = JournalEntries::from(&pack, reopened, end);
+    let reader = file.try_clone().map_err(failed)?;
+    let mut entries = JournalEntries::from(&pack, reader, end);
     let Some(first) = entries.next().map_err(failed)? else { return Ok(0) };
     // Before the index names them: after a kill, the last bodies may be in the page cache alone.
     file.sync_data().map_err(failed)?;

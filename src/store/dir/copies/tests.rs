@@ -6,11 +6,12 @@ use futures_util::StreamExt;
 
 use super::super::handle::Handle;
 use super::super::tables::{SHARED, Tables};
+use super::super::test_store::{SMALL_PARTS, with_bucket};
 use super::*;
 use crate::clock::Clock;
 use crate::store::{
-    Attributes, ChosenPart, Completion, DeleteOptions, GetOptions, GetRange, Kind, Limits,
-    PartNumber, PutMode, PutOptions, UploadId, UploadTarget,
+    Attributes, ChosenPart, Completion, DeleteOptions, GetOptions, GetRange, Kind, PartNumber,
+    PutMode, PutOptions, UploadId, UploadTarget,
 };
 
 const PART: usize = 100 << 10;
@@ -23,12 +24,8 @@ struct Home {
 
 impl Home {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let limits = Limits { min_part_bytes: 1, ..Limits::S3 };
-        let store = Dir::with_limits(directory.path(), limits, Clock::system()).unwrap();
-        let bucket = Bucket::from("bucket");
-        store.create_bucket(&bucket).await.unwrap();
-        Self { _directory: directory, store, bucket }
+        let (_directory, store, bucket) = with_bucket(SMALL_PARTS).await;
+        Self { _directory, store, bucket }
     }
 
     fn path(&self) -> &Path {

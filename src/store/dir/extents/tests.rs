@@ -1,12 +1,12 @@
 //! What is said of copies, and where pages end.
 
 use super::super::super::{
-    Attributes, ByteSpan, ChosenPart, Completion, CopyOptions, CopySource, Kind, Limits,
-    PartNumber, PartTarget, PutMode, PutOptions, Store, UploadTarget,
+    Attributes, ByteSpan, ChosenPart, Completion, CopyOptions, CopySource, Kind, PartNumber,
+    PartTarget, PutMode, PutOptions, Store, UploadTarget,
 };
 use super::super::Dir;
+use super::super::test_store::{SMALL_PARTS, with_bucket};
 use super::*;
-use crate::clock::Clock;
 
 const BIG: usize = 100 << 10;
 
@@ -18,12 +18,8 @@ struct Home {
 
 impl Home {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let limits = Limits { min_part_bytes: 1, ..Limits::S3 };
-        let store = Dir::with_limits(directory.path(), limits, Clock::system()).unwrap();
-        let bucket = Bucket::from("bucket");
-        store.create_bucket(&bucket).await.unwrap();
-        Self { _directory: directory, store, bucket }
+        let (_directory, store, bucket) = with_bucket(SMALL_PARTS).await;
+        Self { _directory, store, bucket }
     }
 
     async fn put(&self, key: &str, size: usize) {

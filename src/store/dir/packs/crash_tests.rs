@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use super::super::files::Places;
 use super::super::replay::replay;
+use super::super::test_store::SMALL_PARTS;
 use super::super::{Dir, check};
 use super::tests::{Home, content};
 use crate::clock::Clock;
 use crate::store::{
-    Attributes, Bucket, ChosenPart, Completion, GetOptions, GetRange, Key, Limits, ListOptions,
-    PartNumber, PartOptions, PartTarget, PutMode, PutOptions, Store, Tags, UploadTarget,
+    Attributes, Bucket, ChosenPart, Completion, GetOptions, GetRange, Key, ListOptions, PartNumber,
+    PartOptions, PartTarget, PutMode, PutOptions, Store, Tags, UploadTarget,
 };
 
 const PAGE: usize = 4096;
@@ -105,7 +106,7 @@ impl Home {
 
 #[tokio::test]
 async fn a_kill_loses_nothing_that_is_in_the_journal_alone() {
-    let mut home = Home::with_limits(Limits { min_part_bytes: 1, ..Limits::S3 }).await;
+    let mut home = Home::with_limits(SMALL_PARTS).await;
     for number in 0..20 {
         home.put(&number.to_string(), content(number, 2000)).await;
     }

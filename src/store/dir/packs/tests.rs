@@ -9,6 +9,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::super::handle::Handle;
 use super::super::tables::{Content, OBJECTS, ObjectRow, PACKS};
+use super::super::test_store::with_bucket;
 use super::super::{Dir, check};
 use crate::clock::Clock;
 use crate::store::{
@@ -36,12 +37,8 @@ impl Home {
     }
 
     pub(super) async fn with_limits(limits: Limits) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Dir::with_limits(directory.path(), limits, Clock::system());
-        let store = Some(store.unwrap());
-        let home = Self { directory, store, bucket: Bucket::from("bucket") };
-        home.store().create_bucket(&home.bucket).await.unwrap();
-        home
+        let (directory, store, bucket) = with_bucket(limits).await;
+        Self { directory, store: Some(store), bucket }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -56,7 +53,7 @@ impl Home {
         self.store = None;
     }
 
-    pub(super) fn reopen(&mut self) {
+    fn reopen(&mut self) {
         self.close();
         self.store = Some(Dir::open(self.path(), Clock::system()).unwrap());
     }
@@ -75,7 +72,7 @@ impl Home {
         self.store().get(&self.bucket, &key.into(), range, options).await.unwrap().1
     }
 
-    pub(super) async fn bytes(&self, key: &str) -> Bytes {
+    async fn bytes(&self, key: &str) -> Bytes {
         self.open(key, GetRange::Whole).await.collect(1 << 20).await.unwrap()
     }
 
@@ -84,12 +81,12 @@ impl Home {
         self.store().delete(&self.bucket, &key.into(), &options).await.unwrap();
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    fn handle(&self) -> &Handle {
         self.store().index.handle()
     }
 
     /// Live bytes and length of each pack.
-    pub(super) fn packs(&self) -> Vec<(u64, u64)> {
+    fn packs(&self) -> Vec<(u64, u64)> {
         let table = self.handle().read().unwrap().open_table(PACKS).unwrap();
         table.iter().unwrap().map(|row| row.unwrap().1.value()).collect()
     }
@@ -111,7 +108,7 @@ impl Home {
     }
 
     /// The index is in order, and nothing is lost or left over.
-    pub(super) fn require_sound(&self) {
+    fn require_sound(&self) {
         let report = check(self.path(), &mut |finding| panic!("{finding:?}")).unwrap();
         assert!(report.is_sound());
     }
