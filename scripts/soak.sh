@@ -44,6 +44,9 @@ seed=$(date +%s)000000
 echo "models: first seed $seed"
 long model:: RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 12000))
 long model_uploads:: RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 3000))
+# 100,000 schedules of blobs and their sweeps take about 30 minutes.
+long content::no_schedule RATCHET_SEED="$seed" RATCHET_SCHEDULES=$((minutes * 850))
+long content::a_sweep_of_many RATCHET_BLOBS=1000000
 long chaos:: RATCHET_CHAOS_SECONDS=$((minutes * 25))
 long full_disk::
 long dir_kill:: RATCHET_KILLS=$((minutes * 10))

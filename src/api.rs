@@ -38,6 +38,9 @@ pub struct CreateBackup {
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// `multipart` or `content`; absent: as the settings of the gateway say for the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
 }
 
 /// An integer as JSON Schema has it: `1.0` is the same number as `1` (draft 2020-12 §6.1.1), and
@@ -123,6 +126,9 @@ pub struct Summary {
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// `content` where the object is made of blobs that other objects share; absent: `multipart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
 }
 
 /// Response of `GET /backups/{backupId}`: the manifest.
@@ -271,6 +277,22 @@ pub struct Finalized {
     pub digests: BTreeMap<String, String>,
 }
 
+/// Body of `POST /materialize`: an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectName {
+    pub bucket: String,
+    pub key: String,
+}
+
+/// Response of `POST /materialize`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Materialized {
+    /// Whether the object was in blobs; false: it was a plain one already.
+    pub was_content: bool,
+}
+
 /// The type of a problem; the field `type` is [`PROBLEM_BASE`] and this word in kebab-case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -283,6 +305,7 @@ pub enum ProblemType {
     NoSuchBackup,
     NoSuchChunk,
     NoSuchBucket,
+    NoSuchObject,
     LengthRequired,
     ChunkSizeMismatch,
     ChecksumMismatch,

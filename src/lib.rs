@@ -30,6 +30,7 @@
 //!
 //! - [`store`]: one trait for objects and multipart uploads; S3, directory and memory implement it
 //! - [`records`]: versioned JSON documents: compare-and-swap, leases, group commit
+//! - [`content`]: objects that are kept in blobs, in front of an S3 server
 //! - [`upload`]: upload sessions: plan, records, receiving chunks, finalize, adoption
 //! - [`object`]: whole objects for the S3 front: ranges, copies, deletes, listings
 //! - [`gc`]: ends abandoned sessions and removes what is left of them
@@ -79,6 +80,7 @@ pub mod retry;
 pub mod sigv4;
 pub mod tcp;
 
+pub mod content;
 pub mod gc;
 pub mod object;
 pub mod store;

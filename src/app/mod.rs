@@ -95,10 +95,12 @@ pub async fn sweep(
 ) -> Result<Option<Report>, Error> {
     let clock = Clock::system();
     let store = stores::open_existing(&settings.store, &clock).await?;
+    let (store, content) = stores::with_content(store, settings, &clock);
     let uploads = Uploads::new(store, clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     let mode = if dry_run { Mode::Dry } else { Mode::Now };
-    let report = Sweeper::new(uploads, clock, settings.gc.clone()).sweep(mode, on_reclaimed).await;
+    let sweeper = Sweeper::new(uploads, clock, settings.gc.clone()).with_blobs_of(content);
+    let report = sweeper.sweep(mode, on_reclaimed).await;
     report.map_err(|source| Error::Sweep { source })
 }
 
@@ -161,7 +163,8 @@ async fn gateway(
     connections: &Connections,
 ) -> Result<(Fronts, Sweeper), Error> {
     let measured = Arc::new(Measured::new(store, clock.clone()));
-    let store: Arc<dyn Store> = Arc::clone(&measured) as Arc<dyn Store>;
+    let calls = Arc::clone(&measured) as Arc<dyn Store>;
+    let (store, content) = stores::with_content(calls, settings, clock);
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
     uploads.prepare().await.map_err(|source| Error::Unprepared { source })?;
     // The embedded store needs no probe, and must start on a full disk: only a running gateway can
@@ -199,7 +202,8 @@ async fn gateway(
     // not leave them out at Complete cannot complete it.
     settings.upload.resume.enabled &= failed.iter().all(|check| check.name != PARTIAL_COMPLETE);
     let uploads = Uploads::new(Arc::clone(&store), clock.clone(), settings.upload.clone());
-    let sweeper = Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone());
+    let sweeper =
+        Sweeper::new(uploads.clone(), clock.clone(), settings.gc.clone()).with_blobs_of(content);
     let objects =
         Objects::new(store, uploads.clone()).on_store_that_decides(Decides::found(&failed));
     let metrics = Metrics::with_sources(vec![

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::content::Content;
 use crate::settings::{Settings, StoreChoice, StoreSettings};
 use crate::store::{
     self, Store,
@@ -64,6 +65,21 @@ async fn open_by(
             })?))
         }
     }
+}
+
+/// The store with the layout `content`, if it is an S3 server: the objects of the embedded store
+/// share the files of their parts anyway.
+pub fn with_content(
+    store: Arc<dyn Store>,
+    settings: &Settings,
+    clock: &Clock,
+) -> (Arc<dyn Store>, Option<Arc<Content>>) {
+    if !store.is_server() {
+        return (store, None);
+    }
+    let state_bucket = settings.upload.state_bucket.clone();
+    let content = Arc::new(Content::new(store, state_bucket, clock.clone()));
+    (Arc::clone(&content) as Arc<dyn Store>, Some(content))
 }
 
 /// Probes the store in the state bucket for the features that sessions need or can use. Takes a

@@ -46,6 +46,10 @@ pub struct Args {
     /// A name for this content [default: the hash of its size, first and last chunk].
     #[arg(long)]
     file_id: Option<String>,
+    /// How an S3 store behind the gateway keeps the object: multipart, as a plain object, or
+    /// content, in blobs that other backups share [default: as the gateway's settings say].
+    #[arg(long, value_name = "LAYOUT", value_parser = ["multipart", "content"])]
+    layout: Option<String>,
     /// Read what is stored already of the same content, and send it again if it is damaged.
     #[arg(long)]
     check: bool,
@@ -135,6 +139,7 @@ impl Args {
             chunk_size: self.chunk_size,
             digest: self.digest,
             file_id: self.file_id.clone(),
+            layout: self.layout.clone(),
             known: if self.check { Known::Check } else { Known::Keep },
             ..BackupOptions::default()
         }

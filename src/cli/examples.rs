@@ -84,6 +84,10 @@ pub const RM: &str = of_client!(
      \x20 ratchet rm --recursive --dry-run s3://backups/photos/\n\
      \x20 ratchet rm --recursive s3://backups/photos/"
 );
+pub const MATERIALIZE: &str = of_client!(
+    "  ratchet materialize s3://backups/disk.img\n\
+     \x20 ratchet materialize s3://backups/2026/"
+);
 pub const MB: &str = of_client!("  ratchet mb s3://backups");
 pub const GC: &str = of_gateway!(
     "  ratchet gc --dry-run\n\

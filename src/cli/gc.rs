@@ -4,7 +4,7 @@
 use super::connection::{print, print_json};
 use super::failure;
 use super::store::StoreArgs;
-use crate::app::{self, ReclaimedSession};
+use crate::app::{self, ReclaimedSession, Report};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -45,10 +45,9 @@ pub async fn run(args: Args) -> u8 {
     } else {
         let (would, reclaimed) =
             (if args.dry_run { "would be " } else { "" }, report.actions.values().sum::<u64>());
-        let (seen, failed, bytes, entries) =
-            (report.seen, report.failed, report.bytes, report.entries);
+        let Report { seen, failed, bytes, entries, recipes, blobs, .. } = report;
         print(&format!(
-            "{reclaimed} of {seen} sessions {would}swept, {bytes} bytes and {entries} entries {would}freed, {failed} failed"
+            "{reclaimed} of {seen} sessions {would}swept, {recipes} recipes, {blobs} blobs and {entries} entries {would}removed, {bytes} bytes {would}freed, {failed} failed"
         ));
     }
     u8::from(report.failed > 0)

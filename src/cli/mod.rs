@@ -20,6 +20,7 @@ mod human;
 mod interrupt;
 mod ls;
 mod man;
+mod materialize;
 mod mb;
 mod pace;
 mod restore;
@@ -98,6 +99,9 @@ enum Command {
     /// Remove an object, or everything below a prefix.
     #[command(after_help = examples::RM)]
     Rm(rm::Args),
+    /// Make plain objects of those that an S3 store keeps in blobs.
+    #[command(after_help = examples::MATERIALIZE)]
+    Materialize(materialize::Args),
     /// Make a bucket.
     #[command(after_help = examples::MB)]
     Mb(mb::Args),
@@ -138,6 +142,7 @@ impl Command {
             | Self::Verify(_)
             | Self::Abort(_)
             | Self::Rm(_)
+            | Self::Materialize(_)
             | Self::Mb(_)
             | Self::Doctor(_) => (true, true),
             Self::Gc(_) | Self::Snapshot(_) | Self::Check(_) | Self::Config(_) => (false, true),
@@ -194,6 +199,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => runtime.block_on(unless_interrupted(verify::run(args))),
         Command::Abort(args) => runtime.block_on(abort::run(args)),
         Command::Rm(args) => runtime.block_on(unless_interrupted(rm::run(args))),
+        Command::Materialize(args) => runtime.block_on(unless_interrupted(materialize::run(args))),
         Command::Mb(args) => runtime.block_on(mb::run(args)),
         Command::Gc(args) => runtime.block_on(gc::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),

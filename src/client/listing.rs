@@ -224,6 +224,7 @@ mod tests {
             reason: None,
             metadata: BTreeMap::new(),
             content_type: None,
+            layout: None,
         }
     }
 

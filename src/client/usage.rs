@@ -211,6 +211,7 @@ mod tests {
             reason: None,
             metadata: BTreeMap::new(),
             content_type: None,
+            layout: None,
         }
     }
 

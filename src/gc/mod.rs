@@ -12,9 +12,9 @@
 //! **Layout**: `v1/leases/gc.json`, who sweeps and how far the sweep is. **Errors**: the store's
 //! own; the next sweep tries again. Source: docs/architecture.md#expiry-and-sweeping.
 //!
-//! Each resource has its file: `sessions` and `index_entries` are the tasks of a sweep, called
-//! by `Sweep::run`; `staged_chunks` belongs to the sessions; `lease` and `schedule` say who sweeps
-//! and when. A new resource is a new file and a new call.
+//! Each resource has its file: `sessions`, `index_entries` and `blobs` are the tasks of a sweep,
+//! called by `Sweep::run`; `staged_chunks` belongs to the sessions; `lease` and `schedule` say who
+//! sweeps and when. A new resource is a new file and a new call.
 //!
 //! # Interactions
 //!
@@ -38,6 +38,7 @@
 //! | expire, free | *root* | refused by the root's status | refused by the root's status | *same* | *same* | only once the parts are freed |
 //! | forget | an entry that names a session without a root is skipped, and an id that the client chose starts a new session | refused: there is no root | refused: there is no root | there is no root, so there is no such session | *same* | *same* |
 
+mod blobs;
 mod clock_jump;
 mod decide;
 mod figures;

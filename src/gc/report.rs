@@ -44,6 +44,10 @@ pub struct Report {
     pub bytes: u64,
     /// Entries that named no open session.
     pub entries: u64,
+    /// Recipes whose objects are gone.
+    pub recipes: u64,
+    /// Blobs that no recipe has.
+    pub blobs: u64,
 }
 
 impl Report {
@@ -54,6 +58,6 @@ impl Report {
 
     /// Whether there was anything to reclaim.
     pub(super) fn is_empty(&self) -> bool {
-        self.actions.is_empty() && self.entries == 0
+        self.actions.is_empty() && self.entries + self.recipes + self.blobs == 0
     }
 }

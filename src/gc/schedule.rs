@@ -28,8 +28,8 @@ impl Sweeper {
                     tracing::debug!(seen = report.seen, "swept: nothing to reclaim");
                 }
                 Ok(Some(report)) => {
-                    let Report { seen, failed, bytes, entries, actions } = report;
-                    tracing::info!(seen, failed, bytes, entries, ?actions, "swept");
+                    let Report { seen, failed, bytes, entries, recipes, blobs, actions } = report;
+                    tracing::info!(seen, failed, bytes, entries, recipes, blobs, ?actions, "swept");
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a sweep was interrupted; the next one continues");

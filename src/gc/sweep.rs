@@ -1,7 +1,8 @@
 //! One sweep: every task for every account, under the lease.
 //!
 //! Guarantees: bounded memory, bounded pace; a lost lease ends the sweep. With `Mode::Dry` nothing
-//! is changed. What is reclaimed, and when, is the tasks' matter: `sessions` and `index_entries`.
+//! is changed. What is reclaimed, and when, is the tasks' matter: `sessions`, `index_entries` and
+//! `blobs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -11,8 +12,9 @@ use super::decide::RetentionLimits;
 use super::figures::Figures;
 use super::lease::{LEASE_TIMEOUT, SweepLease, SweepPosition};
 use super::report::{ReclaimedSession, Report};
-use super::{Settings, index_entries, sessions};
+use super::{Settings, blobs, index_entries, sessions};
 use crate::clock::Clock;
+use crate::content::Content;
 use crate::names::AccountName;
 use crate::records::Documents;
 use crate::upload::{Error, Uploads};
@@ -43,6 +45,7 @@ pub struct Sweeper {
     pub(super) uploads: Uploads,
     pub(super) clock: Clock,
     pub(super) settings: Settings,
+    content: Option<Arc<Content>>,
     limits: RetentionLimits,
     clock_guard: Arc<Mutex<ClockJumpGuard>>,
     pub figures: Figures,
@@ -76,7 +79,13 @@ impl Sweeper {
         };
         let clock_guard = Arc::new(Mutex::new(ClockJumpGuard::new(limits.max_age())));
         let figures = Figures::default();
-        Self { uploads, clock, settings, limits, clock_guard, figures }
+        Self { uploads, clock, settings, content: None, limits, clock_guard, figures }
+    }
+
+    /// Sweeps the blobs of this store too, which is the one that `uploads` has.
+    #[must_use]
+    pub fn with_blobs_of(self, content: Option<Arc<Content>>) -> Self {
+        Self { content, ..self }
     }
 
     /// One sweep; `on_reclaimed` is called for each session of which something is reclaimed. None
@@ -151,6 +160,9 @@ impl Sweep<'_> {
                 return Ok(self.report);
             }
             index_entries::sweep_account(&mut self, &account).await?;
+            if let Some(content) = &self.sweeper.content {
+                blobs::sweep_account(&mut self, content, &account).await?;
+            }
         }
         if let Some(lease) = self.lease {
             lease.finish().await?;

@@ -10,7 +10,7 @@
 
 use crate::digest::{Algorithm, Checksum};
 use crate::header_names::STATED_CHECKSUM;
-use crate::names::{Bucket, Key};
+use crate::names::{AccountName, Bucket, Key};
 use crate::store::{
     Attributes, Body, ByteSpan, CopyOptions, CopySource, ETag, Error, GetOptions, GetRange, Kind,
     PartNumber, PutMode, Tags, Written,
@@ -46,6 +46,8 @@ pub struct CopyTo<'a> {
     pub tags: Option<Tags>,
     /// None: that of the source's checksum, if it has one.
     pub algorithm: Option<Algorithm>,
+    /// Who copies.
+    pub account: AccountName,
 }
 
 /// A copy that was made.
@@ -182,7 +184,8 @@ impl Objects {
         let mark =
             checksum.as_ref().map(|checksum| (STATED_CHECKSUM.to_owned(), checksum.to_string()));
         marked.user.extend(mark);
-        let options = CopyOptions { mode: to.mode.clone(), attributes: marked };
+        let (mode, account) = (to.mode.clone(), Some(to.account.clone()));
+        let options = CopyOptions { mode, attributes: marked, account };
         let copied = self.store.copy(source(from, seen), to.bucket, to.key, options).await?;
         if let Some(written) = copied {
             return Ok(written);

@@ -90,6 +90,12 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "content_targets",
+        meaning: "Buckets, or prefixes (BUCKET/PREFIX), whose multipart uploads an S3 store keeps as blobs that objects share; with commas between them; * is any bucket. Empty: none.",
+        show: |s| quoted(&s.upload.content_targets),
+        set: |s, text| text.parse().map(|value| s.upload.content_targets = value),
+    },
+    Key {
         name: "cached_sessions",
         meaning: "Upload sessions cached in memory; the least recently used are evicted first.",
         show: |s| s.upload.cached_sessions.to_string(),

@@ -20,6 +20,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("store_region", "eu-central-1", &["eu central", "a/b"]),
     ("store_addressing", "virtual", &["", "dns"]),
     ("state_bucket", "other-state", &["", "ab", "Upper", "a/b", "-ab"]),
+    ("content_targets", "images,photos/raw/", &["Images", "a/b"]),
     ("cached_sessions", "7", &["0", "-1", "many", "1.5"]),
     ("server.workers", "7", &["1025", "-1", "many"]),
     ("server.max_connections", "7", &["0", "-1", "many"]),

@@ -55,7 +55,7 @@ impl Body {
 
     /// The SHA-256 that the stream computes, which is there before its last frame. None: the
     /// stream computes none.
-    pub(super) fn sha256(&self) -> Option<PassedSha256> {
+    pub fn sha256(&self) -> Option<PassedSha256> {
         self.sha256.clone()
     }
 
@@ -101,7 +101,7 @@ impl Body {
     }
 
     /// The same bytes, and their checksum once they were all read.
-    pub(super) fn with_checksum(self, algorithm: Option<Algorithm>) -> (Self, ChecksumResult) {
+    pub fn with_checksum(self, algorithm: Option<Algorithm>) -> (Self, ChecksumResult) {
         let result = ChecksumResult::default();
         let Some(algorithm) = algorithm else { return (self, result) };
         let (len_bytes, slack_bytes) = (self.len_bytes, self.slack_bytes);
@@ -155,7 +155,7 @@ impl Body {
 
 /// The checksum of a body, which is there once a reader has read it to its end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ChecksumResult(Arc<OnceLock<Checksum>>);
+pub struct ChecksumResult(Arc<OnceLock<Checksum>>);
 
 impl ChecksumResult {
     /// None before the end, and where no algorithm was given.

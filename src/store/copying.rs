@@ -6,6 +6,7 @@
 
 use super::{Attributes, Bucket, ETag, GetRange, Key, PutMode};
 use crate::digest::Sha256;
+use crate::names::AccountName;
 
 /// An object to copy from, as its caller saw it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub struct CopySource<'a> {
 pub struct CopyOptions {
     pub mode: PutMode,
     pub attributes: Attributes,
+    /// Who copies: a copy takes over blobs of this account only.
+    pub account: Option<AccountName>,
 }
 
 /// The bytes `[first, end)` of an object, at least one.

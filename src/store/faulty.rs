@@ -22,6 +22,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::digest::Algorithm;
+use crate::names::AccountName;
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ operations!(
     List,
     Extents,
     CreateUpload,
+    CreateContentUpload,
     PutPart,
     ListParts,
     Complete,
@@ -69,6 +71,7 @@ operations!(
     ReadParts,
     Copy,
     CopyPart,
+    MakePlain,
     Tags,
     SetTags,
     PassThrough,
@@ -262,6 +265,18 @@ impl Store for Faulty {
         respond(fault, self.inner.create_upload(bucket, key, attributes).await)
     }
 
+    async fn create_content_upload(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        attributes: &Attributes,
+        account: &AccountName,
+    ) -> Result<Option<UploadId>> {
+        let fault = self.ask_hook(Op::CreateContentUpload, bucket.as_str(), key.as_str()).await?;
+        let created = self.inner.create_content_upload(bucket, key, attributes, account).await;
+        respond(fault, created)
+    }
+
     async fn put_part(
         &self,
         part: PartTarget<'_>,
@@ -331,6 +346,11 @@ impl Store for Faulty {
         let (bucket, key) = (part.upload.bucket.as_str(), part.upload.key.as_str());
         let fault = self.ask_hook(Op::CopyPart, bucket, key).await?;
         respond(fault, self.inner.copy_part(source, span, part).await)
+    }
+
+    async fn make_plain(&self, bucket: &Bucket, key: &Key) -> Result<Option<Written>> {
+        let fault = self.ask_hook(Op::MakePlain, bucket.as_str(), key.as_str()).await?;
+        respond(fault, self.inner.make_plain(bucket, key).await)
     }
 
     async fn tags(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<Tags> {

@@ -19,6 +19,7 @@ use super::{
 use crate::clock::Clock;
 use crate::digest::Algorithm;
 use crate::measure::{Histogram, Source, Text};
+use crate::names::AccountName;
 
 /// The calls that are told apart.
 #[derive(Clone, Copy, Debug)]
@@ -219,6 +220,17 @@ impl Store for Measured {
         self.timed(Call::CreateUpload, self.store.create_upload(bucket, key, attributes)).await
     }
 
+    async fn create_content_upload(
+        &self,
+        bucket: &Bucket,
+        key: &Key,
+        attributes: &Attributes,
+        account: &AccountName,
+    ) -> Result<Option<UploadId>> {
+        let created = self.store.create_content_upload(bucket, key, attributes, account);
+        self.timed(Call::CreateUpload, created).await
+    }
+
     async fn put_part(
         &self,
         part: PartTarget<'_>,
@@ -274,6 +286,10 @@ impl Store for Measured {
         part: PartTarget<'_>,
     ) -> Result<Option<CopiedPart>> {
         self.timed(Call::Copy, self.store.copy_part(source, span, part)).await
+    }
+
+    async fn make_plain(&self, bucket: &Bucket, key: &Key) -> Result<Option<Written>> {
+        self.timed(Call::Copy, self.store.make_plain(bucket, key)).await
     }
 
     async fn tags(&self, bucket: &Bucket, key: &Key, version: Option<&str>) -> Result<Tags> {

@@ -15,7 +15,7 @@ use futures_util::stream;
 
 use super::conditions::{Existing, require_null_version};
 use super::listing::page_of;
-use super::received::{combined_tag, free_tag, receive, require_ascending};
+use super::received::{free_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
     CopyOptions, CopySource, DeleteOptions, Deleted, ETag, Error, GetOptions, GetRange, Head, Key,
@@ -364,7 +364,7 @@ impl Store for Memory {
             let what = format!("the parts have {total} bytes, not {size_bytes}");
             return Err(Error::new(Kind::InvalidPart, what));
         }
-        let etag = ETag(combined_tag(chosen.iter().map(|part| part.etag.as_str())));
+        let etag = ETag::of_parts(chosen.iter().map(|part| &part.etag));
         let attributes = upload.attributes.clone();
         let modified = self.clock.wall();
         let object =

@@ -31,7 +31,7 @@ mod values;
 use async_trait::async_trait;
 
 use crate::digest::Algorithm;
-use crate::names::{Bucket, Key};
+use crate::names::{AccountName, Bucket, Key};
 pub use attributes::{Attributes, acts_on_metadata};
 pub use body::{Body, BodyError};
 pub use conditions::{DeleteConditions, DeleteOptions, Deleted, NULL_VERSION, TagCondition};
@@ -127,6 +127,19 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         attributes: &Attributes,
     ) -> Result<UploadId>;
 
+    /// Creates an upload whose parts are kept as blobs of the account, which other objects of the
+    /// account share. None if the store keeps no blobs, or not for these attributes: the caller
+    /// then creates an upload of the store's own.
+    async fn create_content_upload(
+        &self,
+        _bucket: &Bucket,
+        _key: &Key,
+        _attributes: &Attributes,
+        _account: &AccountName,
+    ) -> Result<Option<UploadId>> {
+        Ok(None)
+    }
+
     /// Stores a part, replacing one of the same number. **Durability**: on return. **Cancel**: a
     /// dropped future leaves the old part or the complete new one. **Errors**: `NoSuchUpload`,
     /// `Body`, `Checksum`.
@@ -191,6 +204,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         _span: Option<ByteSpan>,
         _part: PartTarget<'_>,
     ) -> Result<Option<CopiedPart>> {
+        Ok(None)
+    }
+
+    /// Replaces an object that is made of blobs by a plain one of the same bytes. None: it is a
+    /// plain one. **Errors**: `NotFound`; `Precondition`: it was replaced meanwhile.
+    async fn make_plain(&self, _bucket: &Bucket, _key: &Key) -> Result<Option<Written>> {
         Ok(None)
     }
 

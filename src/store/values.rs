@@ -12,6 +12,7 @@ use crate::digest::{Algorithm, Checksum, Sha256};
 use crate::names::{Bucket, Key};
 
 use super::attributes::Attributes;
+use super::received::combined_tag;
 
 /// An entity tag without quotes. Opaque: compared, never computed with.
 #[derive(
@@ -76,6 +77,13 @@ macro_rules! text {
     )*};
 }
 text!(ETag, UploadId);
+
+impl ETag {
+    /// The ETag that S3 gives an object that is made of parts with these.
+    pub fn of_parts<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        Self(combined_tag(parts.map(Self::as_str)))
+    }
+}
 
 /// The condition of a `put`. Atomic: of any number of concurrent writers of one key, each condition
 /// is decided against the write before it.

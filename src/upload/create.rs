@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use crate::digest;
 use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::records::{Snapshot, Stamp, SwapOutcome};
-use crate::store::{self, ListOptions};
+use crate::store::{self, Attributes, ListOptions, UploadId, UploadTarget};
 
 use super::codec::OpenEntry;
 use super::error::{Error, Result};
 use super::layout::{self, Layout};
 use super::manifest::{Destination, Policy, Root, Status};
+use super::placement::ObjectLayout;
 use super::plan::Plan;
 use super::session::Session;
 use super::session_cache::SessionName;
@@ -37,6 +38,8 @@ pub struct NewBackup {
     pub digest: Option<digest::Kind>,
     pub metadata: BTreeMap<String, String>,
     pub content_type: Option<String>,
+    /// None: as the settings say for the target.
+    pub layout: Option<ObjectLayout>,
 }
 
 /// Whether a create made a new backup or found an existing one.
@@ -58,8 +61,10 @@ impl Uploads {
         let plan = self.plan(&new)?;
         let (chunk_size, size) =
             (plan.chunk_size.to_string(), plan.size.map_or(String::new(), |size| size.to_string()));
-        let entry =
-            layout::open_entry(account, &[&new.bucket, &new.key, &new.file_id, &chunk_size, &size]);
+        let mut named = vec![&*new.bucket, &*new.key, &*new.file_id, &*chunk_size, &*size];
+        // Entries of older gateways, which know no layouts, name none.
+        named.extend(new.layout.map(ObjectLayout::name));
+        let entry = layout::open_entry(account, &named);
         let documents = self.documents();
         let mut known: Option<Snapshot<OpenEntry>> = documents.read(&entry).await?;
         let mut reservation = None;
@@ -139,8 +144,9 @@ impl Uploads {
     ) -> Result<(Created, Session)> {
         let documents = self.documents();
         let layout = Layout::new(account, id);
+        let is_layout_required = new.layout.is_some();
         let mut root = self.new_root(account, id, new, plan);
-        self.create_store_upload(&mut root).await?;
+        self.create_store_upload(&mut root, is_layout_required).await?;
         documents.put_marker(&root.index_entry()).await?;
         let name = SessionName { account: account.clone(), id: id.clone() };
         let attempted = root.clone();
@@ -174,6 +180,9 @@ impl Uploads {
         plan: Plan,
     ) -> Root {
         let clock = &self.documents().clock;
+        let layout = new.layout.unwrap_or_else(|| {
+            self.shared.settings.content_targets.layout_of(&new.bucket, &new.key)
+        });
         Root {
             stamp: Stamp::default().next(&clock.random_id()),
             backup_id: id.clone(),
@@ -186,6 +195,7 @@ impl Uploads {
             digest: new.digest,
             metadata: new.metadata,
             content_type: new.content_type,
+            layout,
             s3: None,
             destination: Destination::Whole,
             upload_tag: clock.random_id(),
@@ -198,17 +208,56 @@ impl Uploads {
     /// does not complete an upload without parts; and an upload of a directory, whose key ends in
     /// `/`, is not created by MinIO, and completed under another name by SeaweedFS. **Errors**:
     /// `NoSuchBucket`.
-    async fn create_store_upload(&self, root: &mut Root) -> Result<()> {
+    async fn create_store_upload(&self, root: &mut Root, is_layout_required: bool) -> Result<()> {
         let (bucket, key) = root.target();
         let created = if root.plan.size == Some(0) {
             let any = ListOptions { limit: 1, ..ListOptions::default() };
             self.store().list(&bucket, &any).await.map(|_| Destination::Whole)
         } else {
-            let created = self.store().create_upload(&bucket, &key, &root.attributes()).await;
-            created.map(Destination::Parts)
+            let target = (&bucket, &key);
+            let attributes = root.attributes();
+            let begun = self.begin_store_upload(&root.account, target, &attributes, root.layout);
+            match begun.await {
+                Ok((upload, layout)) if layout != root.layout && is_layout_required => {
+                    let upload = UploadTarget { bucket: &bucket, key: &key, upload: &upload };
+                    let aborted = self.store().abort(upload).await;
+                    aborted.map_err(|error| Error::own("aborting an upload", error))?;
+                    let what = "layout content: the metadata is too large for it";
+                    return Err(Error::BadRequest(what.to_owned()));
+                }
+                Ok((upload, layout)) => {
+                    root.layout = layout;
+                    Ok(Destination::Parts(upload))
+                }
+                Err(error) => Err(error),
+            }
         };
         root.destination = created.map_err(|error| upload_not_created(&root.bucket, error))?;
         Ok(())
+    }
+
+    /// Creates an upload at the store, and says which layout it has: with some attributes an object
+    /// cannot be made of blobs.
+    pub(super) async fn begin_store_upload(
+        &self,
+        account: &AccountName,
+        (bucket, key): (&Bucket, &Key),
+        attributes: &Attributes,
+        layout: ObjectLayout,
+    ) -> store::Result<(UploadId, ObjectLayout)> {
+        let store = self.store();
+        let created = match layout {
+            ObjectLayout::Multipart => None,
+            ObjectLayout::Content => {
+                store.create_content_upload(bucket, key, attributes, account).await?
+            }
+        };
+        if let Some(upload) = created {
+            return Ok((upload, layout));
+        }
+        let upload = store.create_upload(bucket, key, attributes).await?;
+        // The embedded store shares the files of parts whatever the layout is called.
+        Ok((upload, if store.is_server() { ObjectLayout::Multipart } else { layout }))
     }
 }
 
@@ -231,6 +280,7 @@ pub(super) fn difference(root: &Root, new: &NewBackup) -> Option<&'static str> {
         ("digest", root.digest == new.digest),
         ("metadata", root.metadata == new.metadata),
         ("contentType", root.content_type == new.content_type),
+        ("layout", new.layout.is_none_or(|layout| layout == root.layout)),
     ];
     fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }

@@ -13,6 +13,7 @@ use crate::records::Stamp;
 use crate::store::{ETag, PutMode, UploadId, UploadTarget};
 
 use super::object_checksum::ObjectChecksum;
+use super::placement::ObjectLayout;
 use super::plan::Plan;
 pub use super::s3::S3Terms;
 pub use super::segment::{Change, GroupRecord, Outcome, PartFacts, Record, Segment};
@@ -237,6 +238,9 @@ pub struct Root {
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// How its object is kept in the store.
+    #[serde(default, skip_serializing_if = "ObjectLayout::is_default")]
+    pub layout: ObjectLayout,
     /// None: the session was created over the chunk API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Terms>,

@@ -27,6 +27,7 @@ mod layout;
 mod list;
 mod manifest;
 mod object_checksum;
+mod placement;
 mod plan;
 mod quota;
 mod s3;
@@ -49,6 +50,7 @@ pub use manifest::{
     TargetCondition,
 };
 pub use object_checksum::{ChecksumKind, ObjectChecksum};
+pub use placement::{ContentTargets, ObjectLayout};
 pub use plan::{ChunkIndex, ChunkRange, Plan, PlanError, SEGMENT, Shape};
 pub use s3::{ChosenEntry, NewUpload, ObjectClaim, PartAdmission, PartClaim, PartEntry};
 pub use session::{Progress, Session};

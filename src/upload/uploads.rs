@@ -19,6 +19,7 @@ use super::error::{Error, Result};
 use super::known::KnownParts;
 use super::layout::Layout;
 use super::manifest::Root;
+use super::placement::ContentTargets;
 use super::quota::Quota;
 use super::session::Session;
 use super::session_cache::{SessionCache, SessionName};
@@ -39,6 +40,8 @@ pub struct Settings {
     /// The most open sessions of one account: S3 uploads, backups, and aborted uploads that are
     /// kept. At least 1.
     pub max_open_of_account: u64,
+    /// Whose uploads are kept as blobs in an S3 store.
+    pub content_targets: ContentTargets,
     pub resume: Resume,
 }
 
@@ -78,6 +81,7 @@ impl Default for Settings {
             state_bucket: "ratchet-state".into(),
             cached_sessions: 1024,
             max_open_of_account: 100_000,
+            content_targets: ContentTargets::default(),
             resume: Resume::default(),
         }
     }

@@ -14,6 +14,8 @@ mod command_output;
 mod commands;
 mod config_command;
 mod conformance;
+mod content;
+mod content_objects;
 mod copies;
 mod cors;
 mod crowd;

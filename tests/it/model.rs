@@ -18,7 +18,7 @@ use ratchet::store::{Body, DeleteOptions, GetRange, Limits, Store};
 use ratchet::upload::{Admission, Error, Kind, NewBackup, Session, Settings, Status, Uploads};
 
 use crate::support::faults::{
-    Gateways, StoreFaults, arriving_body, assert_no_record_is_left, faulty_memory, run_schedules,
+    Gateways, StoreFaults, arriving_body, assert_no_record_is_left, faulty_store, run_schedules,
 };
 
 const CHUNK: u64 = 1024;
@@ -57,7 +57,7 @@ impl World {
         let chunks = u32::try_from(size.div_ceil(CHUNK)).unwrap();
         let min_part_bytes = [1, 2 * CHUNK, 4 * CHUNK][random.number_below(3) as usize];
         let limits = Limits { min_part_bytes, max_part_bytes: 1 << 20, max_parts: 10_000 };
-        let (store, faults) = faulty_memory(seed, limits);
+        let (store, faults) = faulty_store(seed, limits);
         store.create_bucket(&BUCKET.into()).await.unwrap();
         let digest =
             [None, Some(DigestKind::Blake3), Some(DigestKind::Crc64Nvme), Some(DigestKind::Sha256)];
@@ -241,17 +241,18 @@ async fn abort(world: &World, id: &str) {
 }
 
 /// A sweeper that expires sessions after two idle seconds.
-fn sweeper(uploads: Uploads, seed: u64) -> Sweeper {
+fn sweeper(world: &World, uploads: Uploads, seed: u64) -> Sweeper {
     let settings = GcSettings {
         expire_after: Duration::from_secs(2),
         sessions_per_s: 10_000,
         ..GcSettings::default()
     };
     Sweeper::new(uploads, Clock::seeded(seed ^ 0x9c), settings)
+        .with_blobs_of(world.faults.content())
 }
 
 async fn sweep(world: &World) {
-    let sweeper = sweeper(world.gateways.uploads(), world.random.number_below(u64::MAX));
+    let sweeper = sweeper(world, world.gateways.uploads(), world.random.number_below(u64::MAX));
     // Sometimes the gateway is killed during the sweep.
     let time_limit =
         world.random.jitter(Duration::from_millis(if world.random.number_below(3) == 0 {
@@ -279,7 +280,7 @@ async fn assert_nothing_is_left(world: &World, id: &str) {
     let seed = world.seed;
     let uploads = world.gateway_without_faults();
     let root = uploads.root_of(&"home".into(), &id.into()).await.unwrap().unwrap();
-    let sweeper = sweeper(uploads, seed);
+    let sweeper = sweeper(world, uploads, seed);
     if root.finished().is_some() {
         sweeper.sweep(Mode::Now, |_| ()).await.unwrap();
         assert!(

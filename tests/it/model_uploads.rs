@@ -28,7 +28,7 @@ use ratchet::upload::{
 };
 
 use crate::support::faults::{
-    Gateways, StoreFaults, arriving_body, assert_no_record_is_left, faulty_memory, run_schedules,
+    Gateways, StoreFaults, arriving_body, assert_no_record_is_left, faulty_store, run_schedules,
 };
 
 const PART: usize = 1000;
@@ -63,7 +63,7 @@ impl World {
     async fn new(seed: u64) -> Arc<Self> {
         let random = Clock::seeded(seed);
         let limits = Limits { min_part_bytes: 1, max_part_bytes: 1 << 20, max_parts: 10_000 };
-        let (store, faults) = faulty_memory(seed, limits);
+        let (store, faults) = faulty_store(seed, limits);
         store.create_bucket(&BUCKET.into()).await.unwrap();
         // The shortest allowed time: three heartbeats.
         let idle = Duration::from_secs(30);
@@ -368,7 +368,8 @@ async fn assert_nothing_is_left(world: &World) {
         ..GcSettings::default()
     };
     let sweeper =
-        Sweeper::new(world.gateway_without_faults(), Clock::seeded(seed ^ 0x9c), settings);
+        Sweeper::new(world.gateway_without_faults(), Clock::seeded(seed ^ 0x9c), settings)
+            .with_blobs_of(world.faults.content());
     for _ in 0..8 {
         // In each round, because the sweep completes a run that was killed in its Complete, which
         // creates the object again.

@@ -46,6 +46,8 @@ pub const ROOMS: Rows = &[
             "tcp",
         ],
     ),
+    // Objects that share the blobs they are made of, on any store.
+    ("content", &["names", "records", "store", "clock", "digest", "hex"]),
     // Documents and their compare-and-swap, for every room that keeps state in the store.
     ("records", &["names", "store", "clock", "digest", "retry"]),
     (
@@ -56,7 +58,7 @@ pub const ROOMS: Rows = &[
     // `records`: the settings of buckets.
     // `header_names`: it decides which headers an S3 server is given.
     ("object", &["names", "store", "records", "upload", "digest", "header_names"]),
-    ("gc", &["names", "records", "upload", "clock", "measure"]),
+    ("gc", &["names", "content", "records", "upload", "clock", "measure"]),
     // HTTP.
     (
         "web",
@@ -131,8 +133,8 @@ pub const ROOMS: Rows = &[
     (
         "app",
         &[
-            "settings", "accounts", "clock", "front", "gc", "web", "object", "server", "sigv4",
-            "store", "tcp", "upload",
+            "settings", "accounts", "clock", "content", "front", "gc", "web", "object", "server",
+            "sigv4", "store", "tcp", "upload",
         ],
     ),
     // `clock`: a command that is interrupted gets a moment to end by itself.

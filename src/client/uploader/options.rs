@@ -16,6 +16,8 @@ pub struct BackupOptions {
     /// Names the content; without it the size, the first and the last chunk do.
     pub file_id: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// `multipart` or `content`; None: as the gateway's settings say.
+    pub layout: Option<String>,
     pub known: Known,
 }
 
@@ -39,6 +41,7 @@ impl Default for BackupOptions {
             digest: Kind::Sha256Chunks,
             file_id: None,
             metadata: BTreeMap::new(),
+            layout: None,
             known: Known::Keep,
         }
     }

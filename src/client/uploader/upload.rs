@@ -135,6 +135,7 @@ impl Upload<'_> {
             digest: Some(self.options.digest.name().to_owned()),
             metadata: self.options.metadata.clone(),
             content_type: None,
+            layout: self.options.layout.clone(),
         };
         let created: Summary =
             self.transport.send_for_json(&ApiRequest::post("/backups", &create)).await?;

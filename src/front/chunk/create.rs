@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::accounts::Access;
 use crate::api;
-use crate::names::{AccountName, BackupId};
+use crate::names::{AccountName, BackupId, Bucket, Key};
 use crate::upload::{self, Created, NewBackup, Session};
 use crate::web::{Reply, RequestBody};
 
@@ -26,7 +26,7 @@ impl ChunkApi {
         let (identity, id) = (&request.identity, id.as_ref());
         id.map_or(Ok(()), |id| validate::backup_id(id))?;
         let new = validate::create(json::read::<api::CreateBackup>(body, &request.payload).await?)?;
-        self.require_target(&request, &new)?;
+        self.require_target(&request, (&new.bucket, &new.key))?;
         let bucket = new.bucket.clone();
         let made = match self.create_once(identity.account_name(), id, new.clone()).await {
             // Created for a sender who may create it.
@@ -47,17 +47,17 @@ impl ChunkApi {
     pub(super) fn require_target(
         &self,
         request: &AuthedRequest,
-        new: &NewBackup,
+        (bucket, key): (&Bucket, &Key),
     ) -> Result<(), Problem> {
-        request.subject.is(&new.bucket, &new.key);
-        if self.shared.objects.reserves(&new.bucket) {
-            return Err(Problem::reserved_bucket(&new.bucket));
+        request.subject.is(bucket, key);
+        if self.shared.objects.reserves(bucket) {
+            return Err(Problem::reserved_bucket(bucket));
         }
-        if self.shared.uploads.is_state_bucket(&new.bucket) {
-            return Err(upload::Error::NoSuchBucket(new.bucket.clone()).into());
+        if self.shared.uploads.is_state_bucket(bucket) {
+            return Err(upload::Error::NoSuchBucket(bucket.clone()).into());
         }
-        if !request.identity.allows(Access::Write, &new.bucket, &new.key) {
-            return Err(Problem::forbidden(Access::Write, &new.bucket));
+        if !request.identity.allows(Access::Write, bucket, key) {
+            return Err(Problem::forbidden(Access::Write, bucket));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod claims;
 mod create;
 mod end;
 mod json;
+mod materialize;
 mod problem;
 mod public;
 mod read;
@@ -100,6 +101,7 @@ impl Front for ChunkApi {
             ChunkOperation::CreateAs(id) => Box::pin(self.create(request, body, Some(id))),
             ChunkOperation::List => Box::pin(self.list(request)),
             ChunkOperation::Usage => Box::pin(self.usage(request)),
+            ChunkOperation::Materialize => Box::pin(self.materialize(request, body)),
             ChunkOperation::Get(id) => Box::pin(self.get(request, id)),
             ChunkOperation::PutWhole(id) => Box::pin(self.put_whole(request, body, id)),
             ChunkOperation::PutChunk(id, index) => {

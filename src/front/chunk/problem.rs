@@ -13,7 +13,7 @@ use crate::accounts::Access;
 use crate::api::{self, ProblemType};
 use crate::escape::error_chain;
 use crate::header_names;
-use crate::names::{AccountName, Bucket};
+use crate::names::{AccountName, Bucket, Key};
 use crate::upload;
 use crate::web::{self, Reply, full};
 
@@ -80,6 +80,9 @@ fn row(problem_type: ProblemType) -> (StatusCode, &'static str, &'static str) {
         ),
         ProblemType::NoSuchBucket => {
             (S::NOT_FOUND, "no such bucket", "create the bucket, or name another one")
+        }
+        ProblemType::NoSuchObject => {
+            (S::NOT_FOUND, "no such object", "check the key, or list the bucket")
         }
         ProblemType::LengthRequired => {
             (S::LENGTH_REQUIRED, "the length is missing", "send Content-Length")
@@ -234,6 +237,15 @@ impl Problem {
 
     pub fn not_found(path: &str) -> Self {
         Self::new(ProblemType::NotFound, format!("nothing is served at the path {path:?}"))
+    }
+
+    pub fn no_such_object(bucket: &Bucket, key: &Key) -> Self {
+        Self::new(ProblemType::NoSuchObject, format!("the bucket {bucket} has no object {key:?}"))
+    }
+
+    pub fn replaced_meanwhile(bucket: &Bucket, key: &Key) -> Self {
+        let what = format!("s3://{bucket}/{key} was replaced while it was worked on");
+        Self::new(ProblemType::ConditionFailed, what)
     }
 
     pub fn length_required() -> Self {

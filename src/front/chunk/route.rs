@@ -27,6 +27,7 @@ pub enum ChunkOperation {
     CreateAs(BackupId),
     List,
     Usage,
+    Materialize,
     Get(BackupId),
     PutWhole(BackupId),
     PutChunk(BackupId, u64),
@@ -46,6 +47,7 @@ const ROUTES: &[(&str, &[Method])] = &[
     ("/backups/{backupId}/claims", &[Method::POST]),
     ("/backups/{backupId}/finalize", &[Method::POST]),
     ("/usage", &[Method::GET]),
+    ("/materialize", &[Method::POST]),
     ("/openapi.json", &[Method::GET]),
     ("/healthz", &[Method::GET]),
     ("/readyz", &[Method::GET]),
@@ -83,6 +85,7 @@ impl ChunkOperation {
             Self::Create | Self::CreateAs(_) => "create",
             Self::List => "list",
             Self::Usage => "usage",
+            Self::Materialize => "materialize",
             Self::Get(_) => "get",
             Self::PutWhole(_) => "put-whole",
             Self::PutChunk(..) => "put-chunk",
@@ -111,6 +114,7 @@ impl ChunkOperation {
             | Self::Claim(_)
             | Self::Finalize(_)
             | Self::Abort(_)
+            | Self::Materialize
             | Self::Public(_) => &[],
         }
     }
@@ -148,6 +152,7 @@ pub fn route(method: &Method, path: &str) -> Result<ChunkOperation, Problem> {
         }
         ["backups", _, "chunks", index] => ChunkOperation::GetChunk(id(), chunk_index(index)?),
         ["usage"] => ChunkOperation::Usage,
+        ["materialize"] => ChunkOperation::Materialize,
         ["openapi.json"] => ChunkOperation::Public(PublicOperation::OpenApi),
         ["healthz"] => ChunkOperation::Public(PublicOperation::Health),
         ["readyz"] => ChunkOperation::Public(PublicOperation::Ready),

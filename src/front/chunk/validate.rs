@@ -47,18 +47,23 @@ pub fn bucket(name: &str) -> Result<(), Problem> {
     )
 }
 
+pub fn key(key: &str) -> Result<(), Problem> {
+    check(
+        (1..=MAX_KEY_BYTES).contains(&key.len()) && key_fits(key),
+        "key must have 1 to 1024 bytes, none of them 0, and no .. between slashes",
+    )
+}
+
 /// Converts the document of a request for `upload`. **Errors**: `BadRequest`.
 pub fn create(document: api::CreateBackup) -> Result<NewBackup, Problem> {
     bucket(&document.bucket)?;
-    let key_is_valid = (1..=MAX_KEY_BYTES).contains(&document.key.len()) && key_fits(&document.key);
-    check(
-        key_is_valid,
-        "key must have 1 to 1024 bytes, none of them 0, and no .. between slashes",
-    )?;
+    key(&document.key)?;
     check(document.file_id.len() <= MAX_FILE_ID_BYTES, "fileId must have at most 256 bytes")?;
     let digest = document.digest.as_deref().map(str::parse).transpose();
     let digest = digest.map_err(|error| Problem::bad(format!("digest: {error}")))?;
     let metadata = metadata(document.metadata)?;
+    let layout = document.layout.as_deref().map(str::parse).transpose();
+    let layout = layout.map_err(|error| Problem::bad(format!("layout: {error}")))?;
     let content_type_is_valid = document.content_type.as_deref().is_none_or(|text| {
         !text.is_empty() && text.len() <= MAX_CONTENT_TYPE_BYTES && is_header_safe(text)
     });
@@ -72,6 +77,7 @@ pub fn create(document: api::CreateBackup) -> Result<NewBackup, Problem> {
         digest,
         metadata,
         content_type: document.content_type,
+        layout,
     })
 }
 

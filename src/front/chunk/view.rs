@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 
 use crate::api;
 use crate::names::AccountName;
-use crate::upload::{Finished, Root, Segment, Session, Shape, Status};
+use crate::upload::{Finished, ObjectLayout, Root, Segment, Session, Shape, Status};
 use crate::web::BoxError;
 
 /// The entry of a list. The chunk size of an S3 session is known only from its first part; here it
@@ -45,6 +45,10 @@ fn summary_of(owner: &AccountName, root: &Root, chunk_size: u64) -> api::Summary
         reason,
         metadata: root.metadata.clone(),
         content_type: root.content_type.clone(),
+        layout: match root.layout {
+            ObjectLayout::Multipart => None,
+            ObjectLayout::Content => Some(root.layout.name().to_owned()),
+        },
     }
 }
 

@@ -27,7 +27,7 @@ impl ChunkApi {
         validate::backup_id(&id)?;
         let (sha256, len_bytes) = chunks::declared(&request)?;
         let new = validate::create(document(&request, len_bytes)?)?;
-        self.require_target(&request, &new)?;
+        self.require_target(&request, (&new.bucket, &new.key))?;
         let (mode, account) = (condition(&request)?, request.identity.account_name().clone());
         let body = Body::new(len_bytes, body);
         let file = WholeFile { body, sha256, mode };
@@ -68,6 +68,8 @@ fn document(request: &AuthedRequest, len_bytes: u64) -> Result<api::CreateBackup
         digest: None,
         metadata,
         content_type: content_type.then(|| printable(&header::CONTENT_TYPE)).transpose()?,
+        // One piece: an object that is put whole is plain, and nothing of it could be shared.
+        layout: None,
     })
 }
 

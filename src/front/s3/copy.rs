@@ -68,6 +68,7 @@ impl S3Api {
             attributes,
             tags,
             algorithm,
+            account: request.identity.account_name().clone(),
         };
         let from = copy_from(&request, &source);
         let copied = match self.shared.objects.copy(&from, to).await {

@@ -35,7 +35,7 @@ pub(super) async fn copy(
 ) -> Result<Written> {
     let (from, etag) = (owned(source), source.etag.clone());
     let (bucket, key, now_ms) = (bucket.clone(), key.clone(), store.now_ms());
-    let CopyOptions { mode, attributes } = options;
+    let CopyOptions { mode, attributes, account: _ } = options;
     let small = small_bytes(store, source).await?;
     let attributes = AttributesRow::new(attributes, None);
     store

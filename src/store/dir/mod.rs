@@ -50,7 +50,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::conditions::require_null_version;
-use super::received::{combined_tag, free_tag, receive, require_ascending};
+use super::received::{free_tag, receive, require_ascending};
 use super::{
     Attributes, Body, Bucket, BucketInfo, ByteSpan, ChosenPart, Completion, CopiedPart,
     CopyOptions, CopySource, DeleteOptions, Deleted, Disk, ETag, Error, ExtentPage, GetOptions,
@@ -322,7 +322,7 @@ impl Store for Dir {
         completion: &Completion,
     ) -> Result<Written> {
         require_ascending(parts)?;
-        let etag = ETag(combined_tag(parts.iter().map(|part| part.etag.as_str())));
+        let etag = ETag::of_parts(parts.iter().map(|part| &part.etag));
         let (owner, parts, min, now_ms) =
             (OwnedTarget::from(upload), parts.to_vec(), self.limits.min_part_bytes, self.now_ms());
         let new = NewObject { etag: etag.clone(), completion: completion.clone(), now_ms };

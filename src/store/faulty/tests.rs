@@ -44,6 +44,12 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
         Op::CreateUpload => {
             store.create_upload(bucket, key, &Attributes::default()).await.map(drop)
         }
+        Op::CreateContentUpload => {
+            let account = AccountName::from("home");
+            let attributes = Attributes::default();
+            store.create_content_upload(bucket, key, &attributes, &account).await.map(drop)
+        }
+        Op::MakePlain => store.make_plain(bucket, key).await.map(drop),
         Op::PutPart => {
             let part = PartTarget { upload, number };
             store.put_part(part, body(), PartOptions::default()).await.map(drop)
@@ -53,8 +59,11 @@ async fn call(store: &dyn Store, op: Op) -> Result<()> {
         Op::Abort => store.abort(upload).await,
         Op::ReadParts => store.read_parts(upload, &[]).await.map(drop),
         Op::Copy => {
-            let options =
-                CopyOptions { mode: PutMode::Overwrite, attributes: Attributes::default() };
+            let options = CopyOptions {
+                mode: PutMode::Overwrite,
+                attributes: Attributes::default(),
+                account: None,
+            };
             store.copy(source, bucket, key, options).await.map(drop)
         }
         Op::CopyPart => {

@@ -6,17 +6,20 @@
 //! differences of two store times. It decides nothing: `gc` does. **Layout**: see `layout`.
 //! **Errors**: those of the store; continue with the next session.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::names::{AccountName, BackupId, Key};
 use crate::records::Snapshot;
-use crate::store::{self, GetRange, ListOptions};
+use crate::store::{self, GetRange, ListOptions, UploadId};
 
 use super::super::codec::OpenEntry;
 use super::super::error::{Error, Result};
 use super::super::layout::{self, Layout};
-use super::super::list::is_of;
+use super::super::list::{READ_AHEAD, is_of};
 use super::super::manifest::{Root, Status};
 use super::super::uploads::{TAG, Uploads};
 
@@ -295,6 +298,30 @@ impl Uploads {
             }
         }
         Ok(swept)
+    }
+
+    /// The store uploads of all open sessions of an account, and of those that were aborted and are
+    /// kept for a successor.
+    pub async fn store_uploads_in_use(&self, account: &AccountName) -> Result<HashSet<UploadId>> {
+        let prefix = layout::open_index(account);
+        let mut options = ListOptions { prefix, ..ListOptions::default() };
+        let mut in_use = HashSet::new();
+        loop {
+            let page = self.documents().list(&options).await?;
+            let ids = page.objects.iter().filter_map(|entry| layout::session_of(&entry.key));
+            let reads: Vec<_> =
+                ids.map(|id| async move { self.root_of(account, &id).await }).collect();
+            let mut roots = stream::iter(reads).buffer_unordered(READ_AHEAD);
+            while let Some(root) = roots.try_next().await? {
+                let Some(root) = root else { continue };
+                let spare = root.s3.as_ref().and_then(|terms| terms.spare.clone());
+                in_use.extend(spare);
+                let target = root.target();
+                in_use.extend(root.upload_at(&target).map(|target| target.upload.clone()));
+            }
+            let Some(next) = page.next else { return Ok(in_use) };
+            options.continue_at(next);
+        }
     }
 
     async fn names_open(&self, account: &AccountName, entry: &Key) -> Result<bool> {

@@ -21,6 +21,7 @@ use super::super::layout::Layout;
 use super::super::list::ListQuery;
 use super::super::manifest::{Destination, Policy, Record, Root, S3Terms, Status};
 use super::super::object_checksum::ChecksumKind;
+use super::super::placement::ObjectLayout;
 use super::super::plan::{self, ChunkIndex, Plan, Shape};
 use super::super::session::Session;
 use super::super::session_cache::SessionName;
@@ -81,13 +82,15 @@ impl Uploads {
         };
         attributes.user.insert(TAG.to_owned(), upload_tag.clone());
         let (bucket, key) = (new.bucket.clone(), new.key.clone());
-        let created = documents.store.create_upload(&bucket, &key, &attributes).await;
-        let store_upload = created.map_err(|error| upload_not_created(&new.bucket, error))?;
+        let wanted = self.shared.settings.content_targets.layout_of(&bucket, &key);
+        let created = self.begin_store_upload(account, (&bucket, &key), &attributes, wanted).await;
+        let (store_upload, kept) =
+            created.map_err(|error| upload_not_created(&new.bucket, error))?;
         // After the store upload: an upload that was begun before this one is seen.
         let predecessors = self.possible_predecessors(account, &new).await?;
         let terms = S3Terms { predecessors, ..new.terms() };
-        self.write_upload(account, &new, terms, (Destination::Parts(store_upload), upload_tag))
-            .await
+        let destination = Destination::Parts(store_upload);
+        self.write_upload(account, &new, terms, (destination, upload_tag, kept)).await
     }
 
     /// Writes the documents of a new S3 session: the entry of the index first, the root last.
@@ -96,7 +99,7 @@ impl Uploads {
         account: &AccountName,
         new: &NewUpload,
         terms: S3Terms,
-        (destination, upload_tag): (Destination, String),
+        (destination, upload_tag, kept): (Destination, String, ObjectLayout),
     ) -> Result<Session> {
         let documents = self.documents();
         let id = BackupId::from(documents.clock.random_id());
@@ -113,6 +116,7 @@ impl Uploads {
             digest: None,
             metadata: new.metadata.clone(),
             content_type: new.content_type.clone(),
+            layout: kept,
             s3: Some(terms),
             destination,
             upload_tag,

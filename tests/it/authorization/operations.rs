@@ -116,6 +116,15 @@ fn listing_rows() -> Vec<Row> {
         let path = format!("/usage?bucket={bucket}&prefix={}", prefix.replace('/', "%2F"));
         rows.push(row("usage", &format!("{bucket}/{prefix}*"), move || chunk_api("GET", &path)));
     }
+    let keys = places.iter().filter(|(_, prefix)| !prefix.is_empty());
+    let keys = keys.map(|(bucket, prefix)| (*bucket, format!("{prefix}k")));
+    let missing = ["others", "ratchet-state", "missing"].map(|bucket| (bucket, "k".to_owned()));
+    for (bucket, key) in keys.chain(missing) {
+        let name = serde_json::json!({ "bucket": bucket, "key": key });
+        rows.push(row("materialize", &format!("{bucket}/{key}"), move || {
+            chunk_api("POST", "/materialize").json(&name)
+        }));
+    }
     for query in ["", "?bucket=bucket&prefix=theirs%2F", "?bucket=others"] {
         let listed = row("list", &format!("/backups{query}"), move || {
             chunk_api("GET", &format!("/backups{query}"))

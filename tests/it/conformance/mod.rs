@@ -1,5 +1,5 @@
-//! The conformance suite: what the trait `Store` promises, checked on memory, on a directory and on
-//! a real S3 server.
+//! The conformance suite: what the trait `Store` promises, checked on memory, on a directory, on a
+//! real S3 server, and in front of memory and of the server with all uploads in blobs.
 //!
 //! Each case has a bucket of its own, so that all cases run in parallel on one server. What a
 //! server cannot do is declared in `Lab`, with its source in
@@ -18,6 +18,8 @@ macro_rules! on_every_store {
         mod memory { $( $crate::conformance::case!($module, $case, memory); )* }
         mod dir { $( $crate::conformance::case!($module, $case, dir); )* }
         mod s3 { $( $crate::conformance::case!($module, $case, s3); )* }
+        mod content { $( $crate::conformance::case!($module, $case, content); )* }
+        mod content_on_s3 { $( $crate::conformance::case!($module, $case, content_on_s3); )* }
     };
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use ratchet::clock::Clock;
+use ratchet::content::Content;
 use ratchet::store::{
     Body, BodyError, Kind, Limits, ListOptions, Store,
     faulty::{Call, Fault, Faulty, Op},
@@ -25,6 +26,8 @@ pub struct StoreFaults {
     /// One in so many calls fails.
     one_in: u64,
     stopped: AtomicBool,
+    /// Whether the gateways keep their uploads as blobs.
+    in_blobs: bool,
 }
 
 thread_local! {
@@ -32,15 +35,16 @@ thread_local! {
     static STORE: RefCell<Option<Weak<dyn Store>>> = const { RefCell::new(None) };
 }
 
-pub fn faulty_memory(seed: u64, limits: Limits) -> (Arc<dyn Store>, Arc<StoreFaults>) {
+/// The store without faults, as a gateway sees it, and the one with faults. With odd seeds all
+/// uploads have the layout `content`.
+pub fn faulty_store(seed: u64, limits: Limits) -> (Arc<dyn Store>, Arc<StoreFaults>) {
     let random = Clock::seeded(seed ^ 0xfa17);
     let store: Arc<dyn Store> = Arc::new(Memory::with_limits(limits, Clock::seeded(seed ^ 0x57)));
     STORE.replace(Some(Arc::downgrade(&store)));
     let one_in = [6, 12, 40, u64::MAX][random.number_below(4) as usize];
-    (
-        Arc::clone(&store),
-        Arc::new(StoreFaults { store, random, one_in, stopped: AtomicBool::new(false) }),
-    )
+    let (stopped, in_blobs) = (AtomicBool::new(false), seed % 2 == 1);
+    let faults = Arc::new(StoreFaults { store, random, one_in, stopped, in_blobs });
+    (faults.layout(Arc::clone(&faults.store)), faults)
 }
 
 impl StoreFaults {
@@ -57,7 +61,22 @@ impl StoreFaults {
             }
             faults.for_call(call)
         };
-        Arc::new(Faulty::new(Arc::clone(&self.store), self.random.clone(), Box::new(hook)))
+        let store = Faulty::new(Arc::clone(&self.store), self.random.clone(), Box::new(hook));
+        self.layout(Arc::new(store))
+    }
+
+    /// What sweeps blobs, if there are any.
+    pub fn content(&self) -> Option<Arc<Content>> {
+        self.in_blobs.then(|| Arc::new(self.content_on(Arc::clone(&self.store))))
+    }
+
+    fn layout(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        if self.in_blobs { Arc::new(self.content_on(store)) } else { store }
+    }
+
+    fn content_on(&self, store: Arc<dyn Store>) -> Content {
+        let state_bucket = Settings::default().state_bucket;
+        Content::new(store, state_bucket, self.random.clone()).for_every_upload("home".into())
     }
 
     fn for_call(&self, call: Call<'_>) -> (Duration, Option<Fault>) {

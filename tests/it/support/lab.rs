@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use ratchet::clock::Clock;
+use ratchet::content::Content;
 use ratchet::names::{Bucket, Key};
 use ratchet::store::{
     Body, BodyError, Error, GetOptions, GetRange, Head, PutMode, PutOptions, Store, Written,
@@ -28,6 +29,8 @@ pub struct Lab {
     pub decides_completes: bool,
     /// Listing the parts of an aborted upload is an error (other servers return an empty list).
     pub forgets_aborted: bool,
+    /// Any range can be copied into a part (a blob is copied whole or not at all).
+    pub copies_ranges: bool,
     /// Keeps the directory of the store.
     pub _keep: Arc<dyn std::any::Any + Send + Sync>,
 }
@@ -97,6 +100,7 @@ async fn lab(store: Arc<dyn Store>, keep: Arc<dyn std::any::Any + Send + Sync>) 
         refuses_small_parts: true,
         decides_completes: true,
         forgets_aborted: true,
+        copies_ranges: true,
         _keep: keep,
     }
 }
@@ -129,6 +133,33 @@ pub async fn s3() -> Option<Lab> {
         refuses_small_parts: false,
         decides_completes: false,
         forgets_aborted: false,
+        ..lab
+    })
+}
+
+/// A store in memory, with all uploads in blobs.
+pub async fn content() -> Option<Lab> {
+    in_blobs(memory().await?).await
+}
+
+/// As `s3`, with all uploads in blobs.
+pub async fn content_on_s3() -> Option<Lab> {
+    in_blobs(s3().await?).await
+}
+
+async fn in_blobs(lab: Lab) -> Option<Lab> {
+    let state = Bucket::from(format!("blobs-{}", Clock::system().random_id()));
+    lab.store.create_bucket(&state).await.unwrap();
+    let content = Content::new(lab.store, state, Clock::system()).for_every_upload("home".into());
+    Some(Lab {
+        store: Arc::new(content),
+        // What an upload is, and when its object is there, is not left to the server. Each ETag of
+        // a part stands for the bytes that had it, until the upload ends.
+        refuses_stale_etags: false,
+        refuses_small_parts: true,
+        decides_completes: true,
+        forgets_aborted: true,
+        copies_ranges: false,
         ..lab
     })
 }

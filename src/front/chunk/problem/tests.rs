@@ -14,6 +14,7 @@ const ALL: &[ProblemType] = &[
     ProblemType::NoSuchBackup,
     ProblemType::NoSuchChunk,
     ProblemType::NoSuchBucket,
+    ProblemType::NoSuchObject,
     ProblemType::LengthRequired,
     ProblemType::ChunkSizeMismatch,
     ProblemType::ChecksumMismatch,

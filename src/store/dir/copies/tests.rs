@@ -60,7 +60,7 @@ impl Home {
         let (key, to) = (Key::from(from), Key::from(to));
         let source =
             CopySource { bucket: &self.bucket, key: &key, version: None, etag, part_etag: None };
-        let options = CopyOptions { mode, attributes: Attributes::default() };
+        let options = CopyOptions { mode, attributes: Attributes::default(), account: None };
         Ok(self.store.copy(source, &self.bucket, &to, options).await?.unwrap())
     }
 

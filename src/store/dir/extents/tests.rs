@@ -37,7 +37,7 @@ impl Home {
             part_etag: None,
         };
         let (mode, attributes) = (PutMode::Overwrite, Attributes::default());
-        let options = CopyOptions { mode, attributes };
+        let options = CopyOptions { mode, attributes, account: None };
         let copied = self.store.copy(source, &self.bucket, &to.into(), options).await;
         copied.unwrap().unwrap();
     }

@@ -268,7 +268,11 @@ async fn a_copy_has_bytes_of_its_own() {
     let (key, to) = (Key::from("source"), Key::from("copy"));
     let source =
         CopySource { bucket: &home.bucket, key: &key, version: None, etag: &etag, part_etag: None };
-    let options = || CopyOptions { mode: PutMode::Overwrite, attributes: Attributes::default() };
+    let options = || CopyOptions {
+        mode: PutMode::Overwrite,
+        attributes: Attributes::default(),
+        account: None,
+    };
     let copied = home.store().copy(source, &home.bucket, &to, options()).await.unwrap().unwrap();
     assert_eq!(copied.etag, etag);
     let [(live_bytes, _)] = home.packs()[..] else { panic!("one pack") };
@@ -309,7 +313,8 @@ async fn rows_with_bytes_of_an_older_version_are_read_and_replaced() {
     let etag = ETag::from("0123");
     let source =
         CopySource { bucket: &home.bucket, key: &key, version: None, etag: &etag, part_etag: None };
-    let options = CopyOptions { mode: PutMode::Overwrite, attributes: Attributes::default() };
+    let options =
+        CopyOptions { mode: PutMode::Overwrite, attributes: Attributes::default(), account: None };
     home.store().copy(source, &home.bucket, &"c".into(), options).await.unwrap();
     assert!(matches!(home.row("c").content, Content::Packed(_)));
     assert_eq!(home.bytes("c").await, bytes);
