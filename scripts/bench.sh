@@ -8,6 +8,8 @@
 #                                   directory beside `s5cmd cp`, `aws s3 cp`, `dd conv=fsync` and SHA-256
 #   scripts/bench.sh tree [--files N] [--only ratchet,rclone] …
 #                                   many small files up, again and down: ratchet, rclone, s5cmd, aws CLI, on dir and SeaweedFS
+#   scripts/bench.sh layouts [--mib N] …
+#                                   objects as plain ones and in blobs, on SeaweedFS: backup, read, backup of what changed
 #   scripts/bench.sh once [MIB]     the second upload of a file (default 1024 MiB) of which two parts in a hundred changed, by
 #                                   unmodified tools: bytes sent, and time beside the same upload straight to SeaweedFS
 #   scripts/bench.sh embedded       the embedded store beside plain file writes and hashing
@@ -90,6 +92,11 @@ tree() {
     bench tree "$@"
 }
 
+layouts() {
+    with_server
+    bench layouts "$@"
+}
+
 once() {
     with_server
     or_skip "clients" scripts/clients.sh
@@ -138,6 +145,7 @@ results() {
     section "Chunk protocol" protocol
     section "Client" "${client[@]}"
     section "Small files" tree
+    section "Layouts" layouts
     section "Sent once" once
     section "Embedded store" embedded
     section "Memory" memory
@@ -152,9 +160,9 @@ all() {
 }
 
 case ${1:-} in
-gateway | protocol | client | tree | once | embedded | memory | micro | all) "$@" ;;
+gateway | protocol | client | tree | layouts | once | embedded | memory | micro | all) "$@" ;;
 *)
-    sed -n '2,20s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,22s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -93,7 +93,7 @@ fn backups(args: &Args, file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn write_random(path: &Path, mib: u64) -> io::Result<()> {
+pub fn write_random(path: &Path, mib: u64) -> io::Result<()> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut file = File::create(path)?;
     let mut bytes = vec![0; 1 << 20];
@@ -125,7 +125,7 @@ fn s5cmd(args: &Args, file: &Path, endpoint: &str, round: usize) -> Command {
 }
 
 /// The duration of a command, which must succeed, in seconds.
-fn timed(mut command: Command) -> io::Result<f64> {
+pub fn timed(mut command: Command) -> io::Result<f64> {
     let started = Instant::now();
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {

@@ -8,6 +8,7 @@
 mod client;
 mod contestant;
 mod embedded;
+mod layouts;
 mod load;
 mod memory;
 mod null;
@@ -49,6 +50,8 @@ enum Command {
     Protocol(protocol::Args),
     /// `ratchet backup`, `restore` and `verify` compared with other clients and with `dd`.
     Client(client::Args),
+    /// Objects as plain ones and in blobs, on an S3 store: backup, read, backup of what changed.
+    Layouts(layouts::Args),
     /// Many small files up, again and down: `ratchet`, rclone, s5cmd, the aws CLI.
     Tree(tree::Args),
     /// Peak memory with many parts in flight.
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::SideBySide(args) => side::run(args),
         Command::Protocol(args) => protocol::run(args),
         Command::Client(args) => client::run(args),
+        Command::Layouts(args) => layouts::run(args),
         Command::Tree(args) => tree::run(args),
         Command::Memory(args) => memory::run(args),
         Command::Embedded(args) => embedded::run(args),
