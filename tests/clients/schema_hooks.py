@@ -27,3 +27,11 @@ class Signed(requests.auth.AuthBase):
 
 
 schemathesis.auth.set_from_requests(Signed())
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    """Whether a file of more than 20 TiB fits depends on its chunk size, which no JSON schema can say: the schema
+    promises it up to that size, and the gateway takes some that are larger."""
+    size = case.body.get("size") if isinstance(case.body, dict) else None
+    return not (isinstance(size, int) and size > 20 << 40)
