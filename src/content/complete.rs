@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use super::Content;
-use super::names::{Attempt, ContentUpload, Id, Over};
+use super::names::{Attempt, ContentUpload, Over};
 use super::pointer::{Pointer, seen};
 use super::recipe::{Piece, PointerVersion, Recipe, version_key};
 use super::upload::{Marker, UploadListing, no_such_upload};
@@ -196,12 +196,6 @@ impl Content {
             Some((stored, Some(pointer))) if pointer.etag == *etag => stored,
             Some(_) | None => etag.clone(),
         })
-    }
-
-    /// A new name for a recipe of the same pieces.
-    pub(super) fn renamed(&self, recipe: &Recipe, upload: Id, to: (&Bucket, &Key)) -> Recipe {
-        let (bucket, key) = (to.0.clone(), to.1.clone());
-        Recipe { id: self.random(), upload, bucket, key, ..recipe.clone() }
     }
 }
 

@@ -7,11 +7,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Content;
 use super::complete::Published;
-use super::pointer::seen;
+use super::pointer::{Pointer, seen};
 use super::read::blob_source;
 use super::recipe::{Piece, Recipe};
+use super::references::named;
 use crate::digest::Sha256;
-use crate::names::{AccountName, Bucket, Key};
+use crate::names::{Bucket, Key};
 use crate::store::{
     ByteSpan, ChosenPart, Completion, CopiedPart, CopyOptions, CopySource, PartNumber, PartOptions,
     PartTarget, PutMode, Result, UploadTarget, Written,
@@ -21,15 +22,18 @@ use crate::store::{
 const COPIES_AT_ONCE: usize = 4;
 
 impl Content {
-    /// None: the source is plain, or belongs to another account.
+    /// None: the source belongs to another account than who copies.
     pub(super) async fn copy_recipe(
         &self,
-        source: CopySource<'_>,
-        account: &AccountName,
+        (source, pointer): (CopySource<'_>, &Pointer),
         target: (&Bucket, &Key),
         options: &CopyOptions,
     ) -> Result<Option<Written>> {
-        let Some(from) = self.own_recipe(source, account).await? else { return Ok(None) };
+        let account = &pointer.account;
+        if options.account.as_ref() != Some(account) {
+            return Ok(None);
+        }
+        let from = self.recipe(named(source), pointer).await?;
         let Some(upload) = self.begin(account, target, &options.attributes).await? else {
             return Ok(None);
         };
@@ -37,7 +41,8 @@ impl Content {
             if !self.may_refer_to(&upload, &from).await? {
                 return Ok(None);
             }
-            let recipe = self.renamed(&from, upload.id, target);
+            let (id, bucket, key) = (self.random(), target.0.clone(), target.1.clone());
+            let recipe = Recipe { id, upload: upload.id, bucket, key, ..Recipe::clone(&from) };
             self.write_recipe(&recipe).await?;
             let (etag, attributes) = (source.etag.clone(), options.attributes.clone());
             let object = Published { upload: &upload, recipe: &recipe, etag, attributes };

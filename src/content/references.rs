@@ -5,13 +5,11 @@
 //! recipe first and looks at the sources after that, so one of the two sees the other. The blobs of
 //! another account are never taken over.
 
-use std::sync::Arc;
-
 use super::Content;
 use super::names::{ContentUpload, PartName, Reference};
 use super::pointer::Pointer;
 use super::recipe::{Piece, Recipe, is_safe, recipe_prefix};
-use crate::names::{AccountName, Bucket, Key};
+use crate::names::{Bucket, Key};
 use crate::store::{ByteSpan, CopiedPart, CopySource, Error, Kind, PartNumber, Result};
 
 impl Content {
@@ -80,20 +78,6 @@ impl Content {
             self.sources.insert(name, 1, ());
         }
         Ok(safe)
-    }
-
-    /// The recipe of a source, if this account may take its blobs over.
-    pub(super) async fn own_recipe(
-        &self,
-        source: CopySource<'_>,
-        account: &AccountName,
-    ) -> Result<Option<Arc<Recipe>>> {
-        match self.source(source).await? {
-            Some(pointer) if pointer.account == *account => {
-                self.recipe(named(source), &pointer).await.map(Some)
-            }
-            Some(_) | None => Ok(None),
-        }
     }
 }
 

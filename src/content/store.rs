@@ -210,9 +210,9 @@ impl Store for Content {
         key: &Key,
         options: CopyOptions,
     ) -> Result<Option<Written>> {
-        if is_of_parts(source.etag) && self.source(source).await?.is_some() {
-            let Some(account) = &options.account else { return Ok(None) };
-            return self.copy_recipe(source, account, (bucket, key), &options).await;
+        let pointer = if is_of_parts(source.etag) { self.source(source).await? } else { None };
+        if let Some(pointer) = pointer {
+            return self.copy_recipe((source, &pointer), (bucket, key), &options).await;
         }
         let mode = self.stored_mode(bucket, key, options.mode).await?;
         self.store.copy(source, bucket, key, CopyOptions { mode, ..options }).await

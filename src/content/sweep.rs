@@ -107,14 +107,13 @@ impl Content {
         let uploads = self.list_uploads(account, limits).await?;
         let mut retired = BTreeSet::new();
         for id in condemned {
+            let own_mark = condemned_key(account, &id, &sweep);
             if uploads.sources.contains(&id) {
-                let own_mark = condemned_key(account, &id, &sweep);
                 self.remove_unless_dry(limits, &[own_mark]).await?;
                 continue;
             }
             swept.recipes += 1;
             retired.insert(id);
-            let own_mark = condemned_key(account, &id, &sweep);
             let keys = recipes.get(&id).map_or(&[][..], |files| files.keys.as_slice());
             if !limits.dry {
                 self.retire(&first_key(account, &id), keys, &own_mark).await?;

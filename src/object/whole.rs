@@ -79,8 +79,6 @@ impl Objects {
     /// Replaces an object that is kept in blobs by a plain one. None: it is a plain one.
     pub async fn make_plain(&self, bucket: &Bucket, key: &Key) -> Result<Option<Written>> {
         self.require_visible(bucket)?;
-        // Also where the store keeps nothing in blobs: an object that is not there is an error.
-        self.store.head(bucket, key).await?;
         self.store.make_plain(bucket, key).await
     }
 

@@ -209,8 +209,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Replaces an object that is made of blobs by a plain one of the same bytes. None: it is a
     /// plain one. **Errors**: `NotFound`; `Precondition`: it was replaced meanwhile.
-    async fn make_plain(&self, _bucket: &Bucket, _key: &Key) -> Result<Option<Written>> {
-        Ok(None)
+    async fn make_plain(&self, bucket: &Bucket, key: &Key) -> Result<Option<Written>> {
+        self.head(bucket, key).await.map(|_| None)
     }
 
     /// The tags of an object, or of one version of it. **Errors**: `NotFound`, `NoSuchBucket`.
